@@ -1,0 +1,111 @@
+"""Builds pybackprop._core, the C core's binding (cffi, API mode).
+
+The declarations are the text of csrc/pybackprop.h itself, so they cannot drift from the C files.
+The compiler is asked, not guessed, whether it has OpenMP. Environment:
+
+    PYBACKPROP_OPENMP=0   build without threads (=1: fail if there is no OpenMP)
+    PYBACKPROP_CFLAGS     further compiler flags, e.g. "-Werror"
+    CC                    the compiler, as everywhere
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+
+from cffi import FFI
+from setuptools import Extension
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CCompilerError, ExecError, PlatformError
+
+ROOT = Path(__file__).resolve().parent
+FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-Wall", "-Wextra"]
+NO_COMPILER = """
+pybackprop is a C extension, and no working C compiler was found ({reason}).
+Install one and try again:
+    Debian, Ubuntu   apt-get install build-essential python3-dev
+    Fedora, RHEL     dnf install gcc python3-devel
+    Alpine           apk add build-base python3-dev
+    macOS            xcode-select --install
+or name yours in the environment variable CC."""
+NO_OPENMP = "PYBACKPROP_OPENMP=1 asks for OpenMP, and the compiler could not build a program with it."
+# Apple's clang has OpenMP's front end, but wants to be told in two steps.
+OPENMP_FLAGS = [(["-fopenmp"], ["-fopenmp"]), (["-Xpreprocessor", "-fopenmp"], ["-lomp"])]
+OPENMP_PROGRAM = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
+
+
+def declarations() -> str:
+    """The part of csrc/pybackprop.h between its two cdef marks."""
+    text = (ROOT / "csrc" / "pybackprop.h").read_text()
+    return text[text.index("*/", text.index("[cdef:")) + 2 : text.index("/* [... to here]")]
+
+
+def relative(pattern: str) -> list[str]:
+    return sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob(pattern))
+
+
+class BuildExt(build_ext):
+    """Adds what the compiler at hand can do to the extension's flags, and says what that is."""
+
+    def build_extension(self, ext: Extension) -> None:
+        reason = self._failure("int main(void) { return 0; }\n", [], [])
+        if reason:
+            raise SystemExit(NO_COMPILER.format(reason=reason))
+        compile_flags, link_flags = self._openmp()
+        print(f"pybackprop: OpenMP {'found: ' + compile_flags[-1] if compile_flags else 'off, a serial build'}")
+        extra = shlex.split(os.environ.get("PYBACKPROP_CFLAGS", ""))
+        ext.extra_compile_args = [*FLAGS, *compile_flags, *extra]
+        ext.extra_link_args = [*link_flags, *extra]
+        super().build_extension(ext)
+
+    def _openmp(self) -> tuple[list[str], list[str]]:
+        wish = os.environ.get("PYBACKPROP_OPENMP", "")
+        if wish == "0":
+            return [], []
+        for compile_flags, link_flags in OPENMP_FLAGS:
+            if not self._failure(OPENMP_PROGRAM, compile_flags, link_flags):
+                return compile_flags, link_flags
+        if wish == "1":
+            raise SystemExit(NO_OPENMP)
+        return [], []
+
+    def _failure(self, program: str, compile_flags: list[str], link_flags: list[str]) -> str:
+        """Why this program cannot be built; empty if it can."""
+        with tempfile.TemporaryDirectory() as folder, _quiet():
+            source = Path(folder, "probe.c")
+            source.write_text(program)
+            try:
+                objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=compile_flags)
+                self.compiler.link_executable(objects, "probe", output_dir=folder, extra_postargs=link_flags)
+            except (CCompilerError, ExecError, PlatformError, OSError) as error:
+                return str(error) or type(error).__name__
+        return ""
+
+
+class _quiet:
+    """A failing probe is an answer, not an error: keep the compiler's words off the screen."""
+
+    def __enter__(self) -> None:
+        sys.stderr.flush()
+        self.saved = os.dup(2)
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+
+    def __exit__(self, *_: object) -> None:
+        os.dup2(self.saved, 2)
+        os.close(self.saved)
+
+
+ffibuilder = FFI()
+ffibuilder.cdef(declarations())
+ffibuilder.set_source(
+    "pybackprop._core",
+    '#include "pybackprop.h"',
+    sources=relative("csrc/*.c"),
+    include_dirs=["csrc"],
+    depends=relative("csrc/**/*.[ch]"),
+    py_limited_api=True,
+)

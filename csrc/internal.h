@@ -1,0 +1,59 @@
+/* internal.h: what the C files share and the API does not show. */
+#ifndef BP_INTERNAL_H
+#define BP_INTERNAL_H
+
+#include "pybackprop.h"
+
+#include <math.h>
+#include <string.h>
+
+#define BP_PASTE2(a, b) a##_##b
+#define BP_PASTE(a, b) BP_PASTE2(a, b)
+
+enum { BP_KERNEL_GENERIC, BP_KERNEL_SIMD, BP_KERNEL_SIMD_WIDE };
+
+#if (defined __x86_64__ || defined __i386__) && defined __GNUC__
+#define BP_X86 1
+#elif defined __aarch64__
+#define BP_ARM64 1
+#endif
+
+/* Calls op_<kernel> for the active kernel. Every kernel gives the same bits. */
+#if defined BP_X86
+#define BP_DISPATCH(op, args)                                                                           \
+    switch (bp_active_kernel()) {                                                                       \
+    case BP_KERNEL_SIMD_WIDE: BP_PASTE(op, avx512) args; break;                                         \
+    case BP_KERNEL_SIMD: BP_PASTE(op, avx2) args; break;                                                \
+    default: BP_PASTE(op, generic) args; break;                                                         \
+    }
+#elif defined BP_ARM64
+#define BP_DISPATCH(op, args)                                                                           \
+    switch (bp_active_kernel()) {                                                                       \
+    case BP_KERNEL_SIMD: BP_PASTE(op, neon) args; break;                                                \
+    default: BP_PASTE(op, generic) args; break;                                                         \
+    }
+#else
+#define BP_DISPATCH(op, args) BP_PASTE(op, generic) args
+#endif
+
+#ifdef _OPENMP
+#define BP_PARALLEL(count) BP_PRAGMA(omp parallel num_threads(count) if (count > 1))
+#define BP_PRAGMA(text) _Pragma(#text)
+#else
+#define BP_PARALLEL(count) (void)(count);
+#endif
+
+/* Threads worth starting for this many elementary operations, 1 inside another parallel region. */
+int bp_threads_for(double work);
+
+typedef struct {
+    size_t begin, end;
+} bp_range;
+
+/* The calling thread's share of 0 .. size-1, cut at multiples of step. */
+bp_range bp_my_share(size_t size, size_t step);
+
+/* 1 if a*b elements of this many bytes do not fit in memory that can be addressed. */
+int bp_overflows(size_t a, size_t b, size_t element_bytes);
+
+#endif

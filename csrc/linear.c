@@ -1,0 +1,83 @@
+/* linear.c: out = x @ w + b, and its three gradients. */
+#ifndef REAL
+#include "internal.h"
+
+#define BP_TEMPLATE "product.h"
+#include "each_type.h"
+#undef BP_TEMPLATE
+
+#define COLUMNS 256 /* partial sums of db kept on the stack */
+
+#define BP_TEMPLATE "linear.c"
+#include "each_kernel.h"
+
+#elif defined KERNEL
+
+/* db (h) += dout (n,h) summed over its rows, segment by segment, for the columns that are mine */
+static void LOCAL(add_rows)(REAL *restrict db, const REAL *restrict dout, size_t n, size_t h,
+                            bp_range mine) {
+    for (size_t j = mine.begin; j < mine.end; j += COLUMNS) {
+        size_t cols = mine.end - j < COLUMNS ? mine.end - j : COLUMNS;
+        for (size_t start = 0; start < n; start += BP_SEGMENT) {
+            size_t end = n - start < BP_SEGMENT ? n : start + BP_SEGMENT;
+            REAL acc[COLUMNS] = {0};
+            for (size_t i = start; i < end; i++)
+                for (size_t l = 0; l < cols; l++) acc[l] += dout[i * h + j + l];
+            for (size_t l = 0; l < cols; l++) db[j + l] += acc[l];
+        }
+    }
+}
+
+#else
+
+static int NAME(sizes_overflow)(size_t n, size_t m, size_t h) {
+    return bp_overflows(n, m, sizeof(REAL)) || bp_overflows(m, h, sizeof(REAL)) ||
+           bp_overflows(n, h, sizeof(REAL));
+}
+
+/* out (n,h) = x (n,m) @ w (m,h) + b (h) */
+bp_status NAME(bp_linear_forward)(REAL *out, const REAL *x, const REAL *w, const REAL *b, size_t n,
+                                  size_t m, size_t h) {
+    if (NAME(sizes_overflow)(n, m, h)) return BP_OVERFLOW;
+    NAME(bp_product) t = {.c = out, .a = x, .b = w, .bias = b, .rows = n, .inner = m, .cols = h};
+    t.ldc = h, t.a_row = m, t.a_inner = 1, t.b_inner = h, t.b_col = 1;
+    NAME(bp_multiply)(&t);
+    return BP_OK;
+}
+
+/* dx (n,m) = dout (n,h) @ w.T (h,m) */
+bp_status NAME(bp_linear_backward_x)(REAL *dx, const REAL *dout, const REAL *w, size_t n, size_t m,
+                                     size_t h, int accumulate) {
+    if (NAME(sizes_overflow)(n, m, h)) return BP_OVERFLOW;
+    NAME(bp_product) t = {.c = dx, .a = dout, .b = w, .rows = n, .inner = h, .cols = m};
+    t.ldc = m, t.a_row = h, t.a_inner = 1, t.b_inner = 1, t.b_col = h;
+    t.accumulate = accumulate;
+    NAME(bp_multiply)(&t);
+    return BP_OK;
+}
+
+/* dw (m,h) = x.T (m,n) @ dout (n,h) */
+bp_status NAME(bp_linear_backward_w)(REAL *dw, const REAL *x, const REAL *dout, size_t n, size_t m,
+                                     size_t h, int accumulate) {
+    if (NAME(sizes_overflow)(n, m, h)) return BP_OVERFLOW;
+    NAME(bp_product) t = {.c = dw, .a = x, .b = dout, .rows = m, .inner = n, .cols = h};
+    t.ldc = h, t.a_row = 1, t.a_inner = m, t.b_inner = h, t.b_col = 1;
+    t.accumulate = accumulate, t.segmented = 1;
+    NAME(bp_multiply)(&t);
+    return BP_OK;
+}
+
+/* db (h) = dout (n,h) summed over rows */
+bp_status NAME(bp_linear_backward_b)(REAL *db, const REAL *dout, size_t n, size_t h, int accumulate) {
+    if (bp_overflows(n, h, sizeof(REAL))) return BP_OVERFLOW;
+    if (h == 0) return BP_OK;
+    if (!accumulate) memset(db, 0, h * sizeof(REAL));
+    int threads = h < 64 ? 1 : bp_threads_for((double)n * (double)h);
+    BP_PARALLEL(threads) {
+        bp_range mine = bp_my_share(h, 32);
+        BP_DISPATCH(NAME(add_rows), (db, dout, n, h, mine));
+    }
+    return BP_OK;
+}
+
+#endif

@@ -1,0 +1,190 @@
+/* pybackprop.h: the whole C API, and the conventions that every file here follows.
+ *
+ * Arrays are row-major and contiguous unless a leading dimension is given.
+ *   n rows (samples), m inputs, h outputs;  x (n,m)  w (m,h)  b (h)  out (n,h)
+ * Arguments: outputs, inputs, sizes. Every function has a twin bp_ref_... in reference.c,
+ * which is its definition: the same bits for the same inputs, for every kernel, thread count,
+ * compiler and machine (a NaN counts as equal to a NaN).
+ *
+ * How sums are added. A *chain* over an index starts at +0 and, index ascending, does
+ * acc = fma(a, b, acc); it ends with acc + 0, so that a -0 left by underflow never shows.
+ * Sums over rows (dw, db, the loss) are cut into segments of BP_SEGMENT rows; each segment is
+ * summed from 0, and the segments' partial sums are added in ascending order, from +0.
+ * With accumulate != 0 a chain, or the total of the segments, starts from what the output holds;
+ * without it the output's old content is never read.
+ *
+ * relu'(0) = 0. mse is the mean over all elements, so its gradient carries 2 / (n*h).
+ *
+ * Outputs must not overlap inputs, except where a function says "may be". No function allocates,
+ * prints, exits or keeps a pointer. Results are undefined if sizes lie; a NULL array is fine
+ * where its size is 0.
+ */
+#ifndef PYBACKPROP_H
+#define PYBACKPROP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* [cdef: the Python binding reads from here ...] */
+
+/* Rows in a segment. A constant of the library: changing it changes bits. 512 keeps a segment's
+   partial sums cheap beside its products and still leaves 98 segments for 50,000 rows to threads. */
+#define BP_SEGMENT 512
+/* Doubles in which a segment's squared errors are added side by side: element e of the segment
+   goes to lane e % BP_LANES; then lane l takes lane l + 8, l + 4, l + 2, l + 1 in turn. */
+#define BP_LANES 16
+
+typedef enum {
+    BP_OK = 0,
+    BP_OVERFLOW = 1, /* a product of sizes does not fit in size_t bytes */
+    BP_EMPTY = 2,    /* the mean of nothing */
+    BP_UNKNOWN = 3   /* no such kernel, or not on this CPU */
+} bp_status;
+
+/* ---- linear: out = x @ w + b ------------------------------------------------------------ */
+
+/* out (n,h) = x (n,m) @ w (m,h) + b (h): out[i,j] = (chain over k of x[i,k] w[k,j]) + b[j].
+   b may be NULL: no bias. */
+bp_status bp_linear_forward_f32(float *out, const float *x, const float *w, const float *b, size_t n,
+                                size_t m, size_t h);
+bp_status bp_linear_forward_f64(double *out, const double *x, const double *w, const double *b, size_t n,
+                                size_t m, size_t h);
+bp_status bp_ref_linear_forward_f32(float *out, const float *x, const float *w, const float *b, size_t n,
+                                    size_t m, size_t h);
+bp_status bp_ref_linear_forward_f64(double *out, const double *x, const double *w, const double *b,
+                                    size_t n, size_t m, size_t h);
+
+/* dx (n,m) = dout (n,h) @ w.T (h,m): dx[i,k] = chain over j of dout[i,j] w[k,j]. */
+bp_status bp_linear_backward_x_f32(float *dx, const float *dout, const float *w, size_t n, size_t m,
+                                   size_t h, int accumulate);
+bp_status bp_linear_backward_x_f64(double *dx, const double *dout, const double *w, size_t n, size_t m,
+                                   size_t h, int accumulate);
+bp_status bp_ref_linear_backward_x_f32(float *dx, const float *dout, const float *w, size_t n, size_t m,
+                                       size_t h, int accumulate);
+bp_status bp_ref_linear_backward_x_f64(double *dx, const double *dout, const double *w, size_t n,
+                                       size_t m, size_t h, int accumulate);
+
+/* dw (m,h) = x.T (m,n) @ dout (n,h): dw[k,j] = sum over segments of (chain over i of x[i,k] dout[i,j]).
+   w[k,j] moves column j of out, in every row i: hence the sum over i. */
+bp_status bp_linear_backward_w_f32(float *dw, const float *x, const float *dout, size_t n, size_t m,
+                                   size_t h, int accumulate);
+bp_status bp_linear_backward_w_f64(double *dw, const double *x, const double *dout, size_t n, size_t m,
+                                   size_t h, int accumulate);
+bp_status bp_ref_linear_backward_w_f32(float *dw, const float *x, const float *dout, size_t n, size_t m,
+                                       size_t h, int accumulate);
+bp_status bp_ref_linear_backward_w_f64(double *dw, const double *x, const double *dout, size_t n,
+                                       size_t m, size_t h, int accumulate);
+
+/* db (h) = dout (n,h) summed over its rows: db[j] = sum over segments of (sum over i of dout[i,j]).
+   b[j] was broadcast over the rows, so every row of column j moves with it. */
+bp_status bp_linear_backward_b_f32(float *db, const float *dout, size_t n, size_t h, int accumulate);
+bp_status bp_linear_backward_b_f64(double *db, const double *dout, size_t n, size_t h, int accumulate);
+bp_status bp_ref_linear_backward_b_f32(float *db, const float *dout, size_t n, size_t h, int accumulate);
+bp_status bp_ref_linear_backward_b_f64(double *db, const double *dout, size_t n, size_t h,
+                                       int accumulate);
+
+/* ---- matmul: the bare product ----------------------------------------------------------- */
+
+/* c (rows,cols) = op(a) (rows,inner) @ op(b) (inner,cols), one unsegmented chain over inner.
+   op(a) is a, or with transpose_a the transpose of a stored (inner,rows); likewise b.
+   lda, ldb, ldc: elements from one stored row to the next, at least the row's length. */
+bp_status bp_matmul_f32(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb,
+                        size_t rows, size_t inner, size_t cols, int transpose_a, int transpose_b,
+                        int accumulate);
+bp_status bp_matmul_f64(double *c, size_t ldc, const double *a, size_t lda, const double *b, size_t ldb,
+                        size_t rows, size_t inner, size_t cols, int transpose_a, int transpose_b,
+                        int accumulate);
+bp_status bp_ref_matmul_f32(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb,
+                            size_t rows, size_t inner, size_t cols, int transpose_a, int transpose_b,
+                            int accumulate);
+bp_status bp_ref_matmul_f64(double *c, size_t ldc, const double *a, size_t lda, const double *b,
+                            size_t ldb, size_t rows, size_t inner, size_t cols, int transpose_a,
+                            int transpose_b, int accumulate);
+
+/* ---- relu: out = max(x, 0) -------------------------------------------------------------- */
+
+/* out = x where x > 0, NaN where x is NaN, else +0 (so -0 becomes +0). out may be x. */
+void bp_relu_forward_f32(float *out, const float *x, size_t size);
+void bp_relu_forward_f64(double *out, const double *x, size_t size);
+void bp_ref_relu_forward_f32(float *out, const float *x, size_t size);
+void bp_ref_relu_forward_f64(double *out, const double *x, size_t size);
+
+/* dx = dout where x > 0, else +0. x may be relu's input or its output: both are positive in the same
+   places. dx may be dout or x. */
+void bp_relu_backward_f32(float *dx, const float *x, const float *dout, size_t size);
+void bp_relu_backward_f64(double *dx, const double *x, const double *dout, size_t size);
+void bp_ref_relu_backward_f32(float *dx, const float *x, const float *dout, size_t size);
+void bp_ref_relu_backward_f64(double *dx, const double *x, const double *dout, size_t size);
+
+/* ---- mse: loss = mean((out - targ)^2) --------------------------------------------------- */
+
+/* loss (1) = mean over all n*h elements. The difference is taken in the arrays' type; squares and
+   sums are double: lane = fma(d, d, lane), see BP_LANES; the segments' sums are added in ascending
+   order, and the mean is rounded once. BP_EMPTY where n*h = 0. */
+bp_status bp_mse_forward_f32(float *loss, const float *out, const float *targ, size_t n, size_t h);
+bp_status bp_mse_forward_f64(double *loss, const double *out, const double *targ, size_t n, size_t h);
+bp_status bp_ref_mse_forward_f32(float *loss, const float *out, const float *targ, size_t n, size_t h);
+bp_status bp_ref_mse_forward_f64(double *loss, const double *out, const double *targ, size_t n,
+                                 size_t h);
+
+/* dout = (out - targ) * (2 / size), the factor rounded once to the arrays' type. dout may be out. */
+void bp_mse_backward_f32(float *dout, const float *out, const float *targ, size_t size);
+void bp_mse_backward_f64(double *dout, const double *out, const double *targ, size_t size);
+void bp_ref_mse_backward_f32(float *dout, const float *out, const float *targ, size_t size);
+void bp_ref_mse_backward_f64(double *dout, const double *out, const double *targ, size_t size);
+
+/* ---- sgd: the update -------------------------------------------------------------------- */
+
+/* p = fma(-lr, dp, p). */
+void bp_sgd_update_f32(float *p, const float *dp, float lr, size_t size);
+void bp_sgd_update_f64(double *p, const double *dp, double lr, size_t size);
+void bp_ref_sgd_update_f32(float *p, const float *dp, float lr, size_t size);
+void bp_ref_sgd_update_f64(double *p, const double *dp, double lr, size_t size);
+
+/* v = fma(mu, v, dp), then p = fma(-lr, v, p): momentum. */
+void bp_sgd_momentum_update_f32(float *p, float *v, const float *dp, float lr, float mu, size_t size);
+void bp_sgd_momentum_update_f64(double *p, double *v, const double *dp, double lr, double mu,
+                                size_t size);
+void bp_ref_sgd_momentum_update_f32(float *p, float *v, const float *dp, float lr, float mu,
+                                    size_t size);
+void bp_ref_sgd_momentum_update_f64(double *p, double *v, const double *dp, double lr, double mu,
+                                    size_t size);
+
+/* ---- the frozen random stream (splitmix64), the same on every machine --------------------- */
+
+/* The start state of one of a seed's independent streams. */
+uint64_t bp_random_stream(uint64_t seed, uint64_t stream);
+/* out[i] = bound * u, u uniform in [-1, 1) on a grid of 2^-52, rounded once. Advances *state. */
+void bp_random_uniform_f32(float *out, double bound, uint64_t *state, size_t size);
+void bp_random_uniform_f64(double *out, double bound, uint64_t *state, size_t size);
+/* index (size) = a random permutation of 0 .. size-1 (Fisher-Yates). size < 2^32. Advances *state. */
+void bp_random_permutation(int64_t *index, uint64_t *state, size_t size);
+
+/* ---- settings: which kernel, how many threads -------------------------------------------- */
+
+/* Kernels known to this build: 0 is the plain C one; higher is faster. They differ in speed only. */
+int bp_kernel_count(void);
+const char *bp_kernel_name(int kernel);
+/* 1 if this CPU and operating system can run it. */
+int bp_kernel_available(int kernel);
+int bp_active_kernel(void);
+bp_status bp_use_kernel(int kernel);
+
+/* Threads that a large operation may use. set_threads(0): as many as OpenMP would take. */
+int bp_threads(void);
+void bp_set_threads(int threads);
+/* The OpenMP version this was built with (yyyymm), 0 for a serial build. */
+int bp_openmp(void);
+const char *bp_compiler(void);
+
+/* [... to here] */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

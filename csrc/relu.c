@@ -1,0 +1,41 @@
+/* relu.c: out = max(x, 0), and its gradient. */
+#ifndef REAL
+#include "internal.h"
+#define BP_TEMPLATE "relu.c"
+#include "each_kernel.h"
+
+#elif defined KERNEL
+
+/* x <= 0 is false for a NaN, which so passes through. */
+static void LOCAL(relu_forward)(REAL *out, const REAL *x, size_t size) {
+    for (size_t i = 0; i < size; i++) out[i] = x[i] <= 0 ? 0 : x[i];
+}
+
+static void LOCAL(relu_backward)(REAL *dx, const REAL *x, const REAL *dout, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        REAL upstream = dout[i]; /* read on both paths, so that the loop has no branch */
+        dx[i] = x[i] > 0 ? upstream : 0;
+    }
+}
+
+#else
+
+void NAME(bp_relu_forward)(REAL *out, const REAL *x, size_t size) {
+    int threads = bp_threads_for((double)size);
+    BP_PARALLEL(threads) {
+        bp_range mine = bp_my_share(size, 64);
+        BP_DISPATCH(NAME(relu_forward), (out + mine.begin, x + mine.begin, mine.end - mine.begin));
+    }
+}
+
+/* dx = dout where x > 0 */
+void NAME(bp_relu_backward)(REAL *dx, const REAL *x, const REAL *dout, size_t size) {
+    int threads = bp_threads_for((double)size);
+    BP_PARALLEL(threads) {
+        bp_range mine = bp_my_share(size, 64);
+        size_t at = mine.begin;
+        BP_DISPATCH(NAME(relu_backward), (dx + at, x + at, dout + at, mine.end - at));
+    }
+}
+
+#endif

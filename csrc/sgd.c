@@ -1,0 +1,41 @@
+/* sgd.c: the parameters' update, plain and with momentum. */
+#ifndef REAL
+#include "internal.h"
+#define BP_TEMPLATE "sgd.c"
+#include "each_kernel.h"
+
+#elif defined KERNEL
+
+static void LOCAL(sgd_update)(REAL *restrict p, const REAL *restrict dp, REAL lr, size_t size) {
+    for (size_t i = 0; i < size; i++) p[i] = FMA(-lr, dp[i], p[i]);
+}
+
+static void LOCAL(sgd_momentum_update)(REAL *restrict p, REAL *restrict v, const REAL *restrict dp,
+                                       REAL lr, REAL mu, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        v[i] = FMA(mu, v[i], dp[i]);
+        p[i] = FMA(-lr, v[i], p[i]);
+    }
+}
+
+#else
+
+void NAME(bp_sgd_update)(REAL *p, const REAL *dp, REAL lr, size_t size) {
+    int threads = bp_threads_for((double)size);
+    BP_PARALLEL(threads) {
+        bp_range mine = bp_my_share(size, 64);
+        size_t at = mine.begin;
+        BP_DISPATCH(NAME(sgd_update), (p + at, dp + at, lr, mine.end - at));
+    }
+}
+
+void NAME(bp_sgd_momentum_update)(REAL *p, REAL *v, const REAL *dp, REAL lr, REAL mu, size_t size) {
+    int threads = bp_threads_for(2 * (double)size);
+    BP_PARALLEL(threads) {
+        bp_range mine = bp_my_share(size, 64);
+        size_t at = mine.begin;
+        BP_DISPATCH(NAME(sgd_momentum_update), (p + at, v + at, dp + at, lr, mu, mine.end - at));
+    }
+}
+
+#endif

@@ -1,0 +1,76 @@
+/* threads.c: how many threads an operation gets, and which part of its outputs each one owns. */
+#include "internal.h"
+
+#include <stdatomic.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+#if defined __unix__ || defined __APPLE__
+#include <pthread.h>
+#define BP_CAN_FORK 1
+#endif
+
+/* Below this many elementary operations (some tens of microseconds) waking a thread costs more than
+   it saves. */
+static const double work_per_thread = 200000;
+
+static atomic_int wanted = 0; /* 0: as many as OpenMP would take */
+
+#ifdef _OPENMP
+static atomic_int forked = 0;
+
+#ifdef BP_CAN_FORK
+/* GNU OpenMP's threads do not survive a fork: a child that woke them would wait for ever. */
+static void serial_from_now_on(void) { atomic_store(&forked, 1); }
+
+__attribute__((constructor)) static void watch_forks(void) {
+    pthread_atfork(NULL, NULL, serial_from_now_on);
+}
+#endif
+
+int bp_openmp(void) { return _OPENMP; }
+
+int bp_threads(void) {
+    int count = atomic_load(&wanted);
+    if (atomic_load(&forked)) return 1;
+    return count > 0 ? count : omp_get_max_threads();
+}
+
+int bp_threads_for(double work) {
+    if (work < 2 * work_per_thread || omp_in_parallel()) return 1;
+    double useful = work / work_per_thread;
+    int threads = bp_threads();
+    return useful < threads ? (int)useful : threads;
+}
+
+bp_range bp_my_share(size_t size, size_t step) {
+    size_t count = (size_t)omp_get_num_threads(), me = (size_t)omp_get_thread_num();
+    size_t blocks = size / step + (size % step != 0);
+    size_t each = blocks / count, more = blocks % count;
+    size_t first = me * each + (me < more ? me : more), last = first + each + (me < more);
+    bp_range share = {first * step, last == blocks ? size : last * step};
+    if (share.begin > size) share.begin = size;
+    return share;
+}
+#else
+int bp_openmp(void) { return 0; }
+
+int bp_threads(void) { return 1; }
+
+int bp_threads_for(double work) {
+    (void)work;
+    (void)work_per_thread;
+    return 1;
+}
+
+bp_range bp_my_share(size_t size, size_t step) {
+    (void)step;
+    return (bp_range){0, size};
+}
+#endif
+
+void bp_set_threads(int threads) { atomic_store(&wanted, threads > 0 ? threads : 0); }
+
+int bp_overflows(size_t a, size_t b, size_t element_bytes) {
+    return a != 0 && b > (size_t)PTRDIFF_MAX / element_bytes / a;
+}

@@ -1,0 +1,154 @@
+"""The tape: what each tensor was computed from, and the walk back along it.
+
+There is no global tape. A result that somebody wants a gradient of remembers its operation and its
+operands (a Node), and `backward` walks from the loss to the leaves, each operation once, in an
+order in which every `.g` is complete before it is used (law of total derivative: sum over paths).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+
+import numpy as np
+
+from pybackprop.convert import Array
+from pybackprop.errors import GradientError
+
+if TYPE_CHECKING:
+    from pybackprop.tensor import Tensor
+
+Backward: TypeAlias = "Callable[[Tensor, Gradients], None]"
+
+
+class Node:
+    """One operation on the tape. saved: operands whose values backward reads, with their versions."""
+
+    __slots__ = ("backward", "inputs", "operation", "saved")
+
+    def __init__(
+        self, operation: str, inputs: Sequence[Tensor], backward: Backward | None, saved: Sequence[Tensor]
+    ) -> None:
+        self.operation = operation
+        self.inputs = inputs
+        self.backward = backward
+        self.saved = [(tensor, tensor._version[0]) for tensor in saved]
+
+    def check(self) -> None:
+        """Raises GradientError where this operation has no derivative or lost a value that it needs."""
+        if self.backward is None:
+            raise GradientError(
+                f"backward: no derivative is known here for '{self.operation}', so the path to the tensors "
+                "that want a gradient is cut there. Use lin, @, +, relu or mse on that path, or write this "
+                "step's gradient by hand and assign it to .g"
+            )
+        for tensor, version in self.saved:
+            if tensor._version[0] != version:
+                raise GradientError(
+                    f"backward: {describe(tensor)} was overwritten after '{self.operation}' read it, and "
+                    f"the gradient of '{self.operation}' still needs the old values. Run forward again, "
+                    "overwrite only after backward, or write to a copy (.clone())"
+                )
+
+
+class Gradients:
+    """Where one backward writes: the first path overwrites a tensor's gradient, the next ones add."""
+
+    def __init__(self, keep: bool, accumulate: bool) -> None:
+        self.keep = keep
+        self.accumulate = accumulate
+        self.buffers: dict[int, Tensor] = {}
+
+    def into(self, tensor: Tensor) -> tuple[Tensor, bool] | None:
+        """(the buffer, whether to add to it); None if nobody wants this tensor's gradient."""
+        if not tensor.requires_g:
+            return None
+        buffer = self.buffers.get(id(tensor))
+        if buffer is not None:
+            return buffer, True
+        is_leaf = tensor._node is None
+        add = is_leaf and self.accumulate and tensor._g is not None
+        buffer = tensor.grad_buffer() if is_leaf or self.keep else tensor.new_like()
+        self.buffers[id(tensor)] = buffer
+        return buffer, add
+
+    def put(self, tensor: Tensor, make: Callable[[Array], None]) -> None:
+        """For elementwise gradients: make fills an array, which is stored or added."""
+        found = self.into(tensor)
+        if found is None:
+            return
+        buffer, add = found
+        if not add:
+            make(buffer._array)
+            return
+        fresh = np.empty_like(buffer._array)
+        make(fresh)
+        np.add(buffer._array, fresh, out=buffer._array)
+
+
+def record(
+    out: Tensor, operation: str, inputs: Sequence[Tensor], backward: Backward, saved: Sequence[Tensor] = ()
+) -> Tensor:
+    """Puts out on the tape if one of its inputs wants a gradient."""
+    if any(tensor.requires_g for tensor in inputs):
+        out.requires_g = True
+        out._node = Node(operation, inputs, backward, saved)
+    return out
+
+
+def cut(out: Tensor, operation: str, *inputs: Any) -> Tensor:
+    """Marks out as computed by an operation that has no derivative here. Keeps no operand alive."""
+    if any(getattr(tensor, "requires_g", False) for tensor in inputs):
+        out.requires_g = True
+        out._node = Node(operation, (), None, ())
+    return out
+
+
+def describe(tensor: Tensor) -> str:
+    name = f"'{tensor.name}' " if tensor.name else ""
+    return f"the tensor {name}of shape {tensor.shape}"
+
+
+def backward(root: Tensor, keep: bool, accumulate: bool) -> None:
+    """Fills `.g` of every leaf that wants it with d root / d leaf. root is one number."""
+    if root.size != 1:
+        _refuse_non_scalar(root)
+    order = _from_root(root)
+    for tensor in order:
+        tensor._node.check()  # type: ignore[union-attr]
+    gradients = Gradients(keep, accumulate)
+    gradients.into(root)[0]._array[...] = 1  # type: ignore[index]
+    for tensor in order:
+        upstream = gradients.buffers.pop(id(tensor))
+        tensor._node.backward(upstream, gradients)  # type: ignore[union-attr, misc]
+        if not keep:
+            tensor._g = None
+
+
+def _refuse_non_scalar(root: Tensor) -> NoReturn:
+    raise GradientError(
+        f"backward: found a tensor of shape {root.shape}, expected one number: the gradient of many numbers "
+        "is a Jacobian. Reduce it first, e.g. with mse(out, targ)"
+    )
+
+
+def _from_root(root: Tensor) -> list[Tensor]:
+    """The tensors on the tape between root and the leaves, each after all that were computed from it."""
+    if root._node is None:
+        raise GradientError(
+            "backward: this tensor is not on a tape. Either nothing it was computed from wants a gradient "
+            "(make the weights with bp.param, or set requires_g = True), or there was no forward pass yet"
+        )
+    order: list[Tensor] = []
+    seen: set[int] = set()
+    stack: list[tuple[Tensor, bool]] = [(root, False)]
+    while stack:  # a loop, not a recursion: a graph may be deeper than Python's stack
+        tensor, done = stack.pop()
+        if done:
+            order.append(tensor)
+        elif id(tensor) not in seen:
+            seen.add(id(tensor))
+            stack.append((tensor, True))
+            operands = tensor._node.inputs  # type: ignore[union-attr]
+            stack.extend((operand, False) for operand in operands if operand._node is not None)
+    return order[::-1]
