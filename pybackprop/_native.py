@@ -12,6 +12,7 @@ from pybackprop.errors import ShapeError
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 C_TYPE = {FLOAT32: "float[]", FLOAT64: "double[]"}
+C_POINTER = {FLOAT32: "float *", FLOAT64: "double *"}
 NULL = ffi.NULL
 SEGMENT: int = lib.BP_SEGMENT
 
@@ -83,3 +84,8 @@ def permutation(size: int, seed: int, stream: int) -> np.ndarray[Any, np.dtype[n
     index = np.empty(size, np.int64)
     lib.bp_random_permutation(ffi.from_buffer("int64_t[]", index), new_state(seed, stream), size)
     return index
+
+
+def address(array: np.ndarray[Any, Any]) -> Any:
+    """A C pointer to an array's first element, whatever its strides. Does not keep the array alive."""
+    return ffi.cast(C_POINTER[array.dtype], array.__array_interface__["data"][0])

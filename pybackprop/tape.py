@@ -18,19 +18,20 @@ from pybackprop.errors import GradientError
 if TYPE_CHECKING:
     from pybackprop.tensor import Tensor
 
-Backward: TypeAlias = "Callable[[Tensor, Gradients], None]"
+Backward: TypeAlias = "Callable[[Tensor, Sink], None]"
 
 
 class Node:
-    """One operation on the tape. saved: operands whose values backward reads, with their versions."""
+    """One operation on the tape. saved: tensors whose values backward reads, with their versions."""
 
-    __slots__ = ("backward", "inputs", "operation", "saved")
+    __slots__ = ("backward", "inputs", "operation", "origins", "saved")
 
     def __init__(
         self, operation: str, inputs: Sequence[Tensor], backward: Backward | None, saved: Sequence[Tensor]
     ) -> None:
         self.operation = operation
         self.inputs = inputs
+        self.origins = [tensor._node for tensor in inputs]
         self.backward = backward
         self.saved = [(tensor, tensor._version[0]) for tensor in saved]
 
@@ -42,17 +43,38 @@ class Node:
                 "that want a gradient is cut there. Use lin, @, +, relu or mse on that path, or write this "
                 "step's gradient by hand and assign it to .g"
             )
-        for tensor, version in self.saved:
-            if tensor._version[0] != version:
-                raise GradientError(
-                    f"backward: {describe(tensor)} was overwritten after '{self.operation}' read it, and "
-                    f"the gradient of '{self.operation}' still needs the old values. Run forward again, "
-                    "overwrite only after backward, or write to a copy (.clone())"
-                )
+        changed = [t for t, version in self.saved if t._version[0] != version]
+        changed += [t for t, node in zip(self.inputs, self.origins, strict=True) if t._node is not node]
+        if changed:
+            raise GradientError(
+                f"backward: {describe(changed[0])} was overwritten after '{self.operation}' read it, and "
+                f"the gradient of '{self.operation}' still needs the old values. Run forward again, "
+                "overwrite only after backward, or write to a copy (.clone())"
+            )
 
 
-class Gradients:
-    """Where one backward writes: the first path overwrites a tensor's gradient, the next ones add."""
+class Sink:
+    """Where a backward writes its gradients."""
+
+    def into(self, tensor: Tensor) -> tuple[Tensor, bool] | None:
+        """(the buffer, whether to add to it); None if nobody wants this tensor's gradient."""
+        raise NotImplementedError
+
+    def put(self, tensor: Tensor, make: Callable[[Tensor], None]) -> None:
+        """For elementwise gradients: make fills a tensor, which is stored or added."""
+        found = self.into(tensor)
+        if found is None:
+            return
+        buffer, add = found
+        fresh = buffer.new_like() if add else buffer
+        make(fresh)
+        if add:
+            with np.errstate(all="ignore"):
+                np.add(buffer._array, fresh._array, out=buffer._array)
+
+
+class Gradients(Sink):
+    """One walk of the tape: the first path overwrites a tensor's gradient, the next ones add."""
 
     def __init__(self, keep: bool, accumulate: bool) -> None:
         self.keep = keep
@@ -60,7 +82,6 @@ class Gradients:
         self.buffers: dict[int, Tensor] = {}
 
     def into(self, tensor: Tensor) -> tuple[Tensor, bool] | None:
-        """(the buffer, whether to add to it); None if nobody wants this tensor's gradient."""
         if not tensor.requires_g:
             return None
         buffer = self.buffers.get(id(tensor))
@@ -72,18 +93,20 @@ class Gradients:
         self.buffers[id(tensor)] = buffer
         return buffer, add
 
-    def put(self, tensor: Tensor, make: Callable[[Array], None]) -> None:
-        """For elementwise gradients: make fills an array, which is stored or added."""
-        found = self.into(tensor)
-        if found is None:
-            return
-        buffer, add = found
-        if not add:
-            make(buffer._array)
-            return
-        fresh = np.empty_like(buffer._array)
-        make(fresh)
-        np.add(buffer._array, fresh, out=buffer._array)
+
+class Explicit(Sink):
+    """A lesson function: every tensor it was given gets its `.g`; one given twice gets the sum of its paths."""
+
+    def __init__(self, *given: Any) -> None:
+        self.given = {id(value) for value in given}
+        self.seen: set[int] = set()
+
+    def into(self, tensor: Tensor) -> tuple[Tensor, bool] | None:
+        if id(tensor) not in self.given:
+            return None
+        again = id(tensor) in self.seen
+        self.seen.add(id(tensor))
+        return tensor.grad_buffer(), again
 
 
 def record(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -136,6 +137,10 @@ class Tensor:
         """This tensor, or a copy of it where its rows do not lie one after another."""
         return self if self._array.flags.c_contiguous else wrap(np.ascontiguousarray(self._array))
 
+    def alias(self) -> Tensor:
+        """Another tensor with the same memory and version, off the tape."""
+        return wrap(self._array, self._version)
+
     def touch(self, what: str) -> None:
         """Called before a write in place: refuses read-only memory, and tells the tape."""
         if not self._array.flags.writeable:
@@ -225,12 +230,12 @@ class Tensor:
     # ---- arithmetic ----
 
     def __matmul__(self, other: Any) -> Tensor:
-        from pybackprop.functional import product
+        from pybackprop.matmul import product
 
         return product(self, _operand("@", self, other))
 
     def __rmatmul__(self, other: Any) -> Tensor:
-        from pybackprop.functional import product
+        from pybackprop.matmul import product
 
         return product(_operand("@", self, other), self)
 
@@ -238,7 +243,7 @@ class Tensor:
         other = _operand("+", self, other)
         out = wrap(np.asarray(np.add(self._array, getattr(other, "_array", other))))
         inputs = (self, other) if isinstance(other, Tensor) else (self,)
-        return tape.record(out, "+", inputs, lambda upstream, gradients: _add_backward(inputs, upstream, gradients))
+        return tape.record(out, "+", inputs, partial(_add_backward, inputs))
 
     __radd__ = __add__
 
@@ -532,20 +537,19 @@ def _shape_hint(found: tuple[int, ...], expected: tuple[int, ...]) -> str:
     return ""
 
 
-def _add_backward(inputs: tuple[Tensor, ...], upstream: Tensor, gradients: tape.Gradients) -> None:
+def _add_backward(inputs: tuple[Tensor, ...], upstream: Tensor, sink: tape.Sink) -> None:
+    from pybackprop import functional
+
     for operand in inputs:
         if operand.ndim == 1 and upstream.ndim == 2 and operand.shape == upstream.shape[1:]:
-            _add_backward_bias(operand, upstream, gradients)
+            functional.bias_backward(operand, upstream, sink)
         else:
             summed = _sum_to(upstream._array, operand.shape)
-            gradients.put(operand, lambda into, summed=summed: np.copyto(into, summed))  # type: ignore[misc]
+            sink.put(operand, partial(_copy, summed))
 
 
-def _add_backward_bias(b: Tensor, upstream: Tensor, gradients: tape.Gradients) -> None:
-    found = gradients.into(b)
-    if found is not None:
-        call = _native.linear_backward_b[b.dtype]
-        _native.check(call(found[0].pointer(), upstream.pointer(), *upstream.shape, found[1]))
+def _copy(array: Array, into: Tensor) -> None:
+    np.copyto(into._array, array)
 
 
 def _sum_to(array: Array, shape: tuple[int, ...]) -> Array:

@@ -1,0 +1,214 @@
+"""The lesson's functions: lin, relu, mse, and their gradients, each forward beside its backward.
+
+The `_grad` functions are the lesson's: they read `out.g` and set the `.g` of every operand that is a
+tensor, with nothing hidden. The forward functions also go on the tape where an operand wants a
+gradient. Data may be a Tensor or an array. x (n,m), w (m,h), b (h): n samples, m inputs, h outputs.
+
+All raise ShapeError for shapes that do not fit, DTypeError for mixed dtypes or what is no real
+number, GradientError for a gradient that is not there yet; nothing is written before all checks pass.
+Sources: fast.ai's lesson "backpropagation from the foundations"; Parr & Howard, "The Matrix Calculus
+You Need For Deep Learning" (arXiv:1802.01528).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from pybackprop import _native
+from pybackprop.convert import empty
+from pybackprop.errors import DTypeError, GradientError, ShapeError
+from pybackprop.operands import check_lin, check_mse, check_same, operands, refuse_overlap, upstream_of
+from pybackprop.tape import Explicit, Sink, describe, record
+from pybackprop.tensor import Tensor, wrap
+
+__all__ = ["lin", "lin_grad", "mse", "mse_grad", "relu", "relu_", "relu_grad"]
+
+
+# ---- lin: out = x @ w + b ----
+
+
+def lin(x: Any, w: Any, b: Any = None) -> Tensor:
+    """out (n,h) = x (n,m) @ w (m,h) + b (h): out[i,j] = sum over k of x[i,k] w[k,j], plus b[j]."""
+    x, w, b = operands("lin", x=x, w=w, b=b)
+    n, m, h = check_lin("lin", x, w, b)
+    out = wrap(empty("lin", (n, h), x.dtype))
+    bias = _native.NULL if b is None else b.contiguous().pointer()
+    call = _native.linear_forward[x.dtype]
+    _native.check(call(out.pointer(), x.contiguous().pointer(), w.contiguous().pointer(), bias, n, m, h))
+    inputs = (x, w) if b is None else (x, w, b)
+    return record(out, "lin", inputs, partial(lin_backward, *inputs), needed(x, w))
+
+
+def lin_grad(inp: Any, out: Tensor, w: Any, b: Any = None) -> None:
+    """inp.g = out.g @ w.T, w.g = inp.T @ out.g, b.g = out.g.sum(0): the gradients of lin(inp, w, b).
+
+    w[k,j] moves column j of out, in every row i, by inp[i,k] each: so w.g[k,j] adds inp[i,k] out.g[i,j]
+    over the rows, which is the matrix product inp.T @ out.g. b[j] moves the same column by 1 each.
+    """
+    dout = upstream_of("lin_grad", out)
+    x, weights, bias, _ = operands("lin_grad", inp=inp, w=w, b=b, out=out)
+    n, _, h = check_lin("lin_grad", x, weights, bias)
+    if out.shape != (n, h):
+        raise ShapeError(f"lin_grad: found out of shape {out.shape}, expected {(n, h)}, the shape of inp @ w")
+    inputs = (x, weights) if bias is None else (x, weights, bias)
+    lin_backward(*inputs, dout, Explicit(inp, w, b))
+
+
+def needed(x: Tensor, w: Tensor) -> list[Tensor]:
+    """What the backward of a product reads: x for the gradient of w, w for that of x."""
+    return [value for value, other in ((x, w), (w, x)) if other.requires_g]
+
+
+def lin_backward(x: Tensor, w: Tensor, *rest: Any) -> None:
+    """(x, w[, b], dout, sink): the gradients that sink wants, from dout, the gradient of the output."""
+    *bias, dout, sink = rest
+    (n, m), h = x.shape, w.shape[1]
+    dout = dout.contiguous()
+    if found := sink.into(x):
+        call = _native.linear_backward_x[x.dtype]
+        _native.check(call(found[0].pointer(), dout.pointer(), w.contiguous().pointer(), n, m, h, found[1]))
+    if found := sink.into(w):
+        call = _native.linear_backward_w[x.dtype]
+        _native.check(call(found[0].pointer(), x.contiguous().pointer(), dout.pointer(), n, m, h, found[1]))
+    for b in bias:
+        bias_backward(b, dout, sink)
+
+
+def bias_backward(b: Tensor, dout: Tensor, sink: Sink) -> None:
+    """db = dout.sum(0)"""
+    if found := sink.into(b):
+        call = _native.linear_backward_b[b.dtype]
+        _native.check(call(found[0].pointer(), dout.contiguous().pointer(), *dout.shape, found[1]))
+
+
+# ---- relu: out = max(x, 0) ----
+
+
+def relu(x: Any) -> Tensor:
+    """out = x where x > 0, else 0 (NaN stays NaN). Any shape."""
+    (x,) = operands("relu", x=x)
+    out = x.new_like()
+    _native.relu_forward[x.dtype](out.pointer(), x.contiguous().pointer(), x.size)
+    return record(out, "relu", (x,), partial(_relu_backward, x, x), (x,))
+
+
+def relu_(x: Any) -> Tensor:
+    """relu in place: overwrites x and returns it. Its backward needs only the output.
+
+    Raises GradientError for a parameter (the update would be lost) and, in a backward, where another
+    operation still needs the values from before.
+    """
+    tensor = x if isinstance(x, Tensor) else _shared(x)
+    _refuse_relu_(tensor)
+    tensor.touch("relu_")
+    before, after = tensor.alias(), tensor.alias()
+    before._node, before.requires_g = tensor._node, tensor.requires_g
+    result = tensor.contiguous()
+    _native.relu_forward[tensor.dtype](result.pointer(), result.pointer(), result.size)
+    if result is not tensor:
+        np.copyto(tensor._array, result._array)
+    return record(tensor, "relu_", (before,), partial(_relu_backward, before, after), (after,))
+
+
+def _refuse_relu_(tensor: Tensor) -> None:
+    if not tensor.requires_g:
+        return
+    if tensor._node is None:
+        raise GradientError(f"relu_: {describe(tensor)} is a parameter; overwriting it would lose its values. Use relu")
+    if tensor._node.backward is None:
+        raise GradientError(
+            f"relu_: {describe(tensor)} came from '{tensor._node.operation}' and may share the memory of a tensor "
+            "on the tape, whose gradient would become a lie. Use relu"
+        )
+
+
+def _shared(x: Any) -> Tensor:
+    if not isinstance(x, np.ndarray) or x.dtype not in (_native.FLOAT32, _native.FLOAT64):
+        raise DTypeError(
+            f"relu_: found {getattr(x, 'dtype', type(x).__name__)}, expected a tensor or an array of float32 or "
+            "float64: other data cannot be overwritten with the result; use relu"
+        )
+    return wrap(x)
+
+
+def relu_grad(inp: Tensor, out: Tensor, inplace: bool = False) -> None:
+    """inp.g = (inp > 0) * out.g: each out[i,j] moves with its own inp[i,j] alone, hence * and not @.
+
+    inplace: the gradient is written over out.g, whose buffer becomes inp.g; out.g is None then.
+    """
+    dout = upstream_of("relu_grad", out)
+    x, _ = operands("relu_grad", inp=inp, out=out)
+    check_same("relu_grad", inp=x, out=out)
+    if inplace:
+        _relu_dx(x, dout, dout)
+        out._g = None
+        x._g = dout
+    else:
+        _relu_backward(x, x, dout, Explicit(inp))
+
+
+def _relu_backward(x: Tensor, seen: Tensor, dout: Tensor, sink: Sink) -> None:
+    """seen: relu's input or output, which are positive in the same places."""
+    sink.put(x, partial(_relu_dx, seen, dout))
+
+
+def _relu_dx(seen: Tensor, dout: Tensor, dx: Tensor) -> None:
+    call = _native.relu_backward[seen.dtype]
+    call(dx.pointer(), seen.contiguous().pointer(), dout.contiguous().pointer(), seen.size)
+
+
+# ---- mse: the mean of the squared differences ----
+
+
+def mse(out: Any, targ: Any) -> Tensor:
+    """mean((out - targ)**2) over all elements, as a 0-d tensor that float() accepts.
+
+    Equal shapes, or a column (n,1) against (n,).
+    """
+    out, targ = operands("mse", out=out, targ=targ)
+    n, h = check_mse("mse", out, targ)
+    loss = wrap(np.empty((), out.dtype))
+    call = _native.mse_forward[out.dtype]
+    _native.check(call(loss.pointer(), out.contiguous().pointer(), targ.contiguous().pointer(), n, h))
+    return record(loss, "mse", (out, targ), partial(_mse_backward, out, targ), (out, targ))
+
+
+def mse_grad(out: Tensor, targ: Any, inplace: bool = False) -> None:
+    """out.g = 2 (out - targ) / size; size counts all elements, for the mean was taken over all.
+
+    targ.g, its negative, is set too if targ.requires_g.
+    inplace: the gradient is written over out itself, which then shares its memory with out.g.
+    """
+    if not isinstance(out, Tensor):
+        raise GradientError(f"mse_grad: out is a {type(out).__name__}, which has no .g; make it with bp.tensor")
+    out, t = operands("mse_grad", out=out, targ=targ)
+    check_mse("mse_grad", out, t)
+    if inplace:
+        _share_gradient(out, t)
+    _mse_backward(out, t, None, Explicit(out, targ if t.requires_g else None))
+
+
+def _share_gradient(out: Tensor, targ: Tensor) -> None:
+    """Makes out's own memory the place of out.g."""
+    refuse_overlap("mse_grad(inplace=True)", out._array, targ=targ._array)
+    if not out._array.flags.c_contiguous:
+        raise ValueError("mse_grad(inplace=True): out is not contiguous; use a copy (.clone()) or inplace=False")
+    out.touch("mse_grad(inplace=True)")
+    out._g = out.alias()
+
+
+def _mse_backward(out: Tensor, targ: Tensor, dloss: Tensor | None, sink: Sink) -> None:
+    sink.put(targ, partial(_mse_dout, out, targ, dloss, -1))
+    sink.put(out, partial(_mse_dout, out, targ, dloss, 1))
+
+
+def _mse_dout(out: Tensor, targ: Tensor, dloss: Tensor | None, sign: int, dout: Tensor) -> None:
+    call = _native.mse_backward[out.dtype]
+    call(dout.pointer(), out.contiguous().pointer(), targ.contiguous().pointer(), out.size)
+    factor = sign if dloss is None else sign * float(dloss)
+    if factor != 1:
+        with np.errstate(all="ignore"):
+            np.multiply(dout._array, dout.dtype.type(factor), out=dout._array)

@@ -1,0 +1,112 @@
+"""Checks that every operation makes before it computes: what came in, and do the shapes fit?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pybackprop.convert import as_array
+from pybackprop.errors import DTypeError, GradientError, ShapeError
+from pybackprop.tensor import Tensor, wrap
+
+
+def operands(operation: str, **values: Any) -> list[Any]:
+    """values as tensors of one dtype; None stays None. Tensors decide the dtype, other data follows them.
+
+    Raises DTypeError where float32 and float64 meet, or a value is no real number.
+    """
+    like = next((v.dtype for v in reversed(values.values()) if isinstance(v, Tensor)), None)
+    made = {
+        name: v if v is None or isinstance(v, Tensor) else wrap(as_array(v, like, f"{operation}: {name}"))
+        for name, v in values.items()
+    }
+    given = {name: t for name, t in made.items() if t is not None}
+    if len({t.dtype for t in given.values()}) > 1:
+        found = ", ".join(f"{name} {t.shape} {t.dtype}" for name, t in given.items())
+        raise DTypeError(f"{operation}: the dtypes differ: {found}. Convert with .float(), .double() or .astype()")
+    return list(made.values())
+
+
+def check_lin(operation: str, x: Tensor, w: Tensor, b: Tensor | None) -> tuple[int, int, int]:
+    """(n, m, h) of x (n,m) @ w (m,h) + b (h). Raises ShapeError."""
+    named = f"{operation}: x {x.shape} @ w {w.shape}" + ("" if b is None else f" + b {b.shape}")
+    for name, operand, hint in (("x", x, "one row of m numbers is x[None]"), ("w", w, "one column is w[:,None]")):
+        if operand.ndim != 2:
+            raise ShapeError(f"{named}: {name} has {operand.ndim} dimensions, expected 2, rows and columns; {hint}")
+    if x.shape[1] != w.shape[0]:
+        fix = _transpose_hint(x.shape, w.shape)
+        raise ShapeError(f"{named}: axis 1 of x has {x.shape[1]}, axis 0 of w has {w.shape[0]}; they must agree{fix}")
+    if b is not None and b.shape != w.shape[1:]:
+        fix = "; take b.squeeze(0) or b[0]" if b.ndim == 2 and b.shape[1:] == w.shape[1:] else ""
+        raise ShapeError(
+            f"{named}: found b of shape {b.shape}, expected {w.shape[1:]}: one number for each column of w{fix}"
+        )
+    return x.shape[0], x.shape[1], w.shape[1]
+
+
+def _transpose_hint(x: tuple[int, ...], w: tuple[int, ...]) -> str:
+    if x[1] == w[1]:
+        return ": w.T would fit (here w is inputs by outputs, the transpose of torch.nn.Linear's)"
+    if x[0] == w[0]:
+        return ": x.T would fit (here rows are samples)"
+    return ""
+
+
+def check_same(operation: str, **pair: Tensor) -> None:
+    """Raises ShapeError unless both have one shape."""
+    (a_name, a), (b_name, b) = pair.items()
+    if a.shape != b.shape:
+        raise ShapeError(
+            f"{operation}: found {a_name} of shape {a.shape} and {b_name} of shape {b.shape}; they must be equal"
+        )
+
+
+def check_mse(operation: str, out: Tensor, targ: Tensor) -> tuple[int, int]:
+    """(n, h) of the elements to compare. targ (n,) is taken as a column for out (n,1). Raises ShapeError."""
+    o, t = out.shape, targ.shape
+    if o != t and not (o == (*t, 1) and len(t) == 1):
+        raise ShapeError(f"{operation}: found out {o} and targ {t}{_mse_hint(o, t)}")
+    if out.size == 0:
+        raise ShapeError(f"{operation}: the mean of no elements is not defined; out has shape {o}")
+    rows = o[0] if o else 1
+    return rows, out.size // rows
+
+
+def _mse_hint(o: tuple[int, ...], t: tuple[int, ...]) -> str:
+    column, row = (o, t) if len(o) == 2 else (t, o)
+    if len(column) == 2 and column[1] == 1 and len(row) == 1:
+        n = column[0]
+        if row[0] == n:
+            return (f": out - targ would broadcast to {(n, n)}, every output minus every target. "
+                    f"Make out a column, out[:,None], or targ a row, targ[:,0]")
+        return f": {o[0]} outputs for {t[0]} targets"
+    if len(o) == 2 and o[1] > 1 and t == o[:1]:
+        return (f": one target per row, {o[1]} outputs; class labels become targets as rows of the "
+                f"identity matrix, np.eye({o[1]})[targ]")
+    if len(o) == 2 and t == o[::-1]:
+        return ": targ.T would fit"
+    try:
+        broadcast = np.broadcast_shapes(o, t)
+    except ValueError:
+        return ": they must be equal"
+    return f": out - targ would broadcast to {broadcast}; they must be equal"
+
+
+def upstream_of(operation: str, out: Tensor) -> Tensor:
+    """out.g, which the operation after this one left. Raises GradientError if it did not."""
+    if not isinstance(out, Tensor):
+        raise GradientError(f"{operation}: out is a {type(out).__name__}, which has no .g; give forward's own result")
+    if out._g is None:
+        raise GradientError(
+            f"{operation}: out.g is None: there is no gradient to pass on yet. Backward runs from the end to the "
+            "start: call mse_grad(out, targ) first, then each function's _grad in reverse order"
+        )
+    return out._g
+
+
+def refuse_overlap(operation: str, out: Any, **inputs: Any) -> None:
+    """Raises ValueError if out shares memory with an input that would be read after it was written."""
+    for name, array in inputs.items():
+        if np.shares_memory(out, array):
+            raise ValueError(f"{operation}: out overlaps {name} in memory; give it memory of its own")
