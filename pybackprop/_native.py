@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from pybackprop._core import ffi, lib
+from pybackprop._core import ffi
+from pybackprop._core import lib as lib
 from pybackprop.errors import ShapeError
 
 FLOAT32 = np.dtype(np.float32)

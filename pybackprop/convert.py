@@ -31,7 +31,7 @@ Array: TypeAlias = npt.NDArray[Any]
 def float_type(dtype: Any) -> np.dtype[Any]:
     """float32 or float64 as a numpy dtype, from any spelling; DTypeError for all others."""
     try:
-        found = np.dtype(dtype)
+        found: np.dtype[Any] = np.dtype(dtype)
     except TypeError as error:
         raise DTypeError(f"dtype: found {dtype!r}, expected float32 or float64") from error
     if found not in (FLOAT32, FLOAT64):
@@ -83,3 +83,12 @@ def check_size(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
 def empty(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     check_size(what, shape, dtype)
     return np.empty(shape, dtype)
+
+
+def hint_at_fix(found: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """What to do with an array of one shape where another is expected; empty if nothing obvious."""
+    if len(found) == 2 and found == expected[::-1]:
+        return "; the transpose (.T) would fit"
+    if len(found) == len(expected) + 1 and found[1:] == expected:
+        return "; summed over the rows (.sum(0)) it would fit"
+    return ""

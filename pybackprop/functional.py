@@ -77,7 +77,7 @@ def lin_backward(x: Tensor, w: Tensor, *rest: Any) -> None:
         bias_backward(b, dout, sink)
 
 
-def bias_backward(b: Tensor, dout: Tensor, sink: Sink) -> None:
+def bias_backward(b: Any, dout: Tensor, sink: Sink) -> None:
     """db = dout.sum(0)"""
     if found := sink.into(b):
         call = _native.linear_backward_b[b.dtype]

@@ -80,7 +80,8 @@ class Mask:
         return Mask(self.data == np.asarray(other), self.dtype_compared)
 
     def __mul__(self, other: Any) -> Tensor:
-        return self.float() * other
+        product: Tensor = self.float() * other
+        return product
 
     __rmul__ = __mul__
 

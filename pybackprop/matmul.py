@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pybackprop import _native
-from pybackprop.convert import Array, as_array, empty
+from pybackprop.convert import Array, empty
 from pybackprop.errors import DTypeError, GradientError, ShapeError
 from pybackprop.functional import lin_backward, needed
 from pybackprop.operands import operands, refuse_overlap
@@ -48,7 +48,7 @@ def matmul(
     return out
 
 
-def product(a: Tensor, b: Tensor) -> Tensor:
+def product(a: Any, b: Any) -> Tensor:
     """a @ b, recorded. The gradients are those of lin, bit for bit."""
     if a.ndim == 2 and b.ndim == 2:
         shape = _check_product("@", a.shape, b.shape)
@@ -93,8 +93,8 @@ def _writable(out: Any, shape: tuple[int, int], a: Array, b: Array) -> Array:
         raise ShapeError(f"matmul: found out of shape {array.shape}, expected {shape}")
     if array.dtype != a.dtype or not array.dtype.isnative:
         raise DTypeError(f"matmul: found out of {array.dtype}, expected {a.dtype}, as a and b are")
-    if array.size and (array.strides[1] != array.itemsize and array.shape[1] > 1 or _stride(array) is None):
-        raise ValueError("matmul: out's rows are not contiguous; give an array in C order")
+    if _stride(array) is None or not array.flags.aligned:
+        raise ValueError("matmul: out's rows are not contiguous and aligned; give an array in C order")
     refuse_overlap("matmul", array, a=a, b=b)
     if not isinstance(out, Tensor):
         out = wrap(array)
@@ -112,8 +112,20 @@ def _multiply(out: Array, a: Array, b: Array, accumulate: bool) -> None:
     sizes = (*out.shape, a.shape[1])
     rows, cols, inner = sizes
     _native.check(
-        call(pointers[0], ldc, pointers[1], lda, pointers[2], ldb, rows, inner, cols, transpose_a, transpose_b,
-             accumulate)
+        call(
+            pointers[0],
+            ldc,
+            pointers[1],
+            lda,
+            pointers[2],
+            ldb,
+            rows,
+            inner,
+            cols,
+            transpose_a,
+            transpose_b,
+            accumulate,
+        )
     )
 
 
@@ -129,10 +141,10 @@ def _layout(array: Array) -> tuple[Array, int, bool]:
 
 def _stride(array: Array) -> int | None:
     """Elements from one row to the next if C can use this array as rows of contiguous numbers, else None."""
-    rows, cols = array.shape
+    cols: int = array.shape[1]
     if array.flags.c_contiguous:
         return cols
     down, right = array.strides
     if (right != array.itemsize and cols > 1) or down % array.itemsize or down < cols * array.itemsize:
         return None
-    return down // array.itemsize
+    return int(down // array.itemsize)

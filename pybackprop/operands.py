@@ -78,12 +78,16 @@ def _mse_hint(o: tuple[int, ...], t: tuple[int, ...]) -> str:
     if len(column) == 2 and column[1] == 1 and len(row) == 1:
         n = column[0]
         if row[0] == n:
-            return (f": out - targ would broadcast to {(n, n)}, every output minus every target. "
-                    f"Make out a column, out[:,None], or targ a row, targ[:,0]")
+            return (
+                f": out - targ would broadcast to {(n, n)}, every output minus every target. "
+                f"Make out a column, out[:,None], or targ a row, targ[:,0]"
+            )
         return f": {o[0]} outputs for {t[0]} targets"
     if len(o) == 2 and o[1] > 1 and t == o[:1]:
-        return (f": one target per row, {o[1]} outputs; class labels become targets as rows of the "
-                f"identity matrix, np.eye({o[1]})[targ]")
+        return (
+            f": one target per row, {o[1]} outputs; class labels become targets as rows of the "
+            f"identity matrix, np.eye({o[1]})[targ]"
+        )
     if len(o) == 2 and t == o[::-1]:
         return ": targ.T would fit"
     try:

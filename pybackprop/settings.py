@@ -8,7 +8,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import cffi
 import numpy as np
 
 from pybackprop._native import lib, text
@@ -82,7 +81,7 @@ def info() -> dict[str, Any]:
         "openmp": f"{openmp // 100}-{openmp % 100:02d}" if openmp else None,
         "compiler": text(lib.bp_compiler()),
         "numpy": np.__version__,
-        "cffi": cffi.__version__,
+        "cffi": metadata.version("cffi"),
     }
 
 

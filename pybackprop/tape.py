@@ -7,15 +7,17 @@ order in which every `.g` is complete before it is used (law of total derivative
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import numpy as np
 
-from pybackprop.convert import Array
 from pybackprop.errors import GradientError
 
 if TYPE_CHECKING:
+    from pybackprop.storage import Storage
     from pybackprop.tensor import Tensor
 
 Backward: TypeAlias = "Callable[[Tensor, Sink], None]"
@@ -27,7 +29,7 @@ class Node:
     __slots__ = ("backward", "inputs", "operation", "origins", "saved")
 
     def __init__(
-        self, operation: str, inputs: Sequence[Tensor], backward: Backward | None, saved: Sequence[Tensor]
+        self, operation: str, inputs: Sequence[Storage], backward: Backward | None, saved: Sequence[Storage]
     ) -> None:
         self.operation = operation
         self.inputs = inputs
@@ -49,18 +51,18 @@ class Node:
             raise GradientError(
                 f"backward: {describe(changed[0])} was overwritten after '{self.operation}' read it, and "
                 f"the gradient of '{self.operation}' still needs the old values. Run forward again, "
-                "overwrite only after backward, or write to a copy (.clone())"
+                "overwrite only after backward, or write to a copy: bp.tensor(t)"
             )
 
 
 class Sink:
     """Where a backward writes its gradients."""
 
-    def into(self, tensor: Tensor) -> tuple[Tensor, bool] | None:
+    def into(self, tensor: Storage) -> tuple[Tensor, bool] | None:
         """(the buffer, whether to add to it); None if nobody wants this tensor's gradient."""
         raise NotImplementedError
 
-    def put(self, tensor: Tensor, make: Callable[[Tensor], None]) -> None:
+    def put(self, tensor: Storage, make: Callable[[Tensor], None]) -> None:
         """For elementwise gradients: make fills a tensor, which is stored or added."""
         found = self.into(tensor)
         if found is None:
@@ -74,14 +76,18 @@ class Sink:
 
 
 class Gradients(Sink):
-    """One walk of the tape: the first path overwrites a tensor's gradient, the next ones add."""
+    """One walk of the tape: the first path overwrites a tensor's gradient, the next ones add.
+
+    Without keep, the gradients of intermediate results lie in buffers that later ones use again.
+    """
 
     def __init__(self, keep: bool, accumulate: bool) -> None:
         self.keep = keep
         self.accumulate = accumulate
         self.buffers: dict[int, Tensor] = {}
+        self.free: dict[tuple[Any, ...], list[Tensor]] = {}
 
-    def into(self, tensor: Tensor) -> tuple[Tensor, bool] | None:
+    def into(self, tensor: Storage) -> tuple[Tensor, bool] | None:
         if not tensor.requires_g:
             return None
         buffer = self.buffers.get(id(tensor))
@@ -89,9 +95,21 @@ class Gradients(Sink):
             return buffer, True
         is_leaf = tensor._node is None
         add = is_leaf and self.accumulate and tensor._g is not None
-        buffer = tensor.grad_buffer() if is_leaf or self.keep else tensor.new_like()
+        buffer = tensor.grad_buffer() if is_leaf or self.keep else self._temporary(tensor)
         self.buffers[id(tensor)] = buffer
         return buffer, add
+
+    def _temporary(self, tensor: Storage) -> Tensor:
+        spare = self.free.get((tensor.shape, tensor.dtype))
+        return spare.pop() if spare else tensor.new_like()
+
+    def take(self, tensor: Storage) -> Tensor:
+        """The finished gradient of an intermediate result."""
+        return self.buffers.pop(id(tensor))
+
+    def give_back(self, buffer: Tensor) -> None:
+        if not self.keep:
+            self.free.setdefault((buffer.shape, buffer.dtype), []).append(buffer)
 
 
 class Explicit(Sink):
@@ -101,7 +119,7 @@ class Explicit(Sink):
         self.given = {id(value) for value in given}
         self.seen: set[int] = set()
 
-    def into(self, tensor: Tensor) -> tuple[Tensor, bool] | None:
+    def into(self, tensor: Storage) -> tuple[Tensor, bool] | None:
         if id(tensor) not in self.given:
             return None
         again = id(tensor) in self.seen
@@ -109,11 +127,28 @@ class Explicit(Sink):
         return tensor.grad_buffer(), again
 
 
+class _Switch(threading.local):
+    recording = True
+
+
+_switch = _Switch()
+
+
+@contextmanager
+def paused() -> Iterator[None]:
+    """Nothing that this thread computes in here goes on the tape, so nothing is kept for a backward."""
+    before, _switch.recording = _switch.recording, False
+    try:
+        yield
+    finally:
+        _switch.recording = before
+
+
 def record(
-    out: Tensor, operation: str, inputs: Sequence[Tensor], backward: Backward, saved: Sequence[Tensor] = ()
+    out: Tensor, operation: str, inputs: Sequence[Storage], backward: Backward, saved: Sequence[Storage] = ()
 ) -> Tensor:
     """Puts out on the tape if one of its inputs wants a gradient."""
-    if any(tensor.requires_g for tensor in inputs):
+    if _switch.recording and any(tensor.requires_g for tensor in inputs):
         out.requires_g = True
         out._node = Node(operation, inputs, backward, saved)
     return out
@@ -121,18 +156,18 @@ def record(
 
 def cut(out: Tensor, operation: str, *inputs: Any) -> Tensor:
     """Marks out as computed by an operation that has no derivative here. Keeps no operand alive."""
-    if any(getattr(tensor, "requires_g", False) for tensor in inputs):
+    if _switch.recording and any(getattr(tensor, "requires_g", False) for tensor in inputs):
         out.requires_g = True
         out._node = Node(operation, (), None, ())
     return out
 
 
-def describe(tensor: Tensor) -> str:
+def describe(tensor: Storage) -> str:
     name = f"'{tensor.name}' " if tensor.name else ""
     return f"the tensor {name}of shape {tensor.shape}"
 
 
-def backward(root: Tensor, keep: bool, accumulate: bool) -> None:
+def backward(root: Storage, keep: bool, accumulate: bool) -> None:
     """Fills `.g` of every leaf that wants it with d root / d leaf. root is one number."""
     if root.size != 1:
         _refuse_non_scalar(root)
@@ -142,29 +177,30 @@ def backward(root: Tensor, keep: bool, accumulate: bool) -> None:
     gradients = Gradients(keep, accumulate)
     gradients.into(root)[0]._array[...] = 1  # type: ignore[index]
     for tensor in order:
-        upstream = gradients.buffers.pop(id(tensor))
+        upstream = gradients.take(tensor)
         tensor._node.backward(upstream, gradients)  # type: ignore[union-attr, misc]
+        gradients.give_back(upstream)
         if not keep:
             tensor._g = None
 
 
-def _refuse_non_scalar(root: Tensor) -> NoReturn:
+def _refuse_non_scalar(root: Storage) -> NoReturn:
     raise GradientError(
         f"backward: found a tensor of shape {root.shape}, expected one number: the gradient of many numbers "
         "is a Jacobian. Reduce it first, e.g. with mse(out, targ)"
     )
 
 
-def _from_root(root: Tensor) -> list[Tensor]:
+def _from_root(root: Storage) -> list[Storage]:
     """The tensors on the tape between root and the leaves, each after all that were computed from it."""
     if root._node is None:
         raise GradientError(
             "backward: this tensor is not on a tape. Either nothing it was computed from wants a gradient "
             "(make the weights with bp.param, or set requires_g = True), or there was no forward pass yet"
         )
-    order: list[Tensor] = []
+    order: list[Storage] = []
     seen: set[int] = set()
-    stack: list[tuple[Tensor, bool]] = [(root, False)]
+    stack: list[tuple[Storage, bool]] = [(root, False)]
     while stack:  # a loop, not a recursion: a graph may be deeper than Python's stack
         tensor, done = stack.pop()
         if done:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from pybackprop import _native, tape
-from pybackprop.convert import Array, as_array, check_size, empty, float_type
-from pybackprop.errors import DTypeError, GradientError, ShapeError
+from pybackprop import tape
+from pybackprop.convert import Array, as_array, check_size, float_type
+from pybackprop.errors import DTypeError, ShapeError
 from pybackprop.mask import Mask
+from pybackprop.shapes import Shapes
+
+__all__ = ["Tensor", "as_tensor", "param", "tensor", "wrap"]
 
 ELSEWHERE = {
     "grad": "the gradient is called .g here",
@@ -24,7 +26,7 @@ ELSEWHERE = {
 }
 
 
-class Tensor:
+class Tensor(Shapes):
     """An array of float32 or float64 numbers with its gradient `.g`. Made by `tensor`, `as_tensor`, `param`.
 
     data        numpy view of the same memory (writing to it is not noticed: see `backward`)
@@ -37,115 +39,15 @@ class Tensor:
     mse have a derivative on the tape; backward through anything else raises GradientError and names it.
     """
 
-    __slots__ = ("__weakref__", "_array", "_g", "_node", "_pointer", "_version", "name", "requires_g")
-    __array_priority__ = 1000  # numpy arrays leave array + tensor to us
+    __slots__ = ()
 
-    _array: Array
-    _g: Tensor | None
-    _node: tape.Node | None
-    _pointer: Any
-    _version: list[int]
-    name: str | None
-    requires_g: bool
-
-    def __init__(
-        self, data: Any, dtype: Any = None, *, requires_g: bool = False, name: str | None = None
-    ) -> None:
+    def __init__(self, data: Any, dtype: Any = None, *, requires_g: bool = False, name: str | None = None) -> None:
         wanted = None if dtype is None else float_type(dtype)
         array = as_array(data, wanted)
         check_size("tensor", array.shape, array.dtype)
         self._fill(np.array(array, wanted, order="C", copy=True))
         self.requires_g = requires_g
         self.name = name
-
-    def _fill(self, array: Array, version: list[int] | None = None) -> None:
-        self._array = array
-        self._g = self._node = self._pointer = self.name = None
-        self._version = [0] if version is None else version
-        self.requires_g = False
-
-    # ---- what it is ----
-
-    @property
-    def data(self) -> Array:
-        """A numpy view of the same memory."""
-        return self._array
-
-    @property
-    def g(self) -> Tensor | None:
-        """The gradient of the last backward: None, or a Tensor of this shape and dtype."""
-        return self._g
-
-    @g.setter
-    def g(self, value: Any) -> None:
-        if value is None or value is self._g:
-            self._g = value
-            return
-        array = as_array(value, self.dtype, f"{self._called()}.g")
-        if array.shape != self.shape:
-            raise ShapeError(
-                f"{self._called()}.g: found a gradient of shape {array.shape}, expected {self.shape}: a gradient "
-                "has one number for each number of its tensor" + _shape_hint(array.shape, self.shape)
-            )
-        if array.dtype != self.dtype:
-            raise DTypeError(
-                f"{self._called()}.g: found {array.dtype}, expected {self.dtype}, the tensor's own; "
-                f"convert with {'.float()' if self.dtype == _native.FLOAT32 else '.double()'}"
-            )
-        np.copyto(self.grad_buffer()._array, array)
-
-    def grad_buffer(self) -> Tensor:
-        """`.g`, made if there is none yet (its numbers are then undefined)."""
-        if self._g is None:
-            self._g = self.new_like()
-        return self._g
-
-    def new_like(self) -> Tensor:
-        """A tensor of this shape and dtype whose numbers are undefined."""
-        return wrap(np.empty(self._array.shape, self._array.dtype))
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self._array.shape
-
-    @property
-    def ndim(self) -> int:
-        return self._array.ndim
-
-    @property
-    def size(self) -> int:
-        return self._array.size
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self._array.dtype
-
-    @property
-    def nbytes(self) -> int:
-        return self._array.nbytes
-
-    def _called(self) -> str:
-        return self.name or "tensor"
-
-    def pointer(self) -> Any:
-        """The C core's pointer to this (contiguous) tensor's memory."""
-        if self._pointer is None:
-            self._pointer = _native.pointer(self._array)
-        return self._pointer
-
-    def contiguous(self) -> Tensor:
-        """This tensor, or a copy of it where its rows do not lie one after another."""
-        return self if self._array.flags.c_contiguous else wrap(np.ascontiguousarray(self._array))
-
-    def alias(self) -> Tensor:
-        """Another tensor with the same memory and version, off the tape."""
-        return wrap(self._array, self._version)
-
-    def touch(self, what: str) -> None:
-        """Called before a write in place: refuses read-only memory, and tells the tape."""
-        if not self._array.flags.writeable:
-            raise ValueError(f"{what}: {tape.describe(self)} is read-only memory; use a copy: bp.tensor(t)")
-        self._version[0] += 1
 
     def backward(self, keep: bool = False, accumulate: bool = False) -> None:
         """Fills `.g` of every tensor with requires_g that this single number was computed from.
@@ -166,7 +68,7 @@ class Tensor:
         return self._array.copy() if copy else self._array
 
     def __buffer__(self, flags: int, /) -> memoryview:
-        return memoryview(self._array)
+        return self._array.data
 
     def __dlpack__(self, **options: Any) -> Any:
         return self._array.__dlpack__(**options)
@@ -227,216 +129,6 @@ class Tensor:
         name = f", name='{self.name}'" if self.name else ""
         return f"tensor({numbers}, dtype={self.dtype}{', requires_g=True' if self.requires_g else ''}{name})"
 
-    # ---- arithmetic ----
-
-    def __matmul__(self, other: Any) -> Tensor:
-        from pybackprop.matmul import product
-
-        return product(self, _operand("@", self, other))
-
-    def __rmatmul__(self, other: Any) -> Tensor:
-        from pybackprop.matmul import product
-
-        return product(_operand("@", self, other), self)
-
-    def __add__(self, other: Any) -> Tensor:
-        other = _operand("+", self, other)
-        out = wrap(np.asarray(np.add(self._array, getattr(other, "_array", other))))
-        inputs = (self, other) if isinstance(other, Tensor) else (self,)
-        return tape.record(out, "+", inputs, partial(_add_backward, inputs))
-
-    __radd__ = __add__
-
-    def _elementwise(self, name: str, function: Any, other: Any, swap: bool = False) -> Tensor:
-        other = _operand(name, self, other)
-        left, right = self._array, getattr(other, "_array", other)
-        with np.errstate(all="ignore"):  # inf and NaN propagate, as they do in C
-            out = function(right, left) if swap else function(left, right)
-        return tape.cut(wrap(np.asarray(out)), name, self, other)
-
-    def __sub__(self, other: Any) -> Tensor:
-        return self._elementwise("-", np.subtract, other)
-
-    def __rsub__(self, other: Any) -> Tensor:
-        return self._elementwise("-", np.subtract, other, swap=True)
-
-    def __mul__(self, other: Any) -> Tensor:
-        return self._elementwise("*", np.multiply, other)
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, other: Any) -> Tensor:
-        return self._elementwise("/", np.divide, other)
-
-    def __rtruediv__(self, other: Any) -> Tensor:
-        return self._elementwise("/", np.divide, other, swap=True)
-
-    def __pow__(self, other: Any) -> Tensor:
-        return self._elementwise("**", np.power, other)
-
-    def __neg__(self) -> Tensor:
-        return self._unary("-", np.negative)
-
-    def __abs__(self) -> Tensor:
-        return self._unary("abs", np.abs)
-
-    def _unary(self, name: str, function: Any, *args: Any, **options: Any) -> Tensor:
-        with np.errstate(all="ignore"):
-            return tape.cut(wrap(np.asarray(function(self._array, *args, **options))), name, self)
-
-    def _in_place(self, name: str, function: Any, other: Any) -> Tensor:
-        self._refuse_on_tape(name)
-        other = _operand(name, self, other)
-        right = getattr(other, "_array", other)
-        if np.broadcast_shapes(self.shape, np.shape(right)) != self.shape:
-            raise ShapeError(f"{name}: {np.shape(right)} does not broadcast into {self.shape}")
-        self.touch(name)
-        with np.errstate(all="ignore"):
-            function(self._array, right, out=self._array)
-        return self
-
-    def _refuse_on_tape(self, name: str) -> None:
-        if self._node is not None:
-            raise GradientError(
-                f"{name}: {tape.describe(self)} is the result of '{self._node.operation}' and on the tape; "
-                "writing to it would make its gradient a lie. Write a new tensor, or to a copy (.clone())"
-            )
-
-    def __iadd__(self, other: Any) -> Tensor:  # noqa: PYI034
-        return self._in_place("+=", np.add, other)
-
-    def __isub__(self, other: Any) -> Tensor:  # noqa: PYI034
-        return self._in_place("-=", np.subtract, other)
-
-    def __imul__(self, other: Any) -> Tensor:  # noqa: PYI034
-        return self._in_place("*=", np.multiply, other)
-
-    def __itruediv__(self, other: Any) -> Tensor:  # noqa: PYI034
-        return self._in_place("/=", np.divide, other)
-
-    def zero_(self) -> Tensor:
-        """Sets every number to 0, in place."""
-        self._refuse_on_tape("zero_")
-        self.touch("zero_")
-        self._array[...] = 0
-        return self
-
-    # ---- comparisons ----
-
-    __hash__ = object.__hash__
-
-    def _compare(self, name: str, function: Any, other: Any) -> Mask:
-        other = _operand(name, self, other)
-        return Mask(function(self._array, getattr(other, "_array", other)), self.dtype)
-
-    def __gt__(self, other: Any) -> Mask:
-        return self._compare(">", np.greater, other)
-
-    def __ge__(self, other: Any) -> Mask:
-        return self._compare(">=", np.greater_equal, other)
-
-    def __lt__(self, other: Any) -> Mask:
-        return self._compare("<", np.less, other)
-
-    def __le__(self, other: Any) -> Mask:
-        return self._compare("<=", np.less_equal, other)
-
-    def __eq__(self, other: object) -> Mask:  # type: ignore[override]
-        return self._compare("==", np.equal, other)
-
-    def __ne__(self, other: object) -> Mask:  # type: ignore[override]
-        return self._compare("!=", np.not_equal, other)
-
-    # ---- shapes, sums and the like: a lesson's spelling, dim for axis and keepdim for keepdims ----
-
-    @property
-    def T(self) -> Tensor:
-        """The transpose, a view. The gradient of x @ w for w is x.T @ out.g."""
-        return tape.cut(wrap(self._array.T, self._version), ".T", self)
-
-    def t(self) -> Tensor:
-        """The transpose of at most two dimensions, a view."""
-        if self.ndim > 2:
-            raise ShapeError(f".t(): found shape {self.shape}, expected at most two dimensions")
-        return self.T
-
-    def unsqueeze(self, dim: int) -> Tensor:
-        """A view with an axis of length 1 put in at dim."""
-        return tape.cut(wrap(np.expand_dims(self._array, dim), self._version), ".unsqueeze", self)
-
-    def squeeze(self, dim: int | None = None) -> Tensor:
-        """A view without the axes of length 1 (or without axis dim, if that is of length 1)."""
-        keeps = dim is not None and self.shape[dim] != 1
-        array = self._array if keeps else self._array.squeeze(dim)
-        return tape.cut(wrap(array, self._version), ".squeeze", self)
-
-    def reshape(self, *shape: Any) -> Tensor:
-        """The same numbers in another shape."""
-        array = self._array.reshape(*shape)
-        shares = np.may_share_memory(array, self._array)
-        return tape.cut(wrap(array, self._version if shares else None), ".reshape", self)
-
-    view = reshape
-
-    def flatten(self) -> Tensor:
-        return self.reshape(-1)
-
-    def sum(self, axis: Any = None, keepdims: bool = False, *, dim: Any = None, keepdim: bool = False) -> Tensor:
-        """The sum over axis (all, if None). b.g = out.g.sum(0): b was broadcast over the rows."""
-        axis = dim if axis is None else axis
-        return self._unary(".sum", np.sum, axis=axis, keepdims=keepdims or keepdim)
-
-    def mean(self, axis: Any = None, keepdims: bool = False, *, dim: Any = None, keepdim: bool = False) -> Tensor:
-        """The mean over axis (all, if None)."""
-        if self.size == 0:
-            raise ShapeError(f".mean: the mean of no elements is not defined (shape {self.shape})")
-        axis = dim if axis is None else axis
-        return self._unary(".mean", np.mean, axis=axis, keepdims=keepdims or keepdim)
-
-    def max(self, axis: Any = None) -> Tensor:
-        return self._unary(".max", np.max, axis=axis)
-
-    def min(self, axis: Any = None) -> Tensor:
-        return self._unary(".min", np.min, axis=axis)
-
-    def argmax(self, axis: Any = None, *, dim: Any = None) -> Array:
-        """The index of the largest element, as numpy integers."""
-        return np.asarray(np.argmax(self._array, axis=dim if axis is None else axis))
-
-    def pow(self, exponent: Any) -> Tensor:
-        return self**exponent
-
-    def sqrt(self) -> Tensor:
-        return self._unary(".sqrt", np.sqrt)
-
-    def exp(self) -> Tensor:
-        return self._unary(".exp", np.exp)
-
-    def log(self) -> Tensor:
-        return self._unary(".log", np.log)
-
-    def abs(self) -> Tensor:
-        return abs(self)
-
-    def clamp_min(self, low: builtins.float) -> Tensor:
-        """max(x, low), a NaN kept. relu by hand is x.clamp_min(0.)."""
-        return self._unary(".clamp_min", np.maximum, self.dtype.type(low))
-
-    def float(self) -> Tensor:
-        """This tensor if it is float32, else a float32 copy."""
-        return self._as_type(_native.FLOAT32, ".float")
-
-    def double(self) -> Tensor:
-        """This tensor if it is float64, else a float64 copy."""
-        return self._as_type(_native.FLOAT64, ".double")
-
-    def _as_type(self, dtype: np.dtype[Any], name: str) -> Tensor:
-        return self if self.dtype == dtype else self._unary(name, lambda array: array.astype(dtype))
-
-    def clone(self) -> Tensor:
-        """A copy, off the tape if this tensor is not on it."""
-        return self._unary(".clone", np.array)
-
 
 def wrap(array: Array, version: list[int] | None = None) -> Tensor:
     """A Tensor around an array that is known to be float32 or float64; version: shared by views."""
@@ -485,78 +177,3 @@ def _plain_index(index: Any) -> Any:
     if isinstance(index, Tensor):
         raise DTypeError("t[...]: a tensor of floats is no index; use t[mask], slices or integer arrays")
     return index
-
-
-def _operand(operation: str, left: Tensor, right: Any) -> Any:
-    """right as a Tensor of left's dtype, or as a Python number; refuses what would broadcast by accident."""
-    if isinstance(right, (int, builtins.float)):
-        return right
-    if not isinstance(right, Tensor):
-        if np.ndim(right) == 0 and isinstance(right, np.number):
-            return right.item()
-        if isinstance(right, Mask):
-            right = right.data
-        right = wrap(as_array(right, left.dtype, operation))
-    if right.dtype != left.dtype:
-        raise DTypeError(
-            f"{operation}: found {left.dtype} of shape {left.shape} and {right.dtype} of shape {right.shape}; "
-            "convert one of them with .float() or .double()"
-        )
-    if operation != "@":
-        _check_broadcast(operation, left.shape, right.shape)
-    return right
-
-
-def _check_broadcast(operation: str, left: tuple[int, ...], right: tuple[int, ...]) -> None:
-    if left == right:
-        return
-    for column, row in ((left, right), (right, left)):
-        if len(column) == 2 and column[1] == 1 and row == column[:1] and row[0] > 1:
-            n = row[0]
-            raise ShapeError(
-                f"{operation}: {left} with {right} would broadcast to {(n, n)}, every row with every element. "
-                f"Make the shapes equal: {column} to {row} with [:,0] or .squeeze(-1), "
-                f"or {row} to {column} with [:,None]"
-            )
-    try:
-        np.broadcast_shapes(left, right)
-    except ValueError as error:
-        backwards = zip(reversed(range(len(left))), reversed(left), reversed(right), strict=False)
-        axis = next(axis for axis, a, b in backwards if a != b and 1 not in (a, b))
-        raise ShapeError(
-            f"{operation}: {left} and {right} do not fit: on axis {axis} of the first they differ, "
-            "and neither is 1" + _shape_hint(left, right)
-        ) from error
-
-
-def _shape_hint(found: tuple[int, ...], expected: tuple[int, ...]) -> str:
-    if len(found) == 2 and found == expected[::-1]:
-        return "; the transpose (.T) would fit"
-    if len(found) == len(expected) + 1 and found[1:] == expected:
-        return "; summed over the rows (.sum(0)) it would fit"
-    return ""
-
-
-def _add_backward(inputs: tuple[Tensor, ...], upstream: Tensor, sink: tape.Sink) -> None:
-    from pybackprop import functional
-
-    for operand in inputs:
-        if operand.ndim == 1 and upstream.ndim == 2 and operand.shape == upstream.shape[1:]:
-            functional.bias_backward(operand, upstream, sink)
-        else:
-            summed = _sum_to(upstream._array, operand.shape)
-            sink.put(operand, partial(_copy, summed))
-
-
-def _copy(array: Array, into: Tensor) -> None:
-    np.copyto(into._array, array)
-
-
-def _sum_to(array: Array, shape: tuple[int, ...]) -> Array:
-    """Sums over the axes along which shape was broadcast."""
-    array = array.sum(tuple(range(array.ndim - len(shape)))) if array.ndim > len(shape) else array
-    stretched = tuple(axis for axis, length in enumerate(shape) if length == 1 != array.shape[axis])
-    return np.asarray(array.sum(stretched, keepdims=True) if stretched else array)
-
-
-__all__ = ["Tensor", "as_tensor", "empty", "param", "tensor", "wrap"]

@@ -1,0 +1,122 @@
+"""Storage: what a tensor is made of: an array, its gradient, its place on the tape."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pybackprop import _native, tape
+from pybackprop.convert import Array, as_array, hint_at_fix
+from pybackprop.errors import DTypeError, ShapeError
+
+if TYPE_CHECKING:
+    from pybackprop.tensor import Tensor
+
+
+class Storage:
+    """The array, the buffer of its gradient, and a version that counts the writes to the array."""
+
+    __slots__ = ("__weakref__", "_array", "_g", "_node", "_pointer", "_version", "name", "requires_g")
+
+    _array: Array
+    _g: Tensor | None
+    _node: tape.Node | None
+    _pointer: Any
+    _version: list[int]  # shared by all views of the same memory
+    name: str | None
+    requires_g: bool
+
+    def _fill(self, array: Array, version: list[int] | None = None) -> None:
+        self._array = array
+        self._g = self._node = self._pointer = self.name = None
+        self._version = [0] if version is None else version
+        self.requires_g = False
+
+    def _make(self, array: Any, version: list[int] | None = None) -> Tensor:
+        """Another tensor around an array; version: this one's, if they share memory."""
+        made: Any = type(self).__new__(type(self))
+        made._fill(np.asarray(array), version)
+        return made  # type: ignore[no-any-return]
+
+    @property
+    def data(self) -> Array:
+        """A numpy view of the same memory."""
+        return self._array
+
+    @property
+    def g(self) -> Tensor | None:
+        """The gradient of the last backward: None, or a Tensor of this shape and dtype."""
+        return self._g
+
+    @g.setter
+    def g(self, value: Any) -> None:
+        if value is None or value is self._g:
+            self._g = value
+            return
+        array = as_array(value, self.dtype, f"{self._called()}.g")
+        if array.shape != self.shape:
+            raise ShapeError(
+                f"{self._called()}.g: found a gradient of shape {array.shape}, expected {self.shape}: a gradient "
+                "has one number for each number of its tensor" + hint_at_fix(array.shape, self.shape)
+            )
+        if array.dtype != self.dtype:
+            raise DTypeError(
+                f"{self._called()}.g: found {array.dtype}, expected {self.dtype}, the tensor's own; "
+                f"convert with {'.float()' if self.dtype == _native.FLOAT32 else '.double()'}"
+            )
+        np.copyto(self.grad_buffer()._array, array)
+
+    def grad_buffer(self) -> Tensor:
+        """`.g`, made if there is none yet (its numbers are then undefined)."""
+        if self._g is None:
+            self._g = self.new_like()
+        return self._g
+
+    def new_like(self) -> Tensor:
+        """A tensor of this shape and dtype whose numbers are undefined."""
+        return self._make(np.empty(self._array.shape, self._array.dtype))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._array.shape
+
+    @property
+    def ndim(self) -> int:
+        return self._array.ndim
+
+    @property
+    def size(self) -> int:
+        return self._array.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._array.dtype
+
+    @property
+    def nbytes(self) -> int:
+        return self._array.nbytes
+
+    def _called(self) -> str:
+        return self.name or "tensor"
+
+    def pointer(self) -> Any:
+        """The C core's pointer to this (contiguous) tensor's memory."""
+        if self._pointer is None:
+            self._pointer = _native.pointer(self._array)
+        return self._pointer
+
+    def contiguous(self) -> Tensor:
+        """This tensor, or a copy of it where its rows do not lie one after another."""
+        same: Any = self
+        return same if self._array.flags.c_contiguous else self._make(np.ascontiguousarray(self._array))
+
+    def alias(self) -> Tensor:
+        """Another tensor with the same memory and version, off the tape."""
+        return self._make(self._array, self._version)
+
+    def touch(self, what: str) -> None:
+        """Called before a write in place: refuses read-only memory, and tells the tape."""
+        if not self._array.flags.writeable:
+            raise ValueError(f"{what}: {tape.describe(self)} is read-only memory; use a copy: bp.tensor(t)")
+        self._version[0] += 1
