@@ -33,6 +33,12 @@ class Storage:
         self._version = [0] if version is None else version
         self.requires_g = False
 
+    def _become(self, array: Array) -> None:
+        """Takes another array for its own, and keeps name and requires_g."""
+        name, requires_g = self.name, self.requires_g
+        self._fill(array)
+        self.name, self.requires_g = name, requires_g
+
     def _make(self, array: Any, version: list[int] | None = None) -> Tensor:
         """Another tensor around an array; version: this one's, if they share memory."""
         made: Any = type(self).__new__(type(self))

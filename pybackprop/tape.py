@@ -56,7 +56,13 @@ class Node:
 
 
 class Sink:
-    """Where a backward writes its gradients."""
+    """Where a backward writes its gradients. keep: whether intermediate results' gradients stay readable."""
+
+    keep = True
+
+    def wants(self, tensor: Storage) -> bool:
+        """Whether somebody wants this tensor's gradient."""
+        return tensor.requires_g
 
     def into(self, tensor: Storage) -> tuple[Tensor, bool] | None:
         """(the buffer, whether to add to it); None if nobody wants this tensor's gradient."""
@@ -103,9 +109,9 @@ class Gradients(Sink):
         spare = self.free.get((tensor.shape, tensor.dtype))
         return spare.pop() if spare else tensor.new_like()
 
-    def take(self, tensor: Storage) -> Tensor:
-        """The finished gradient of an intermediate result."""
-        return self.buffers.pop(id(tensor))
+    def take(self, tensor: Storage) -> Tensor | None:
+        """The finished gradient of an intermediate result; None if nobody wanted it."""
+        return self.buffers.pop(id(tensor), None)
 
     def give_back(self, buffer: Tensor) -> None:
         if not self.keep:
@@ -132,6 +138,10 @@ class _Switch(threading.local):
 
 
 _switch = _Switch()
+
+
+def is_recording() -> bool:
+    return _switch.recording
 
 
 @contextmanager
@@ -178,6 +188,8 @@ def backward(root: Storage, keep: bool, accumulate: bool) -> None:
     gradients.into(root)[0]._array[...] = 1  # type: ignore[index]
     for tensor in order:
         upstream = gradients.take(tensor)
+        if upstream is None:
+            continue
         tensor._node.backward(upstream, gradients)  # type: ignore[union-attr, misc]
         gradients.give_back(upstream)
         if not keep:
