@@ -80,9 +80,7 @@ def parameter_list(parameters: Any) -> list[Tensor]:
         if not isinstance(tensor, Tensor):
             raise TypeError(f"SGD: parameter {k} is a {type(tensor).__name__}, expected a tensor (bp.param)")
         if id(tensor) in seen:
-            raise ValueError(
-                f"SGD: parameters {seen[id(tensor)]} and {k} are one tensor; it would be updated twice"
-            )
+            raise ValueError(f"SGD: parameters {seen[id(tensor)]} and {k} are one tensor; it would be updated twice")
         seen[id(tensor)] = k
     if not found:
         raise ValueError("SGD: there are no parameters to train; make them with bp.param")

@@ -1,0 +1,43 @@
+"""The picture of a training, with matplotlib (the extra `plot`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+FORMATS = (".png", ".svg", ".pdf")
+
+
+def check(path: Path) -> None:
+    """Raises before the training what would stop the plot after it: ImportError, ValueError, OSError."""
+    if path.suffix.lower() not in FORMATS:
+        raise ValueError(f"--plot: found {path.name}, expected a name that ends in {', '.join(FORMATS)}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"--plot: there is no folder {path.parent}")
+    _matplotlib()
+
+
+def draw(path: Path, losses: Sequence[float], accuracies: Sequence[float | None]) -> None:
+    """Loss (left, logarithmic) and validation accuracy (right) over the epochs."""
+    figure = _matplotlib().Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot()
+    epochs = range(1, len(losses) + 1)
+    (loss,) = axes.semilogy(epochs, losses, color="tab:blue", marker=".", label="training loss (mse)")
+    axes.set(xlabel="epoch", ylabel="mean squared error")
+    lines = [loss]
+    if all(accuracy is not None for accuracy in accuracies):
+        right = axes.twinx()
+        lines += right.plot(epochs, accuracies, color="tab:orange", marker=".", label="validation accuracy")
+        right.set(ylabel="share of labels found", ylim=(None, 1))
+    axes.legend(handles=lines, loc="center right")
+    figure.savefig(path, dpi=150)
+
+
+def _matplotlib() -> Any:
+    """matplotlib.figure, which draws to a file and needs no screen."""
+    try:
+        from matplotlib import figure
+    except ImportError as error:
+        raise ImportError("--plot: needs matplotlib; pip install 'pybackprop[plot]'") from error
+    return figure

@@ -1,0 +1,245 @@
+"""Training an mlp on a split of data, epoch by epoch, so that it can be stopped and taken up again."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pybackprop import _native, checkpoint
+from pybackprop.convert import Array, float_type
+from pybackprop.data import DataError, Split, check_finite
+from pybackprop.errors import CheckpointError, DivergedError
+from pybackprop.functional import mse
+from pybackprop.model import Model, check_seed, mlp
+from pybackprop.optim import SGD
+
+MOST_CLASSES = 100_000
+SHUFFLE_STREAM = 1  # of the seed's frozen random streams, for epoch 0; the next epochs take the next ones
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the bits of the trained parameters, beside the data."""
+
+    hidden: tuple[int, ...] = (50,)
+    epochs: int = 40
+    batch: int = 8
+    lr: float = 0.05
+    momentum: float = 0.9
+    seed: int = 0
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: found {getattr(self, name)}, expected a whole number from 1")
+        check_seed(self.seed)
+        float_type(self.dtype)
+
+
+class Trainer:
+    """An mlp, its SGD with momentum, its data, and how far it has come.
+
+    split     x (n,m) and labels y (n,) of integers, which become rows of the identity matrix, or targets (n,h)
+    epoch     epochs done;  losses: the mean loss of each;  accuracies: after each, on the validation part
+    seconds   spent in training steps;  samples: seen by them
+
+    Raises DataError for NaN or infinity in the data, and for labels that cannot be classes.
+    """
+
+    def __init__(self, settings: Settings, split: Split) -> None:
+        self.settings = settings
+        self.split = _checked(split, float_type(settings.dtype))
+        classes = _classes(self.split)
+        self.classifies = classes is not None
+        self.targets = _targets(self.split.y_train, classes, settings.dtype)
+        sizes = [self.split.x_train.shape[1], *settings.hidden, self.targets.shape[1]]
+        self.model: Model = mlp(sizes, settings.seed, settings.dtype)
+        self.sgd = SGD(self.model, lr=settings.lr, momentum=settings.momentum)
+        self.epoch = self.samples = 0
+        self.seconds = 0.0
+        self.losses: list[float] = []
+        self.accuracies: list[float | None] = []
+
+    @property
+    def steps(self) -> int:
+        """Steps in an epoch; the last one takes the samples that are left."""
+        return -(-len(self.targets) // self.settings.batch)
+
+    def run_epoch(self, after_step: Callable[[float], None] | None = None) -> float:
+        """One pass over the shuffled training samples; the mean loss over them.
+
+        Raises DivergedError as soon as a loss, or at the end a parameter, is no finite number.
+        """
+        n, batch = len(self.targets), self.settings.batch
+        order = _native.permutation(n, self.settings.seed, SHUFFLE_STREAM + self.epoch)
+        total = 0.0
+        for start in range(0, n, batch):
+            rows = order[start : start + batch]
+            began = time.perf_counter()
+            loss = self._step(rows)
+            self.seconds += time.perf_counter() - began
+            self.samples += len(rows)
+            if not np.isfinite(loss):
+                raise self._diverged("loss", loss, start // batch)
+            total += loss * len(rows)
+            if after_step is not None:
+                after_step(loss)
+        for parameter in self.model.parameters():
+            if not np.isfinite(parameter.data).all():
+                raise self._diverged(f"parameter {parameter.name}", float("nan"), self.steps - 1)
+        self.epoch += 1
+        self.losses.append(total / n)
+        self.accuracies.append(self.accuracy())
+        return self.losses[-1]
+
+    def _step(self, rows: Array) -> float:
+        loss = float(self.model(self.split.x_train[rows], self.targets[rows]))
+        self.model.backward()
+        self.sgd.step()
+        return loss
+
+    def _diverged(self, what: str, value: float, step: int) -> DivergedError:
+        s = self.settings
+        done = self.epoch * self.steps + step + 1
+        return DivergedError(
+            f"training diverged: the {what} became {value} at step {done} (epoch {self.epoch + 1}). "
+            f"Try a smaller learning rate (it is {s.lr:g}), less momentum (it is {s.momentum:g}), "
+            "or data scaled to about 1"
+        )
+
+    def accuracy(self) -> float | None:
+        """The share of validation samples whose largest output is their label's; None where there are no labels."""
+        if not self.classifies or not len(self.split.x_valid):
+            return None
+        return accuracy_of(self.model.predict(self.split.x_valid).data, self.split.y_valid)
+
+    def valid_loss(self) -> float | None:
+        """The loss on the validation samples; None if there are none."""
+        if not len(self.split.x_valid):
+            return None
+        classes = self.targets.shape[1] if self.classifies else None
+        targets = _targets(self.split.y_valid, classes, self.settings.dtype)
+        return float(mse(self.model.predict(self.split.x_valid), targets))
+
+    # ---- what a checkpoint holds ----
+
+    def parameters(self) -> dict[str, Array]:
+        """The parameters by name."""
+        return {str(p.name): p.data for p in self.model.parameters()}
+
+    def digest(self) -> str:
+        """sha256 of the parameters: the same on every machine."""
+        return checkpoint.digest(self.parameters())
+
+    def save(self, path: str | Path) -> None:
+        """Writes a checkpoint; see pybackprop.checkpoint.save."""
+        velocities = {f"velocity.{p.name}": self.sgd.velocity(p).data for p in self.model.parameters()}
+        meta = {
+            "kind": "mlp",
+            "classifies": self.classifies,
+            "settings": asdict(self.settings),
+            "epoch": self.epoch,
+            "losses": self.losses,
+            "accuracies": self.accuracies,
+            "data": self._data_digest(),
+        }
+        checkpoint.save(path, {**self.parameters(), **velocities}, meta)
+
+    def restore(self, path: str | Path) -> None:
+        """Takes up the state that a checkpoint of the same network and data holds. Raises CheckpointError."""
+        arrays, meta = checkpoint.load(path)
+        if meta.get("data") != self._data_digest():
+            raise CheckpointError(f"{path}: was trained on other data than is given now; resume with the same data")
+        _copy_into(path, self.parameters(), arrays, "")
+        velocities = {str(p.name): self.sgd.velocity(p).data for p in self.model.parameters()}
+        _copy_into(path, velocities, arrays, "velocity.")
+        self.epoch, self.losses, self.accuracies = meta["epoch"], list(meta["losses"]), list(meta["accuracies"])
+
+    def _data_digest(self) -> str:
+        if not hasattr(self, "_digest_of_data"):
+            arrays = {"x": self.split.x_train, "y": self.targets}
+            found = hashlib.sha256()
+            for name, array in arrays.items():
+                found.update(f"{name}{array.shape}".encode())
+                found.update(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).data)
+            self._digest_of_data = found.hexdigest()
+        return self._digest_of_data
+
+
+def settings_of(path: str | Path) -> Settings:
+    """The settings that a checkpoint was trained with. Raises CheckpointError."""
+    _, meta = checkpoint.load(path)
+    try:
+        found = meta["settings"]
+        return Settings(**{**found, "hidden": tuple(found["hidden"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: holds no settings to train on with ({error})") from error
+
+
+def load_model(path: str | Path) -> tuple[Model, bool]:
+    """(the Model that a checkpoint holds, whether its outputs are classes). Raises CheckpointError."""
+    arrays, meta = checkpoint.load(path)
+    weights = [arrays[name] for name in arrays if name.startswith("w") and name[1:].isdigit()]
+    if meta.get("kind") != "mlp" or not weights or any(w.ndim != 2 for w in weights):
+        raise CheckpointError(f"{path}: holds no model that was trained by 'pybackprop train'")
+    sizes = [weights[0].shape[0], *(w.shape[1] for w in weights)]
+    model = mlp(sizes, 0, weights[0].dtype)
+    _copy_into(path, {str(p.name): p.data for p in model.parameters()}, arrays, "")
+    return model, bool(meta.get("classifies"))
+
+
+def accuracy_of(outputs: Array, labels: Array) -> float:
+    return float(np.mean(outputs.argmax(1) == labels))
+
+
+def _copy_into(path: str | Path, targets: dict[str, Array], arrays: dict[str, Array], prefix: str) -> None:
+    """All or nothing: shapes and dtypes are checked before the first copy."""
+    for name, array in targets.items():
+        found = arrays.get(prefix + name)
+        if found is None or found.shape != array.shape or found.dtype != array.dtype:
+            holds = "nothing" if found is None else f"{found.dtype} {found.shape}"
+            raise CheckpointError(f"{path}: {prefix}{name}: found {holds}, expected {array.dtype} {array.shape}")
+    for name, array in targets.items():
+        np.copyto(array, arrays[prefix + name])
+
+
+def _checked(split: Split, dtype: np.dtype[Any]) -> Split:
+    if split.x_train.ndim != 2 or not split.x_train.size:
+        raise DataError(f"x_train: found shape {split.x_train.shape}, expected samples by features, at least one each")
+    for name, array in split._asdict().items():
+        if array.dtype.kind == "f":
+            check_finite(name, array)
+    return Split(
+        split.x_train.astype(dtype, copy=False), split.y_train, split.x_valid.astype(dtype, copy=False), split.y_valid
+    )
+
+
+def _classes(split: Split) -> int | None:
+    """How many classes the labels speak of; None for targets that are no labels."""
+    if split.y_train.dtype.kind not in "iu":
+        return None
+    labels = np.concatenate([split.y_train.ravel(), split.y_valid.ravel()])
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= MOST_CLASSES:
+        raise DataError(
+            f"labels: found {low} to {high}, expected 0 to {MOST_CLASSES - 1}; make targets of floats of them"
+        )
+    return max(high + 1, 2)
+
+
+def _targets(y: Array, classes: int | None, dtype: Any) -> Array:
+    if classes is None:
+        return np.ascontiguousarray(y.reshape(len(y), -1), dtype)
+    targets = np.zeros((len(y), classes), dtype)
+    targets[np.arange(len(y)), y.ravel()] = 1
+    return targets
+
+
+__all__ = ["Settings", "Trainer", "accuracy_of", "load_model", "replace", "settings_of"]

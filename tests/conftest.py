@@ -1,0 +1,35 @@
+"""Fixtures that every test may use."""
+
+import numpy as np
+import pytest
+
+import pybackprop as bp
+
+SETTINGS = [(kernel, threads) for kernel in bp.kernels() for threads in (1, 3)]
+
+
+@pytest.fixture(autouse=True)
+def _own_settings():
+    """Leaves kernel and threads as they were, whatever a test does to them."""
+    kernel, threads = bp.info()["kernel"], bp.threads()
+    yield
+    bp.use_kernel(kernel)
+    bp.set_threads(threads)
+
+
+@pytest.fixture(params=SETTINGS, ids=lambda setting: f"{setting[0]}-{setting[1]}")
+def each_setting(request):
+    """Every kernel that this CPU has, on one thread and on several."""
+    bp.use_kernel(request.param[0])
+    bp.set_threads(request.param[1])
+    return request.param
+
+
+@pytest.fixture(params=[np.float32, np.float64], ids=["f32", "f64"])
+def dtype(request):
+    return request.param
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20240501)
