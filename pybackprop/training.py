@@ -186,7 +186,8 @@ def settings_of(path: str | Path) -> Settings:
 def load_model(path: str | Path) -> tuple[Model, bool]:
     """(the Model that a checkpoint holds, whether its outputs are classes). Raises CheckpointError."""
     arrays, meta = checkpoint.load(path)
-    weights = [arrays[name] for name in arrays if name.startswith("w") and name[1:].isdigit()]
+    numbers = sorted(int(name[1:]) for name in arrays if name.startswith("w") and name[1:].isdigit())
+    weights = [arrays[f"w{k}"] for k in numbers]
     if meta.get("kind") != "mlp" or not weights or any(w.ndim != 2 for w in weights):
         raise CheckpointError(f"{path}: holds no model that was trained by 'pybackprop train'")
     sizes = [weights[0].shape[0], *(w.shape[1] for w in weights)]
