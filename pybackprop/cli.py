@@ -196,14 +196,10 @@ def run_predict(options: argparse.Namespace) -> int:
     model, classifies = load_model(options.model)
     weights = model.parameters()[0]
     features, dtype = weights.shape[0], weights.dtype
-    if options.data is None:
-        _, _, x, labels = data.digits(dtype)
-    else:
-        x, labels = data.features(options.data, features, dtype)
-    data.check_finite("x", x)
+    x, labels = _samples(options.data, features, dtype)
     outputs = model.predict(x).data
     comparable = classifies and labels is not None and labels.dtype.kind in "iu" and len(labels)
-    accuracy = accuracy_of(outputs, labels) if comparable and labels is not None else None
+    accuracy = accuracy_of(outputs, labels) if comparable else None
     predictions = (outputs.argmax(1) if classifies else outputs).tolist()
     if options.json:
         print(json.dumps({"predictions": predictions, "accuracy": accuracy}))
@@ -213,6 +209,15 @@ def run_predict(options: argparse.Namespace) -> int:
     if accuracy is not None:
         _say(f"accuracy {accuracy:.2%} on {len(x)} samples")
     return 0
+
+
+def _samples(path: Path | None, n_features: int, dtype: Any) -> tuple[Any, Any]:
+    if path is not None:
+        return data.features(path, n_features, dtype)
+    digits = data.digits(dtype)
+    if digits.x_valid.shape[1] != n_features:
+        raise ValueError(f"--data: the model takes {n_features} features; give data that has as many")
+    return digits.x_valid, digits.y_valid
 
 
 def run_info(options: argparse.Namespace) -> int:

@@ -28,7 +28,7 @@ def read_npy(stream: IO[bytes], size: int) -> Array:
         shape, by_columns, dtype = reader(stream)
     except KeyError as error:
         raise NpyError(f"version: found {error}, expected 1.0 or 2.0") from error
-    except (ValueError, SyntaxError, TypeError, EOFError, UnicodeError) as error:
+    except Exception as error:  # numpy evaluates a Python literal here, and lets whatever that raises through
         raise NpyError(f"header: {error}") from error
     if dtype.hasobject:
         raise NpyError("dtype: found Python objects, which only unpickling could read; expected numbers")

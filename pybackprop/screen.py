@@ -28,8 +28,9 @@ class Progress:
             disable=not (shown and console.is_terminal),
         )
         total, done = trainer.steps * trainer.settings.epochs, trainer.steps * trainer.epoch
-        fields = {"epoch": trainer.epoch, "epochs": trainer.settings.epochs, "said": ""}
-        self.task = self.bar.add_task("train", total=total, completed=done, **fields)
+        self.task = self.bar.add_task(
+            "train", total=total, completed=done, epoch=trainer.epoch, epochs=trainer.settings.epochs, said=""
+        )
 
     def __enter__(self) -> Progress:
         self.bar.start()

@@ -1,0 +1,55 @@
+"""Training and validation parts, and the check that both are numbers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pybackprop.convert import Array
+from pybackprop.data.errors import DataError
+
+EVERY, VALIDATION = 5, 4  # of every five rows in turn, the last one is for validation
+
+
+class Split(NamedTuple):
+    """x (n,m), one row for each sample; y (n,) of int64 class labels, or (n,h) of float targets."""
+
+    x_train: Array
+    y_train: Array
+    x_valid: Array
+    y_valid: Array
+
+
+def split(x: Array, y: Array) -> Split:
+    """Every fifth row (4, 9, 14, ...) for validation, the others for training.
+
+    Raises DataError for lengths that differ or fewer than five rows.
+    """
+    check_lengths("x", x, "y", y)
+    if len(x) < EVERY:
+        raise DataError(f"split: found {len(x)} rows, expected at least {EVERY}")
+    valid = np.arange(len(x)) % EVERY == VALIDATION
+    return Split(x[~valid], y[~valid], x[valid], y[valid])
+
+
+def check_lengths(x_name: str, x: Array, y_name: str, y: Array) -> None:
+    if np.ndim(x) == 0 or np.ndim(y) == 0 or len(x) != len(y):
+        raise DataError(
+            f"{y_name}: found shape {np.shape(y)} for {x_name} of shape {np.shape(x)}; expected one for each row"
+        )
+
+
+def check_finite(name: str, array: Array) -> None:
+    """Raises DataError that says where the first NaN or infinity is, and how many there are."""
+    if array.dtype.kind != "f":
+        return
+    finite = np.isfinite(array)
+    if finite.all():
+        return
+    index = np.unravel_index(int(np.argmin(finite)), array.shape)
+    place = ", ".join(f"{axis} {at}" for axis, at in zip(("row", "column", "axis 2", "axis 3"), index, strict=False))
+    raise DataError(
+        f"{name}: found {array[index]} at {place} (counted from 0), "
+        f"{int((~finite).sum())} such values of {array.size} in all; expected finite numbers"
+    )
