@@ -51,8 +51,7 @@ static void LOCAL(chains)(REAL *acc, const REAL *a, const size_t *row, size_t a_
     memcpy(sum, acc, sizeof sum);
     for (size_t p = 0; p < inner; p++) {
         LOCAL(vector)
-        b0 = LOCAL(load)(panel + p * PANEL),
-        b1 = LOCAL(load)(panel + p * PANEL + PANEL / 2);
+        b0 = LOCAL(load)(panel + p * PANEL), b1 = LOCAL(load)(panel + p * PANEL + PANEL / 2);
         for (size_t r = 0; r < ROWS; r++) {
             LOCAL(vector) left = a[row[r] + p * a_inner] - (LOCAL(vector)){0};
             sum[r][0] = LOCAL(vector_fma)(left, b0, sum[r][0]);

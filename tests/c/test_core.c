@@ -1,0 +1,140 @@
+/* test_core.c: every operation equals its bp_ref_ twin in bits: each kernel, 1 to 3 threads, both types.
+
+       test_core             all of it; exits with 1 after saying what differs
+       test_core --quick     without the large sizes
+       test_core --digest    also prints a hash of every defined result, the same on every machine
+       test_core --broken X  spoils the fast results first (zero, nan, sign, bit, swap): must fail */
+#include "pybackprop.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#if defined __unix__ || defined __APPLE__
+#include <sys/wait.h>
+#include <unistd.h>
+#define CAN_FORK 1
+#endif
+
+#define BP_PASTE2(a, b) a##_##b
+#define BP_PASTE(a, b) BP_PASTE2(a, b)
+
+enum { GUARD = 64 };
+static const float tiny_f32 = FLT_MIN, huge_f32 = FLT_MAX;
+static const double tiny_f64 = DBL_MIN, huge_f64 = DBL_MAX;
+static uint64_t state, hash = 14695981039346656037u;
+static size_t compared, failures;
+static char now[200];
+static const char *broken = "";
+
+static void fail(const char *why) {
+    if (failures++ < 20) fprintf(stderr, "%s: %s\n", now, why);
+}
+
+static void expect(int right) {
+    compared++;
+    if (!right) fail("not what the header promises");
+}
+
+static void case_is(const char *operation, size_t a, size_t b, size_t c) {
+    snprintf(now, sizeof now, "%s %zu %zu %zu, kernel %s, %d threads", operation, a, b, c,
+             bp_kernel_name(bp_active_kernel()), bp_threads());
+}
+
+/* Once: which kernels there are must not show. */
+static void hash_bytes(const void *data, size_t size) {
+    const unsigned char *byte = data;
+    if (bp_active_kernel() != 0 || bp_threads() != 1) return;
+    for (size_t k = 0; k < size; k++) hash = (hash ^ byte[k]) * 1099511628211u;
+}
+
+#define SPOIL(REAL, suffix)                                                                             \
+    static void spoil_##suffix(REAL *a, size_t size) {                                                  \
+        for (size_t e = 0; e < size; e++) {                                                             \
+            if (!strcmp(broken, "zero")) a[e] = 0;                                                      \
+            if (!strcmp(broken, "nan")) a[e] = NAN;                                                     \
+            if (!strcmp(broken, "sign")) a[e] = -a[e];                                                  \
+        }                                                                                               \
+        if (!strcmp(broken, "bit") && size) a[size - 1] = (REAL)nextafter((double)a[size - 1], 99);     \
+        if (!strcmp(broken, "swap") && size > 1) {                                                      \
+            REAL first = a[0];                                                                          \
+            a[0] = a[size - 1], a[size - 1] = first;                                                    \
+        }                                                                                               \
+    }
+SPOIL(float, f32)
+SPOIL(double, f64)
+
+#define BP_TEMPLATE "core_cases.h"
+#include "each_type.h"
+
+static void test_kernels(int quick) {
+    for (int kernel = -1; kernel <= bp_kernel_count(); kernel++) {
+        expect(bp_use_kernel(kernel) == (bp_kernel_available(kernel) ? BP_OK : BP_UNKNOWN));
+        if (!bp_kernel_available(kernel)) continue;
+        expect(bp_active_kernel() == kernel && *bp_kernel_name(kernel));
+        for (int threads = 1; threads <= (bp_openmp() ? 3 : 1); threads++) {
+            bp_set_threads(threads);
+            state = 42; /* the same numbers for each */
+            all_f32(quick);
+            all_f64(quick);
+        }
+    }
+    expect(!*bp_kernel_name(-1) && !*bp_kernel_name(bp_kernel_count()));
+}
+
+static void test_random(void) {
+    uint64_t stream = bp_random_stream(7, 0);
+    double u[1000], v[1];
+    int64_t order[1000];
+    char seen[1000] = {0};
+    snprintf(now, sizeof now, "random");
+    bp_random_uniform_f64(u, 2, &stream, 1000);
+    for (int k = 0; k < 1000; k++) expect(u[k] >= -2 && u[k] < 2);
+    stream = bp_random_stream(7, 0);
+    bp_random_uniform_f64(v, 2, &stream, 1);
+    expect(v[0] == u[0]);
+    expect(bp_random_stream(7, 0) != bp_random_stream(7, 1));
+    expect(bp_random_stream(7, 0) != bp_random_stream(8, 0));
+    bp_random_permutation(order, &stream, 1000);
+    for (int k = 0; k < 1000; k++) expect(order[k] >= 0 && order[k] < 1000 && !seen[order[k]]++);
+    hash_bytes(u, sizeof u);
+    hash_bytes(order, sizeof order);
+}
+
+/* GNU OpenMP's threads do not survive a fork; the child must compute all the same. */
+static void test_fork(void) {
+#ifdef CAN_FORK
+    snprintf(now, sizeof now, "fork");
+    bp_set_threads(3);
+    elementwise_f32(1000003, 0);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(60);
+        elementwise_f32(1000003, 0);
+        _exit(failures || bp_threads() != 1);
+    }
+    int status = 1;
+    waitpid(child, &status, 0);
+    expect(status == 0);
+#endif
+}
+
+int main(int count, char **arguments) {
+    int quick = 0, digest = 0;
+    for (int k = 1; k < count; k++) {
+        if (!strcmp(arguments[k], "--quick")) quick = 1;
+        if (!strcmp(arguments[k], "--digest")) digest = 1;
+        if (!strcmp(arguments[k], "--broken") && k + 1 < count) broken = arguments[k + 1];
+    }
+    test_kernels(quick);
+    bp_use_kernel(0);
+    bp_set_threads(1);
+    test_random();
+    uint64_t all = hash;
+    if (!*broken) test_fork();
+    if (digest) printf("digest %016llx\n", (unsigned long long)all);
+    printf("%zu comparisons, %zu failures, OpenMP %d, %s\n", compared, failures, bp_openmp(),
+           bp_compiler());
+    return failures > 0 || compared < 1000;
+}

@@ -1,0 +1,99 @@
+"""The C core by itself: its own tests, from C, over compilers, flags, sanitizers and mutations."""
+
+import os
+import shutil
+
+import pytest
+from compile_c import ROOT, SANITIZE, build, compilers, has, run
+
+COMPILERS = compilers()
+DEFAULT = COMPILERS[0] if COMPILERS else None
+pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler here")
+CONFIGURATIONS = [(cc, *flags) for cc in COMPILERS for flags in (("-O0", ""), ("-O3", ""), ("-O3", "-fopenmp"))]
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory):
+    """Builds test_core once for each configuration."""
+    folder, made = tmp_path_factory.mktemp("core"), {}
+
+    def get(compiler, *flags):
+        flags = tuple(flag for flag in flags if flag)
+        if "-fopenmp" in flags and not has(compiler, "-fopenmp"):
+            pytest.skip(f"{compiler} has no OpenMP here")
+        if (compiler, flags) not in made:
+            made[compiler, flags] = build(folder / f"core{len(made)}", "test_core.c", compiler, flags)
+        return made[compiler, flags]
+
+    return get
+
+
+def test_every_operation_equals_its_reference(program):
+    flags = ["-O3", "-fopenmp"] if has(DEFAULT, "-fopenmp") else ["-O3"]
+    done = run([program(DEFAULT, *flags)])
+    assert done.returncode == 0, done.stderr
+    assert " 0 failures" in done.stdout
+
+
+@pytest.mark.parametrize(("compiler", "level", "omp"), CONFIGURATIONS)
+def test_compilers_and_flags_agree_on_every_bit(program, compiler, level, omp):
+    done = run([program(compiler, level, omp), "--quick", "--digest"])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "digest c48cce94edad5af6"
+
+
+@pytest.mark.parametrize("how", ["zero", "nan", "sign", "bit", "swap"])
+def test_the_checker_finds_wrong_results(program, how):
+    done = run([program(DEFAULT, "-O3"), "--quick", "--broken", how])
+    assert done.returncode == 1
+    assert "differs from the reference" in done.stderr
+
+
+MUTATIONS = {
+    "relu' at 0": ("relu.c", "x[i] > 0 ? upstream : 0", "x[i] >= 0 ? upstream : 0"),
+    "the bias is forgotten": ("matmul.c", "(acc[l] + 0) + bias[l]", "(acc[l] + 0)"),
+    "-0 after underflow": ("matmul.c", "c[l] = acc[l] + 0;", "c[l] = acc[l];"),
+    "segments that run together": ("linear.c", "start += BP_SEGMENT) {", "start += 2 * BP_SEGMENT) {"),
+    "another order of the lanes": ("mse.c", "lane[l] += lane[l + width]", "lane[l] = lane[2 * l] + lane[2 * l + 1]"),
+    "a rounded product": ("sgd.c", "FMA(", "ROUNDED("),
+    "the last column": ("matmul.c", "cols * sizeof(REAL));\n    else", "(cols - 1) * sizeof(REAL));\n    else"),
+    "stale memory": ("matmul.c", "if (t->segmented && !t->accumulate)", "if (0)"),
+}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_a_mutation_of_the_core_is_found(tmp_path, mutation):
+    file, old, new = MUTATIONS[mutation]
+    shutil.copytree(ROOT / "csrc", tmp_path / "csrc")
+    source = tmp_path / "csrc" / file
+    text = source.read_text()
+    assert old in text, f"{file} no longer holds {old!r}"
+    source.write_text(text.replace(old, new))
+    flags = ["-O1", "-DROUNDED(a,b,c)=((a)*(b)+(c))", "-Wno-error"]
+    done = run([build(tmp_path / "mutant", "test_core.c", DEFAULT, flags, tmp_path / "csrc"), "--quick"])
+    assert done.returncode != 0
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_the_lesson_runs_from_plain_c(tmp_path, compiler):
+    done = run([build(tmp_path / "lesson", "lesson.c", compiler, ["-O3"])])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "measured" in done.stdout
+
+
+@pytest.mark.parametrize("language", ["c", "c++"])
+def test_the_header_stands_alone(tmp_path, language):
+    compiler = DEFAULT if language == "c" else shutil.which("c++")
+    if compiler is None:
+        pytest.skip("no C++ compiler here")
+    command = [compiler, "-x", language, "-pedantic", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
+    done = run([*command, str(ROOT / "csrc" / "pybackprop.h"), "-Wno-pragma-once-outside-header"])
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(os.environ.get("PYBACKPROP_SANITIZE") != "1", reason="set PYBACKPROP_SANITIZE=1 to run it")
+@pytest.mark.parametrize("omp", ["", "-fopenmp"], ids=["serial", "openmp"])
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_sanitizers_find_nothing(program, compiler, omp):
+    done = run([program(compiler, "-O1", omp, *SANITIZE), "--quick"])
+    assert done.returncode == 0, done.stderr
