@@ -22,7 +22,7 @@ from pybackprop.tensor import Tensor
 def is_by_hand(layer: Any) -> bool:
     """Whether a layer has a `bwd` or `backward` that is not this package's own."""
     methods = [getattr(type(layer), name, None) for name in ("bwd", "backward")]
-    return any(method is not None and not method.__module__.startswith("pybackprop.") for method in methods)
+    return any(method is not None and not str(method.__module__).startswith("pybackprop.") for method in methods)
 
 
 def run(layer: Any, args: Sequence[Tensor]) -> Tensor:

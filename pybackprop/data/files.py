@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +23,23 @@ def load(path: str | Path) -> Array | dict[str, Array]:
     was found and what was expected, for whatever is not a whole and honest file of these kinds.
     """
     path = Path(path)
-    try:
-        with open(path, "rb") as stream:
-            start = stream.read(6)
-            if start == b"\x93NUMPY":
-                stream.seek(0)
-                return read_npy(stream, path.stat().st_size)
+    with named_errors(path), open(path, "rb") as stream:
+        start = stream.read(6)
+        if start == b"\x93NUMPY":
+            stream.seek(0)
+            return read_npy(stream, path.stat().st_size)
         if start[:2] == b"PK":
             return read_npz(path)
         if start[:2] in (GZIP, b"\0\0"):
             return read_idx(path)
         return read_csv(path)[0]
+
+
+@contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """What goes wrong while path is read becomes a DataError with its name."""
+    try:
+        yield
     except NpyError as error:
         raise DataError(f"{path}: {error}") from error
     except OSError as error:
@@ -42,7 +49,7 @@ def load(path: str | Path) -> Array | dict[str, Array]:
 def read_csv(path: Path) -> tuple[Array, list[str]]:
     """(float64 matrix, names of the columns or []). Raises DataError naming line and column."""
     try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
+        with named_errors(path), open(path, encoding="utf-8-sig", newline="") as stream:
             first = next(csv.reader(stream), [])
             names = [] if any(_is_number(cell) for cell in first) else first
             stream.seek(0)
