@@ -22,7 +22,7 @@ from pybackprop._native import FLOAT32, FLOAT64
 from pybackprop.convert import Array
 from pybackprop.errors import CheckpointError
 
-__all__ = ["digest", "load", "save"]
+__all__ = ["check_place", "digest", "load", "save"]
 
 FORMAT, VERSION = "pybackprop checkpoint", "1"
 HEADER = "__pybackprop__"  # the member of a .npz that holds what safetensors keeps as metadata
@@ -41,6 +41,16 @@ def digest(arrays: Mapping[str, Array]) -> str:
         found.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
         found.update(array.tobytes())
     return found.hexdigest()
+
+
+def check_place(path: str | Path) -> None:
+    """Raises CheckpointError for a path that `save` could not write to, as far as can be known before."""
+    _writer(path)
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise CheckpointError(f"{path}: cannot be written: there is no folder {target.parent}")
+    if target.is_dir() or not os.access(target.parent, os.W_OK):
+        raise CheckpointError(f"{path}: cannot be written: {'it is a folder' if target.is_dir() else 'no permission'}")
 
 
 def save(path: str | Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from pybackprop import data, settings
+from pybackprop import checkpoint, data, settings
 from pybackprop.errors import DivergedError
 from pybackprop.training import Settings, Trainer, accuracy_of, load_model, settings_of
 
@@ -114,7 +114,7 @@ def run_train(options: argparse.Namespace) -> int:
         settings.set_threads(options.threads)
     trainer = _trainer(options)
     if options.save is not None:
-        trainer.save(options.save)  # a file that cannot be written is better known before the training
+        checkpoint.check_place(options.save)  # better known before the training than after it
     code = _train(trainer, options)
     if options.plot is not None and trainer.losses:
         plot.draw(options.plot, trainer.losses, trainer.accuracies)
@@ -144,6 +144,7 @@ def _train(trainer: Trainer, options: argparse.Namespace) -> int:
     """All epochs, with progress and checkpoints; the exit code."""
     from pybackprop.screen import Progress
 
+    kept = ""
     with Progress(trainer, shown=not options.quiet) as progress:
         try:
             while trainer.epoch < trainer.settings.epochs:
@@ -151,9 +152,9 @@ def _train(trainer: Trainer, options: argparse.Namespace) -> int:
                 progress.after_epoch()
                 if options.save is not None:
                     trainer.save(options.save)
+                    kept = f"; {options.save} holds the state after epoch {trainer.epoch}"
         except KeyboardInterrupt:
             progress.stop()
-            kept = f"; {options.save} holds the state after epoch {trainer.epoch}" if options.save else ""
             _say(f"interrupted in epoch {min(trainer.epoch + 1, trainer.settings.epochs)}{kept}")
             return INTERRUPTED
     return 0

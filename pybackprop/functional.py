@@ -139,6 +139,8 @@ def relu_grad(inp: Tensor, out: Tensor, inplace: bool = False) -> None:
 
     inplace: the gradient is written over out.g, whose buffer becomes inp.g; out.g is None then.
     """
+    if not isinstance(inp, Tensor):
+        raise GradientError(f"relu_grad: inp is a {type(inp).__name__}, which has no .g; make it with bp.tensor")
     dout = upstream_of("relu_grad", out)
     x, _ = operands("relu_grad", inp=inp, out=out)
     check_same("relu_grad", inp=x, out=out)

@@ -83,11 +83,13 @@ class Trainer:
         for start in range(0, n, batch):
             rows = order[start : start + batch]
             began = time.perf_counter()
-            loss = self._step(rows)
-            self.seconds += time.perf_counter() - began
-            self.samples += len(rows)
+            loss = float(self.model(self.split.x_train[rows], self.targets[rows]))
             if not np.isfinite(loss):
                 raise self._diverged("loss", loss, start // batch)
+            self.model.backward()
+            self.sgd.step()
+            self.seconds += time.perf_counter() - began
+            self.samples += len(rows)
             total += loss * len(rows)
             if after_step is not None:
                 after_step(loss)
@@ -98,12 +100,6 @@ class Trainer:
         self.losses.append(total / n)
         self.accuracies.append(self.accuracy())
         return self.losses[-1]
-
-    def _step(self, rows: Array) -> float:
-        loss = float(self.model(self.split.x_train[rows], self.targets[rows]))
-        self.model.backward()
-        self.sgd.step()
-        return loss
 
     def _diverged(self, what: str, value: float, step: int) -> DivergedError:
         s = self.settings

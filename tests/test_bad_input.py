@@ -65,6 +65,8 @@ def test_gradient_functions_check_before_they_write():
         bp.relu_grad(x, bp.relu(x))
     with pytest.raises(bp.ShapeError, match="relu_grad"):
         bp.relu_grad(x, out)
+    with pytest.raises(bp.GradientError, match=r"relu_grad: inp is a ndarray, which has no \.g"):
+        bp.relu_grad(ONES(4, 5), out)
     with pytest.raises(bp.GradientError, match=r"ndarray, which has no \.g"):
         bp.mse_grad(ONES(4, 5), ONES(4, 5))
     with pytest.raises(bp.GradientError, match=r"ndarray, which has no \.g"):

@@ -189,9 +189,13 @@ def test_a_write_that_fails_leaves_the_old_file(path, monkeypatch, broken):
 def test_where_nothing_can_be_written_it_says_so(path, tmp_path):
     with pytest.raises(CheckpointError, match="No such file"):
         checkpoint.save(tmp_path / "no" / path.name, ARRAYS, META)
+    with pytest.raises(CheckpointError, match="there is no folder"):
+        checkpoint.check_place(tmp_path / "no" / path.name)
+    checkpoint.check_place(path)
     path.mkdir()
-    with pytest.raises(CheckpointError, match="cannot be written"):
-        checkpoint.save(path, ARRAYS, META)
+    for write in (lambda: checkpoint.save(path, ARRAYS, META), lambda: checkpoint.check_place(path)):
+        with pytest.raises(CheckpointError, match="cannot be written"):
+            write()
     assert os.listdir(tmp_path) == [path.name]
 
 
