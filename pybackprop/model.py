@@ -116,9 +116,9 @@ def mlp(sizes: Sequence[int], seed: int = 0, dtype: Any = np.float32) -> Model:
     w2, ... Raises ValueError for fewer than two sizes, or one below 1, or a seed outside 0 .. 2**64 - 1.
     Source: He et al., "Delving Deep into Rectifiers" (arXiv:1502.01852), equation 10.
     """
+    if not np.ndim(sizes) == 1 or len(sizes) < 2:
+        raise ValueError(f"mlp: found sizes {sizes}, expected a list of at least two: inputs and outputs")
     widths = [_width(size) for size in sizes]
-    if len(widths) < 2:
-        raise ValueError(f"mlp: found sizes {list(sizes)}, expected at least two: inputs and outputs")
     real, state = float_type(dtype), _native.new_state(check_seed(seed), PARAMETER_STREAM)
     layers: list[Any] = []
     for k, (m, h) in enumerate(pairwise(widths), 1):

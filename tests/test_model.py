@@ -60,7 +60,7 @@ DIGESTS = {
 }
 
 
-@pytest.mark.parametrize("sizes", [[], [3], [3, 0], [3, -1, 2], [3, 2.5], [True, 2], ["3", 2]])
+@pytest.mark.parametrize("sizes", [3, [], [3], [3, 0], [3, -1, 2], [3, 2.5], [True, 2], ["3", 2]])
 def test_mlp_refuses_sizes(sizes):
     with pytest.raises(ValueError, match="mlp"):
         bp.mlp(sizes)

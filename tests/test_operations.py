@@ -249,6 +249,32 @@ def test_any_value_equals_the_reference(values, columns):
     assert_same_bits(bp.mse(x, x[::-1].copy()).data, bp.reference.mse_forward(x, x[::-1].copy()))
 
 
+def weighted(out):
+    """Any output as one number, whose gradient differs from element to element."""
+    return bp.mse(out, np.arange(out.size, dtype=out.dtype).reshape(out.shape) / 4)
+
+
+OPERATIONS = {
+    "lin": (lambda x, w, b: weighted(bp.lin(x, w, b)), [(4, 3), (3, 5), (5,)]),
+    "lin without bias": (lambda x, w: weighted(bp.lin(x, w)), [(4, 3), (3, 5)]),
+    "lin of two segments": (lambda x, w, b: weighted(bp.lin(x, w, b)), [(SEGMENT + 3, 2), (2, 1), (1,)]),
+    "@": (lambda x, w: weighted(x @ w), [(4, 3), (3, 5)]),
+    "+": (lambda x, b: weighted(x + b), [(4, 3), (3,)]),
+    "relu": (lambda x: weighted(bp.relu(x)), [(5, 4)]),
+    "relu_": (lambda x: weighted(bp.relu_(x + 0)), [(5, 4)]),
+    "mse": (bp.mse, [(6, 3), (6, 3)]),
+    "mse of a column": (bp.mse, [(6, 1), (6,)]),
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_each_gradient_is_the_slope_that_one_measures(operation, dtype, rng):
+    f, shapes = OPERATIONS[operation]
+    tensors = [bp.tensor(rng.standard_normal(shape).astype(dtype)) for shape in shapes]
+    outcome = bp.gradcheck(f, *tensors)
+    assert outcome.count == sum(t.size for t in tensors)
+
+
 def test_overwriting_never_reads_what_was_there(dtype, rng):
     """0 * NaN is NaN: a product that starts from the old content would show it."""
     x, w, b, dout = arrays(rng, (40, 20, 10), dtype)
