@@ -1,131 +1,275 @@
 /* matmul.c: the blocked product that matmul and linear share.
  *
- * Vectors run across the columns of c, never along the sum, and each element's accumulator goes
- * through memory unrounded between blocks of the inner index: so blocking changes no bit.
- * A panel of b, PANEL columns wide and up to BP_SEGMENT inner indices long, is copied to the stack
- * (in order, padded with zeros), and ROWS rows of c at a time run down it.
+ * One operand's numbers are read as vectors (`wide`), the other's one by one (`single`); lanes are
+ * numbers of c, never parts of a sum, so no blocking and no direction changes a bit. The wide operand is
+ * b, and vectors run along c's rows; or, where that is cheaper (few columns, or a operand that lies the
+ * right way), it is a, vectors run down c's columns, and tiles are transposed on their way to c. A block
+ * of the wide operand is packed once (or read where it lies) and all of the single operand passes by.
+ * docs/kernels.md tells it at length, with measurements.
  */
 #ifndef REAL
 #include "internal.h"
-#include "vector.h"
+
+#include "kernels/generic.h"
+#if defined BP_X86
+#include "kernels/avx2.h"
+#include "kernels/avx512.h"
+#elif defined BP_ARM64
+#include "kernels/neon.h"
+#endif
 
 #define BP_TEMPLATE "product.h"
 #include "each_type.h"
 #undef BP_TEMPLATE
 
-#define ROWS 4
-#define BLOCK BP_SEGMENT
+enum {
+    ROOM_BYTES = 512 * 1024, /* of the stack, for a packed block of the wide operand */
+    SMALL_BYTES = 16 *
+        1024, /* where all of it is smaller: no page of the stack is touched for nothing */
+    DEPTH_BYTES =
+        2048, /* of inner indices in a block whose single operand must be packed too: it stays in L1 */
+    DEEP_BYTES = 4096, /* and where it need not be */
+    SINGLE_ROOM = 16 * BP_SEGMENT + 64
+};
 
 #define BP_TEMPLATE "matmul.c"
 #include "each_kernel.h"
 
 #elif defined KERNEL
 
-#define PANEL (2 * VECTOR_BYTES / sizeof(REAL))
+#include "kernels/tile.h"
+#include "kernels/transpose.h"
+#include "kernels/pack.h"
 
-/* panel (inner,PANEL) = columns j .. of b, inner indices p .. */
-static void LOCAL(pack_b)(REAL *restrict panel, const NAME(bp_product) * t, size_t p, size_t inner,
-                          size_t j, size_t cols) {
-    const REAL *b = t->b + p * t->b_inner + j * t->b_col;
-    if (cols < PANEL) memset(panel, 0, inner * PANEL * sizeof(REAL));
-    if (t->b_col == 1)
-        for (size_t q = 0; q < inner; q++)
-            memcpy(panel + q * PANEL, b + q * t->b_inner, cols * sizeof(REAL));
+typedef struct {
+    const REAL *at;
+    size_t step, along; /* number (d,p) of an operand at at[d * step + p * along] */
+    size_t size;        /* of its own dimension */
+} LOCAL(operand);
+
+typedef struct {
+    LOCAL(operand) single, wide;
+    REAL *c;
+    size_t ldc, inner;
+    int turned; /* the wide operand is a: tiles are transposed on their way to c */
+    int accumulate, segmented;
+    const REAL *bias;
+    REAL *room, *single_room;
+    size_t room_size;
+} LOCAL(work);
+
+/* About how many cycles a direction takes: multiplications, then what must be moved to get there. */
+static double LOCAL(cost)(const LOCAL(operand) * single, const LOCAL(operand) * wide, size_t inner,
+                          int turned, int segmented) {
+    double k = (double)inner, s = (double)single->size, v = (double)wide->size;
+    double lanes = LANES, vectors = (double)((wide->size + LANES - 1) / LANES);
+    double chunks = (double)((single->size + TILE_ROWS - 1) / TILE_ROWS), rows = s / chunks;
+    double at_once = rows * (vectors > 1 ? 2 : 1); /* chains side by side must hide the latency of one */
+    double stores = segmented ? k / BP_SEGMENT + 1 : 1;
+    double cycles = k * s * vectors * (at_once < 8 ? 8 / at_once : 1);
+    cycles += wide->step == 1 ? 0 : 0.4 * k * vectors * lanes;
+    cycles += single->step == 1 ? 0 : 0.4 * k * s;
+    cycles += stores * (turned ? 0.7 * s * v : 2 * s * vectors);
+    return cycles;
+}
+
+static LOCAL(work) LOCAL(plan)(const NAME(bp_product) * t, bp_range rows, bp_range cols) {
+    LOCAL(operand) a = {t->a + rows.begin * t->a_row, t->a_row, t->a_inner, rows.end - rows.begin};
+    LOCAL(operand) b = {t->b + cols.begin * t->b_col, t->b_col, t->b_inner, cols.end - cols.begin};
+    LOCAL(work)
+    w = {.c = t->c + rows.begin * t->ldc + cols.begin,
+         .ldc = t->ldc,
+         .inner = t->inner,
+         .accumulate = t->accumulate,
+         .segmented = t->segmented,
+         .bias = t->bias ? t->bias + cols.begin : NULL};
+    w.turned =
+        LOCAL(cost)(&b, &a, t->inner, 1, t->segmented) < LOCAL(cost)(&a, &b, t->inner, 0, t->segmented);
+    w.single = w.turned ? b : a, w.wide = w.turned ? a : b;
+    return w;
+}
+
+/* One block: inner indices p .. p + depth, of the wide operand from d on, `width` numbers. */
+typedef struct {
+    size_t p, depth, d, width;
+    bp_finish finish;
+    int from_c;        /* chains begin with what c holds */
+    const char *ahead; /* the next block, and how to walk through it: for each tile and each step */
+    size_t ahead_tile, ahead_step, ahead_tiles;
+} LOCAL(block);
+
+static void LOCAL(run_tile)(const LOCAL(work) * w, const LOCAL(block) * b, LOCAL(tile_job) * job,
+                            size_t s, size_t rows, size_t d, size_t count) {
+    REAL tile[(TILE_ROWS + LANES - 1) / LANES * LANES * PANEL];
+    REAL *c = w->turned ? w->c + d * w->ldc + s : w->c + s * w->ldc + d;
+    const REAL *bias = w->bias && b->finish == FINISH_LAST ? w->bias + (w->turned ? s : d) : NULL;
+    job->count = count;
+    job->start = NULL;
+    if (w->turned) {
+        size_t whole = (rows + LANES - 1) / LANES * LANES; /* what a transpose reads */
+        memset(tile + rows * PANEL, 0, (whole - rows) * PANEL * sizeof(REAL));
+        if (b->from_c) LOCAL(read_transposed)(tile, c, w->ldc, rows, count);
+        if (b->from_c) job->start = tile;
+        job->start_row = job->out_row = PANEL;
+        job->out = tile, job->finish = FINISH_RAW, job->bias = NULL;
+        job->count = count > LANES ? PANEL : LANES;
+    } else {
+        if (b->from_c) job->start = c;
+        job->start_row = job->out_row = w->ldc;
+        job->out = c, job->finish = b->finish, job->bias = bias;
+    }
+    if (job->single_row == 1)
+        LOCAL(tile_adjacent)(job, rows);
     else
-        for (size_t l = 0; l < cols; l++)
-            for (size_t q = 0; q < inner; q++) panel[q * PANEL + l] = b[q * t->b_inner + l * t->b_col];
+        LOCAL(tile_spread)(job, rows);
+    if (w->turned) LOCAL(write_transposed)(c, w->ldc, tile, rows, count, b->finish, bias);
 }
 
-typedef REAL LOCAL(vector) __attribute__((vector_size(VECTOR_BYTES)));
-
-static inline LOCAL(vector) LOCAL(load)(const REAL *from) {
-    LOCAL(vector) v;
-    memcpy(&v, from, sizeof v);
-    return v;
+/* Rows of a tile, so that those left over are spread evenly: 50 is 13 + 13 + 12 + 12, not 14 + 14 + 14
+ * + 8. */
+static size_t LOCAL(next_rows)(size_t left) {
+    size_t chunks = (left + TILE_ROWS - 1) / TILE_ROWS;
+    return chunks ? (left + chunks - 1) / chunks : 0;
 }
 
-/* acc (ROWS,PANEL) += a (ROWS,inner) @ panel (inner,PANEL), in chains; the sums stay in registers */
-static void LOCAL(chains)(REAL *acc, const REAL *a, const size_t *row, size_t a_inner, const REAL *panel,
-                          size_t inner) {
-    LOCAL(vector) sum[ROWS][2];
-    memcpy(sum, acc, sizeof sum);
-    for (size_t p = 0; p < inner; p++) {
-        LOCAL(vector)
-        b0 = LOCAL(load)(panel + p * PANEL), b1 = LOCAL(load)(panel + p * PANEL + PANEL / 2);
-        for (size_t r = 0; r < ROWS; r++) {
-            LOCAL(vector) left = a[row[r] + p * a_inner] - (LOCAL(vector)){0};
-            sum[r][0] = LOCAL(vector_fma)(left, b0, sum[r][0]);
-            sum[r][1] = LOCAL(vector_fma)(left, b1, sum[r][1]);
+/* Asks for rows first, first + every, ... of `count` rows of `length` numbers. */
+static void LOCAL(fetch)(const REAL *from, size_t stride, size_t first, size_t every, size_t count,
+                         size_t length) {
+    for (size_t r = first; r < count; r += every)
+        for (size_t k = 0; k < length; k += 64 / sizeof(REAL))
+            __builtin_prefetch(from + r * stride + k, 0, 2);
+}
+
+static void LOCAL(run_block)(const LOCAL(work) * w, const LOCAL(block) * b) {
+    const LOCAL(operand) *single = &w->single, *wide = &w->wide;
+    const REAL *from = wide->at + b->d * wide->step + b->p * wide->along;
+    int direct = wide->step == 1 && single->size <= 4 * TILE_ROWS;
+    size_t whole = b->width - (direct ? b->width % LANES : 0); /* read where they lie */
+    size_t first_packed = direct ? whole / PANEL * PANEL : 0, tiles = 0;
+    for (size_t d = first_packed; d < b->width; d += PANEL) {
+        size_t count = b->width - d, width = count > LANES ? PANEL : LANES;
+        LOCAL(pack)(w->room + (d - first_packed) * b->depth, width, from + d * wide->step, wide->step,
+                    wide->along, count, b->depth);
+    }
+    for (size_t s = 0, rows; s < single->size; s += rows) {
+        rows = LOCAL(next_rows)(single->size - s);
+        LOCAL(tile_job)
+        job = {.inner = b->depth, .single_row = single->step, .single_inner = single->along};
+        job.single = single->at + s * single->step + b->p * single->along;
+        if (single->step != 1 && b->width > PANEL) {
+            size_t width = (rows + LANES - 1) / LANES * LANES;
+            LOCAL(pack)(w->single_room, width, job.single, single->step, single->along, rows, b->depth);
+            job.single = w->single_room, job.single_row = 1, job.single_inner = width;
+        }
+        for (size_t d = 0; d < b->width; d += PANEL, tiles++) {
+            size_t count = b->width - d < PANEL ? b->width - d : PANEL;
+            int packed = d >= first_packed;
+            job.packed = packed ? w->room + (d - first_packed) * b->depth : from + d;
+            job.packed_inner = packed ? (count > LANES ? PANEL : LANES) : wide->along;
+            job.ahead =
+                tiles < b->ahead_tiles ? b->ahead + tiles * b->ahead_tile : (const char *)job.packed;
+            job.ahead_step = tiles < b->ahead_tiles ? b->ahead_step : 0;
+            if (job.single ==
+                w->single_room) /* the rows that will be packed next, a few with each tile */
+                LOCAL(fetch)(single->at + (s + rows) * single->step + b->p * single->along, single->step,
+                             d / PANEL, (b->width + PANEL - 1) / PANEL,
+                             LOCAL(next_rows)(single->size - s - rows), b->depth);
+            if (b->from_c && !w->turned && d + PANEL < b->width) /* where the next chains begin */
+                LOCAL(fetch)(w->c + s * w->ldc + b->d + d + PANEL, w->ldc, 0, 1, rows, PANEL);
+            LOCAL(run_tile)(w, b, &job, s, rows, b->d + d, count);
         }
     }
-    memcpy(acc, sum, sizeof sum);
 }
 
-/* Writes one row of finished or interrupted chains to c. */
-static void LOCAL(store)(REAL *restrict c, const REAL *restrict acc, const REAL *restrict bias,
-                         size_t cols, int segmented, int last) {
-    if (segmented)
-        for (size_t l = 0; l < cols; l++) c[l] = c[l] + acc[l];
-    else if (last && bias)
-        for (size_t l = 0; l < cols; l++) c[l] = (acc[l] + 0) + bias[l];
-    else if (last)
-        for (size_t l = 0; l < cols; l++) c[l] = acc[l] + 0;
-    else
-        memcpy(c, acc, cols * sizeof(REAL));
-}
-
-/* All rows first .. end of c against one packed panel. */
-static void LOCAL(run_panel)(const NAME(bp_product) * t, const REAL *panel, size_t p, size_t inner,
-                             size_t j, size_t cols, bp_range rows) {
-    int last = p + inner == t->inner;
-    int from_c = !t->segmented && (p > 0 || t->accumulate);
-    const REAL *bias = t->bias ? t->bias + j : NULL;
-    for (size_t i = rows.begin; i < rows.end; i += ROWS) {
-        REAL acc[ROWS * PANEL] = {0};
-        size_t count = rows.end - i < ROWS ? rows.end - i : ROWS;
-        size_t row[ROWS];
-        for (size_t r = 0; r < ROWS; r++) row[r] = (i + (r < count ? r : 0)) * t->a_row;
-        for (size_t r = 0; from_c && r < count; r++)
-            memcpy(acc + r * PANEL, t->c + (i + r) * t->ldc + j, cols * sizeof(REAL));
-        LOCAL(chains)(acc, t->a + p * t->a_inner, row, t->a_inner, panel, inner);
-        for (size_t r = 0; r < count; r++)
-            LOCAL(store)(t->c + (i + r) * t->ldc + j, acc + r * PANEL, bias, cols, t->segmented, last);
+/* Where the block after this one will be read, so that it is on its way meanwhile. */
+static void LOCAL(look_ahead)(const LOCAL(work) * w, LOCAL(block) * b, size_t width) {
+    const LOCAL(operand) *wide = &w->wide;
+    size_t next = b->d + b->width, p = b->p;
+    size_t chunks = (w->single.size + TILE_ROWS - 1) / TILE_ROWS;
+    size_t tiles = chunks * ((b->width + PANEL - 1) / PANEL);
+    b->ahead_tiles = 0;
+    if (next >= wide->size) {
+        next = 0, p += b->depth;
+        if (p >= w->inner) return;
     }
+    size_t count = wide->size - next < width ? wide->size - next : width;
+    b->ahead = (const char *)(wide->at + next * wide->step + p * wide->along);
+    if (wide->step == 1) { /* each tile fetches a line of every step's row */
+        b->ahead_tile = 64, b->ahead_step = wide->along * sizeof(REAL);
+        b->ahead_tiles = (count * sizeof(REAL) + 63) / 64;
+    } else if (b->depth == w->inner) { /* whole rows, one after another: shared out over all steps */
+        size_t bytes = count * wide->step * sizeof(REAL);
+        b->ahead_step = bytes / (tiles * b->depth);
+        b->ahead_tile = b->ahead_step * b->depth, b->ahead_tiles = tiles;
+    }
+}
+
+static void LOCAL(run)(LOCAL(work) * w) {
+    size_t most =
+        w->segmented ? BP_SEGMENT : (w->single.step == 1 ? DEEP_BYTES : DEPTH_BYTES) / sizeof(REAL);
+    size_t blocks = (w->inner + most - 1) / most;
+    size_t depth = w->segmented ? BP_SEGMENT : blocks ? (w->inner + blocks - 1) / blocks : 0;
+    if (depth > w->inner) depth = w->inner;
+    while (depth > w->room_size / PANEL) depth = (depth + 1) / 2;
+    size_t room = w->turned ? w->room_size / 2 : w->room_size;
+    if (room < depth * PANEL) room = depth * PANEL;
+    size_t width = depth ? room / depth / PANEL * PANEL : w->wide.size;
+    LOCAL(block) b = {0};
+    do { /* at least once: a sum of nothing is written too */
+        b.depth = w->inner - b.p < depth ? w->inner - b.p : depth;
+        int last = b.p + b.depth == w->inner, first = b.p == 0;
+        b.finish = !w->segmented             ? (last ? FINISH_LAST : FINISH_RAW)
+                   : first && !w->accumulate ? FINISH_LAST
+                                             : FINISH_ADD;
+        b.from_c = !w->segmented && (!first || w->accumulate);
+        for (b.d = 0; b.d < w->wide.size; b.d += b.width) {
+            b.width = w->wide.size - b.d < width ? w->wide.size - b.d : width;
+            LOCAL(look_ahead)(w, &b, width);
+            LOCAL(run_block)(w, &b);
+        }
+        b.p += b.depth;
+    } while (b.p < w->inner);
+}
+
+static __attribute__((noinline)) void LOCAL(run_large)(LOCAL(work) * w) {
+    _Alignas(64) REAL room[ROOM_BYTES / sizeof(REAL)], single_room[SINGLE_ROOM];
+    w->room = room, w->room_size = ROOM_BYTES / sizeof(REAL), w->single_room = single_room;
+    LOCAL(run)(w);
+}
+
+static __attribute__((noinline)) void LOCAL(run_small)(LOCAL(work) * w) {
+    _Alignas(64) REAL room[SMALL_BYTES / sizeof(REAL)], single_room[SMALL_BYTES / sizeof(REAL)];
+    w->room = room, w->room_size = SMALL_BYTES / sizeof(REAL), w->single_room = single_room;
+    LOCAL(run)(w);
 }
 
 static void LOCAL(multiply)(const NAME(bp_product) * t, bp_range rows, bp_range cols) {
-    REAL panel[BLOCK * PANEL];
-    if (t->segmented && !t->accumulate)
-        for (size_t i = rows.begin; i < rows.end; i++)
-            memset(t->c + i * t->ldc + cols.begin, 0, (cols.end - cols.begin) * sizeof(REAL));
-    for (size_t j = cols.begin; j < cols.end; j += PANEL) {
-        size_t width = cols.end - j < PANEL ? cols.end - j : PANEL;
-        size_t p = 0;
-        do { /* at least once: a sum of nothing is written too */
-            size_t inner = t->inner - p < BLOCK ? t->inner - p : BLOCK;
-            if (inner == 0 && t->segmented) break;
-            LOCAL(pack_b)(panel, t, p, inner, j, width);
-            LOCAL(run_panel)(t, panel, p, inner, j, width, rows);
-            p += inner;
-        } while (p < t->inner);
-    }
+    if (rows.begin >= rows.end || cols.begin >= cols.end) return;
+    LOCAL(work) w = LOCAL(plan)(t, rows, cols);
+    size_t wide = (w.wide.size + PANEL - 1) / PANEL * PANEL;
+    if (w.inner <= SMALL_BYTES / sizeof(REAL) / 16 && wide * w.inner <= SMALL_BYTES / sizeof(REAL))
+        LOCAL(run_small)(&w);
+    else
+        LOCAL(run_large)(&w);
 }
 
 #undef PANEL
+#undef LANES
+#undef TILE_ROWS
 
 #else
 
 void NAME(bp_multiply)(const NAME(bp_product) * t) {
-    if (t->rows == 0 || t->cols == 0) return;
-    int threads = bp_threads_for((double)t->rows * (double)t->cols * (double)t->inner / 8);
+    const bp_range rows = {0, t->rows}, cols = {0, t->cols};
+    int threads = bp_threads_for((double)t->rows * (double)t->cols * (double)t->inner);
+    if (threads == 1) {
+        BP_DISPATCH(NAME(multiply), (t, rows, cols));
+        return;
+    }
     int by_rows = t->rows >= t->cols;
     BP_PARALLEL(threads) {
-        bp_range rows = {0, t->rows}, cols = {0, t->cols};
-        if (by_rows)
-            rows = bp_my_share(t->rows, ROWS);
-        else
-            cols = bp_my_share(t->cols, 32);
-        BP_DISPATCH(NAME(multiply), (t, rows, cols));
+        bp_range mine = bp_my_share(by_rows ? t->rows : t->cols, 16);
+        BP_DISPATCH(NAME(multiply), (t, by_rows ? mine : rows, by_rows ? cols : mine));
     }
 }
 

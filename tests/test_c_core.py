@@ -51,13 +51,20 @@ def test_the_checker_finds_wrong_results(program, how):
 
 MUTATIONS = {
     "relu' at 0": ("relu.c", "x[i] > 0 ? upstream : 0", "x[i] >= 0 ? upstream : 0"),
-    "the bias is forgotten": ("matmul.c", "(acc[l] + 0) + bias[l]", "(acc[l] + 0)"),
-    "-0 after underflow": ("matmul.c", "c[l] = acc[l] + 0;", "c[l] = acc[l];"),
+    "the bias is forgotten": ("kernels/tile.h", "if (bias) sum = sum", "if (0) sum = sum"),
+    "-0 after underflow": ("kernels/tile.h", "sum = sum + zero;", "(void)zero;"),
     "segments that run together": ("linear.c", "start += BP_SEGMENT) {", "start += 2 * BP_SEGMENT) {"),
+    "segments of another length": ("matmul.c", "w->segmented ? BP_SEGMENT :", "w->segmented ? BP_SEGMENT / 2 :"),
     "another order of the lanes": ("mse.c", "lane[l] += lane[l + width]", "lane[l] = lane[2 * l] + lane[2 * l + 1]"),
     "a rounded product": ("sgd.c", "FMA(", "ROUNDED("),
-    "the last column": ("matmul.c", "cols * sizeof(REAL));\n    else", "(cols - 1) * sizeof(REAL));\n    else"),
-    "stale memory": ("matmul.c", "if (t->segmented && !t->accumulate)", "if (0)"),
+    "the last numbers of a row": ("kernels/tile.h", "if (n >= LANES)\n        memcpy", "if (n > 0)\n        memcpy"),
+    "stale memory": ("matmul.c", "first && !w->accumulate ? FINISH_LAST", "0 ? FINISH_LAST"),
+    "a block that forgets the one before": ("matmul.c", "b.from_c = !w->segmented", "b.from_c = 0 && !w->segmented"),
+    "a transpose the wrong way": (
+        "kernels/pack.h",
+        "c + (q + i) * ldc + r, block[i]",
+        "c + (q + i) * ldc + r, block[i ^ 1]",
+    ),
 }
 
 

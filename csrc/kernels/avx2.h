@@ -1,0 +1,32 @@
+/* avx2.h: x86-64 with AVX2 and FMA: 16 registers of 32 bytes. */
+#ifndef BP_AVX2_H
+#define BP_AVX2_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+#define TILE_ROWS_avx2 6
+
+#define vector_fma_f32_avx2 _mm256_fmadd_ps
+#define vector_fma_f64_avx2 _mm256_fmadd_pd
+
+/* From entry 8 - n on: n lanes taken, the others left. */
+static const int32_t bp_lanes_avx2[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+#define bp_mask_avx2(lanes, n) _mm256_loadu_si256((const __m256i *)(bp_lanes_avx2 + (8 - (lanes) * (n))))
+
+#define load_part_f32_avx2(from, n) _mm256_maskload_ps(from, bp_mask_avx2(1, n))
+#define load_part_f64_avx2(from, n) _mm256_maskload_pd(from, bp_mask_avx2(2, n))
+#define store_part_f32_avx2(to, v, n) _mm256_maskstore_ps(to, bp_mask_avx2(1, n), v)
+#define store_part_f64_avx2(to, v, n) _mm256_maskstore_pd(to, bp_mask_avx2(2, n), v)
+
+/* Unpacking interleaves within each half of a register; the permutation puts the halves in order. */
+#define interleave_low_f32_avx2(a, b)                                                                   \
+    _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x20)
+#define interleave_high_f32_avx2(a, b)                                                                  \
+    _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x31)
+#define interleave_low_f64_avx2(a, b)                                                                   \
+    _mm256_permute2f128_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b), 0x20)
+#define interleave_high_f64_avx2(a, b)                                                                  \
+    _mm256_permute2f128_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b), 0x31)
+
+#endif

@@ -1,0 +1,158 @@
+/* tile.h: the micro-kernel, included by matmul.c once per element type and kernel.
+ *
+ * A tile is rows x (vectors * LANES) numbers of the product, all of them in registers: rows at the most
+ * TILE_ROWS, vectors 1 or 2. Each step of the inner index loads `vectors` vectors of one operand, and
+ * for each row repeats one number of the other into all lanes. A lane is one number's chain, so the
+ * order of its additions is the definition's, whatever the tile.
+ */
+#define LANES (VECTOR_BYTES / sizeof(REAL))
+#define PANEL (2 * LANES)
+#define TILE_ROWS BP_PASTE(TILE_ROWS, KERNEL)
+
+/* A loop whose bounds are constants and whose sums must stay in registers. */
+#ifndef BP_UNROLL
+#ifdef __clang__
+#define BP_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define BP_UNROLL _Pragma("GCC unroll 16")
+#endif
+#endif
+
+typedef REAL LOCAL(vector) __attribute__((vector_size(VECTOR_BYTES)));
+
+/* What becomes of a chain that has come to the end of a block. */
+#ifndef BP_FINISH
+#define BP_FINISH
+typedef enum {
+    FINISH_RAW,  /* it goes on later */
+    FINISH_LAST, /* it is done: + 0, + bias */
+    FINISH_ADD   /* it was a segment's: added to the total */
+} bp_finish;
+#endif
+
+typedef struct {
+    const REAL *single; /* number (r,p) at single[r * single_row + p * single_inner] */
+    size_t single_row, single_inner;
+    const REAL *packed; /* the vectors of step p at packed + p * packed_inner */
+    size_t packed_inner, inner;
+    const REAL *start; /* where the chains begin, rows start_row apart; NULL: at 0 */
+    size_t start_row;
+    REAL *out;
+    size_t out_row, count; /* numbers of a row that exist */
+    const REAL *bias;      /* of those numbers, or NULL */
+    bp_finish finish;
+    const char *ahead; /* memory that will be read soon, so many bytes for each step */
+    size_t ahead_step;
+} LOCAL(tile_job);
+
+static inline LOCAL(vector) LOCAL(load)(const REAL *from) {
+    LOCAL(vector) v;
+    memcpy(&v, from, sizeof v);
+    return v;
+}
+
+static inline LOCAL(vector) LOCAL(load_lanes)(const REAL *from, size_t n) {
+    if (n >= LANES) return LOCAL(load)(from);
+    return LOCAL(load_part)(from, n);
+}
+
+static inline void LOCAL(store_lanes)(REAL *to, LOCAL(vector) v, size_t n) {
+    if (n >= LANES)
+        memcpy(to, &v, sizeof v);
+    else
+        LOCAL(store_part)(to, v, n);
+}
+
+/* Writes n numbers that a chain has come to. */
+static inline void LOCAL(write)(REAL *to, LOCAL(vector) sum, size_t n, bp_finish finish,
+                                const REAL *bias) {
+    const LOCAL(vector) zero = {0};
+    if (finish == FINISH_LAST) {
+        sum = sum + zero;
+        if (bias) sum = sum + LOCAL(load_lanes)(bias, n);
+    } else if (finish == FINISH_ADD)
+        sum = LOCAL(load_lanes)(to, n) + sum;
+    LOCAL(store_lanes)(to, sum, n);
+}
+
+/* rows, vectors and adjacent (single_row is 1) are constants where this is inlined: loops unroll, sums
+   stay in registers. */
+static inline __attribute__((always_inline)) void
+LOCAL(tile)(const LOCAL(tile_job) * t, const size_t rows, const size_t vectors, const int adjacent) {
+    LOCAL(vector) sum[TILE_ROWS][2];
+    const REAL *single = t->single, *packed = t->packed;
+    const char *ahead = t->ahead;
+    const size_t row = adjacent ? 1 : t->single_row;
+    BP_UNROLL
+    for (size_t r = 0; r < rows; r++) BP_UNROLL
+    for (size_t q = 0; q < vectors; q++) {
+        const LOCAL(vector) zero = {0};
+        sum[r][q] = zero;
+        if (t->start && t->count > q * LANES)
+            sum[r][q] = LOCAL(load_lanes)(t->start + r * t->start_row + q * LANES, t->count - q * LANES);
+    }
+    for (size_t p = t->inner; p > 0; p--) {
+        LOCAL(vector) right[2];
+        BP_UNROLL
+        for (size_t q = 0; q < vectors; q++) right[q] = LOCAL(load)(packed + q * LANES);
+        BP_UNROLL
+        for (size_t r = 0; r < rows; r++) {
+            LOCAL(vector) left = single[r * row] - (LOCAL(vector)){0};
+            BP_UNROLL
+            for (size_t q = 0; q < vectors; q++)
+                sum[r][q] = LOCAL(vector_fma)(left, right[q], sum[r][q]);
+        }
+        single += t->single_inner;
+        packed += t->packed_inner;
+        __builtin_prefetch(ahead, 0, 2);
+        ahead += t->ahead_step;
+    }
+    BP_UNROLL
+    for (size_t r = 0; r < rows; r++) BP_UNROLL
+    for (size_t q = 0; q < vectors; q++)
+        if (t->count > q * LANES)
+            LOCAL(write)(t->out + r * t->out_row + q * LANES, sum[r][q], t->count - q * LANES, t->finish,
+                         t->bias ? t->bias + q * LANES : NULL);
+}
+
+#define BP_ROWS(n, vectors, adjacent)                                                                   \
+    case n:                                                                                             \
+        if (n <= TILE_ROWS) LOCAL(tile)(t, n <= TILE_ROWS ? n : 1, vectors, adjacent);                  \
+        break;
+#define BP_EACH_ROWS(vectors, adjacent)                                                                 \
+    switch (rows) {                                                                                     \
+        BP_ROWS(1, vectors, adjacent)                                                                   \
+        BP_ROWS(2, vectors, adjacent)                                                                   \
+        BP_ROWS(3, vectors, adjacent)                                                                   \
+        BP_ROWS(4, vectors, adjacent)                                                                   \
+        BP_ROWS(5, vectors, adjacent)                                                                   \
+        BP_ROWS(6, vectors, adjacent)                                                                   \
+        BP_ROWS(7, vectors, adjacent)                                                                   \
+        BP_ROWS(8, vectors, adjacent)                                                                   \
+        BP_ROWS(9, vectors, adjacent)                                                                   \
+        BP_ROWS(10, vectors, adjacent)                                                                  \
+        BP_ROWS(11, vectors, adjacent)                                                                  \
+        BP_ROWS(12, vectors, adjacent)                                                                  \
+        BP_ROWS(13, vectors, adjacent)                                                                  \
+        BP_ROWS(14, vectors, adjacent)                                                                  \
+    default: break;                                                                                     \
+    }
+
+static void LOCAL(tile_adjacent)(const LOCAL(tile_job) * t, size_t rows) {
+    if (t->count > LANES) {
+        BP_EACH_ROWS(2, 1)
+    } else {
+        BP_EACH_ROWS(1, 1)
+    }
+}
+
+static void LOCAL(tile_spread)(const LOCAL(tile_job) * t, size_t rows) {
+    if (t->count > LANES) {
+        BP_EACH_ROWS(2, 0)
+    } else {
+        BP_EACH_ROWS(1, 0)
+    }
+}
+
+#undef BP_ROWS
+#undef BP_EACH_ROWS
