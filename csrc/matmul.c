@@ -93,36 +93,35 @@ static LOCAL(work) LOCAL(plan)(const NAME(bp_product) * t, bp_range rows, bp_ran
 typedef struct {
     size_t p, depth, d, width;
     bp_finish finish;
-    int from_c;        /* chains begin with what c holds */
+    int from_c, last;  /* chains begin with what c holds; they end here */
     const char *ahead; /* the next block, and how to walk through it: for each tile and each step */
     size_t ahead_tile, ahead_step, ahead_tiles;
 } LOCAL(block);
 
-static void LOCAL(run_tile)(const LOCAL(work) * w, const LOCAL(block) * b, LOCAL(tile_job) * job,
-                            size_t s, size_t rows, size_t d, size_t count) {
-    REAL tile[(TILE_ROWS + LANES - 1) / LANES * LANES * PANEL];
+/* A tile of c from column or row d of the wide operand and s of the single one; through a buffer where
+   it is not whole vectors that end as plain chains. */
+static void LOCAL(tile_of_c)(const LOCAL(work) * w, const LOCAL(block) * b, LOCAL(tile_job) * job,
+                             size_t s, size_t rows, size_t d, size_t count) {
+    const REAL *bias = w->bias && b->last ? w->bias + (w->turned ? s : d) : NULL;
     REAL *c = w->turned ? w->c + d * w->ldc + s : w->c + s * w->ldc + d;
-    const REAL *bias = w->bias && b->finish == FINISH_LAST ? w->bias + (w->turned ? s : d) : NULL;
-    job->count = count;
-    job->start = NULL;
-    if (w->turned) {
-        size_t whole = (rows + LANES - 1) / LANES * LANES; /* what a transpose reads */
-        memset(tile + rows * PANEL, 0, (whole - rows) * PANEL * sizeof(REAL));
-        if (b->from_c) LOCAL(read_transposed)(tile, c, w->ldc, rows, count);
-        if (b->from_c) job->start = tile;
-        job->start_row = job->out_row = PANEL;
-        job->out = tile, job->finish = FINISH_RAW, job->bias = NULL;
-        job->count = count > LANES ? PANEL : LANES;
-    } else {
-        if (b->from_c) job->start = c;
-        job->start_row = job->out_row = w->ldc;
-        job->out = c, job->finish = b->finish, job->bias = bias;
+    size_t vectors = count > LANES ? 2 : 1;
+    if (!w->turned && !bias && b->finish == FINISH_CHAIN && count == vectors * LANES) {
+        job->out = c, job->start = b->from_c ? c : NULL;
+        job->out_row = job->start_row = w->ldc;
+        job->addend = 0;
+        LOCAL(run_tile)(job, rows, vectors);
+        return;
     }
-    if (job->single_row == 1)
-        LOCAL(tile_adjacent)(job, rows);
-    else
-        LOCAL(tile_spread)(job, rows);
-    if (w->turned) LOCAL(write_transposed)(c, w->ldc, tile, rows, count, b->finish, bias);
+    REAL tile[(TILE_ROWS + LANES - 1) / LANES * LANES * PANEL];
+    size_t whole = (rows + LANES - 1) / LANES * LANES; /* what a transpose reads */
+    memset(tile + rows * PANEL, 0, (whole - rows) * PANEL * sizeof(REAL));
+    if (b->from_c) (w->turned ? LOCAL(read_columns) : LOCAL(read_rows))(tile, c, w->ldc, rows, count);
+    job->out = tile, job->start = b->from_c ? tile : NULL;
+    job->out_row = job->start_row = PANEL;
+    job->addend = -(REAL)0;
+    LOCAL(run_tile)(job, rows, vectors);
+    (w->turned ? LOCAL(write_columns) : LOCAL(write_rows))(c, w->ldc, tile, rows, count, b->finish,
+                                                           bias);
 }
 
 /* Rows of a tile, so that those left over are spread evenly: 50 is 13 + 13 + 12 + 12, not 14 + 14 + 14
@@ -176,7 +175,7 @@ static void LOCAL(run_block)(const LOCAL(work) * w, const LOCAL(block) * b) {
                              LOCAL(next_rows)(single->size - s - rows), b->depth);
             if (b->from_c && !w->turned && d + PANEL < b->width) /* where the next chains begin */
                 LOCAL(fetch)(w->c + s * w->ldc + b->d + d + PANEL, w->ldc, 0, 1, rows, PANEL);
-            LOCAL(run_tile)(w, b, &job, s, rows, b->d + d, count);
+            LOCAL(tile_of_c)(w, b, &job, s, rows, b->d + d, count);
         }
     }
 }
@@ -217,11 +216,9 @@ static void LOCAL(run)(LOCAL(work) * w) {
     LOCAL(block) b = {0};
     do { /* at least once: a sum of nothing is written too */
         b.depth = w->inner - b.p < depth ? w->inner - b.p : depth;
-        int last = b.p + b.depth == w->inner, first = b.p == 0;
-        b.finish = !w->segmented             ? (last ? FINISH_LAST : FINISH_RAW)
-                   : first && !w->accumulate ? FINISH_LAST
-                                             : FINISH_ADD;
-        b.from_c = !w->segmented && (!first || w->accumulate);
+        b.last = b.p + b.depth == w->inner;
+        b.finish = w->segmented && (b.p > 0 || w->accumulate) ? FINISH_ADD : FINISH_CHAIN;
+        b.from_c = !w->segmented && (b.p > 0 || w->accumulate);
         for (b.d = 0; b.d < w->wide.size; b.d += b.width) {
             b.width = w->wide.size - b.d < width ? w->wide.size - b.d : width;
             LOCAL(look_ahead)(w, &b, width);

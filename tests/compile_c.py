@@ -24,22 +24,31 @@ def run(command, **options):
     return subprocess.run(command, capture_output=True, text=True, timeout=600, **options)
 
 
-def build(target, program, compiler, flags, sources=ROOT / "csrc"):
-    """Compiles a program of tests/c with the core's sources to target; the objects side by side."""
+def compile_one(target, source, compiler, flags, sources=ROOT / "csrc"):
+    """The object of one file; headers are those beside the sources."""
     include = [f"-I{sources}", f"-I{ROOT / 'tests' / 'c'}"]
-    files = [ROOT / "tests" / "c" / program, *sorted(sources.glob("*.c"))]
-
-    def one(source):
-        made = f"{target}.{source.stem}.o"
-        done = run([compiler, *STRICT, *flags, *include, "-c", str(source), "-o", made])
-        assert done.returncode == 0, done.stderr
-        return made
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        objects = list(pool.map(one, files))
-    done = run([compiler, *flags, *objects, "-o", str(target), "-lm", "-lpthread"])
+    done = run([compiler, *STRICT, *flags, *include, "-c", str(source), "-o", str(target)])
     assert done.returncode == 0, done.stderr
     return target
+
+
+def objects(target, program, compiler, flags):
+    """The objects of the core and a program of tests/c by the name of their source, compiled side by side."""
+    files = [ROOT / "tests" / "c" / program, *sorted((ROOT / "csrc").glob("*.c"))]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        made = pool.map(lambda file: compile_one(f"{target}.{file.stem}.o", file, compiler, flags), files)
+        return dict(zip((file.name for file in files), made, strict=True))
+
+
+def link(target, made, compiler, flags):
+    done = run([compiler, *flags, *map(str, made.values()), "-o", str(target), "-lm", "-lpthread"])
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+def build(target, program, compiler, flags):
+    """Builds a program of tests/c with the core's sources."""
+    return link(target, objects(target, program, compiler, flags), compiler, flags)
 
 
 def has(compiler, flag):

@@ -20,28 +20,17 @@
 
 typedef REAL LOCAL(vector) __attribute__((vector_size(VECTOR_BYTES)));
 
-/* What becomes of a chain that has come to the end of a block. */
-#ifndef BP_FINISH
-#define BP_FINISH
-typedef enum {
-    FINISH_RAW,  /* it goes on later */
-    FINISH_LAST, /* it is done: + 0, + bias */
-    FINISH_ADD   /* it was a segment's: added to the total */
-} bp_finish;
-#endif
-
 typedef struct {
     const REAL *single; /* number (r,p) at single[r * single_row + p * single_inner] */
     size_t single_row, single_inner;
     const REAL *packed; /* the vectors of step p at packed + p * packed_inner */
     size_t packed_inner, inner;
-    const REAL *start; /* where the chains begin, rows start_row apart; NULL: at 0 */
+    const REAL *start; /* where the chains begin, whole vectors in rows start_row apart; NULL: at 0 */
     size_t start_row;
-    REAL *out;
-    size_t out_row, count; /* numbers of a row that exist */
-    const REAL *bias;      /* of those numbers, or NULL */
-    bp_finish finish;
-    const char *ahead; /* memory that will be read soon, so many bytes for each step */
+    REAL *out; /* where they end, likewise */
+    size_t out_row;
+    REAL addend;       /* added at the end: +0 turns a -0 of underflow into +0, -0 changes nothing */
+    const char *ahead; /* memory that will be read soon, ahead_step bytes further with each step */
     size_t ahead_step;
 } LOCAL(tile_job);
 
@@ -56,63 +45,54 @@ static inline LOCAL(vector) LOCAL(load_lanes)(const REAL *from, size_t n) {
     return LOCAL(load_part)(from, n);
 }
 
+static inline void LOCAL(store)(REAL *to, LOCAL(vector) v) { memcpy(to, &v, sizeof v); }
+
 static inline void LOCAL(store_lanes)(REAL *to, LOCAL(vector) v, size_t n) {
     if (n >= LANES)
-        memcpy(to, &v, sizeof v);
+        LOCAL(store)(to, v);
     else
         LOCAL(store_part)(to, v, n);
-}
-
-/* Writes n numbers that a chain has come to. */
-static inline void LOCAL(write)(REAL *to, LOCAL(vector) sum, size_t n, bp_finish finish,
-                                const REAL *bias) {
-    const LOCAL(vector) zero = {0};
-    if (finish == FINISH_LAST) {
-        sum = sum + zero;
-        if (bias) sum = sum + LOCAL(load_lanes)(bias, n);
-    } else if (finish == FINISH_ADD)
-        sum = LOCAL(load_lanes)(to, n) + sum;
-    LOCAL(store_lanes)(to, sum, n);
 }
 
 /* rows, vectors and adjacent (single_row is 1) are constants where this is inlined: loops unroll, sums
    stay in registers. */
 static inline __attribute__((always_inline)) void
 LOCAL(tile)(const LOCAL(tile_job) * t, const size_t rows, const size_t vectors, const int adjacent) {
+    const LOCAL(vector) zero = {0};
     LOCAL(vector) sum[TILE_ROWS][2];
-    const REAL *single = t->single, *packed = t->packed;
+    const REAL *single = t->single, *packed = t->packed, *start = t->start;
     const char *ahead = t->ahead;
     const size_t row = adjacent ? 1 : t->single_row;
     BP_UNROLL
-    for (size_t r = 0; r < rows; r++) BP_UNROLL
-    for (size_t q = 0; q < vectors; q++) {
-        const LOCAL(vector) zero = {0};
-        sum[r][q] = zero;
-        if (t->start && t->count > q * LANES)
-            sum[r][q] = LOCAL(load_lanes)(t->start + r * t->start_row + q * LANES, t->count - q * LANES);
+    for (size_t r = 0; r < rows; r++) sum[r][0] = sum[r][1] = zero;
+    if (start) {
+        BP_UNROLL
+        for (size_t r = 0; r < rows; r++) {
+            sum[r][0] = LOCAL(load)(start + r * t->start_row);
+            if (vectors > 1) sum[r][1] = LOCAL(load)(start + r * t->start_row + LANES);
+        }
     }
     for (size_t p = t->inner; p > 0; p--) {
         LOCAL(vector) right[2];
-        BP_UNROLL
-        for (size_t q = 0; q < vectors; q++) right[q] = LOCAL(load)(packed + q * LANES);
+        right[0] = LOCAL(load)(packed);
+        if (vectors > 1) right[1] = LOCAL(load)(packed + LANES);
         BP_UNROLL
         for (size_t r = 0; r < rows; r++) {
-            LOCAL(vector) left = single[r * row] - (LOCAL(vector)){0};
-            BP_UNROLL
-            for (size_t q = 0; q < vectors; q++)
-                sum[r][q] = LOCAL(vector_fma)(left, right[q], sum[r][q]);
+            LOCAL(vector) left = single[r * row] - zero;
+            sum[r][0] = LOCAL(vector_fma)(left, right[0], sum[r][0]);
+            if (vectors > 1) sum[r][1] = LOCAL(vector_fma)(left, right[1], sum[r][1]);
         }
         single += t->single_inner;
         packed += t->packed_inner;
         __builtin_prefetch(ahead, 0, 2);
         ahead += t->ahead_step;
     }
+    const LOCAL(vector) addend = t->addend - zero;
     BP_UNROLL
-    for (size_t r = 0; r < rows; r++) BP_UNROLL
-    for (size_t q = 0; q < vectors; q++)
-        if (t->count > q * LANES)
-            LOCAL(write)(t->out + r * t->out_row + q * LANES, sum[r][q], t->count - q * LANES, t->finish,
-                         t->bias ? t->bias + q * LANES : NULL);
+    for (size_t r = 0; r < rows; r++) {
+        LOCAL(store)(t->out + r * t->out_row, sum[r][0] + addend);
+        if (vectors > 1) LOCAL(store)(t->out + r * t->out_row + LANES, sum[r][1] + addend);
+    }
 }
 
 #define BP_ROWS(n, vectors, adjacent)                                                                   \
@@ -138,17 +118,13 @@ LOCAL(tile)(const LOCAL(tile_job) * t, const size_t rows, const size_t vectors, 
     default: break;                                                                                     \
     }
 
-static void LOCAL(tile_adjacent)(const LOCAL(tile_job) * t, size_t rows) {
-    if (t->count > LANES) {
+static void LOCAL(run_tile)(const LOCAL(tile_job) * t, size_t rows, size_t vectors) {
+    if (vectors > 1 && t->single_row == 1) {
         BP_EACH_ROWS(2, 1)
-    } else {
-        BP_EACH_ROWS(1, 1)
-    }
-}
-
-static void LOCAL(tile_spread)(const LOCAL(tile_job) * t, size_t rows) {
-    if (t->count > LANES) {
+    } else if (vectors > 1) {
         BP_EACH_ROWS(2, 0)
+    } else if (t->single_row == 1) {
+        BP_EACH_ROWS(1, 1)
     } else {
         BP_EACH_ROWS(1, 0)
     }
