@@ -28,12 +28,40 @@ enum {
         1024, /* where all of it is smaller: no page of the stack is touched for nothing */
     DEPTH_BYTES =
         2048, /* of inner indices in a block whose single operand must be packed too: it stays in L1 */
-    DEEP_BYTES = 4096, /* and where it need not be */
+    DEEP_BYTES = 4096,       /* and where it need not be */
+    NEAR_BYTES = 128 * 1024, /* operands that are read where they lie */
     SINGLE_ROOM = 16 * BP_SEGMENT + 64
 };
 
 #define BP_TEMPLATE "matmul.c"
 #include "each_kernel.h"
+
+static size_t bytes_of(const bp_matrix *m) {
+    size_t rows = m->transposed ? m->cols : m->rows, cols = m->transposed ? m->rows : m->cols;
+    return rows && cols
+               ? ((rows - 1) * m->stride + cols) * (m->is_double ? sizeof(double) : sizeof(float))
+               : 0;
+}
+
+static int may_overlap(const bp_matrix *a, const bp_matrix *b) {
+    uintptr_t from_a = (uintptr_t)a->data, from_b = (uintptr_t)b->data;
+    return from_a < from_b + bytes_of(b) && from_b < from_a + bytes_of(a);
+}
+
+bp_status bp_matmul(const bp_matrix *c, const bp_matrix *a, const bp_matrix *b, int transpose_a,
+                    int transpose_b, int accumulate) {
+    size_t rows = transpose_a ? a->cols : a->rows, inner = transpose_a ? a->rows : a->cols;
+    size_t cols = transpose_b ? b->rows : b->cols, inner_b = transpose_b ? b->cols : b->rows;
+    if (rows != c->rows || cols != c->cols || inner != inner_b || c->transposed ||
+        a->is_double != c->is_double || b->is_double != c->is_double || may_overlap(c, a) ||
+        may_overlap(c, b))
+        return BP_MISMATCH;
+    transpose_a = !transpose_a != !a->transposed, transpose_b = !transpose_b != !b->transposed;
+    return c->is_double ? bp_matmul_f64(c->data, c->stride, a->data, a->stride, b->data, b->stride, rows,
+                                        inner, cols, transpose_a, transpose_b, accumulate)
+                        : bp_matmul_f32(c->data, c->stride, a->data, a->stride, b->data, b->stride, rows,
+                                        inner, cols, transpose_a, transpose_b, accumulate);
+}
 
 #elif defined KERNEL
 
@@ -139,10 +167,20 @@ static void LOCAL(fetch)(const REAL *from, size_t stride, size_t first, size_t e
             __builtin_prefetch(from + r * stride + k, 0, 2);
 }
 
+/* Whether operands are so small that packing them would cost more than it saves. Rows whole KiB apart
+   fall on few of a cache's sets and drive each other out, so only very few of those are left where they
+   lie. */
+static int LOCAL(is_near)(const LOCAL(work) * w, const LOCAL(block) * b) {
+    size_t bytes = b->depth * (b->width + w->single.size) * sizeof(REAL);
+    int crowded = w->wide.along * sizeof(REAL) % 1024 == 0 || w->single.step * sizeof(REAL) % 1024 == 0;
+    return bytes <= (crowded ? NEAR_BYTES / 8 : NEAR_BYTES);
+}
+
 static void LOCAL(run_block)(const LOCAL(work) * w, const LOCAL(block) * b) {
     const LOCAL(operand) *single = &w->single, *wide = &w->wide;
     const REAL *from = wide->at + b->d * wide->step + b->p * wide->along;
-    int direct = wide->step == 1 && single->size <= 4 * TILE_ROWS;
+    int near = LOCAL(is_near)(w, b);
+    int direct = wide->step == 1 && (near || single->size <= 4 * TILE_ROWS);
     size_t whole = b->width - (direct ? b->width % LANES : 0); /* read where they lie */
     size_t first_packed = direct ? whole / PANEL * PANEL : 0, tiles = 0;
     for (size_t d = first_packed; d < b->width; d += PANEL) {
@@ -155,7 +193,7 @@ static void LOCAL(run_block)(const LOCAL(work) * w, const LOCAL(block) * b) {
         LOCAL(tile_job)
         job = {.inner = b->depth, .single_row = single->step, .single_inner = single->along};
         job.single = single->at + s * single->step + b->p * single->along;
-        if (single->step != 1 && b->width > PANEL) {
+        if (single->step != 1 && !near && b->width > PANEL) {
             size_t width = (rows + LANES - 1) / LANES * LANES;
             LOCAL(pack)(w->single_room, width, job.single, single->step, single->along, rows, b->depth);
             job.single = w->single_room, job.single_row = 1, job.single_inner = width;

@@ -42,7 +42,8 @@ typedef enum {
     BP_OK = 0,
     BP_OVERFLOW = 1, /* a product of sizes does not fit in size_t bytes */
     BP_EMPTY = 2,    /* the mean of nothing */
-    BP_UNKNOWN = 3   /* no such kernel, or not on this CPU */
+    BP_UNKNOWN = 3,  /* no such kernel, or not on this CPU */
+    BP_MISMATCH = 4  /* matrices that do not fit each other; nothing was written */
 } bp_status;
 
 /* ---- linear: out = x @ w + b ------------------------------------------------------------ */
@@ -104,6 +105,20 @@ bp_status bp_ref_matmul_f32(float *c, size_t ldc, const float *a, size_t lda, co
 bp_status bp_ref_matmul_f64(double *c, size_t ldc, const double *a, size_t lda, const double *b,
                             size_t ldb, size_t rows, size_t inner, size_t cols, int transpose_a,
                             int transpose_b, int accumulate);
+
+/* A matrix in memory. transposed: what is stored, row after row, is its transpose. */
+typedef struct {
+    void *data;
+    size_t rows, cols;
+    size_t stride; /* elements from one stored row to the next */
+    int is_double, transposed;
+} bp_matrix;
+
+/* The same for matrices that are described once and used often. BP_MISMATCH where shapes or types do not
+   fit, c is stored transposed, or the memory between c's first and last element might overlap that of a
+   or b. */
+bp_status bp_matmul(const bp_matrix *c, const bp_matrix *a, const bp_matrix *b, int transpose_a,
+                    int transpose_b, int accumulate);
 
 /* ---- relu: out = max(x, 0) -------------------------------------------------------------- */
 

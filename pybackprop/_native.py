@@ -87,6 +87,12 @@ def permutation(size: int, seed: int, stream: int) -> np.ndarray[Any, np.dtype[n
     return index
 
 
+def matrix(array: np.ndarray[Any, Any], stride: int, transposed: bool) -> Any:
+    """A bp_matrix; does not keep the array alive."""
+    rows, cols = array.shape
+    return ffi.new("bp_matrix *", [address(array), rows, cols, stride, array.dtype == FLOAT64, transposed])
+
+
 def address(array: np.ndarray[Any, Any]) -> Any:
     """A C pointer to an array's first element, whatever its strides. Does not keep the array alive."""
     return ffi.cast(C_POINTER[array.dtype], array.__array_interface__["data"][0])

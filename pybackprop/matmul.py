@@ -17,6 +17,8 @@ from pybackprop.tensor import Tensor, wrap
 
 __all__ = ["matmul", "product"]
 
+_matmul = _native.lib.bp_matmul
+
 
 def matmul(
     a: Any,
@@ -33,6 +35,14 @@ def matmul(
     One chain of fma over the inner index, ascending. Off the tape: a backward through it raises.
     Raises ShapeError, DTypeError, ValueError for an out that is read-only or overlaps a or b.
     """
+    if type(out) is type(a) is type(b) is Tensor and out._node is None:
+        try:
+            if not _matmul(out._matrix, a._matrix, b._matrix, transpose_a, transpose_b, accumulate):
+                out._version[0] += 1
+                return out
+        except TypeError:  # not described yet
+            for operand in (out, a, b):
+                _describe(operand)
     left, right = operands("matmul", a=a, b=b)
     _check_2d(left.shape, right.shape)
     left_array = left._array.T if transpose_a else left._array
@@ -46,6 +56,17 @@ def matmul(
         return cut(out, "matmul", left, right)
     _multiply(_writable(out, shape, left_array, right_array), left_array, right_array, accumulate)
     return out
+
+
+def _describe(t: Tensor) -> None:
+    """Tells C once where and how a matrix lies, if C can use it as it is; what cannot be written to, it cannot."""
+    if t.ndim != 2 or not t._array.flags.writeable or not t._array.flags.aligned:
+        return
+    for transposed, stored in ((False, t._array), (True, t._array.T)):
+        stride = _stride(stored)
+        if stride is not None:
+            t._matrix = _native.matrix(t._array, stride, transposed)
+            return
 
 
 def product(a: Any, b: Any) -> Tensor:

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 class Storage:
     """The array, the buffer of its gradient, and a version that counts the writes to the array."""
 
-    __slots__ = ("__weakref__", "_array", "_g", "_node", "_pointer", "_version", "name", "requires_g")
+    __slots__ = ("__weakref__", "_array", "_g", "_matrix", "_node", "_pointer", "_version", "name", "requires_g")
 
     _array: Array
     _g: Tensor | None
+    _matrix: Any  # how C sees it, made when first needed: see matmul
     _node: tape.Node | None
     _pointer: Any
     _version: list[int]  # shared by all views of the same memory
@@ -29,7 +30,7 @@ class Storage:
 
     def _fill(self, array: Array, version: list[int] | None = None) -> None:
         self._array = array
-        self._g = self._node = self._pointer = self.name = None
+        self._g = self._matrix = self._node = self._pointer = self.name = None
         self._version = [0] if version is None else version
         self.requires_g = False
 
