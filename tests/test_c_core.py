@@ -3,9 +3,15 @@
 import os
 import shutil
 
+import numpy as np
 import pytest
 from compile_c import ROOT, SANITIZE, build, compile_one, compilers, has, link, objects, run
+from test_cli import TWO_EPOCHS
 
+import pybackprop as bp
+from pybackprop import checkpoint
+
+DIGEST = "c48cce94edad5af6"  # of every result of test_core --quick
 COMPILERS = compilers()
 DEFAULT = COMPILERS[0] if COMPILERS else None
 pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler here")
@@ -39,7 +45,7 @@ def test_every_operation_equals_its_reference(program):
 def test_compilers_and_flags_agree_on_every_bit(program, compiler, level, omp):
     done = run([program(compiler, level, omp), "--quick", "--digest"])
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0] == "digest c48cce94edad5af6"
+    assert done.stdout.splitlines()[0] == f"digest {DIGEST}"
 
 
 @pytest.mark.parametrize("how", ["zero", "nan", "sign", "bit", "swap"])
@@ -98,6 +104,41 @@ def test_the_lesson_runs_from_plain_c(tmp_path, compiler):
     done = run([build(tmp_path / "lesson", "lesson.c", compiler, ["-O3"])])
     assert done.returncode == 0, done.stdout + done.stderr
     assert "measured" in done.stdout
+
+
+def train_in_c(folder, program, *runner):
+    """The digest of the parameters that train.c leaves."""
+    digits = bp.data.digits()
+    targets = np.eye(10, dtype=np.float32)[digits.y_train]
+    (folder / "digits").write_bytes(digits.x_train.tobytes() + targets.tobytes())
+    done = run([*runner, program, folder / "digits", folder / "trained"])
+    assert done.returncode == 0, done.stderr
+    numbers = np.frombuffer((folder / "trained").read_bytes(), "<f4")
+    shapes = {"w1": (64, 50), "b1": (50,), "w2": (50, 10), "b2": (10,)}
+    ends = np.cumsum([np.prod(shape) for shape in shapes.values()])
+    parts = np.split(numbers, ends[:-1])
+    arrays = {name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+    return checkpoint.digest(arrays)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_a_training_from_plain_c_ends_in_the_digest_of_the_command_line(tmp_path, compiler):
+    assert train_in_c(tmp_path, build(tmp_path / "train", "train.c", compiler, ["-O2"])) == TWO_EPOCHS
+
+
+ARM64 = ["aarch64-linux-gnu-gcc", "qemu-aarch64"]
+
+
+@pytest.mark.skipif(not all(map(shutil.which, ARM64)), reason="needs a cross compiler and an emulator")
+def test_arm64_computes_the_same_bits(tmp_path):
+    compiler, emulator = ARM64
+    core = build(tmp_path / "core", "test_core.c", compiler, ["-O2", "-static"])
+    done = run([emulator, core, "--quick", "--digest"])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == f"digest {DIGEST}"
+    assert (
+        train_in_c(tmp_path, build(tmp_path / "train", "train.c", compiler, ["-O2", "-static"]), emulator) == TWO_EPOCHS
+    )
 
 
 @pytest.mark.parametrize("language", ["c", "c++"])
