@@ -1,7 +1,8 @@
 """Checkpoints: named arrays and what to know about them, in a .safetensors or .npz file.
 
-A file is written under a temporary name (.NAME.….tmp) beside its place, flushed to the disk and renamed:
-whenever the process is killed, the old or the new file is there, whole. It carries a sha256 of its content.
+A file is written under a temporary name (.NAME.PID-….tmp) beside its place, flushed to the disk and renamed:
+whenever the process is killed, the old or the new file is there, whole. What a killed process leaves under the
+temporary name is never read, and can be deleted. A file carries a sha256 of its content.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import hashlib
 import json
 import os
 import secrets
+import zipfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,84 +29,176 @@ __all__ = ["check_place", "digest", "load", "save"]
 
 FORMAT, VERSION = "pybackprop checkpoint", "1"
 HEADER = "__pybackprop__"  # the member of a .npz that holds what safetensors keeps as metadata
+RESERVED = (HEADER, "__metadata__")  # the latter is where safetensors keeps it
+LONGEST_NAME = 1000  # characters of an array's name; a .npz has room for 65535 bytes
 NO_SAFETENSORS = "needs the library safetensors (pip install 'pybackprop[safetensors]'); or use a .npz"
 
 
 def digest(arrays: Mapping[str, Array]) -> str:
-    """sha256 over names, dtypes, shapes and little-endian bytes, by name: the same on every machine.
+    """sha256 in hex over names, dtypes, shapes and little-endian bytes, by name: the same on every machine.
 
-    Every NaN counts as the same one.
+    arrays are float32 or float64, of any shape and in any byte order. Every NaN counts as the same one.
     """
-    found = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.array(arrays[name], arrays[name].dtype.newbyteorder("<"), order="C")
-        array[np.isnan(array)] = np.nan
-        found.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        found.update(array.tobytes())
-    return found.hexdigest()
+    return _hash(arrays, one_nan=True)
 
 
 def check_place(path: str | Path) -> None:
     """Raises CheckpointError for a path that `save` could not write to, as far as can be known before."""
     _writer(path)
-    target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
-        raise CheckpointError(f"{path}: cannot be written: there is no folder {target.parent}")
-    if target.is_dir() or not os.access(target.parent, os.W_OK):
-        raise CheckpointError(f"{path}: cannot be written: {'it is a folder' if target.is_dir() else 'no permission'}")
+    _target(path)
 
 
 def save(path: str | Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
     """Writes arrays of float32 and float64 by name, and meta, which JSON must be able to say.
 
-    path ends in .safetensors (with that library) or .npz; a link is followed. Raises CheckpointError, and
-    leaves what was there, if it cannot be written.
+    path ends in .safetensors (with that library) or .npz; a link is followed, and the permissions of a file
+    that is there are kept. Raises CheckpointError, and leaves what was there, if it cannot be written.
     """
     write = _writer(path)
-    whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    told = json.dumps(meta)
+    whole = {name: _checked(path, name, array) for name, array in arrays.items()}
+    told = _told(path, meta)
     header = {"format": FORMAT, "version": VERSION, "meta": told, "sha256": _integrity(whole, told)}
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with open(temporary, "wb") as stream:
-            write(stream, whole, header)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, target)
-        _sync(target.parent)
+        _replace(_target(path), lambda stream: write(stream, whole, header))
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        raise _cannot_be("written", path, error) from error
 
 
 def load(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
-    """(arrays by name, meta) of a file that `save` wrote, whatever its name. Raises CheckpointError."""
+    """(arrays by name, meta) of a file that `save` wrote, whatever its name.
+
+    The arrays are float32 or float64 with the bits that were saved; native, contiguous, writable, and the
+    caller's own. Raises CheckpointError for a file that is missing, damaged, or something else.
+    """
     path = Path(path)
     try:
-        with open(path, "rb") as stream:
-            start = stream.read(2)
-        arrays, header = _read_npz(path) if start == b"PK" else _read_safetensors(path)
+        arrays, header = _reader(path)(path)
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise _cannot_be("read", path, error) from error
+    except (CheckpointError, MemoryError):
+        raise
+    except Exception as error:  # zipfile, json, numpy and safetensors let almost anything through for hostile bytes
+        raise CheckpointError(f"{path}: is damaged or no checkpoint: {error}") from error
+    for name, array in arrays.items():
+        _check_dtype(path, name, array)
+        arrays[name] = np.require(array, array.dtype.newbyteorder("="), ["C", "O", "W"])
+    told = str(header.get("meta"))
+    if header.get("sha256") != _integrity(arrays, told):
+        raise CheckpointError(f"{path}: is damaged: its content does not have the sha256 that it was written with")
+    return arrays, _parsed(path, told)
+
+
+# ---- what goes into a file ----
+
+
+def _hash(arrays: Mapping[str, Array], one_nan: bool) -> str:
+    found = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name], arrays[name].dtype.newbyteorder("<"), order="C")
+        if one_nan and np.isnan(array).any():
+            array = array.copy()
+            array[np.isnan(array)] = np.nan
+        # escaped, as a name with a newline could otherwise pass for two arrays
+        found.update(name.encode("unicode_escape") + f" {array.dtype.str} {array.shape}\n".encode())
+        found.update(array.tobytes())
+    return found.hexdigest()
+
+
+def _integrity(arrays: Mapping[str, Array], told: str) -> str:
+    """Unlike the digest it tells one NaN from another: a damaged one must not pass."""
+    content = f"{_hash(arrays, one_nan=False)} {told}"
+    return hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()
+
+
+def _checked(path: str | Path, name: str, array: Array) -> Array:
+    """array in native byte order and C order. Raises CheckpointError for what a file could not give back."""
+    if name in RESERVED or not name.isprintable() or "\\" in name or len(name) > LONGEST_NAME:
+        shown = ascii(name[:50])
+        raise CheckpointError(f"{path}: cannot hold an array named {shown}: reserved, unprintable, with \\ or too long")
+    array = np.asarray(array)
+    _check_dtype(path, name, array)
+    return np.asarray(array, array.dtype.newbyteorder("="), order="C")
+
+
+def _check_dtype(path: str | Path, name: str, array: Array) -> None:
+    if array.dtype.newbyteorder("=") not in (FLOAT32, FLOAT64):
+        raise CheckpointError(f"{path}: {name}: found {array.dtype}, expected float32 or float64")
+
+
+def _told(path: str | Path, meta: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(dict(meta))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: meta: found what JSON cannot say ({error})") from error
+
+
+def _parsed(path: Path, told: str | bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(told)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: meta: found no JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path}: meta: found JSON of {type(found).__name__}, expected an object")
+    return found
+
+
+def _check_header(path: Path, header: Mapping[str, Any]) -> None:
     if header.get("format") != FORMAT:
         raise CheckpointError(f"{path}: is no checkpoint of 'pybackprop train --save'")
     if header.get("version") != VERSION:
         raise CheckpointError(f"{path}: version: found {header.get('version')}, expected {VERSION}")
-    for name, array in arrays.items():
-        if array.dtype not in (FLOAT32, FLOAT64):
-            raise CheckpointError(f"{path}: {name}: found {array.dtype}, expected float32 or float64")
-    told = str(header.get("meta"))
-    if header.get("sha256") != _integrity(arrays, told):
-        raise CheckpointError(f"{path}: is damaged: its content does not have the sha256 that it was written with")
-    meta: dict[str, Any] = json.loads(told)
-    return arrays, meta
 
 
-def _integrity(arrays: Mapping[str, Array], told: str) -> str:
-    return hashlib.sha256(f"{digest(arrays)} {told}".encode()).hexdigest()
+# ---- where it goes ----
+
+
+def _target(path: str | Path) -> Path:
+    """The file that path stands for, links followed. Raises CheckpointError if it cannot be written."""
+    try:
+        target = Path(os.path.realpath(path))
+        reason = _obstacle(target)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise _cannot_be("written", path, error) from error
+    if reason:
+        raise CheckpointError(f"{path}: cannot be written: {reason}")
+    return target
+
+
+def _obstacle(target: Path) -> str:
+    if not target.parent.is_dir():
+        return f"there is no folder {target.parent}"
+    if target.is_symlink():
+        return "it is a link that leads to itself"
+    if target.is_dir():
+        return "it is a folder"
+    there = target.exists()
+    if there and not target.is_file():
+        return "it is no regular file"  # a rename would put a file in the place of a device or pipe
+    if not os.access(target.parent, os.W_OK) or (there and not os.access(target, os.W_OK)):
+        return "no permission"
+    return ""
+
+
+def _replace(target: Path, write: Callable[[IO[bytes]], None]) -> None:
+    """Puts what write writes in the place of target, wholly or not at all. Raises OSError."""
+    # a name may have all the 255 bytes that most file systems allow: only a part of it fits
+    temporary = target.with_name(f".{target.name[:50]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    mode = target.stat().st_mode & 0o777 if target.exists() else None
+    # created no wider than it shall be: someone could open it before a chmod
+    create = partial(os.open, mode=0o666 if mode is None else mode)
+    try:
+        with open(temporary, "xb", opener=create) as stream:
+            if mode is not None:
+                with contextlib.suppress(OSError):  # some file systems have no permissions
+                    os.chmod(temporary, mode)  # the umask took some
+            write(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, target)
+        _sync(target.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _sync(folder: Path) -> None:
@@ -114,6 +209,10 @@ def _sync(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _cannot_be(done: str, path: str | Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path}: cannot be {done}: {getattr(error, 'strerror', None) or error}")
 
 
 # ---- the two formats ----
@@ -139,22 +238,34 @@ def _write_safetensors(stream: IO[bytes], arrays: dict[str, Array], header: dict
     stream.write(as_bytes(arrays, header))
 
 
-def _read_npz(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
-    try:
-        arrays = npy.read_npz(path, stored_only=True)
-        header = json.loads(arrays.pop(HEADER, np.zeros(0, np.uint8)).tobytes() or b"{}")
-    except ValueError as error:
-        raise CheckpointError(f"{path}: is damaged or no checkpoint: {error}") from error
-    return arrays, header if isinstance(header, dict) else {}
+def _reader(path: Path) -> Callable[[Path], tuple[dict[str, Array], Mapping[str, Any]]]:
+    with open(path, "rb") as stream:
+        start = stream.read(9)
+    if start.startswith(b"PK"):
+        return _read_npz
+    if start[8:] == b"{":  # after the 8 bytes of the header's length
+        return _read_safetensors
+    found = f"a file that starts with {start!r}" if start else "an empty file"
+    raise CheckpointError(f"{path}: found {found}, expected a checkpoint (.safetensors or .npz)")
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
-    library = _safetensors(path)
-    try:
-        with library.safe_open(path, framework="np") as opened:
-            return {name: np.array(opened.get_tensor(name)) for name in opened.keys()}, opened.metadata() or {}  # noqa: SIM118
-    except (library.SafetensorError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: is damaged or no checkpoint: {error}") from error
+def _read_npz(path: Path) -> tuple[dict[str, Array], Mapping[str, Any]]:
+    with open(path, "rb") as stream, zipfile.ZipFile(stream) as archive:
+        promised, size = sum(info.file_size for info in archive.infolist()), os.fstat(stream.fileno()).st_size
+    if promised > size:
+        raise ValueError(f"its members hold {promised} bytes, the file {size}; they are compressed or overlap")
+    arrays = npy.read_npz(path, stored_only=True)
+    written = arrays.pop(HEADER, None)
+    header = {} if written is None else _parsed(path, written.tobytes())
+    _check_header(path, header)
+    return arrays, header
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Array], Mapping[str, Any]]:
+    with _safetensors(path).safe_open(path, framework="np") as opened:
+        header = opened.metadata() or {}
+        _check_header(path, header)
+        return {name: np.array(opened.get_tensor(name)) for name in opened.keys()}, header  # noqa: SIM118
 
 
 def _safetensors(path: str | Path) -> Any:
