@@ -46,6 +46,8 @@ enum { BP_KERNEL_GENERIC, BP_KERNEL_SIMD, BP_KERNEL_SIMD_WIDE };
 /* Threads worth starting for this many elementary operations, 1 inside another parallel region. */
 int bp_threads_for(double work);
 
+enum { BP_MOST_BLOCK = 512 * 1024, BP_MOST_DEPTH = 2048 }; /* bytes, see bp_set_tiles */
+
 typedef struct {
     size_t begin, end;
 } bp_range;

@@ -23,12 +23,7 @@
 #undef BP_TEMPLATE
 
 enum {
-    ROOM_BYTES = 512 * 1024, /* of the stack, for a packed block of the wide operand */
-    SMALL_BYTES = 16 *
-        1024, /* where all of it is smaller: no page of the stack is touched for nothing */
-    DEPTH_BYTES =
-        2048, /* of inner indices in a block whose single operand must be packed too: it stays in L1 */
-    DEEP_BYTES = 4096,       /* and where it need not be */
+    SMALL_BYTES = 16 * 1024, /* of stack where all blocks are smaller: no page is touched for nothing */
     NEAR_BYTES = 128 * 1024, /* operands that are read where they lie */
     SINGLE_ROOM = 16 * BP_SEGMENT + 64
 };
@@ -83,7 +78,6 @@ typedef struct {
     int accumulate, segmented;
     const REAL *bias;
     REAL *room, *single_room;
-    size_t room_size;
 } LOCAL(work);
 
 /* About how many cycles a direction takes: multiplications, then what must be moved to get there. */
@@ -242,15 +236,13 @@ static void LOCAL(look_ahead)(const LOCAL(work) * w, LOCAL(block) * b, size_t wi
 }
 
 static void LOCAL(run)(LOCAL(work) * w) {
-    size_t most =
-        w->segmented ? BP_SEGMENT : (w->single.step == 1 ? DEEP_BYTES : DEPTH_BYTES) / sizeof(REAL);
+    size_t deepest = bp_tiles_depth() / sizeof(REAL) * (w->single.step == 1 ? 2 : 1);
+    size_t most = w->segmented ? BP_SEGMENT : deepest;
     size_t blocks = (w->inner + most - 1) / most;
     size_t depth = w->segmented ? BP_SEGMENT : blocks ? (w->inner + blocks - 1) / blocks : 0;
     if (depth > w->inner) depth = w->inner;
-    while (depth > w->room_size / PANEL) depth = (depth + 1) / 2;
-    size_t room = w->turned ? w->room_size / 2 : w->room_size;
-    if (room < depth * PANEL) room = depth * PANEL;
-    size_t width = depth ? room / depth / PANEL * PANEL : w->wide.size;
+    size_t room = bp_tiles_block() / sizeof(REAL) / (w->turned ? 2 : 1);
+    size_t width = depth ? (room < depth * PANEL ? PANEL : room / depth / PANEL * PANEL) : w->wide.size;
     LOCAL(block) b = {0};
     do { /* at least once: a sum of nothing is written too */
         b.depth = w->inner - b.p < depth ? w->inner - b.p : depth;
@@ -267,14 +259,14 @@ static void LOCAL(run)(LOCAL(work) * w) {
 }
 
 static __attribute__((noinline)) void LOCAL(run_large)(LOCAL(work) * w) {
-    _Alignas(64) REAL room[ROOM_BYTES / sizeof(REAL)], single_room[SINGLE_ROOM];
-    w->room = room, w->room_size = ROOM_BYTES / sizeof(REAL), w->single_room = single_room;
+    _Alignas(64) REAL room[BP_MOST_BLOCK / sizeof(REAL)], single_room[SINGLE_ROOM];
+    w->room = room, w->single_room = single_room;
     LOCAL(run)(w);
 }
 
 static __attribute__((noinline)) void LOCAL(run_small)(LOCAL(work) * w) {
     _Alignas(64) REAL room[SMALL_BYTES / sizeof(REAL)], single_room[SMALL_BYTES / sizeof(REAL)];
-    w->room = room, w->room_size = SMALL_BYTES / sizeof(REAL), w->single_room = single_room;
+    w->room = room, w->single_room = single_room;
     LOCAL(run)(w);
 }
 

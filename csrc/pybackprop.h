@@ -192,6 +192,12 @@ bp_status bp_use_kernel(int kernel);
 /* Threads that a large operation may use. set_threads(0): as many as OpenMP would take. */
 int bp_threads(void);
 void bp_set_threads(int threads);
+/* How products are cut into blocks: speed only, never bits. block: bytes of the packed operand, 4096 to
+   524288; depth: bytes of one chain's numbers in a block, 64 to 2048. 0: derived from the caches.
+   BP_UNKNOWN for others. */
+bp_status bp_set_tiles(size_t block, size_t depth);
+size_t bp_tiles_block(void);
+size_t bp_tiles_depth(void);
 /* The OpenMP version this was built with (yyyymm), 0 for a serial build. */
 int bp_openmp(void);
 const char *bp_compiler(void);

@@ -34,7 +34,7 @@ from pybackprop.layers import Lin, Module, Mse, Relu
 from pybackprop.matmul import matmul
 from pybackprop.model import Model, mlp
 from pybackprop.optim import SGD
-from pybackprop.settings import info, kernels, set_threads, threads, use_kernel
+from pybackprop.settings import info, kernels, set_threads, set_tiles, threads, tiles, use_kernel
 from pybackprop.tensor import Tensor, as_tensor, param, tensor
 
 __version__ = metadata.version("pybackprop")
@@ -70,7 +70,9 @@ __all__ = [
     "relu_",
     "relu_grad",
     "set_threads",
+    "set_tiles",
     "tensor",
     "threads",
+    "tiles",
     "use_kernel",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from pybackprop import tape
@@ -21,7 +21,12 @@ from pybackprop.tensor import Tensor
 
 def is_by_hand(layer: Any) -> bool:
     """Whether a layer has a `bwd` or `backward` that is not this package's own."""
-    methods = [getattr(type(layer), name, None) for name in ("bwd", "backward")]
+    return _is_by_hand(type(layer))
+
+
+@lru_cache(maxsize=1024)
+def _is_by_hand(kind: type) -> bool:
+    methods = [getattr(kind, name, None) for name in ("bwd", "backward")]
     return any(method is not None and not str(method.__module__).startswith("pybackprop.") for method in methods)
 
 

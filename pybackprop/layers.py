@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from pybackprop import functional
 from pybackprop.convert import as_array
 from pybackprop.errors import GradientError, ShapeError
@@ -112,6 +114,8 @@ def as_operand(value: Any, beside: Any) -> Tensor:
     """value as a tensor; numbers that are neither float32 nor float64 follow the tensors of the layer beside it."""
     if isinstance(value, Tensor):
         return value
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.dtype.itemsize in (4, 8):
+        return wrap(as_array(value))  # has a dtype of its own: no need to look for one beside it
     like = next((tensor.dtype for tensor in tensors_in(beside)), None)
     return wrap(as_array(value, like))
 

@@ -16,14 +16,17 @@ def operands(operation: str, **values: Any) -> list[Any]:
 
     Raises DTypeError where float32 and float64 meet, or a value is no real number.
     """
+    given = values.values()
+    if all(type(v) is Tensor for v in given) and len({v._array.dtype for v in given}) == 1:
+        return list(given)
     like = next((v.dtype for v in reversed(values.values()) if isinstance(v, Tensor)), None)
     made = {
         name: v if v is None or isinstance(v, Tensor) else wrap(as_array(v, like, f"{operation}: {name}"))
         for name, v in values.items()
     }
-    given = {name: t for name, t in made.items() if t is not None}
-    if len({t.dtype for t in given.values()}) > 1:
-        found = ", ".join(f"{name} {t.shape} {t.dtype}" for name, t in given.items())
+    there = {name: t for name, t in made.items() if t is not None}
+    if len({t.dtype for t in there.values()}) > 1:
+        found = ", ".join(f"{name} {t.shape} {t.dtype}" for name, t in there.items())
         raise DTypeError(f"{operation}: the dtypes differ: {found}. Convert with .float(), .double() or .astype()")
     return list(made.values())
 

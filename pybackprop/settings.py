@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import numpy as np
 
 from pybackprop._native import lib, text
 
-__all__ = ["info", "kernels", "set_threads", "threads", "use_kernel"]
+__all__ = ["info", "kernels", "set_threads", "set_tiles", "threads", "tiles", "use_kernel"]
 
 MOST_THREADS = 1024
+CGROUP = Path("/sys/fs/cgroup/cpu.max")  # "QUOTA PERIOD" in microseconds, or "max PERIOD"
 
 
 def threads() -> int:
@@ -29,10 +31,22 @@ def set_threads(count: int | None) -> None:
     """
     if count is None:
         lib.bp_set_threads(0)
+        quota = cpu_quota()
+        if quota is not None and quota < threads():
+            lib.bp_set_threads(quota)
         return
     if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or not 1 <= count <= MOST_THREADS:
         raise ValueError(f"set_threads: found {count!r}, expected a whole number from 1 to {MOST_THREADS}")
     lib.bp_set_threads(int(count))
+
+
+def cpu_quota() -> int | None:
+    """How many processors' worth of time this container may use, at least 1; None if it is not limited."""
+    try:
+        found = CGROUP.read_text().split()
+        return max(1, -(-int(found[0]) // int(found[1])))
+    except (OSError, ValueError, IndexError, ZeroDivisionError):
+        return None
 
 
 def kernels() -> list[str]:
@@ -54,6 +68,23 @@ def use_kernel(name: str | None) -> None:
         raise ValueError(f"use_kernel: {name!r} is not among the kernels this CPU can run: {', '.join(possible)}")
     every = range(lib.bp_kernel_count())
     lib.bp_use_kernel(next(k for k in every if text(lib.bp_kernel_name(k)) == name))
+
+
+def tiles() -> tuple[int, int]:
+    """(block, depth): the bytes of a product's packed block, and of one chain's numbers in it."""
+    return int(lib.bp_tiles_block()), int(lib.bp_tiles_depth())
+
+
+def set_tiles(block: int | None = None, depth: int | None = None) -> None:
+    """Sets how products are cut into blocks; None: what the caches suggest. Changes speed, never bits.
+
+    block: 4096 to 524288 bytes; depth: 64 to 2048 bytes. Raises ValueError for others.
+    """
+    for name, value in (("block", block), ("depth", depth)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1):
+            raise ValueError(f"set_tiles: found {name}={value!r}, expected a whole number of bytes")
+    if lib.bp_set_tiles(min(block or 0, 2**31), min(depth or 0, 2**31)):
+        raise ValueError(f"set_tiles: found {block},{depth}, expected 4096 to 524288 and 64 to 2048 bytes")
 
 
 def cpu() -> str:
@@ -78,6 +109,7 @@ def info() -> dict[str, Any]:
         "kernels": kernels(),
         "kernel": kernel(),
         "threads": threads(),
+        "tiles": list(tiles()),
         "openmp": f"{openmp // 100}-{openmp % 100:02d}" if openmp else None,
         "compiler": text(lib.bp_compiler()),
         "numpy": np.__version__,
@@ -91,6 +123,13 @@ def _from_environment() -> None:
         if not wanted.isascii() or not wanted.isdigit():
             raise ValueError(f"PYBACKPROP_THREADS: found {wanted!r}, expected a whole number")
         set_threads(int(wanted))
+    else:
+        set_threads(None)
+    wanted = os.environ.get("PYBACKPROP_TILES", "")
+    if wanted:
+        if not re.fullmatch(r"[0-9]+,[0-9]+", wanted):
+            raise ValueError(f"PYBACKPROP_TILES: found {wanted!r}, expected two numbers of bytes: block,depth")
+        set_tiles(*map(int, wanted.split(",")))
     if os.environ.get("PYBACKPROP_KERNEL"):
         use_kernel(os.environ["PYBACKPROP_KERNEL"])
 

@@ -63,7 +63,45 @@ def test_the_environment_sets_threads_and_kernel():
     assert said[1] == ("3" if said[2] != "None" else "1")
 
 
-@pytest.mark.parametrize(("name", "value"), [("THREADS", "many"), ("THREADS", "0"), ("KERNEL", "quantum")])
+def test_tiles_can_be_set_and_change_no_bit(dtype, rng):
+    a, b = rng.standard_normal((150, 700)).astype(dtype), rng.standard_normal((700, 90)).astype(dtype)
+    expected = bp.reference.matmul(a, b)
+    try:
+        for block, depth in ((4096, 64), (20000, 500), (524288, 2048)):
+            bp.set_tiles(block, depth)
+            assert bp.tiles() == tuple(bp.info()["tiles"]) == (block, depth)
+            assert_same_bits(bp.matmul(a, b).data, expected)
+    finally:
+        bp.set_tiles()
+    assert bp.tiles()[0] >= 4096
+
+
+@pytest.mark.parametrize("cut", [(0, 64), (4095, None), (None, 10**30), (1.5, None), (True, None), (-1, -1)])
+def test_absurd_tiles_are_refused(cut):
+    before = bp.tiles()
+    with pytest.raises(ValueError, match="set_tiles"):
+        bp.set_tiles(*cut)
+    assert bp.tiles() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "quota"), [("150000 100000", 2), ("50000 100000", 1), ("max 100000", None), ("", None)]
+)
+def test_a_containers_quota_limits_the_threads(tmp_path, monkeypatch, text, quota):
+    (tmp_path / "cpu.max").write_text(text)
+    monkeypatch.setattr(bp.settings, "CGROUP", tmp_path / "cpu.max")
+    assert bp.settings.cpu_quota() == quota
+    bp.set_threads(None)
+    most = bp.threads()
+    assert most <= (quota or most)
+    monkeypatch.setattr(bp.settings, "CGROUP", tmp_path / "none")
+    assert bp.settings.cpu_quota() is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("THREADS", "many"), ("THREADS", "0"), ("KERNEL", "quantum"), ("TILES", "9"), ("TILES", "1,1"), ("TILES", "a,b")],
+)
 def test_a_wrong_environment_is_an_error_that_names_it(name, value):
     done = python("import pybackprop", **{f"PYBACKPROP_{name}": value})
     assert done.returncode != 0

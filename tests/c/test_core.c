@@ -83,6 +83,26 @@ static void test_kernels(int quick) {
     expect(!*bp_kernel_name(-1) && !*bp_kernel_name(bp_kernel_count()));
 }
 
+/* However products are cut, the bits stay. */
+static void test_tiles(void) {
+    static const size_t cuts[][2] = {
+        {4096, 64}, {5000, 100}, {65536, 260}, {524288, 2048}, {4096, 2048}};
+    snprintf(now, sizeof now, "tiles");
+    expect(bp_set_tiles(4095, 0) == BP_UNKNOWN && bp_set_tiles(524289, 0) == BP_UNKNOWN);
+    expect(bp_set_tiles(0, 63) == BP_UNKNOWN && bp_set_tiles(0, 2049) == BP_UNKNOWN);
+    for (size_t k = 0; k < sizeof cuts / sizeof cuts[0]; k++) {
+        expect(bp_set_tiles(cuts[k][0], cuts[k][1]) == BP_OK);
+        expect(bp_tiles_block() == cuts[k][0] && bp_tiles_depth() == cuts[k][1]);
+        for (int kernel = 0; kernel < bp_kernel_count(); kernel++) {
+            if (bp_use_kernel(kernel) != BP_OK) continue;
+            linear_f32(70, 611, 53, 1), linear_f64(35, 311, 50, 1), gradients_f32(1030, 70, 50, 1);
+            for (int t = 0; t < 4; t++) product_f32(61, 613, 131, t & 1, t >> 1, 1);
+            for (int t = 0; t < 4; t++) product_f64(61, 300, 67, t & 1, t >> 1, 0);
+        }
+    }
+    expect(bp_set_tiles(0, 0) == BP_OK && bp_tiles_block() >= 4096 && bp_tiles_depth() >= 64);
+}
+
 static void test_random(void) {
     uint64_t stream = bp_random_stream(7, 0);
     double u[1000], v[1];
@@ -133,6 +153,7 @@ int main(int count, char **arguments) {
     test_random();
     uint64_t all = hash;
     if (!*broken) test_fork();
+    if (!quick) test_tiles();
     if (digest) printf("digest %016llx\n", (unsigned long long)all);
     printf("%zu comparisons, %zu failures, OpenMP %d, %s\n", compared, failures, bp_openmp(),
            bp_compiler());
