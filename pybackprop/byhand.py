@@ -21,7 +21,8 @@ from pybackprop.tensor import Tensor
 
 def is_by_hand(layer: Any) -> bool:
     """Whether a layer has a `bwd` or `backward` that is not this package's own."""
-    return _is_by_hand(type(layer))
+    kind: Any = type(layer)
+    return _is_by_hand(kind)
 
 
 @lru_cache(maxsize=1024)

@@ -5,12 +5,14 @@ import json
 import os
 import random
 import signal
+import stat
 import struct
 import subprocess
 import sys
 import time
 import tracemalloc
 import zipfile
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -51,6 +53,8 @@ def test_what_was_saved_is_loaded(path):
     others = {"w1": ARRAYS["w1"].T, "big": np.array([1.5, -2.0], ">f8"), "nan": ODD_NAN, "every": np.arange(9.0)[::2]}
     checkpoint.save(str(path), others, {})
     check(str(path), others, {})
+    checkpoint.save(path, MappingProxyType(ARRAYS), MappingProxyType(META))
+    check(path)
     assert os.listdir(path.parent) == [path.name]
 
 
@@ -159,7 +163,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path, monkeypatch, installed):
 def test_a_foreign_archive_is_refused(tmp_path):
     path = tmp_path / "x.npz"
     np.savez(path, w1=np.ones(3))
-    with pytest.raises(CheckpointError, match="no checkpoint of"):
+    with pytest.raises(CheckpointError, match=r"^[^:]*: is no checkpoint of"):
         checkpoint.load(path)
     np.savez(path, w1=np.array([None]))
     with pytest.raises(CheckpointError, match="unpickling"):
@@ -175,7 +179,7 @@ def test_foreign_safetensors_are_refused(tmp_path, dtype):
     header = json.dumps({"w1": {"dtype": dtype, "shape": [0], "data_offsets": [0, 0]}}).encode()
     path = tmp_path / "x.npz"
     path.write_bytes(struct.pack("<Q", len(header)) + header)
-    with pytest.raises(CheckpointError, match="no checkpoint of"):
+    with pytest.raises(CheckpointError, match=r"^[^:]*: is no checkpoint of"):
         checkpoint.load(path)
 
 
@@ -195,10 +199,9 @@ def test_another_version_or_dtype_is_refused(path, monkeypatch):
 @pytest.mark.parametrize("told", ["no JSON", "[1]", "[" * 100_000, "\ud800", "1" * 5000])
 def test_a_forged_meta_is_refused(path, monkeypatch, told):
     monkeypatch.setattr(checkpoint, "_told", lambda *_: told)
-    try:
-        checkpoint.save(path, ARRAYS, {})
-    except UnicodeEncodeError:
+    if path.suffix == ".safetensors" and not told.isprintable():
         pytest.skip("safetensors itself refuses it")
+    checkpoint.save(path, ARRAYS, {})
     with pytest.raises(CheckpointError, match="meta: found"):
         checkpoint.load(path)
 
@@ -274,6 +277,26 @@ def test_a_write_that_fails_leaves_the_old_file(path, monkeypatch, broken):
     monkeypatch.undo()
     check(path)
     assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere folders cannot be flushed")
+def test_the_file_is_on_the_disk_before_its_name_and_then_the_name(path, monkeypatch):
+    done = []
+    fsync, replace = os.fsync, os.replace
+
+    def watch_fsync(file):
+        found = os.fstat(file)
+        done.append("folder" if stat.S_ISDIR(found.st_mode) else found.st_size)
+        fsync(file)
+
+    def watch_replace(old, new):
+        done.append("replace")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", watch_fsync)
+    monkeypatch.setattr(os, "replace", watch_replace)
+    checkpoint.save(path, ARRAYS, META)
+    assert done == [path.stat().st_size, "replace", "folder"]
 
 
 FULL = """
