@@ -60,6 +60,7 @@ bp_status NAME(bp_linear_backward_x)(REAL *dx, const REAL *dout, const REAL *w, 
 bp_status NAME(bp_linear_backward_w)(REAL *dw, const REAL *x, const REAL *dout, size_t n, size_t m,
                                      size_t h, int accumulate) {
     if (NAME(sizes_overflow)(n, m, h)) return BP_OVERFLOW;
+    if (n == 0 && accumulate) return BP_OK; /* no segment is added: a -0 in dw stays */
     NAME(bp_product) t = {.c = dw, .a = x, .b = dout, .rows = m, .inner = n, .cols = h};
     t.ldc = h, t.a_row = 1, t.a_inner = m, t.b_inner = h, t.b_col = 1;
     t.accumulate = accumulate, t.segmented = 1;

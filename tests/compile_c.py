@@ -21,7 +21,9 @@ def compilers():
 
 
 def run(command, **options):
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, **options)
+    """A finished process. Threads that wait sleep, as there may be more of them than processors."""
+    environment = {"OMP_WAIT_POLICY": "passive", **os.environ}
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment, **options)
 
 
 def compile_one(target, source, compiler, flags, sources=ROOT / "csrc"):
@@ -46,12 +48,20 @@ def link(target, made, compiler, flags):
     return target
 
 
+def ahead(make, cases):
+    """What make(case) gives for each case, made in the background: futures by case."""
+    pool = ThreadPoolExecutor(os.cpu_count())
+    made = {case: pool.submit(make, case) for case in cases}
+    pool.shutdown(wait=False)
+    return made
+
+
 def build(target, program, compiler, flags):
     """Builds a program of tests/c with the core's sources."""
     return link(target, objects(target, program, compiler, flags), compiler, flags)
 
 
-def has(compiler, flag):
-    """Whether a program can be built with a flag, such as -fopenmp."""
-    program = "int main(void) { return 0; }"
-    return run([compiler, flag, "-x", "c", "-", "-o", os.devnull], input=program).returncode == 0
+def has_openmp(compiler):
+    """Whether a program can be built with OpenMP: its header and its library may be missing."""
+    program = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }"
+    return run([compiler, "-fopenmp", "-x", "c", "-", "-o", os.devnull], input=program).returncode == 0
