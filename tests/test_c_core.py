@@ -85,8 +85,6 @@ MUTATIONS = {
         "b.from_c = 0 && (b.p > 0",
     ),
     "a transpose the wrong way": ("kernels/pack.h", "block[i], n, finish", "block[i ^ 1], n, finish"),
-}
-MUTATIONS |= {
     "a segment that is not there": ("linear.c", "if (n == 0 && accumulate)", "if (0)"),
     "sizes that overflow": ("threads.c", "return a != 0 &&", "return 0 &&"),
     "another shuffle": ("random.c", "i > 1; i--", "i > 2; i--"),

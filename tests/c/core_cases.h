@@ -11,9 +11,8 @@ static REAL NAME(small)(REAL x, uint64_t pick) {
     return x * scale[pick % (sizeof scale / sizeof scale[0])];
 }
 
-/* Random numbers in [-1, 1); ODD: some of them such that rounding and branches stumble over, fewer in
-   large arrays, lest every sum be NaN; SMALL: many whose products underflow, or lose a bit when they do
- */
+/* Random numbers in [-1, 1). ODD: a few that rounding and branches stumble over, fewer in large arrays,
+   lest every sum be NaN. SMALL: many whose products underflow, or lose a bit when they do. */
 static void NAME(fill)(REAL *a, size_t size, int kind) {
     const uint64_t every = size > 4096 ? 4096 : 32;
     NAME(bp_random_uniform)(a, 1, &state, size);
@@ -79,12 +78,7 @@ static void NAME(same)(const REAL *fast, const REAL *ref, size_t size) {
     REAL *wrong = *broken ? NAME(spoil)(fast, size) : NULL;
     size_t e = NAME(first_difference)(wrong ? wrong : fast, ref, size);
     if (wrong && NAME(first_difference)(wrong, fast, size) < size) spoiled++, missed += e == size;
-    if (e < size) {
-        REAL a = wrong ? wrong[e] : fast[e];
-        fail("differs from the reference");
-        if (failures <= MOST)
-            fprintf(stderr, "    [%zu of %zu]: %.17g, not %.17g\n", e, size, (double)a, (double)ref[e]);
-    }
+    if (e < size) fail_at(e, (double)(wrong ? wrong : fast)[e], (double)ref[e]);
     for (e = 0; e < size; e++)
         hash_bytes(isnan(ref[e]) ? (const void *)"NaN" : ref + e, isnan(ref[e]) ? 3 : sizeof *ref);
     compared += size;

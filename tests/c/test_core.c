@@ -36,6 +36,11 @@ static void fail(const char *why) {
     if (failures == MOST && !*broken) exit(1); /* enough is known */
 }
 
+static void fail_at(size_t place, double fast, double defined) {
+    if (failures < MOST) fprintf(stderr, "[%zu] is %.17g, not %.17g: ", place, fast, defined);
+    fail("differs from the reference");
+}
+
 static void expect(int right) {
     compared++;
     if (!right) fail("not what the header promises");
@@ -140,7 +145,6 @@ static void test_random(void) {
 /* GNU OpenMP's threads do not survive a fork; the child must compute all the same. */
 static void test_fork(void) {
 #ifdef CAN_FORK
-    snprintf(now, sizeof now, "fork");
     bp_set_threads(3);
     elementwise_f32(1000003, PLAIN);
     fflush(NULL);
@@ -154,6 +158,7 @@ static void test_fork(void) {
     }
     int status = 1;
     waitpid(child, &status, 0);
+    snprintf(now, sizeof now, "fork: the child");
     expect(status == 0);
 #endif
 }
