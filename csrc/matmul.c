@@ -175,8 +175,8 @@ static void LOCAL(run_block)(const LOCAL(work) * w, const LOCAL(block) * b) {
     const REAL *from = wide->at + b->d * wide->step + b->p * wide->along;
     int near = LOCAL(is_near)(w, b);
     int direct = wide->step == 1 && (near || single->size <= 4 * TILE_ROWS);
-    size_t whole = b->width - (direct ? b->width % LANES : 0); /* read where they lie */
-    size_t first_packed = direct ? whole / PANEL * PANEL : 0, tiles = 0;
+    size_t first_packed = direct ? b->width / PANEL * PANEL : 0,
+           tiles = 0; /* those before lie as they are */
     for (size_t d = first_packed; d < b->width; d += PANEL) {
         size_t count = b->width - d, width = count > LANES ? PANEL : LANES;
         LOCAL(pack)(w->room + (d - first_packed) * b->depth, width, from + d * wide->step, wide->step,

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="pybackprop", description="mse(relu(x @ w + b)), forward and backward: train, predict, info"
     )
-    top.add_argument("--version", action="version", version=f"pybackprop {settings.info()['version']}")
+    top.add_argument("--version", action="version", version=f"pybackprop {metadata.version('pybackprop')}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _train_parser(commands)
     predict = commands.add_parser("predict", help="what a trained model says about data")

@@ -33,19 +33,24 @@ def operands(operation: str, **values: Any) -> list[Any]:
 
 def check_lin(operation: str, x: Tensor, w: Tensor, b: Tensor | None) -> tuple[int, int, int]:
     """(n, m, h) of x (n,m) @ w (m,h) + b (h). Raises ShapeError."""
-    named = f"{operation}: x {x.shape} @ w {w.shape}" + ("" if b is None else f" + b {b.shape}")
+    fault = _lin_fault(x, w, b)
+    if fault:
+        named = f"{operation}: x {x.shape} @ w {w.shape}" + ("" if b is None else f" + b {b.shape}")
+        raise ShapeError(f"{named}: {fault}")
+    return x.shape[0], x.shape[1], w.shape[1]
+
+
+def _lin_fault(x: Tensor, w: Tensor, b: Tensor | None) -> str:
     for name, operand, hint in (("x", x, "one row of m numbers is x[None]"), ("w", w, "one column is w[:,None]")):
         if operand.ndim != 2:
-            raise ShapeError(f"{named}: {name} has {operand.ndim} dimensions, expected 2, rows and columns; {hint}")
+            return f"{name} has {operand.ndim} dimensions, expected 2, rows and columns; {hint}"
     if x.shape[1] != w.shape[0]:
         fix = _transpose_hint(x.shape, w.shape)
-        raise ShapeError(f"{named}: axis 1 of x has {x.shape[1]}, axis 0 of w has {w.shape[0]}; they must agree{fix}")
+        return f"axis 1 of x has {x.shape[1]}, axis 0 of w has {w.shape[0]}; they must agree{fix}"
     if b is not None and b.shape != w.shape[1:]:
         fix = "; take b.squeeze(0) or b[0]" if b.ndim == 2 and b.shape[1:] == w.shape[1:] else ""
-        raise ShapeError(
-            f"{named}: found b of shape {b.shape}, expected {w.shape[1:]}: one number for each column of w{fix}"
-        )
-    return x.shape[0], x.shape[1], w.shape[1]
+        return f"found b of shape {b.shape}, expected {w.shape[1:]}: one number for each column of w{fix}"
+    return ""
 
 
 def _transpose_hint(x: tuple[int, ...], w: tuple[int, ...]) -> str:

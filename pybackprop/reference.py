@@ -14,7 +14,7 @@ from pybackprop import _native
 from pybackprop.convert import Array, empty
 from pybackprop.errors import ShapeError
 from pybackprop.operands import check_lin, check_mse, check_same, operands
-from pybackprop.tensor import Tensor
+from pybackprop.tensor import Tensor, wrap
 
 __all__ = [
     "linear_backward_b",
@@ -37,8 +37,7 @@ def _contiguous(operation: str, **arrays: Any) -> list[Any]:
 
 def _start(shape: tuple[int, ...], like: Tensor, add_to: Any) -> Tensor:
     """The output: undefined numbers, or a copy of what is added to."""
-    out = Tensor.__new__(Tensor)
-    out._fill(empty("reference", shape, like.dtype))
+    out = wrap(empty("reference", shape, like.dtype))
     if add_to is not None:
         (start,) = operands("reference", add_to=add_to)
         if start.shape != shape or start.dtype != like.dtype:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -134,9 +135,13 @@ class Trainer:
         """sha256 of the parameters: the same on every machine."""
         return checkpoint.digest(self.parameters())
 
+    def _state(self) -> dict[str, Array]:
+        """The parameters, and the momentum of each as velocity.NAME."""
+        velocities = {f"velocity.{p.name}": self.sgd.velocity(p).data for p in self.model.parameters()}
+        return {**self.parameters(), **velocities}
+
     def save(self, path: str | Path) -> None:
         """Writes a checkpoint; see pybackprop.checkpoint.save."""
-        velocities = {f"velocity.{p.name}": self.sgd.velocity(p).data for p in self.model.parameters()}
         meta = {
             "kind": "mlp",
             "classifies": self.classifies,
@@ -144,29 +149,26 @@ class Trainer:
             "epoch": self.epoch,
             "losses": self.losses,
             "accuracies": self.accuracies,
-            "data": self._data_digest(),
+            "data": self._data_digest,
         }
-        checkpoint.save(path, {**self.parameters(), **velocities}, meta)
+        checkpoint.save(path, self._state(), meta)
 
     def restore(self, path: str | Path) -> None:
         """Takes up the state that a checkpoint of the same network and data holds. Raises CheckpointError."""
         arrays, meta = checkpoint.load(path)
-        if meta.get("data") != self._data_digest():
+        if meta.get("data") != self._data_digest:
             raise CheckpointError(f"{path}: was trained on other data than is given now; resume with the same data")
-        _copy_into(path, self.parameters(), arrays, "")
-        velocities = {str(p.name): self.sgd.velocity(p).data for p in self.model.parameters()}
-        _copy_into(path, velocities, arrays, "velocity.")
+        _copy_into(path, self._state(), arrays)
         self.epoch, self.losses, self.accuracies = meta["epoch"], list(meta["losses"]), list(meta["accuracies"])
 
+    @cached_property
     def _data_digest(self) -> str:
-        if not hasattr(self, "_digest_of_data"):
-            arrays = {"x": self.split.x_train, "y": self.targets}
-            found = hashlib.sha256()
-            for name, array in arrays.items():
-                found.update(f"{name}{array.shape}".encode())
-                found.update(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).data)
-            self._digest_of_data = found.hexdigest()
-        return self._digest_of_data
+        arrays = {"x": self.split.x_train, "y": self.targets}
+        found = hashlib.sha256()
+        for name, array in arrays.items():
+            found.update(f"{name}{array.shape}".encode())
+            found.update(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).data)
+        return found.hexdigest()
 
 
 def settings_of(path: str | Path) -> Settings:
@@ -188,7 +190,7 @@ def load_model(path: str | Path) -> tuple[Model, bool]:
         raise CheckpointError(f"{path}: holds no model that was trained by 'pybackprop train'")
     sizes = [weights[0].shape[0], *(w.shape[1] for w in weights)]
     model = mlp(sizes, 0, weights[0].dtype)
-    _copy_into(path, {str(p.name): p.data for p in model.parameters()}, arrays, "")
+    _copy_into(path, {str(p.name): p.data for p in model.parameters()}, arrays)
     return model, bool(meta.get("classifies"))
 
 
@@ -196,23 +198,22 @@ def accuracy_of(outputs: Array, labels: Array) -> float:
     return float(np.mean(outputs.argmax(1) == labels))
 
 
-def _copy_into(path: str | Path, targets: dict[str, Array], arrays: dict[str, Array], prefix: str) -> None:
+def _copy_into(path: str | Path, targets: dict[str, Array], arrays: dict[str, Array]) -> None:
     """All or nothing: shapes and dtypes are checked before the first copy."""
     for name, array in targets.items():
-        found = arrays.get(prefix + name)
+        found = arrays.get(name)
         if found is None or found.shape != array.shape or found.dtype != array.dtype:
             holds = "nothing" if found is None else f"{found.dtype} {found.shape}"
-            raise CheckpointError(f"{path}: {prefix}{name}: found {holds}, expected {array.dtype} {array.shape}")
+            raise CheckpointError(f"{path}: {name}: found {holds}, expected {array.dtype} {array.shape}")
     for name, array in targets.items():
-        np.copyto(array, arrays[prefix + name])
+        np.copyto(array, arrays[name])
 
 
 def _checked(split: Split, dtype: np.dtype[Any]) -> Split:
     if split.x_train.ndim != 2 or not split.x_train.size:
         raise DataError(f"x_train: found shape {split.x_train.shape}, expected samples by features, at least one each")
     for name, array in split._asdict().items():
-        if array.dtype.kind == "f":
-            check_finite(name, array)
+        check_finite(name, array)
     return Split(
         split.x_train.astype(dtype, copy=False), split.y_train, split.x_valid.astype(dtype, copy=False), split.y_valid
     )
@@ -239,4 +240,4 @@ def _targets(y: Array, classes: int | None, dtype: Any) -> Array:
     return targets
 
 
-__all__ = ["Settings", "Trainer", "accuracy_of", "load_model", "replace", "settings_of"]
+__all__ = ["Settings", "Trainer", "accuracy_of", "load_model", "settings_of"]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from compare import assert_same_bits
+from forms import every_gradient
 
 import pybackprop as bp
 
@@ -25,17 +26,8 @@ def cell():
 
 
 def ours(cell):
-    """The gradients of our functions, in the order w1, b1, w2, b2, x."""
-    x, targ, w1, b1, w2, b2 = (bp.tensor(cell[name]) for name in ("x_train", "y_train", "w1", "b1", "w2", "b2"))
-    l1 = bp.lin(x, w1, b1)
-    l2 = bp.relu(l1)
-    out = bp.lin(l2, w2, b2)
-    loss = bp.mse(out, targ)
-    bp.mse_grad(out, targ)
-    bp.lin_grad(l2, out, w2, b2)
-    bp.relu_grad(l1, l2)
-    bp.lin_grad(x, l1, w1, b1)
-    return float(loss), [t.g.data for t in (w1, b1, w2, b2, x)]
+    """The loss and the gradients of our functions, in the order w1, b1, w2, b2, x."""
+    return every_gradient(cell["x_train"], [cell[name] for name in ("w1", "b1", "w2", "b2")], cell["y_train"])
 
 
 def compare(cell, loss=None):

@@ -94,15 +94,14 @@ def dataset(path: str | Path, dtype: Any = np.float32) -> Split:
 
 def _by_name(path: Path) -> dict[str, Array]:
     if path.suffix.lower() == ".csv":
-        return _labelled_rows(path)
+        return _labelled_rows(path, *read_csv(path))
     found = load(path)
     if not isinstance(found, dict):
         raise DataError(f"{path}: holds one array; expected samples and labels: a folder, a .npz or a .csv")
     return found
 
 
-def _labelled_rows(path: Path) -> dict[str, Array]:
-    matrix, names = read_csv(path)
+def _labelled_rows(path: Path, matrix: Array, names: list[str]) -> dict[str, Array]:
     if matrix.shape[1] < 2:
         raise DataError(f"{path}: found one column, expected features and a label")
     at = _label_column(names, matrix.shape[1])
@@ -153,13 +152,16 @@ def features(path: str | Path, n_features: int, dtype: Any = np.float32) -> tupl
 def _features(path: Path, n_features: int, dtype: np.dtype[Any]) -> tuple[Array, Array | None]:
     if path.is_dir():
         return mnist(path, dtype)[2:]
+    if path.suffix.lower() == ".csv":
+        matrix, names = read_csv(path)
+        if matrix.shape[1] == n_features + 1:
+            return _pair(path, _labelled_rows(path, matrix, names), "x", "y", dtype)
+        return _samples(matrix, dtype), None
     found = load(path)
     if isinstance(found, dict):
         if "x" in found and "y" not in found:
             return _samples(found["x"], dtype), None
         return dataset(path, dtype)[2:] if "x_train" in found else _pair(path, found, "x", "y", dtype)
-    if found.ndim == 2 and found.shape[1] == n_features + 1 and path.suffix.lower() == ".csv":
-        return _pair(path, _labelled_rows(path), "x", "y", dtype)
     if found.dtype.kind not in "fiub" or found.ndim < 2:
         raise DataError(f"{path}: found {found.dtype} of shape {found.shape}, expected rows of {n_features} numbers")
     return _samples(found, dtype), None
