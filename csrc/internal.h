@@ -18,6 +18,13 @@ enum { BP_KERNEL_GENERIC, BP_KERNEL_SIMD, BP_KERNEL_SIMD_WIDE };
 #define BP_ARM64 1
 #endif
 
+/* A loop whose bounds are constants and whose sums must stay in registers. */
+#ifdef __clang__
+#define BP_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define BP_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 /* Calls op_<kernel> for the active kernel. Every kernel gives the same bits. */
 #if defined BP_X86
 #define BP_DISPATCH(op, args)                                                                           \

@@ -198,6 +198,10 @@ void bp_set_threads(int threads);
 bp_status bp_set_tiles(size_t block, size_t depth);
 size_t bp_tiles_block(void);
 size_t bp_tiles_depth(void);
+/* Nothing but fused multiply-adds in registers, `steps` rounds on every thread; how many floating-point
+   operations they were. By the time this takes, a bench knows the machine's limit. */
+double bp_fma_burst_f32(size_t steps);
+double bp_fma_burst_f64(size_t steps);
 /* The OpenMP version this was built with (yyyymm), 0 for a serial build. */
 int bp_openmp(void);
 const char *bp_compiler(void);

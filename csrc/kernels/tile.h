@@ -9,15 +9,6 @@
 #define PANEL (2 * LANES)
 #define TILE_ROWS BP_PASTE(TILE_ROWS, KERNEL)
 
-/* A loop whose bounds are constants and whose sums must stay in registers. */
-#ifndef BP_UNROLL
-#ifdef __clang__
-#define BP_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define BP_UNROLL _Pragma("GCC unroll 16")
-#endif
-#endif
-
 typedef REAL LOCAL(vector) __attribute__((vector_size(VECTOR_BYTES)));
 
 typedef struct {
