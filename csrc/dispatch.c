@@ -19,6 +19,14 @@ const char *bp_kernel_name(int kernel) {
     return kernel >= 0 && kernel < bp_kernel_count() ? names[kernel] : "";
 }
 
+size_t bp_vector_bytes(int kernel) {
+#if defined BP_X86
+    return (size_t)16 << kernel;
+#else
+    return (void)kernel, 16;
+#endif
+}
+
 /* The compiler's test covers the operating system too (does it save the wide registers?). */
 int bp_kernel_available(int kernel) {
 #if defined BP_X86

@@ -43,6 +43,7 @@ enum { BP_KERNEL_GENERIC, BP_KERNEL_SIMD, BP_KERNEL_SIMD_WIDE };
 #define BP_DISPATCH(op, args) BP_PASTE(op, generic) args
 #endif
 
+/* For more than one thread: entering it costs half a microsecond even for one. */
 #ifdef _OPENMP
 #define BP_PARALLEL(count) BP_PRAGMA(omp parallel num_threads(count) if (count > 1))
 #define BP_PRAGMA(text) _Pragma(#text)
@@ -53,11 +54,19 @@ enum { BP_KERNEL_GENERIC, BP_KERNEL_SIMD, BP_KERNEL_SIMD_WIDE };
 /* Threads worth starting for this many elementary operations, 1 inside another parallel region. */
 int bp_threads_for(double work);
 
-enum { BP_MOST_BLOCK = 512 * 1024, BP_MOST_DEPTH = 2048 }; /* bytes, see bp_set_tiles */
+enum { BP_MOST_BLOCK = 4 * 1024 * 1024, BP_MOST_DEPTH = 2048 }; /* see bp_set_tiles */
 
 typedef struct {
     size_t begin, end;
 } bp_range;
+
+enum { BP_TURNED_DEPTH = 256, BP_TURNED_ROOM = 129 * BP_TURNED_DEPTH }; /* see bp_multiply_turned */
+
+/* The width of a kernel's registers. */
+size_t bp_vector_bytes(int kernel);
+
+/* The calling thread's number in its team. */
+size_t bp_thread(void);
 
 /* The calling thread's share of 0 .. size-1, cut at multiples of step. */
 bp_range bp_my_share(size_t size, size_t step);

@@ -6,25 +6,19 @@
 #include "each_type.h"
 #undef BP_TEMPLATE
 
-#define COLUMNS 256 /* partial sums of db kept on the stack */
-
 #define BP_TEMPLATE "linear.c"
 #include "each_kernel.h"
 
 #elif defined KERNEL
 
+#include "kernels/sums.h"
+
 /* db (h) += dout (n,h) summed over its rows, segment by segment, for the columns that are mine */
-static void LOCAL(add_rows)(REAL *restrict db, const REAL *restrict dout, size_t n, size_t h,
-                            bp_range mine) {
-    for (size_t j = mine.begin; j < mine.end; j += COLUMNS) {
-        size_t cols = mine.end - j < COLUMNS ? mine.end - j : COLUMNS;
-        for (size_t start = 0; start < n; start += BP_SEGMENT) {
-            size_t end = n - start < BP_SEGMENT ? n : start + BP_SEGMENT;
-            REAL acc[COLUMNS] = {0};
-            for (size_t i = start; i < end; i++)
-                for (size_t l = 0; l < cols; l++) acc[l] += dout[i * h + j + l];
-            for (size_t l = 0; l < cols; l++) db[j + l] += acc[l];
-        }
+static void LOCAL(add_rows)(REAL *db, const REAL *dout, size_t n, size_t h, bp_range mine) {
+    for (size_t start = 0; start < n; start += BP_SEGMENT) {
+        size_t rows = n - start < BP_SEGMENT ? n - start : BP_SEGMENT;
+        LOCAL(add_segment)(db + mine.begin, dout + start * h + mine.begin, h, rows,
+                           mine.end - mine.begin);
     }
 }
 
@@ -56,16 +50,28 @@ bp_status NAME(bp_linear_backward_x)(REAL *dx, const REAL *dout, const REAL *w, 
     return BP_OK;
 }
 
-/* dw (m,h) = x.T (m,n) @ dout (n,h) */
-bp_status NAME(bp_linear_backward_w)(REAL *dw, const REAL *x, const REAL *dout, size_t n, size_t m,
-                                     size_t h, int accumulate) {
+/* dw (m,h) = x.T (m,n) @ dout (n,h), and where db is not NULL, db (h) = dout summed over rows */
+static bp_status NAME(backward_w)(REAL *dw, REAL *db, const REAL *x, const REAL *dout, size_t n,
+                                  size_t m, size_t h, int accumulate) {
     if (NAME(sizes_overflow)(n, m, h)) return BP_OVERFLOW;
     if (n == 0 && accumulate) return BP_OK; /* no segment is added: a -0 in dw stays */
-    NAME(bp_product) t = {.c = dw, .a = x, .b = dout, .rows = m, .inner = n, .cols = h};
+    if (db && !accumulate) memset(db, 0, h * sizeof(REAL));
+    NAME(bp_product) t = {.c = dw, .a = x, .b = dout, .sums = db, .rows = m, .inner = n, .cols = h};
     t.ldc = h, t.a_row = 1, t.a_inner = m, t.b_inner = h, t.b_col = 1;
     t.accumulate = accumulate, t.segmented = 1;
     NAME(bp_multiply)(&t);
     return BP_OK;
+}
+
+bp_status NAME(bp_linear_backward_w)(REAL *dw, const REAL *x, const REAL *dout, size_t n, size_t m,
+                                     size_t h, int accumulate) {
+    return NAME(backward_w)(dw, NULL, x, dout, n, m, h, accumulate);
+}
+
+bp_status NAME(bp_linear_backward_wb)(REAL *dw, REAL *db, const REAL *x, const REAL *dout, size_t n,
+                                      size_t m, size_t h, int accumulate) {
+    if (m == 0) return NAME(bp_linear_backward_b)(db, dout, n, h, accumulate);
+    return NAME(backward_w)(dw, db, x, dout, n, m, h, accumulate);
 }
 
 /* db (h) = dout (n,h) summed over rows */
@@ -74,6 +80,11 @@ bp_status NAME(bp_linear_backward_b)(REAL *db, const REAL *dout, size_t n, size_
     if (h == 0) return BP_OK;
     if (!accumulate) memset(db, 0, h * sizeof(REAL));
     int threads = h < 64 ? 1 : bp_threads_for((double)n * (double)h);
+    if (threads == 1) {
+        const bp_range all = {0, h};
+        BP_DISPATCH(NAME(add_rows), (db, dout, n, h, all));
+        return BP_OK;
+    }
     BP_PARALLEL(threads) {
         bp_range mine = bp_my_share(h, 32);
         BP_DISPATCH(NAME(add_rows), (db, dout, n, h, mine));

@@ -10,22 +10,20 @@
 #ifndef REAL
 #include "internal.h"
 
-#include "kernels/generic.h"
-#if defined BP_X86
-#include "kernels/avx2.h"
-#include "kernels/avx512.h"
-#elif defined BP_ARM64
-#include "kernels/neon.h"
-#endif
+#include <stdlib.h>
+
+#include "kernels/all.h"
 
 #define BP_TEMPLATE "product.h"
 #include "each_type.h"
 #undef BP_TEMPLATE
 
 enum {
-    SMALL_BYTES = 16 * 1024, /* of stack where all blocks are smaller: no page is touched for nothing */
+    SMALL_BYTES = 16 * 1024, /* of stack, where all of both operands fits */
+    LEAST_BYTES = 64 * 1024, /* of stack, where there is no other memory: one panel of one segment */
+    SINGLE_BYTES = 256 * 1024,
     NEAR_BYTES = 128 * 1024, /* operands that are read where they lie */
-    SINGLE_ROOM = 16 * BP_SEGMENT + 64
+    PANEL_BYTES = 16 * 1024  /* one panel, likewise */
 };
 
 #define BP_TEMPLATE "matmul.c"
@@ -60,27 +58,15 @@ bp_status bp_matmul(const bp_matrix *c, const bp_matrix *a, const bp_matrix *b, 
 
 #elif defined KERNEL
 
+#include "kernels/vector.h"
 #include "kernels/tile.h"
 #include "kernels/transpose.h"
 #include "kernels/pack.h"
+#include "kernels/block.h"
+#include "kernels/sums.h"
 
-typedef struct {
-    const REAL *at;
-    size_t step, along; /* number (d,p) of an operand at at[d * step + p * along] */
-    size_t size;        /* of its own dimension */
-} LOCAL(operand);
-
-typedef struct {
-    LOCAL(operand) single, wide;
-    REAL *c;
-    size_t ldc, inner;
-    int turned; /* the wide operand is a: tiles are transposed on their way to c */
-    int accumulate, segmented;
-    const REAL *bias;
-    REAL *room, *single_room;
-} LOCAL(work);
-
-/* About how many cycles a direction takes: multiplications, then what must be moved to get there. */
+/* About how long a direction takes, in multiplications of vectors: those that there are, then what must
+   be moved to get there. */
 static double LOCAL(cost)(const LOCAL(operand) * single, const LOCAL(operand) * wide, size_t inner,
                           int turned, int segmented) {
     double k = (double)inner, s = (double)single->size, v = (double)wide->size;
@@ -104,187 +90,221 @@ static LOCAL(work) LOCAL(plan)(const NAME(bp_product) * t, bp_range rows, bp_ran
          .inner = t->inner,
          .accumulate = t->accumulate,
          .segmented = t->segmented,
-         .bias = t->bias ? t->bias + cols.begin : NULL};
+         .relu = t->relu,
+         .bias = t->bias ? t->bias + cols.begin : NULL,
+         .sums = t->sums && rows.begin == 0 ? t->sums + cols.begin : NULL};
     w.turned =
         LOCAL(cost)(&b, &a, t->inner, 1, t->segmented) < LOCAL(cost)(&a, &b, t->inner, 0, t->segmented);
     w.single = w.turned ? b : a, w.wide = w.turned ? a : b;
     return w;
 }
 
-/* One block: inner indices p .. p + depth, of the wide operand from d on, `width` numbers. */
-typedef struct {
-    size_t p, depth, d, width;
-    bp_finish finish;
-    int from_c, last;  /* chains begin with what c holds; they end here */
-    const char *ahead; /* the next block, and how to walk through it: for each tile and each step */
-    size_t ahead_tile, ahead_step, ahead_tiles;
-} LOCAL(block);
+static size_t LOCAL(at_most)(size_t value, size_t most) { return value < most ? value : most; }
 
-/* A tile of c from column or row d of the wide operand and s of the single one; through a buffer where
-   it is not whole vectors that end as plain chains. */
-static void LOCAL(tile_of_c)(const LOCAL(work) * w, const LOCAL(block) * b, LOCAL(tile_job) * job,
-                             size_t s, size_t rows, size_t d, size_t count) {
-    const REAL *bias = w->bias && b->last ? w->bias + (w->turned ? s : d) : NULL;
-    REAL *c = w->turned ? w->c + d * w->ldc + s : w->c + s * w->ldc + d;
-    size_t vectors = count > LANES ? 2 : 1;
-    if (!w->turned && !bias && b->finish == FINISH_CHAIN && count == vectors * LANES) {
-        job->out = c, job->start = b->from_c ? c : NULL;
-        job->out_row = job->start_row = w->ldc;
-        job->addend = 0;
-        LOCAL(run_tile)(job, rows, vectors);
-        return;
-    }
-    REAL tile[(TILE_ROWS + LANES - 1) / LANES * LANES * PANEL];
-    size_t whole = (rows + LANES - 1) / LANES * LANES; /* what a transpose reads */
-    memset(tile + rows * PANEL, 0, (whole - rows) * PANEL * sizeof(REAL));
-    if (b->from_c) (w->turned ? LOCAL(read_columns) : LOCAL(read_rows))(tile, c, w->ldc, rows, count);
-    job->out = tile, job->start = b->from_c ? tile : NULL;
-    job->out_row = job->start_row = PANEL;
-    job->addend = -(REAL)0;
-    LOCAL(run_tile)(job, rows, vectors);
-    (w->turned ? LOCAL(write_columns) : LOCAL(write_rows))(c, w->ldc, tile, rows, count, b->finish,
-                                                           bias);
+/* `size` in equal parts of at most `most`, each a multiple of `step` */
+static size_t LOCAL(part)(size_t size, size_t most, size_t step) {
+    size_t parts = (size + most - 1) / most;
+    size_t each = parts ? (size + parts - 1) / parts : 0;
+    return (each + step - 1) / step * step;
 }
 
-/* Rows of a tile, so that those left over are spread evenly: 50 is 13 + 13 + 12 + 12, not 14 + 14 + 14
- * + 8. */
-static size_t LOCAL(next_rows)(size_t left) {
-    size_t chunks = (left + TILE_ROWS - 1) / TILE_ROWS;
-    return chunks ? (left + chunks - 1) / chunks : 0;
+/* Numbers of a chain in a block: all of them where one operand then fits its room as a whole, so that c
+   is touched once. */
+static size_t LOCAL(depth)(const LOCAL(work) * w) {
+    if (w->segmented) return LOCAL(at_most)(w->inner, BP_SEGMENT);
+    size_t narrow = LOCAL(at_most)(w->single.size, w->wide.size) + PANEL;
+    if (w->inner <= w->most / narrow && w->inner <= w->single_most / CHUNK_WIDTH / 2) return w->inner;
+    size_t most = LOCAL(at_most)(w->most / PANEL, w->single_most / CHUNK_WIDTH);
+    return LOCAL(part)(w->inner, LOCAL(at_most)(bp_tiles_depth(), most), 1);
 }
 
-/* Asks for rows first, first + every, ... of `count` rows of `length` numbers. */
-static void LOCAL(fetch)(const REAL *from, size_t stride, size_t first, size_t every, size_t count,
-                         size_t length) {
-    for (size_t r = first; r < count; r += every)
-        for (size_t k = 0; k < length; k += 64 / sizeof(REAL))
-            __builtin_prefetch(from + r * stride + k, 0, 2);
+/* Numbers before the first that begins a vector in memory: where what is read or written most lies so
+   that vectors would cross lines of the cache, a first narrow panel spares all others that. */
+static size_t LOCAL(lead)(const LOCAL(work) * w) {
+    const REAL *at = w->turned ? w->wide.at : w->c;
+    size_t stride = w->turned ? w->wide.along : w->ldc, off = (uintptr_t)at % VECTOR_BYTES;
+    if (w->wide.size < 8 * PANEL || (w->turned ? w->wide.step != 1 : w->inner > BP_SEGMENT)) return 0;
+    if (off % sizeof(REAL) != 0 || stride % LANES != 0) return 0;
+    return off ? (VECTOR_BYTES - off) / sizeof(REAL) : 0;
 }
 
-/* Whether operands are so small that packing them would cost more than it saves. Rows whole KiB apart
-   fall on few of a cache's sets and drive each other out, so only very few of those are left where they
-   lie. */
-static int LOCAL(is_near)(const LOCAL(work) * w, const LOCAL(block) * b) {
-    size_t bytes = b->depth * (b->width + w->single.size) * sizeof(REAL);
-    int crowded = w->wide.along * sizeof(REAL) % 1024 == 0 || w->single.step * sizeof(REAL) % 1024 == 0;
-    return bytes <= (crowded ? NEAR_BYTES / 8 : NEAR_BYTES);
-}
-
-static void LOCAL(run_block)(const LOCAL(work) * w, const LOCAL(block) * b) {
-    const LOCAL(operand) *single = &w->single, *wide = &w->wide;
-    const REAL *from = wide->at + b->d * wide->step + b->p * wide->along;
-    int near = LOCAL(is_near)(w, b);
-    int direct = wide->step == 1 && (near || single->size <= 4 * TILE_ROWS);
-    size_t first_packed = direct ? b->width / PANEL * PANEL : 0,
-           tiles = 0; /* those before lie as they are */
-    for (size_t d = first_packed; d < b->width; d += PANEL) {
-        size_t count = b->width - d, width = count > LANES ? PANEL : LANES;
-        LOCAL(pack)(w->room + (d - first_packed) * b->depth, width, from + d * wide->step, wide->step,
-                    wide->along, count, b->depth);
-    }
-    for (size_t s = 0, rows; s < single->size; s += rows) {
-        rows = LOCAL(next_rows)(single->size - s);
-        LOCAL(tile_job)
-        job = {.inner = b->depth, .single_row = single->step, .single_inner = single->along};
-        job.single = single->at + s * single->step + b->p * single->along;
-        if (single->step != 1 && !near && b->width > PANEL) {
-            size_t width = (rows + LANES - 1) / LANES * LANES;
-            LOCAL(pack)(w->single_room, width, job.single, single->step, single->along, rows, b->depth);
-            job.single = w->single_room, job.single_row = 1, job.single_inner = width;
-        }
-        for (size_t d = 0; d < b->width; d += PANEL, tiles++) {
-            size_t count = b->width - d < PANEL ? b->width - d : PANEL;
-            int packed = d >= first_packed;
-            job.packed = packed ? w->room + (d - first_packed) * b->depth : from + d;
-            job.packed_inner = packed ? (count > LANES ? PANEL : LANES) : wide->along;
-            job.ahead =
-                tiles < b->ahead_tiles ? b->ahead + tiles * b->ahead_tile : (const char *)job.packed;
-            job.ahead_step = tiles < b->ahead_tiles ? b->ahead_step : 0;
-            if (job.single ==
-                w->single_room) /* the rows that will be packed next, a few with each tile */
-                LOCAL(fetch)(single->at + (s + rows) * single->step + b->p * single->along, single->step,
-                             d / PANEL, (b->width + PANEL - 1) / PANEL,
-                             LOCAL(next_rows)(single->size - s - rows), b->depth);
-            if (b->from_c && !w->turned && d + PANEL < b->width) /* where the next chains begin */
-                LOCAL(fetch)(w->c + s * w->ldc + b->d + d + PANEL, w->ldc, 0, 1, rows, PANEL);
-            LOCAL(tile_of_c)(w, b, &job, s, rows, b->d + d, count);
-        }
-    }
-}
-
-/* Where the block after this one will be read, so that it is on its way meanwhile. */
-static void LOCAL(look_ahead)(const LOCAL(work) * w, LOCAL(block) * b, size_t width) {
-    const LOCAL(operand) *wide = &w->wide;
-    size_t next = b->d + b->width, p = b->p;
-    size_t chunks = (w->single.size + TILE_ROWS - 1) / TILE_ROWS;
-    size_t tiles = chunks * ((b->width + PANEL - 1) / PANEL);
-    b->ahead_tiles = 0;
-    if (next >= wide->size) {
-        next = 0, p += b->depth;
-        if (p >= w->inner) return;
-    }
-    size_t count = wide->size - next < width ? wide->size - next : width;
-    b->ahead = (const char *)(wide->at + next * wide->step + p * wide->along);
-    if (wide->step == 1) { /* each tile fetches a line of every step's row */
-        b->ahead_tile = 64, b->ahead_step = wide->along * sizeof(REAL);
-        b->ahead_tiles = (count * sizeof(REAL) + 63) / 64;
-    } else if (b->depth == w->inner) { /* whole rows, one after another: shared out over all steps */
-        size_t bytes = count * wide->step * sizeof(REAL);
-        b->ahead_step = bytes / (tiles * b->depth);
-        b->ahead_tile = b->ahead_step * b->depth, b->ahead_tiles = tiles;
-    }
+/* Just before this part of b is packed or read, so that memory is read once for both. */
+static void LOCAL(add_sums)(const LOCAL(work) * w, const LOCAL(block) * b) {
+    const LOCAL(operand) *of = w->turned ? &w->single : &w->wide;
+    LOCAL(add_segment)(w->sums, LOCAL(place)(of, 0, b->p), of->along, b->depth, of->size);
 }
 
 static void LOCAL(run)(LOCAL(work) * w) {
-    size_t deepest = bp_tiles_depth() / sizeof(REAL) * (w->single.step == 1 ? 2 : 1);
-    size_t most = w->segmented ? BP_SEGMENT : deepest;
-    size_t blocks = (w->inner + most - 1) / most;
-    size_t depth = w->segmented ? BP_SEGMENT : blocks ? (w->inner + blocks - 1) / blocks : 0;
-    if (depth > w->inner) depth = w->inner;
-    size_t room = bp_tiles_block() / sizeof(REAL) / (w->turned ? 2 : 1);
-    size_t width = depth ? (room < depth * PANEL ? PANEL : room / depth / PANEL * PANEL) : w->wide.size;
-    LOCAL(block) b = {0};
+    LOCAL(block) b = {.full_depth = LOCAL(depth)(w)};
+    size_t deep = b.full_depth ? b.full_depth : 1;
+    size_t chunks = w->single_most / deep / CHUNK_WIDTH;
+    if (chunks == 0) chunks = 1;
+    b.full_height =
+        LOCAL(part)(w->single.size, LOCAL(at_most)(chunks * TILE_ROWS, MOST_HEIGHT), TILE_ROWS);
+    int stays = b.full_height >= w->single.size; /* packed once for all blocks of the wide operand */
+    size_t room = w->most / (stays ? 4 : 1) / deep / PANEL * PANEL;
+    b.full_width = LOCAL(part)(w->wide.size, room ? room : PANEL, PANEL);
+    size_t lead = LOCAL(lead)(w);
     do { /* at least once: a sum of nothing is written too */
-        b.depth = w->inner - b.p < depth ? w->inner - b.p : depth;
+        b.depth = LOCAL(at_most)(w->inner - b.p, b.full_depth);
         b.last = b.p + b.depth == w->inner;
         b.finish = w->segmented && (b.p > 0 || w->accumulate) ? FINISH_ADD : FINISH_CHAIN;
         b.from_c = !w->segmented && (b.p > 0 || w->accumulate);
+        if (w->sums) LOCAL(add_sums)(w, &b);
         for (b.d = 0; b.d < w->wide.size; b.d += b.width) {
-            b.width = w->wide.size - b.d < width ? w->wide.size - b.d : width;
-            LOCAL(look_ahead)(w, &b, width);
-            LOCAL(run_block)(w, &b);
+            b.width = b.d == 0 && lead ? lead : LOCAL(at_most)(w->wide.size - b.d, b.full_width);
+            LOCAL(pack_wide)(w, &b);
+            for (b.s = 0; b.s < w->single.size; b.s += b.height) {
+                b.height = LOCAL(at_most)(w->single.size - b.s, b.full_height);
+                if (b.d == 0 || !stays) LOCAL(pack_single)(w, &b);
+                LOCAL(look_ahead)(w, &b);
+                LOCAL(run_block)(w, &b);
+            }
         }
         b.p += b.depth;
     } while (b.p < w->inner);
 }
 
-static __attribute__((noinline)) void LOCAL(run_large)(LOCAL(work) * w) {
-    _Alignas(64) REAL room[BP_MOST_BLOCK / sizeof(REAL)], single_room[SINGLE_ROOM];
-    w->room = room, w->single_room = single_room;
-    LOCAL(run)(w);
-}
-
 static __attribute__((noinline)) void LOCAL(run_small)(LOCAL(work) * w) {
     _Alignas(64) REAL room[SMALL_BYTES / sizeof(REAL)], single_room[SMALL_BYTES / sizeof(REAL)];
     w->room = room, w->single_room = single_room;
+    w->most = w->single_most = SMALL_BYTES / sizeof(REAL) - LANES;
     LOCAL(run)(w);
 }
 
+static __attribute__((noinline)) void LOCAL(run_least)(LOCAL(work) * w) {
+    _Alignas(64) REAL room[LEAST_BYTES / sizeof(REAL)], single_room[LEAST_BYTES / sizeof(REAL)];
+    w->room = room, w->single_room = single_room;
+    w->most = LEAST_BYTES / sizeof(REAL), w->single_most = LEAST_BYTES / sizeof(REAL) - LANES;
+    LOCAL(run)(w);
+}
+
+/* Numbers of a room for `count` pieces, `width` wide and `inner` long: as many as all of them need, but
+   at most `bytes`, and at least one piece of a segment. Sets *most to what blocks may use. */
+static size_t LOCAL(room_for)(size_t *most, size_t count, size_t width, size_t inner, size_t bytes) {
+    size_t least = width * BP_SEGMENT, limit = bytes / sizeof(REAL);
+    *most = limit > least ? limit : least;
+    return count * width <= *most / (inner + 1) ? count * width * inner : *most;
+}
+
+static void LOCAL(run_large)(LOCAL(work) * w) {
+    size_t panels = w->wide.size / PANEL + 1, chunks = w->single.size / TILE_ROWS + 1;
+    size_t block = bp_tiles_block();
+    size_t room = LOCAL(room_for)(&w->most, panels, PANEL, w->inner, block);
+    size_t single_room = LOCAL(room_for)(&w->single_most, chunks, CHUNK_WIDTH, w->inner,
+                                         block < SINGLE_BYTES ? block : SINGLE_BYTES);
+    room = (room + 64) / 64 * 64, single_room = (single_room + LANES + 64) / 64 * 64;
+    REAL *memory = aligned_alloc(64, (room + single_room) * sizeof(REAL));
+    if (!memory) {
+        LOCAL(run_least)(w);
+        return;
+    }
+    w->room = memory, w->single_room = memory + room;
+    LOCAL(run)(w);
+    free(memory);
+}
+
+/* c (rows,cols) = the chains of those rows and columns, by one thread */
 static void LOCAL(multiply)(const NAME(bp_product) * t, bp_range rows, bp_range cols) {
     if (rows.begin >= rows.end || cols.begin >= cols.end) return;
     LOCAL(work) w = LOCAL(plan)(t, rows, cols);
-    size_t wide = (w.wide.size + PANEL - 1) / PANEL * PANEL;
-    if (w.inner <= SMALL_BYTES / sizeof(REAL) / 16 && wide * w.inner <= SMALL_BYTES / sizeof(REAL))
+    size_t most = SMALL_BYTES / sizeof(REAL) / 2;
+    if ((w.wide.size + PANEL) * w.inner <= most && (w.single.size + CHUNK_WIDTH) * w.inner <= most)
         LOCAL(run_small)(&w);
     else
         LOCAL(run_large)(&w);
 }
 
+/* One column of tiles of the turned product: rows d .. d + count of a, put across vectors a piece at a
+   time that stays in the first cache; columns from .. from + height of c. */
+static void LOCAL(turned_panel)(const NAME(bp_product) * t, bp_ahead *ahead, size_t d, size_t count,
+                                size_t from, size_t height) {
+    REAL buffer[(MOST_HEIGHT + LANES) * PANEL];
+    size_t vectors = count > LANES ? 2 : 1, width = vectors * LANES;
+    for (size_t p = 0, depth; p < t->inner; p += depth) {
+        depth = LOCAL(at_most)(t->inner - p, BP_TURNED_DEPTH);
+        LOCAL(pack)(t->room, width, t->a + d * t->a_row + p, t->a_row, 1, count, depth);
+        LOCAL(tile_job)
+        job = {.single_row = 1,
+               .single_inner = t->b_inner,
+               .packed = t->room,
+               .packed_inner = width,
+               .inner = depth,
+               .stride = PANEL,
+               .from_out = p > 0,
+               .addend = -(REAL)0,
+               .ahead = ahead};
+        for (size_t s = 0, rows; s < height; s += rows) {
+            rows = LOCAL(next_rows)(height - s);
+            job.single = t->b + p * t->b_inner + from + s, job.out = buffer + s * PANEL;
+            LOCAL(run_tile)(&job, rows, vectors);
+        }
+    }
+    LOCAL(write_columns)
+    (t->c + d * t->ldc + from, t->ldc, buffer, height, count, FINISH_CHAIN,
+     t->bias ? t->bias + from : NULL, t->relu);
+}
+
+static void LOCAL(multiply_turned)(const NAME(bp_product) * t) {
+    LOCAL(block) b = {.depth = t->inner, .width = t->rows, .height = t->cols};
+    b.ahead = (bp_ahead){.at = t->next, .rows = t->next_bytes > 0, .bytes = t->next_bytes};
+    LOCAL(share_out)(&b);
+    for (size_t from = 0; from < t->cols; from += MOST_HEIGHT)
+        for (size_t d = 0; d < t->rows; d += PANEL) LOCAL(turned_panel)
+    (t, &b.ahead, d, LOCAL(at_most)(t->rows - d, PANEL), from,
+     LOCAL(at_most)(t->cols - from, MOST_HEIGHT));
+}
+
+/* Whether lanes are better used by rows than by columns, which must then be packed. */
+static void LOCAL(turn_pays)(int *pays, size_t cols) {
+    *pays = cols >= 32 && (cols + LANES - 1) / LANES * LANES * 20 > cols * 23;
+}
+
+/* The same by the calling thread, with a and b read where they lie. Rows of b and c hold whole vectors.
+ */
+static void LOCAL(multiply_here)(const NAME(bp_product) * t) {
+    LOCAL(work)
+    w = {.single = {t->a, t->a_row, t->a_inner, t->rows},
+         .wide = {t->b, 1, t->b_inner, t->cols},
+         .c = t->c,
+         .ldc = t->ldc,
+         .inner = t->inner,
+         .accumulate = t->accumulate,
+         .relu = t->relu,
+         .bias = t->bias};
+    LOCAL(block)
+    b = {.depth = t->inner,
+         .width = t->cols,
+         .first_packed = t->cols,
+         .finish = t->unfinished ? FINISH_LATER : FINISH_CHAIN,
+         .from_c = t->accumulate,
+         .last = 1};
+    b.width = t->cols, b.height = t->rows;
+    b.ahead = (bp_ahead){.at = t->next, .rows = t->next_bytes > 0, .bytes = t->next_bytes};
+    LOCAL(share_out)(&b);
+    for (b.s = 0; b.s < t->rows; b.s += b.height) {
+        b.height = LOCAL(at_most)(t->rows - b.s, MOST_HEIGHT);
+        LOCAL(run_block)(&w, &b);
+    }
+}
+
+#undef CHUNK_WIDTH
+#undef MOST_HEIGHT
 #undef PANEL
 #undef LANES
 #undef TILE_ROWS
 
 #else
+
+void NAME(bp_multiply_here)(const NAME(bp_product) * t) { BP_DISPATCH(NAME(multiply_here), (t)); }
+
+void NAME(bp_multiply_turned)(const NAME(bp_product) * t) { BP_DISPATCH(NAME(multiply_turned), (t)); }
+
+int NAME(bp_turn_pays)(size_t cols) {
+    int pays = 0;
+    BP_DISPATCH(NAME(turn_pays), (&pays, cols));
+    return pays;
+}
 
 void NAME(bp_multiply)(const NAME(bp_product) * t) {
     const bp_range rows = {0, t->rows}, cols = {0, t->cols};

@@ -1,6 +1,11 @@
 /* mse.c: loss = mean((out - targ)^2), and its gradient. */
 #ifndef REAL
 #include "internal.h"
+
+#define BP_TEMPLATE "product.h"
+#include "each_type.h"
+#undef BP_TEMPLATE
+
 #define BP_TEMPLATE "mse.c"
 #include "each_kernel.h"
 
@@ -31,6 +36,10 @@ static void LOCAL(mse_backward)(REAL *dout, const REAL *out, const REAL *targ, R
 
 #else
 
+void NAME(bp_segment_error)(double *sum, const REAL *out, const REAL *targ, size_t size) {
+    BP_DISPATCH(NAME(squared_error), (sum, out, targ, size));
+}
+
 bp_status NAME(bp_mse_forward)(REAL *loss, const REAL *out, const REAL *targ, size_t n, size_t h) {
     if (bp_overflows(n, h, sizeof(REAL))) return BP_OVERFLOW;
     if (n * h == 0) return BP_EMPTY;
@@ -38,7 +47,7 @@ bp_status NAME(bp_mse_forward)(REAL *loss, const REAL *out, const REAL *targ, si
     for (size_t start = 0; start < n; start += BP_SEGMENT) {
         size_t rows = n - start < BP_SEGMENT ? n - start : BP_SEGMENT;
         double sum = 0;
-        BP_DISPATCH(NAME(squared_error), (&sum, out + start * h, targ + start * h, rows * h));
+        NAME(bp_segment_error)(&sum, out + start * h, targ + start * h, rows * h);
         total += sum;
     }
     *loss = (REAL)(total / (double)(n * h));
@@ -49,6 +58,10 @@ bp_status NAME(bp_mse_forward)(REAL *loss, const REAL *out, const REAL *targ, si
 void NAME(bp_mse_backward)(REAL *dout, const REAL *out, const REAL *targ, size_t size) {
     REAL factor = (REAL)(2.0 / (double)size);
     int threads = bp_threads_for((double)size);
+    if (threads == 1) {
+        BP_DISPATCH(NAME(mse_backward), (dout, out, targ, factor, size));
+        return;
+    }
     BP_PARALLEL(threads) {
         bp_range mine = bp_my_share(size, 64);
         size_t at = mine.begin;

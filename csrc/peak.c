@@ -2,13 +2,7 @@
 #ifndef REAL
 #include "internal.h"
 
-#include "kernels/generic.h"
-#if defined BP_X86
-#include "kernels/avx2.h"
-#include "kernels/avx512.h"
-#elif defined BP_ARM64
-#include "kernels/neon.h"
-#endif
+#include "kernels/all.h"
 
 enum { CHAINS = 12 }; /* side by side: at least the latency of one times the units that work on them */
 

@@ -7,11 +7,31 @@ typedef struct {
     REAL *c;
     const REAL *a, *b;
     const REAL *bias; /* (cols), added to the finished chain, or NULL */
+    REAL *sums;       /* (cols) += b summed over inner, segment by segment, or NULL; b_col is 1 */
     size_t ldc, a_row, a_inner, b_inner, b_col;
     size_t rows, inner, cols;
-    int accumulate; /* start from c */
-    int segmented;  /* cut the sum over inner into segments */
+    int relu;         /* of the finished chain and bias */
+    int accumulate;   /* start from c */
+    int segmented;    /* cut the sum over inner into segments */
+    int unfinished;   /* bp_multiply_here: the chains go on later, a -0 in them stays */
+    const void *next; /* bp_multiply_here: memory that will be needed after this */
+    size_t next_bytes;
+    REAL *room;
 } NAME(bp_product);
 
 /* Computes it with as many threads as it is worth; each owns some of c's rows or columns. */
 void NAME(bp_multiply)(const NAME(bp_product) * product);
+
+/* Computes it with the calling thread alone, where nothing needs packing: b_col is 1, and what is beyond
+   the columns of b and c, up to whole lines of 64 bytes, may be read and written. */
+void NAME(bp_multiply_here)(const NAME(bp_product) * product);
+
+/* The same with vectors down the columns of c: a_inner and b_col are 1, a is packed piece by piece in
+   room, BP_TURNED_ROOM bytes. Not for c that is added to. */
+void NAME(bp_multiply_turned)(const NAME(bp_product) * product);
+
+/* Whether that is faster for so many columns. */
+int NAME(bp_turn_pays)(size_t cols);
+
+/* *sum = the squared errors of one segment's numbers, as bp_mse_forward adds them. */
+void NAME(bp_segment_error)(double *sum, const REAL *out, const REAL *targ, size_t size);

@@ -43,7 +43,8 @@ typedef enum {
     BP_OVERFLOW = 1, /* a product of sizes does not fit in size_t bytes */
     BP_EMPTY = 2,    /* the mean of nothing */
     BP_UNKNOWN = 3,  /* no such kernel, or not on this CPU */
-    BP_MISMATCH = 4  /* matrices that do not fit each other; nothing was written */
+    BP_MISMATCH = 4, /* matrices that do not fit each other; nothing was written */
+    BP_DIVERGED = 5  /* the loss is no finite number */
 } bp_status;
 
 /* ---- linear: out = x @ w + b ------------------------------------------------------------ */
@@ -87,6 +88,12 @@ bp_status bp_linear_backward_b_f64(double *db, const double *dout, size_t n, siz
 bp_status bp_ref_linear_backward_b_f32(float *db, const float *dout, size_t n, size_t h, int accumulate);
 bp_status bp_ref_linear_backward_b_f64(double *db, const double *dout, size_t n, size_t h,
                                        int accumulate);
+
+/* Both of them, reading dout once. */
+bp_status bp_linear_backward_wb_f32(float *dw, float *db, const float *x, const float *dout, size_t n,
+                                    size_t m, size_t h, int accumulate);
+bp_status bp_linear_backward_wb_f64(double *dw, double *db, const double *x, const double *dout,
+                                    size_t n, size_t m, size_t h, int accumulate);
 
 /* ---- matmul: the bare product ----------------------------------------------------------- */
 
@@ -152,6 +159,34 @@ void bp_mse_backward_f64(double *dout, const double *out, const double *targ, si
 void bp_ref_mse_backward_f32(float *dout, const float *out, const float *targ, size_t size);
 void bp_ref_mse_backward_f64(double *dout, const double *out, const double *targ, size_t size);
 
+/* ---- chain: layers in a row, mse at their end, one call -------------------------------------- */
+
+/* A linear layer, and the relu after it where there is one. Arrays of the type in the call's name. */
+typedef struct {
+    size_t m, h;       /* inputs, outputs */
+    const void *w, *b; /* (m,h), (h); b may be NULL: no bias */
+    void *z, *a;       /* (n,h) each: in @ w + b, and relu of it. a NULL: no relu; a may be z */
+    void *dz;          /* (n,h): room for the gradient of a and then of z; may be that of any layer but
+                          the ones beside it. The last layer's may be its z if a is NULL and backward is
+                          called once */
+    void *dw, *db;     /* their gradients; NULL: nobody wants it */
+} bp_layer;
+
+/* z, a of each layer, and loss (1) = mean((output (n,h) - targ (n,h))^2): the operations above, one
+   after another, so their bits. layers[0].m = m of x (n,m), and each m is the h before it. BP_EMPTY
+   where count = 0 or n*h = 0. */
+bp_status bp_chain_forward_f32(float *loss, const bp_layer *layers, size_t count, const float *x,
+                               const float *targ, size_t n);
+bp_status bp_chain_forward_f64(double *loss, const bp_layer *layers, size_t count, const double *x,
+                               const double *targ, size_t n);
+
+/* dw, db of each layer and dx (n,m), which may be NULL, after that forward; z, a, x and targ are only
+   read, so it may be called again. Overwrites, or with accumulate adds to, dw, db and dx. */
+bp_status bp_chain_backward_f32(float *dx, const bp_layer *layers, size_t count, const float *x,
+                                const float *targ, size_t n, int accumulate);
+bp_status bp_chain_backward_f64(double *dx, const bp_layer *layers, size_t count, const double *x,
+                                const double *targ, size_t n, int accumulate);
+
 /* ---- sgd: the update -------------------------------------------------------------------- */
 
 /* p = fma(-lr, dp, p). */
@@ -168,6 +203,78 @@ void bp_ref_sgd_momentum_update_f32(float *p, float *v, const float *dp, float l
                                     size_t size);
 void bp_ref_sgd_momentum_update_f64(double *p, double *v, const double *dp, double lr, double mu,
                                     size_t size);
+
+/* One parameter, v NULL without momentum. Arrays of the type in the call's name. */
+typedef struct {
+    void *p, *v;
+    const void *dp;
+    size_t size;
+} bp_parameter;
+
+/* The updates above for each of them; momentum where v is not NULL. */
+void bp_sgd_step_f32(const bp_parameter *parameters, size_t count, float lr, float mu);
+void bp_sgd_step_f64(const bp_parameter *parameters, size_t count, double lr, double mu);
+
+/* ---- plan: training steps over memory that was laid out beforehand ---------------------------- */
+
+typedef enum {
+    BP_LAYERS = 0, /* the chain above, one layer after another */
+    BP_FUSED = 1   /* tiles of rows, each through all layers and back while it is in cache */
+} bp_strategy;
+
+/* What stays the same from step to step. The caller owns all memory; two calls at once on one plan are
+   not allowed. Strategies differ in speed only. */
+typedef struct {
+    const bp_layer *layers; /* BP_FUSED leaves z, a and dz alone; an a says that there is a relu */
+    size_t count;
+    const bp_parameter *parameters; /* what a step updates, each dp a layer's dw or db */
+    size_t parameter_count;
+    int strategy, sparse; /* sparse: terms that are exactly zero may be left out */
+    size_t batch;         /* the most rows in a step */
+    void *x, *targ;       /* (batch,m), (batch,h): room where bp_plan_run gathers a batch */
+    void *workspace;      /* what the strategy needs beside the layers' own arrays */
+    size_t workspace_bytes;
+} bp_plan;
+
+/* The bytes of workspace that a plan's strategy needs for steps of up to plan->batch rows. BP_UNKNOWN:
+   there is no such strategy for these layers. */
+bp_status bp_plan_workspace_f32(const bp_plan *plan, size_t *bytes);
+bp_status bp_plan_workspace_f64(const bp_plan *plan, size_t *bytes);
+
+/* loss (1) and all gradients that are not NULL, for x (n,m) and targ (n,h): the bits of
+   bp_chain_forward and bp_chain_backward. BP_MISMATCH for more rows than the plan's batch. */
+bp_status bp_plan_grads_f32(const bp_plan *plan, float *loss, const float *x, const float *targ,
+                            size_t n, float *dx, int accumulate);
+bp_status bp_plan_grads_f64(const bp_plan *plan, double *loss, const double *x, const double *targ,
+                            size_t n, double *dx, int accumulate);
+
+/* The same, then bp_sgd_step. */
+bp_status bp_plan_step_f32(const bp_plan *plan, float *loss, const float *x, const float *targ, size_t n,
+                           float lr, float mu);
+bp_status bp_plan_step_f64(const bp_plan *plan, double *loss, const double *x, const double *targ,
+                           size_t n, double lr, double mu);
+
+/* out (n,h) for x (n,m), any n: the layers' forward, at most plan->batch rows at a time. */
+bp_status bp_plan_predict_f32(const bp_plan *plan, float *out, const float *x, size_t n);
+bp_status bp_plan_predict_f64(const bp_plan *plan, double *out, const double *x, size_t n);
+
+/* How far an epoch has come. */
+typedef struct {
+    size_t row, steps; /* rows and steps done */
+    double loss_sum;   /* over the steps done: loss times rows, added in their order */
+    double loss;       /* of the last step */
+} bp_progress;
+
+/* Steps over batches of the rows x[order[0]], x[order[1]], ... of x (rows,m) and targ (rows,h), from
+   at->row on, until all rows are done or so many seconds have passed; at least one step. The last batch
+   takes what is left. order NULL: the rows as they are. BP_DIVERGED: at->loss is no finite number, and
+   the parameters are those before that step, which does not count as done. */
+bp_status bp_plan_run_f32(const bp_plan *plan, bp_progress *at, const float *x, const float *targ,
+                          const int64_t *order, size_t rows, size_t batch, float lr, float mu,
+                          double seconds);
+bp_status bp_plan_run_f64(const bp_plan *plan, bp_progress *at, const double *x, const double *targ,
+                          const int64_t *order, size_t rows, size_t batch, double lr, double mu,
+                          double seconds);
 
 /* ---- the frozen random stream (splitmix64), the same on every machine --------------------- */
 
@@ -192,9 +299,11 @@ bp_status bp_use_kernel(int kernel);
 /* Threads that a large operation may use. set_threads(0): as many as OpenMP would take. */
 int bp_threads(void);
 void bp_set_threads(int threads);
+/* The most that are taken while no number is set, as a container's share of its machine; 0: no limit. */
+void bp_limit_threads(int threads);
 /* How products are cut into blocks: speed only, never bits. block: bytes of the packed operand, 4096 to
-   524288; depth: bytes of one chain's numbers in a block, 64 to 2048. 0: derived from the caches.
-   BP_UNKNOWN for others. */
+   4194304; depth: numbers of one chain in a block, 8 to 2048. 0: what the caches suggest, for the
+   kernel in use. BP_UNKNOWN for others. */
 bp_status bp_set_tiles(size_t block, size_t depth);
 size_t bp_tiles_block(void);
 size_t bp_tiles_depth(void);

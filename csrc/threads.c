@@ -14,7 +14,8 @@
    it saves. */
 static const double work_per_thread = 200000;
 
-static atomic_int wanted = 0; /* 0: as many as OpenMP would take */
+static atomic_int wanted = 0; /* 0: as many as OpenMP would take, */
+static atomic_int limit = 0;  /* but at most so many, if it is not 0 */
 
 #ifdef _OPENMP
 static atomic_int forked = 0;
@@ -33,7 +34,9 @@ int bp_openmp(void) { return _OPENMP; }
 int bp_threads(void) {
     int count = atomic_load(&wanted);
     if (atomic_load(&forked)) return 1;
-    return count > 0 ? count : omp_get_max_threads();
+    if (count > 0) return count;
+    int most = atomic_load(&limit), all = omp_get_max_threads();
+    return most > 0 && most < all ? most : all;
 }
 
 int bp_threads_for(double work) {
@@ -42,6 +45,8 @@ int bp_threads_for(double work) {
     int threads = bp_threads();
     return useful < threads ? (int)useful : threads;
 }
+
+size_t bp_thread(void) { return (size_t)omp_get_thread_num(); }
 
 bp_range bp_my_share(size_t size, size_t step) {
     size_t count = (size_t)omp_get_num_threads(), me = (size_t)omp_get_thread_num();
@@ -63,6 +68,8 @@ int bp_threads_for(double work) {
     return 1;
 }
 
+size_t bp_thread(void) { return 0; }
+
 bp_range bp_my_share(size_t size, size_t step) {
     (void)step;
     return (bp_range){0, size};
@@ -70,6 +77,8 @@ bp_range bp_my_share(size_t size, size_t step) {
 #endif
 
 void bp_set_threads(int threads) { atomic_store(&wanted, threads > 0 ? threads : 0); }
+
+void bp_limit_threads(int threads) { atomic_store(&limit, threads > 0 ? threads : 0); }
 
 int bp_overflows(size_t a, size_t b, size_t element_bytes) {
     return a != 0 && b > (size_t)PTRDIFF_MAX / element_bytes / a;

@@ -2,46 +2,46 @@
 #include "internal.h"
 
 #include <stdatomic.h>
-#if defined __unix__ || defined __APPLE__
+#ifdef __linux__
 #include <unistd.h>
 #endif
 
-enum { LEAST_BLOCK = 4096, LEAST_DEPTH = 64 };
+#ifndef _SC_LEVEL1_DCACHE_SIZE
+enum { _SC_LEVEL1_DCACHE_SIZE, _SC_LEVEL2_CACHE_SIZE };
+#define sysconf(name) ((long)0 * (name))
+#endif
 
-static atomic_size_t block = 0, depth = 0; /* 0: not known yet */
+enum { LEAST_BLOCK = 4096, LEAST_DEPTH = 8 };
+
+static atomic_size_t block = 0, depth = 0;  /* 0: what the caches suggest */
+static atomic_size_t first = 0, second = 0; /* bytes of a core's caches, 0: not known yet */
 
 static size_t between(size_t low, size_t value, size_t high) {
     return value < low ? low : value > high ? high : value;
 }
 
-/* Half of a core's second cache: the rest is for what passes by. */
-static size_t block_of_caches(void) {
-    long size = 0;
-#ifdef _SC_LEVEL2_CACHE_SIZE
-    size = sysconf(_SC_LEVEL2_CACHE_SIZE);
-#endif
-    return size > 0 ? between(64 * 1024, (size_t)size / 2, BP_MOST_BLOCK) : 256 * 1024;
-}
-
-/* The rows of a tile, at most 14 and a line beside them, stay in the first cache. */
-static size_t depth_of_caches(void) {
-    long size = 0;
-#ifdef _SC_LEVEL1_DCACHE_SIZE
-    size = sysconf(_SC_LEVEL1_DCACHE_SIZE);
-#endif
-    return size > 0 ? between(512, (size_t)size / 16 / 64 * 64, BP_MOST_DEPTH) : 1024;
+/* Asked for once: on x86 it is an instruction that traps in a virtual machine. */
+static size_t cache(atomic_size_t *known, int name, size_t otherwise) {
+    size_t size = atomic_load_explicit(known, memory_order_relaxed);
+    if (size) return size;
+    long found = sysconf(name);
+    size = found > 0 ? (size_t)found : otherwise;
+    atomic_store_explicit(known, size, memory_order_relaxed);
+    return size;
 }
 
 size_t bp_tiles_block(void) {
     size_t size = atomic_load_explicit(&block, memory_order_relaxed);
-    if (size == 0) atomic_store_explicit(&block, size = block_of_caches(), memory_order_relaxed);
-    return size;
+    if (size) return size;
+    return between(64 * 1024, cache(&second, _SC_LEVEL2_CACHE_SIZE, 256 * 1024), 2048 * 1024);
 }
 
+/* A panel, two vectors wide, takes three quarters of the first cache. */
 size_t bp_tiles_depth(void) {
-    size_t size = atomic_load_explicit(&depth, memory_order_relaxed);
-    if (size == 0) atomic_store_explicit(&depth, size = depth_of_caches(), memory_order_relaxed);
-    return size;
+    size_t steps = atomic_load_explicit(&depth, memory_order_relaxed);
+    if (steps) return steps;
+    size_t panel = 2 * bp_vector_bytes(bp_active_kernel());
+    return between(128, cache(&first, _SC_LEVEL1_DCACHE_SIZE, 32 * 1024) * 3 / 4 / panel, 384);
 }
 
 bp_status bp_set_tiles(size_t new_block, size_t new_depth) {

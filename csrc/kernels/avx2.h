@@ -19,14 +19,20 @@ static const int32_t bp_lanes_avx2[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 #define store_part_f32_avx2(to, v, n) _mm256_maskstore_ps(to, bp_mask_avx2(1, n), v)
 #define store_part_f64_avx2(to, v, n) _mm256_maskstore_pd(to, bp_mask_avx2(2, n), v)
 
-/* Unpacking interleaves within each half of a register; the permutation puts the halves in order. */
-#define interleave_low_f32_avx2(a, b)                                                                   \
-    _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x20)
-#define interleave_high_f32_avx2(a, b)                                                                  \
-    _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x31)
-#define interleave_low_f64_avx2(a, b)                                                                   \
-    _mm256_permute2f128_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b), 0x20)
-#define interleave_high_f64_avx2(a, b)                                                                  \
-    _mm256_permute2f128_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b), 0x31)
+#define interleave_low_f32_avx2 _mm256_unpacklo_ps
+#define interleave_high_f32_avx2 _mm256_unpackhi_ps
+#define interleave_low_f64_avx2 _mm256_unpacklo_pd
+#define interleave_high_f64_avx2 _mm256_unpackhi_pd
+
+#define bp_inline_avx2 static inline __attribute__((always_inline, target("avx2,fma")))
+
+bp_inline_avx2 __m256 gather_pieces_f32_avx2(const float *const *row, size_t p) {
+    __m256 v = _mm256_castps128_ps256(_mm_loadu_ps(row[0] + p));
+    return _mm256_insertf128_ps(v, _mm_loadu_ps(row[4] + p), 1);
+}
+bp_inline_avx2 __m256d gather_pieces_f64_avx2(const double *const *row, size_t p) {
+    __m256d v = _mm256_castpd128_pd256(_mm_loadu_pd(row[0] + p));
+    return _mm256_insertf128_pd(v, _mm_loadu_pd(row[2] + p), 1);
+}
 
 #endif

@@ -14,14 +14,24 @@
 #define store_part_f32_avx512(to, v, n) _mm512_mask_storeu_ps(to, (__mmask16)((1u << (n)) - 1), v)
 #define store_part_f64_avx512(to, v, n) _mm512_mask_storeu_pd(to, (__mmask8)((1u << (n)) - 1), v)
 
-#define bp_low_f32_avx512 _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
-#define bp_high_f32_avx512                                                                              \
-    _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
-#define bp_low_f64_avx512 _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11)
-#define bp_high_f64_avx512 _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15)
-#define interleave_low_f32_avx512(a, b) _mm512_permutex2var_ps(a, bp_low_f32_avx512, b)
-#define interleave_high_f32_avx512(a, b) _mm512_permutex2var_ps(a, bp_high_f32_avx512, b)
-#define interleave_low_f64_avx512(a, b) _mm512_permutex2var_pd(a, bp_low_f64_avx512, b)
-#define interleave_high_f64_avx512(a, b) _mm512_permutex2var_pd(a, bp_high_f64_avx512, b)
+#define interleave_low_f32_avx512 _mm512_unpacklo_ps
+#define interleave_high_f32_avx512 _mm512_unpackhi_ps
+#define interleave_low_f64_avx512 _mm512_unpacklo_pd
+#define interleave_high_f64_avx512 _mm512_unpackhi_pd
+
+#define bp_inline_avx512 static inline __attribute__((always_inline, target("avx512f,avx512dq")))
+
+bp_inline_avx512 __m512 gather_pieces_f32_avx512(const float *const *row, size_t p) {
+    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(row[0] + p));
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(row[4] + p), 1);
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(row[8] + p), 2);
+    return _mm512_insertf32x4(v, _mm_loadu_ps(row[12] + p), 3);
+}
+bp_inline_avx512 __m512d gather_pieces_f64_avx512(const double *const *row, size_t p) {
+    __m512d v = _mm512_castpd128_pd512(_mm_loadu_pd(row[0] + p));
+    v = _mm512_insertf64x2(v, _mm_loadu_pd(row[2] + p), 1);
+    v = _mm512_insertf64x2(v, _mm_loadu_pd(row[4] + p), 2);
+    return _mm512_insertf64x2(v, _mm_loadu_pd(row[6] + p), 3);
+}
 
 #endif

@@ -35,10 +35,14 @@ static inline void store_part_f64_generic(double *to, bp_vector_f64 v, size_t n)
     memcpy(to, &v, n * sizeof *to);
 }
 
-/* a0 b0 a1 b1 ... of the lower, and of the upper halves of two vectors */
+/* a0 b0 a1 b1 of the lower, and of the upper halves of each 16 bytes of two vectors */
 #define interleave_low_f32_generic(a, b) ((bp_vector_f32){(a)[0], (b)[0], (a)[1], (b)[1]})
 #define interleave_high_f32_generic(a, b) ((bp_vector_f32){(a)[2], (b)[2], (a)[3], (b)[3]})
 #define interleave_low_f64_generic(a, b) ((bp_vector_f64){(a)[0], (b)[0]})
 #define interleave_high_f64_generic(a, b) ((bp_vector_f64){(a)[1], (b)[1]})
+
+/* 16 bytes of every fourth (float), every second (double) row, beside each other */
+#define gather_pieces_f32_generic(row, p) load_f32_generic(*(row) + (p))
+#define gather_pieces_f64_generic(row, p) load_f64_generic(*(row) + (p))
 
 #endif

@@ -20,4 +20,7 @@
 #define interleave_low_f64_neon vzip1q_f64
 #define interleave_high_f64_neon vzip2q_f64
 
+#define gather_pieces_f32_neon(row, p) vld1q_f32(*(row) + (p))
+#define gather_pieces_f64_neon(row, p) vld1q_f64(*(row) + (p))
+
 #endif

@@ -5,45 +5,42 @@
  * for each row repeats one number of the other into all lanes. A lane is one number's chain, so the
  * order of its additions is the definition's, whatever the tile.
  */
-#define LANES (VECTOR_BYTES / sizeof(REAL))
 #define PANEL (2 * LANES)
 #define TILE_ROWS BP_PASTE(TILE_ROWS, KERNEL)
 
-typedef REAL LOCAL(vector) __attribute__((vector_size(VECTOR_BYTES)));
+#ifndef BP_AHEAD
+#define BP_AHEAD
+/* Memory that will be needed soon, asked for while something else is computed: a few lines at a time. */
+typedef struct {
+    const char *at;
+    size_t stride, rows, bytes; /* rows of so many bytes, stride apart */
+    size_t row, offset;         /* where we are */
+    size_t share;               /* lines at a time */
+} bp_ahead;
+
+static inline void bp_ask(bp_ahead *a) {
+    for (size_t k = a->share; k > 0 && a->row < a->rows; k--) {
+        __builtin_prefetch(a->at + a->row * a->stride + a->offset, 0, 2);
+        a->offset += 64;
+        if (a->offset >= a->bytes) a->offset = 0, a->row++;
+    }
+}
+enum {
+    BP_STEPS = 8
+}; /* of the inner index from one such time to the next: more lines at once would wait */
+#endif
 
 typedef struct {
     const REAL *single; /* number (r,p) at single[r * single_row + p * single_inner] */
     size_t single_row, single_inner;
     const REAL *packed; /* the vectors of step p at packed + p * packed_inner */
     size_t packed_inner, inner;
-    const REAL *start; /* where the chains begin, whole vectors in rows start_row apart; NULL: at 0 */
-    size_t start_row;
-    REAL *out; /* where they end, likewise */
-    size_t out_row;
-    REAL addend;       /* added at the end: +0 turns a -0 of underflow into +0, -0 changes nothing */
-    const char *ahead; /* memory that will be read soon, ahead_step bytes further with each step */
-    size_t ahead_step;
+    REAL *out; /* whole vectors, in rows stride apart */
+    size_t stride;
+    int from_out; /* the chains begin with what out holds, else at 0 */
+    REAL addend;  /* added at the end: +0 turns a -0 of underflow into +0, -0 changes nothing */
+    bp_ahead *ahead;
 } LOCAL(tile_job);
-
-static inline LOCAL(vector) LOCAL(load)(const REAL *from) {
-    LOCAL(vector) v;
-    memcpy(&v, from, sizeof v);
-    return v;
-}
-
-static inline LOCAL(vector) LOCAL(load_lanes)(const REAL *from, size_t n) {
-    if (n >= LANES) return LOCAL(load)(from);
-    return LOCAL(load_part)(from, n);
-}
-
-static inline void LOCAL(store)(REAL *to, LOCAL(vector) v) { memcpy(to, &v, sizeof v); }
-
-static inline void LOCAL(store_lanes)(REAL *to, LOCAL(vector) v, size_t n) {
-    if (n >= LANES)
-        LOCAL(store)(to, v);
-    else
-        LOCAL(store_part)(to, v, n);
-}
 
 /* rows, vectors and adjacent (single_row is 1) are constants where this is inlined: loops unroll, sums
    stay in registers. */
@@ -51,38 +48,50 @@ static inline __attribute__((always_inline)) void
 LOCAL(tile)(const LOCAL(tile_job) * t, const size_t rows, const size_t vectors, const int adjacent) {
     const LOCAL(vector) zero = {0};
     LOCAL(vector) sum[TILE_ROWS][2];
-    const REAL *single = t->single, *packed = t->packed, *start = t->start;
-    const char *ahead = t->ahead;
+    const REAL *single = t->single, *packed = t->packed;
     const size_t row = adjacent ? 1 : t->single_row;
     BP_UNROLL
     for (size_t r = 0; r < rows; r++) sum[r][0] = sum[r][1] = zero;
-    if (start) {
+    if (t->from_out) {
         BP_UNROLL
         for (size_t r = 0; r < rows; r++) {
-            sum[r][0] = LOCAL(load)(start + r * t->start_row);
-            if (vectors > 1) sum[r][1] = LOCAL(load)(start + r * t->start_row + LANES);
+            sum[r][0] = LOCAL(load)(t->out + r * t->stride);
+            if (vectors > 1) sum[r][1] = LOCAL(load)(t->out + r * t->stride + LANES);
         }
     }
-    for (size_t p = t->inner; p > 0; p--) {
-        LOCAL(vector) right[2];
-        right[0] = LOCAL(load)(packed);
-        if (vectors > 1) right[1] = LOCAL(load)(packed + LANES);
-        BP_UNROLL
-        for (size_t r = 0; r < rows; r++) {
-            LOCAL(vector) left = single[r * row] - zero;
-            sum[r][0] = LOCAL(vector_fma)(left, right[0], sum[r][0]);
-            if (vectors > 1) sum[r][1] = LOCAL(vector_fma)(left, right[1], sum[r][1]);
+    /* lines of out are on their way while the sums are made: this tile's, or those the next begins with
+     */
+    const REAL *soon = t->from_out ? t->out + rows * t->stride : t->out;
+    BP_UNROLL
+    for (size_t r = 0; r < rows; r++) {
+        __builtin_prefetch(soon + r * t->stride, 1);
+        if (vectors > 1) __builtin_prefetch(soon + r * t->stride + LANES, 1);
+    }
+    for (size_t left = t->inner, p; left > 0;) {
+        p = left < BP_STEPS ? left : BP_STEPS;
+        left -= p;
+        bp_ask(t->ahead);
+        for (; p > 0; p--) {
+            LOCAL(vector) right[2];
+            __builtin_prefetch(packed + BP_STEPS * t->packed_inner);
+            if (vectors > 1) __builtin_prefetch(packed + BP_STEPS * t->packed_inner + LANES);
+            right[0] = LOCAL(load)(packed);
+            if (vectors > 1) right[1] = LOCAL(load)(packed + LANES);
+            BP_UNROLL
+            for (size_t r = 0; r < rows; r++) {
+                LOCAL(vector) number = single[r * row] - zero;
+                sum[r][0] = LOCAL(vector_fma)(number, right[0], sum[r][0]);
+                if (vectors > 1) sum[r][1] = LOCAL(vector_fma)(number, right[1], sum[r][1]);
+            }
+            single += t->single_inner;
+            packed += t->packed_inner;
         }
-        single += t->single_inner;
-        packed += t->packed_inner;
-        __builtin_prefetch(ahead, 0, 2);
-        ahead += t->ahead_step;
     }
     const LOCAL(vector) addend = t->addend - zero;
     BP_UNROLL
     for (size_t r = 0; r < rows; r++) {
-        LOCAL(store)(t->out + r * t->out_row, sum[r][0] + addend);
-        if (vectors > 1) LOCAL(store)(t->out + r * t->out_row + LANES, sum[r][1] + addend);
+        LOCAL(store)(t->out + r * t->stride, sum[r][0] + addend);
+        if (vectors > 1) LOCAL(store)(t->out + r * t->stride + LANES, sum[r][1] + addend);
     }
 }
 

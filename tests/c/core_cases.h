@@ -113,7 +113,7 @@ static void NAME(check_pair)(REAL *both[2], size_t size) {
 static void NAME(gradients)(size_t n, size_t m, size_t h, int kind) {
     REAL *x = NAME(random)(n * m, kind), *w = NAME(random)(m * h, kind), *g = NAME(random)(n * h, kind);
     for (int accumulate = 0; accumulate < 2; accumulate++) {
-        REAL *dx[2], *dw[2], *db[2];
+        REAL *dx[2], *dw[2], *db[2], *both[2];
         NAME(pair)(dx, n * m, accumulate, kind);
         case_is("linear_backward_x", n, m, h);
         expect(NAME(bp_linear_backward_x)(dx[0], g, w, n, m, h, accumulate) == BP_OK);
@@ -129,6 +129,12 @@ static void NAME(gradients)(size_t n, size_t m, size_t h, int kind) {
         expect(NAME(bp_linear_backward_b)(db[0], g, n, h, accumulate) == BP_OK);
         NAME(bp_ref_linear_backward_b)(db[1], g, n, h, accumulate);
         NAME(check_pair)(db, h);
+        NAME(pair)(dw, m * h, accumulate, kind), NAME(pair)(both, h, accumulate, kind);
+        case_is("linear_backward_wb", n, m, h);
+        expect(NAME(bp_linear_backward_wb)(dw[0], both[0], x, g, n, m, h, accumulate) == BP_OK);
+        NAME(bp_ref_linear_backward_w)(dw[1], x, g, n, m, h, accumulate);
+        NAME(bp_ref_linear_backward_b)(both[1], g, n, h, accumulate);
+        NAME(check_pair)(dw, m * h), NAME(check_pair)(both, h);
     }
     NAME(drop)(x, n * m), NAME(drop)(w, m * h), NAME(drop)(g, n * h);
 }

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #if defined __unix__ || defined __APPLE__
+#include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #define CAN_FORK 1
@@ -24,6 +26,8 @@
 
 enum { GUARD = 64, MOST = 20 /* failures told */ };
 enum { PLAIN, ODD, SMALL }; /* kinds of numbers, see fill */
+enum { ROOMS = 5, ROOM = 1 << 20, WALL = 1 << 16 /* at least a page */ };
+static unsigned char *rooms[ROOMS]; /* memory between walls that nobody may touch */
 static const float tiny_f32 = FLT_MIN, huge_f32 = FLT_MAX, least_f32 = 0x1p-149f;
 static const double tiny_f64 = DBL_MIN, huge_f64 = DBL_MAX, least_f64 = 0x1p-1074;
 static uint64_t state, hash = 14695981039346656037u;
@@ -62,6 +66,16 @@ static void hash_bytes(const void *data, size_t size) {
 
 #define BP_TEMPLATE "core_cases.h"
 #include "each_type.h"
+#undef BP_TEMPLATE
+#define BP_TEMPLATE "memory_cases.h"
+#include "each_type.h"
+#undef BP_TEMPLATE
+enum { DEEP = 3 }; /* layers of a chain */
+#define BP_TEMPLATE "chain_cases.h"
+#include "each_type.h"
+#undef BP_TEMPLATE
+#define BP_TEMPLATE "plan_cases.h"
+#include "each_type.h"
 
 static void test_kernels(int quick) {
     for (int kernel = -1; kernel <= bp_kernel_count(); kernel++) {
@@ -83,11 +97,10 @@ static void test_kernels(int quick) {
 
 /* However products are cut, the bits stay. */
 static void test_tiles(void) {
-    static const size_t cuts[][2] = {
-        {4096, 64}, {5000, 100}, {65536, 260}, {524288, 2048}, {4096, 2048}};
+    static const size_t cuts[][2] = {{4096, 8}, {5000, 25}, {65536, 65}, {524288, 512}, {4096, 2048}};
     snprintf(now, sizeof now, "tiles");
-    expect(bp_set_tiles(4095, 0) == BP_UNKNOWN && bp_set_tiles(524289, 0) == BP_UNKNOWN);
-    expect(bp_set_tiles(0, 63) == BP_UNKNOWN && bp_set_tiles(0, 2049) == BP_UNKNOWN);
+    expect(bp_set_tiles(4095, 0) == BP_UNKNOWN && bp_set_tiles(4194305, 0) == BP_UNKNOWN);
+    expect(bp_set_tiles(0, 7) == BP_UNKNOWN && bp_set_tiles(0, 2049) == BP_UNKNOWN);
     for (size_t k = 0; k < sizeof cuts / sizeof cuts[0]; k++) {
         expect(bp_set_tiles(cuts[k][0], cuts[k][1]) == BP_OK);
         expect(bp_tiles_block() == cuts[k][0] && bp_tiles_depth() == cuts[k][1]);
@@ -98,7 +111,7 @@ static void test_tiles(void) {
             for (int t = 0; t < 4; t++) product_f64(61, 300, 67, t & 1, t >> 1, 0);
         }
     }
-    expect(bp_set_tiles(0, 0) == BP_OK && bp_tiles_block() >= 4096 && bp_tiles_depth() >= 64);
+    expect(bp_set_tiles(0, 0) == BP_OK && bp_tiles_block() >= 4096 && bp_tiles_depth() >= 8);
 }
 
 /* The stream is frozen: these numbers were computed apart from the library. */
@@ -163,6 +176,81 @@ static void test_fork(void) {
 #endif
 }
 
+#ifdef CAN_FORK
+static void trapped(int number) {
+    (void)number;
+    fprintf(stderr, "%s: touched memory beyond an array\n", now);
+    _exit(1);
+}
+
+static void build_rooms(void) {
+    for (int k = 0; k < ROOMS; k++) {
+        unsigned char *at =
+            mmap(NULL, ROOM + 2 * WALL, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
+        if (at == MAP_FAILED || mprotect(at, WALL, PROT_NONE) ||
+            mprotect(at + WALL + ROOM, WALL, PROT_NONE))
+            exit(3);
+        rooms[k] = at + WALL;
+    }
+    signal(SIGSEGV, trapped), signal(SIGBUS, trapped);
+}
+#endif
+
+/* No byte beyond an array is touched, not even one that would not matter. */
+static void test_memory(int quick) {
+#ifdef CAN_FORK
+    build_rooms();
+    for (int kernel = 0; kernel < bp_kernel_count(); kernel++) {
+        if (bp_use_kernel(kernel) != BP_OK) continue;
+        bp_set_tiles(0, 0), memory_f32(quick), memory_f64(quick);
+        if (!quick) bp_set_tiles(4096, 16), memory_f32(quick), memory_f64(quick);
+    }
+    bp_set_tiles(0, 0);
+#endif
+}
+
+static void test_described(void) {
+    for (int kernel = 0; kernel < bp_kernel_count(); kernel++) {
+        if (bp_use_kernel(kernel) != BP_OK) continue;
+        for (int t = 0; t < 32; t++) described_f32(17, 9, 33, t), described_f64(31, 67, 13, t);
+    }
+    misfits_f32(), misfits_f64();
+}
+
+static void test_chain(void) {
+    for (int kernel = 0; kernel < bp_kernel_count(); kernel++) {
+        if (bp_use_kernel(kernel) != BP_OK) continue;
+        chain_f32(1, 1, 1, 1), chain_f64(7, 3, 5, 2), chain_f32(513, 33, 17, 4),
+            chain_f64(1025, 20, 9, 1);
+    }
+}
+
+static void test_plan(void) {
+    for (int kernel = 0; kernel < bp_kernel_count(); kernel++) {
+        if (bp_use_kernel(kernel) != BP_OK) continue;
+        for (int strategy = BP_LAYERS; strategy <= BP_FUSED; strategy++) {
+            planned_steps_f32(strategy, 1, 1, 1, 1), planned_steps_f64(strategy, 7, 3, 5, 2);
+            planned_steps_f32(strategy, 513, 33, 17, 4), planned_steps_f64(strategy, 1025, 20, 9, 1);
+        }
+    }
+}
+
+/* Within somebody else's parallel region each thread computes by itself. */
+static void test_nested(void) {
+#ifdef _OPENMP
+    enum { ROWS = 131, INNER = 101, COLS = 137, TEAM = 4 };
+    static float a[ROWS * INNER], b[INNER * COLS], c[TEAM][ROWS * COLS], ref[ROWS * COLS];
+    fill_f32(a, ROWS * INNER, PLAIN), fill_f32(b, INNER * COLS, PLAIN);
+    bp_ref_matmul_f32(ref, COLS, a, INNER, b, COLS, ROWS, INNER, COLS, 0, 0, 0);
+    bp_set_threads(3);
+#pragma omp parallel for num_threads(TEAM)
+    for (int k = 0; k < TEAM; k++)
+        bp_matmul_f32(c[k], COLS, a, INNER, b, COLS, ROWS, INNER, COLS, 0, 0, 0);
+    case_is("matmul in a parallel region", ROWS, INNER, COLS);
+    for (int k = 0; k < TEAM; k++) same_f32(c[k], ref, ROWS * COLS);
+#endif
+}
+
 int main(int count, char **arguments) {
     int quick = 0, digest = 0;
     for (int k = 1; k < count; k++) {
@@ -176,7 +264,8 @@ int main(int count, char **arguments) {
     bp_set_threads(1);
     test_random();
     uint64_t all = hash;
-    if (!*broken) test_fork();
+    if (!*broken)
+        test_fork(), test_memory(quick), test_described(), test_nested(), test_chain(), test_plan();
     if (!quick) test_tiles();
     if (digest) printf("digest %016llx\n", (unsigned long long)all);
     printf("kernels");

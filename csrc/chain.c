@@ -1,0 +1,63 @@
+/* chain.c: layers in a row and mse at their end, forward and backward in one call each. Layer by layer,
+   by the public operations: the bits are theirs. */
+#ifndef REAL
+#include "internal.h"
+#define BP_TEMPLATE "chain.c"
+#include "each_type.h"
+
+#else
+
+/* what the next layer reads */
+static const REAL *NAME(output)(const bp_layer *layer) { return layer->a ? layer->a : layer->z; }
+
+/* z (n,h) = in (n,m) @ w + b, a (n,h) = relu(z), layer after layer; loss = mean((output - targ)^2) */
+bp_status NAME(bp_chain_forward)(REAL *loss, const bp_layer *layers, size_t count, const REAL *x,
+                                 const REAL *targ, size_t n) {
+    if (count == 0) return BP_EMPTY;
+    const REAL *in = x;
+    for (const bp_layer *l = layers; l < layers + count; l++) {
+        bp_status status = NAME(bp_linear_forward)(l->z, in, l->w, l->b, n, l->m, l->h);
+        if (status != BP_OK) return status;
+        if (l->a) NAME(bp_relu_forward)(l->a, l->z, n * l->h);
+        in = NAME(output)(l);
+    }
+    return NAME(bp_mse_forward)(loss, in, targ, n, layers[count - 1].h);
+}
+
+/* din (n,m) = dz @ w.T, dw (m,h) = in.T @ dz, db (h) = dz summed over rows: those that are not NULL */
+static bp_status NAME(layer_backward)(REAL *din, const bp_layer *l, const REAL *in, size_t n,
+                                      int add_din, int accumulate) {
+    bp_status status = BP_OK;
+    if (din) status = NAME(bp_linear_backward_x)(din, l->dz, l->w, n, l->m, l->h, add_din);
+    if (status != BP_OK) return status;
+    if (l->dw && l->db)
+        return NAME(bp_linear_backward_wb)(l->dw, l->db, in, l->dz, n, l->m, l->h, accumulate);
+    if (l->dw) return NAME(bp_linear_backward_w)(l->dw, in, l->dz, n, l->m, l->h, accumulate);
+    return l->db ? NAME(bp_linear_backward_b)(l->db, l->dz, n, l->h, accumulate) : BP_OK;
+}
+
+/* The layers below this one have no gradient that anybody wants. */
+static size_t NAME(lowest_wanted)(const REAL *dx, const bp_layer *layers, size_t count) {
+    size_t k = 0;
+    while (!dx && k < count && !layers[k].dw && !layers[k].db) k++;
+    return k;
+}
+
+bp_status NAME(bp_chain_backward)(REAL *dx, const bp_layer *layers, size_t count, const REAL *x,
+                                  const REAL *targ, size_t n, int accumulate) {
+    if (count == 0) return BP_EMPTY;
+    const bp_layer *last = layers + count - 1;
+    if (bp_overflows(n, last->h, sizeof(REAL))) return BP_OVERFLOW;
+    NAME(bp_mse_backward)(last->dz, NAME(output)(last), targ, n * last->h);
+    for (size_t lowest = NAME(lowest_wanted)(dx, layers, count), k = count; k-- > lowest;) {
+        const bp_layer *l = layers + k;
+        const REAL *in = k ? NAME(output)(l - 1) : x;
+        REAL *din = k == 0 ? dx : k > lowest ? l[-1].dz : NULL;
+        if (l->a) NAME(bp_relu_backward)(l->dz, l->a, l->dz, n * l->h);
+        bp_status status = NAME(layer_backward)(din, l, in, n, k == 0 && accumulate, accumulate);
+        if (status != BP_OK) return status;
+    }
+    return BP_OK;
+}
+
+#endif
