@@ -15,17 +15,30 @@ FLOAT64 = np.dtype(np.float64)
 C_TYPE = {FLOAT32: "float[]", FLOAT64: "double[]"}
 C_POINTER = {FLOAT32: "float *", FLOAT64: "double *"}
 NULL = ffi.NULL
+from_buffer = ffi.from_buffer
 SEGMENT: int = lib.BP_SEGMENT
+UNKNOWN: int = lib.BP_UNKNOWN
+DIVERGED: int = lib.BP_DIVERGED
+STRATEGIES = {"layers": lib.BP_LAYERS, "fused": lib.BP_FUSED}
 
 linear_forward = {FLOAT32: lib.bp_linear_forward_f32, FLOAT64: lib.bp_linear_forward_f64}
 linear_backward_x = {FLOAT32: lib.bp_linear_backward_x_f32, FLOAT64: lib.bp_linear_backward_x_f64}
 linear_backward_w = {FLOAT32: lib.bp_linear_backward_w_f32, FLOAT64: lib.bp_linear_backward_w_f64}
 linear_backward_b = {FLOAT32: lib.bp_linear_backward_b_f32, FLOAT64: lib.bp_linear_backward_b_f64}
+linear_backward_wb = {FLOAT32: lib.bp_linear_backward_wb_f32, FLOAT64: lib.bp_linear_backward_wb_f64}
 matmul = {FLOAT32: lib.bp_matmul_f32, FLOAT64: lib.bp_matmul_f64}
 relu_forward = {FLOAT32: lib.bp_relu_forward_f32, FLOAT64: lib.bp_relu_forward_f64}
 relu_backward = {FLOAT32: lib.bp_relu_backward_f32, FLOAT64: lib.bp_relu_backward_f64}
 mse_forward = {FLOAT32: lib.bp_mse_forward_f32, FLOAT64: lib.bp_mse_forward_f64}
 mse_backward = {FLOAT32: lib.bp_mse_backward_f32, FLOAT64: lib.bp_mse_backward_f64}
+chain_forward = {FLOAT32: lib.bp_chain_forward_f32, FLOAT64: lib.bp_chain_forward_f64}
+chain_backward = {FLOAT32: lib.bp_chain_backward_f32, FLOAT64: lib.bp_chain_backward_f64}
+plan_workspace = {FLOAT32: lib.bp_plan_workspace_f32, FLOAT64: lib.bp_plan_workspace_f64}
+plan_grads = {FLOAT32: lib.bp_plan_grads_f32, FLOAT64: lib.bp_plan_grads_f64}
+plan_step = {FLOAT32: lib.bp_plan_step_f32, FLOAT64: lib.bp_plan_step_f64}
+plan_predict = {FLOAT32: lib.bp_plan_predict_f32, FLOAT64: lib.bp_plan_predict_f64}
+plan_run = {FLOAT32: lib.bp_plan_run_f32, FLOAT64: lib.bp_plan_run_f64}
+sgd_step = {FLOAT32: lib.bp_sgd_step_f32, FLOAT64: lib.bp_sgd_step_f64}
 sgd_update = {FLOAT32: lib.bp_sgd_update_f32, FLOAT64: lib.bp_sgd_update_f64}
 sgd_momentum_update = {FLOAT32: lib.bp_sgd_momentum_update_f32, FLOAT64: lib.bp_sgd_momentum_update_f64}
 random_uniform = {FLOAT32: lib.bp_random_uniform_f32, FLOAT64: lib.bp_random_uniform_f64}
@@ -80,17 +93,56 @@ def new_state(seed: int, stream: int) -> Any:
     return ffi.new("uint64_t *", lib.bp_random_stream(seed, stream))
 
 
-def permutation(size: int, seed: int, stream: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """A shuffled arange(size), the same for the same seed and stream on every machine."""
-    index = np.empty(size, np.int64)
-    lib.bp_random_permutation(ffi.from_buffer("int64_t[]", index), new_state(seed, stream), size)
-    return index
+def permute(index: Any, size: int, seed: int, stream: int) -> None:
+    """Fills index (int64_t[size]) with a shuffled 0 .. size-1, the same for a seed and stream on every machine."""
+    lib.bp_random_permutation(index, new_state(seed, stream), size)
+
+
+def layers(count: int) -> Any:
+    """An array of bp_layer, all zero; does not keep alive what will be put there."""
+    return ffi.new("bp_layer[]", count)
+
+
+def parameters(count: int) -> Any:
+    """An array of bp_parameter, all zero; does not keep alive what will be put there."""
+    return ffi.new("bp_parameter[]", count)
+
+
+def plan() -> Any:
+    """A bp_plan, all zero; does not keep alive what will be put there."""
+    return ffi.new("bp_plan *")
+
+
+def progress() -> Any:
+    """A bp_progress: nothing done yet."""
+    return ffi.new("bp_progress *")
+
+
+def number(dtype: np.dtype[Any]) -> Any:
+    """Room for one number that C writes; [0] is it as a Python float."""
+    return ffi.new(C_POINTER[dtype])
+
+
+def indices(count: int) -> Any:
+    """Room for so many int64_t."""
+    return ffi.new("int64_t[]", count)
+
+
+def workspace_bytes(plan: Any, dtype: np.dtype[Any]) -> int | None:
+    """What a plan's strategy needs; None where there is no such strategy for its layers."""
+    size = ffi.new("size_t *")
+    status = plan_workspace[dtype](plan, size)
+    if status == UNKNOWN:
+        return None
+    check(status)
+    return int(size[0])
 
 
 def matrix(array: np.ndarray[Any, Any], stride: int, transposed: bool) -> Any:
-    """A bp_matrix; does not keep the array alive."""
+    """A bp_matrix that keeps the array alive, and so numpy from moving its memory."""
     rows, cols = array.shape
-    return ffi.new("bp_matrix *", [address(array), rows, cols, stride, array.dtype == FLOAT64, transposed])
+    made = ffi.new("bp_matrix *", [address(array), rows, cols, stride, array.dtype == FLOAT64, transposed])
+    return ffi.gc(made, lambda _, array=array: None)
 
 
 def address(array: np.ndarray[Any, Any]) -> Any:

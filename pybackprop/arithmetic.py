@@ -195,7 +195,7 @@ def _add_backward(inputs: tuple[Storage, ...], upstream: Tensor, sink: tape.Sink
 
     for operand in inputs:
         if operand.ndim == 1 and upstream.ndim == 2 and operand.shape == upstream.shape[1:]:
-            functional.bias_backward(operand, upstream, sink)
+            functional.bias_backward(operand, upstream, sink.into(operand))
         else:
             summed = _sum_to(upstream._array, operand.shape)
             sink.put(operand, partial(_copy, summed))

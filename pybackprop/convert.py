@@ -16,6 +16,7 @@ structured, masked arrays
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any, TypeAlias
 
@@ -26,6 +27,9 @@ from pybackprop._native import FLOAT32, FLOAT64
 from pybackprop.errors import DTypeError, ShapeError
 
 Array: TypeAlias = npt.NDArray[Any]
+
+LINE = 64  # bytes of a cache's line, and of the widest vector
+LARGE = 4096  # bytes from which an array is worth being placed
 
 
 def float_type(dtype: Any) -> np.dtype[Any]:
@@ -50,9 +54,10 @@ def as_array(value: Any, like: np.dtype[Any] | None = None, what: str = "tensor"
         raise DTypeError(f"{what}: a masked array's missing values have no gradient; fill or drop them first")
     if array.dtype.kind not in "fiub":
         raise DTypeError(f"{what}: found an array of {array.dtype}, expected real numbers (float32 or float64)")
-    if array.dtype == FLOAT32 or array.dtype == FLOAT64:
+    native = array.dtype if array.dtype.isnative else array.dtype.newbyteorder("=")
+    if native in (FLOAT32, FLOAT64):
         has_type = hasattr(value, "dtype") or hasattr(value, "__array__")
-        wanted = array.dtype.newbyteorder("=") if has_type else (like or FLOAT32)
+        wanted = native if has_type else (like or FLOAT32)
     else:
         wanted = like or FLOAT32
     return np.require(np.asarray(array), wanted, ["A"])
@@ -82,7 +87,32 @@ def check_size(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
 
 def empty(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     check_size(what, shape, dtype)
-    return np.empty(shape, dtype)
+    return on_a_line(shape, dtype)
+
+
+def on_a_line(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """An array of undefined numbers; a large one begins where a line of the cache does, so that vectors cross none."""
+    size = math.prod(shape) * dtype.itemsize
+    return np.empty(shape, dtype) if size < LARGE else _placed(size).view(dtype).reshape(shape)
+
+
+def lines(count: int, dtype: np.dtype[Any]) -> Array:
+    """count zeros, written and not only promised; the first one begins a line of the cache."""
+    made = _placed(count * dtype.itemsize).view(dtype)
+    made[...] = 0
+    return made
+
+
+def whole_lines(count: int, dtype: np.dtype[Any]) -> int:
+    """How many numbers the lines hold that count of them need."""
+    line = LINE // dtype.itemsize
+    return -(-count // line) * line
+
+
+def _placed(size: int) -> Array:
+    memory = np.empty(size + LINE, np.uint8)
+    start = -memory.__array_interface__["data"][0] % LINE
+    return memory[start : start + size]
 
 
 def hint_at_fix(found: tuple[int, ...], expected: tuple[int, ...]) -> str:

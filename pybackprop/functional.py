@@ -53,6 +53,8 @@ def lin_grad(inp: Any, out: Tensor, w: Any, b: Any = None) -> None:
     n, _, h = check_lin("lin_grad", x, weights, bias)
     if out.shape != (n, h):
         raise ShapeError(f"lin_grad: found out of shape {out.shape}, expected {(n, h)}, the shape of inp @ w")
+    if any(out is given for given in (inp, w, b)):
+        raise GradientError("lin_grad: out is one of the operands; its .g can't be both their gradient and out's")
     inputs = (x, weights) if bias is None else (x, weights, bias)
     lin_backward(*inputs, dout, Explicit(inp, w, b))
 
@@ -70,16 +72,22 @@ def lin_backward(x: Tensor, w: Tensor, *rest: Any) -> None:
     if found := sink.into(x):
         call = _native.linear_backward_x[x.dtype]
         _native.check(call(found[0].pointer(), dout.pointer(), w.contiguous().pointer(), n, m, h, found[1]))
-    if found := sink.into(w):
+    into_w = sink.into(w)
+    into_b = sink.into(bias[0]) if bias else None
+    if into_w and into_b and into_w[1] == into_b[1]:
+        both, places = _native.linear_backward_wb[x.dtype], (into_w[0].pointer(), into_b[0].pointer())
+        _native.check(both(*places, x.contiguous().pointer(), dout.pointer(), n, m, h, into_w[1]))
+        return
+    if into_w:
         call = _native.linear_backward_w[x.dtype]
-        _native.check(call(found[0].pointer(), x.contiguous().pointer(), dout.pointer(), n, m, h, found[1]))
+        _native.check(call(into_w[0].pointer(), x.contiguous().pointer(), dout.pointer(), n, m, h, into_w[1]))
     for b in bias:
-        bias_backward(b, dout, sink)
+        bias_backward(b, dout, into_b)
 
 
-def bias_backward(b: Any, dout: Tensor, sink: Sink) -> None:
+def bias_backward(b: Any, dout: Tensor, found: tuple[Tensor, bool] | None) -> None:
     """db = dout.sum(0)"""
-    if found := sink.into(b):
+    if found:
         call = _native.linear_backward_b[b.dtype]
         _native.check(call(found[0].pointer(), dout.contiguous().pointer(), *dout.shape, found[1]))
 
@@ -92,7 +100,7 @@ def relu(x: Any) -> Tensor:
     (x,) = operands("relu", x=x)
     out = x.new_like()
     _native.relu_forward[x.dtype](out.pointer(), x.contiguous().pointer(), x.size)
-    return record(out, "relu", (x,), partial(_relu_backward, x, x), (x,))
+    return record(out, "relu", (x,), partial(relu_backward, x, x), (x,))
 
 
 def relu_(x: Any) -> Tensor:
@@ -110,7 +118,7 @@ def relu_(x: Any) -> Tensor:
     _native.relu_forward[tensor.dtype](result.pointer(), result.pointer(), result.size)
     if result is not tensor:
         np.copyto(tensor._array, result._array)
-    return record(tensor, "relu_", (before,), partial(_relu_backward, before, after), (after,))
+    return record(tensor, "relu_", (before,), partial(relu_backward, before, after), (after,))
 
 
 def _refuse_relu_(tensor: Tensor) -> None:
@@ -149,10 +157,10 @@ def relu_grad(inp: Tensor, out: Tensor, inplace: bool = False) -> None:
         out._g = None
         x._g = dout
     else:
-        _relu_backward(x, x, dout, Explicit(inp))
+        relu_backward(x, x, dout, Explicit(inp))
 
 
-def _relu_backward(x: Tensor, seen: Tensor, dout: Tensor, sink: Sink) -> None:
+def relu_backward(x: Tensor, seen: Tensor, dout: Tensor, sink: Sink) -> None:
     """seen: relu's input or output, which are positive in the same places."""
     sink.put(x, partial(_relu_dx, seen, dout))
 
@@ -175,7 +183,7 @@ def mse(out: Any, targ: Any) -> Tensor:
     loss = wrap(np.empty((), out.dtype))
     call = _native.mse_forward[out.dtype]
     _native.check(call(loss.pointer(), out.contiguous().pointer(), targ.contiguous().pointer(), n, h))
-    return record(loss, "mse", (out, targ), partial(_mse_backward, out, targ), (out, targ))
+    return record(loss, "mse", (out, targ), partial(mse_backward, out, targ), (out, targ))
 
 
 def mse_grad(out: Tensor, targ: Any, inplace: bool = False) -> None:
@@ -190,7 +198,7 @@ def mse_grad(out: Tensor, targ: Any, inplace: bool = False) -> None:
     check_mse("mse_grad", out, t)
     if inplace:
         _share_gradient(out, t)
-    _mse_backward(out, t, None, Explicit(out, targ if t.requires_g else None))
+    mse_backward(out, t, None, Explicit(out, targ if t.requires_g else None))
 
 
 def _share_gradient(out: Tensor, targ: Tensor) -> None:
@@ -202,7 +210,7 @@ def _share_gradient(out: Tensor, targ: Tensor) -> None:
     out._g = out.alias()
 
 
-def _mse_backward(out: Tensor, targ: Tensor, dloss: Tensor | None, sink: Sink) -> None:
+def mse_backward(out: Tensor, targ: Tensor, dloss: Tensor | None, sink: Sink) -> None:
     sink.put(targ, partial(_mse_dout, out, targ, dloss, -1))
     sink.put(out, partial(_mse_dout, out, targ, dloss, 1))
 

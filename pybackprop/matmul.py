@@ -35,12 +35,12 @@ def matmul(
     One chain of fma over the inner index, ascending. Off the tape: a backward through it raises.
     Raises ShapeError, DTypeError, ValueError for an out that is read-only or overlaps a or b.
     """
-    if type(out) is type(a) is type(b) is Tensor and out._node is None:
+    if type(out) is type(a) is type(b) is Tensor and out._node is None and out._array.flags.writeable:
         try:
             if not _matmul(out._matrix, a._matrix, b._matrix, transpose_a, transpose_b, accumulate):
                 out._version[0] += 1
                 return out
-        except TypeError:  # not described yet
+        except (TypeError, OverflowError):  # not described yet, or the flags are no bools
             for operand in (out, a, b):
                 _describe(operand)
     left, right = operands("matmul", a=a, b=b)
@@ -54,7 +54,7 @@ def matmul(
         out = wrap(empty("matmul", shape, left.dtype))
         _multiply(out._array, left_array, right_array, False)
         return cut(out, "matmul", left, right)
-    _multiply(_writable(out, shape, left_array, right_array), left_array, right_array, accumulate)
+    _multiply(_writable(out, shape, left_array, right_array), left_array, right_array, bool(accumulate))
     return out
 
 

@@ -16,9 +16,14 @@ def operands(operation: str, **values: Any) -> list[Any]:
 
     Raises DTypeError where float32 and float64 meet, or a value is no real number.
     """
-    given = values.values()
-    if all(type(v) is Tensor for v in given) and len({v._array.dtype for v in given}) == 1:
-        return list(given)
+    dtype = None
+    for v in values.values():
+        if v is not None:
+            if type(v) is not Tensor or (dtype is not None and v._array.dtype is not dtype):
+                break
+            dtype = v._array.dtype
+    else:
+        return list(values.values())
     like = next((v.dtype for v in reversed(values.values()) if isinstance(v, Tensor)), None)
     made = {
         name: v if v is None or isinstance(v, Tensor) else wrap(as_array(v, like, f"{operation}: {name}"))
@@ -33,11 +38,12 @@ def operands(operation: str, **values: Any) -> list[Any]:
 
 def check_lin(operation: str, x: Tensor, w: Tensor, b: Tensor | None) -> tuple[int, int, int]:
     """(n, m, h) of x (n,m) @ w (m,h) + b (h). Raises ShapeError."""
-    fault = _lin_fault(x, w, b)
-    if fault:
-        named = f"{operation}: x {x.shape} @ w {w.shape}" + ("" if b is None else f" + b {b.shape}")
-        raise ShapeError(f"{named}: {fault}")
-    return x.shape[0], x.shape[1], w.shape[1]
+    x_shape, w_shape = x._array.shape, w._array.shape
+    fits = len(x_shape) == 2 == len(w_shape) and x_shape[1] == w_shape[0]
+    if fits and (b is None or b._array.shape == w_shape[1:]):
+        return x_shape[0], x_shape[1], w_shape[1]
+    named = f"{operation}: x {x.shape} @ w {w.shape}" + ("" if b is None else f" + b {b.shape}")
+    raise ShapeError(f"{named}: {_lin_fault(x, w, b)}")
 
 
 def _lin_fault(x: Tensor, w: Tensor, b: Tensor | None) -> str:
@@ -47,10 +53,9 @@ def _lin_fault(x: Tensor, w: Tensor, b: Tensor | None) -> str:
     if x.shape[1] != w.shape[0]:
         fix = _transpose_hint(x.shape, w.shape)
         return f"axis 1 of x has {x.shape[1]}, axis 0 of w has {w.shape[0]}; they must agree{fix}"
-    if b is not None and b.shape != w.shape[1:]:
-        fix = "; take b.squeeze(0) or b[0]" if b.ndim == 2 and b.shape[1:] == w.shape[1:] else ""
-        return f"found b of shape {b.shape}, expected {w.shape[1:]}: one number for each column of w{fix}"
-    return ""
+    found = b.shape if b is not None else ()
+    fix = "; take b.squeeze(0) or b[0]" if len(found) == 2 and found[1:] == w.shape[1:] else ""
+    return f"found b of shape {found}, expected {w.shape[1:]}: one number for each column of w{fix}"
 
 
 def _transpose_hint(x: tuple[int, ...], w: tuple[int, ...]) -> str:
@@ -74,14 +79,14 @@ def check_mse(operation: str, out: Tensor, targ: Tensor) -> tuple[int, int]:
     """(n, h) of the elements to compare. targ (n,) is taken as a column for out (n,1). Raises ShapeError."""
     o, t = out.shape, targ.shape
     if o != t and not (o == (*t, 1) and len(t) == 1):
-        raise ShapeError(f"{operation}: found out {o} and targ {t}{_mse_hint(o, t)}")
+        raise ShapeError(f"{operation}: found out {o} and targ {t}{mse_hint(o, t)}")
     if out.size == 0:
         raise ShapeError(f"{operation}: the mean of no elements is not defined; out has shape {o}")
     rows = o[0] if o else 1
     return rows, out.size // rows
 
 
-def _mse_hint(o: tuple[int, ...], t: tuple[int, ...]) -> str:
+def mse_hint(o: tuple[int, ...], t: tuple[int, ...]) -> str:
     column, row = (o, t) if len(o) == 2 else (t, o)
     if len(column) == 2 and column[1] == 1 and len(row) == 1:
         n = column[0]

@@ -31,9 +31,7 @@ def set_threads(count: int | None) -> None:
     """
     if count is None:
         lib.bp_set_threads(0)
-        quota = cpu_quota()
-        if quota is not None and quota < threads():
-            lib.bp_set_threads(quota)
+        lib.bp_limit_threads(min(cpu_quota() or 0, MOST_THREADS))
         return
     if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or not 1 <= count <= MOST_THREADS:
         raise ValueError(f"set_threads: found {count!r}, expected a whole number from 1 to {MOST_THREADS}")
@@ -71,20 +69,20 @@ def use_kernel(name: str | None) -> None:
 
 
 def tiles() -> tuple[int, int]:
-    """(block, depth): the bytes of a product's packed block, and of one chain's numbers in it."""
+    """(block, depth): the bytes of a product's packed block, and how many of a chain's products are added in it."""
     return int(lib.bp_tiles_block()), int(lib.bp_tiles_depth())
 
 
 def set_tiles(block: int | None = None, depth: int | None = None) -> None:
     """Sets how products are cut into blocks; None: what the caches suggest. Changes speed, never bits.
 
-    block: 4096 to 524288 bytes; depth: 64 to 2048 bytes. Raises ValueError for others.
+    block: 4096 to 4194304 bytes; depth: 8 to 2048 numbers. Raises ValueError for others.
     """
     for name, value in (("block", block), ("depth", depth)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1):
-            raise ValueError(f"set_tiles: found {name}={value!r}, expected a whole number of bytes")
+            raise ValueError(f"set_tiles: found {name}={value!r}, expected a whole number")
     if lib.bp_set_tiles(min(block or 0, 2**31), min(depth or 0, 2**31)):
-        raise ValueError(f"set_tiles: found {block},{depth}, expected 4096 to 524288 and 64 to 2048 bytes")
+        raise ValueError(f"set_tiles: found {block},{depth}, expected 4096 to 4194304 bytes and 8 to 2048 numbers")
 
 
 def cpu() -> str:
@@ -117,21 +115,29 @@ def info() -> dict[str, Any]:
     }
 
 
+def _threads_from(wanted: str) -> None:
+    if wanted and not re.fullmatch(r"[0-9]+", wanted):
+        raise ValueError(f"found {wanted!r}, expected a whole number")
+    set_threads(int(wanted) if wanted else None)
+
+
+def _tiles_from(wanted: str) -> None:
+    if wanted and not re.fullmatch(r"[0-9]+,[0-9]+", wanted):
+        raise ValueError(f"found {wanted!r}, expected two numbers: block,depth")
+    set_tiles(*map(int, wanted.split(",") if wanted else ()))
+
+
+def _kernel_from(wanted: str) -> None:
+    use_kernel(wanted or None)
+
+
 def _from_environment() -> None:
-    wanted = os.environ.get("PYBACKPROP_THREADS", "")
-    if wanted:
-        if not wanted.isascii() or not wanted.isdigit():
-            raise ValueError(f"PYBACKPROP_THREADS: found {wanted!r}, expected a whole number")
-        set_threads(int(wanted))
-    else:
-        set_threads(None)
-    wanted = os.environ.get("PYBACKPROP_TILES", "")
-    if wanted:
-        if not re.fullmatch(r"[0-9]+,[0-9]+", wanted):
-            raise ValueError(f"PYBACKPROP_TILES: found {wanted!r}, expected two numbers of bytes: block,depth")
-        set_tiles(*map(int, wanted.split(",")))
-    if os.environ.get("PYBACKPROP_KERNEL"):
-        use_kernel(os.environ["PYBACKPROP_KERNEL"])
+    for name, take in (("THREADS", _threads_from), ("TILES", _tiles_from), ("KERNEL", _kernel_from)):
+        variable = f"PYBACKPROP_{name}"
+        try:
+            take(os.environ.get(variable, ""))
+        except ValueError as error:
+            raise ValueError(f"{variable}: {error}") from None
 
 
 _from_environment()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pybackprop import _native, tape
-from pybackprop.convert import Array, as_array, hint_at_fix
+from pybackprop.convert import Array, as_array, hint_at_fix, on_a_line
 from pybackprop.errors import DTypeError, ShapeError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Storage:
 
     def new_like(self) -> Tensor:
         """A tensor of this shape and dtype whose numbers are undefined."""
-        return self._make(np.empty(self._array.shape, self._array.dtype))
+        return self._make(on_a_line(self._array.shape, self._array.dtype))
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pybackprop import tape
-from pybackprop.convert import Array, as_array, check_size, float_type
+from pybackprop.convert import Array, as_array, check_size, float_type, on_a_line
 from pybackprop.errors import DTypeError, ShapeError
 from pybackprop.mask import Mask
 from pybackprop.shapes import Shapes
@@ -45,7 +45,8 @@ class Tensor(Shapes):
         wanted = None if dtype is None else float_type(dtype)
         array = as_array(data, wanted)
         check_size("tensor", array.shape, array.dtype)
-        self._fill(np.array(array, wanted, order="C", copy=True))
+        self._fill(on_a_line(array.shape, wanted or array.dtype))
+        np.copyto(self._array, array)
         self.requires_g = requires_g
         self.name = name
 
@@ -120,19 +121,32 @@ class Tensor(Shapes):
         self.touch("t[...] = value")
         self._array[_plain_index(index)] = value
 
-    def __getattr__(self, name: str) -> Any:
-        hint = f": {ELSEWHERE[name]}" if name in ELSEWHERE else ""
-        raise AttributeError(f"a Tensor has no attribute '{name}'{hint}")
-
     def __repr__(self) -> str:
         numbers = np.array2string(self._array, separator=", ", prefix="tensor(")
         name = f", name='{self.name}'" if self.name else ""
         return f"tensor({numbers}, dtype={self.dtype}{', requires_g=True' if self.requires_g else ''}{name})"
 
 
+_new = Tensor.__new__
+
+
+class _Elsewhere:
+    """A name that other libraries have for this. Not a __getattr__, which would make every attribute slower."""
+
+    def __init__(self, name: str, hint: str) -> None:
+        self.message = f"a Tensor has no attribute '{name}': {hint}"
+
+    def __get__(self, tensor: Any, owner: Any = None) -> Any:
+        raise AttributeError(self.message)
+
+
+for _name, _hint in ELSEWHERE.items():
+    setattr(Tensor, _name, _Elsewhere(_name, _hint))
+
+
 def wrap(array: Array, version: list[int] | None = None) -> Tensor:
     """A Tensor around an array that is known to be float32 or float64; version: shared by views."""
-    tensor = Tensor.__new__(Tensor)
+    tensor = _new(Tensor)
     tensor._fill(array, version)
     return tensor
 

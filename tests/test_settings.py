@@ -67,7 +67,7 @@ def test_tiles_can_be_set_and_change_no_bit(dtype, rng):
     a, b = rng.standard_normal((150, 700)).astype(dtype), rng.standard_normal((700, 90)).astype(dtype)
     expected = bp.reference.matmul(a, b)
     try:
-        for block, depth in ((4096, 64), (20000, 500), (524288, 2048)):
+        for block, depth in ((4096, 8), (20000, 125), (524288, 512), (4194304, 2048)):
             bp.set_tiles(block, depth)
             assert bp.tiles() == tuple(bp.info()["tiles"]) == (block, depth)
             assert_same_bits(bp.matmul(a, b).data, expected)

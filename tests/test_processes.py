@@ -1,0 +1,162 @@
+"""Forked and spawned processes, and what the environment says to a new one: the bits stay, nobody waits for ever."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import warnings
+
+import pytest
+from test_settings import python
+from test_threads import OPENMP, PROBLEMS, TIMEOUT, solve, solve_all, together
+
+import pybackprop as bp
+
+FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+
+
+@pytest.fixture
+def _solved():
+    """The reference's results are there before a fork."""
+    solve_all()
+
+
+def child():
+    """In a process of its own, whatever number of threads its parent used."""
+    solve_all()
+    bp.set_threads(3)
+    solve_all()
+
+
+def forked_child():
+    assert bp.threads() == 1
+    child()
+    assert bp.threads() == 1
+
+
+def forked_parent():
+    """A child that has children of its own."""
+    forked_child()
+    run_processes("fork", forked_child)
+    forked_child()
+
+
+def spawned_child():
+    bp.set_threads(3)
+    assert bp.threads() == (3 if OPENMP else 1)
+    child()
+
+
+def run_processes(method, target, count=1):
+    """Fails where one of them does not end well, and in time."""
+    context = multiprocessing.get_context(method)
+    processes = [context.Process(target=target) for _ in range(count)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12: a fork beside threads
+        for process in processes:
+            process.start()
+    until = time.monotonic() + TIMEOUT
+    for process in processes:
+        process.join(max(0, until - time.monotonic()))
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+    assert [process.exitcode for process in processes] == [0] * count
+
+
+@FORK
+@pytest.mark.parametrize("target", [forked_child, forked_parent])
+@pytest.mark.usefixtures("_solved")
+def test_forked_processes(target):
+    bp.set_threads(3)
+    solve_all()
+    run_processes("fork", target, 2)
+    solve_all()
+    assert bp.threads() == (3 if OPENMP else 1)
+
+
+def test_a_spawned_process_has_threads_of_its_own():
+    bp.set_threads(3)
+    solve(*PROBLEMS[-1])
+    run_processes("spawn", spawned_child)
+
+
+def fork():
+    """The exit status of a child forked by this very thread; killed if it hangs."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            forked_child()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    until = time.monotonic() + TIMEOUT
+    while time.monotonic() < until:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return status
+        time.sleep(0.005)
+    os.kill(pid, signal.SIGKILL)
+    return os.waitpid(pid, 0)[1]
+
+
+@FORK
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.usefixtures("_solved")
+def test_a_fork_in_one_thread_while_another_multiplies():
+    bp.set_threads(3)
+    done = threading.Event()
+
+    def busy():
+        while not done.is_set():
+            solve(*PROBLEMS[4])
+
+    def forks():
+        try:
+            return [fork() for _ in range(3)]
+        finally:
+            done.set()
+
+    assert together(busy, forks)[1] == [0, 0, 0]
+    solve_all()
+
+
+# ---- the environment ----
+
+
+def test_the_environment_may_ask_for_more_threads_than_cores():
+    code = """
+import numpy as np, pybackprop as bp
+a = np.random.default_rng(0).standard_normal((150, 160))
+same = (bp.matmul(a, a, transpose_b=True).data == bp.reference.matmul(a, a, transpose_b=True)).all()
+print(bp.threads(), same)
+"""
+    done = python(code, PYBACKPROP_THREADS="8")
+    assert done.stdout.split() == ["8" if OPENMP else "1", "True"], done.stderr
+
+
+NO_KERNEL = next(name for name in ("neon", "avx512", "avx2") if name not in bp.kernels())
+ENVIRONMENT = {
+    "KERNEL": [NO_KERNEL, "GENERIC", " generic", "generic,avx2", "0"],
+    "THREADS": ["-1", "1.5", "1e3", "1025", "9" * 30, " 2", "2 ", "0x2", "+2", "²"],
+    "TILES": ["4096", "4096,", ",64", "0,0", "-4096,64", "4096,64,1", "4096 64", "1e4,64", "4096,7", "4194305,64"],
+}
+ENVIRONMENT["TILES"] += ["4096,2049", f"{2**64 + 4096},64", f"4096,{2**32 + 64}", "4096,64\n"]
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in ENVIRONMENT.items() for value in values])
+def test_an_environment_that_makes_no_sense_is_refused(monkeypatch, name, value):
+    """test_settings.py asks a fresh interpreter; here are more values."""
+    before = bp.info()
+    monkeypatch.setenv(f"PYBACKPROP_{name}", value)
+    with pytest.raises(ValueError, match=", ".join(bp.kernels()) if name == "KERNEL" else "found"):
+        bp.settings._from_environment()
+    kept = ["tiles", "kernel", *(["threads"] if name == "THREADS" else [])]  # bad threads are refused first
+    assert [bp.info()[each] for each in kept] == [before[each] for each in kept]
+
+
+def test_a_kernel_that_this_cpu_cannot_run_says_which_ones_it_can():
+    done = python("import pybackprop", PYBACKPROP_KERNEL=NO_KERNEL)
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[-1].endswith(": " + ", ".join(bp.kernels()))
