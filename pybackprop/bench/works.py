@@ -1,0 +1,159 @@
+"""What is computed: the list of works, and the data that every engine gets for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from pybackprop.convert import Array
+
+QUICK, USUAL, FULL, NEVER = range(4)  # from which level on a work is done
+SMALL = (4, 8, 16, 24, 32, 48, 64, 96, 128)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One thing to compute and time.
+
+    kind     the method of an Engine that does it
+    sizes    matmul: rows, inner, cols. forward, backward_w, backward_x: n, m, h. step: n, then the layers' widths
+    threads  for the operation; the process may use as many cores
+    target   how many times as fast as the best peer we want to be, in words
+    """
+
+    group: str
+    kind: str
+    sizes: tuple[int, ...]
+    dtype: str
+    threads: int
+    target: str = ""
+
+    @property
+    def label(self) -> str:
+        """The operation and its sizes, as in 'forward 50000x784 @ 784x50'."""
+        if self.kind == "step":
+            return f"step {self.sizes[0]}x" + "→".join(map(str, self.sizes[1:]))
+        (rows, inner), (_, cols) = pairwise(self.product)
+        if rows == inner == cols:
+            return f"{self.kind} {rows}"
+        return f"{self.kind.replace('_', '-')} {rows}x{inner} @ {inner}x{cols}"
+
+    @property
+    def name(self) -> str:
+        """What --only looks in."""
+        return f"{self.group}: {self.label} {self.dtype} {self.threads} thread{'s' * (self.threads > 1)}"
+
+    @property
+    def product(self) -> tuple[int, int, int]:
+        """(rows, inner, cols) of the matrix product that a work other than a step is."""
+        n, m, h = self.sizes
+        return {"backward_w": (m, n, h), "backward_x": (n, h, m)}.get(self.kind, (n, m, h))
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations, of the products alone: two for each multiply-add."""
+        if self.kind != "step":
+            return 2 * math.prod(self.product)
+        n, *widths = self.sizes
+        layers = [2 * n * m * h for m, h in pairwise(widths)]
+        return 3 * sum(layers) - layers[0]  # forward, dw, dx; but nobody wants the gradient of the data
+
+
+@dataclass(frozen=True)
+class Row:
+    """A work in its variants, each with the level from which on it is done: on all threads, on one."""
+
+    group: str
+    kind: str
+    sizes: tuple[int, ...]
+    many: int
+    one: int
+    many64: int = NEVER
+    one64: int = NEVER
+    target: str = ""
+
+    def works(self, level: int, threads: int) -> Iterator[Work]:
+        variants = (
+            ("float32", threads, self.many),
+            ("float32", 1, self.one),
+            ("float64", threads, self.many64),
+            ("float64", 1, self.one64),
+        )
+        for dtype, count, least in variants:
+            if level >= least:
+                yield Work(self.group, self.kind, self.sizes, dtype, count, self.target)
+
+
+ROWS = (
+    Row("square", "matmul", (1024, 1024, 1024), QUICK, USUAL, USUAL, USUAL, target="0.98x (1.05x on AMD)"),
+    Row("square", "matmul", (2048, 2048, 2048), USUAL, USUAL, FULL, FULL, target="0.98x (1.05x on AMD)"),
+    Row("lesson", "forward", (50000, 784, 50), QUICK, FULL, target="1.5x"),
+    Row("lesson", "backward_w", (50000, 784, 50), QUICK, FULL, target="1.5x"),
+    Row("lesson", "backward_x", (50000, 784, 50), USUAL, FULL),
+    Row("lesson", "forward", (64, 784, 50), QUICK, FULL, target="1.3x"),
+    Row("lesson", "backward_w", (64, 784, 50), QUICK, FULL, target="1.3x"),
+    *(
+        Row(
+            "small",
+            "matmul",
+            (n, n, n),
+            QUICK if n in (8, 32, 128) else USUAL,
+            FULL,
+            target="1.1x" if n >= 48 else "1x",
+        )
+        for n in SMALL
+    ),
+    Row("step", "step", (50000, 784, 50, 1), QUICK, FULL, FULL, FULL, target="1.3x"),
+    Row("step", "step", (4, 3, 5, 2), QUICK, FULL, FULL, FULL, target="1x"),
+    Row("step", "step", (64, 784, 50, 10), QUICK, FULL),
+    Row("step", "step", (200, 100, 50, 1), USUAL, FULL),
+    Row("step", "step", (1024, 1024, 1024, 1024), USUAL, FULL),
+)
+
+
+def select(level: int, threads: int, only: Sequence[str] = (), rows: Sequence[Row] = ROWS) -> list[Work]:
+    """The works of a level, each once, whose name holds one of the texts.
+
+    Raises ValueError for a text that no name holds.
+    """
+    every = list(dict.fromkeys(work for row in rows for work in row.works(level, threads)))
+    for text in only:
+        if not any(_holds(work, text) for work in every):
+            more = level < FULL and any(_holds(work, text) for row in rows for work in row.works(FULL, threads))
+            raise ValueError(f"--only: no work's name holds {text!r}; {'--full has some' if more else 'see --list'}")
+    return [work for work in every if not only or any(_holds(work, text) for text in only)]
+
+
+def _holds(work: Work, text: str) -> bool:
+    return text.lower() in work.name.lower()
+
+
+def data(work: Work) -> dict[str, Array]:
+    """The operands by name, the same numbers in every process: normal, and w times sqrt(2 / inputs)."""
+    rng = np.random.default_rng(work.sizes)
+
+    def normal(*shape: int) -> Array:
+        made: Array = rng.standard_normal(shape, work.dtype)  # type: ignore[call-overload]
+        return made
+
+    def weights(m: int, h: int) -> Array:
+        made = normal(m, h)
+        made *= math.sqrt(2 / m)
+        return made
+
+    if work.kind == "step":
+        n, m, h, o = work.sizes
+        parameters = {"w1": weights(m, h), "b1": normal(h), "w2": weights(h, o), "b2": normal(o)}
+        return {"x": normal(n, m), "targ": normal(n, o), **parameters}
+    n, m, h = work.sizes
+    shapes: dict[str, dict[str, tuple[int, ...]]] = {
+        "matmul": {"a": (n, m), "b": (m, h)},
+        "forward": {"x": (n, m), "w": (m, h), "b": (h,)},
+        "backward_w": {"x": (n, m), "dout": (n, h)},
+        "backward_x": {"dout": (n, h), "w": (m, h)},
+    }
+    return {name: weights(m, h) if name == "w" else normal(*shape) for name, shape in shapes[work.kind].items()}

@@ -1,0 +1,403 @@
+"""The benchmark: who is checked, whose turn it is, what is reported. No test asserts a time.
+
+The engines at the end are run by the bench's workers, which import this file.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pybackprop as bp
+from pybackprop.bench import check, clock, crew, engine, report, run, screen, works
+from pybackprop.bench.engine import ENTRIES, Entry
+from pybackprop.bench.with_numpy import Numpy
+from pybackprop.bench.works import FULL, QUICK, USUAL, Work
+from pybackprop.cli import main
+
+COMMAND = [sys.executable, "-m", "pybackprop", "bench"]
+OURS_AND_NUMPY = ["--engines", "numpy,pybackprop"]
+NUMPY, OURS, PLAN = ENTRIES[:3]
+PEERS = ENTRIES[3:]
+TINY = Work("small", "matmul", (4, 4, 4), "float32", 1)
+SOME = [
+    ("matmul", (5, 30, 7)),
+    ("forward", (40, 30, 7)),
+    ("backward_w", (600, 30, 7)),
+    ("backward_x", (40, 30, 7)),
+    ("step", (600, 30, 20, 1)),
+    ("step", (7, 5, 4, 3)),
+]
+
+has_proc = pytest.mark.skipif(
+    not Path(f"/proc/self/task/{os.getpid()}/children").exists(), reason="looks for processes in /proc"
+)
+
+
+@pytest.fixture(scope="module")
+def found():
+    """What two tiny works by two engines give."""
+    only = ["--only", "small: matmul 8 ", "--only", "4x3"]
+    done = subprocess.run(
+        [*COMMAND, *only, *OURS_AND_NUMPY, "--rounds", "3", "--threads", "1", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Lets workers import this file; an Entry for one of its engines."""
+    paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    return lambda name: Entry(name, "numpy", f"test_bench:{name}")
+
+
+def children(pid):
+    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+
+def silent(*_):
+    """Told of every turn."""
+
+
+# ---- the works ----
+
+
+def test_a_level_holds_all_works_of_those_before_it():
+    quick, usual, full = (works.select(level, 2) for level in (QUICK, USUAL, FULL))
+    assert set(quick) < set(usual) < set(full)
+    for level in (quick, usual, full):
+        assert len({work.name for work in level}) == len(level)
+    assert all(work.dtype == "float32" and 2048 not in work.sizes for work in quick)
+    assert {work.threads for work in works.select(FULL, 1)} == {1}
+
+
+def test_flops_count_the_products():
+    by_label = {work.label: work.flops for work in works.select(FULL, 1)}
+    assert by_label["matmul 1024"] == 2 * 1024**3
+    assert by_label["backward-w 784x50000 @ 50000x50"] == by_label["forward 50000x784 @ 784x50"] == 2 * 50000 * 784 * 50
+    assert by_label["backward-x 50000x50 @ 50x784"] == 2 * 50000 * 784 * 50
+    assert by_label["step 50000x784→50→1"] == 2 * 50000 * (2 * 784 * 50 + 3 * 50)
+
+
+@pytest.mark.parametrize(("kind", "sizes"), SOME)
+def test_everybody_gets_the_same_data(kind, sizes, dtype):
+    work = Work("", kind, sizes, np.dtype(dtype).name, 1)
+    first, again = works.data(work), works.data(work)
+    for name, array in first.items():
+        assert array.dtype == dtype
+        assert (array == again[name]).all()
+        usual = np.sqrt(2 / len(array)) if name.startswith("w") else 1
+        assert array.size < 100 or array.std() == pytest.approx(usual, rel=0.2)
+
+
+# ---- the check ----
+
+
+@pytest.mark.parametrize("entry", [NUMPY, OURS], ids=lambda entry: entry.name)
+@pytest.mark.parametrize(("kind", "sizes"), SOME)
+def test_every_result_is_checked_and_every_mistake_found(entry, kind, sizes, dtype):
+    work = Work("", kind, sizes, np.dtype(dtype).name, 1)
+    one, data = engine.load(entry.where, 1), works.data(work)
+    one.prepare(work, data)()
+    right, result = check.expected(work, data), one.result()
+    assert check.wrong(work, result, right) is None
+    for name, array in result.items():
+        nan, last = np.full_like(array, np.nan), array.copy()
+        last[(-1,) * array.ndim] += 0.01 * np.abs(array).max()
+        for bad in (np.zeros_like(array), nan, -array, last):
+            assert f"{name}" in check.wrong(work, {**result, name: bad}, right)
+        assert "expected" in check.wrong(work, {**result, name: array.astype(np.float16)}, right)
+        assert "expected" in check.wrong(work, {**result, name: array[None]}, right)
+    assert "gave []" in check.wrong(work, {}, right)
+
+
+@pytest.mark.parametrize("entry", PEERS, ids=lambda entry: entry.name)
+def test_peers_are_right(entry):
+    if entry.missing():
+        pytest.skip("not installed")
+    some = [Work("", kind, sizes, "float32", 1) for kind, sizes in SOME]
+    bench = run.Bench([*some, Work("", "step", (60, 5, 4, 2), "float64", 1)], [entry], 1)
+    bench.run(silent)
+    assert [result.engines[entry.name].why for result in bench.results] == [""] * 7
+    assert all(result.engines[entry.name].usable for result in bench.results)
+
+
+def test_a_plan_is_right_and_does_steps_only():
+    chosen = [Work("", "step", (60, 5, 4, 2), "float32", 1), Work("", "matmul", (4, 4, 4), "float32", 1)]
+    bench = run.Bench(chosen, [PLAN], 1)
+    bench.run(lambda *_: None)
+    step, product = bench.results
+    assert step.engines["plan"].usable, step.engines["plan"].why
+    assert not product.engines
+
+
+def test_a_mistake_is_located():
+    data = works.data(TINY)
+    right = check.expected(TINY, data)
+    result = data["a"] @ data["b"]
+    result[2, 3] = np.nan
+    words = check.wrong(TINY, {"out": result}, right)
+    assert words.startswith("out[2, 3]: found nan, expected ")
+    assert words.endswith("1 of 16 are wrong")
+
+
+def test_a_wrong_engine_is_marked_and_gets_no_time(here, capsys):
+    wrong = ["Zeroed", "NotANumber", "Flipped"]
+    bench = run.Bench([TINY], [NUMPY, *map(here, wrong)], 2)
+    bench.run(silent)
+    found = report.report(bench, [], False)
+    engines = found["works"][0]["engines"]
+    assert len(engines["numpy"]["seconds"]) == 2
+    screen.show(found)
+    said = capsys.readouterr().out
+    for name in wrong:
+        assert set(engines[name]) == {"status", "why"}
+        assert engines[name]["status"] == "wrong"
+        assert f"{name}: small: matmul 4 float32 1 thread: WRONG: out[" in said
+
+
+# ---- turns ----
+
+
+def test_the_report_for_machines(found):
+    assert [work["label"] for work in found["works"]] == ["matmul 8", "step 4x3→5→2"]
+    assert found["kernel"] in bp.kernels()
+    assert not found["interrupted"]
+    assert [(peak["dtype"], peak["threads"]) for peak in found["peaks"]] == [("float32", 1)]
+    assert {name: one["ours"] for name, one in found["engines"].items()} == {"numpy": False, "pybackprop": True}
+    for work in found["works"]:
+        ours = work["engines"]["pybackprop"]
+        assert work["best_peer"] == "numpy"
+        assert ours["ratio"] > 0
+        for timing in work["engines"].values():
+            assert timing["status"] == "ok"
+            assert len(timing["seconds"]) == len(timing["started"]) == found["rounds"] == 3
+            assert timing["best"] == min(timing["seconds"])
+            assert timing["median"] == sorted(timing["seconds"])[1]
+            assert timing["gflops_best"] == pytest.approx(work["flops"] / timing["best"] / 1e9)
+            assert timing["percent_of_peak"] == pytest.approx(100 * timing["gflops_median"] / work["peak"])
+
+
+def test_engines_take_turns_and_nobody_runs_beside_another(found):
+    for work in found["works"]:
+        turns = sorted(
+            (at, at + timing["calls"] * seconds, name)
+            for name, timing in work["engines"].items()
+            for at, seconds in zip(timing["started"], timing["seconds"], strict=True)
+        )
+        assert [name for _, _, name in turns] == ["numpy", "pybackprop"] * 3
+        assert all(end <= begin for (_, end, _), (begin, _, _) in pairwise(turns))
+
+
+def test_the_ratio_is_taken_round_by_round():
+    drifting = {"peer": [2.0, 4.0, 80.0], "ours": [1.0, 2.0, 40.0, 50.0]}
+    result = run.Result(TINY, {name: run.Timing(seconds=seconds) for name, seconds in drifting.items()})
+    assert result.best_peer(["nobody", "peer"]) == "peer"
+    assert result.ratio("ours", "peer") == 2
+
+
+def test_a_sample_is_a_call_or_many():
+    assert clock.calls_for(lambda: time.sleep(0.05)) == 1
+    assert clock.calls_for(lambda: None) > 1000
+
+
+def test_workers_get_the_threads_they_are_told(here):
+    before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    with crew.Crew("generic") as workers:
+        workers.ask(here("Telling"), 1, "forget")
+        told = workers.hellos["Telling", 1]["about"]
+    assert told["threads"] == ["1"] * len(crew.COUNTS)
+    assert told["kernel"] == "generic"
+    if before is not None:
+        assert told["cores"] == 1
+        assert os.sched_getaffinity(0) == before
+
+
+# ---- what goes wrong ----
+
+
+def test_a_worker_that_dies_is_reported_and_the_rest_goes_on(here):
+    bench = run.Bench([TINY, TINY], [here("Dying"), NUMPY], 3)
+    bench.run(silent)
+    for result in bench.results:  # started anew for the second work
+        dying = result.engines["Dying"]
+        assert (dying.status, len(dying.seconds)) == ("died", 1)
+        assert dying.why == "the process ended with code 3\nits last words"
+        assert len(result.engines["numpy"].seconds) == 3
+
+
+@has_proc
+def test_a_worker_that_is_killed_is_reported():
+    pids = []
+
+    def kill_numpy(work, entry, number):
+        if number == 2 and not pids:
+            pids.extend(children(os.getpid()))
+            os.kill(pids[0], signal.SIGKILL)
+
+    bench = run.Bench([TINY, TINY], [NUMPY], 3)
+    bench.run(kill_numpy)
+    assert [result.engines["numpy"].status for result in bench.results] == ["died", "ok"]
+    assert f"ended with code {-signal.SIGKILL}" in bench.results[0].engines["numpy"].why
+
+
+def test_a_worker_that_cannot_start_is_not_tried_again(here):
+    bench = run.Bench([TINY, TINY], [Entry("none", "numpy", "no_such_module:Engine")], 1)
+    bench.run(silent)
+    assert all("ModuleNotFoundError" in result.engines["none"].why for result in bench.results)
+
+
+def test_an_engine_that_raises_goes_on_with_the_next_work(here):
+    odd = Work("small", "matmul", (3, 3, 3), "float32", 1)
+    bench = run.Bench([odd, TINY], [here("Choosy")], 1)
+    bench.run(silent)
+    first, second = (result.engines["Choosy"] for result in bench.results)
+    assert (first.status, first.why) == ("failed", "ValueError: three is odd")
+    assert second.usable
+
+
+@has_proc
+def test_an_interrupted_bench_kills_its_workers_and_shows_what_it_has():
+    process = subprocess.Popen(
+        [*COMMAND, "--only", "small: matmul 4 ", "--only", "4x3", *OURS_AND_NUMPY, "--rounds", "1000000", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    began = time.monotonic()
+    while len(workers := children(process.pid)) < 2:
+        assert process.poll() is None
+        assert time.monotonic() - began < 30
+        time.sleep(0.05)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said == "pybackprop: interrupted\n"
+    assert [Path(f"/proc/{worker}").exists() for worker in workers] == [False, False]
+    found = json.loads(out)
+    assert found["interrupted"]
+    assert len(found["works"]) == 1
+
+
+@pytest.mark.parametrize(
+    "options", [["--threads", "0"], ["--engines", "numpy,abacus"], ["--rounds", "-1"], ["--quick", "--full"]]
+)
+def test_wrong_usage_exits_with_2(options, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["bench", *options])
+    assert stopped.value.code == 2
+    assert "usage" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--only", "matmul", "--only", "nothing"], "no work's name holds 'nothing'"),
+        (["--quick", "--only", "float64"], "--full has some"),
+        (["--kernel", "fast"], "'fast' is not among the kernels"),
+        (["--plot", "p.xyz"], "expected a name that ends in .png"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_line(options, words, capsys):
+    assert main(["bench", *options]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("pybackprop: error: ")
+    assert words in said
+    assert len(said.splitlines()) == 1
+
+
+def test_an_engine_that_is_not_installed_is_left_out(monkeypatch, capsys):
+    monkeypatch.setattr(Entry, "missing", lambda entry: entry.name != "numpy")
+    assert main(["bench", "--engines", "numpy,jax", "--only", "matmul 4 ", "--rounds", "1"]) == 0
+    assert "jax: left out, it is not installed" in capsys.readouterr().out
+    assert main(["bench", "--engines", "jax", "--only", "matmul 4 "]) == 1
+    assert "none of them is installed" in capsys.readouterr().err
+
+
+# ---- for people ----
+
+
+def test_the_list(capsys):
+    assert main(["bench", "--list", "--only", "BACKWARD-W"]) == 0
+    names = capsys.readouterr().out.splitlines()
+    assert len(names) == 2
+    assert all("backward-w" in name for name in names)
+
+
+def test_the_tables(found, capsys):
+    screen.show(found)
+    said = capsys.readouterr().out
+    for words in ("FMA peak", "matmul 8", "step 4x3→5→2", "numpy", found["kernel"], "best peer"):
+        assert words in said
+    for seconds, words in ((2.0, "2.00 s"), (0.0123, "12.3 ms"), (0.123, "123 ms"), (4.56e-7, "0.456 µs")):
+        assert screen.duration(seconds) == words
+
+
+def test_the_picture(found, tmp_path):
+    pytest.importorskip("matplotlib")
+    from pybackprop.bench import picture
+
+    picture.draw(tmp_path / "p.png", found)
+    assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"
+    picture.draw(tmp_path / "none.png", {**found, "works": []})
+
+
+# ---- engines for the workers above ----
+
+
+class Zeroed(Numpy):
+    def result(self):
+        return {name: array * 0 for name, array in super().result().items()}
+
+
+class NotANumber(Numpy):
+    def result(self):
+        return {name: array * np.float32(np.nan) for name, array in super().result().items()}
+
+
+class Flipped(Numpy):
+    def result(self):
+        return {name: -array for name, array in super().result().items()}
+
+
+class Telling(Numpy):
+    def about(self):
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+        return {"cores": cores, "threads": [os.environ[name] for name in crew.COUNTS], "kernel": bp.info()["kernel"]}
+
+
+class Dying(Numpy):
+    def prepare(self, work, data):
+        call = super().prepare(work, data)
+        self.left = 5  # calls: two to prepare, two in each round
+
+        def mortal():
+            self.left -= 1
+            if self.left == 0:
+                print("its last words", file=sys.stderr, flush=True)
+                os._exit(3)
+            time.sleep(clock.SAMPLE)
+            call()
+
+        return mortal
+
+
+class Choosy(Numpy):
+    def matmul(self, a, b):
+        if len(a) % 2:
+            raise ValueError("three is odd")
+        print("what an engine prints is no answer")
+        return super().matmul(a, b)
