@@ -26,9 +26,27 @@ class Module:
     Tensors made with bp.param that are attributes of it (or in a list, or in a Module there) are its parameters.
     """
 
-    last_call = ("args", "out")
-    args: tuple[Any, ...] = ()
-    out: Tensor | None = None
+    last_call = ("_last_call",)
+    _last_call: tuple[Any, Tensor | None] = ((), None)  # args and out; instead of args a Pass, which knows them
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """The arguments of the last call."""
+        args: tuple[Any, ...] = _last_call(self)[0]
+        return args
+
+    @args.setter
+    def args(self, value: tuple[Any, ...]) -> None:
+        self._last_call = (tuple(value), self.out)
+
+    @property
+    def out(self) -> Tensor | None:
+        """The output of the last call; None before the first one."""
+        return _last_call(self)[1]
+
+    @out.setter
+    def out(self, value: Tensor | None) -> None:
+        self._last_call = (self.args, value)
 
     def __call__(self, *args: Any) -> Tensor:
         self.args = tuple(as_operand(arg, self) for arg in args)
@@ -55,7 +73,7 @@ class Module:
 
     def forget(self) -> None:
         """Lets go of the last call's arguments and output."""
-        self.args, self.out = (), None
+        self._last_call = ((), None)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in self.last_call}
@@ -108,6 +126,14 @@ class Mse(Module):
 
     def __repr__(self) -> str:
         return "Mse()"
+
+
+def _last_call(layer: Module) -> tuple[Any, Tensor | None]:
+    """(args, out); after a pass in one call (see chain.py) the tape is written down now that somebody looks."""
+    args, out = layer._last_call
+    if type(args) is not tuple:
+        layer._last_call = args.call_of(layer, out)
+    return layer._last_call
 
 
 def as_operand(value: Any, beside: Any) -> Tensor:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from pybackprop import _native
+from pybackprop.convert import Array
 from pybackprop.errors import GradientError, ShapeError
 from pybackprop.tape import describe
-from pybackprop.tensor import Tensor
+from pybackprop.tensor import Tensor, wrap
 
 __all__ = ["SGD"]
 
@@ -27,10 +28,11 @@ class SGD:
     """
 
     def __init__(self, parameters: Any = None, *, lr: float, momentum: float = 0.0) -> None:
-        self.lr = _rate("lr", lr, math.inf)
-        self.momentum = _rate("momentum", momentum, 1)
+        self.lr = rate("lr", lr, math.inf)
+        self.momentum = rate("momentum", momentum, 1)
         self.parameters = None if parameters is None else parameter_list(parameters)
         self._velocity: dict[int, tuple[Tensor, Tensor]] = {}
+        self._bound: _Bound | None = None
 
     def step(self, parameters: Any = None) -> None:
         """Updates the parameters in place, from their `.g`.
@@ -41,20 +43,12 @@ class SGD:
         given = self.parameters if parameters is None else parameter_list(parameters)
         if given is None:
             raise ValueError("SGD.step: no parameters; give them to SGD(model, lr=...) or to step(model)")
-        for parameter in given:
-            _check(parameter)
-        for parameter in given:
-            parameter.touch("SGD.step")
-            self._update(parameter)
-
-    def _update(self, p: Tensor) -> None:
-        dp: Any = p._g
-        if self.momentum == 0:
-            _native.sgd_update[p.dtype](p.pointer(), dp.pointer(), self.lr, p.size)
-        else:
-            v = self.velocity(p)
-            call = _native.sgd_momentum_update[p.dtype]
-            call(p.pointer(), v.pointer(), dp.pointer(), self.lr, self.momentum, p.size)
+        bound, moves = self._bound, self.momentum != 0
+        if bound is None or not bound.fits(given, moves):
+            for parameter in given:
+                _check(parameter)
+            bound = self._bound = _Bound(given, [self.velocity(p) for p in given] if moves else None)
+        bound.update(self.lr, self.momentum)
 
     def velocity(self, parameter: Tensor) -> Tensor:
         """The parameter's momentum, of its shape; zeros before the first step."""
@@ -65,8 +59,56 @@ class SGD:
             found = self._velocity[id(parameter)] = (parameter, made)  # holds it, so that its id stays its own
         return found[1]
 
+    def take_velocities(self, places: Iterable[tuple[Tensor, Array]]) -> None:
+        """Gives the momentum of parameters other memory, with the same numbers."""
+        for p, view in places:
+            view[...] = self.velocity(p)._array
+            self._velocity[id(p)] = (p, wrap(view))
+        self._bound = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_bound": None}
+
     def __repr__(self) -> str:
         return f"SGD(lr={self.lr}, momentum={self.momentum})"
+
+
+class _Bound:
+    """Parameters that were checked, and where C finds them, as long as nothing about them changes."""
+
+    def __init__(self, given: Sequence[Tensor], velocities: Sequence[Tensor] | None) -> None:
+        self.moves = velocities is not None
+        self.found = [(k, p, p._array, p._g) for k, p in enumerate(given)]
+        self.versions = [p._version for p in given]
+        self.velocities = velocities  # kept alive for C
+        self.calls = [self._call(dtype, given) for dtype in {p.dtype for p in given}]
+
+    def _call(self, dtype: np.dtype[Any], given: Sequence[Tensor]) -> tuple[Any, Any, int]:
+        """(C's function, its array, that array's length) for the parameters of one dtype."""
+        mine = [k for k, p in enumerate(given) if p.dtype == dtype]
+        array = _native.parameters(len(mine))
+        for one, k in zip(array, mine, strict=True):
+            dp: Any = given[k]._g
+            one.p, one.dp, one.size = given[k].pointer(), dp.pointer(), given[k].size
+            one.v = _native.NULL if self.velocities is None else self.velocities[k].pointer()
+        return _native.sgd_step[dtype], array, len(mine)
+
+    def fits(self, given: Sequence[Tensor], moves: bool) -> bool:
+        """Whether these are the same, with the same memory, and it may still be written to."""
+        if moves != self.moves or len(given) != len(self.found):
+            return False
+        for k, p, array, g in self.found:
+            if given[k] is not p or p._array is not array or p._g is not g or p._node is not None:
+                return False
+            if not array.flags.writeable:
+                return False
+        return True
+
+    def update(self, lr: float, momentum: float) -> None:
+        for version in self.versions:
+            version[0] += 1
+        for call, array, count in self.calls:
+            call(array, count, lr, momentum)
 
 
 def parameter_list(parameters: Any) -> list[Tensor]:
@@ -98,7 +140,8 @@ def _check(p: Tensor) -> None:
         raise ValueError(f"SGD.step: {describe(p)} is read-only or not contiguous; make it with bp.param")
 
 
-def _rate(name: str, value: Any, below: float) -> float:
+def rate(name: str, value: Any, below: float = math.inf) -> float:
+    """value as a float from 0 to below a limit; ValueError for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < below:
         limit = "a finite number of at least 0" if below == math.inf else "a number from 0 to below 1"
         raise ValueError(f"SGD: found {name}={value!r}, expected {limit}")
