@@ -22,6 +22,10 @@ One definition (csrc/reference.c), many speeds: every kernel, thread count and m
     loss = model(x, targ)
     model.backward()
     sgd.step()
+
+    plan = bp.compile(model, batch=64, optimizer=sgd) # the same bits, a step in one call
+    loss = plan.step(x, targ)
+    history = plan.fit(x_train, targ_train, epochs=5, seed=0)
 """
 
 from importlib import metadata
@@ -34,6 +38,7 @@ from pybackprop.layers import Lin, Module, Mse, Relu
 from pybackprop.matmul import matmul
 from pybackprop.model import Model, mlp
 from pybackprop.optim import SGD
+from pybackprop.plan import Plan, compile
 from pybackprop.settings import info, kernels, set_threads, set_tiles, threads, tiles, use_kernel
 from pybackprop.tensor import Tensor, as_tensor, param, tensor
 
@@ -50,10 +55,12 @@ __all__ = [
     "Model",
     "Module",
     "Mse",
+    "Plan",
     "Relu",
     "ShapeError",
     "Tensor",
     "as_tensor",
+    "compile",
     "data",
     "gradcheck",
     "info",

@@ -1,4 +1,4 @@
-"""The command line: pybackprop train, predict, info."""
+"""The command line: pybackprop train, predict, info, bench."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pybackprop import checkpoint, data, settings
+from pybackprop.bench.command import add_parser as bench_parser
 from pybackprop.errors import DivergedError
 from pybackprop.training import Settings, Trainer, accuracy_of, load_model, settings_of
 
@@ -50,7 +51,7 @@ def _say(words: str) -> None:
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     top = argparse.ArgumentParser(
-        prog="pybackprop", description="mse(relu(x @ w + b)), forward and backward: train, predict, info"
+        prog="pybackprop", description="mse(relu(x @ w + b)), forward and backward: train, predict, info, bench"
     )
     top.add_argument("--version", action="version", version=f"pybackprop {metadata.version('pybackprop')}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -63,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="version, CPU, kernels, threads, OpenMP, compiler")
     info.add_argument("--json", action="store_true", help="one JSON object")
     info.set_defaults(command=run_info)
+    bench_parser(commands, _whole)
     return top
 
 
@@ -146,17 +148,18 @@ def _train(trainer: Trainer, options: argparse.Namespace) -> int:
     from pybackprop.screen import Progress
 
     kept = ""
-    with Progress(trainer, shown=not options.quiet) as progress:
+    epochs = trainer.settings.epochs
+    with Progress(epochs, trainer.steps, trainer.epoch, shown=not options.quiet) as progress:
         try:
-            while trainer.epoch < trainer.settings.epochs:
-                trainer.run_epoch(progress.after_step)
-                progress.after_epoch()
+            while trainer.epoch < epochs:
+                trainer.run_epoch(progress.update)
+                progress.say(trainer.losses[-1], accuracy=trainer.accuracies[-1])
                 if options.save is not None:
                     trainer.save(options.save)
                     kept = f"; {options.save} holds the state after epoch {trainer.epoch}"
         except KeyboardInterrupt:
             progress.stop()
-            _say(f"interrupted in epoch {min(trainer.epoch + 1, trainer.settings.epochs)}{kept}")
+            _say(f"interrupted in epoch {min(trainer.epoch + 1, epochs)}{kept}")
             return INTERRUPTED
     return 0
 

@@ -1,4 +1,4 @@
-"""What people see of a training: a progress bar and a summary. The only module that imports rich."""
+"""What people see of a training: a progress bar and a summary. Only this and bench/screen.py import rich."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from rich import progress as bars
 from rich.console import Console
 from rich.table import Table
 
+from pybackprop.fit import Moment
 from pybackprop.training import Trainer
 
 
 class Progress:
-    """A live bar on stderr over all steps, with the loss and the validation accuracy of the last epoch."""
+    """A live bar on stderr over all steps, with what is said about the last epoch."""
 
-    def __init__(self, trainer: Trainer, shown: bool) -> None:
-        self.trainer = trainer
+    def __init__(self, epochs: int, steps: int, done: int, shown: bool) -> None:
         console = Console(stderr=True)
         self.bar = bars.Progress(
             bars.TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
@@ -25,12 +25,10 @@ class Progress:
             bars.TimeRemainingColumn(),
             bars.TextColumn("{task.fields[said]}"),
             console=console,
-            disable=not (shown and console.is_terminal),
+            disable=not (shown and (console.is_terminal or console.is_jupyter)),
         )
-        total, done = trainer.steps * trainer.settings.epochs, trainer.steps * trainer.epoch
-        self.task = self.bar.add_task(
-            "train", total=total, completed=done, epoch=trainer.epoch, epochs=trainer.settings.epochs, said=""
-        )
+        total, completed = steps * epochs, steps * done
+        self.task = self.bar.add_task("train", total=total, completed=completed, epoch=done, epochs=epochs, said="")
 
     def __enter__(self) -> Progress:
         self.bar.start()
@@ -42,13 +40,21 @@ class Progress:
     def stop(self) -> None:
         self.bar.stop()
 
-    def after_step(self, _loss: float) -> None:
-        self.bar.advance(self.task)
+    def update(self, moment: Moment) -> None:
+        """A callback of Plan.fit."""
+        completed = (moment.epoch - 1) * moment.steps + moment.step
+        if moment.done is None:
+            self.bar.update(self.task, completed=completed)
+        else:
+            self.bar.update(self.task, completed=completed, epoch=moment.epoch)
+            self.say(moment.done.loss, validation=moment.done.validation)
 
-    def after_epoch(self) -> None:
-        accuracy = self.trainer.accuracies[-1]
-        said = f"loss {self.trainer.losses[-1]:.5f}" + ("" if accuracy is None else f"  accuracy {accuracy:.2%}")
-        self.bar.update(self.task, epoch=self.trainer.epoch, said=said)
+    def say(self, loss: float, validation: float | None = None, accuracy: float | None = None) -> None:
+        """What is known about the last epoch."""
+        said = f"loss {loss:.5f}"
+        said += "" if validation is None else f"  validation {validation:.5f}"
+        said += "" if accuracy is None else f"  accuracy {accuracy:.2%}"
+        self.bar.update(self.task, said=said)
 
 
 def summary(trainer: Trainer, found: Mapping[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -12,16 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from pybackprop import _native, checkpoint
+from pybackprop import checkpoint
 from pybackprop.convert import Array, float_type
 from pybackprop.data import DataError, Split, check_finite
-from pybackprop.errors import CheckpointError, DivergedError
+from pybackprop.errors import CheckpointError
+from pybackprop.fit import Moment
 from pybackprop.functional import mse
 from pybackprop.model import Model, check_seed, mlp
 from pybackprop.optim import SGD
+from pybackprop.plan import compile
 
 MOST_CLASSES = 100_000
-SHUFFLE_STREAM = 1  # of the seed's frozen random streams, for epoch 0; the next epochs take the next ones
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ class Trainer:
         sizes = [self.split.x_train.shape[1], *settings.hidden, self.targets.shape[1]]
         self.model: Model = mlp(sizes, settings.seed, settings.dtype)
         self.sgd = SGD(self.model, lr=settings.lr, momentum=settings.momentum)
+        batch = min(settings.batch, len(self.targets))
+        self.plan = compile(self.model, batch=batch, optimizer=self.sgd)
         self.epoch = self.samples = 0
         self.seconds = 0.0
         self.losses: list[float] = []
@@ -73,49 +75,27 @@ class Trainer:
         """Steps in an epoch; the last one takes the samples that are left."""
         return -(-len(self.targets) // self.settings.batch)
 
-    def run_epoch(self, after_step: Callable[[float], None] | None = None) -> float:
-        """One pass over the shuffled training samples; the mean loss over them.
+    def run_epoch(self, callback: Callable[[Moment], Any] | None = None) -> float:
+        """One pass over the shuffled training samples; the mean loss over them. callback: see Plan.fit.
 
         Raises DivergedError as soon as a loss, or at the end a parameter, is no finite number.
         """
-        n, batch = len(self.targets), self.settings.batch
-        order = _native.permutation(n, self.settings.seed, SHUFFLE_STREAM + self.epoch)
-        total = 0.0
-        for start in range(0, n, batch):
-            rows = order[start : start + batch]
-            began = time.perf_counter()
-            loss = float(self.model(self.split.x_train[rows], self.targets[rows]))
-            if not np.isfinite(loss):
-                raise self._diverged("loss", loss, start // batch)
-            self.model.backward()
-            self.sgd.step()
-            self.seconds += time.perf_counter() - began
-            self.samples += len(rows)
-            total += loss * len(rows)
-            if after_step is not None:
-                after_step(loss)
-        for parameter in self.model.parameters():
-            if not np.isfinite(parameter.data).all():
-                raise self._diverged(f"parameter {parameter.name}", float("nan"), self.steps - 1)
+        s = self.settings
+        found = self.plan.fit(
+            self.split.x_train, self.targets, epochs=self.epoch + 1, done=self.epoch, seed=s.seed, callback=callback
+        )
         self.epoch += 1
-        self.losses.append(total / n)
+        self.seconds += found[0].seconds
+        self.samples += len(self.targets)
+        self.losses.append(found[0].loss)
         self.accuracies.append(self.accuracy())
         return self.losses[-1]
-
-    def _diverged(self, what: str, value: float, step: int) -> DivergedError:
-        s = self.settings
-        done = self.epoch * self.steps + step + 1
-        return DivergedError(
-            f"training diverged: the {what} became {value} at step {done} (epoch {self.epoch + 1}). "
-            f"Try a smaller learning rate (it is {s.lr:g}), less momentum (it is {s.momentum:g}), "
-            "or data scaled to about 1"
-        )
 
     def accuracy(self) -> float | None:
         """The share of validation samples whose largest output is their label's; None where there are no labels."""
         if not self.classifies or not len(self.split.x_valid):
             return None
-        return accuracy_of(self.model.predict(self.split.x_valid).data, self.split.y_valid)
+        return accuracy_of(self.plan.predict(self.split.x_valid).data, self.split.y_valid)
 
     def valid_loss(self) -> float | None:
         """The loss on the validation samples; None if there are none."""
@@ -123,7 +103,7 @@ class Trainer:
             return None
         classes = self.targets.shape[1] if self.classifies else None
         targets = _targets(self.split.y_valid, classes, self.settings.dtype)
-        return float(mse(self.model.predict(self.split.x_valid), targets))
+        return float(mse(self.plan.predict(self.split.x_valid), targets))
 
     # ---- what a checkpoint holds ----
 

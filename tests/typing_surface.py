@@ -34,6 +34,11 @@ model: bp.Model = bp.Model([bp.Lin(w, b), bp.Relu(), Mine()], loss=bp.Mse())
 parameters: list[bp.Tensor] = model.parameters()
 sgd = bp.SGD(model, lr=0.1, momentum=0.9)
 sgd.step()
+plan: bp.Plan = bp.compile(model, batch=4, optimizer=sgd)
+step: float = plan.step(x, np.ones((4, 1), np.float32))
+predicted: bp.Tensor = plan.predict(x)
+losses: list[float] = [epoch.loss for epoch in plan.fit(x, out.data, epochs=1, callback=lambda moment: moment.step > 9)]
+room: int = plan.memory()["total"]
 checked: bool = bp.gradcheck(model, x, np.ones((4, 1), np.float32)).ok
 split: bp.data.Split = bp.data.digits()
 kernels: list[str] = bp.kernels()
