@@ -178,6 +178,11 @@ static size_t NAME(stage_numbers)(const bp_plan *plan) {
 bp_status NAME(bp_fused_workspace)(const bp_plan *plan, size_t *bytes) {
     NAME(pass) p = {.plan = plan};
     if (plan->count == 0) return BP_EMPTY;
+    for (const bp_layer *l = plan->layers; l < plan->layers + plan->count; l++)
+        if (bp_overflows(l->m, l->h, 1024 * sizeof(REAL)) ||
+            bp_overflows(l->m, MOST_ROWS, 1024 * sizeof(REAL)) ||
+            bp_overflows(l->h, BP_SEGMENT, 1024 * sizeof(REAL)))
+            return BP_OVERFLOW; /* so that no sum below comes near */
     NAME(place_all)(&p, NULL);
     size_t segments = (plan->batch + BP_SEGMENT - 1) / BP_SEGMENT, threads = (size_t)bp_threads();
     size_t owners = segments < threads ? segments : threads;
@@ -220,7 +225,8 @@ static void NAME(layer_forward)(const NAME(pass) * p, REAL *own, size_t q, const
     const bp_layer *l = p->plan->layers + q;
     const bp_stage *s = p->stages + q;
     const size_t panel = PANEL_BYTES / sizeof(REAL);
-    for (size_t k = 0, depth; k < l->m; k += depth) {
+    size_t k = 0, depth;
+    do { /* at least once: without inputs there is still the bias */
         depth = l->m - k < DEPTH ? l->m - k : DEPTH;
         int last = k + depth == l->m;
         for (size_t j = 0; j < s->hp; j += panel) {
@@ -230,11 +236,13 @@ static void NAME(layer_forward)(const NAME(pass) * p, REAL *own, size_t q, const
             t.ldc = s->hp, t.a_row = ld, t.a_inner = 1, t.b_inner = panel, t.b_col = 1;
             t.bias = l->b && last ? p->shared + s->b + j : NULL, t.relu = l->a && last;
             t.accumulate = k > 0;
-            t.next = next, t.next_bytes = next_bytes * depth / l->m * t.cols / s->hp / 64 * 64;
+            t.next = next,
+            t.next_bytes = depth ? next_bytes * depth / l->m * t.cols / s->hp / 64 * 64 : 0;
             next += t.next_bytes;
             NAME(bp_multiply_here)(&t);
         }
-    }
+        k += depth;
+    } while (k < l->m);
 }
 
 /* The same where vectors of rows leave fewer lanes empty: w is read where it lies. */
@@ -392,13 +400,14 @@ static void NAME(add_segment)(NAME(pass) * p, const REAL *own, size_t start, siz
 
 static bp_status NAME(run_pass)(NAME(pass) * p, double work) {
     const bp_plan *plan = p->plan;
-    bp_stage *stages = plan->workspace;
-    NAME(place_all)(p, stages);
-    p->stages = stages;
+    NAME(place_all)(p, NULL);
     p->shared = (REAL *)plan->workspace + NAME(stage_numbers)(plan);
     REAL *owned = p->shared + p->shared_size;
     size_t all = plan->workspace_bytes / sizeof(REAL), used = (size_t)(owned - (REAL *)plan->workspace);
-    if (all < used + p->own_size) return BP_MISMATCH;
+    if (!plan->workspace || all < used + p->own_size) return BP_MISMATCH;
+    bp_stage *stages = plan->workspace;
+    NAME(place_all)(p, stages);
+    p->stages = stages;
     size_t owners = (all - used) / p->own_size, segments = (p->n + BP_SEGMENT - 1) / BP_SEGMENT;
     size_t wanted = (size_t)bp_threads_for(work);
     int threads = (int)(wanted < owners ? wanted : owners);

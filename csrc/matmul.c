@@ -99,8 +99,6 @@ static LOCAL(work) LOCAL(plan)(const NAME(bp_product) * t, bp_range rows, bp_ran
     return w;
 }
 
-static size_t LOCAL(at_most)(size_t value, size_t most) { return value < most ? value : most; }
-
 /* `size` in equal parts of at most `most`, each a multiple of `step` */
 static size_t LOCAL(part)(size_t size, size_t most, size_t step) {
     size_t parts = (size + most - 1) / most;
@@ -221,7 +219,8 @@ static void LOCAL(turned_panel)(const NAME(bp_product) * t, bp_ahead *ahead, siz
                                 size_t from, size_t height) {
     REAL buffer[(MOST_HEIGHT + LANES) * PANEL];
     size_t vectors = count > LANES ? 2 : 1, width = vectors * LANES;
-    for (size_t p = 0, depth; p < t->inner; p += depth) {
+    size_t p = 0, depth;
+    do { /* at least once: a sum of nothing is written too */
         depth = LOCAL(at_most)(t->inner - p, BP_TURNED_DEPTH);
         LOCAL(pack)(t->room, width, t->a + d * t->a_row + p, t->a_row, 1, count, depth);
         LOCAL(tile_job)
@@ -239,7 +238,8 @@ static void LOCAL(turned_panel)(const NAME(bp_product) * t, bp_ahead *ahead, siz
             job.single = t->b + p * t->b_inner + from + s, job.out = buffer + s * PANEL;
             LOCAL(run_tile)(&job, rows, vectors);
         }
-    }
+        p += depth;
+    } while (p < t->inner);
     LOCAL(write_columns)
     (t->c + d * t->ldc + from, t->ldc, buffer, height, count, FINISH_CHAIN,
      t->bias ? t->bias + from : NULL, t->relu);

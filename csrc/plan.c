@@ -79,7 +79,7 @@ bp_status NAME(bp_plan_step)(const bp_plan *plan, REAL *loss, const REAL *x, con
 }
 
 bp_status NAME(bp_plan_predict)(const bp_plan *plan, REAL *out, const REAL *x, size_t n) {
-    if (plan->count == 0) return BP_EMPTY;
+    if (plan->count == 0 || plan->batch == 0) return BP_EMPTY;
     size_t m = plan->layers[0].m, h = plan->layers[plan->count - 1].h;
     bp_status status = BP_OK;
     for (size_t row = 0; row < n && status == BP_OK; row += plan->batch) {

@@ -37,7 +37,7 @@ class Feed:
             return False
         array_x, array_targ = self._found
         shape_x, shape_targ = self._shapes
-        if array_x.shape != shape_x or array_targ.shape != shape_targ:
+        if (array_x.shape, array_x.dtype) != shape_x or (array_targ.shape, array_targ.dtype) != shape_targ:
             return False
         if x is not array_x and (x._array is not array_x or x.requires_g or x._node is not None):
             return False
@@ -57,7 +57,8 @@ class Feed:
         if isinstance(x, Tensor) and x.requires_g:
             self.dx = _gradient_of(operation, x)
         elif found is _array_of(x) and wanted is _array_of(targ):
-            self._given, self._found, self._shapes = (x, targ), (found, wanted), (found.shape, wanted.shape)
+            self._given, self._found = (x, targ), (found, wanted)
+            self._shapes = (found.shape, found.dtype), (wanted.shape, wanted.dtype)
         return n
 
 

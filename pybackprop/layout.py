@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -161,6 +162,11 @@ def _check_parameters(parameters: list[Tensor]) -> None:
         if not p._array.flags.writeable:
             raise ValueError(f"compile: {describe(p)} is read-only memory; use a copy: bp.param(t)")
         seen.add(id(p))
+    for p, other in combinations(parameters, 2):
+        if np.may_share_memory(p._array, other._array):
+            raise ValueError(
+                f"compile: {describe(p)} and {describe(other)} share memory; a plan has each once: use Model"
+            )
 
 
 def _check_shapes(stages: Sequence[Stage]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from pybackprop import _native
 from pybackprop.arena import Arena
 from pybackprop.convert import empty
+from pybackprop.errors import GradientError
 from pybackprop.feed import Feed, rows
 from pybackprop.fit import Epoch, Moment, Options, fit, whole
 from pybackprop.layers import Lin
@@ -216,6 +217,8 @@ class Plan:
 
     def _take(self, operation: str, x: Any, targ: Any) -> None:
         if not self.feed.holds(x, targ):
+            if any(x is p for p in self.arena.parameters):
+                raise GradientError(f"{operation}: x is a parameter, its gradient has two parts; use model(x, targ)")
             self._rows = self.feed.take(operation, x, targ)
 
     def _run_grads(self, accumulate: bool) -> None:

@@ -112,3 +112,12 @@ def test_a_model_that_was_edited_is_noticed(pair, words):
     for run in (pair.plan.step, pair.plan.grads, lambda x, _: pair.plan.predict(x)):
         with pytest.raises(RuntimeError, match=f"the model was edited after compile: .*{words}"):
             run(x, targ)
+
+
+def test_parameters_that_share_memory_are_refused(rng):
+    w = bp.param(rng.normal(size=(3, 3)))
+    v = bp.as_tensor(w.data)
+    v.requires_g = True
+    model = bp.Model([bp.Lin(w, None), bp.Relu(), bp.Lin(v, None)], loss=bp.Mse())
+    with pytest.raises(ValueError, match="share memory"):
+        bp.compile(model, batch=4)

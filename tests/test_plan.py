@@ -42,6 +42,16 @@ def test_steps_give_the_bits_of_the_model(rng, strategy, dtype, depth, kernel, t
         assert all(np.isfinite(array).all() for array in values(pair.model))
 
 
+@pytest.mark.parametrize("widths", [(0, 3), (4, 0, 3), (4, 0, 50, 2), (0, 50, 3), (4, 5, 0, 2)])
+def test_a_sum_of_nothing_is_zero(rng, strategy, dtype, widths, each_setting):
+    pair = Pair(rng, widths, dtype, 600, strategy=strategy)
+    for model in (pair.model, pair.twin):
+        for b in model.parameters()[1::2]:
+            b.data[...] = 0.5
+    pair.step(*pair.data(5))
+    pair.step(*pair.data(600))
+
+
 @pytest.mark.parametrize("depth", CHAINS)
 @pytest.mark.parametrize("kind", ["odd", "small"])
 def test_odd_numbers(rng, strategy, dtype, kind, depth, each_setting):
@@ -297,3 +307,11 @@ def test_describe_says_what_and_why(pair, strategy):
     assert "bound: compute" in bp.compile(bp.mlp([784, 50, 10]), batch=5000).describe()
     assert "bound: memory" in bp.compile(bp.mlp([784, 1]), batch=5000).describe()
     assert repr(pair.plan).startswith("Plan(Model([Lin(4, 5)")
+
+
+def test_data_that_is_a_parameter_is_refused(rng, strategy):
+    w, b, targ = bp.param(rng.normal(size=(3, 3))), bp.param(np.zeros(3)), rng.normal(size=(3, 3))
+    plan = bp.compile(bp.Model([bp.Lin(w, b)], loss=bp.Mse()), batch=3, strategy=strategy)
+    with pytest.raises(bp.GradientError, match="x is a parameter"):
+        plan.grads(w, targ)
+    assert plan.grads(w.data.copy(), targ) > 0

@@ -38,6 +38,8 @@ static const REAL *LOCAL(place)(const LOCAL(operand) * o, size_t d, size_t p) {
     return o->at + d * o->step + p * o->along;
 }
 
+static size_t LOCAL(at_most)(size_t value, size_t most) { return value < most ? value : most; }
+
 /* Rows of a tile, so that those left over are spread evenly: 50 is 13 + 13 + 12 + 12, not 14 + 14 + 14
  * + 8. */
 static inline size_t LOCAL(next_rows)(size_t left) {
@@ -54,7 +56,8 @@ static int LOCAL(crowded)(size_t stride) { return stride * sizeof(REAL) % 1024 =
 
 /* Whether operands are so small that packing them would cost more than it saves. */
 static int LOCAL(is_near)(const LOCAL(work) * w, const LOCAL(block) * b) {
-    size_t bytes = b->depth * (b->width + w->single.size) * sizeof(REAL);
+    size_t width = LOCAL(at_most)(w->wide.size, b->full_width);
+    size_t bytes = b->depth * (width + w->single.size) * sizeof(REAL);
     int crowded = LOCAL(crowded)(w->wide.along) || LOCAL(crowded)(w->single.step);
     return bytes <= (crowded ? NEAR_BYTES / 8 : NEAR_BYTES);
 }
@@ -151,7 +154,7 @@ static void LOCAL(run_panel)(const LOCAL(work) * w, LOCAL(block) * b, size_t d) 
         size_t width = LOCAL(chunk_width)(rows);
         job.single = b->single_packed ? packed : LOCAL(place)(&w->single, b->s + s, b->p);
         job.single_inner = b->single_packed ? width : w->single.along;
-        packed += width * b->depth;
+        if (b->single_packed) packed += width * b->depth;
         job.out = to + s * stride;
         LOCAL(run_tile)(&job, rows, vectors);
     }
