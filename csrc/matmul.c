@@ -19,11 +19,12 @@
 #undef BP_TEMPLATE
 
 enum {
-    SMALL_BYTES = 16 * 1024, /* of stack, where all of both operands fits */
+    SMALL_BYTES = 32 * 1024, /* of stack, where all of both operands fits */
     LEAST_BYTES = 64 * 1024, /* of stack, where there is no other memory: one panel of one segment */
     SINGLE_BYTES = 256 * 1024,
     NEAR_BYTES = 128 * 1024, /* operands that are read where they lie */
-    PANEL_BYTES = 16 * 1024  /* one panel, likewise */
+    PANEL_BYTES = 16 * 1024, /* one panel, likewise */
+    SHALLOW = 128            /* inner indices, up to which writing c takes most of the time */
 };
 
 #define BP_TEMPLATE "matmul.c"
@@ -116,6 +117,12 @@ static size_t LOCAL(depth)(const LOCAL(work) * w) {
     return LOCAL(part)(w->inner, LOCAL(at_most)(bp_tiles_depth(), most), 1);
 }
 
+/* Whether c had better be written row by row than panel by panel: it comes from memory, and soon. */
+static int LOCAL(is_shallow)(const LOCAL(work) * w) {
+    size_t bytes = w->single.size * w->wide.size * sizeof(REAL);
+    return !w->turned && w->inner <= SHALLOW && bytes > bp_tiles_block();
+}
+
 /* Numbers before the first that begins a vector in memory: where what is read or written most lies so
    that vectors would cross lines of the cache, a first narrow panel spares all others that. */
 static size_t LOCAL(lead)(const LOCAL(work) * w) {
@@ -136,7 +143,7 @@ static void LOCAL(run)(LOCAL(work) * w) {
     LOCAL(block) b = {.full_depth = LOCAL(depth)(w)};
     size_t deep = b.full_depth ? b.full_depth : 1;
     size_t chunks = w->single_most / deep / CHUNK_WIDTH;
-    if (chunks == 0) chunks = 1;
+    if (chunks == 0 || LOCAL(is_shallow)(w)) chunks = 1;
     b.full_height =
         LOCAL(part)(w->single.size, LOCAL(at_most)(chunks * TILE_ROWS, MOST_HEIGHT), TILE_ROWS);
     int stays = b.full_height >= w->single.size; /* packed once for all blocks of the wide operand */
@@ -206,7 +213,7 @@ static void LOCAL(run_large)(LOCAL(work) * w) {
 static void LOCAL(multiply)(const NAME(bp_product) * t, bp_range rows, bp_range cols) {
     if (rows.begin >= rows.end || cols.begin >= cols.end) return;
     LOCAL(work) w = LOCAL(plan)(t, rows, cols);
-    size_t most = SMALL_BYTES / sizeof(REAL) / 2;
+    size_t most = SMALL_BYTES / sizeof(REAL) - LANES;
     if ((w.wide.size + PANEL) * w.inner <= most && (w.single.size + CHUNK_WIDTH) * w.inner <= most)
         LOCAL(run_small)(&w);
     else

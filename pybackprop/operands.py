@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from pybackprop._native import FLOAT32, FLOAT64
 from pybackprop.convert import as_array
 from pybackprop.errors import DTypeError, GradientError, ShapeError
 from pybackprop.tensor import Tensor, wrap
@@ -16,14 +18,8 @@ def operands(operation: str, **values: Any) -> list[Any]:
 
     Raises DTypeError where float32 and float64 meet, or a value is no real number.
     """
-    dtype = None
-    for v in values.values():
-        if v is not None:
-            if type(v) is not Tensor or (dtype is not None and v._array.dtype is not dtype):
-                break
-            dtype = v._array.dtype
-    else:
-        return list(values.values())
+    if ready := _as_they_are(values.values()):
+        return ready
     like = next((v.dtype for v in reversed(values.values()) if isinstance(v, Tensor)), None)
     made = {
         name: v if v is None or isinstance(v, Tensor) else wrap(as_array(v, like, f"{operation}: {name}"))
@@ -34,6 +30,21 @@ def operands(operation: str, **values: Any) -> list[Any]:
         found = ", ".join(f"{name} {t.shape} {t.dtype}" for name, t in there.items())
         raise DTypeError(f"{operation}: the dtypes differ: {found}. Convert with .float(), .double() or .astype()")
     return list(made.values())
+
+
+def _as_they_are(values: Iterable[Any]) -> list[Any]:
+    """values as tensors where that needs no conversion and no message, else nothing."""
+    found: list[Any] = []
+    dtype: Any = None
+    for value in values:
+        if type(value) is np.ndarray and value.dtype in (FLOAT32, FLOAT64) and value.flags.aligned:
+            value = wrap(value)
+        if value is not None:
+            if type(value) is not Tensor or (dtype is not None and value._array.dtype is not dtype):
+                return []
+            dtype = value._array.dtype
+        found.append(value)
+    return found
 
 
 def check_lin(operation: str, x: Tensor, w: Tensor, b: Tensor | None) -> tuple[int, int, int]:
