@@ -2,6 +2,13 @@
    by the public operations: the bits are theirs. */
 #ifndef REAL
 #include "internal.h"
+
+size_t bp_lowest_wanted(const bp_layer *layers, size_t count, int dx) {
+    size_t k = 0;
+    while (!dx && k < count && !layers[k].dw && !layers[k].db) k++;
+    return k;
+}
+
 #define BP_TEMPLATE "chain.c"
 #include "each_type.h"
 
@@ -36,20 +43,13 @@ static bp_status NAME(layer_backward)(REAL *din, const bp_layer *l, const REAL *
     return l->db ? NAME(bp_linear_backward_b)(l->db, l->dz, n, l->h, accumulate) : BP_OK;
 }
 
-/* The layers below this one have no gradient that anybody wants. */
-static size_t NAME(lowest_wanted)(const REAL *dx, const bp_layer *layers, size_t count) {
-    size_t k = 0;
-    while (!dx && k < count && !layers[k].dw && !layers[k].db) k++;
-    return k;
-}
-
 bp_status NAME(bp_chain_backward)(REAL *dx, const bp_layer *layers, size_t count, const REAL *x,
                                   const REAL *targ, size_t n, int accumulate) {
     if (count == 0) return BP_EMPTY;
     const bp_layer *last = layers + count - 1;
     if (bp_overflows(n, last->h, sizeof(REAL))) return BP_OVERFLOW;
     NAME(bp_mse_backward)(last->dz, NAME(output)(last), targ, n * last->h);
-    for (size_t lowest = NAME(lowest_wanted)(dx, layers, count), k = count; k-- > lowest;) {
+    for (size_t lowest = bp_lowest_wanted(layers, count, dx != NULL), k = count; k-- > lowest;) {
         const bp_layer *l = layers + k;
         const REAL *in = k ? NAME(output)(l - 1) : x;
         REAL *din = k == 0 ? dx : k > lowest ? l[-1].dz : NULL;

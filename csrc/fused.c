@@ -110,13 +110,6 @@ static void LOCAL(add_sparse)(REAL *sum, const REAL *x, size_t ld, size_t h, siz
     }
 }
 
-static void LOCAL(mask)(REAL *restrict d, const REAL *restrict a, size_t size) {
-    for (size_t e = 0; e < size; e++) {
-        REAL upstream = d[e];
-        d[e] = a[e] > 0 ? upstream : 0;
-    }
-}
-
 /* acc (h) += the rows of d */
 static void LOCAL(add_up)(REAL *restrict acc, const REAL *restrict d, size_t ld, size_t rows, size_t h) {
     for (size_t i = 0; i < rows; i++)
@@ -350,7 +343,7 @@ static void NAME(tile_backward)(const NAME(pass) * p, REAL *own, size_t row, siz
         const bp_stage *s = p->stages + q;
         const REAL *in = q ? own + s[-1].a : own + p->x_at;
         REAL *d = own + s->d, *sum_b = own + s->sum_b;
-        if (l->a) BP_DISPATCH(NAME(mask), (d, own + s->a, rows * s->hp));
+        if (l->a) NAME(bp_relu_backward)(d, own + s->a, d, rows * s->hp);
         if (l->dw) NAME(tile_backward_w)(p, own, q, in, rows, first);
         if (l->db && first) memset(sum_b, 0, s->hp * sizeof(REAL));
         if (l->db) BP_DISPATCH(NAME(add_up), (sum_b, d, s->hp, rows, l->h));
@@ -439,8 +432,7 @@ bp_status NAME(bp_fused_grads)(const bp_plan *plan, REAL *loss, const REAL *x, c
     if (n * h == 0) return BP_EMPTY;
     NAME(pass) p = {.plan = plan, .x = x, .targ = targ, .dx = dx, .n = n, .accumulate = accumulate};
     p.factor = (REAL)(2.0 / (double)(n * h)), p.sparse = plan->sparse && !accumulate;
-    while (!dx && p.lowest < plan->count && !plan->layers[p.lowest].dw && !plan->layers[p.lowest].db)
-        p.lowest++;
+    p.lowest = bp_lowest_wanted(plan->layers, plan->count, dx != NULL);
     bp_status status = NAME(run_pass)(&p, 3 * NAME(work)(plan, n));
     if (status == BP_OK) *loss = (REAL)(p.total / (double)(n * h));
     return status;

@@ -62,6 +62,9 @@ typedef struct {
 
 enum { BP_TURNED_DEPTH = 256, BP_TURNED_ROOM = 129 * BP_TURNED_DEPTH }; /* see bp_multiply_turned */
 
+/* The lowest layer with a gradient that somebody wants; dx: of the data, 0 or 1. */
+size_t bp_lowest_wanted(const bp_layer *layers, size_t count, int dx);
+
 /* The width of a kernel's registers. */
 size_t bp_vector_bytes(int kernel);
 

@@ -252,10 +252,15 @@ static void LOCAL(turned_panel)(const NAME(bp_product) * t, bp_ahead *ahead, siz
      t->bias ? t->bias + from : NULL, t->relu);
 }
 
+/* Asks for what the caller will need next, with each tile for some of it. */
+static void LOCAL(ask_for_next)(LOCAL(block) * b, const NAME(bp_product) * t) {
+    b->ahead = (bp_ahead){.at = t->next, .rows = t->next_bytes > 0, .bytes = t->next_bytes};
+    LOCAL(share_out)(b);
+}
+
 static void LOCAL(multiply_turned)(const NAME(bp_product) * t) {
     LOCAL(block) b = {.depth = t->inner, .width = t->rows, .height = t->cols};
-    b.ahead = (bp_ahead){.at = t->next, .rows = t->next_bytes > 0, .bytes = t->next_bytes};
-    LOCAL(share_out)(&b);
+    LOCAL(ask_for_next)(&b, t);
     for (size_t from = 0; from < t->cols; from += MOST_HEIGHT)
         for (size_t d = 0; d < t->rows; d += PANEL) LOCAL(turned_panel)
     (t, &b.ahead, d, LOCAL(at_most)(t->rows - d, PANEL), from,
@@ -282,13 +287,12 @@ static void LOCAL(multiply_here)(const NAME(bp_product) * t) {
     LOCAL(block)
     b = {.depth = t->inner,
          .width = t->cols,
+         .height = t->rows,
          .first_packed = t->cols,
          .finish = t->unfinished ? FINISH_LATER : FINISH_CHAIN,
          .from_c = t->accumulate,
          .last = 1};
-    b.width = t->cols, b.height = t->rows;
-    b.ahead = (bp_ahead){.at = t->next, .rows = t->next_bytes > 0, .bytes = t->next_bytes};
-    LOCAL(share_out)(&b);
+    LOCAL(ask_for_next)(&b, t);
     for (b.s = 0; b.s < t->rows; b.s += b.height) {
         b.height = LOCAL(at_most)(t->rows - b.s, MOST_HEIGHT);
         LOCAL(run_block)(&w, &b);

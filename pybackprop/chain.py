@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pybackprop import _native
-from pybackprop.convert import LINE, Array, on_a_line
+from pybackprop.convert import Array, on_a_line, whole_lines
 from pybackprop.errors import GradientError
 from pybackprop.functional import lin_backward, mse_backward, relu_backward
 from pybackprop.layers import as_operand
@@ -64,8 +64,7 @@ class Chain:
 
         Without Relu a is z. The gradients of neighbours lie in two places in turn.
         """
-        line = LINE // self.dtype.itemsize
-        sizes = [-(-n * stage.w.shape[1] // line) * line for stage in self.stages]
+        sizes = [whole_lines(n * stage.w.shape[1], self.dtype) for stage in self.stages]
         turns = [max(sizes[::-1][turn::2], default=0) for turn in (0, 1)]
         found, at = [], sum(turns)
         for k, (stage, size) in enumerate(zip(self.stages, sizes, strict=True)):

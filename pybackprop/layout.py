@@ -13,10 +13,10 @@ from pybackprop.arena import Arena
 from pybackprop.chain import Stage
 from pybackprop.convert import check_size, lines, whole_lines
 from pybackprop.errors import DTypeError, ShapeError
-from pybackprop.layers import Lin, Mse, Relu
+from pybackprop.layers import Lin, Relu
 from pybackprop.model import Model
 from pybackprop.optim import SGD
-from pybackprop.shortcut import OVERRIDES, stages_of
+from pybackprop.shortcut import OVERRIDES, is_mse, stages_of
 from pybackprop.tape import describe
 from pybackprop.tensor import Tensor
 
@@ -107,7 +107,7 @@ def stages_for(model: Any, optimizer: SGD | None) -> tuple[list[Stage], list[Ten
     if not isinstance(model, Model):
         raise TypeError(f"compile: found {type(model).__name__}, expected a bp.Model")
     stages = stages_of(model.layers)
-    if not stages or type(model).forward is not Model.forward or "forward" in vars(model) or not _is_mse(model.loss):
+    if not stages or type(model).forward is not Model.forward or "forward" in vars(model) or not is_mse(model.loss):
         raise TypeError(
             f"compile: {_fault(model)}; a plan is made of Lin, each with at most one Relu after it, and Mse"
         )
@@ -119,10 +119,6 @@ def stages_for(model: Any, optimizer: SGD | None) -> tuple[list[Stage], list[Ten
     if not isinstance(optimizer, SGD):
         raise TypeError(f"compile: found optimizer {type(optimizer).__name__}, expected a bp.SGD")
     return stages, _updated(parameters, optimizer)
-
-
-def _is_mse(loss: Any) -> bool:
-    return type(loss) is Mse and not vars(loss).keys() & OVERRIDES
 
 
 def _fault(model: Model) -> str:
@@ -138,7 +134,7 @@ def _fault(model: Model) -> str:
         before = layer
     if not model.layers:
         return "the model has no layers"
-    if not _is_mse(model.loss):
+    if not is_mse(model.loss):
         return f"the loss is {_named(model.loss)}"
     return f"{type(model).__name__} has a forward of its own"
 

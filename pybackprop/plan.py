@@ -85,7 +85,8 @@ class Plan:
         Overwrites what an earlier backward left; accumulate=True adds to it.
         """
         self._check("plan.grads")
-        self._take("plan.grads", x, targ)
+        if not self.feed.holds(x, targ):
+            self._take("plan.grads", x, targ)
         self._run_grads(accumulate)
         return self._loss[0]  # type: ignore[no-any-return]
 
@@ -98,8 +99,7 @@ class Plan:
         feed = self.feed
         if not feed.holds(x, targ):
             self._take("plan.step", x, targ)
-        for version in self._versions:
-            version[0] += 1
+        self.touch()
         if feed.dx is not _native.NULL:
             self._run_grads(False)
             _native.sgd_step[self.dtype](self.c_plan.parameters, self.c_plan.parameter_count, sgd.lr, sgd.momentum)
@@ -216,10 +216,9 @@ class Plan:
                 raise edited(operation, self)
 
     def _take(self, operation: str, x: Any, targ: Any) -> None:
-        if not self.feed.holds(x, targ):
-            if any(x is p for p in self.arena.parameters):
-                raise GradientError(f"{operation}: x is a parameter, its gradient has two parts; use model(x, targ)")
-            self._rows = self.feed.take(operation, x, targ)
+        if any(x is p for p in self.arena.parameters):
+            raise GradientError(f"{operation}: x is a parameter, its gradient has two parts; use model(x, targ)")
+        self._rows = self.feed.take(operation, x, targ)
 
     def _run_grads(self, accumulate: bool) -> None:
         feed = self.feed

@@ -23,7 +23,13 @@ from pybackprop.tensor import Tensor
 if TYPE_CHECKING:
     from pybackprop.model import Model
 
-METHODS = [Lin.forward, Relu.forward, Mse.forward, Module.__call__]  # what a Chain stands for
+
+def _methods() -> list[Any]:
+    """What a Chain stands for."""
+    return [Lin.forward, Relu.forward, Mse.forward, Module.__call__]
+
+
+METHODS = _methods()
 OVERRIDES = {"__call__", "backward", "bwd", "forward"}  # what makes a layer another one if set on it alone
 
 
@@ -42,7 +48,7 @@ class Shortcut:
     def fits(self, model: Model) -> bool:
         """Whether nothing about the layers has changed."""
         layers, loss = model.layers, self.loss
-        if [Lin.forward, Relu.forward, Mse.forward, Module.__call__] != METHODS:
+        if _methods() != METHODS:
             return False
         if model.loss is not loss or type(loss) is not Mse or len(loss.__dict__) != self.loss_size:
             return False
@@ -134,9 +140,9 @@ class Shortcut:
 def shortcut(model: Model) -> Shortcut | None:
     """None where the model is no Chain."""
     stages = stages_of(model.layers)
-    if [Lin.forward, Relu.forward, Mse.forward, Module.__call__] != METHODS:
+    if _methods() != METHODS:
         return None
-    if not stages or type(model.loss) is not Mse or vars(model.loss).keys() & OVERRIDES or "forward" in vars(model):
+    if not stages or not is_mse(model.loss) or "forward" in vars(model):
         return None
     parameters = [p for stage in stages for p in stage.parameters()]
     if len({id(p) for p in parameters}) < len(parameters) or not all(map(_is_plain, parameters)):
@@ -147,6 +153,10 @@ def shortcut(model: Model) -> Shortcut | None:
             return None
         inputs = stage.w.shape[-1]
     return Shortcut(model, Chain(stages, dtype)) if all(p.dtype == dtype for p in parameters) else None
+
+
+def is_mse(loss: Any) -> bool:
+    return type(loss) is Mse and not vars(loss).keys() & OVERRIDES
 
 
 def stages_of(layers: list[Any]) -> list[Stage] | None:

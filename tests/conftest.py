@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from twins import data, twins
 
 import pybackprop as bp
 
@@ -33,3 +34,21 @@ def dtype(request):
 @pytest.fixture
 def rng():
     return np.random.default_rng(20240501)
+
+
+# ---- a Model, its ordinary twin, and data for them; modules with other needs have their own ----
+
+
+@pytest.fixture
+def pair(rng):
+    return twins(rng)
+
+
+@pytest.fixture
+def x(rng):
+    return data(rng)[0]
+
+
+@pytest.fixture
+def targ(rng):
+    return rng.standard_normal((6, 2)).astype(np.float32)

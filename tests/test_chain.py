@@ -11,21 +11,6 @@ import pybackprop as bp
 from pybackprop import chain
 
 
-@pytest.fixture
-def pair(rng):
-    return twins(rng)
-
-
-@pytest.fixture
-def x(rng):
-    return data(rng)[0]
-
-
-@pytest.fixture
-def targ(rng):
-    return rng.standard_normal((6, 2)).astype(np.float32)
-
-
 @pytest.mark.parametrize("n", [1, 2, 511, 512, 513, 1025])
 @pytest.mark.parametrize("widths", [(1, 1), (3, 1), (4, 5, 2), (1, 3, 1, 2), (17, 16, 33, 7, 3)])
 @pytest.mark.parametrize(("bias", "relu_last"), [(True, False), (False, True)])
@@ -56,26 +41,25 @@ def test_not_a_number_and_infinity(rng, dtype):
     assert_same_layers(model, twin)
 
 
-def test_relu_after_some_layers_only(rng):
-    lin = layers_of(rng, (4, 3, 3, 3, 2), np.float32)[::2]
-    model = bp.Model([lin[0], lin[1], bp.Relu(), lin[2], lin[3], bp.Relu()])
-    twin = Ordinary(copy.deepcopy(model.layers))
-    x, targ = data(rng)
+def assert_one_call_agrees(model, twin, x, targ):
     assert is_short(step(model, x, targ))
     step(twin, x, targ)
     assert_same_gradients(model, twin)
     assert_same_layers(model, twin)
+
+
+def test_relu_after_some_layers_only(rng):
+    lin = layers_of(rng, (4, 3, 3, 3, 2), np.float32)[::2]
+    model = bp.Model([lin[0], lin[1], bp.Relu(), lin[2], lin[3], bp.Relu()])
+    twin = Ordinary(copy.deepcopy(model.layers))
+    assert_one_call_agrees(model, twin, *data(rng))
 
 
 def test_one_relu_in_two_places(rng):
     lin, relu = layers_of(rng, (4, 3, 5, 2), np.float32)[::2], bp.Relu()
     model = bp.Model([lin[0], relu, lin[1], relu, lin[2]])
     twin = Ordinary(copy.deepcopy(model.layers))
-    x, targ = data(rng)
-    assert is_short(step(model, x, targ))
-    step(twin, x, targ)
-    assert_same_gradients(model, twin)
-    assert_same_layers(model, twin)
+    assert_one_call_agrees(model, twin, *data(rng))
 
 
 def test_a_training_run_has_the_same_bits(rng, dtype):

@@ -13,21 +13,6 @@ from twins import assert_same_gradients, assert_same_layers, data, is_gone, is_s
 import pybackprop as bp
 
 
-@pytest.fixture
-def pair(rng):
-    return twins(rng)
-
-
-@pytest.fixture
-def x(rng):
-    return data(rng)[0]
-
-
-@pytest.fixture
-def targ(rng):
-    return rng.standard_normal((6, 2)).astype(np.float32)
-
-
 def test_layers_and_loss_are_on_the_tape(pair, x, targ):
     model, _ = pair
     loss = model(x, targ)

@@ -9,21 +9,6 @@ import pybackprop as bp
 from pybackprop import chain, functional, tape
 
 
-@pytest.fixture
-def pair(rng):
-    return twins(rng)
-
-
-@pytest.fixture
-def x(rng):
-    return data(rng)[0]
-
-
-@pytest.fixture
-def targ(rng):
-    return rng.standard_normal((6, 2)).astype(np.float32)
-
-
 def test_the_ordinary_loop_calls_no_operation_by_itself(pair, x, targ, monkeypatch):
     model, _ = pair
     sgd = bp.SGD(model, lr=0.1)

@@ -3,25 +3,9 @@
 import numpy as np
 import pytest
 from compare import assert_same_bits
-from twins import assert_same_gradients, data, is_short, step, twins
+from twins import assert_same_gradients, data, is_short, step
 
 import pybackprop as bp
-
-
-@pytest.fixture
-def pair(rng):
-    return twins(rng)
-
-
-@pytest.fixture
-def x(rng):
-    return data(rng)[0]
-
-
-@pytest.fixture
-def targ(rng):
-    return rng.standard_normal((6, 2)).astype(np.float32)
-
 
 # ---- stale values ----
 
