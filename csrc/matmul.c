@@ -67,18 +67,19 @@ bp_status bp_matmul(const bp_matrix *c, const bp_matrix *a, const bp_matrix *b, 
 #include "kernels/sums.h"
 
 /* About how long a direction takes, in multiplications of vectors: those that there are, then what must
-   be moved to get there. */
+   be moved to get there. The factors were fitted to times of both directions over many shapes. */
 static double LOCAL(cost)(const LOCAL(operand) * single, const LOCAL(operand) * wide, size_t inner,
                           int turned, int segmented) {
+    const double bytes = sizeof(REAL);
     double k = (double)inner, s = (double)single->size, v = (double)wide->size;
-    double lanes = LANES, vectors = (double)((wide->size + LANES - 1) / LANES);
+    double vectors = (double)((wide->size + LANES - 1) / LANES);
     double chunks = (double)((single->size + TILE_ROWS - 1) / TILE_ROWS), rows = s / chunks;
     double at_once = rows * (vectors > 1 ? 2 : 1); /* chains side by side must hide the latency of one */
     double stores = segmented ? k / BP_SEGMENT + 1 : 1;
     double cycles = k * s * vectors * (at_once < 8 ? 8 / at_once : 1);
-    cycles += wide->step == 1 ? 0 : 0.4 * k * vectors * lanes;
-    cycles += single->step == 1 ? 0 : 0.4 * k * s;
-    cycles += stores * (turned ? 0.7 * s * v : 2 * s * vectors);
+    cycles += wide->step == 1 ? 0 : 0.15 * bytes * k * vectors * (double)LANES;
+    cycles += single->step == 1 || LOCAL(are_few)(wide->size) ? 0 : 0.1 * bytes * k * s;
+    cycles += stores * (turned ? 0.23 * bytes * s * v : 4.4 * s * vectors);
     return cycles;
 }
 
@@ -225,7 +226,7 @@ static void LOCAL(multiply)(const NAME(bp_product) * t, bp_range rows, bp_range 
 static void LOCAL(turned_panel)(const NAME(bp_product) * t, bp_ahead *ahead, size_t d, size_t count,
                                 size_t from, size_t height) {
     REAL buffer[(MOST_HEIGHT + LANES) * PANEL];
-    size_t vectors = count > LANES ? 2 : 1, width = vectors * LANES;
+    size_t vectors = count > LANES ? 2 : 1, width = vectors * (double)LANES;
     size_t p = 0, depth;
     do { /* at least once: a sum of nothing is written too */
         depth = LOCAL(at_most)(t->inner - p, BP_TURNED_DEPTH);

@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from pybackprop._native import FLOAT32, FLOAT64
+from pybackprop._native import FLOAT32, FLOAT64, place
 from pybackprop.errors import DTypeError, ShapeError
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -93,12 +93,12 @@ def empty(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 def on_a_line(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """An array of undefined numbers; a large one begins where a line of the cache does, so that vectors cross none."""
     size = math.prod(shape) * dtype.itemsize
-    return np.empty(shape, dtype) if size < LARGE else _placed(size).view(dtype).reshape(shape)
+    return np.empty(shape, dtype) if size < LARGE else _placed(size, shape, dtype)
 
 
 def lines(count: int, dtype: np.dtype[Any]) -> Array:
     """count zeros, written and not only promised; the first one begins a line of the cache."""
-    made = _placed(count * dtype.itemsize).view(dtype)
+    made = _placed(count * dtype.itemsize, (count,), dtype)
     made[...] = 0
     return made
 
@@ -109,10 +109,9 @@ def whole_lines(count: int, dtype: np.dtype[Any]) -> int:
     return -(-count // line) * line
 
 
-def _placed(size: int) -> Array:
+def _placed(size: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     memory = np.empty(size + LINE, np.uint8)
-    start = -memory.__array_interface__["data"][0] % LINE
-    return memory[start : start + size]
+    return np.ndarray(shape, dtype, memory, -place(memory) % LINE)
 
 
 def hint_at_fix(found: tuple[int, ...], expected: tuple[int, ...]) -> str:

@@ -53,7 +53,7 @@ def lin_grad(inp: Any, out: Tensor, w: Any, b: Any = None) -> None:
     n, _, h = check_lin("lin_grad", x, weights, bias)
     if out.shape != (n, h):
         raise ShapeError(f"lin_grad: found out of shape {out.shape}, expected {(n, h)}, the shape of inp @ w")
-    if any(out is given for given in (inp, w, b)):
+    if out is inp or out is w or out is b:
         raise GradientError("lin_grad: out is one of the operands; its .g can't be both their gradient and out's")
     inputs = (x, weights) if bias is None else (x, weights, bias)
     lin_backward(*inputs, dout, Explicit(inp, w, b))

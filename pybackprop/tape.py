@@ -162,9 +162,12 @@ def record(
     out: Tensor, operation: str, inputs: Sequence[Storage], backward: Backward, saved: Sequence[Storage] = ()
 ) -> Tensor:
     """Puts out on the tape if one of its inputs wants a gradient."""
-    if _switch.recording and any(tensor.requires_g for tensor in inputs):
-        out.requires_g = True
-        out._node = Node(operation, inputs, backward, saved)
+    if _switch.recording:
+        for tensor in inputs:
+            if tensor.requires_g:
+                out.requires_g = True
+                out._node = Node(operation, inputs, backward, saved)
+                break
     return out
 
 

@@ -83,9 +83,12 @@ static void LOCAL(pack_wide)(const LOCAL(work) * w, LOCAL(block) * b) {
     }
 }
 
+/* Whether a column of tiles reads the single operand so few times that it may stay where it is. */
+static int LOCAL(are_few)(size_t wide) { return wide <= 4 * PANEL; }
+
 static void LOCAL(pack_single)(const LOCAL(work) * w, LOCAL(block) * b) {
     const LOCAL(operand) *single = &w->single;
-    int few = single->step != 1 && !LOCAL(crowded)(single->step) && w->wide.size <= 4 * PANEL;
+    int few = single->step != 1 && !LOCAL(crowded)(single->step) && LOCAL(are_few)(w->wide.size);
     b->single_packed = !few && w->wide.size > PANEL && !LOCAL(is_near)(w, b);
     if (!b->single_packed) return;
     REAL *to = w->single_room;
