@@ -35,6 +35,10 @@ static size_t rows_of(size_t row_bytes) {
 #include "each_type.h"
 #undef BP_TEMPLATE
 
+#define BP_TEMPLATE "plan.h"
+#include "each_type.h"
+#undef BP_TEMPLATE
+
 #define BP_TEMPLATE "fused.h"
 #include "each_type.h"
 #undef BP_TEMPLATE

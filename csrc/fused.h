@@ -1,4 +1,4 @@
-/* fused.h: what fused.c knows of a pass; and how plan.c calls it. Included once per element type. */
+/* fused.h: what fused.c knows of a pass. Included once per element type. */
 #ifndef BP_STAGE
 #define BP_STAGE
 /* Where a layer's arrays begin, in numbers; rows are mp or hp apart, whole lines. */
@@ -28,8 +28,3 @@ typedef struct {
     REAL *value;
     uint32_t *at, *count;
 } NAME(list);
-
-bp_status NAME(bp_fused_workspace)(const bp_plan *plan, size_t *bytes);
-bp_status NAME(bp_fused_grads)(const bp_plan *plan, REAL *loss, const REAL *x, const REAL *targ,
-                               size_t n, REAL *dx, int accumulate);
-bp_status NAME(bp_fused_predict)(const bp_plan *plan, REAL *out, const REAL *x, size_t n);

@@ -47,9 +47,25 @@ enum { BP_KERNEL_GENERIC, BP_KERNEL_SIMD, BP_KERNEL_SIMD_WIDE };
 #ifdef _OPENMP
 #define BP_PARALLEL(count) BP_PRAGMA(omp parallel num_threads(count) if (count > 1))
 #define BP_PRAGMA(text) _Pragma(#text)
+#define BP_WAIT BP_PRAGMA(omp barrier)
 #else
 #define BP_PARALLEL(count) (void)(count);
+#define BP_WAIT
 #endif
+
+/* Runs a statement for each thread's share `mine` of 0 .. size-1, cut at multiples of step. */
+#define BP_SHARE(threads, size, step, mine, ...)                                                        \
+    do {                                                                                                \
+        const int team = (threads);                                                                     \
+        if (team == 1) {                                                                                \
+            const bp_range mine = {0, size};                                                            \
+            __VA_ARGS__;                                                                                \
+        } else                                                                                          \
+            BP_PARALLEL(team) {                                                                         \
+                const bp_range mine = bp_my_share(size, step);                                          \
+                __VA_ARGS__;                                                                            \
+            }                                                                                           \
+    } while (0)
 
 /* Threads worth starting for this many elementary operations, 1 inside another parallel region. */
 int bp_threads_for(double work);
@@ -59,6 +75,12 @@ enum { BP_MOST_BLOCK = 4 * 1024 * 1024, BP_MOST_DEPTH = 2048 }; /* see bp_set_ti
 typedef struct {
     size_t begin, end;
 } bp_range;
+
+/* Memory where products pack their operands: `count` pieces, one for each of a team's threads. */
+typedef struct {
+    char *at;
+    size_t bytes, count;
+} bp_rooms;
 
 enum { BP_TURNED_DEPTH = 256, BP_TURNED_ROOM = 129 * BP_TURNED_DEPTH }; /* see bp_multiply_turned */
 

@@ -171,19 +171,16 @@ static void LOCAL(run)(LOCAL(work) * w) {
     } while (b.p < w->inner);
 }
 
-static __attribute__((noinline)) void LOCAL(run_small)(LOCAL(work) * w) {
-    _Alignas(64) REAL room[SMALL_BYTES / sizeof(REAL)], single_room[SMALL_BYTES / sizeof(REAL)];
-    w->room = room, w->single_room = single_room;
-    w->most = w->single_most = SMALL_BYTES / sizeof(REAL) - LANES;
-    LOCAL(run)(w);
-}
-
-static __attribute__((noinline)) void LOCAL(run_least)(LOCAL(work) * w) {
-    _Alignas(64) REAL room[LEAST_BYTES / sizeof(REAL)], single_room[LEAST_BYTES / sizeof(REAL)];
-    w->room = room, w->single_room = single_room;
-    w->most = LEAST_BYTES / sizeof(REAL), w->single_most = LEAST_BYTES / sizeof(REAL) - LANES;
-    LOCAL(run)(w);
-}
+#define BP_RUN_ON_STACK(name, bytes)                                                                    \
+    static __attribute__((noinline)) void LOCAL(name)(LOCAL(work) * w) {                                \
+        _Alignas(64) REAL room[bytes / sizeof(REAL)], single_room[bytes / sizeof(REAL)];                \
+        w->room = room, w->single_room = single_room;                                                   \
+        w->most = bytes / sizeof(REAL), w->single_most = bytes / sizeof(REAL) - LANES;                  \
+        LOCAL(run)(w);                                                                                  \
+    }
+BP_RUN_ON_STACK(run_small, SMALL_BYTES)
+BP_RUN_ON_STACK(run_least, LEAST_BYTES)
+#undef BP_RUN_ON_STACK
 
 /* Numbers of a room for `count` pieces, `width` wide and `inner` long: as many as all of them need, but
    at most `bytes`, and at least one piece of a segment. Sets *most to what blocks may use. */
@@ -193,21 +190,36 @@ static size_t LOCAL(room_for)(size_t *most, size_t count, size_t width, size_t i
     return count * width <= *most / (inner + 1) ? count * width * inner : *most;
 }
 
-static void LOCAL(run_large)(LOCAL(work) * w) {
+/* Numbers of both rooms; sets what blocks may use of them. */
+static size_t LOCAL(rooms_for)(LOCAL(work) * w, size_t *single_room) {
     size_t panels = w->wide.size / PANEL + 1, chunks = w->single.size / TILE_ROWS + 1;
     size_t block = bp_tiles_block();
     size_t room = LOCAL(room_for)(&w->most, panels, PANEL, w->inner, block);
-    size_t single_room = LOCAL(room_for)(&w->single_most, chunks, CHUNK_WIDTH, w->inner,
-                                         block < SINGLE_BYTES ? block : SINGLE_BYTES);
-    room = (room + 64) / 64 * 64, single_room = (single_room + LANES + 64) / 64 * 64;
-    REAL *memory = aligned_alloc(64, (room + single_room) * sizeof(REAL));
+    *single_room = LOCAL(room_for)(&w->single_most, chunks, CHUNK_WIDTH, w->inner,
+                                   block < SINGLE_BYTES ? block : SINGLE_BYTES);
+    *single_room = (*single_room + LANES + 64) / 64 * 64;
+    return (room + 64) / 64 * 64 + *single_room;
+}
+
+static void LOCAL(room_bytes)(size_t *bytes, size_t rows, size_t inner, size_t cols) {
+    LOCAL(work) w = {.inner = inner, .single.size = rows, .wide.size = cols}, turned = {.inner = inner};
+    turned.single.size = cols, turned.wide.size = rows;
+    size_t single, one = LOCAL(rooms_for)(&w, &single), other = LOCAL(rooms_for)(&turned, &single);
+    *bytes = (one > other ? one : other) * sizeof(REAL);
+}
+
+static void LOCAL(run_large)(LOCAL(work) * w, const bp_rooms *rooms) {
+    size_t single_room, numbers = LOCAL(rooms_for)(w, &single_room), mine = bp_thread();
+    int given = rooms && mine < rooms->count && numbers * sizeof(REAL) <= rooms->bytes;
+    REAL *memory = given ? (REAL *)(rooms->at + mine * rooms->bytes)
+                         : aligned_alloc(64, numbers * sizeof(REAL));
     if (!memory) {
         LOCAL(run_least)(w);
         return;
     }
-    w->room = memory, w->single_room = memory + room;
+    w->single_room = memory, w->room = memory + single_room;
     LOCAL(run)(w);
-    free(memory);
+    if (!given) free(memory);
 }
 
 /* c (rows,cols) = the chains of those rows and columns, by one thread */
@@ -218,14 +230,14 @@ static void LOCAL(multiply)(const NAME(bp_product) * t, bp_range rows, bp_range 
     if ((w.wide.size + PANEL) * w.inner <= most && (w.single.size + CHUNK_WIDTH) * w.inner <= most)
         LOCAL(run_small)(&w);
     else
-        LOCAL(run_large)(&w);
+        LOCAL(run_large)(&w, t->rooms);
 }
 
 /* One column of tiles of the turned product: rows d .. d + count of a, put across vectors a piece at a
    time that stays in the first cache; columns from .. from + height of c. */
 static void LOCAL(turned_panel)(const NAME(bp_product) * t, bp_ahead *ahead, size_t d, size_t count,
                                 size_t from, size_t height) {
-    REAL buffer[(MOST_HEIGHT + LANES) * PANEL];
+    _Alignas(64) REAL buffer[(MOST_HEIGHT + LANES) * PANEL];
     size_t vectors = count > LANES ? 2 : 1, width = vectors * (double)LANES;
     size_t p = 0, depth;
     do { /* at least once: a sum of nothing is written too */
@@ -318,18 +330,22 @@ int NAME(bp_turn_pays)(size_t cols) {
     return pays;
 }
 
+void NAME(bp_multiply_part)(const NAME(bp_product) * t, bp_range rows, bp_range cols) {
+    BP_DISPATCH(NAME(multiply), (t, rows, cols));
+}
+
+size_t NAME(bp_room_bytes)(size_t rows, size_t inner, size_t cols) {
+    size_t bytes = 0;
+    BP_DISPATCH(NAME(room_bytes), (&bytes, rows, inner, cols));
+    return bytes;
+}
+
 void NAME(bp_multiply)(const NAME(bp_product) * t) {
     const bp_range rows = {0, t->rows}, cols = {0, t->cols};
-    int threads = bp_threads_for((double)t->rows * (double)t->cols * (double)t->inner);
-    if (threads == 1) {
-        BP_DISPATCH(NAME(multiply), (t, rows, cols));
-        return;
-    }
-    int by_rows = t->rows >= t->cols;
-    BP_PARALLEL(threads) {
-        bp_range mine = bp_my_share(by_rows ? t->rows : t->cols, 16);
-        BP_DISPATCH(NAME(multiply), (t, by_rows ? mine : rows, by_rows ? cols : mine));
-    }
+    const int by_rows = t->rows >= t->cols;
+    BP_SHARE(bp_threads_for((double)t->rows * (double)t->cols * (double)t->inner),
+             by_rows ? t->rows : t->cols, 16, mine,
+             NAME(bp_multiply_part)(t, by_rows ? mine : rows, by_rows ? cols : mine));
 }
 
 /* c (rows,cols) = op(a) (rows,inner) @ op(b) (inner,cols) */

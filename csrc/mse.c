@@ -54,19 +54,15 @@ bp_status NAME(bp_mse_forward)(REAL *loss, const REAL *out, const REAL *targ, si
     return BP_OK;
 }
 
+void NAME(bp_mse_difference)(REAL *dout, const REAL *out, const REAL *targ, REAL factor, size_t size) {
+    BP_SHARE(bp_threads_for((double)size), size, 64, mine,
+             BP_DISPATCH(NAME(mse_backward), (dout + mine.begin, out + mine.begin, targ + mine.begin,
+                                              factor, mine.end - mine.begin)));
+}
+
 /* dout = 2 (out - targ) / size */
 void NAME(bp_mse_backward)(REAL *dout, const REAL *out, const REAL *targ, size_t size) {
-    REAL factor = (REAL)(2.0 / (double)size);
-    int threads = bp_threads_for((double)size);
-    if (threads == 1) {
-        BP_DISPATCH(NAME(mse_backward), (dout, out, targ, factor, size));
-        return;
-    }
-    BP_PARALLEL(threads) {
-        bp_range mine = bp_my_share(size, 64);
-        size_t at = mine.begin;
-        BP_DISPATCH(NAME(mse_backward), (dout + at, out + at, targ + at, factor, mine.end - at));
-    }
+    NAME(bp_mse_difference)(dout, out, targ, (REAL)(2.0 / (double)size), size);
 }
 
 #endif

@@ -21,7 +21,17 @@ static void gather(char *to, const char *from, const int64_t *order, size_t n, s
         memcpy(to + i * row_bytes, from + (size_t)order[i] * row_bytes, row_bytes);
 }
 
-#define BP_TEMPLATE "fused.h"
+/* The workspace of all strategies but the fused one: a room for each thread, beginning on a line. */
+static bp_rooms rooms_of(const bp_plan *plan) {
+    size_t count = (size_t)bp_threads();
+    return (bp_rooms){plan->workspace, plan->workspace_bytes / count / 64 * 64, count};
+}
+
+#define BP_TEMPLATE "product.h"
+#include "each_type.h"
+#undef BP_TEMPLATE
+
+#define BP_TEMPLATE "plan.h"
 #include "each_type.h"
 #undef BP_TEMPLATE
 
@@ -30,64 +40,83 @@ static void gather(char *to, const char *from, const int64_t *order, size_t n, s
 
 #else
 
-/* ---- BP_LAYERS ---- */
-
-static bp_status NAME(layers_grads)(const bp_plan *plan, REAL *loss, const REAL *x, const REAL *targ,
-                                    size_t n, REAL *dx, int accumulate) {
-    bp_status status = NAME(bp_chain_forward)(loss, plan->layers, plan->count, x, targ, n);
-    if (status != BP_OK) return status;
-    return NAME(bp_chain_backward)(dx, plan->layers, plan->count, x, targ, n, accumulate);
-}
-
-/* out (n,h) for x (n,m), n at most the plan's batch */
-static bp_status NAME(layers_predict)(const bp_plan *plan, REAL *out, const REAL *x, size_t n) {
-    const bp_layer *last = plan->layers + plan->count - 1;
-    const REAL *in = x;
-    for (const bp_layer *l = plan->layers; l <= last; l++) {
-        REAL *z = l == last ? out : l->z, *a = l == last ? out : l->a;
-        bp_status status = NAME(bp_linear_forward)(z, in, l->w, l->b, n, l->m, l->h);
-        if (status != BP_OK) return status;
-        if (l->a) NAME(bp_relu_forward)(a, z, n * l->h);
-        in = l->a ? a : z;
+/* A room in which each of the layers' products finds its place, for each thread. */
+static bp_status NAME(rooms_bytes)(const bp_plan *plan, size_t *bytes) {
+    size_t n = plan->batch, most = 0;
+    for (const bp_layer *l = plan->layers; l < plan->layers + plan->count; l++) {
+        if (bp_overflows(n, l->m, 64 * sizeof(REAL)) || bp_overflows(n, l->h, 64 * sizeof(REAL)) ||
+            bp_overflows(l->m, l->h, 64 * sizeof(REAL)))
+            return BP_OVERFLOW;
+        size_t of[] = {NAME(bp_room_bytes)(n, l->m, l->h), NAME(bp_room_bytes)(n, l->h, l->m),
+                       NAME(bp_room_bytes)(l->m, n, l->h)};
+        for (size_t k = 0; k < sizeof of / sizeof *of; k++) most = of[k] > most ? of[k] : most;
     }
+    *bytes = most * (size_t)bp_threads();
     return BP_OK;
 }
 
-/* ---- whichever it is ---- */
-
 bp_status NAME(bp_plan_workspace)(const bp_plan *plan, size_t *bytes) {
-    if (plan->strategy == BP_FUSED) return NAME(bp_fused_workspace)(plan, bytes);
-    *bytes = 0;
-    return plan->strategy == BP_LAYERS ? BP_OK : BP_UNKNOWN;
-}
-
-bp_status NAME(bp_plan_grads)(const bp_plan *plan, REAL *loss, const REAL *x, const REAL *targ, size_t n,
-                              REAL *dx, int accumulate) {
-    if (n > plan->batch) return BP_MISMATCH;
     switch (plan->strategy) {
-    case BP_LAYERS: return NAME(layers_grads)(plan, loss, x, targ, n, dx, accumulate);
-    case BP_FUSED: return NAME(bp_fused_grads)(plan, loss, x, targ, n, dx, accumulate);
+    case BP_FUSED: return NAME(bp_fused_workspace)(plan, bytes);
+    case BP_LAYERS:
+    case BP_SPLIT: return NAME(rooms_bytes)(plan, bytes);
     default: return BP_UNKNOWN;
     }
 }
 
+static bp_status NAME(layers_grads)(const bp_plan *plan, const bp_rooms *rooms, REAL *loss,
+                                    const REAL *x, const REAL *targ, size_t n, REAL *dx,
+                                    int accumulate) {
+    const bp_layer *layers = plan->layers;
+    bp_status status = NAME(bp_chain_forward_in)(rooms, loss, layers, plan->count, x, targ, n);
+    if (status != BP_OK) return status;
+    return NAME(bp_chain_backward_in)(rooms, dx, layers, plan->count, x, targ, n, accumulate);
+}
+
+/* The gradients, and where update is not NULL, the update. */
+static bp_status NAME(grads_and_update)(const bp_plan *plan, REAL *loss, const REAL *x,
+                                        const REAL *targ, size_t n, REAL *dx, int accumulate,
+                                        const NAME(bp_update) * update) {
+    if (n > plan->batch) return BP_MISMATCH;
+    const bp_rooms rooms = rooms_of(plan);
+    bp_status status = BP_UNKNOWN;
+    switch (plan->strategy) {
+    case BP_SPLIT:
+        return NAME(bp_split_grads)(plan, &rooms, loss, x, targ, n, dx, accumulate, update);
+    case BP_LAYERS:
+        status = NAME(layers_grads)(plan, &rooms, loss, x, targ, n, dx, accumulate);
+        break;
+    case BP_FUSED: status = NAME(bp_fused_grads)(plan, loss, x, targ, n, dx, accumulate); break;
+    default: break;
+    }
+    if (status == BP_OK && update && (!update->guarded || isfinite(*loss)))
+        NAME(bp_sgd_step)(plan->parameters, plan->parameter_count, update->lr, update->mu);
+    return status;
+}
+
+bp_status NAME(bp_plan_grads)(const bp_plan *plan, REAL *loss, const REAL *x, const REAL *targ, size_t n,
+                              REAL *dx, int accumulate) {
+    return NAME(grads_and_update)(plan, loss, x, targ, n, dx, accumulate, NULL);
+}
+
 bp_status NAME(bp_plan_step)(const bp_plan *plan, REAL *loss, const REAL *x, const REAL *targ, size_t n,
                              REAL lr, REAL mu) {
-    bp_status status = NAME(bp_plan_grads)(plan, loss, x, targ, n, NULL, 0);
-    if (status == BP_OK) NAME(bp_sgd_step)(plan->parameters, plan->parameter_count, lr, mu);
-    return status;
+    const NAME(bp_update) update = {.lr = lr, .mu = mu};
+    return NAME(grads_and_update)(plan, loss, x, targ, n, NULL, 0, &update);
 }
 
 bp_status NAME(bp_plan_predict)(const bp_plan *plan, REAL *out, const REAL *x, size_t n) {
     if (plan->count == 0 || plan->batch == 0) return BP_EMPTY;
     size_t m = plan->layers[0].m, h = plan->layers[plan->count - 1].h;
+    const bp_rooms rooms = rooms_of(plan);
     bp_status status = BP_OK;
     for (size_t row = 0; row < n && status == BP_OK; row += plan->batch) {
         size_t rows = n - row < plan->batch ? n - row : plan->batch;
         if (plan->strategy == BP_FUSED)
             status = NAME(bp_fused_predict)(plan, out + row * h, x + row * m, rows);
         else
-            status = NAME(layers_predict)(plan, out + row * h, x + row * m, rows);
+            status = NAME(bp_layers_forward)(&rooms, out + row * h, plan->layers, plan->count, x + row * m,
+                                             rows);
     }
     return status;
 }
@@ -113,11 +142,11 @@ static void NAME(take_batch)(const bp_plan *plan, const REAL **x, const REAL **t
 static bp_status NAME(run_step)(const bp_plan *plan, bp_progress *at, const REAL *x, const REAL *targ,
                                 size_t n, REAL lr, REAL mu) {
     REAL loss = 0;
-    bp_status status = NAME(bp_plan_grads)(plan, &loss, x, targ, n, NULL, 0);
+    const NAME(bp_update) update = {lr, mu, .guarded = 1};
+    bp_status status = NAME(grads_and_update)(plan, &loss, x, targ, n, NULL, 0, &update);
     if (status != BP_OK) return status;
     at->loss = (double)loss;
     if (!isfinite(loss)) return BP_DIVERGED;
-    NAME(bp_sgd_step)(plan->parameters, plan->parameter_count, lr, mu);
     at->loss_sum += (double)loss * (double)n;
     at->row += n;
     at->steps++;

@@ -16,11 +16,33 @@ typedef struct {
     int unfinished;   /* bp_multiply_here: the chains go on later, a -0 in them stays */
     const void *next; /* bp_multiply_here: memory that will be needed after this */
     size_t next_bytes;
-    REAL *room;
+    REAL *room;            /* bp_multiply_turned */
+    const bp_rooms *rooms; /* bp_multiply: to pack in. NULL, or too small: it gets some by itself */
 } NAME(bp_product);
 
 /* Computes it with as many threads as it is worth; each owns some of c's rows or columns. */
 void NAME(bp_multiply)(const NAME(bp_product) * product);
+
+/* The calling thread's part: those rows and columns. */
+void NAME(bp_multiply_part)(const NAME(bp_product) * product, bp_range rows, bp_range cols);
+
+/* Bytes of a room in which any part of a product of this size, or smaller, finds its place, as things are
+   set now. */
+size_t NAME(bp_room_bytes)(size_t rows, size_t inner, size_t cols);
+
+/* The linear operations, with rooms; forward with relu behind it where that is not 0. */
+bp_status NAME(bp_linear_forward_in)(const bp_rooms *rooms, REAL *out, const REAL *x, const REAL *w,
+                                     const REAL *b, int relu, size_t n, size_t m, size_t h);
+bp_status NAME(bp_linear_backward_x_in)(const bp_rooms *rooms, REAL *dx, const REAL *dout, const REAL *w,
+                                        size_t n, size_t m, size_t h, int accumulate);
+bp_status NAME(bp_linear_backward_wb_in)(const bp_rooms *rooms, REAL *dw, REAL *db, const REAL *x,
+                                         const REAL *dout, size_t n, size_t m, size_t h, int accumulate);
+NAME(bp_product)
+NAME(bp_backward_w_product)(REAL *dw, const REAL *x, const REAL *dout, size_t n, size_t m, size_t h,
+                            int accumulate);
+
+/* bp_mse_backward of a part of the rows: the factor is that of all. */
+void NAME(bp_mse_difference)(REAL *dout, const REAL *out, const REAL *targ, REAL factor, size_t size);
 
 /* Computes it with the calling thread alone, where nothing needs packing: b_col is 1, and what is beyond
    the columns of b and c, up to whole lines of 64 bytes, may be read and written. */

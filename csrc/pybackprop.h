@@ -219,13 +219,15 @@ void bp_sgd_step_f64(const bp_parameter *parameters, size_t count, double lr, do
 
 typedef enum {
     BP_LAYERS = 0, /* the chain above, one layer after another */
-    BP_FUSED = 1   /* tiles of rows, each through all layers and back while it is in cache */
+    BP_FUSED = 1,  /* tiles of rows, each through all layers and back while it is in cache */
+    BP_SPLIT = 2   /* threads share the rows, then the elements of the gradients */
 } bp_strategy;
 
 /* What stays the same from step to step. The caller owns all memory; two calls at once on one plan are
    not allowed. Strategies differ in speed only. */
 typedef struct {
-    const bp_layer *layers; /* BP_FUSED leaves z, a and dz alone; an a says that there is a relu */
+    const bp_layer *layers; /* BP_FUSED leaves z, a and dz alone; an a says that there is a relu.
+                               BP_SPLIT writes no z where there is an a, and each dz is its own */
     size_t count;
     const bp_parameter *parameters; /* what a step updates, each dp a layer's dw or db */
     size_t parameter_count;

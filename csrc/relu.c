@@ -21,29 +21,15 @@ static void LOCAL(relu_backward)(REAL *dx, const REAL *x, const REAL *dout, size
 #else
 
 void NAME(bp_relu_forward)(REAL *out, const REAL *x, size_t size) {
-    int threads = bp_threads_for((double)size);
-    if (threads == 1) {
-        BP_DISPATCH(NAME(relu_forward), (out, x, size));
-        return;
-    }
-    BP_PARALLEL(threads) {
-        bp_range mine = bp_my_share(size, 64);
-        BP_DISPATCH(NAME(relu_forward), (out + mine.begin, x + mine.begin, mine.end - mine.begin));
-    }
+    BP_SHARE(bp_threads_for((double)size), size, 64, mine,
+             BP_DISPATCH(NAME(relu_forward), (out + mine.begin, x + mine.begin, mine.end - mine.begin)));
 }
 
 /* dx = dout where x > 0 */
 void NAME(bp_relu_backward)(REAL *dx, const REAL *x, const REAL *dout, size_t size) {
-    int threads = bp_threads_for((double)size);
-    if (threads == 1) {
-        BP_DISPATCH(NAME(relu_backward), (dx, x, dout, size));
-        return;
-    }
-    BP_PARALLEL(threads) {
-        bp_range mine = bp_my_share(size, 64);
-        size_t at = mine.begin;
-        BP_DISPATCH(NAME(relu_backward), (dx + at, x + at, dout + at, mine.end - at));
-    }
+    BP_SHARE(bp_threads_for((double)size), size, 64, mine,
+             BP_DISPATCH(NAME(relu_backward), (dx + mine.begin, x + mine.begin, dout + mine.begin,
+                                               mine.end - mine.begin)));
 }
 
 #endif

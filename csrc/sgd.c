@@ -21,29 +21,15 @@ static void LOCAL(sgd_momentum_update)(REAL *restrict p, REAL *restrict v, const
 #else
 
 void NAME(bp_sgd_update)(REAL *p, const REAL *dp, REAL lr, size_t size) {
-    int threads = bp_threads_for((double)size);
-    if (threads == 1) {
-        BP_DISPATCH(NAME(sgd_update), (p, dp, lr, size));
-        return;
-    }
-    BP_PARALLEL(threads) {
-        bp_range mine = bp_my_share(size, 64);
-        size_t at = mine.begin;
-        BP_DISPATCH(NAME(sgd_update), (p + at, dp + at, lr, mine.end - at));
-    }
+    BP_SHARE(
+        bp_threads_for((double)size), size, 64, mine,
+        BP_DISPATCH(NAME(sgd_update), (p + mine.begin, dp + mine.begin, lr, mine.end - mine.begin)));
 }
 
 void NAME(bp_sgd_momentum_update)(REAL *p, REAL *v, const REAL *dp, REAL lr, REAL mu, size_t size) {
-    int threads = bp_threads_for(2 * (double)size);
-    if (threads == 1) {
-        BP_DISPATCH(NAME(sgd_momentum_update), (p, v, dp, lr, mu, size));
-        return;
-    }
-    BP_PARALLEL(threads) {
-        bp_range mine = bp_my_share(size, 64);
-        size_t at = mine.begin;
-        BP_DISPATCH(NAME(sgd_momentum_update), (p + at, v + at, dp + at, lr, mu, mine.end - at));
-    }
+    BP_SHARE(bp_threads_for(2 * (double)size), size, 64, mine,
+             BP_DISPATCH(NAME(sgd_momentum_update), (p + mine.begin, v + mine.begin, dp + mine.begin, lr,
+                                                     mu, mine.end - mine.begin)));
 }
 
 void NAME(bp_sgd_step)(const bp_parameter *parameters, size_t count, REAL lr, REAL mu) {

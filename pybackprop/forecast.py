@@ -11,6 +11,7 @@ SMALL_STEP = 400_000  # operations that take less time than the way to them: no 
 BALANCE = 10  # operations that a processor makes while memory gives it one byte, about
 CACHED = 2**20  # bytes that stay in a cache from one step to the next
 WEIGHTS_SHARE = 4  # of the second cache, at most a part in so many is for weights in a fused pass
+ROWS_EACH = 16  # for a thread, at least, where they share a step's rows
 SEGMENTS_EACH = 2  # for a thread, at least, that all end at about the same time
 
 
@@ -49,11 +50,18 @@ class Forecast:
         weights = sum(m * h for m, h in self.sizes) * self.itemsize
         cache = int(_native.lib.bp_tiles_block())
         if weights > cache // WEIGHTS_SHARE:
-            return "layers", f"the weights, {weights:,} bytes, leave no room for a pass in the second cache"
+            return self._few(f"the weights, {weights:,} bytes, leave no room for a pass in the second cache")
         most = SEGMENTS_EACH * _native.SEGMENT * int(_native.lib.bp_threads())
         if self.batch < most:
-            return "layers", f"a pass needs {most:,} rows to keep all threads busy, {self.batch:,} are few"
+            return self._few(f"a pass needs {most:,} rows to keep all threads busy, {self.batch:,} are few")
         return "fused", f"the weights stay in the second cache while {self.batch:,} rows pass by once"
+
+    def _few(self, why: str) -> tuple[str, str]:
+        """The strategy where there is no pass over the rows."""
+        least = ROWS_EACH * int(_native.lib.bp_threads())
+        if self.batch < least and self.flops >= SMALL_STEP:
+            return "layers", f"{why}; and so few that threads share the columns"
+        return "split", why
 
     def describe(self) -> str:
         sizes = [self.sizes[0][0], *(h for _, h in self.sizes)]

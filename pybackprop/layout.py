@@ -47,7 +47,7 @@ class Layout:
         for layer, stage in zip(self.c_layers, self.stages, strict=True):
             (layer.w, layer.dw), (layer.b, layer.db) = arena.place(stage.w), arena.place(stage.b)
         self.c_plan.parameters, self.c_plan.parameter_count = arena.update, len(arena.update)
-        if self.strategy == "layers":
+        if self.strategy != "fused":
             self._lay_out()
         needed = _native.workspace_bytes(self.c_plan, self.dtype)
         if needed is None:
@@ -58,24 +58,32 @@ class Layout:
         self.c_plan.workspace, self.c_plan.workspace_bytes = _native.pointer(self.scratch), self.scratch.nbytes
 
     def _lay_out(self) -> None:
-        """Makes place for each layer's z, a and dz.
-
-        relu works in place, so a is z. The gradients of neighbours lie in two places in turn; the last layer's
-        is where its output was, unless relu's backward still needs that.
-        """
-        count = len(self.stages)
+        """Makes place for each layer's z, a and dz. relu works in place, so a is z."""
         check_size("compile: the workspace", (self.batch, max(s.w.shape[1] for s in self.stages)), self.dtype)
         sizes = [whole_lines(self.batch * stage.w.shape[1], self.dtype) for stage in self.stages]
-        over = self.stages[-1].relu is None
-        turns = [max((sizes[k] for k in range(turn, count - over, 2)), default=0) for turn in (0, 1)]
-        check_size("compile: the workspace", (sum(turns) + sum(sizes),), self.dtype)
-        self.memory = lines(sum(turns) + sum(sizes), self.dtype)
-        base, at = _native.pointer(self.memory), sum(turns)
-        for k, (layer, stage, size) in enumerate(zip(self.c_layers, self.stages, sizes, strict=True)):
+        places, gradients = self._gradient_places(sizes)
+        check_size("compile: the workspace", (gradients + sum(sizes),), self.dtype)
+        self.memory = lines(gradients + sum(sizes), self.dtype)
+        base, at = _native.pointer(self.memory), gradients
+        for layer, stage, size, place in zip(self.c_layers, self.stages, sizes, places, strict=True):
             layer.z = base + at
             layer.a = _native.NULL if stage.relu is None else base + at
-            layer.dz = layer.z if over and k == count - 1 else base + turns[0] * (k % 2)
+            layer.dz = layer.z if place is None else base + place
             at += size
+
+    def _gradient_places(self, sizes: list[int]) -> tuple[list[int | None], int]:
+        """(where each layer's dz begins; None: where its z is; what they take together).
+
+        Layer by layer, the gradients of neighbours lie in two places in turn; the last layer's is where its
+        output was, unless relu's backward still needs that. Where threads share a step, all are needed to its end.
+        """
+        count = len(sizes)
+        if self.strategy == "split":
+            return [sum(sizes[:k]) for k in range(count)], sum(sizes)
+        over = self.stages[-1].relu is None
+        turns = [max((sizes[k] for k in range(turn, count - over, 2)), default=0) for turn in (0, 1)]
+        places = [None if over and k == count - 1 else turns[0] * (k % 2) for k in range(count)]
+        return places, sum(turns)
 
     def _mark_relu(self) -> None:
         """A fused pass keeps no activations; a layer's a only says that a relu comes after it."""

@@ -31,7 +31,8 @@ def compile(
 
     model      a chain: Lin, each with at most one Relu after it, ended by Mse; all float32 or all float64
     optimizer  updates its parameters, or without any those of the model; needed by step and fit
-    strategy   "layers": one layer after another; None: what is expected to be the fastest. Speed only
+    strategy   "layers": one layer after another; "split": threads share a step's rows, then the gradients;
+               "fused": one pass over the rows; None: what is expected to be the fastest. Speed only
     sparse     whether terms that are exactly zero may be left out; None: where it is expected to pay. Speed only
 
     The parameters, their `.g` and the optimizer's momentum move into the plan's memory: the tensors stay the

@@ -8,7 +8,7 @@ from twins import assert_same_gradients, twins
 import pybackprop as bp
 from pybackprop import _native
 
-STRATEGIES = ["layers", "fused"]
+STRATEGIES = ["layers", "fused", "split"]
 
 
 class Pair:

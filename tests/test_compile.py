@@ -55,7 +55,7 @@ def test_other_things_that_cannot_be_compiled(rng):
         (model.layers, {}, TypeError, "found list, expected a bp.Model"),
         (model, {"optimizer": bp.SGD(twin, lr=0.1)}, ValueError, "which the model does not have"),
         (model, {"optimizer": 0.1}, TypeError, "found optimizer float"),
-        (model, {"optimizer": sgd, "strategy": "magic"}, ValueError, "'magic', expected one of layers, fused"),
+        (model, {"optimizer": sgd, "strategy": "magic"}, ValueError, "'magic', expected one of layers, fused, split"),
         (model, {"batch": 0}, ValueError, "batch: found 0"),
         (model, {"batch": 2.5}, ValueError, "batch: found 2.5"),
         (model, {"batch": 2**60, "strategy": "layers"}, bp.ShapeError, "too large"),

@@ -130,7 +130,7 @@ static void LOCAL(look_ahead)(const LOCAL(work) * w, LOCAL(block) * b) {
 /* The tiles of one panel, from number d of the block on, one below the other: straight to c where they
    are whole vectors that end as plain chains, else through a buffer. */
 static void LOCAL(run_panel)(const LOCAL(work) * w, LOCAL(block) * b, size_t d) {
-    REAL buffer[(MOST_HEIGHT + LANES) * PANEL];
+    _Alignas(64) REAL buffer[(MOST_HEIGHT + LANES) * PANEL];
     size_t count = b->width - d < PANEL ? b->width - d : PANEL, vectors = count > LANES ? 2 : 1;
     const REAL *bias = w->bias && b->last ? w->bias + (w->turned ? b->s : b->d + d) : NULL;
     int relu = w->relu && b->last;

@@ -37,7 +37,7 @@ LOCAL(load_few_columns)(LOCAL(vector) * columns, const REAL *const *row, size_t 
 /* columns[i] = number p + i of each row, for i < n, at most LANES */
 static inline void LOCAL(load_columns)(LOCAL(vector) * columns, const REAL *const *row, size_t p,
                                        size_t n) {
-    REAL edge[LANES * LANES];
+    _Alignas(64) REAL edge[LANES * LANES];
     const REAL *inside[LANES];
     if (n < LANES) {
         for (size_t i = 0; i < LANES; i++)

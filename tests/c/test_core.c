@@ -228,7 +228,7 @@ static void test_chain(void) {
 static void test_plan(void) {
     for (int kernel = 0; kernel < bp_kernel_count(); kernel++) {
         if (bp_use_kernel(kernel) != BP_OK) continue;
-        for (int strategy = BP_LAYERS; strategy <= BP_FUSED; strategy++) {
+        for (int strategy = BP_LAYERS; strategy <= BP_SPLIT; strategy++) {
             planned_steps_f32(strategy, 1, 1, 1, 1), planned_steps_f64(strategy, 7, 3, 5, 2);
             planned_steps_f32(strategy, 513, 33, 17, 4), planned_steps_f64(strategy, 1025, 20, 9, 1);
         }
