@@ -31,8 +31,8 @@ bp_status NAME(bp_layers_forward)(const bp_rooms *rooms, REAL *out, const bp_lay
     for (const bp_layer *l = layers; l < layers + count; l++) {
         int to_out = out && l == layers + count - 1, in_place = to_out || l->a == l->z;
         REAL *z = to_out ? out : l->z, *a = to_out ? out : NAME(bp_output)(l);
-        bp_status status = NAME(bp_linear_forward_in)(rooms, z, in, l->w, l->b, l->a && in_place, n,
-                                                      l->m, l->h);
+        bp_status status =
+            NAME(bp_linear_forward_in)(rooms, z, in, l->w, l->b, l->a && in_place, n, l->m, l->h);
         if (status != BP_OK) return status;
         if (l->a && !in_place) NAME(bp_relu_forward)(a, z, n * l->h);
         in = a;
@@ -51,7 +51,8 @@ bp_status NAME(bp_chain_forward_in)(const bp_rooms *rooms, REAL *loss, const bp_
     if (count == 0) return BP_EMPTY;
     const bp_layer *last = layers + count - 1;
     bp_status status = NAME(bp_layers_forward)(rooms, NULL, layers, count, x, n);
-    return status == BP_OK ? NAME(bp_mse_forward)(loss, NAME(bp_output)(last), targ, n, last->h) : status;
+    return status == BP_OK ? NAME(bp_mse_forward)(loss, NAME(bp_output)(last), targ, n, last->h)
+                           : status;
 }
 
 /* din (n,m) = dz @ w.T, dw (m,h) = in.T @ dz, db (h) = dz summed over rows: those that are not NULL */
@@ -82,8 +83,7 @@ bp_status NAME(bp_chain_backward_in)(const bp_rooms *rooms, REAL *dx, const bp_l
         const REAL *in = k ? NAME(bp_output)(l - 1) : x;
         REAL *din = k == 0 ? dx : k > lowest ? l[-1].dz : NULL;
         if (l->a) NAME(bp_relu_backward)(l->dz, l->a, l->dz, n * l->h);
-        bp_status status =
-            NAME(layer_backward)(rooms, din, l, in, n, k == 0 && accumulate, accumulate);
+        bp_status status = NAME(layer_backward)(rooms, din, l, in, n, k == 0 && accumulate, accumulate);
         if (status != BP_OK) return status;
     }
     return BP_OK;

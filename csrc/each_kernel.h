@@ -25,8 +25,8 @@
 #undef VECTOR_BYTES
 #ifdef __clang__
 #pragma clang attribute pop
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,prfchw"))),    \
-                             apply_to = function)
+#pragma clang attribute push(                                                                           \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,prfchw"))), apply_to = function)
 #else
 #pragma GCC pop_options
 #pragma GCC push_options

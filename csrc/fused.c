@@ -4,7 +4,7 @@
 #ifndef REAL
 #include "internal.h"
 
-#include "kernels/all.h"
+#include "kernels/ahead.h"
 
 #ifdef _OPENMP
 #define BP_SEGMENTS(threads)                                                                            \
@@ -31,11 +31,24 @@ static size_t rows_of(size_t row_bytes) {
     return rows;
 }
 
+/* to (rows,ld) = rows of from (rows,size), numbers of so many bytes; what is beyond size is 0 */
+static void copy_rows(void *to, size_t ld, const void *from, size_t size, size_t rows, size_t bytes) {
+    for (size_t i = 0; i < rows; i++) {
+        char *row = (char *)to + i * ld * bytes;
+        memcpy(row, (const char *)from + i * size * bytes, size * bytes);
+        memset(row + size * bytes, 0, (ld - size) * bytes);
+    }
+}
+
 #define BP_TEMPLATE "product.h"
 #include "each_type.h"
 #undef BP_TEMPLATE
 
 #define BP_TEMPLATE "plan.h"
+#include "each_type.h"
+#undef BP_TEMPLATE
+
+#define BP_TEMPLATE "sparse.h"
 #include "each_type.h"
 #undef BP_TEMPLATE
 
@@ -48,72 +61,6 @@ static size_t rows_of(size_t row_bytes) {
 
 #elif defined KERNEL
 
-#include "kernels/vector.h"
-
-/* to (rows,ld) = rows of from (rows,size); what is beyond size is 0 */
-static void LOCAL(copy_rows)(REAL *to, size_t ld, const REAL *from, size_t size, size_t rows) {
-    for (size_t i = 0; i < rows; i++) {
-        memcpy(to + i * ld, from + i * size, size * sizeof(REAL));
-        memset(to + i * ld + size, 0, (ld - size) * sizeof(REAL));
-    }
-}
-
-/* size: whole lines of 64 bytes */
-static int LOCAL(all_finite)(const REAL *a, size_t size) {
-    LOCAL(vector) zeros[64 / VECTOR_BYTES] = {0}; /* and NaN */
-    for (size_t e = 0; e < size; e += 64 / sizeof(REAL))
-        for (size_t q = 0; q < 64 / VECTOR_BYTES; q++) {
-            LOCAL(vector) v = LOCAL(load)(a + e + q * LANES);
-            zeros[q] += v - v;
-        }
-    REAL sum = 0;
-    for (size_t q = 0; q < 64 / VECTOR_BYTES; q++)
-        for (size_t l = 0; l < LANES; l++) sum += zeros[q][l];
-    return sum == 0;
-}
-
-/* sum (vectors * LANES) += value[e] * what begins at x[at[e]], for each e in turn */
-static inline __attribute__((always_inline)) void LOCAL(add_listed)(REAL *sum, const REAL *x,
-                                                                    const uint32_t *at,
-                                                                    const REAL *value, size_t count,
-                                                                    const size_t vectors) {
-    const LOCAL(vector) zero = {0};
-    LOCAL(vector) acc[8];
-    BP_UNROLL
-    for (size_t q = 0; q < vectors; q++) acc[q] = LOCAL(load)(sum + q * LANES);
-    for (size_t e = 0; e < count; e++) {
-        const REAL *from = x + at[e];
-        __asm__(""
-                : "+r"(from)); /* or the compiler keeps eight addresses in registers it does not have */
-        LOCAL(vector) by = value[e] - zero;
-        BP_UNROLL
-        for (size_t q = 0; q < vectors; q++)
-            acc[q] = LOCAL(vector_fma)(by, LOCAL(load)(from + q * LANES), acc[q]);
-    }
-    BP_UNROLL
-    for (size_t q = 0; q < vectors; q++) LOCAL(store)(sum + q * LANES, acc[q]);
-}
-
-/* sum (h,ld) += the listed terms of dz.T @ x, x (rows,ld), in panels that stay in the first cache */
-static void LOCAL(add_sparse)(REAL *sum, const REAL *x, size_t ld, size_t h, size_t rows,
-                              const NAME(list) * list) {
-    for (size_t k = 0, vectors; k < ld; k += vectors * LANES) {
-        size_t left = (ld - k) / LANES;
-        vectors = left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
-        for (size_t j = 0; j < h; j++) {
-            const uint32_t *at = list->at + j * rows;
-            const REAL *value = list->value + j * rows;
-            REAL *to = sum + j * ld + k;
-            switch (vectors) {
-            case 8: LOCAL(add_listed)(to, x + k, at, value, list->count[j], 8); break;
-            case 4: LOCAL(add_listed)(to, x + k, at, value, list->count[j], 4); break;
-            case 2: LOCAL(add_listed)(to, x + k, at, value, list->count[j], 2); break;
-            default: LOCAL(add_listed)(to, x + k, at, value, list->count[j], 1); break;
-            }
-        }
-    }
-}
-
 /* acc (h) += the rows of d */
 static void LOCAL(add_up)(REAL *restrict acc, const REAL *restrict d, size_t ld, size_t rows, size_t h) {
     for (size_t i = 0; i < rows; i++)
@@ -124,6 +71,13 @@ static void LOCAL(add_up)(REAL *restrict acc, const REAL *restrict d, size_t ld,
 static void LOCAL(add_turned)(REAL *dw, const REAL *sum, size_t ld, size_t m, size_t h, int add) {
     for (size_t k = 0; k < m; k++)
         for (size_t j = 0; j < h; j++) dw[k * h + j] = (add ? dw[k * h + j] : 0) + sum[j * ld + k];
+}
+
+/* dw (m,h) = its old numbers, or +0, and sum, rows ld apart */
+static void LOCAL(add_all)(REAL *restrict dw, const REAL *restrict sum, size_t ld, size_t m, size_t h,
+                           int add) {
+    for (size_t k = 0; k < m; k++)
+        for (size_t j = 0; j < h; j++) dw[k * h + j] = (add ? dw[k * h + j] : 0) + sum[k * ld + j];
 }
 
 #else
@@ -139,7 +93,8 @@ static size_t NAME(take)(size_t *at, size_t numbers) {
 /* Where a layer's copies are among the shared numbers, and its rows and sums among a thread's. */
 static bp_stage NAME(place)(const bp_layer *l, int last, size_t rows, size_t *shared, size_t *own) {
     const size_t line = 64 / sizeof(REAL);
-    bp_stage s = {.mp = rounded(l->m, line), .hp = rounded(l->h, line)};
+    bp_stage s = {
+        .mp = rounded(l->m, line), .hp = rounded(l->h, line), .step = NAME(bp_terms_step)(l->h)};
     s.w = NAME(take)(shared, l->m * rounded(l->h, PANEL_BYTES / sizeof(REAL)));
     s.wt = NAME(take)(shared, l->h * s.mp);
     s.b = NAME(take)(shared, s.hp);
@@ -149,23 +104,31 @@ static bp_stage NAME(place)(const bp_layer *l, int last, size_t rows, size_t *sh
     return s;
 }
 
+/* What the first layer needs where the data's zeros may be left out. */
+static void NAME(place_lists)(bp_stage *s, size_t m, size_t rows, size_t *shared, size_t *own) {
+    s->terms = NAME(take)(own, NAME(bp_terms_bytes)(rows, m, s->step) / sizeof(REAL));
+    s->turned_sum = NAME(take)(own, m * s->step);
+    s->rows_of_w = NAME(take)(shared, m * s->step);
+}
+
 /* What depends on all layers: a tile's inputs, and the lists of the widest layer. */
 static void NAME(place_all)(NAME(pass) * p, bp_stage *stages) {
     const bp_plan *plan = p->plan;
     size_t widest = 0;
     p->rows = rows_of(plan->layers[0].m * sizeof(REAL));
+    p->lists = plan->sparse && NAME(bp_terms_may_pay)(plan->layers[0].m, plan->layers[0].h);
     p->shared_size = p->own_size = 0;
     for (size_t k = 0; k < plan->count; k++) {
         bp_stage s =
             NAME(place)(plan->layers + k, k + 1 == plan->count, p->rows, &p->shared_size, &p->own_size);
+        if (k == 0 && p->lists)
+            NAME(place_lists)(&s, plan->layers[0].m, p->rows, &p->shared_size, &p->own_size);
         if (stages) stages[k] = s;
         if (plan->layers[k].h > widest) widest = plan->layers[k].h;
     }
     p->x_at = NAME(take)(&p->own_size, p->rows * rounded(plan->layers[0].m, 64 / sizeof(REAL)));
     p->room_at = NAME(take)(&p->own_size, BP_TURNED_ROOM / sizeof(REAL));
-    p->value_at = NAME(take)(&p->own_size, widest * p->rows);
-    p->row_at = NAME(take)(&p->own_size, widest * p->rows);
-    p->count_at = NAME(take)(&p->own_size, widest);
+    p->columns_at = NAME(take)(&p->own_size, NAME(bp_columns_bytes)(p->rows, widest) / sizeof(REAL));
 }
 
 static size_t NAME(stage_numbers)(const bp_plan *plan) {
@@ -254,16 +217,38 @@ static void NAME(layer_turned)(const NAME(pass) * p, REAL *own, size_t q, const 
     NAME(bp_multiply_turned)(&t);
 }
 
+/* The tile's inputs: their terms where they are few, else a copy in rows of whole lines. */
+static void NAME(take_inputs)(NAME(worker) * t, size_t row, size_t rows, const REAL *next,
+                              size_t next_bytes) {
+    const NAME(pass) *p = t->p;
+    size_t m = p->plan->layers[0].m;
+    const REAL *x = p->x + row * m;
+    t->listed = p->lists && NAME(bp_list_terms)(&t->x, x, m, rows, m);
+    if (!t->listed) copy_rows(t->own + p->x_at, p->stages[0].mp, x, m, rows, sizeof(REAL));
+    size_t products = p->out ? 1 : 2, lines = (next_bytes + 63) / 64;
+    t->ahead = (bp_ahead){.at = (const char *)next, .rows = next_bytes > 0, .bytes = next_bytes};
+    size_t times = t->listed ? products * NAME(bp_terms_times)(&t->x, rows, p->plan->layers[0].h) : 0;
+    t->ahead.share = times ? (lines + times - 1) / times : 0;
+}
+
 /* a of each layer, from the tile's inputs on */
-static void NAME(tile_forward)(const NAME(pass) * p, REAL *own, size_t rows, const REAL *next,
-                               size_t next_bytes) {
+static void NAME(tile_forward)(NAME(worker) * t, size_t rows, const REAL *next, size_t next_bytes) {
+    const NAME(pass) *p = t->p;
+    REAL *own = t->own;
     for (size_t q = 0; q < p->plan->count; q++) {
+        const bp_layer *l = p->plan->layers + q;
         const bp_stage *s = p->stages + q;
         const REAL *in = q ? own + s[-1].a : own + p->x_at;
-        if (NAME(bp_turn_pays)(p->plan->layers[q].h))
-            NAME(layer_turned)(p, own, q, in, rows, next, q ? 0 : next_bytes);
-        else
-            NAME(layer_forward)(p, own, q, in, s->mp, rows, (const char *)next, q ? 0 : next_bytes);
+        size_t bytes = q ? 0 : next_bytes;
+        if (q == 0 && t->listed) {
+            const REAL *w = p->shared + s->rows_of_w, *bias = p->shared + s->b;
+            NAME(bp_terms_forward)
+            (own + s->a, s->hp, &t->x, w, bias, l->a != NULL, rows, l->h, &t->ahead);
+        } else if (NAME(bp_turn_pays)(l->h)) {
+            NAME(layer_turned)(p, own, q, in, rows, next, bytes);
+        } else {
+            NAME(layer_forward)(p, own, q, in, s->mp, rows, (const char *)next, bytes);
+        }
     }
 }
 
@@ -282,50 +267,59 @@ static void NAME(tile_loss)(const NAME(pass) * p, REAL *own, size_t row, size_t 
     }
 }
 
-/* The terms of each column of d (rows,hp) that are not zero, and where in (rows,mp) their rows begin. */
-static NAME(list) NAME(list_terms)(const NAME(pass) * p, REAL *own, const REAL *d, const bp_stage *s,
-                                   size_t rows, size_t h) {
-    NAME(list)
-    list = {own + p->value_at, (uint32_t *)(own + p->row_at), (uint32_t *)(own + p->count_at)};
-    memset(list.count, 0, h * sizeof *list.count);
-    for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < h; j++) {
-            REAL value = d[i * s->hp + j];
-            size_t next = j * rows + list.count[j];
-            list.value[next] = value, list.at[next] = (uint32_t)(i * s->mp);
-            list.count[j] += value != 0;
-        }
-    return list;
+/* Puts the first layer's sums so that they lie by_rows, or not. */
+static void NAME(lay_sums)(NAME(worker) * t, int by_rows, int first) {
+    const bp_layer *l = t->p->plan->layers;
+    const bp_stage *s = t->p->stages;
+    REAL *sum = t->own + s->sum, *turned = t->own + s->turned_sum;
+    if (first && by_rows) memset(turned, 0, l->m * s->step * sizeof(REAL));
+    for (size_t k = 0; !first && by_rows != t->by_rows && k < l->m; k++)
+        for (size_t j = 0; j < l->h; j++)
+            if (by_rows)
+                turned[k * s->step + j] = sum[j * s->mp + k];
+            else
+                sum[j * s->mp + k] = turned[k * s->step + j];
+    t->by_rows = by_rows;
 }
 
-static size_t NAME(terms)(const REAL *d, size_t size) {
-    size_t count = 0;
-    for (size_t e = 0; e < size; e++) count += d[e] != 0;
-    return count;
+/* The first layer's part of its segment's chains, by the data's terms alone. 0: d is not finite, and the
+   data was copied for the way with all terms. */
+static int NAME(listed_backward_w)(NAME(worker) * t, size_t row, size_t rows, int first) {
+    const NAME(pass) *p = t->p;
+    const bp_layer *l = p->plan->layers;
+    const bp_stage *s = p->stages;
+    const REAL *d = t->own + s->d;
+    if (!NAME(bp_all_finite)(d, rows * s->hp)) {
+        copy_rows(t->own + p->x_at, s->mp, p->x + row * l->m, l->m, rows, sizeof(REAL));
+        return 0;
+    }
+    NAME(lay_sums)(t, 1, first);
+    NAME(bp_terms_backward_w)(t->own + s->turned_sum, &t->x, d, s->hp, rows, l->h, &t->ahead);
+    return 1;
 }
 
-/* sum (h,mp) += d.T @ in: a part of the segment's chains. Terms whose d is zero add a zero, if in is
-   finite, and may be left out; but where -0 in dw is added to, only all terms give its sign. */
-static void NAME(tile_backward_w)(const NAME(pass) * p, REAL *own, size_t q, const REAL *in, size_t rows,
-                                  int first) {
+/* sum (h,mp) += d.T @ in: a part of the segment's chains. Terms that are exactly zero may be left out;
+   but where -0 in dw is added to, only all of them give its sign. */
+static void NAME(tile_backward_w)(NAME(worker) * t, size_t q, size_t row, size_t rows, int first) {
+    const NAME(pass) *p = t->p;
     const bp_stage *s = p->stages + q;
+    const REAL *in = q ? t->own + s[-1].a : t->own + p->x_at, *d = t->own + s->d;
     size_t h = p->plan->layers[q].h;
-    REAL *sum = own + s->sum;
-    const REAL *d = own + s->d;
-    if (p->sparse && s->mp >= 128 && NAME(terms)(d, rows * s->hp) * 10 < rows * h * 7) {
-        int finite = 0;
-        BP_DISPATCH(finite = NAME(all_finite), (in, rows * s->mp));
-        if (finite) {
-            NAME(list) list = NAME(list_terms)(p, own, d, s, rows, h);
+    REAL *sum = t->own + s->sum;
+    if (q == 0 && t->listed && NAME(listed_backward_w)(t, row, rows, first)) return;
+    if (q == 0 && p->lists) NAME(lay_sums)(t, 0, first);
+    if (p->sparse && s->mp >= 128) {
+        NAME(bp_columns) terms = NAME(bp_list_columns)(t->own + p->columns_at, d, s->hp, rows, h, s->mp);
+        if (terms.h && NAME(bp_all_finite)(in, rows * s->mp)) {
             if (first) memset(sum, 0, h * s->mp * sizeof(REAL));
-            BP_DISPATCH(NAME(add_sparse), (sum, in, s->mp, h, rows, &list));
+            NAME(bp_columns_backward_w)(sum, &terms, in);
             return;
         }
     }
-    NAME(bp_product) t = {.c = sum, .a = d, .b = in, .rows = h, .inner = rows, .cols = s->mp};
-    t.ldc = s->mp, t.a_row = 1, t.a_inner = s->hp, t.b_inner = s->mp, t.b_col = 1;
-    t.accumulate = !first, t.unfinished = 1;
-    NAME(bp_multiply_here)(&t);
+    NAME(bp_product) product = {.c = sum, .a = d, .b = in, .rows = h, .inner = rows, .cols = s->mp};
+    product.ldc = s->mp, product.a_row = 1, product.a_inner = s->hp, product.b_inner = s->mp;
+    product.b_col = 1, product.accumulate = !first, product.unfinished = 1;
+    NAME(bp_multiply_here)(&product);
 }
 
 /* The gradient of a layer's input: d of the layer below, or rows of dx. */
@@ -340,15 +334,16 @@ static void NAME(tile_backward_x)(const NAME(pass) * p, REAL *own, size_t q, siz
     NAME(bp_multiply_here)(&t);
 }
 
-static void NAME(tile_backward)(const NAME(pass) * p, REAL *own, size_t row, size_t rows) {
+static void NAME(tile_backward)(NAME(worker) * t, size_t row, size_t rows) {
+    const NAME(pass) *p = t->p;
+    REAL *own = t->own;
     int first = row % BP_SEGMENT == 0;
     for (size_t q = p->plan->count; q-- > p->lowest;) {
         const bp_layer *l = p->plan->layers + q;
         const bp_stage *s = p->stages + q;
-        const REAL *in = q ? own + s[-1].a : own + p->x_at;
         REAL *d = own + s->d, *sum_b = own + s->sum_b;
         if (l->a) NAME(bp_relu_backward)(d, own + s->a, d, rows * s->hp);
-        if (l->dw) NAME(tile_backward_w)(p, own, q, in, rows, first);
+        if (l->dw) NAME(tile_backward_w)(t, q, row, rows, first);
         if (l->db && first) memset(sum_b, 0, s->hp * sizeof(REAL));
         if (l->db) BP_DISPATCH(NAME(add_up), (sum_b, d, s->hp, rows, l->h));
         if (q > p->lowest || (q == 0 && p->dx)) NAME(tile_backward_x)(p, own, q, row, rows);
@@ -357,40 +352,47 @@ static void NAME(tile_backward)(const NAME(pass) * p, REAL *own, size_t row, siz
 
 /* ---- one segment, and all ---- */
 
-static void NAME(run_segment)(const NAME(pass) * p, REAL *own, size_t start, size_t end) {
+static void NAME(run_segment)(NAME(worker) * t, size_t start, size_t end) {
+    const NAME(pass) *p = t->p;
     const bp_layer *first = p->plan->layers, *last = first + p->plan->count - 1;
+    const bp_stage *s = p->stages + p->plan->count - 1;
     for (size_t row = start, rows; row < end; row += rows) {
         rows = end - row < p->rows ? end - row : p->rows;
-        BP_DISPATCH(NAME(copy_rows),
-                    (own + p->x_at, p->stages[0].mp, p->x + row * first->m, first->m, rows));
         size_t after = end - row - rows < p->rows ? end - row - rows : p->rows;
-        NAME(tile_forward)(p, own, rows, p->x + (row + rows) * first->m,
-                           after * first->m * sizeof(REAL));
+        const REAL *next = p->x + (row + rows) * first->m;
+        size_t next_bytes = after * first->m * sizeof(REAL);
+        NAME(take_inputs)(t, row, rows, next, next_bytes);
+        NAME(tile_forward)(t, rows, next, next_bytes);
         if (p->out) {
-            const bp_stage *s = p->stages + p->plan->count - 1;
+            const REAL *a = t->own + s->a;
+            REAL *to = p->out + row * last->h;
             for (size_t i = 0; i < rows; i++)
-                memcpy(p->out + (row + i) * last->h, own + s->a + i * s->hp, last->h * sizeof(REAL));
+                memcpy(to + i * last->h, a + i * s->hp, last->h * sizeof(REAL));
         } else {
-            NAME(tile_loss)(p, own, row, rows);
-            NAME(tile_backward)(p, own, row, rows);
+            NAME(tile_loss)(p, t->own, row, rows);
+            NAME(tile_backward)(t, row, rows);
         }
     }
 }
 
 /* Adds what a segment found to the totals. Called in the order of segments. */
-static void NAME(add_segment)(NAME(pass) * p, const REAL *own, size_t start, size_t end) {
+static void NAME(add_segment)(NAME(pass) * p, const NAME(worker) * t, size_t start, size_t end) {
     size_t h = p->plan->layers[p->plan->count - 1].h;
     int add = p->accumulate || start > 0;
     double error = 0;
-    NAME(bp_segment_error)(&error, own + p->stages[p->plan->count - 1].out, p->targ + start * h,
-                           (end - start) * h);
+    NAME(bp_segment_error)
+    (&error, t->own + p->stages[p->plan->count - 1].out, p->targ + start * h, (end - start) * h);
     p->total += error;
     for (size_t q = p->lowest; q < p->plan->count; q++) {
         const bp_layer *l = p->plan->layers + q;
         const bp_stage *s = p->stages + q;
         REAL *db = l->db;
-        const REAL *sum_b = own + s->sum_b;
-        if (l->dw) BP_DISPATCH(NAME(add_turned), (l->dw, own + s->sum, s->mp, l->m, l->h, add));
+        const REAL *sum_b = t->own + s->sum_b;
+        if (l->dw && q == 0 && t->by_rows) {
+            BP_DISPATCH(NAME(add_all), (l->dw, t->own + s->turned_sum, s->step, l->m, l->h, add));
+        } else if (l->dw) {
+            BP_DISPATCH(NAME(add_turned), (l->dw, t->own + s->sum, s->mp, l->m, l->h, add));
+        }
         for (size_t j = 0; db && j < l->h; j++) db[j] = (add ? db[j] : 0) + sum_b[j];
     }
 }
@@ -405,6 +407,9 @@ static bp_status NAME(run_pass)(NAME(pass) * p, double work) {
     bp_stage *stages = plan->workspace;
     NAME(place_all)(p, stages);
     p->stages = stages;
+    const bp_layer *l = plan->layers;
+    p->lists = p->lists && p->sparse && NAME(bp_all_finite)(l->w, l->m * l->h);
+    if (p->lists) copy_rows(p->shared + stages->rows_of_w, stages->step, l->w, l->h, l->m, sizeof(REAL));
     size_t owners = (all - used) / p->own_size, segments = (p->n + BP_SEGMENT - 1) / BP_SEGMENT;
     size_t wanted = (size_t)bp_threads_for(work);
     int threads = (int)(wanted < owners ? wanted : owners);
@@ -412,11 +417,13 @@ static bp_status NAME(run_pass)(NAME(pass) * p, double work) {
     NAME(copy_parameters)(p);
     BP_SEGMENTS(threads)
     for (size_t segment = 0; segment < segments; segment++) {
-        REAL *own = owned + bp_thread() * p->own_size;
+        NAME(worker) t = {.p = p, .own = owned + bp_thread() * p->own_size};
         size_t start = segment * BP_SEGMENT, end = p->n - start < BP_SEGMENT ? p->n : start + BP_SEGMENT;
-        NAME(run_segment)(p, own, start, end);
+        if (p->lists)
+            t.x = NAME(bp_terms_at)(t.own + p->stages[0].terms, p->rows, l->m, p->stages[0].step);
+        NAME(run_segment)(&t, start, end);
         BP_IN_TURN
-        if (!p->out) NAME(add_segment)(p, own, start, end);
+        if (!p->out) NAME(add_segment)(p, &t, start, end);
     }
     return BP_OK;
 }
@@ -443,7 +450,7 @@ bp_status NAME(bp_fused_grads)(const bp_plan *plan, REAL *loss, const REAL *x, c
 }
 
 bp_status NAME(bp_fused_predict)(const bp_plan *plan, REAL *out, const REAL *x, size_t n) {
-    NAME(pass) p = {.plan = plan, .x = x, .n = n, .out = out};
+    NAME(pass) p = {.plan = plan, .x = x, .n = n, .out = out, .sparse = plan->sparse};
     return plan->count == 0 ? BP_EMPTY : NAME(run_pass)(&p, NAME(work)(plan, n));
 }
 

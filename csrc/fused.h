@@ -3,10 +3,12 @@
 #define BP_STAGE
 /* Where a layer's arrays begin, in numbers; rows are mp or hp apart, whole lines. */
 typedef struct {
-    size_t mp, hp;
+    size_t mp, hp, step;          /* step: of rows that belong to the data's terms */
     size_t w, wt, b;              /* among the shared: (m,hp), (h,mp), (hp) */
     size_t a, d, sum, sum_b, out; /* among a thread's: (rows,hp), (rows,hp), (h,mp), (hp); the
                                      segment's outputs (BP_SEGMENT,h) */
+    size_t terms, turned_sum;     /* likewise: lists of the data's numbers that are not zero, (m,step) */
+    size_t rows_of_w;             /* among the shared: (m,step) */
 } bp_stage;
 #endif
 
@@ -20,11 +22,16 @@ typedef struct {
     double total;
     const bp_stage *stages;
     REAL *shared;
-    size_t rows, shared_size, own_size, x_at, room_at, value_at, row_at, count_at;
+    size_t rows, shared_size, own_size, x_at, room_at, columns_at;
+    int lists; /* whether lists of the data's terms may pay */
 } NAME(pass);
 
-/* For each column so many of its terms: value, and where its row begins. */
+/* One thread's memory, and what it knows of the tile and the segment at hand. */
 typedef struct {
-    REAL *value;
-    uint32_t *at, *count;
-} NAME(list);
+    const NAME(pass) * p;
+    REAL *own;
+    NAME(bp_terms) x; /* the data's terms, */
+    int listed;       /* if they are so few that they alone are used in this tile */
+    bp_ahead ahead;   /* then: the inputs of the next tile */
+    int by_rows;      /* the first layer's sums are in turned_sum (m,step), not in sum (h,mp) */
+} NAME(worker);

@@ -18,11 +18,14 @@ enum { BP_KERNEL_GENERIC, BP_KERNEL_SIMD, BP_KERNEL_SIMD_WIDE };
 #define BP_ARM64 1
 #endif
 
-/* A loop whose bounds are constants and whose sums must stay in registers. */
+/* A loop whose bounds are constants and whose sums must stay in registers; one that is short and tight.
+ */
 #ifdef __clang__
 #define BP_UNROLL _Pragma("clang loop unroll(full)")
+#define BP_UNROLL_4 _Pragma("clang loop unroll_count(4)")
 #else
 #define BP_UNROLL _Pragma("GCC unroll 16")
+#define BP_UNROLL_4 _Pragma("GCC unroll 4")
 #endif
 
 /* Calls op_<kernel> for the active kernel. Every kernel gives the same bits. */

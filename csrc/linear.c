@@ -17,8 +17,8 @@
 static void LOCAL(add_rows)(REAL *db, const REAL *dout, size_t n, size_t h, bp_range mine) {
     for (size_t start = 0; start < n; start += BP_SEGMENT) {
         size_t rows = n - start < BP_SEGMENT ? n - start : BP_SEGMENT;
-        LOCAL(add_segment)(db + mine.begin, dout + start * h + mine.begin, h, rows,
-                           mine.end - mine.begin);
+        LOCAL(add_segment)
+        (db + mine.begin, dout + start * h + mine.begin, h, rows, mine.end - mine.begin);
     }
 }
 
@@ -63,8 +63,8 @@ bp_status NAME(bp_linear_backward_x)(REAL *dx, const REAL *dout, const REAL *w, 
 
 /* dw (m,h) = x.T (m,n) @ dout (n,h) */
 NAME(bp_product)
-NAME(bp_backward_w_product)(REAL *dw, const REAL *x, const REAL *dout, size_t n, size_t m, size_t h,
-                            int accumulate) {
+NAME(bp_backward_w_product)
+(REAL *dw, const REAL *x, const REAL *dout, size_t n, size_t m, size_t h, int accumulate) {
     NAME(bp_product) t = {.c = dw, .a = x, .b = dout, .rows = m, .inner = n, .cols = h};
     t.ldc = h, t.a_row = 1, t.a_inner = m, t.b_inner = h, t.b_col = 1;
     t.accumulate = accumulate, t.segmented = 1;

@@ -211,8 +211,8 @@ static void LOCAL(room_bytes)(size_t *bytes, size_t rows, size_t inner, size_t c
 static void LOCAL(run_large)(LOCAL(work) * w, const bp_rooms *rooms) {
     size_t single_room, numbers = LOCAL(rooms_for)(w, &single_room), mine = bp_thread();
     int given = rooms && mine < rooms->count && numbers * sizeof(REAL) <= rooms->bytes;
-    REAL *memory = given ? (REAL *)(rooms->at + mine * rooms->bytes)
-                         : aligned_alloc(64, numbers * sizeof(REAL));
+    REAL *memory =
+        given ? (REAL *)(rooms->at + mine * rooms->bytes) : aligned_alloc(64, numbers * sizeof(REAL));
     if (!memory) {
         LOCAL(run_least)(w);
         return;

@@ -74,18 +74,15 @@ static bp_status NAME(layers_grads)(const bp_plan *plan, const bp_rooms *rooms, 
 }
 
 /* The gradients, and where update is not NULL, the update. */
-static bp_status NAME(grads_and_update)(const bp_plan *plan, REAL *loss, const REAL *x,
-                                        const REAL *targ, size_t n, REAL *dx, int accumulate,
+static bp_status NAME(grads_and_update)(const bp_plan *plan, REAL *loss, const REAL *x, const REAL *targ,
+                                        size_t n, REAL *dx, int accumulate,
                                         const NAME(bp_update) * update) {
     if (n > plan->batch) return BP_MISMATCH;
     const bp_rooms rooms = rooms_of(plan);
     bp_status status = BP_UNKNOWN;
     switch (plan->strategy) {
-    case BP_SPLIT:
-        return NAME(bp_split_grads)(plan, &rooms, loss, x, targ, n, dx, accumulate, update);
-    case BP_LAYERS:
-        status = NAME(layers_grads)(plan, &rooms, loss, x, targ, n, dx, accumulate);
-        break;
+    case BP_SPLIT: return NAME(bp_split_grads)(plan, &rooms, loss, x, targ, n, dx, accumulate, update);
+    case BP_LAYERS: status = NAME(layers_grads)(plan, &rooms, loss, x, targ, n, dx, accumulate); break;
     case BP_FUSED: status = NAME(bp_fused_grads)(plan, loss, x, targ, n, dx, accumulate); break;
     default: break;
     }
@@ -115,8 +112,8 @@ bp_status NAME(bp_plan_predict)(const bp_plan *plan, REAL *out, const REAL *x, s
         if (plan->strategy == BP_FUSED)
             status = NAME(bp_fused_predict)(plan, out + row * h, x + row * m, rows);
         else
-            status = NAME(bp_layers_forward)(&rooms, out + row * h, plan->layers, plan->count, x + row * m,
-                                             rows);
+            status = NAME(bp_layers_forward)(&rooms, out + row * h, plan->layers, plan->count,
+                                             x + row * m, rows);
     }
     return status;
 }

@@ -26,8 +26,8 @@ void NAME(bp_multiply)(const NAME(bp_product) * product);
 /* The calling thread's part: those rows and columns. */
 void NAME(bp_multiply_part)(const NAME(bp_product) * product, bp_range rows, bp_range cols);
 
-/* Bytes of a room in which any part of a product of this size, or smaller, finds its place, as things are
-   set now. */
+/* Bytes of a room in which any part of a product of this size, or smaller, finds its place, as things
+   are set now. */
 size_t NAME(bp_room_bytes)(size_t rows, size_t inner, size_t cols);
 
 /* The linear operations, with rooms; forward with relu behind it where that is not 0. */
@@ -38,8 +38,8 @@ bp_status NAME(bp_linear_backward_x_in)(const bp_rooms *rooms, REAL *dx, const R
 bp_status NAME(bp_linear_backward_wb_in)(const bp_rooms *rooms, REAL *dw, REAL *db, const REAL *x,
                                          const REAL *dout, size_t n, size_t m, size_t h, int accumulate);
 NAME(bp_product)
-NAME(bp_backward_w_product)(REAL *dw, const REAL *x, const REAL *dout, size_t n, size_t m, size_t h,
-                            int accumulate);
+NAME(bp_backward_w_product)
+(REAL *dw, const REAL *x, const REAL *dout, size_t n, size_t m, size_t h, int accumulate);
 
 /* bp_mse_backward of a part of the rows: the factor is that of all. */
 void NAME(bp_mse_difference)(REAL *dout, const REAL *out, const REAL *targ, REAL factor, size_t size);

@@ -28,8 +28,8 @@ void NAME(bp_relu_forward)(REAL *out, const REAL *x, size_t size) {
 /* dx = dout where x > 0 */
 void NAME(bp_relu_backward)(REAL *dx, const REAL *x, const REAL *dout, size_t size) {
     BP_SHARE(bp_threads_for((double)size), size, 64, mine,
-             BP_DISPATCH(NAME(relu_backward), (dx + mine.begin, x + mine.begin, dout + mine.begin,
-                                               mine.end - mine.begin)));
+             BP_DISPATCH(NAME(relu_backward),
+                         (dx + mine.begin, x + mine.begin, dout + mine.begin, mine.end - mine.begin)));
 }
 
 #endif

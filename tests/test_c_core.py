@@ -93,9 +93,18 @@ MUTATIONS = {
     "a relu that a chain forgets": ("chain.c", "if (l->a) NAME(bp_relu_backward)", "if (0) NAME(bp_relu_backward)"),
     "a segment that is not there": ("linear.c", "if (n == 0 && accumulate)", "if (0)"),
     "sizes that overflow": ("threads.c", "return a != 0 &&", "return 0 &&"),
+    "a term of the other row": ("kernels/terms.h", "(first, d[0][q], old)", "(first, d[1][q], old)"),
+    "a term too few": (
+        "kernels/terms.h",
+        "for (size_t k = from; k < to; k += LANES)",
+        "for (size_t k = from; k + 1 < to; k += LANES)",
+    ),
+    "a thread's rows that are another's": ("split.c", "(l) + rows.begin * l->h", "(l) + 0 * l->h"),
+    "an update of numbers that are none": ("split.c", "!s->update->guarded || isfinite", "1 || isfinite"),
     "another shuffle": ("random.c", "i > 1; i--", "i > 2; i--"),
     "a gradient without its mean": ("mse.c", "2.0 / (double)size", "2.0"),
 }
+BEHIND = {"kernels/terms.h": "sparse.c"}  # the file that includes it, where that is not matmul.c
 MUTANT_FLAGS = ["-O0", "-DROUNDED(a,b,c)=((a)*(b)+(c))", "-Wno-error"]
 
 
@@ -112,7 +121,7 @@ def mutants(tmp_path_factory):
         text = (sources / file).read_text()
         assert old in text, f"{file} no longer holds {old!r}"
         (sources / file).write_text(text.replace(old, new))
-        changed = "matmul.c" if file.startswith("kernels/") else file
+        changed = BEHIND.get(file, "matmul.c") if file.startswith("kernels/") else file
         mutant = compile_one(sources / "mutant.o", sources / changed, DEFAULT, MUTANT_FLAGS, sources)
         return link(sources / "mutant", {**originals, changed: mutant}, DEFAULT, MUTANT_FLAGS)
 

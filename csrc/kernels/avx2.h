@@ -35,4 +35,32 @@ bp_inline_avx2 __m256d gather_pieces_f64_avx2(const double *const *row, size_t p
     return _mm256_insertf128_pd(v, _mm_loadu_pd(row[2] + p), 1);
 }
 
+/* See avx512.h; here only the terms are written. */
+bp_inline_avx2 size_t list_lanes_f32_avx2(float *first, float *second, uint32_t *at, __m256 v, __m256 w,
+                                          uint32_t base, uint32_t step) {
+    unsigned terms = (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_NEQ_UQ));
+    terms |= (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(w, _mm256_setzero_ps(), _CMP_NEQ_UQ));
+    float lanes[2][8];
+    size_t count = 0;
+    if (terms) _mm256_storeu_ps(lanes[0], v), _mm256_storeu_ps(lanes[1], w);
+    for (; terms; terms &= terms - 1, count++) {
+        unsigned l = (unsigned)__builtin_ctz(terms);
+        first[count] = lanes[0][l], second[count] = lanes[1][l], at[count] = base + l * step;
+    }
+    return count;
+}
+bp_inline_avx2 size_t list_lanes_f64_avx2(double *first, double *second, uint32_t *at, __m256d v,
+                                          __m256d w, uint32_t base, uint32_t step) {
+    unsigned terms = (unsigned)_mm256_movemask_pd(_mm256_cmp_pd(v, _mm256_setzero_pd(), _CMP_NEQ_UQ));
+    terms |= (unsigned)_mm256_movemask_pd(_mm256_cmp_pd(w, _mm256_setzero_pd(), _CMP_NEQ_UQ));
+    double lanes[2][4];
+    size_t count = 0;
+    if (terms) _mm256_storeu_pd(lanes[0], v), _mm256_storeu_pd(lanes[1], w);
+    for (; terms; terms &= terms - 1, count++) {
+        unsigned l = (unsigned)__builtin_ctz(terms);
+        first[count] = lanes[0][l], second[count] = lanes[1][l], at[count] = base + l * step;
+    }
+    return count;
+}
+
 #endif

@@ -4,6 +4,8 @@
 #define BP_GENERIC_H
 
 #include <math.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 #define TILE_ROWS_generic 4
@@ -44,5 +46,25 @@ static inline void store_part_f64_generic(double *to, bp_vector_f64 v, size_t n)
 /* 16 bytes of every fourth (float), every second (double) row, beside each other */
 #define gather_pieces_f32_generic(row, p) load_f32_generic(*(row) + (p))
 #define gather_pieces_f64_generic(row, p) load_f64_generic(*(row) + (p))
+
+/* See avx512.h. */
+static inline size_t list_lanes_f32_generic(float *first, float *second, uint32_t *at, bp_vector_f32 v,
+                                            bp_vector_f32 w, uint32_t base, uint32_t step) {
+    size_t count = 0;
+    for (uint32_t l = 0; l < 4; l++) {
+        first[count] = v[l], second[count] = w[l], at[count] = base + l * step;
+        count += v[l] != 0 || w[l] != 0;
+    }
+    return count;
+}
+static inline size_t list_lanes_f64_generic(double *first, double *second, uint32_t *at, bp_vector_f64 v,
+                                            bp_vector_f64 w, uint32_t base, uint32_t step) {
+    size_t count = 0;
+    for (uint32_t l = 0; l < 2; l++) {
+        first[count] = v[l], second[count] = w[l], at[count] = base + l * step;
+        count += v[l] != 0 || w[l] != 0;
+    }
+    return count;
+}
 
 #endif

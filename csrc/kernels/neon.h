@@ -23,4 +23,7 @@
 #define gather_pieces_f32_neon(row, p) vld1q_f32(*(row) + (p))
 #define gather_pieces_f64_neon(row, p) vld1q_f64(*(row) + (p))
 
+#define list_lanes_f32_neon list_lanes_f32_generic
+#define list_lanes_f64_neon list_lanes_f64_generic
+
 #endif

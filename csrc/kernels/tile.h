@@ -8,26 +8,10 @@
 #define PANEL (2 * LANES)
 #define TILE_ROWS BP_PASTE(TILE_ROWS, KERNEL)
 
-#ifndef BP_AHEAD
-#define BP_AHEAD
-/* Memory that will be needed soon, asked for while something else is computed: a few lines at a time. */
-typedef struct {
-    const char *at;
-    size_t stride, rows, bytes; /* rows of so many bytes, stride apart */
-    size_t row, offset;         /* where we are */
-    size_t share;               /* lines at a time */
-} bp_ahead;
+#include "ahead.h"
 
-static inline void bp_ask(bp_ahead *a) {
-    for (size_t k = a->share; k > 0 && a->row < a->rows; k--) {
-        __builtin_prefetch(a->at + a->row * a->stride + a->offset, 0, 2);
-        a->offset += 64;
-        if (a->offset >= a->bytes) a->offset = 0, a->row++;
-    }
-}
-enum {
-    BP_STEPS = 8
-}; /* of the inner index from one such time to the next: more lines at once would wait */
+#ifndef BP_STEPS
+#define BP_STEPS 8 /* of the inner index from one request to the next: more lines at once would wait */
 #endif
 
 typedef struct {

@@ -5,7 +5,8 @@
        test_core --digest    also prints a hash of every defined result, the same on every machine
        test_core --broken X  spoils the fast results first (zero, nan, sign, bit, swap): each must be
                              found; exits with 1, with 2 if one was missed */
-#include "pybackprop.h"
+#include "internal.h"
+#include "kernels/ahead.h"
 
 #include <float.h>
 #include <limits.h>
@@ -20,9 +21,6 @@
 #include <unistd.h>
 #define CAN_FORK 1
 #endif
-
-#define BP_PASTE2(a, b) a##_##b
-#define BP_PASTE(a, b) BP_PASTE2(a, b)
 
 enum { GUARD = 64, MOST = 20 /* failures told */ };
 enum { PLAIN, ODD, SMALL }; /* kinds of numbers, see fill */
@@ -75,6 +73,9 @@ enum { DEEP = 3 }; /* layers of a chain */
 #include "each_type.h"
 #undef BP_TEMPLATE
 #define BP_TEMPLATE "plan_cases.h"
+#include "each_type.h"
+#undef BP_TEMPLATE
+#define BP_TEMPLATE "sparse_cases.h"
 #include "each_type.h"
 
 static void test_kernels(int quick) {
@@ -228,11 +229,19 @@ static void test_chain(void) {
 static void test_plan(void) {
     for (int kernel = 0; kernel < bp_kernel_count(); kernel++) {
         if (bp_use_kernel(kernel) != BP_OK) continue;
-        for (int strategy = BP_LAYERS; strategy <= BP_SPLIT; strategy++) {
+        for (int k = 0; k < 6; k++) {
+            int strategy = k / 2; /* BP_LAYERS, BP_FUSED, BP_SPLIT */
+            bp_set_threads(1 + 2 * (k % 2));
             planned_steps_f32(strategy, 1, 1, 1, 1), planned_steps_f64(strategy, 7, 3, 5, 2);
             planned_steps_f32(strategy, 513, 33, 17, 4), planned_steps_f64(strategy, 1025, 20, 9, 1);
         }
     }
+    bp_set_threads(1);
+}
+
+static void test_sparse(void) {
+    for (int kernel = 0; kernel < bp_kernel_count(); kernel++)
+        if (bp_use_kernel(kernel) == BP_OK) sparse_shapes_f32(), sparse_shapes_f64();
 }
 
 /* Within somebody else's parallel region each thread computes by itself. */
@@ -265,7 +274,8 @@ int main(int count, char **arguments) {
     test_random();
     uint64_t all = hash;
     if (!*broken)
-        test_fork(), test_memory(quick), test_described(), test_nested(), test_chain(), test_plan();
+        test_fork(), test_memory(quick), test_described(), test_nested(), test_chain(), test_plan(),
+            test_sparse();
     if (!quick) test_tiles();
     if (digest) printf("digest %016llx\n", (unsigned long long)all);
     printf("kernels");
