@@ -4,8 +4,6 @@
 #ifndef REAL
 #include "internal.h"
 
-#include "kernels/ahead.h"
-
 #ifdef _OPENMP
 #define BP_SEGMENTS(threads)                                                                            \
     BP_PRAGMA(omp parallel for ordered schedule(dynamic, 1) num_threads(threads) if (threads > 1))
@@ -15,30 +13,7 @@
 #define BP_IN_TURN
 #endif
 
-enum {
-    MOST_ROWS = 64,          /* of a tile, */
-    MOST_BYTES = 256 * 1024, /* and of their inputs */
-    PANEL_BYTES = 128,       /* of w's columns, copied so that they lie together */
-    DEPTH = 256              /* of the rows of such a panel at a time: 32 KiB for float */
-};
-
-static size_t rounded(size_t value, size_t step) { return (value + step - 1) / step * step; }
-
-/* Rows of a tile, a divisor of a segment: their inputs take a part of the second cache. */
-static size_t rows_of(size_t row_bytes) {
-    size_t rows = MOST_ROWS;
-    while (rows > 16 && rows * row_bytes > MOST_BYTES) rows /= 2;
-    return rows;
-}
-
-/* to (rows,ld) = rows of from (rows,size), numbers of so many bytes; what is beyond size is 0 */
-static void copy_rows(void *to, size_t ld, const void *from, size_t size, size_t rows, size_t bytes) {
-    for (size_t i = 0; i < rows; i++) {
-        char *row = (char *)to + i * ld * bytes;
-        memcpy(row, (const char *)from + i * size * bytes, size * bytes);
-        memset(row + size * bytes, 0, (ld - size) * bytes);
-    }
-}
+enum { DEPTH = 256 }; /* of the rows of a panel of w at a time: 32 KiB for float */
 
 #define BP_TEMPLATE "product.h"
 #include "each_type.h"
@@ -82,100 +57,6 @@ static void LOCAL(add_all)(REAL *restrict dw, const REAL *restrict sum, size_t l
 
 #else
 
-/* ---- memory ---- */
-
-static size_t NAME(take)(size_t *at, size_t numbers) {
-    size_t here = *at;
-    *at += rounded(numbers, 64 / sizeof(REAL));
-    return here;
-}
-
-/* Where a layer's copies are among the shared numbers, and its rows and sums among a thread's. */
-static bp_stage NAME(place)(const bp_layer *l, int last, size_t rows, size_t *shared, size_t *own) {
-    const size_t line = 64 / sizeof(REAL);
-    bp_stage s = {
-        .mp = rounded(l->m, line), .hp = rounded(l->h, line), .step = NAME(bp_terms_step)(l->h)};
-    s.w = NAME(take)(shared, l->m * rounded(l->h, PANEL_BYTES / sizeof(REAL)));
-    s.wt = NAME(take)(shared, l->h * s.mp);
-    s.b = NAME(take)(shared, s.hp);
-    s.a = NAME(take)(own, rows * s.hp), s.d = NAME(take)(own, rows * s.hp);
-    s.sum = NAME(take)(own, l->h * s.mp), s.sum_b = NAME(take)(own, s.hp);
-    s.out = last ? NAME(take)(own, BP_SEGMENT * l->h) : 0;
-    return s;
-}
-
-/* What the first layer needs where the data's zeros may be left out. */
-static void NAME(place_lists)(bp_stage *s, size_t m, size_t rows, size_t *shared, size_t *own) {
-    s->terms = NAME(take)(own, NAME(bp_terms_bytes)(rows, m, s->step) / sizeof(REAL));
-    s->turned_sum = NAME(take)(own, m * s->step);
-    s->rows_of_w = NAME(take)(shared, m * s->step);
-}
-
-/* What depends on all layers: a tile's inputs, and the lists of the widest layer. */
-static void NAME(place_all)(NAME(pass) * p, bp_stage *stages) {
-    const bp_plan *plan = p->plan;
-    size_t widest = 0;
-    p->rows = rows_of(plan->layers[0].m * sizeof(REAL));
-    p->lists = plan->sparse && NAME(bp_terms_may_pay)(plan->layers[0].m, plan->layers[0].h);
-    p->shared_size = p->own_size = 0;
-    for (size_t k = 0; k < plan->count; k++) {
-        bp_stage s =
-            NAME(place)(plan->layers + k, k + 1 == plan->count, p->rows, &p->shared_size, &p->own_size);
-        if (k == 0 && p->lists)
-            NAME(place_lists)(&s, plan->layers[0].m, p->rows, &p->shared_size, &p->own_size);
-        if (stages) stages[k] = s;
-        if (plan->layers[k].h > widest) widest = plan->layers[k].h;
-    }
-    p->x_at = NAME(take)(&p->own_size, p->rows * rounded(plan->layers[0].m, 64 / sizeof(REAL)));
-    p->room_at = NAME(take)(&p->own_size, BP_TURNED_ROOM / sizeof(REAL));
-    p->columns_at = NAME(take)(&p->own_size, NAME(bp_columns_bytes)(p->rows, widest) / sizeof(REAL));
-}
-
-static size_t NAME(stage_numbers)(const bp_plan *plan) {
-    return rounded(plan->count * sizeof(bp_stage), 64) / sizeof(REAL);
-}
-
-bp_status NAME(bp_fused_workspace)(const bp_plan *plan, size_t *bytes) {
-    NAME(pass) p = {.plan = plan};
-    if (plan->count == 0) return BP_EMPTY;
-    for (const bp_layer *l = plan->layers; l < plan->layers + plan->count; l++)
-        if (bp_overflows(l->m, l->h, 1024 * sizeof(REAL)) ||
-            bp_overflows(l->m, MOST_ROWS, 1024 * sizeof(REAL)) ||
-            bp_overflows(l->h, BP_SEGMENT, 1024 * sizeof(REAL)))
-            return BP_OVERFLOW; /* so that no sum below comes near */
-    NAME(place_all)(&p, NULL);
-    size_t segments = (plan->batch + BP_SEGMENT - 1) / BP_SEGMENT, threads = (size_t)bp_threads();
-    size_t owners = segments < threads ? segments : threads;
-    *bytes =
-        (NAME(stage_numbers)(plan) + p.shared_size + (owners ? owners : 1) * p.own_size) * sizeof(REAL);
-    return BP_OK;
-}
-
-/* The parameters in rows of whole lines, w and its transpose, as products without packing read them. */
-static void NAME(copy_parameters)(const NAME(pass) * p) {
-    for (size_t q = 0; q < p->plan->count; q++) {
-        const bp_layer *l = p->plan->layers + q;
-        const bp_stage *s = p->stages + q;
-        const REAL *w = l->w;
-        REAL *to = p->shared + s->w, *turned = p->shared + s->wt;
-        const size_t panel = PANEL_BYTES / sizeof(REAL);
-        memset(p->shared + s->b, 0, s->hp * sizeof(REAL));
-        if (l->b) memcpy(p->shared + s->b, l->b, l->h * sizeof(REAL));
-        for (size_t j = 0; j < s->hp; j += panel)
-            for (size_t k = 0; k < l->m; k++) {
-                size_t count = l->h - j < panel ? l->h - j : panel;
-                REAL *row = to + j * l->m + k * panel;
-                memcpy(row, w + k * l->h + j, count * sizeof(REAL));
-                memset(row + count, 0, (panel - count) * sizeof(REAL));
-            }
-        if (p->out || q < p->lowest + !p->dx) continue; /* nobody wants the gradient of its input */
-        for (size_t j = 0; j < l->h; j++) {
-            for (size_t k = 0; k < l->m; k++) turned[j * s->mp + k] = w[k * l->h + j];
-            memset(turned + j * s->mp + l->m, 0, (s->mp - l->m) * sizeof(REAL));
-        }
-    }
-}
-
 /* ---- one tile ---- */
 
 /* a (rows,hp) = in (rows,m) @ w + b, and relu of it: by panels of w that stay in the first cache. *next,
@@ -184,7 +65,7 @@ static void NAME(layer_forward)(const NAME(pass) * p, REAL *own, size_t q, const
                                 size_t rows, const char *next, size_t next_bytes) {
     const bp_layer *l = p->plan->layers + q;
     const bp_stage *s = p->stages + q;
-    const size_t panel = PANEL_BYTES / sizeof(REAL);
+    const size_t panel = BP_W_PANEL / sizeof(REAL);
     size_t k = 0, depth;
     do { /* at least once: without inputs there is still the bias */
         depth = l->m - k < DEPTH ? l->m - k : DEPTH;
@@ -224,7 +105,7 @@ static void NAME(take_inputs)(NAME(worker) * t, size_t row, size_t rows, const R
     size_t m = p->plan->layers[0].m;
     const REAL *x = p->x + row * m;
     t->listed = p->lists && NAME(bp_list_terms)(&t->x, x, m, rows, m);
-    if (!t->listed) copy_rows(t->own + p->x_at, p->stages[0].mp, x, m, rows, sizeof(REAL));
+    if (!t->listed) bp_copy_rows(t->own + p->x_at, p->stages[0].mp, x, m, rows, sizeof(REAL));
     size_t products = p->out ? 1 : 2, lines = (next_bytes + 63) / 64;
     t->ahead = (bp_ahead){.at = (const char *)next, .rows = next_bytes > 0, .bytes = next_bytes};
     size_t times = t->listed ? products * NAME(bp_terms_times)(&t->x, rows, p->plan->layers[0].h) : 0;
@@ -242,8 +123,8 @@ static void NAME(tile_forward)(NAME(worker) * t, size_t rows, const REAL *next, 
         size_t bytes = q ? 0 : next_bytes;
         if (q == 0 && t->listed) {
             const REAL *w = p->shared + s->rows_of_w, *bias = p->shared + s->b;
-            NAME(bp_terms_forward)
-            (own + s->a, s->hp, &t->x, w, bias, l->a != NULL, rows, l->h, &t->ahead);
+            NAME(bp_terms_forward)(own + s->a, s->hp, &t->x, w, bias, l->a != NULL, rows, l->h,
+                                   &t->ahead);
         } else if (NAME(bp_turn_pays)(l->h)) {
             NAME(layer_turned)(p, own, q, in, rows, next, bytes);
         } else {
@@ -290,7 +171,7 @@ static int NAME(listed_backward_w)(NAME(worker) * t, size_t row, size_t rows, in
     const bp_stage *s = p->stages;
     const REAL *d = t->own + s->d;
     if (!NAME(bp_all_finite)(d, rows * s->hp)) {
-        copy_rows(t->own + p->x_at, s->mp, p->x + row * l->m, l->m, rows, sizeof(REAL));
+        bp_copy_rows(t->own + p->x_at, s->mp, p->x + row * l->m, l->m, rows, sizeof(REAL));
         return 0;
     }
     NAME(lay_sums)(t, 1, first);
@@ -380,8 +261,8 @@ static void NAME(add_segment)(NAME(pass) * p, const NAME(worker) * t, size_t sta
     size_t h = p->plan->layers[p->plan->count - 1].h;
     int add = p->accumulate || start > 0;
     double error = 0;
-    NAME(bp_segment_error)
-    (&error, t->own + p->stages[p->plan->count - 1].out, p->targ + start * h, (end - start) * h);
+    NAME(bp_segment_error)(&error, t->own + p->stages[p->plan->count - 1].out, p->targ + start * h,
+                           (end - start) * h);
     p->total += error;
     for (size_t q = p->lowest; q < p->plan->count; q++) {
         const bp_layer *l = p->plan->layers + q;
@@ -399,22 +280,21 @@ static void NAME(add_segment)(NAME(pass) * p, const NAME(worker) * t, size_t sta
 
 static bp_status NAME(run_pass)(NAME(pass) * p, double work) {
     const bp_plan *plan = p->plan;
-    NAME(place_all)(p, NULL);
-    p->shared = (REAL *)plan->workspace + NAME(stage_numbers)(plan);
+    NAME(bp_fused_place)(p, NULL);
+    p->shared = (REAL *)plan->workspace + NAME(bp_fused_stages)(plan);
     REAL *owned = p->shared + p->shared_size;
     size_t all = plan->workspace_bytes / sizeof(REAL), used = (size_t)(owned - (REAL *)plan->workspace);
     if (!plan->workspace || all < used + p->own_size) return BP_MISMATCH;
     bp_stage *stages = plan->workspace;
-    NAME(place_all)(p, stages);
+    NAME(bp_fused_place)(p, stages);
     p->stages = stages;
     const bp_layer *l = plan->layers;
     p->lists = p->lists && p->sparse && NAME(bp_all_finite)(l->w, l->m * l->h);
-    if (p->lists) copy_rows(p->shared + stages->rows_of_w, stages->step, l->w, l->h, l->m, sizeof(REAL));
     size_t owners = (all - used) / p->own_size, segments = (p->n + BP_SEGMENT - 1) / BP_SEGMENT;
     size_t wanted = (size_t)bp_threads_for(work);
     int threads = (int)(wanted < owners ? wanted : owners);
     if ((size_t)threads > segments) threads = segments ? (int)segments : 1;
-    NAME(copy_parameters)(p);
+    NAME(bp_fused_copy)(p);
     BP_SEGMENTS(threads)
     for (size_t segment = 0; segment < segments; segment++) {
         NAME(worker) t = {.p = p, .own = owned + bp_thread() * p->own_size};

@@ -1,6 +1,15 @@
-/* fused.h: what fused.c knows of a pass. Included once per element type. */
+/* fused.h: a fused pass, and where it keeps what. Included once per element type. */
 #ifndef BP_STAGE
 #define BP_STAGE
+
+enum {
+    BP_MOST_ROWS = 64, /* of a tile */
+    BP_W_PANEL = 128   /* bytes of w's columns, copied so that they lie together */
+};
+
+/* to (rows,ld) = rows of from (rows,size), numbers of so many bytes; what is beyond size is 0 */
+void bp_copy_rows(void *to, size_t ld, const void *from, size_t size, size_t rows, size_t bytes);
+
 /* Where a layer's arrays begin, in numbers; rows are mp or hp apart, whole lines. */
 typedef struct {
     size_t mp, hp, step;          /* step: of rows that belong to the data's terms */
@@ -35,3 +44,14 @@ typedef struct {
     bp_ahead ahead;   /* then: the inputs of the next tile */
     int by_rows;      /* the first layer's sums are in turned_sum (m,step), not in sum (h,mp) */
 } NAME(worker);
+
+/* Fills what p says of places, and the layers' stages, where they are not NULL. */
+void NAME(bp_fused_place)(NAME(pass) * p, bp_stage *stages);
+
+/* Numbers that the stages take, which are the first in the workspace. */
+size_t NAME(bp_fused_stages)(const bp_plan *plan);
+
+/* The parameters in rows of whole lines, w and its transpose, as products without packing read them. */
+void NAME(bp_fused_copy)(const NAME(pass) * p);
+
+bp_status NAME(bp_fused_workspace)(const bp_plan *plan, size_t *bytes);

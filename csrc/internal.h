@@ -99,6 +99,8 @@ size_t bp_thread(void);
 /* The calling thread's share of 0 .. size-1, cut at multiples of step. */
 bp_range bp_my_share(size_t size, size_t step);
 
+static inline size_t bp_rounded(size_t value, size_t step) { return (value + step - 1) / step * step; }
+
 /* 1 if a*b elements of this many bytes do not fit in memory that can be addressed. */
 int bp_overflows(size_t a, size_t b, size_t element_bytes);
 

@@ -63,8 +63,8 @@ bp_status NAME(bp_linear_backward_x)(REAL *dx, const REAL *dout, const REAL *w, 
 
 /* dw (m,h) = x.T (m,n) @ dout (n,h) */
 NAME(bp_product)
-NAME(bp_backward_w_product)
-(REAL *dw, const REAL *x, const REAL *dout, size_t n, size_t m, size_t h, int accumulate) {
+NAME(bp_backward_w_product)(REAL *dw, const REAL *x, const REAL *dout, size_t n, size_t m, size_t h,
+                            int accumulate) {
     NAME(bp_product) t = {.c = dw, .a = x, .b = dout, .rows = m, .inner = n, .cols = h};
     t.ldc = h, t.a_row = 1, t.a_inner = m, t.b_inner = h, t.b_col = 1;
     t.accumulate = accumulate, t.segmented = 1;

@@ -22,7 +22,7 @@ bp_status NAME(bp_split_grads)(const bp_plan *plan, const bp_rooms *rooms, REAL 
                                const REAL *targ, size_t n, REAL *dx, int accumulate,
                                const NAME(bp_update) * update);
 
-/* fused.c: one pass over the data. */
+/* fused.c, workspace.c: one pass over the data. */
 bp_status NAME(bp_fused_workspace)(const bp_plan *plan, size_t *bytes);
 bp_status NAME(bp_fused_grads)(const bp_plan *plan, REAL *loss, const REAL *x, const REAL *targ,
                                size_t n, REAL *dx, int accumulate);

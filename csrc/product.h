@@ -38,8 +38,8 @@ bp_status NAME(bp_linear_backward_x_in)(const bp_rooms *rooms, REAL *dx, const R
 bp_status NAME(bp_linear_backward_wb_in)(const bp_rooms *rooms, REAL *dw, REAL *db, const REAL *x,
                                          const REAL *dout, size_t n, size_t m, size_t h, int accumulate);
 NAME(bp_product)
-NAME(bp_backward_w_product)
-(REAL *dw, const REAL *x, const REAL *dout, size_t n, size_t m, size_t h, int accumulate);
+NAME(bp_backward_w_product)(REAL *dw, const REAL *x, const REAL *dout, size_t n, size_t m, size_t h,
+                            int accumulate);
 
 /* bp_mse_backward of a part of the rows: the factor is that of all. */
 void NAME(bp_mse_difference)(REAL *dout, const REAL *out, const REAL *targ, REAL factor, size_t size);

@@ -3,7 +3,6 @@
 #ifndef REAL
 #include "internal.h"
 
-#include "kernels/ahead.h"
 #include "kernels/all.h"
 
 enum {
@@ -11,8 +10,6 @@ enum {
     PANEL_BYTES = 256,      /* of its rows, at most at a time: 4 vectors */
     SAMPLE = 4              /* rows that tell how many zeros to expect */
 };
-
-static size_t rounded_up(size_t value, size_t step) { return (value + step - 1) / step * step; }
 
 #define BP_TEMPLATE "sparse.h"
 #include "each_type.h"
@@ -141,16 +138,16 @@ int NAME(bp_terms_may_pay)(size_t size, size_t h) {
 
 static NAME(bp_terms) NAME(terms_of)(size_t rows, size_t size, size_t step) {
     size_t row_bytes = step * sizeof(REAL) < PANEL_BYTES ? step * sizeof(REAL) : PANEL_BYTES;
-    NAME(bp_terms) terms = {.step = step, .block = rounded_up(NEAR_BYTES / (row_bytes + 1) + 1, 16)};
+    NAME(bp_terms) terms = {.step = step, .block = bp_rounded(NEAR_BYTES / (row_bytes + 1) + 1, 16)};
     terms.blocks = (size + terms.block - 1) / terms.block;
-    terms.most = rounded_up((rows + 1) / 2 * size / 2 + terms.block + 64, 64);
+    terms.most = bp_rounded((rows + 1) / 2 * size / 2 + terms.block + 64, 64);
     return terms;
 }
 
 size_t NAME(bp_terms_bytes)(size_t rows, size_t size, size_t step) {
     NAME(bp_terms) t = NAME(terms_of)(rows, size, step);
     size_t lists = t.most * (2 * sizeof(REAL) + sizeof(uint32_t)), zeros = size * sizeof(REAL);
-    return lists + rounded_up(zeros + (rows + 1) / 2 * t.blocks * sizeof(uint32_t), 64);
+    return lists + bp_rounded(zeros + (rows + 1) / 2 * t.blocks * sizeof(uint32_t), 64);
 }
 
 NAME(bp_terms) NAME(bp_terms_at)(void *memory, size_t rows, size_t size, size_t step) {
@@ -190,7 +187,7 @@ void NAME(bp_terms_backward_w)(REAL *sum, const NAME(bp_terms) * x, const REAL *
 }
 
 size_t NAME(bp_columns_bytes)(size_t rows, size_t h) {
-    return rounded_up(rows * h * (sizeof(REAL) + sizeof(uint32_t)) + h * sizeof(uint32_t), 64);
+    return bp_rounded(rows * h * (sizeof(REAL) + sizeof(uint32_t)) + h * sizeof(uint32_t), 64);
 }
 
 NAME(bp_columns)

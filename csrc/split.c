@@ -47,8 +47,8 @@ static void NAME(rows_forward)(const NAME(step) * s, bp_range rows) {
     const REAL *in = s->x + rows.begin * s->plan->layers[0].m;
     for (const bp_layer *l = s->plan->layers; l < s->plan->layers + s->plan->count; l++) {
         REAL *out = NAME(bp_output)(l) + rows.begin * l->h;
-        NAME(bp_linear_forward_in)
-        (s->rooms, out, in, l->w, l->b, l->a != NULL, rows.end - rows.begin, l->m, l->h);
+        NAME(bp_linear_forward_in)(s->rooms, out, in, l->w, l->b, l->a != NULL, rows.end - rows.begin,
+                                   l->m, l->h);
         in = out;
     }
 }
@@ -57,16 +57,16 @@ static void NAME(rows_forward)(const NAME(step) * s, bp_range rows) {
 static void NAME(rows_backward)(const NAME(step) * s, bp_range rows) {
     const bp_layer *layers = s->plan->layers, *last = layers + s->plan->count - 1;
     size_t from = rows.begin * last->h, count = rows.end - rows.begin;
-    NAME(bp_mse_difference)
-    ((REAL *)last->dz + from, NAME(bp_output)(last) + from, s->targ + from,
-     (REAL)(2.0 / (double)(s->n * last->h)), count * last->h);
+    NAME(bp_mse_difference)((REAL *)last->dz + from, NAME(bp_output)(last) + from, s->targ + from,
+                            (REAL)(2.0 / (double)(s->n * last->h)), count * last->h);
     for (size_t k = s->plan->count; k-- > s->lowest;) {
         const bp_layer *l = layers + k;
         REAL *dz = (REAL *)l->dz + rows.begin * l->h;
         REAL *din = k == 0 ? s->dx : k > s->lowest ? l[-1].dz : NULL;
         if (l->a) NAME(bp_relu_backward)(dz, (REAL *)l->a + rows.begin * l->h, dz, count * l->h);
-        if (din) NAME(bp_linear_backward_x_in)
-        (s->rooms, din + rows.begin * l->m, dz, l->w, count, l->m, l->h, k == 0 && s->accumulate);
+        if (din)
+            NAME(bp_linear_backward_x_in)(s->rooms, din + rows.begin * l->m, dz, l->w, count, l->m, l->h,
+                                          k == 0 && s->accumulate);
     }
 }
 

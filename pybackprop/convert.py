@@ -111,7 +111,8 @@ def whole_lines(count: int, dtype: np.dtype[Any]) -> int:
 
 def _placed(size: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     memory = np.empty(size + LINE, np.uint8)
-    return np.ndarray(shape, dtype, memory, -place(memory) % LINE)
+    made: Array = np.ndarray(shape, dtype, memory, -place(memory) % LINE)
+    return made
 
 
 def hint_at_fix(found: tuple[int, ...], expected: tuple[int, ...]) -> str:

@@ -74,7 +74,11 @@ MUTATIONS = {
         ".addend = -(REAL)0",
     ),
     "segments that run together": ("linear.c", "start += BP_SEGMENT) {", "start += 2 * BP_SEGMENT) {"),
-    "segments of another length": ("matmul.c", "at_most)(w->inner, BP_SEGMENT)", "at_most)(w->inner, BP_SEGMENT / 2)"),
+    "segments of another length": (
+        "kernels/blocking.h",
+        "at_most)(w->inner, BP_SEGMENT)",
+        "at_most)(w->inner, BP_SEGMENT / 2)",
+    ),
     "another order of the lanes": ("mse.c", "lane[l] += lane[l + width]", "lane[l] = lane[2 * l] + lane[2 * l + 1]"),
     "a rounded product": ("sgd.c", "FMA(", "ROUNDED("),
     "numbers beyond a row's end": (

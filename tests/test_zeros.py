@@ -26,7 +26,9 @@ def test_data_with_zeros(rng, dtype, density, each_setting):
             pair.step(thinned(rng, x, density), targ)
 
 
-@pytest.mark.parametrize("widths", [(64, 32, 1), (65, 33, 2), (784, 50, 10), (200, 64, 40, 2), (63, 40, 1), (100, 7, 1)])
+@pytest.mark.parametrize(
+    "widths", [(64, 32, 1), (65, 33, 2), (784, 50, 10), (200, 64, 40, 2), (63, 40, 1), (100, 7, 1)]
+)
 def test_widths(rng, dtype, widths):
     pair = Pair(rng, widths, dtype, 300, 0.001, strategy="fused")
     x, targ = pair.data(300)

@@ -39,8 +39,8 @@ static void NAME(define_with)(NAME(net) * net, int with_b) {
     const REAL *in = net->x;
     for (size_t k = 0; k < DEEP; k++) {
         size_t m = net->width[k], h = net->width[k + 1];
-        NAME(bp_ref_linear_forward)
-        (net->z[k], in, net->w[k], k || with_b ? net->b[k] : NULL, net->n, m, h);
+        NAME(bp_ref_linear_forward)(net->z[k], in, net->w[k], k || with_b ? net->b[k] : NULL, net->n, m,
+                                    h);
         in = net->z[k];
         if (k < DEEP - 1) NAME(bp_ref_relu_forward)(net->a[k], net->z[k], net->n * h), in = net->a[k];
     }
@@ -50,8 +50,8 @@ static void NAME(define_with)(NAME(net) * net, int with_b) {
         size_t m = net->width[k], h = net->width[k + 1];
         const REAL *below = k ? net->a[k - 1] : net->x;
         if (k < DEEP - 1) NAME(bp_ref_relu_backward)(net->dz[k], net->a[k], net->dz[k], net->n * h);
-        NAME(bp_ref_linear_backward_x)
-        (k ? net->dz[k - 1] : net->dx, net->dz[k], net->w[k], net->n, m, h, 0);
+        NAME(bp_ref_linear_backward_x)(k ? net->dz[k - 1] : net->dx, net->dz[k], net->w[k], net->n, m, h,
+                                       0);
         NAME(bp_ref_linear_backward_w)(net->dw[k], below, net->dz[k], net->n, m, h, 0);
         NAME(bp_ref_linear_backward_b)(net->db[k], net->dz[k], net->n, h, 0);
     }

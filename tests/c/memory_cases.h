@@ -91,8 +91,8 @@ static void NAME(described)(size_t rows, size_t inner, size_t cols, int t) {
     bp_matrix out = {c[0], rows, cols, cols, sizeof(REAL) == 8, 0};
     case_is("bp_matmul", rows, inner, cols);
     expect(bp_matmul(&out, &left, &right, ta, tb, accumulate) == BP_OK);
-    NAME(bp_ref_matmul)
-    (c[1], cols, a, lda, b, ldb, rows, inner, cols, ta != a_stored, tb != b_stored, accumulate);
+    NAME(bp_ref_matmul)(c[1], cols, a, lda, b, ldb, rows, inner, cols, ta != a_stored, tb != b_stored,
+                        accumulate);
     NAME(check_pair)(c, rows * cols);
     NAME(drop)(a, a_size), NAME(drop)(b, b_size);
 }

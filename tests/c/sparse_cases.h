@@ -53,8 +53,8 @@ static void NAME(sparse)(size_t rows, size_t size, size_t h, size_t every, int k
         NAME(move_rows)(tall, step, w, h, size, 0), NAME(copy)(wide_b, b, h);
         NAME(bp_terms_forward)(wide, ld, &terms, tall, wide_b, 1, rows, h, &ahead);
         NAME(move_rows)(wide, ld, out, h, rows, 1);
-        NAME(bp_ref_linear_forward)
-        (ref, x, w, b, rows, size, h), NAME(bp_ref_relu_forward)(ref, ref, rows * h);
+        NAME(bp_ref_linear_forward)(ref, x, w, b, rows, size, h),
+            NAME(bp_ref_relu_forward)(ref, ref, rows * h);
         NAME(same)(out, ref, rows * h);
         memset(tall, 0, size * step * sizeof *tall);
         NAME(move_rows)(wide, ld, dout, h, rows, 0);

@@ -6,7 +6,6 @@
        test_core --broken X  spoils the fast results first (zero, nan, sign, bit, swap): each must be
                              found; exits with 1, with 2 if one was missed */
 #include "internal.h"
-#include "kernels/ahead.h"
 
 #include <float.h>
 #include <limits.h>
