@@ -91,6 +91,16 @@ def test_flops_count_the_products():
     assert by_label["step 50000x784→50→1"] == 2 * 50000 * (2 * 784 * 50 + 3 * 50)
 
 
+def test_images_of_digits_are_mostly_zeros():
+    chosen = works.Work("step", "step", (100, 784, 5, 1), "float32", 1, data="digits")
+    x = works.data(chosen)["x"]
+    assert chosen.label == "step 100x784→5→1 of digits"
+    assert x.shape == (100, 784)
+    assert x.dtype == np.float32
+    assert 0.1 < (x != 0).mean() < 0.25
+    assert (x.reshape(100, 28, 28)[:, :2] == 0).all()
+
+
 @pytest.mark.parametrize(("kind", "sizes"), SOME)
 def test_everybody_gets_the_same_data(kind, sizes, dtype):
     work = Work("", kind, sizes, np.dtype(dtype).name, 1)
