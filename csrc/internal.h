@@ -63,11 +63,12 @@ enum { BP_KERNEL_GENERIC, BP_KERNEL_SIMD, BP_KERNEL_SIMD_WIDE };
         if (team == 1) {                                                                                \
             const bp_range mine = {0, size};                                                            \
             __VA_ARGS__;                                                                                \
-        } else                                                                                          \
+        } else {                                                                                        \
             BP_PARALLEL(team) {                                                                         \
                 const bp_range mine = bp_my_share(size, step);                                          \
                 __VA_ARGS__;                                                                            \
             }                                                                                           \
+        }                                                                                               \
     } while (0)
 
 /* Threads worth starting for this many elementary operations, 1 inside another parallel region. */

@@ -145,7 +145,7 @@ static void LOCAL(multiply)(const NAME(bp_product) * t, bp_range rows, bp_range 
 static void LOCAL(turned_panel)(const NAME(bp_product) * t, bp_ahead *ahead, size_t d, size_t count,
                                 size_t from, size_t height) {
     _Alignas(64) REAL buffer[(MOST_HEIGHT + LANES) * PANEL];
-    size_t vectors = count > LANES ? 2 : 1, width = vectors * (double)LANES;
+    size_t vectors = count > LANES ? 2 : 1, width = vectors * LANES;
     size_t p = 0, depth;
     do { /* at least once: a sum of nothing is written too */
         depth = LOCAL(at_most)(t->inner - p, BP_TURNED_DEPTH);

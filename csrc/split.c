@@ -142,10 +142,11 @@ bp_status NAME(bp_split_grads)(const bp_plan *plan, const bp_rooms *rooms, REAL 
     NAME(step) s = {plan, rooms, loss, x, targ, n, 0, dx, accumulate, update};
     s.lowest = bp_lowest_wanted(plan->layers, plan->count, dx != NULL);
     int team = bp_threads_for(3 * work * (double)n);
-    if (team == 1)
+    if (team == 1) {
         NAME(take_part)(&s, 1);
-    else
-        BP_PARALLEL(team) NAME(take_part)(&s, team);
+    } else {
+        BP_PARALLEL(team) { NAME(take_part)(&s, team); }
+    }
     return BP_OK;
 }
 
