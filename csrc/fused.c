@@ -189,7 +189,7 @@ static void NAME(tile_backward_w)(NAME(worker) * t, size_t q, size_t row, size_t
     REAL *sum = t->own + s->sum;
     if (q == 0 && t->listed && NAME(listed_backward_w)(t, row, rows, first)) return;
     if (q == 0 && p->lists) NAME(lay_sums)(t, 0, first);
-    if (p->sparse && s->mp >= 128) {
+    if (p->sparse && s->mp >= 128 && s->mp < UINT32_MAX / BP_MOST_ROWS) {
         NAME(bp_columns) terms = NAME(bp_list_columns)(t->own + p->columns_at, d, s->hp, rows, h, s->mp);
         if (terms.h && NAME(bp_all_finite)(in, rows * s->mp)) {
             if (first) memset(sum, 0, h * s->mp * sizeof(REAL));

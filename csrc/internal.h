@@ -52,7 +52,7 @@ enum { BP_KERNEL_GENERIC, BP_KERNEL_SIMD, BP_KERNEL_SIMD_WIDE };
 #define BP_PRAGMA(text) _Pragma(#text)
 #define BP_WAIT BP_PRAGMA(omp barrier)
 #else
-#define BP_PARALLEL(count) (void)(count);
+#define BP_PARALLEL(count) if ((void)(count), 1)
 #define BP_WAIT
 #endif
 
@@ -94,8 +94,9 @@ size_t bp_lowest_wanted(const bp_layer *layers, size_t count, int dx);
 /* The width of a kernel's registers. */
 size_t bp_vector_bytes(int kernel);
 
-/* The calling thread's number in its team. */
+/* The calling thread's number in its team, and how many those are: maybe fewer than were asked for. */
 size_t bp_thread(void);
+size_t bp_team(void);
 
 /* The calling thread's share of 0 .. size-1, cut at multiples of step. */
 bp_range bp_my_share(size_t size, size_t step);

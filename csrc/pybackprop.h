@@ -234,7 +234,8 @@ typedef struct {
     int strategy, sparse; /* sparse: terms that are exactly zero may be left out */
     size_t batch;         /* the most rows in a step */
     void *x, *targ;       /* (batch,m), (batch,h): room where bp_plan_run gathers a batch */
-    void *workspace;      /* what the strategy needs beside the layers' own arrays */
+    void *workspace; /* what the strategy needs beside the layers' own arrays, zeros at first: numbers
+                        beyond a row's end are read, though no result depends on them */
     size_t workspace_bytes;
 } bp_plan;
 

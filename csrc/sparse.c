@@ -133,7 +133,7 @@ static void LOCAL(terms_times)(size_t *times, const NAME(bp_terms) * terms, size
 #else
 
 int NAME(bp_terms_may_pay)(size_t size, size_t h) {
-    return h * sizeof(REAL) >= 128 && size >= 64 && !bp_overflows(size, h, 1) && size * h < UINT32_MAX;
+    return h * sizeof(REAL) >= 128 && size >= 64 && size < UINT32_MAX / NAME(bp_terms_step)(h);
 }
 
 static NAME(bp_terms) NAME(terms_of)(size_t rows, size_t size, size_t step) {

@@ -106,7 +106,8 @@ static void NAME(update)(const NAME(step) * s, int team) {
     }
 }
 
-/* What each of `team` threads does; a team of one may be inside another. */
+/* What each thread of a team does. team: 1, maybe inside another team, or those asked for: there may be
+   fewer. */
 static void NAME(take_part)(const NAME(step) * s, int team) {
     bp_range rows = part(team, s->n, ROWS);
     const bp_layer *last = s->plan->layers + s->plan->count - 1;
@@ -117,7 +118,7 @@ static void NAME(take_part)(const NAME(step) * s, int team) {
     if (team > 1) {
         BP_WAIT
     }
-    if (team == 1 || bp_thread() + 1 == (size_t)team)
+    if (team == 1 || bp_thread() + 1 == bp_team())
         NAME(bp_mse_forward)(s->loss, NAME(bp_output)(last), s->targ, s->n, last->h);
     NAME(add_over_rows)(s, team);
     if (!s->update) return;

@@ -48,6 +48,8 @@ int bp_threads_for(double work) {
 
 size_t bp_thread(void) { return (size_t)omp_get_thread_num(); }
 
+size_t bp_team(void) { return (size_t)omp_get_num_threads(); }
+
 bp_range bp_my_share(size_t size, size_t step) {
     size_t count = (size_t)omp_get_num_threads(), me = (size_t)omp_get_thread_num();
     size_t blocks = size / step + (size % step != 0);
@@ -69,6 +71,8 @@ int bp_threads_for(double work) {
 }
 
 size_t bp_thread(void) { return 0; }
+
+size_t bp_team(void) { return 1; }
 
 bp_range bp_my_share(size_t size, size_t step) {
     (void)step;

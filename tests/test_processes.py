@@ -136,6 +136,34 @@ print(bp.threads(), same)
     assert done.stdout.split() == ["8" if OPENMP else "1", "True"], done.stderr
 
 
+FEWER = [{"OMP_THREAD_LIMIT": "1"}, {"OMP_THREAD_LIMIT": "3"}, {"OMP_DYNAMIC": "true"}, {}]
+
+
+@pytest.mark.parametrize("environment", FEWER, ids=str)
+@pytest.mark.parametrize("strategy", ["layers", "fused", "split"])
+def test_openmp_may_give_fewer_threads_than_asked_for(strategy, environment):
+    code = f"""
+import numpy as np, pybackprop as bp
+rng = np.random.default_rng(0)
+x, targ = rng.standard_normal((1100, 100)).astype("f"), rng.standard_normal((1100, 2)).astype("f")
+found = []
+for threads in (1, 8):
+    bp.set_threads(threads)
+    model = bp.mlp([100, 64, 2], seed=0)
+    plan = bp.compile(model, batch=1100, optimizer=bp.SGD(lr=0.001), strategy={strategy!r})
+    steps = [plan.step(x, targ), plan.step(x, targ)]
+    found.append((steps, [p.data.tobytes() + p.g.data.tobytes() for p in model.parameters()]))
+    assert steps[1] < steps[0]
+assert found[0] == found[1]
+try:
+    plan.fit(x, np.full_like(targ, np.inf), epochs=1)
+except bp.DivergedError:
+    print("diverged")
+"""
+    done = python(code, **environment)
+    assert done.stdout == "diverged\n", done.stderr
+
+
 NO_KERNEL = next(name for name in ("neon", "avx512", "avx2") if name not in bp.kernels())
 ENVIRONMENT = {
     "KERNEL": [NO_KERNEL, "GENERIC", " generic", "generic,avx2", "0"],
