@@ -9,6 +9,12 @@ size_t bp_lowest_wanted(const bp_layer *layers, size_t count, int dx) {
     return k;
 }
 
+double bp_forward_work(const bp_layer *layers, size_t count, size_t n) {
+    double sum = 0;
+    for (size_t k = 0; k < count; k++) sum += (double)layers[k].m * (double)layers[k].h;
+    return sum * (double)n;
+}
+
 #define BP_TEMPLATE "product.h"
 #include "each_type.h"
 #undef BP_TEMPLATE

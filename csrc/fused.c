@@ -308,13 +308,6 @@ static bp_status NAME(run_pass)(NAME(pass) * p, double work) {
     return BP_OK;
 }
 
-static double NAME(work)(const bp_plan *plan, size_t n) {
-    double sum = 0;
-    for (size_t k = 0; k < plan->count; k++)
-        sum += (double)plan->layers[k].m * (double)plan->layers[k].h;
-    return sum * (double)n;
-}
-
 bp_status NAME(bp_fused_grads)(const bp_plan *plan, REAL *loss, const REAL *x, const REAL *targ,
                                size_t n, REAL *dx, int accumulate) {
     if (plan->count == 0) return BP_EMPTY;
@@ -324,14 +317,15 @@ bp_status NAME(bp_fused_grads)(const bp_plan *plan, REAL *loss, const REAL *x, c
     NAME(pass) p = {.plan = plan, .x = x, .targ = targ, .dx = dx, .n = n, .accumulate = accumulate};
     p.factor = (REAL)(2.0 / (double)(n * h)), p.sparse = plan->sparse && !accumulate;
     p.lowest = bp_lowest_wanted(plan->layers, plan->count, dx != NULL);
-    bp_status status = NAME(run_pass)(&p, 3 * NAME(work)(plan, n));
+    bp_status status = NAME(run_pass)(&p, 3 * bp_forward_work(plan->layers, plan->count, n));
     if (status == BP_OK) *loss = (REAL)(p.total / (double)(n * h));
     return status;
 }
 
 bp_status NAME(bp_fused_predict)(const bp_plan *plan, REAL *out, const REAL *x, size_t n) {
     NAME(pass) p = {.plan = plan, .x = x, .n = n, .out = out, .sparse = plan->sparse};
-    return plan->count == 0 ? BP_EMPTY : NAME(run_pass)(&p, NAME(work)(plan, n));
+    return plan->count == 0 ? BP_EMPTY
+                            : NAME(run_pass)(&p, bp_forward_work(plan->layers, plan->count, n));
 }
 
 #endif

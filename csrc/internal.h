@@ -91,6 +91,9 @@ enum { BP_TURNED_DEPTH = 256, BP_TURNED_ROOM = 129 * BP_TURNED_DEPTH }; /* see b
 /* The lowest layer with a gradient that somebody wants; dx: of the data, 0 or 1. */
 size_t bp_lowest_wanted(const bp_layer *layers, size_t count, int dx);
 
+/* Multiplications of the layers' forward for n rows. */
+double bp_forward_work(const bp_layer *layers, size_t count, size_t n);
+
 /* The width of a kernel's registers. */
 size_t bp_vector_bytes(int kernel);
 

@@ -17,8 +17,8 @@
 static void LOCAL(add_rows)(REAL *db, const REAL *dout, size_t n, size_t h, bp_range mine) {
     for (size_t start = 0; start < n; start += BP_SEGMENT) {
         size_t rows = n - start < BP_SEGMENT ? n - start : BP_SEGMENT;
-        LOCAL(add_segment)
-        (db + mine.begin, dout + start * h + mine.begin, h, rows, mine.end - mine.begin);
+        LOCAL(add_segment)(db + mine.begin, dout + start * h + mine.begin, h, rows,
+                           mine.end - mine.begin);
     }
 }
 

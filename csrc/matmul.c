@@ -167,9 +167,8 @@ static void LOCAL(turned_panel)(const NAME(bp_product) * t, bp_ahead *ahead, siz
         }
         p += depth;
     } while (p < t->inner);
-    LOCAL(write_columns)
-    (t->c + d * t->ldc + from, t->ldc, buffer, height, count, FINISH_CHAIN,
-     t->bias ? t->bias + from : NULL, t->relu);
+    LOCAL(write_columns)(t->c + d * t->ldc + from, t->ldc, buffer, height, count, FINISH_CHAIN,
+                         t->bias ? t->bias + from : NULL, t->relu);
 }
 
 /* Asks for what the caller will need next, with each tile for some of it. */
@@ -182,9 +181,9 @@ static void LOCAL(multiply_turned)(const NAME(bp_product) * t) {
     LOCAL(block) b = {.depth = t->inner, .width = t->rows, .height = t->cols};
     LOCAL(ask_for_next)(&b, t);
     for (size_t from = 0; from < t->cols; from += MOST_HEIGHT)
-        for (size_t d = 0; d < t->rows; d += PANEL) LOCAL(turned_panel)
-    (t, &b.ahead, d, LOCAL(at_most)(t->rows - d, PANEL), from,
-     LOCAL(at_most)(t->cols - from, MOST_HEIGHT));
+        for (size_t d = 0; d < t->rows; d += PANEL)
+            LOCAL(turned_panel)(t, &b.ahead, d, LOCAL(at_most)(t->rows - d, PANEL), from,
+                                LOCAL(at_most)(t->cols - from, MOST_HEIGHT));
 }
 
 /* Whether lanes are better used by rows than by columns, which must then be packed. */

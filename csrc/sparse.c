@@ -80,19 +80,26 @@ static LOCAL(pair) LOCAL(pair_at)(const NAME(bp_terms) * x, size_t i, size_t blo
     return t;
 }
 
-static void LOCAL(terms_forward)(REAL *out, size_t ld, const NAME(bp_terms) * x, const REAL *w,
-                                 const REAL *b, int relu, size_t rows, size_t h, bp_ahead *ahead) {
+/* op for all pairs of x's rows and those of `of`, h columns, rows ld apart: so many vectors at a time,
+   and in them block after block of `other`. */
+static void LOCAL(each_pair)(void (*op)(const LOCAL(pair) *, REAL *, size_t), const NAME(bp_terms) * x,
+                             REAL *of, size_t ld, REAL *other, size_t rows, size_t h, bp_ahead *ahead) {
     REAL spare[4 * LANES] = {0};
-    memset(out, 0, rows * ld * sizeof(REAL));
     for (size_t j = 0, vectors; j < h; j += vectors * LANES) {
         vectors = (h - j + LANES - 1) / LANES < 4 ? (h - j + LANES - 1) / LANES : 4;
         for (size_t block = 0; block < x->blocks; block++)
             for (size_t i = 0; i < rows; i += 2) {
-                LOCAL(pair) t = LOCAL(pair_at)(x, i, block, out, ld, spare, rows, j);
+                LOCAL(pair) t = LOCAL(pair_at)(x, i, block, of, ld, spare, rows, j);
                 bp_ask(ahead);
-                LOCAL(gather_pair)(&t, w + j, vectors);
+                op(&t, other + j, vectors);
             }
     }
+}
+
+static void LOCAL(terms_forward)(REAL *out, size_t ld, const NAME(bp_terms) * x, const REAL *w,
+                                 const REAL *b, int relu, size_t rows, size_t h, bp_ahead *ahead) {
+    memset(out, 0, rows * ld * sizeof(REAL));
+    LOCAL(each_pair)(LOCAL(gather_pair), x, out, ld, (REAL *)w, rows, h, ahead);
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < h; j++) {
             REAL sum = out[i * ld + j] + 0 + b[j];
@@ -102,16 +109,7 @@ static void LOCAL(terms_forward)(REAL *out, size_t ld, const NAME(bp_terms) * x,
 
 static void LOCAL(terms_backward_w)(REAL *sum, const NAME(bp_terms) * x, const REAL *dout, size_t ld,
                                     size_t rows, size_t h, bp_ahead *ahead) {
-    REAL spare[4 * LANES] = {0};
-    for (size_t j = 0, vectors; j < h; j += vectors * LANES) {
-        vectors = (h - j + LANES - 1) / LANES < 4 ? (h - j + LANES - 1) / LANES : 4;
-        for (size_t block = 0; block < x->blocks; block++)
-            for (size_t i = 0; i < rows; i += 2) {
-                LOCAL(pair) t = LOCAL(pair_at)(x, i, block, (REAL *)dout, ld, spare, rows, j);
-                bp_ask(ahead);
-                LOCAL(spread_pair)(&t, sum + j, vectors);
-            }
-    }
+    LOCAL(each_pair)(LOCAL(spread_pair), x, (REAL *)dout, ld, sum, rows, h, ahead);
 }
 
 static void LOCAL(columns_backward_w)(REAL *sum, const NAME(bp_columns) * d, const REAL *x) {
@@ -120,8 +118,8 @@ static void LOCAL(columns_backward_w)(REAL *sum, const NAME(bp_columns) * d, con
         vectors = left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
         for (size_t j = 0; j < d->h; j++) {
             const REAL *value = d->value + j * d->rows;
-            LOCAL(add_terms)
-            (sum + j * d->step + k, x + k, d->at + j * d->rows, value, d->count[j], vectors);
+            LOCAL(add_terms)(sum + j * d->step + k, x + k, d->at + j * d->rows, value, d->count[j],
+                             vectors);
         }
     }
 }

@@ -132,17 +132,15 @@ bp_status NAME(bp_split_grads)(const bp_plan *plan, const bp_rooms *rooms, REAL 
                                const REAL *targ, size_t n, REAL *dx, int accumulate,
                                const NAME(bp_update) * update) {
     if (plan->count == 0) return BP_EMPTY;
-    double work = 0;
     for (const bp_layer *l = plan->layers; l < plan->layers + plan->count; l++) {
         if (bp_overflows(n, l->m, sizeof(REAL)) || bp_overflows(n, l->h, sizeof(REAL)) ||
             bp_overflows(l->m, l->h, sizeof(REAL)))
             return BP_OVERFLOW;
-        work += (double)l->m * (double)l->h;
     }
     if (n * plan->layers[plan->count - 1].h == 0) return BP_EMPTY;
     NAME(step) s = {plan, rooms, loss, x, targ, n, 0, dx, accumulate, update};
     s.lowest = bp_lowest_wanted(plan->layers, plan->count, dx != NULL);
-    int team = bp_threads_for(3 * work * (double)n);
+    int team = bp_threads_for(3 * bp_forward_work(plan->layers, plan->count, n));
     if (team == 1) {
         NAME(take_part)(&s, 1);
     } else {

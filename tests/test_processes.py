@@ -8,6 +8,7 @@ import time
 import warnings
 
 import pytest
+from plans import STRATEGIES
 from test_settings import python
 from test_threads import OPENMP, PROBLEMS, TIMEOUT, solve, solve_all, together
 
@@ -140,7 +141,7 @@ FEWER = [{"OMP_THREAD_LIMIT": "1"}, {"OMP_THREAD_LIMIT": "3"}, {"OMP_DYNAMIC": "
 
 
 @pytest.mark.parametrize("environment", FEWER, ids=str)
-@pytest.mark.parametrize("strategy", ["layers", "fused", "split"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_openmp_may_give_fewer_threads_than_asked_for(strategy, environment):
     code = f"""
 import numpy as np, pybackprop as bp

@@ -73,15 +73,13 @@ static void LOCAL(pack_wide)(const LOCAL(work) * w, LOCAL(block) * b) {
     for (size_t panels; d < whole; d += panels * PANEL) {
         panels =
             (whole - d) / PANEL < LOCAL(panels_at_once) ? (whole - d) / PANEL : LOCAL(panels_at_once);
-        LOCAL(copy_panels)
-        (w->room + (d - b->first_packed) * b->depth, LOCAL(place)(wide, b->d + d, b->p), wide->along,
-         panels, b->depth);
+        LOCAL(copy_panels)(w->room + (d - b->first_packed) * b->depth,
+                           LOCAL(place)(wide, b->d + d, b->p), wide->along, panels, b->depth);
     }
     for (; d < b->width; d += PANEL) {
         size_t count = b->width - d < PANEL ? b->width - d : PANEL;
-        LOCAL(pack)
-        (w->room + (d - b->first_packed) * b->depth, count > LANES ? PANEL : LANES,
-         LOCAL(place)(wide, b->d + d, b->p), wide->step, wide->along, count, b->depth);
+        LOCAL(pack)(w->room + (d - b->first_packed) * b->depth, count > LANES ? PANEL : LANES,
+                    LOCAL(place)(wide, b->d + d, b->p), wide->step, wide->along, count, b->depth);
     }
 }
 
@@ -96,9 +94,8 @@ static void LOCAL(pack_single)(const LOCAL(work) * w, LOCAL(block) * b) {
     REAL *to = w->single_room;
     for (size_t s = 0, rows; s < b->height; s += rows) {
         rows = LOCAL(next_rows)(b->height - s);
-        LOCAL(pack)
-        (to, LOCAL(chunk_width)(rows), LOCAL(place)(single, b->s + s, b->p), single->step, single->along,
-         rows, b->depth);
+        LOCAL(pack)(to, LOCAL(chunk_width)(rows), LOCAL(place)(single, b->s + s, b->p), single->step,
+                    single->along, rows, b->depth);
         to += LOCAL(chunk_width)(rows) * b->depth;
     }
 }

@@ -85,9 +85,9 @@ static void LOCAL(read_rows)(REAL *tile, const REAL *c, size_t ldc, size_t rows,
 static void LOCAL(write_rows)(REAL *c, size_t ldc, const REAL *tile, size_t stride, size_t rows,
                               size_t count, bp_finish finish, const REAL *bias, int relu) {
     for (size_t r = 0; r < rows; r++)
-        for (size_t q = 0; q < count; q += LANES) LOCAL(finish)
-    (c + r * ldc + q, LOCAL(load)(tile + r * stride + q), count - q, finish, bias ? bias + q : NULL,
-     relu);
+        for (size_t q = 0; q < count; q += LANES)
+            LOCAL(finish)(c + r * ldc + q, LOCAL(load)(tile + r * stride + q), count - q, finish,
+                          bias ? bias + q : NULL, relu);
 }
 
 /* tile (rows,PANEL) = the transpose of c (count,rows), rows of c ldc apart */

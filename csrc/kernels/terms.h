@@ -114,8 +114,8 @@ static inline __attribute__((always_inline)) void LOCAL(spread_some)(const LOCAL
 }
 
 /* op for 1 to 4 vectors, each with loops of its own, so that they stay in registers. */
-#define BP_EACH_WIDTH(name, op, type)                                                                   \
-    static void LOCAL(name)(const LOCAL(pair) * t, type * other, size_t vectors) {                      \
+#define BP_EACH_WIDTH(name, op)                                                                         \
+    static void LOCAL(name)(const LOCAL(pair) * t, REAL * other, size_t vectors) {                      \
         switch (vectors) {                                                                              \
         case 1: LOCAL(op)(t, other, 1); break;                                                          \
         case 2: LOCAL(op)(t, other, 2); break;                                                          \
@@ -123,6 +123,6 @@ static inline __attribute__((always_inline)) void LOCAL(spread_some)(const LOCAL
         default: LOCAL(op)(t, other, 4); break;                                                         \
         }                                                                                               \
     }
-BP_EACH_WIDTH(gather_pair, gather_some, const REAL)
-BP_EACH_WIDTH(spread_pair, spread_some, REAL)
+BP_EACH_WIDTH(gather_pair, gather_some)
+BP_EACH_WIDTH(spread_pair, spread_some)
 #undef BP_EACH_WIDTH
