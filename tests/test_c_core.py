@@ -103,7 +103,11 @@ MUTATIONS = {
         "for (size_t k = from; k < to; k += LANES)",
         "for (size_t k = from; k + 1 < to; k += LANES)",
     ),
-    "a thread's rows that are another's": ("split.c", "(l) + rows.begin * l->h", "(l) + 0 * l->h"),
+    "a relu that a shared step forgets": (
+        "split.c",
+        "if (l->a) NAME(bp_relu_backward)",
+        "if (0) NAME(bp_relu_backward)",
+    ),
     "an update of numbers that are none": ("split.c", "!s->update->guarded || isfinite", "1 || isfinite"),
     "another shuffle": ("random.c", "i > 1; i--", "i > 2; i--"),
     "a gradient without its mean": ("mse.c", "2.0 / (double)size", "2.0"),

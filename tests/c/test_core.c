@@ -230,6 +230,7 @@ static void test_plan(void) {
         if (bp_use_kernel(kernel) != BP_OK) continue;
         for (int k = 0; k < 6; k++) {
             int strategy = k / 2; /* BP_LAYERS, BP_FUSED, BP_SPLIT */
+            if (k % 2 && !bp_openmp()) continue;
             bp_set_threads(1 + 2 * (k % 2));
             planned_steps_f32(strategy, 1, 1, 1, 1), planned_steps_f64(strategy, 7, 3, 5, 2);
             planned_steps_f32(strategy, 513, 33, 17, 4), planned_steps_f64(strategy, 1025, 20, 9, 1);
