@@ -6,10 +6,10 @@
 
 #ifdef _OPENMP
 #define BP_SEGMENTS(threads)                                                                            \
-    BP_PRAGMA(omp parallel for ordered schedule(dynamic, 1) num_threads(threads) if (threads > 1))
+    BP_PRAGMA(omp parallel for ordered schedule(dynamic, 1) num_threads(threads))
 #define BP_IN_TURN BP_PRAGMA(omp ordered)
 #else
-#define BP_SEGMENTS(threads) (void)(threads);
+#define BP_SEGMENTS(threads)
 #define BP_IN_TURN
 #endif
 
@@ -233,9 +233,17 @@ static void NAME(tile_backward)(NAME(worker) * t, size_t row, size_t rows) {
 
 /* ---- one segment, and all ---- */
 
-static void NAME(run_segment)(NAME(worker) * t, size_t start, size_t end) {
-    const NAME(pass) *p = t->p;
+static size_t NAME(segment_end)(const NAME(pass) * p, size_t start) {
+    return p->n - start < BP_SEGMENT ? p->n : start + BP_SEGMENT;
+}
+
+/* Takes the rows of the segment that begins with row `start` there and back; who has its sums. */
+static NAME(worker) NAME(run_segment)(const NAME(pass) * p, REAL *own, size_t start) {
+    NAME(worker) worker = {.p = p, .own = own}, *t = &worker;
     const bp_layer *first = p->plan->layers, *last = first + p->plan->count - 1;
+    size_t end = NAME(segment_end)(p, start);
+    if (p->lists)
+        t->x = NAME(bp_terms_at)(t->own + p->stages[0].terms, p->rows, first->m, p->stages[0].step);
     const bp_stage *s = p->stages + p->plan->count - 1;
     for (size_t row = start, rows; row < end; row += rows) {
         rows = end - row < p->rows ? end - row : p->rows;
@@ -254,11 +262,13 @@ static void NAME(run_segment)(NAME(worker) * t, size_t start, size_t end) {
             NAME(tile_backward)(t, row, rows);
         }
     }
+    return worker;
 }
 
-/* Adds what a segment found to the totals. Called in the order of segments. */
-static void NAME(add_segment)(NAME(pass) * p, const NAME(worker) * t, size_t start, size_t end) {
-    size_t h = p->plan->layers[p->plan->count - 1].h;
+/* Adds what a segment found to the totals, if there are any. Called in the order of segments. */
+static void NAME(add_segment)(NAME(pass) * p, const NAME(worker) * t, size_t start) {
+    if (p->out) return;
+    size_t h = p->plan->layers[p->plan->count - 1].h, end = NAME(segment_end)(p, start);
     int add = p->accumulate || start > 0;
     double error = 0;
     NAME(bp_segment_error)(&error, t->own + p->stages[p->plan->count - 1].out, p->targ + start * h,
@@ -275,6 +285,22 @@ static void NAME(add_segment)(NAME(pass) * p, const NAME(worker) * t, size_t sta
             BP_DISPATCH(NAME(add_turned), (l->dw, t->own + s->sum, s->mp, l->m, l->h, add));
         }
         for (size_t j = 0; db && j < l->h; j++) db[j] = (add ? db[j] : 0) + sum_b[j];
+    }
+}
+
+static void NAME(run_segments)(NAME(pass) * p, REAL *owned, int threads) {
+    if (threads == 1) { /* maybe inside another team; and OpenMP would allocate a team of one */
+        for (size_t start = 0; start < p->n; start += BP_SEGMENT) {
+            NAME(worker) t = NAME(run_segment)(p, owned, start);
+            NAME(add_segment)(p, &t, start);
+        }
+    } else {
+        BP_SEGMENTS(threads)
+        for (size_t start = 0; start < p->n; start += BP_SEGMENT) {
+            NAME(worker) t = NAME(run_segment)(p, owned + bp_thread() * p->own_size, start);
+            BP_IN_TURN
+            NAME(add_segment)(p, &t, start);
+        }
     }
 }
 
@@ -295,16 +321,7 @@ static bp_status NAME(run_pass)(NAME(pass) * p, double work) {
     int threads = (int)(wanted < owners ? wanted : owners);
     if ((size_t)threads > segments) threads = segments ? (int)segments : 1;
     NAME(bp_fused_copy)(p);
-    BP_SEGMENTS(threads)
-    for (size_t segment = 0; segment < segments; segment++) {
-        NAME(worker) t = {.p = p, .own = owned + bp_thread() * p->own_size};
-        size_t start = segment * BP_SEGMENT, end = p->n - start < BP_SEGMENT ? p->n : start + BP_SEGMENT;
-        if (p->lists)
-            t.x = NAME(bp_terms_at)(t.own + p->stages[0].terms, p->rows, l->m, p->stages[0].step);
-        NAME(run_segment)(&t, start, end);
-        BP_IN_TURN
-        if (!p->out) NAME(add_segment)(p, &t, start, end);
-    }
+    NAME(run_segments)(p, owned, threads);
     return BP_OK;
 }
 

@@ -10,7 +10,7 @@ from pybackprop.chain import Stage
 SMALL_STEP = 400_000  # operations that take less time than the way to them: no second thread is worth waking
 BALANCE = 10  # operations that a processor makes while memory gives it one byte, about
 CACHED = 2**20  # bytes that stay in a cache from one step to the next
-WEIGHTS_SHARE = 4  # of the second cache, at most a part in so many is for weights in a fused pass
+WEIGHTS_SHARE = 3  # of the second cache, at most a part in so many is for weights in a fused pass
 ROWS_EACH = 16  # for a thread, at least, where they share a step's rows
 SEGMENTS_EACH = 2  # for a thread, at least, that all end at about the same time
 

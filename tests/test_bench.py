@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
-from pybackprop.bench import check, clock, crew, engine, report, run, screen, works
+from pybackprop.bench import check, clock, crew, engine, report, resident, run, screen, works
 from pybackprop.bench.engine import ENTRIES, Entry
 from pybackprop.bench.with_numpy import Numpy
 from pybackprop.bench.works import FULL, QUICK, USUAL, Work
@@ -34,7 +34,10 @@ SOME = [
     ("backward_x", (40, 30, 7)),
     ("step", (600, 30, 20, 1)),
     ("step", (7, 5, 4, 3)),
+    ("step", (90, 5, 8, 7, 6, 3)),
+    ("step", (90, 5, 3)),
 ]
+EPOCH = Work("", "epoch", (3000, 10, 8, 3), "float32", 1, batch=30)
 
 has_proc = pytest.mark.skipif(
     not Path(f"/proc/self/task/{os.getpid()}/children").exists(), reason="looks for processes in /proc"
@@ -89,6 +92,8 @@ def test_flops_count_the_products():
     assert by_label["backward-w 784x50000 @ 50000x50"] == by_label["forward 50000x784 @ 784x50"] == 2 * 50000 * 784 * 50
     assert by_label["backward-x 50000x50 @ 50x784"] == 2 * 50000 * 784 * 50
     assert by_label["step 50000x784→50→1"] == 2 * 50000 * (2 * 784 * 50 + 3 * 50)
+    assert by_label["epoch 60000x784→50→10 by 64 of digits"] == 2 * 60000 * (2 * 784 * 50 + 3 * 50 * 10)
+    assert by_label["step 1024x128→(16 layers of 128)"] == 2 * 1024 * 128 * 128 * (3 * 16 - 1)
 
 
 def test_images_of_digits_are_mostly_zeros():
@@ -138,19 +143,33 @@ def test_peers_are_right(entry):
     if entry.missing():
         pytest.skip("not installed")
     some = [Work("", kind, sizes, "float32", 1) for kind, sizes in SOME]
-    bench = run.Bench([*some, Work("", "step", (60, 5, 4, 2), "float64", 1)], [entry], 1)
+    some += [Work("", "step", (60, 5, 4, 2), "float64", 1), EPOCH]
+    bench = run.Bench([work for work in some if entry.does(work)], [entry], 1)
     bench.run(silent)
-    assert [result.engines[entry.name].why for result in bench.results] == [""] * 7
+    assert len(bench.results) == {"torch": len(some), "jax": len(some) - 1, "sklearn": 1}[entry.name]
+    assert [result.engines[entry.name].why for result in bench.results] == [""] * len(bench.results)
     assert all(result.engines[entry.name].usable for result in bench.results)
 
 
-def test_a_plan_is_right_and_does_steps_only():
-    chosen = [Work("", "step", (60, 5, 4, 2), "float32", 1), Work("", "matmul", (4, 4, 4), "float32", 1)]
-    bench = run.Bench(chosen, [PLAN], 1)
-    bench.run(lambda *_: None)
-    step, product = bench.results
-    assert step.engines["plan"].usable, step.engines["plan"].why
-    assert not product.engines
+def test_a_plan_is_right_and_does_networks_only():
+    chosen = [Work("", "step", (60, 5, 4, 2), "float32", 1), EPOCH, TINY]
+    bench = run.Bench(chosen, [PLAN, NUMPY], 1)
+    bench.run(silent)
+    assert [list(result.engines) for result in bench.results] == [["plan", "numpy"], ["plan"], ["numpy"]]
+    for result in bench.results:
+        for timing in result.engines.values():
+            assert timing.usable, timing.why
+
+
+def test_an_epoch_without_updates_is_wrong():
+    one, data = engine.load(PLAN.where, 1), works.data(EPOCH)
+    one.prepare(EPOCH, data)()
+    right = check.expected(EPOCH, data)
+    assert check.wrong(EPOCH, one.result(), right) is None
+    still = bp.Model([bp.Lin(data["w1"], data["b1"]), bp.Relu(), bp.Lin(data["w2"], data["b2"])])
+    loss = np.float32(still(data["x"], data["targ"]))
+    assert "loss: found" in check.wrong(EPOCH, {"loss": loss}, right)
+    assert "loss: found" in check.wrong(EPOCH, {"loss": right["loss"].values.astype(np.float32) / 2}, right)
 
 
 def test_a_mistake_is_located():
@@ -176,6 +195,29 @@ def test_a_wrong_engine_is_marked_and_gets_no_time(here, capsys):
         assert set(engines[name]) == {"status", "why"}
         assert engines[name]["status"] == "wrong"
         assert f"{name}: small: matmul 4 float32 1 thread: WRONG: out[" in said
+
+
+@pytest.mark.skipif(not resident.RESET.exists(), reason="only Linux tells the peak")
+def test_memory_is_the_peak_of_what_is_resident():
+    kept = []
+
+    def call():
+        np.ones(4_000_000)
+        kept.append(np.ones(1_000_000))
+
+    for needed, action in ((32e6, call), (32e6, call), (0, lambda: None)):
+        assert resident.extra(action) == pytest.approx(needed, abs=2e6)
+
+
+@pytest.mark.skipif(not resident.RESET.exists(), reason="only Linux tells the peak")
+def test_the_memory_of_a_step():
+    wide = Work("step", "step", (50000, 4, 20, 1), "float32", 1)
+    bench = run.Bench([wide], [NUMPY, OURS, PLAN], 1)
+    bench.run(silent)
+    memory = {name: timing.memory for name, timing in bench.results[0].engines.items()}
+    assert memory["numpy"] > 8e6
+    assert 4e6 < memory["pybackprop"] < 14e6
+    assert memory["plan"] < 2e6
 
 
 # ---- turns ----
@@ -363,6 +405,27 @@ def test_the_picture(found, tmp_path):
     picture.draw(tmp_path / "p.png", found)
     assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"
     picture.draw(tmp_path / "none.png", {**found, "works": []})
+
+
+def test_the_picture_of_growth(found, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    from matplotlib.axes import Axes
+
+    from pybackprop.bench import picture
+
+    drawn, plot = [], Axes.plot
+
+    def spy(axes, *given, **style):
+        drawn.append(given[:2])
+        return plot(axes, *given, **style)
+
+    monkeypatch.setattr(Axes, "plot", spy)
+    step = found["works"][1]
+    works = [{**step, "group": "growth with rows", "sizes": [n, 3, 5, 2], "flops": n * 100} for n in (2, 8)]
+    picture.draw(tmp_path / "growth.png", {**found, "works": works})
+    medians = [1e3 * step["engines"][name]["median"] for name in ("numpy", "pybackprop")]
+    assert drawn[:2] == [([2, 8], [ms] * 2) for ms in medians]
+    assert drawn[2] == ([2, 8], [pytest.approx(n * 100 / step["peak"] / 1e6) for n in (2, 8)])
 
 
 # ---- engines for the workers above ----

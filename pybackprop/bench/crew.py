@@ -137,14 +137,14 @@ class Crew:
                 self.stillborn[key] = str(error)
             raise
 
-    def prepare(self, entry: Entry, work: Work) -> tuple[int, dict[str, Array]]:
-        """(calls in a sample, the results of one call by name)."""
+    def prepare(self, entry: Entry, work: Work) -> tuple[int, int | None, dict[str, Array]]:
+        """(calls in a sample, bytes that the first one needed, its results by name)."""
         path = Path(self.folder.name) / "results.npz"
-        calls = self.ask(entry, work.threads, "prepare", work=asdict(work), save=str(path))["calls"]
+        answer = self.ask(entry, work.threads, "prepare", work=asdict(work), save=str(path))
         with np.load(path) as file:
             results = dict(file)
         path.unlink()
-        return calls, results
+        return answer["calls"], answer["memory"], results
 
     def forget(self, threads: int) -> None:
         """Lets the workers free their memory."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module, metadata, util
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from pybackprop.bench.works import Work
+from pybackprop.bench.works import NETWORKS, Work
 from pybackprop.convert import Array
 
 Call: TypeAlias = Callable[[], Any]
+
+EAGER = ("matmul", "forward", "backward_w", "backward_x", "step")  # kinds that are done a call at a time
 
 
 class Engine:
@@ -30,11 +32,12 @@ class Engine:
 
     def prepare(self, work: Work, data: Mapping[str, Array]) -> Call:
         """The callable that does the work once. AttributeError if this engine cannot."""
-        call: Call = getattr(self, work.kind)(**data)
+        more = {"batch": work.batch} if work.kind == "epoch" else {}
+        call: Call = getattr(self, work.kind)(**data, **more)
         return call
 
     def result(self) -> dict[str, Array]:
-        """What the last call computed, by name: out; dw; dx; loss, w1.g, b1.g, w2.g, b2.g."""
+        """What the last call computed, by name: out; dw; dx; loss, w1.g, b1.g, w2.g, b2.g and so on."""
         return {name: np.asarray(value) for name, value in self.results().items()}
 
     def forget(self) -> None:
@@ -65,18 +68,19 @@ class Entry:
         return util.find_spec(self.package) is None
 
     def version(self) -> str:
-        return metadata.version(self.package)
+        return metadata.version({"sklearn": "scikit-learn"}.get(self.package, self.package))
 
     def does(self, work: Work) -> bool:
         return not self.kinds or work.kind in self.kinds
 
 
 ENTRIES = (
-    Entry("numpy", "numpy", "pybackprop.bench.with_numpy:Numpy"),
-    Entry("pybackprop", "pybackprop", "pybackprop.bench.with_ours:Pybackprop", ours=True),
-    Entry("plan", "pybackprop", "pybackprop.bench.with_ours:Planned", ours=True, kinds=("step",)),
+    Entry("numpy", "numpy", "pybackprop.bench.with_numpy:Numpy", kinds=EAGER),
+    Entry("pybackprop", "pybackprop", "pybackprop.bench.with_ours:Pybackprop", ours=True, kinds=EAGER),
+    Entry("plan", "pybackprop", "pybackprop.bench.with_ours:Planned", ours=True, kinds=NETWORKS),
     Entry("torch", "torch", "pybackprop.bench.with_torch:Torch"),
-    Entry("jax", "jax", "pybackprop.bench.with_jax:Jax"),
+    Entry("jax", "jax", "pybackprop.bench.with_jax:Jax", kinds=EAGER),
+    Entry("sklearn", "sklearn", "pybackprop.bench.with_sklearn:Sklearn", kinds=("epoch",)),
 )
 
 
@@ -85,6 +89,11 @@ def load(where: str, threads: int) -> Engine:
     module, name = where.split(":")
     made: Engine = getattr(import_module(module), name)(threads)
     return made
+
+
+def named_gradients(parameters: Iterable[str], gradients: Iterable[Any]) -> dict[str, Any]:
+    """As results name them: w1.g, b1.g, ..."""
+    return {f"{name}.g": g for name, g in zip(parameters, gradients, strict=True)}
 
 
 def pools() -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
-"""The picture of a bench, with matplotlib (the extra `bench`): bars by engine, curves over small sizes."""
+"""The picture of a bench, with matplotlib (the extra `bench`): bars by engine, curves over sizes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,15 @@ from matplotlib.patches import Patch
 
 from pybackprop.bench.screen import TITLES, duration, rate
 
-COLOURS = {"pybackprop": "#d1495b", "numpy": "#4d77a5", "torch": "#e8a23d", "jax": "#5fa08a"}
+COLOURS = {"plan": "#8f1d35", "pybackprop": "#d1495b", "numpy": "#4d77a5", "torch": "#e8a23d", "jax": "#5fa08a"}
 MORE_COLOURS = ("#8a5a9e", "#8c8c8c", "#5b5b5b")  # for engines that have none above
 DASHES: Any = ("-", "--", ":")
-CURVES = "small"  # the group that is drawn over n
+CURVES = {  # the groups that are drawn over a size of theirs: what to call it, where to find it
+    "small": ("n: an n x n matrix times another", lambda sizes: sizes[0]),
+    "growth with rows": ("rows", lambda sizes: sizes[0]),
+    "growth with width": ("width of the hidden layer", lambda sizes: sizes[2]),
+    "growth with depth": ("layers", lambda sizes: len(sizes) - 2),
+}
 COLUMN, BAR, GAP, HEAD, CURVES_HEIGHT = 8.0, 0.15, 0.16, 0.75, 4.0  # inches
 
 
@@ -23,7 +28,7 @@ def draw(path: Path, found: Mapping[str, Any]) -> None:
     """Rates from the medians: a panel for each group, with bars and the FMA peak marked, or curves; in two columns."""
     groups = [group for group in dict.fromkeys(work["group"] for work in found["works"]) if _timed(found, group)]
     columns: list[list[str]] = [[], []]
-    for group in sorted(groups, key=lambda group: group == CURVES):
+    for group in sorted(groups, key=lambda group: group in CURVES):
         min(columns, key=lambda column: sum(_height(found, group) for group in column)).append(group)
     columns = [column for column in columns if column]
     highest = max((sum(_height(found, group) for group in column) for column in columns), default=0)
@@ -34,7 +39,10 @@ def draw(path: Path, found: Mapping[str, Any]) -> None:
             part.subplots(len(column), squeeze=False, height_ratios=ratios)[:, 0], column, strict=True
         ):
             axes.set_title(TITLES.get(group, group), loc="left", fontweight="bold")
-            (_curves if group == CURVES else _bars)(axes, found, _timed(found, group))
+            if group in CURVES:
+                _curves(axes, found, _timed(found, group), *CURVES[group])
+            else:
+                _bars(axes, found, _timed(found, group))
             axes.spines[["top", "right"]].set_visible(False)
     _legend(figure, found)
     figure.savefig(path, dpi=130)
@@ -51,7 +59,7 @@ def _timed(found: Mapping[str, Any], group: str) -> list[Mapping[str, Any]]:
 
 def _height(found: Mapping[str, Any], group: str) -> float:
     """Inches that a group's panel takes."""
-    if group == CURVES:
+    if group in CURVES:
         return CURVES_HEIGHT
     return HEAD + sum(BAR * len(work["engines"]) + GAP for work in _timed(found, group))
 
@@ -103,33 +111,43 @@ def _ratio(work: Mapping[str, Any]) -> str:
     return f", {rate(ratios[0])} x {work['best_peer']}" if ratios else ""
 
 
-def _curves(axes: Any, found: Mapping[str, Any], works: Sequence[Mapping[str, Any]]) -> None:
-    """Rate over n, both logarithmic, a line for each engine and number of threads."""
-    colours = _colours(found)
+def _curves(
+    axes: Any, found: Mapping[str, Any], works: Sequence[Mapping[str, Any]], label: str, size: Callable[[Any], int]
+) -> None:
+    """Rate of products, or time of steps, over a size, both logarithmic, by engine and threads; in black the peak."""
+    colours, timed = _colours(found), works[0]["kind"] == "step"
     settings = list(dict.fromkeys((work["dtype"], work["threads"]) for work in works))
     for number, (dtype, threads) in enumerate(settings):
         some = [work for work in works if (work["dtype"], work["threads"]) == (dtype, threads)]
+        at = [size(work["sizes"]) for work in some]
         for name in found["engines"]:
-            points = [(w["sizes"][0], w["engines"].get(name, {}).get("gflops_median")) for w in some]
-            known = [(n, value) for n, value in points if value is not None]
+            known = {n: _height_of(w, name, timed) for n, w in zip(at, some, strict=True) if _has_time(w, name)}
             width = 2.4 if found["engines"][name]["ours"] else 1.4
             style = {"color": colours[name], "marker": "o", "markersize": 4, "linewidth": width}
-            axes.plot([n for n, _ in known], [value for _, value in known], DASHES[number % 3], **style)
+            axes.plot([*known], [*known.values()], DASHES[number % 3], **style)
         if some[0]["peak"]:
-            axes.axhline(some[0]["peak"], color="black", linewidth=1.6, linestyle=DASHES[number % 3])
-    sizes = sorted({work["sizes"][0] for work in works})
-    axes.set(xscale="log", yscale="log", xlabel="n: an n x n matrix times another", ylabel="GF/s")
+            limit = [work["flops"] / work["peak"] / 1e6 if timed else work["peak"] for work in some]
+            axes.plot(at, limit, DASHES[number % 3], color="black", linewidth=1.6)
+    sizes = sorted({size(work["sizes"]) for work in works})
+    axes.set(xscale="log", yscale="log", xlabel=label, ylabel="ms" if timed else "GF/s")
     axes.set_xticks(sizes, [str(n) for n in sizes])
     axes.minorticks_off()
     axes.grid(color="#dddddd", linewidth=0.6)
-    axes.legend(
-        handles=[
-            Line2D([], [], color="black", linestyle=DASHES[number % 3], label=_setting(dtype, threads))
-            for number, (dtype, threads) in enumerate(settings)
-        ],
-        loc="lower right",
-        frameon=False,
-    )
+    lines = [
+        Line2D([], [], color="black", linestyle=DASHES[number % 3], label=_setting(dtype, threads))
+        for number, (dtype, threads) in enumerate(settings)
+    ]
+    axes.legend(handles=lines, loc="lower right", frameon=False)
+
+
+def _has_time(work: Mapping[str, Any], name: str) -> bool:
+    return "median" in work["engines"].get(name, {})
+
+
+def _height_of(work: Mapping[str, Any], name: str, timed: bool) -> float:
+    """Milliseconds of a step; GF/s of a product."""
+    timing: Mapping[str, float] = work["engines"][name]
+    return timing["median"] * 1e3 if timed else timing["gflops_median"]
 
 
 def _legend(figure: Any, found: Mapping[str, Any]) -> None:

@@ -71,7 +71,7 @@ def _timing(timing: Timing, flops: int, peak: float | None) -> dict[str, Any]:
             percent_of_peak=peak and 100 * flops / timing.median / peak,
         )
     if timing.status != "wrong":
-        found.update(calls=timing.calls, seconds=timing.seconds, started=timing.started)
+        found.update(calls=timing.calls, memory=timing.memory, seconds=timing.seconds, started=timing.started)
     return found
 
 

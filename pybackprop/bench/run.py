@@ -23,12 +23,14 @@ class Timing:
 
     status   ok; wrong, failed, died: `why` says more, and the times are worth nothing
     calls    in a sample
+    memory   bytes resident at most to prepare and do it once, beyond data, parameters, results; None: not known
     seconds  per call, in each round; started: when, since the bench began
     """
 
     status: str = "ok"
     why: str = ""
     calls: int = 0
+    memory: int | None = None
     seconds: list[float] = field(default_factory=list)
     started: list[float] = field(default_factory=list)
 
@@ -114,7 +116,7 @@ class Bench:
         crew.forget(work.threads)
 
     def _check(self, work: Work, right: Mapping[str, check.Expected], crew: Crew, entry: Entry, timing: Timing) -> None:
-        timing.calls, results = crew.prepare(entry, work)
+        timing.calls, timing.memory, results = crew.prepare(entry, work)
         found = check.wrong(work, results, right)
         if found is not None:
             timing.status, timing.why = "wrong", found

@@ -16,11 +16,16 @@ from pybackprop.bench.run import Bench
 from pybackprop.bench.works import Work
 
 WIDE = 150  # columns for whoever does not read at a terminal
+LARGE = 10_000  # rows from which on a step's memory is worth a look
 TITLES = {
     "square": "Square products",
     "lesson": "The lesson's products: forward x @ w + b, backward",
     "small": "Small products, out= given: one call from Python",
     "step": "Steps: forward and backward of all parameters",
+    "epoch": "Epochs of SGD with momentum, shuffled",
+    "growth with rows": "How a step grows with its rows",
+    "growth with width": "How a step grows with its hidden layer",
+    "growth with depth": "How a step grows with its layers",
 }
 
 
@@ -65,6 +70,10 @@ def show(found: Mapping[str, Any]) -> None:
     for group in dict.fromkeys(work["group"] for work in begun):
         console.print()
         console.print(_table(found, group, [work for work in begun if work["group"] == group]))
+    large = [work for work in begun if work["kind"] == "step" and work["sizes"][0] >= LARGE]
+    if any(timing.get("memory") is not None for work in large for timing in work["engines"].values()):
+        console.print()
+        console.print(_memory(found, large))
     for line in _trouble(found):
         console.print(line, markup=False, soft_wrap=True)
 
@@ -104,7 +113,7 @@ def _settings(found: Mapping[str, Any], engine: Mapping[str, Any]) -> str:
 
 def _table(found: Mapping[str, Any], group: str, works: Sequence[Mapping[str, Any]]) -> Table:
     own = [name for name, engine in found["engines"].items() if engine["ours"]]
-    peers = [name for name in found["engines"] if name not in own]
+    peers = [name for name in found["engines"] if name not in own and any(name in work["engines"] for work in works)]
     targets = any(work["target"] for work in works)
     table = Table(title=TITLES.get(group, group), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     table.pad_edge, table.padding, table.collapse_padding = False, (0, 1), True
@@ -125,6 +134,21 @@ def _table(found: Mapping[str, Any], group: str, works: Sequence[Mapping[str, An
             cells = [*_own(work, name, found["kernel"]), *_peers(work, peers), _ratio(work, name)]
             label = work["label"] if len(own) < 2 else f"{work['label']} ({name})"
             table.add_row(label, work["dtype"], str(work["threads"]), *cells, *[work["target"]] * targets)
+    return table
+
+
+def _memory(found: Mapping[str, Any], works: Sequence[Mapping[str, Any]]) -> Table:
+    title = "Memory that a step needs at most, beyond data, parameters and gradients, in MB"
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table.add_column("work", no_wrap=True)
+    table.add_column("thr", justify="right")
+    engines = [name for name in found["engines"] if any(name in work["engines"] for work in works)]
+    for name in engines:
+        table.add_column(name, justify="right", style="cyan" if found["engines"][name]["ours"] else None)
+    for work in works:
+        bytes_of = [work["engines"].get(name, {}).get("memory") for name in engines]
+        cells = ["" if count is None else f"{count / 1e6:.1f}" for count in bytes_of]
+        table.add_row(f"{work['label']} {work['dtype']}", str(work["threads"]), *cells)
     return table
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from pybackprop.bench.engine import Call, Engine
+from pybackprop.bench.engine import Call, Engine, named_gradients
 from pybackprop.convert import Array
-
-NAMES = ("w1.g", "b1.g", "w2.g", "b2.g")
 
 
 class Jax(Engine):
@@ -41,16 +39,18 @@ class Jax(Engine):
 
         return call
 
-    def step(self, x: Array, targ: Array, w1: Array, b1: Array, w2: Array, b2: Array) -> Call:
+    def step(self, x: Array, targ: Array, **parameters: Array) -> Call:
         jax, relu = self.jax, self.jax.nn.relu
 
         def loss(p: Any, x: Any, targ: Any) -> Any:
-            w1, b1, w2, b2 = p
-            return ((relu(x @ w1 + b1) @ w2 + b2 - targ) ** 2).mean()
+            a = x
+            for w, b in zip(p[:-2:2], p[1:-2:2], strict=True):
+                a = relu(a @ w + b)
+            return ((a @ p[-2] + p[-1] - targ) ** 2).mean()
 
         compiled, wait = jax.jit(jax.value_and_grad(loss)), jax.block_until_ready
-        operands = jax.tree.map(jax.numpy.asarray, ([w1, b1, w2, b2], x, targ))
-        self.results = lambda: {"loss": self.last[0], **dict(zip(NAMES, self.last[1], strict=True))}
+        operands = jax.tree.map(jax.numpy.asarray, (list(parameters.values()), x, targ))
+        self.results = lambda: {"loss": self.last[0], **named_gradients(parameters, self.last[1])}
 
         def call() -> None:
             self.last = wait(compiled(*operands))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pybackprop.bench.engine import Call, Engine, pools
+from pybackprop.bench.engine import Call, Engine, named_gradients, pools
 from pybackprop.convert import Array
 
 
@@ -51,39 +51,47 @@ class Numpy(Engine):
 
 
 class Step:
-    """Forward and backward of mse(relu(x @ w1 + b1) @ w2 + b2, targ) without an allocation."""
+    """Forward and backward of mse(relu(x @ w1 + b1) @ w2 + b2, targ), or with more layers, without an allocation."""
 
-    def __init__(self, x: Array, targ: Array, w1: Array, b1: Array, w2: Array, b2: Array) -> None:
-        self.x, self.targ, self.w1, self.b1, self.w2, self.b2 = x, targ, w1, b1, w2, b2
-        self.l1, self.dl1 = (np.empty((len(x), len(b1)), x.dtype) for _ in range(2))
-        self.is_positive = np.empty(self.l1.shape, bool)
-        self.out = np.empty(targ.shape, x.dtype)
-        self.flat = self.out.reshape(-1)
+    def __init__(self, x: Array, targ: Array, **parameters: Array) -> None:
+        self.x, self.targ, self.parameters = x, targ, parameters
+        arrays = list(parameters.values())
+        self.layers = list(zip(arrays[::2], arrays[1::2], strict=True))
+        self.a = [np.empty((len(x), len(b)), x.dtype) for _, b in self.layers]
+        self.d = [np.empty_like(a) for a in self.a[:-1]]
+        self.is_positive = [np.empty(a.shape, bool) for a in self.d]
+        self.flat = self.a[-1].reshape(-1)
         self.factor = x.dtype.type(2 / targ.size)
-        self.w1_g, self.b1_g, self.w2_g, self.b2_g = map(np.empty_like, (w1, b1, w2, b2))
+        self.g = [(np.empty_like(w), np.empty_like(b)) for w, b in self.layers]
         # an outer product is twice as fast elementwise as through BLAS
-        self.times_w2_t = np.multiply if w2.shape[1] == 1 else np.matmul
+        self.times = [np.multiply if w.shape[1] == 1 else np.matmul for w, _ in self.layers]
         self.loss = x.dtype.type(0)
 
     def __call__(self) -> None:
-        l1, out, dl1 = self.l1, self.out, self.dl1
-        np.matmul(self.x, self.w1, out=l1)
-        np.add(l1, self.b1, out=l1)
-        np.maximum(l1, 0, out=l1)
-        np.matmul(l1, self.w2, out=out)
-        np.add(out, self.b2, out=out)
-        np.subtract(out, self.targ, out=out)
-        self.loss = np.dot(self.flat, self.flat) / out.size
+        last = len(self.layers) - 1
+        inp = self.x
+        for k, (w, b) in enumerate(self.layers):
+            a = self.a[k]
+            np.matmul(inp, w, out=a)
+            np.add(a, b, out=a)
+            if k < last:
+                np.maximum(a, 0, out=a)
+            inp = a
+        np.subtract(inp, self.targ, out=inp)
+        self.loss = np.dot(self.flat, self.flat) / inp.size
 
-        np.multiply(out, self.factor, out=out)
-        np.matmul(l1.T, out, out=self.w2_g)
-        np.sum(out, 0, out=self.b2_g)
-        self.times_w2_t(out, self.w2.T, out=dl1)
-        np.greater(l1, 0, out=self.is_positive)
-        np.multiply(dl1, self.is_positive, out=dl1)
-        np.matmul(self.x.T, dl1, out=self.w1_g)
-        np.sum(dl1, 0, out=self.b1_g)
+        np.multiply(inp, self.factor, out=inp)
+        d = inp
+        for k in range(last, -1, -1):
+            w_g, b_g = self.g[k]
+            np.matmul((self.a[k - 1] if k else self.x).T, d, out=w_g)
+            np.sum(d, 0, out=b_g)
+            if k:
+                below, a, is_positive = self.d[k - 1], self.a[k - 1], self.is_positive[k - 1]
+                self.times[k](d, self.layers[k][0].T, out=below)
+                np.greater(a, 0, out=is_positive)
+                np.multiply(below, is_positive, out=below)
+                d = below
 
     def results(self) -> Mapping[str, Any]:
-        gradients = {"w1.g": self.w1_g, "b1.g": self.b1_g, "w2.g": self.w2_g, "b2.g": self.b2_g}
-        return {"loss": self.loss, **gradients}
+        return {"loss": self.loss, **named_gradients(self.parameters, [g for pair in self.g for g in pair])}

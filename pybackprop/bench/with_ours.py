@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from itertools import count
 from typing import Any
 
 import numpy as np
 
 import pybackprop as bp
 from pybackprop import settings
-from pybackprop.bench.engine import Call, Engine
+from pybackprop.bench.engine import Call, Engine, named_gradients
+from pybackprop.bench.works import LR, MOMENTUM
 from pybackprop.convert import Array
 
 
@@ -46,11 +49,9 @@ class Pybackprop(Engine):
         self.results = lambda: {"dx": x.g}
         return partial(bp.lin_grad, x, out, w)
 
-    def step(self, x: Array, targ: Array, w1: Array, b1: Array, w2: Array, b2: Array) -> Call:
-        model = bp.Model([bp.Lin(w1, b1), bp.Relu(), bp.Lin(w2, b2)], loss=bp.Mse())
-        samples, targets = bp.tensor(x), bp.tensor(targ)
-        named = dict(zip(("w1.g", "b1.g", "w2.g", "b2.g"), model.parameters(), strict=True))
-        self.results = lambda: {"loss": self.last, **{name: p.g for name, p in named.items()}}
+    def step(self, x: Array, targ: Array, **parameters: Array) -> Call:
+        model, samples, targets = network(parameters), bp.as_tensor(x), bp.as_tensor(targ)
+        self.results = lambda: {"loss": self.last, **named_gradients(parameters, [p.g for p in model.parameters()])}
 
         def call() -> None:
             self.last = model(samples, targets)
@@ -63,15 +64,37 @@ class Pybackprop(Engine):
 
 
 class Planned(Pybackprop):
-    """The compiled plan: steps only."""
+    """The compiled plan: steps, and whole epochs."""
 
-    def step(self, x: Array, targ: Array, w1: Array, b1: Array, w2: Array, b2: Array) -> Call:
-        model = bp.Model([bp.Lin(w1, b1), bp.Relu(), bp.Lin(w2, b2)], loss=bp.Mse())
-        plan, samples, targets = bp.compile(model, batch=len(x)), bp.tensor(x), bp.tensor(targ)
-        named = dict(zip(("w1.g", "b1.g", "w2.g", "b2.g"), model.parameters(), strict=True))
-        self.results = lambda: {"loss": np.array(self.last, x.dtype), **{name: p.g for name, p in named.items()}}
+    def step(self, x: Array, targ: Array, **parameters: Array) -> Call:
+        model = network(parameters)
+        plan, samples, targets = bp.compile(model, batch=len(x)), bp.as_tensor(x), bp.as_tensor(targ)
+
+        def results() -> dict[str, Any]:
+            gradients = [p.g for p in model.parameters()]
+            return {"loss": np.array(self.last, x.dtype), **named_gradients(parameters, gradients)}
+
+        self.results = results
 
         def call() -> None:
             self.last = plan.grads(samples, targets)
 
         return call
+
+    def epoch(self, x: Array, targ: Array, batch: int, **parameters: Array) -> Call:
+        model = network(parameters)
+        plan = bp.compile(model, batch=batch, optimizer=bp.SGD(model, lr=LR, momentum=MOMENTUM))
+        self.results = lambda: {"loss": np.array(self.last, x.dtype)}
+        seeds = count()
+
+        def call() -> None:
+            self.last = plan.fit(x, targ, epochs=1, seed=next(seeds))[0].loss
+
+        return call
+
+
+def network(parameters: Mapping[str, Array]) -> bp.Model:
+    """Lin layers with Relu between them, of copies of w1, b1, w2, b2, ..."""
+    arrays = list(parameters.values())
+    layers = [layer for w, b in zip(arrays[::2], arrays[1::2], strict=True) for layer in (bp.Lin(w, b), bp.Relu())]
+    return bp.Model(layers[:-1], loss=bp.Mse())

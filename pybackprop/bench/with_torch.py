@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any
 
-from pybackprop.bench.engine import Call, Engine
+import numpy as np
+
+from pybackprop.bench.engine import Call, Engine, named_gradients
+from pybackprop.bench.works import LR, MOMENTUM
 from pybackprop.convert import Array
 
 
@@ -40,20 +44,50 @@ class Torch(Engine):
         self.results = lambda: {"out": out}
         return partial(self.torch.addmm, bias, samples, weights, out=out)
 
-    def step(self, x: Array, targ: Array, w1: Array, b1: Array, w2: Array, b2: Array) -> Call:
-        samples, targets = self._tensors(x, targ)
-        parameters = w1_, b1_, w2_, b2_ = [tensor.requires_grad_() for tensor in self._tensors(w1, b1, w2, b2)]
-        addmm, mse_loss = self.torch.addmm, self.torch.nn.functional.mse_loss
-        named = dict(zip(("w1.g", "b1.g", "w2.g", "b2.g"), parameters, strict=True))
-        self.results = lambda: {"loss": self.last.detach(), **{name: p.grad for name, p in named.items()}}
+    def step(self, x: Array, targ: Array, **parameters: Array) -> Call:
+        samples, targets, *tensors = self._tensors(x, targ, *parameters.values())
+        loss, _ = self._network(tensors)
+        self.results = lambda: {"loss": self.last.detach(), **named_gradients(parameters, [p.grad for p in tensors])}
 
         def call() -> None:
-            for p in parameters:
+            for p in tensors:
                 p.grad = None
-            self.last = mse_loss(addmm(b2_, addmm(b1_, samples, w1_).relu(), w2_), targets)
+            self.last = loss(samples, targets)
             self.last.backward()
 
         return call
+
+    def epoch(self, x: Array, targ: Array, batch: int, **parameters: Array) -> Call:
+        samples, targets, *tensors = self._tensors(x, targ, *parameters.values())
+        loss, parameters_ = self._network(tensors)
+        sgd = self.torch.optim.SGD(parameters_, lr=LR, momentum=MOMENTUM)
+        self.results = lambda: {"loss": np.array(self.last, x.dtype)}
+
+        def call() -> None:
+            total = 0.0
+            for rows in self.torch.randperm(len(samples)).split(batch):
+                sgd.zero_grad()
+                found = loss(samples[rows], targets[rows])
+                found.backward()
+                sgd.step()
+                total += found.item() * len(rows)
+            self.last = total / len(samples)
+
+        return call
+
+    def _network(self, tensors: Sequence[Any]) -> tuple[Callable[[Any, Any], Any], list[Any]]:
+        """(its loss as a function of x and targ, the parameters), which are the tensors' memory."""
+        parameters = [tensor.requires_grad_() for tensor in tensors]
+        layers = list(zip(parameters[::2], parameters[1::2], strict=True))
+        addmm, mse_loss = self.torch.addmm, self.torch.nn.functional.mse_loss
+
+        def loss(x: Any, targ: Any) -> Any:
+            for w, b in layers[:-1]:
+                x = addmm(b, x, w).relu()
+            w, b = layers[-1]
+            return mse_loss(addmm(b, x, w), targ)
+
+        return loss, parameters
 
     def _tensors(self, *arrays: Array) -> list[Any]:
         return [self.torch.from_numpy(array) for array in arrays]

@@ -3,7 +3,7 @@
 ENGINE is one of the list's names, or 'module:class'. It answers each JSON line on stdin with one on stdout:
 
 {"do": "hello"}                                -> {"about": {...}, "pools": [...]}
-{"do": "prepare", "work": {...}, "save": path} -> {"calls": n}        one call's results are in path, a .npz
+{"do": "prepare", "work": {...}, "save": path} -> {"calls": n, "memory": bytes}   one call's results: path, a .npz
 {"do": "time", "calls": n}                     -> {"seconds": s}      of n calls together
 {"do": "peak", "dtype": d}                     -> {"flops": f}        per second
 {"do": "forget"}                               -> {}
@@ -16,13 +16,15 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from pybackprop.bench import clock, engine, works
+from pybackprop.bench import clock, engine, resident, works
 
+FEW = 8  # rows
 REQUESTS = ("hello", "prepare", "time", "peak", "forget")
 
 
@@ -37,17 +39,35 @@ class Worker:
         return {"about": self.engine.about(), "pools": engine.pools()}
 
     def prepare(self, work: dict[str, Any], save: str) -> dict[str, Any]:
-        """Makes the data, does the work once and keeps the results in a file, then learns how fast it goes."""
+        """Makes the data, does the work once and keeps the results in a file, then learns how fast it goes.
+
+        memory: what was resident at most until it was done once, beyond data, parameters and results.
+        """
         self.forget()
         wanted = works.Work(**{**work, "sizes": tuple(work["sizes"])})
-        call = self.engine.prepare(wanted, works.data(wanted))
-        call()
+        self._warm_up(wanted)
+        data, made = works.data(wanted), list[engine.Call]()
+
+        def first() -> None:
+            made.append(self.engine.prepare(wanted, data))
+            made[0]()
+
+        memory, results = resident.extra(first), self.engine.result()
+        if memory is not None:
+            memory = max(0, memory - sum(array.nbytes for array in results.values()))
         with Path(save).open("wb") as file:
-            np.savez(file, **self.engine.result())  # type: ignore[arg-type]
-        self.call = call
-        calls = clock.calls_for(call)
+            np.savez(file, **results)  # type: ignore[arg-type]
+        self.call = made[0]
+        calls = clock.calls_for(self.call)
         clock.quiet()
-        return {"calls": calls}
+        return {"calls": calls, "memory": memory}
+
+    def _warm_up(self, work: works.Work) -> None:
+        """A few rows, for which a library loads and makes what it needs once in its life."""
+        n, *widths = work.sizes
+        few = replace(work, sizes=(min(n, FEW), *widths))
+        self.engine.prepare(few, works.data(few))()
+        self.engine.forget()
 
     def time(self, calls: int) -> dict[str, Any]:
         """A quarter of the calls to warm up, and then all of them on the clock."""

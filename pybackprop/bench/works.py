@@ -13,7 +13,10 @@ from pybackprop.convert import Array
 from pybackprop.data import digits
 
 QUICK, USUAL, FULL, NEVER = range(4)  # from which level on a work is done
+NETWORKS = ("step", "epoch")  # kinds whose sizes are those of a network and its data
 INK = 0.3  # of a pixel, from which on it is one
+LR, MOMENTUM = 0.01, 0.9
+MANY = 4  # widths that are named one by one
 SMALL = (4, 8, 16, 24, 32, 48, 64, 96, 128)
 
 
@@ -22,10 +25,11 @@ class Work:
     """One thing to compute and time.
 
     kind     the method of an Engine that does it
-    sizes    matmul: rows, inner, cols. forward, backward_w, backward_x: n, m, h. step: n, then the layers' widths
+    sizes    matmul: rows, inner, cols. forward, backward_w, backward_x: n, m, h. step, epoch: n, then the widths
     threads  for the operation; the process may use as many cores
     target   how many times as fast as the best peer we want to be, in words
     data     "normal": random numbers; "digits": x (n,784) is images of digits, most of whose pixels are zero
+    batch    epoch: rows in a step, shuffled, each with its update by SGD with LR and MOMENTUM
     """
 
     group: str
@@ -35,13 +39,19 @@ class Work:
     threads: int
     target: str = ""
     data: str = "normal"
+    batch: int = 0
 
     @property
     def label(self) -> str:
         """The operation and its sizes, as in 'forward 50000x784 @ 784x50'."""
-        if self.kind == "step":
-            sizes = f"{self.sizes[0]}x" + "→".join(map(str, self.sizes[1:]))
-            return f"step {sizes}" + (f" of {self.data}" if self.data != "normal" else "")
+        if self.kind in NETWORKS:
+            n, *widths = self.sizes
+            chain = "→".join(map(str, widths))
+            if len(widths) > MANY and len(set(widths)) == 1:
+                chain = f"{widths[0]}→({len(widths) - 1} layers of {widths[0]})"
+            sizes = f"{n}x{chain}"
+            batch, data = f" by {self.batch}" * (self.batch > 0), f" of {self.data}" * (self.data != "normal")
+            return f"{self.kind} {sizes}{batch}{data}"
         (rows, inner), (_, cols) = pairwise(self.product)
         if rows == inner == cols:
             return f"{self.kind} {rows}"
@@ -54,14 +64,14 @@ class Work:
 
     @property
     def product(self) -> tuple[int, int, int]:
-        """(rows, inner, cols) of the matrix product that a work other than a step is."""
+        """(rows, inner, cols) of the matrix product that a work is which is no network."""
         n, m, h = self.sizes
         return {"backward_w": (m, n, h), "backward_x": (n, h, m)}.get(self.kind, (n, m, h))
 
     @property
     def flops(self) -> int:
         """Floating-point operations, of the products alone: two for each multiply-add."""
-        if self.kind != "step":
+        if self.kind not in NETWORKS:
             return 2 * math.prod(self.product)
         n, *widths = self.sizes
         layers = [2 * n * m * h for m, h in pairwise(widths)]
@@ -81,6 +91,7 @@ class Row:
     one64: int = NEVER
     target: str = ""
     data: str = "normal"
+    batch: int = 0
 
     def works(self, level: int, threads: int) -> Iterator[Work]:
         variants = (
@@ -91,7 +102,7 @@ class Row:
         )
         for dtype, count, least in variants:
             if level >= least:
-                yield Work(self.group, self.kind, self.sizes, dtype, count, self.target, self.data)
+                yield Work(self.group, self.kind, self.sizes, dtype, count, self.target, self.data, self.batch)
 
 
 ROWS = (
@@ -120,6 +131,11 @@ ROWS = (
     Row("step", "step", (64, 784, 50, 10), QUICK, FULL, target="plan 2.5x (1.8x on AMD)"),
     Row("step", "step", (200, 100, 50, 1), USUAL, FULL, target="plan 4x (3x on AMD)"),
     Row("step", "step", (1024, 1024, 1024, 1024), USUAL, FULL, target="plan 1.1x"),
+    Row("epoch", "epoch", (60000, 784, 50, 10), USUAL, FULL, target="4x", batch=64),
+    Row("epoch", "epoch", (60000, 784, 50, 10), USUAL, FULL, target="4x", data="digits", batch=64),
+    *(Row("growth with rows", "step", (n, 784, 50, 10), FULL, FULL) for n in (1, 4, 16, 64, 256, 1024, 4096, 16384)),
+    *(Row("growth with width", "step", (1024, 256, h, 10), FULL, FULL) for h in (1, 4, 16, 64, 256, 1024)),
+    *(Row("growth with depth", "step", (1024, *[128] * (depth + 1)), FULL, FULL) for depth in (1, 2, 4, 8, 16)),
 )
 
 
@@ -153,11 +169,13 @@ def data(work: Work) -> dict[str, Array]:
         made *= math.sqrt(2 / m)
         return made
 
-    if work.kind == "step":
-        n, m, h, o = work.sizes
-        parameters = {"w1": weights(m, h), "b1": normal(h), "w2": weights(h, o), "b2": normal(o)}
-        x = images(rng, n, work.dtype) if work.data == "digits" else normal(n, m)
-        return {"x": x, "targ": normal(n, o), **parameters}
+    if work.kind in NETWORKS:
+        n, *widths = work.sizes
+        x = images(rng, n, work.dtype) if work.data == "digits" else normal(n, widths[0])
+        made = {"x": x, "targ": normal(n, widths[-1])}
+        for k, (m, h) in enumerate(pairwise(widths), 1):
+            made[f"w{k}"], made[f"b{k}"] = weights(m, h), normal(h)
+        return made
     n, m, h = work.sizes
     shapes: dict[str, dict[str, tuple[int, ...]]] = {
         "matmul": {"a": (n, m), "b": (m, h)},
