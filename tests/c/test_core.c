@@ -257,6 +257,11 @@ static void test_nested(void) {
         bp_matmul_f32(c[k], COLS, a, INNER, b, COLS, ROWS, INNER, COLS, 0, 0, 0);
     case_is("matmul in a parallel region", ROWS, INNER, COLS);
     for (int k = 0; k < TEAM; k++) same_f32(c[k], ref, ROWS * COLS);
+    bp_set_threads(1);
+    for (int strategy = BP_LAYERS; strategy <= BP_SPLIT; strategy++) {
+#pragma omp parallel num_threads(2)
+        if (bp_thread() == 1) planned_steps_f32(strategy, 1025, 33, 17, 4);
+    }
 #endif
 }
 
