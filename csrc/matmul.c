@@ -66,6 +66,7 @@ bp_status bp_matmul(const bp_matrix *c, const bp_matrix *a, const bp_matrix *b, 
 #include "kernels/block.h"
 #include "kernels/blocking.h"
 #include "kernels/sums.h"
+#include "kernels/few.h"
 
 /* Just before this part of b is packed or read, so that memory is read once for both. */
 static void LOCAL(add_sums)(const LOCAL(work) * w, const LOCAL(block) * b) {
@@ -132,7 +133,12 @@ static void LOCAL(run_large)(LOCAL(work) * w, const bp_rooms *rooms) {
 /* c (rows,cols) = the chains of those rows and columns, by one thread */
 static void LOCAL(multiply)(const NAME(bp_product) * t, bp_range rows, bp_range cols) {
     if (rows.begin >= rows.end || cols.begin >= cols.end) return;
-    LOCAL(work) w = LOCAL(plan)(t, rows, cols);
+    LOCAL(work) w = LOCAL(work_of)(t, rows, cols);
+    if (LOCAL(are_few_terms)(w.single.size, w.inner, w.wide.size)) {
+        LOCAL(run_few)(&w);
+        return;
+    }
+    LOCAL(choose_direction)(&w);
     size_t most = SMALL_BYTES / sizeof(REAL) - LANES;
     if ((w.wide.size + PANEL) * w.inner <= most && (w.single.size + CHUNK_WIDTH) * w.inner <= most)
         LOCAL(run_small)(&w);

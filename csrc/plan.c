@@ -4,6 +4,8 @@
 
 #include <time.h>
 
+enum { FEW = 16 }; /* numbers of a row that are copied before memcpy would have begun */
+
 static double now(void) {
     struct timespec t;
     timespec_get(&t, TIME_UTC);
@@ -14,11 +16,6 @@ static double now(void) {
 static int is_late(double began, double seconds) {
     double spent = now() - began;
     return spent < 0 || spent >= seconds;
-}
-
-static void gather(char *to, const char *from, const int64_t *order, size_t n, size_t row_bytes) {
-    for (size_t i = 0; i < n; i++)
-        memcpy(to + i * row_bytes, from + (size_t)order[i] * row_bytes, row_bytes);
 }
 
 /* The workspace of all strategies but the fused one: a room for each thread, beginning on a line. */
@@ -120,6 +117,18 @@ bp_status NAME(bp_plan_predict)(const bp_plan *plan, REAL *out, const REAL *x, s
 
 /* ---- many steps ---- */
 
+/* to (n,size) = those rows of from */
+static void NAME(gather)(REAL *restrict to, const REAL *restrict from, const int64_t *order, size_t n,
+                         size_t size) {
+    for (size_t i = 0; i < n; i++) {
+        const REAL *row = from + (size_t)order[i] * size;
+        if (size < FEW)
+            for (size_t k = 0; k < size; k++) to[i * size + k] = row[k];
+        else
+            memcpy(to + i * size, row, size * sizeof(REAL));
+    }
+}
+
 /* Points x and targ to the n rows from `row` on, in that order. */
 static void NAME(take_batch)(const bp_plan *plan, const REAL **x, const REAL **targ,
                              const int64_t *order, size_t row, size_t n) {
@@ -129,8 +138,8 @@ static void NAME(take_batch)(const bp_plan *plan, const REAL **x, const REAL **t
         *targ += row * h;
         return;
     }
-    gather(plan->x, (const char *)*x, order + row, n, m * sizeof(REAL));
-    gather(plan->targ, (const char *)*targ, order + row, n, h * sizeof(REAL));
+    NAME(gather)(plan->x, *x, order + row, n, m);
+    NAME(gather)(plan->targ, *targ, order + row, n, h);
     *x = plan->x;
     *targ = plan->targ;
 }

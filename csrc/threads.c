@@ -85,5 +85,7 @@ void bp_set_threads(int threads) { atomic_store(&wanted, threads > 0 ? threads :
 void bp_limit_threads(int threads) { atomic_store(&limit, threads > 0 ? threads : 0); }
 
 int bp_overflows(size_t a, size_t b, size_t element_bytes) {
-    return a != 0 && b > (size_t)PTRDIFF_MAX / element_bytes / a;
+    size_t elements, bytes;
+    return __builtin_mul_overflow(a, b, &elements) ||
+           __builtin_mul_overflow(elements, element_bytes, &bytes) || bytes > PTRDIFF_MAX;
 }

@@ -19,22 +19,26 @@ static double LOCAL(cost)(const LOCAL(operand) * single, const LOCAL(operand) * 
     return cycles;
 }
 
-static LOCAL(work) LOCAL(plan)(const NAME(bp_product) * t, bp_range rows, bp_range cols) {
-    LOCAL(operand) a = {t->a + rows.begin * t->a_row, t->a_row, t->a_inner, rows.end - rows.begin};
-    LOCAL(operand) b = {t->b + cols.begin * t->b_col, t->b_col, t->b_inner, cols.end - cols.begin};
-    LOCAL(work)
-    w = {.c = t->c + rows.begin * t->ldc + cols.begin,
-         .ldc = t->ldc,
-         .inner = t->inner,
-         .accumulate = t->accumulate,
-         .segmented = t->segmented,
-         .relu = t->relu,
-         .bias = t->bias ? t->bias + cols.begin : NULL,
-         .sums = t->sums && rows.begin == 0 ? t->sums + cols.begin : NULL};
-    w.turned =
-        LOCAL(cost)(&b, &a, t->inner, 1, t->segmented) < LOCAL(cost)(&a, &b, t->inner, 0, t->segmented);
-    w.single = w.turned ? b : a, w.wide = w.turned ? a : b;
-    return w;
+/* Those rows and columns, with vectors along c's rows. */
+static LOCAL(work) LOCAL(work_of)(const NAME(bp_product) * t, bp_range rows, bp_range cols) {
+    return (LOCAL(work)){
+        .single = {t->a + rows.begin * t->a_row, t->a_row, t->a_inner, rows.end - rows.begin},
+        .wide = {t->b + cols.begin * t->b_col, t->b_col, t->b_inner, cols.end - cols.begin},
+        .c = t->c + rows.begin * t->ldc + cols.begin,
+        .ldc = t->ldc,
+        .inner = t->inner,
+        .accumulate = t->accumulate,
+        .segmented = t->segmented,
+        .relu = t->relu,
+        .bias = t->bias ? t->bias + cols.begin : NULL,
+        .sums = t->sums && rows.begin == 0 ? t->sums + cols.begin : NULL};
+}
+
+static void LOCAL(choose_direction)(LOCAL(work) * w) {
+    const LOCAL(operand) a = w->single, b = w->wide;
+    w->turned =
+        LOCAL(cost)(&b, &a, w->inner, 1, w->segmented) < LOCAL(cost)(&a, &b, w->inner, 0, w->segmented);
+    w->single = w->turned ? b : a, w->wide = w->turned ? a : b;
 }
 
 /* `size` in equal parts of at most `most`, each a multiple of `step` */

@@ -8,7 +8,8 @@ static void LOCAL(add_segment)(REAL *restrict sums, const REAL *restrict at, siz
                                size_t cols) {
     for (size_t j = 0; j < cols; j += COLUMNS) {
         size_t some = cols - j < COLUMNS ? cols - j : COLUMNS;
-        REAL acc[COLUMNS] = {0};
+        REAL acc[COLUMNS];
+        memset(acc, 0, some * sizeof(REAL));
         for (size_t i = 0; i < rows; i++)
             for (size_t l = 0; l < some; l++) acc[l] += at[i * stride + j + l];
         for (size_t l = 0; l < some; l++) sums[j + l] += acc[l];
