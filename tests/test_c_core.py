@@ -96,7 +96,7 @@ MUTATIONS = {
     "columns in the wrong places": ("kernels/transpose.h", "columns + i, row, p + i", "columns + i, row, p"),
     "a relu that a chain forgets": ("chain.c", "if (l->a) NAME(bp_relu_backward)", "if (0) NAME(bp_relu_backward)"),
     "a segment that is not there": ("linear.c", "if (n == 0 && accumulate)", "if (0)"),
-    "sizes that overflow": ("threads.c", "bytes > PTRDIFF_MAX", "0"),
+    "sizes that overflow": ("threads.c", "return __builtin_mul_overflow(a", "return 0 && __builtin_mul_overflow(a"),
     "a small product that starts anew": ("kernels/few.h", "if (w->accumulate && !w->segmented)", "if (0)"),
     "a term of the other row": ("kernels/terms.h", "(first, d[0][q], old)", "(first, d[1][q], old)"),
     "a term too few": (
