@@ -1,0 +1,184 @@
+// A matrix as a window that scrolls: however large it is, only the cells in sight are in the document.
+(function (bp) {
+  "use strict";
+
+  const CELL = { width: 52, height: 26 };
+  const SHOWN = { rows: 8, columns: 6 };
+  const SPARE = 2; // cells beyond the window's edge, so that a scroll shows no gap
+  const KEYS = {
+    ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1],
+    PageUp: [-SHOWN.rows, 0], PageDown: [SHOWN.rows, 0], Home: [0, -Infinity], End: [0, Infinity],
+  };
+
+  function span(offset, size, shown, count) {
+    const first = Math.max(0, Math.floor(offset / size) - SPARE);
+    return [first, Math.min(count, first + shown + 2 * SPARE + 1)];
+  }
+
+  class Grid {
+    /** owner: {label, look(row, column) -> {text, kind, label}, choose(row, column), scrub?, nudge?} */
+    constructor({ rows, columns }, owner) {
+      Object.assign(this, { rows, columns, owner, id: bp.freshId("grid"), cells: new Map(), window: "", active: null });
+      this.body = bp.html("div", { class: "cells", role: "presentation" });
+      this.box = bp.html("div", {
+        class: "grid", role: "grid", tabindex: 0, "aria-label": owner.label,
+        "aria-rowcount": rows, "aria-colcount": columns,
+        onscroll: () => this.scrolled(), onkeydown: (event) => this.pressed(event),
+        onpointerdown: (event) => this.pointed(event), onclick: (event) => this.clicked(event),
+      }, this.body);
+      this.heads = [bp.html("div", { class: "heads across" }), bp.html("div", { class: "heads down" })];
+      this.node = bp.html("div", { class: "matrix" }, ...this.heads.map((head) => {
+        head.setAttribute("aria-hidden", "true");
+        return head;
+      }), this.box);
+      this.measure();
+      this.draw();
+    }
+
+    measure() {
+      const [shownRows, shownColumns] = [Math.min(this.rows, SHOWN.rows), Math.min(this.columns, SHOWN.columns)];
+      bp.place(this.body, { width: `${this.columns * CELL.width}px`, height: `${this.rows * CELL.height}px` });
+      bp.place(this.box, { width: `${shownColumns * CELL.width}px`, height: `${shownRows * CELL.height}px` });
+      this.node.classList.toggle("wide", this.columns > SHOWN.columns);
+      this.node.classList.toggle("tall", this.rows > SHOWN.rows);
+    }
+
+    scrolled() {
+      this.draw();
+      this.owner.scrolled?.(this);
+    }
+
+    /** Scrolls as another grid of the same shape does. */
+    follow({ box }) {
+      if (this.box.scrollLeft !== box.scrollLeft) this.box.scrollLeft = box.scrollLeft;
+      if (this.box.scrollTop !== box.scrollTop) this.box.scrollTop = box.scrollTop;
+    }
+
+    // ---- drawing ----
+
+    /** Puts the cells of the window into the document and shows each as its owner says. */
+    draw() {
+      const rows = span(this.box.scrollTop, CELL.height, SHOWN.rows, this.rows);
+      const columns = span(this.box.scrollLeft, CELL.width, SHOWN.columns, this.columns);
+      const window = [rows, columns].join();
+      if (window !== this.window) this.rebuild(rows, columns);
+      this.window = window;
+      for (const { node, row, column } of this.cells.values()) this.show(node, row, column);
+      this.point();
+    }
+
+    rebuild([firstRow, endRow], [firstColumn, endColumn]) {
+      this.cells.clear();
+      const rows = [];
+      for (let row = firstRow; row < endRow; row++) rows.push(this.row(row, firstColumn, endColumn));
+      this.body.replaceChildren(...rows);
+      this.index(this.heads[0], firstColumn, endColumn, "left", CELL.width, this.columns);
+      this.index(this.heads[1], firstRow, endRow, "top", CELL.height, this.rows);
+    }
+
+    row(row, first, end) {
+      const node = bp.html("div", { class: "row", role: "row", "aria-rowindex": row + 1 });
+      bp.place(node, { top: `${row * CELL.height}px` });
+      for (let column = first; column < end; column++) {
+        const cell = bp.html("div", { role: "gridcell", "aria-colindex": column + 1, id: `${this.id}-${row}-${column}` });
+        bp.place(cell, { left: `${column * CELL.width}px` });
+        this.cells.set(row * this.columns + column, { node: cell, row, column });
+        node.append(cell);
+      }
+      return node;
+    }
+
+    index(head, first, end, side, size, count) {
+      const numbers = [];
+      for (let k = first; count > 1 && k < end; k++) {
+        const node = bp.html("span", {}, String(k));
+        bp.place(node, { [side]: `${k * size}px` });
+        numbers.push(node);
+      }
+      head.replaceChildren(bp.html("div", {}, ...numbers));
+    }
+
+    show(node, row, column) {
+      const { text, kind, label } = this.owner.look(row, column);
+      bp.say(node, text);
+      const isActive = this.active === row * this.columns + column;
+      const looks = `cell ${kind}${isActive ? " chosen" : ""}`;
+      if (node.className !== looks) node.className = looks;
+      if (node.getAttribute("aria-label") !== label) node.setAttribute("aria-label", label);
+      node.setAttribute("aria-selected", String(isActive));
+    }
+
+    /** Moves the index numbers with the window, and tells which cell the keyboard is on. */
+    point() {
+      bp.place(this.heads[0].firstChild, { transform: `translateX(${-this.box.scrollLeft}px)` });
+      bp.place(this.heads[1].firstChild, { transform: `translateY(${-this.box.scrollTop}px)` });
+      const cell = this.cells.get(this.active);
+      if (cell) this.box.setAttribute("aria-activedescendant", cell.node.id);
+      else this.box.removeAttribute("aria-activedescendant");
+    }
+
+    /** Marks an element as chosen; null for none. */
+    activate(at) {
+      this.active = at === null ? null : at.row * this.columns + at.column;
+    }
+
+    /** Scrolls no further than an element needs to be in sight. */
+    reveal({ row, column }) {
+      const { box } = this;
+      const [top, left] = [row * CELL.height, column * CELL.width];
+      const [height, width] = [box.clientHeight, box.clientWidth];
+      if (top < box.scrollTop || top + CELL.height > box.scrollTop + height) box.scrollTop = top - (height - CELL.height) / 2;
+      if (left < box.scrollLeft || left + CELL.width > box.scrollLeft + width) box.scrollLeft = left - (width - CELL.width) / 2;
+    }
+
+    // ---- keyboard, mouse, touch ----
+
+    pressed(event) {
+      if (event.altKey || event.metaKey) return;
+      if (this.owner.nudge && "+=-_".includes(event.key)) {
+        event.preventDefault();
+        this.owner.nudge("+=".includes(event.key) ? 1 : -1);
+      } else if (KEYS[event.key]) {
+        event.preventDefault();
+        this.move(KEYS[event.key], event.ctrlKey);
+      } else if (event.key === "Enter" || event.key === " ") {
+        event.preventDefault();
+        this.owner.choose(...this.place());
+      }
+    }
+
+    /** [row, column] of the chosen element, or of the first one. */
+    place() {
+      return this.active === null ? [0, 0] : [Math.floor(this.active / this.columns), this.active % this.columns];
+    }
+
+    /** With Ctrl, Home and End go to the first and last element of all. */
+    move([down, right], withCtrl) {
+      const [row, column] = this.place();
+      const isCorner = withCtrl && !Number.isFinite(right);
+      this.owner.choose(
+        bp.clamp(row + (isCorner ? right : down), 0, this.rows - 1), bp.clamp(column + right, 0, this.columns - 1),
+      );
+    }
+
+    cellAt(target) {
+      const cell = target.closest?.("[role=gridcell]");
+      return cell ? cell.id.split("-").slice(-2).map(Number) : null;
+    }
+
+    clicked({ target }) {
+      const place = this.cellAt(target);
+      if (place) this.owner.choose(...place);
+    }
+
+    /** With a finger only the chosen element can be dragged: elsewhere the finger scrolls. */
+    pointed(event) {
+      const place = this.cellAt(event.target);
+      if (!place || event.button !== 0 || !this.owner.scrub) return;
+      const isChosen = this.active === place[0] * this.columns + place[1];
+      if (event.pointerType === "mouse" || isChosen) this.owner.scrub(event, ...place);
+    }
+  }
+
+  bp.Grid = Grid;
+})(globalThis.pybackprop ??= {});
