@@ -69,15 +69,24 @@
       bp.say(bp.byId("more-terms"), rest > 0 ? `and ${rest} more terms, to ${bp.long(view.total)}` : "");
     }
 
+    /** The same function as long as only the chosen element changes. */
+    lossAlong(net, { at, changed }) {
+      const others = new Map([...changed].map(([name, changes]) => [name, new Map(changes)]));
+      others.get(at.name)?.delete(this.app.flat(at));
+      const key = JSON.stringify([at, [...others].map(([name, changes]) => [name, [...changes]])]);
+      if (this.along?.key !== key) this.along = { key, lossAt: bp.lossAlong(net, others, at) };
+      return this.along.lossAt;
+    }
+
     showSlope(name) {
       const { app } = this;
       const { net, state, view } = app;
-      const lossAt = bp.lossAlong(net, state.changed, state.at);
+      const lossAt = this.lossAlong(net, state);
       const value = app.valueAt(state.at);
       const now = { name, value, original: app.originalAt(state.at), loss: view.run.loss, slope: view.total };
       this.slope.render(now, lossAt);
       bp.say(bp.byId("gradient"), bp.long(view.total));
-      bp.say(bp.byId("measured"), bp.long(bp.measuredSlope(lossAt, value)));
+      bp.say(bp.byId("measured"), bp.measured(bp.measuredSlope(lossAt, value)));
     }
   }
 

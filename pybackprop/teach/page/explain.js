@@ -102,7 +102,10 @@
 
   // ---- the loss along one element ----
 
-  /** A function: value of the element -> loss, in double. Only what moves is computed again. */
+  /**
+   * A function: value of the element -> loss, in double. Only what moves is computed again.
+   * changed: the other elements' changes; this one's own makes no difference.
+   */
   bp.lossAlong = function (net, changed, element) {
     const values = bp.forward(net, changed, Float64Array);
     const reader = bp.readerOf(net, element.name);
@@ -111,9 +114,7 @@
     const moved = reader.layer.op === "lin" ? bp.moved({ ...net, Numbers: Float64Array }, values, element) : null;
     return (value) => {
       const trial = new Map(values);
-      const own = values.get(element.name).slice();
-      own[at] = value;
-      trial.set(element.name, own);
+      if (!moved) trial.set(element.name, values.get(element.name).with(at, value));
       return lossOf(net, changed, trial, reader.layer, moved, value - before);
     };
   };

@@ -3,7 +3,7 @@
 (function (bp) {
   "use strict";
 
-  const CELL = { width: 50, height: 26 };
+  const CELL = { width: 52, height: 26 };
   const SHOWN = { rows: 6, inner: 8, columns: 6 };
   const EDGE = { left: 34, top: 40, right: 34, bottom: 44 };
   const GAP = 12; // between the operands and the result

@@ -27,7 +27,7 @@
 
   // ---- what each kind of element adds up ----
 
-  const transposed = (called) => math("msup", {}, name(called), name("T"));
+  const transposed = (called) => math("msup", {}, name(called), math("mi", { mathvariant: "normal" }, "T"));
   const product = (left, right) => row(sign("("), left, sign("@"), right, sign(")"));
   const below = (body, ...indices) => math("msub", {}, body, row(...indices.flatMap((index, k) => [
     ...(k ? [sign(",")] : []), number(index),

@@ -41,7 +41,7 @@
     return {
       at: bp.element(net, ...net.selected) ?? bp.element(net, first.w, [0, 0]),
       changed: new Map(),
-      step: net.layers.length,
+      step: net.layers.length + 1,
       inplace: false,
       product: { kind: "w", w: first.w, form: 0, row: 0, column: 0, k: 0 },
     };

@@ -2,8 +2,8 @@
 (function (bp) {
   "use strict";
 
-  const CELL = { width: 52, height: 26 };
-  const SHOWN = { rows: 8, columns: 6 };
+  const CELL = { width: 54, height: 26 };
+  const SHOWN = { rows: 8, columns: 5 };
   const SPARE = 2; // cells beyond the window's edge, so that a scroll shows no gap
   const KEYS = {
     ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1],
@@ -15,10 +15,18 @@
     return [first, Math.min(count, first + shown + 2 * SPARE + 1)];
   }
 
+  /** How far to scroll so that a row or column is in sight: not at all if it is, else so that it is in the middle. */
+  function scrollFor(index, size, offset, visible) {
+    const start = index * size;
+    if (start >= offset && start + size <= offset + visible) return offset;
+    return Math.max(0, Math.round((start - (visible - size) / 2) / size) * size);
+  }
+
   class Grid {
     /** owner: {label, look(row, column) -> {text, kind, label}, choose(row, column), scrub?, nudge?} */
     constructor({ rows, columns }, owner) {
       Object.assign(this, { rows, columns, owner, id: bp.freshId("grid"), cells: new Map(), window: "", active: null });
+      this.at = { top: 0, left: 0 }; // where it is scrolled to: asking the box would make the browser lay out the page
       this.body = bp.html("div", { class: "cells", role: "presentation" });
       this.box = bp.html("div", {
         class: "grid", role: "grid", tabindex: 0, "aria-label": owner.label,
@@ -44,26 +52,27 @@
     }
 
     scrolled() {
+      this.at = { top: this.box.scrollTop, left: this.box.scrollLeft };
       this.draw();
       this.owner.scrolled?.(this);
     }
 
     /** Scrolls as another grid of the same shape does. */
-    follow({ box }) {
-      if (this.box.scrollLeft !== box.scrollLeft) this.box.scrollLeft = box.scrollLeft;
-      if (this.box.scrollTop !== box.scrollTop) this.box.scrollTop = box.scrollTop;
+    follow({ at: { top, left } }) {
+      if (this.at.left !== left) this.box.scrollLeft = left;
+      if (this.at.top !== top) this.box.scrollTop = top;
     }
 
     // ---- drawing ----
 
     /** Puts the cells of the window into the document and shows each as its owner says. */
     draw() {
-      const rows = span(this.box.scrollTop, CELL.height, SHOWN.rows, this.rows);
-      const columns = span(this.box.scrollLeft, CELL.width, SHOWN.columns, this.columns);
+      const rows = span(this.at.top, CELL.height, SHOWN.rows, this.rows);
+      const columns = span(this.at.left, CELL.width, SHOWN.columns, this.columns);
       const window = [rows, columns].join();
       if (window !== this.window) this.rebuild(rows, columns);
       this.window = window;
-      for (const { node, row, column } of this.cells.values()) this.show(node, row, column);
+      for (const cell of this.cells.values()) this.show(cell);
       this.point();
     }
 
@@ -98,20 +107,27 @@
       head.replaceChildren(bp.html("div", {}, ...numbers));
     }
 
-    show(node, row, column) {
+    /** Touches the document only where a cell differs from what was last shown. */
+    show(cell) {
+      const { node, row, column } = cell;
       const { text, kind, label } = this.owner.look(row, column);
-      bp.say(node, text);
       const isActive = this.active === row * this.columns + column;
       const looks = `cell ${kind}${isActive ? " chosen" : ""}`;
-      if (node.className !== looks) node.className = looks;
-      if (node.getAttribute("aria-label") !== label) node.setAttribute("aria-label", label);
-      node.setAttribute("aria-selected", String(isActive));
+      if (cell.label !== label) {
+        node.textContent = text;
+        node.setAttribute("aria-label", label);
+      }
+      if (cell.looks !== looks) {
+        node.className = looks;
+        node.setAttribute("aria-selected", String(isActive));
+      }
+      Object.assign(cell, { label, looks });
     }
 
     /** Moves the index numbers with the window, and tells which cell the keyboard is on. */
     point() {
-      bp.place(this.heads[0].firstChild, { transform: `translateX(${-this.box.scrollLeft}px)` });
-      bp.place(this.heads[1].firstChild, { transform: `translateY(${-this.box.scrollTop}px)` });
+      bp.place(this.heads[0].firstChild, { transform: `translateX(${-this.at.left}px)` });
+      bp.place(this.heads[1].firstChild, { transform: `translateY(${-this.at.top}px)` });
       const cell = this.cells.get(this.active);
       if (cell) this.box.setAttribute("aria-activedescendant", cell.node.id);
       else this.box.removeAttribute("aria-activedescendant");
@@ -125,10 +141,9 @@
     /** Scrolls no further than an element needs to be in sight. */
     reveal({ row, column }) {
       const { box } = this;
-      const [top, left] = [row * CELL.height, column * CELL.width];
-      const [height, width] = [box.clientHeight, box.clientWidth];
-      if (top < box.scrollTop || top + CELL.height > box.scrollTop + height) box.scrollTop = top - (height - CELL.height) / 2;
-      if (left < box.scrollLeft || left + CELL.width > box.scrollLeft + width) box.scrollLeft = left - (width - CELL.width) / 2;
+      box.scrollTop = scrollFor(row, CELL.height, box.scrollTop, box.clientHeight);
+      box.scrollLeft = scrollFor(column, CELL.width, box.scrollLeft, box.clientWidth);
+      this.at = { top: box.scrollTop, left: box.scrollLeft };
     }
 
     // ---- keyboard, mouse, touch ----

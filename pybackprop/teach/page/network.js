@@ -53,7 +53,11 @@
     return out;
   }
 
-  const relu = (Numbers, x) => Numbers.from(x, (value) => (value > 0 || Number.isNaN(value) ? value : 0));
+  function relu(Numbers, x) {
+    const out = new Numbers(x.length);
+    for (let k = 0; k < x.length; k++) out[k] = x[k] > 0 || Number.isNaN(x[k]) ? x[k] : 0;
+    return out;
+  }
 
   function mse(Numbers, out, targ) {
     const difference = new Numbers(1);
@@ -114,10 +118,12 @@
 
   function xGrad(net, { rows: n, columns: m }, h, w, g) {
     const made = new net.Numbers(n * m);
+    const round = net.Numbers === Float32Array ? Math.fround : (value) => value;
     for (let i = 0; i < n; i++) {
       for (let k = 0; k < m; k++) {
-        const at = i * m + k;
-        for (let j = 0; j < h; j++) made[at] += g[i * h + j] * w[k * h + j];
+        let sum = 0;
+        for (let j = 0; j < h; j++) sum = round(sum + g[i * h + j] * w[k * h + j]);
+        made[i * m + k] = sum;
       }
     }
     return made;

@@ -60,8 +60,9 @@
       bp.svg("line", { class: "drop", x1: x, y1: y, x2: x, y2: inner.height }),
       bp.svg("path", { class: "curve", d: pathOf(points, scale) }),
       tangent(now, range, scale));
+    const top = bp.svg("text", { x: SIZE.width - SIZE.right, y: SIZE.top + 8, "text-anchor": "end" }, `loss ${bp.long(now.loss)}`);
     const point = bp.svg("circle", { class: "point", cx: SIZE.left + x, cy: SIZE.top + y, r: 7 });
-    return [plot, point];
+    return [plot, top, point];
   }
 
   function axis(name, { low, high }) {
@@ -98,10 +99,19 @@
       this.app.setValue(Math.round((low + bp.clamp(across, 0, 1) * (high - low)) / step) * step);
     }
 
-    /** now: {name, value, loss, slope}; lossAt: value -> loss. */
+    /** The curve, which is the same one while a single element is dragged. */
+    curve(lossAt) {
+      const { low, high } = this.range;
+      if (this.drawn?.lossAt !== lossAt || this.drawn.low !== low || this.drawn.high !== high) {
+        this.drawn = { lossAt, low, high, points: curve(lossAt, this.range) };
+      }
+      return this.drawn.points;
+    }
+
+    /** now: {name, value, loss, slope}; lossAt: value -> loss, another function where another curve is meant. */
     render({ name, value, loss, slope, original }, lossAt) {
       this.range = bp.rangeOf(original, value);
-      const points = curve(lossAt, this.range);
+      const points = this.curve(lossAt);
       const isFinite = points.every(([, y]) => Number.isFinite(y)) && [value, loss, slope].every(Number.isFinite);
       const shown = isFinite
         ? drawing(points, { value, loss, slope }, this.range)

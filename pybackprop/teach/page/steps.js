@@ -7,6 +7,7 @@
   }
 
   function words(step, count, total) {
+    if (count > total) return "The backward pass is complete: every gradient is written.";
     if (!step) return `Nothing is written yet. The backward pass takes ${total} steps, from the loss to the data.`;
     const reads = step.reads === null ? "starts from the loss" : `reads ${step.reads}.g`;
     const writes = listOf(step.writes.map((name) => `${name}.g`));
@@ -34,9 +35,11 @@
       const { net, state, view } = this.app;
       const { step, inplace } = state;
       const total = view.steps.length;
+      if (this.shown === `${step} ${inplace}`) return;
+      this.shown = `${step} ${inplace}`;
       Object.assign(this.back, { disabled: step === 0 });
       Object.assign(this.restart, { disabled: step === 0 });
-      Object.assign(this.next, { disabled: step === total });
+      Object.assign(this.next, { disabled: step > total });
       this.inplace.checked = inplace;
       bp.say(bp.byId("step-sentence"), words(view.steps[step - 1], step, total));
       this.showList(view.steps, step);

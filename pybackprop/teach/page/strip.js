@@ -4,7 +4,7 @@
 
   const DRAG = 4; // pixels until a press is a drag
 
-  const shapeText = ({ shape }) => (shape.length ? shape.join(" \u00d7 ") : "one number");
+  const shapeText = ({ shape }) => shape.join(" \u00d7 ");
 
   function equation({ op, in: x, w, b, targ, out }) {
     if (op === "relu") return `${out} = relu(${x})`;
@@ -15,7 +15,7 @@
   // ---- how a cell looks ----
 
   function valueKind(view, name, at, value) {
-    if (view.reach.get(name)?.has(at)) return name === view.reader?.layer.out ? "moves" : "onwards";
+    if (view.reach.get(name)?.has(at)) return name === view.reader.layer.out ? "moves" : "onwards";
     if (view.sources.get(name)?.has(at)) return "source";
     if (!Number.isFinite(value)) return "bad";
     return value === 0 ? "zero" : "plain";
@@ -36,7 +36,7 @@
   const HIDDEN = { unwritten: "not yet written", overwritten: "overwritten" };
 
   function gradientKind(view, name, at, value, state) {
-    if (name === view.reader?.layer.out && view.moved.has(at)) return "upstream";
+    if (name === view.reader.layer.out && view.moved.has(at)) return "upstream";
     if (state === "new") return "new";
     return value === 0 ? "zero" : "plain";
   }
@@ -82,7 +82,7 @@
     group(layer, shown) {
       const fresh = [layer.in, layer.w, layer.b, layer.targ, layer.out].filter((name) => name != null && !shown.has(name));
       fresh.forEach((name) => shown.add(name));
-      const columns = fresh.flatMap((name) => [...this.operator(layer, name), ...this.tensor(name)]);
+      const columns = fresh.flatMap((name, k) => [...this.operator(layer, name, k === 0), ...this.tensor(name)]);
       const flow = bp.html("div", { class: "flow" }, ...columns);
       const id = bp.freshId("layer");
       const node = bp.html("article", { class: "layer", "aria-labelledby": id },
@@ -92,10 +92,10 @@
     }
 
     /** The sign before a tensor, in a column of its own; its four rows are title, values, title, gradient. */
-    operator(layer, name) {
-      const signs = { [layer.w]: "@", [layer.b]: "+", [layer.out]: layer.op === "lin" ? "=" : null };
-      const sign = signs[name] ?? null;
-      return sign ? ["", sign, "", ""].map((text) => bp.html("span", { class: "sign", "aria-hidden": "true" }, text)) : [];
+    operator(layer, name, isFirst) {
+      if (layer.op !== "lin" || name === layer.in) return [];
+      const sign = name === layer.w ? `${isFirst ? `${layer.in} ` : ""}@` : name === layer.b ? "+" : "=";
+      return ["", sign, "", ""].map((text) => bp.html("span", { class: "sign", "aria-hidden": "true" }, text));
     }
 
     tensor(name) {
@@ -148,13 +148,23 @@
       for (const grid of this.grids) {
         const at = grid.name === state.at.name ? state.at : null;
         grid.activate(at);
-        if (reveal && at) grid.reveal(at);
-        else if (reveal && grid.name === view.reader?.layer.out && view.terms.length) grid.reveal(view.terms[0]);
+        const seen = reveal && (at ?? this.concerned(grid.name));
+        if (seen) grid.reveal(seen);
         grid.draw();
         if (grid.title) this.nameStorage(grid, view);
       }
       const current = view.steps[state.step - 1]?.layer;
       for (const [layer, node] of this.groups) node.classList.toggle("current", layer === current);
+    }
+
+    /** The first element of a tensor that has to do with the chosen one; null if none has. */
+    concerned(name) {
+      const { reader, terms, reach } = this.app.view;
+      if (name === reader.layer.out) return terms[0];
+      if (terms[0].source?.name === name) return terms[0].source;
+      const [first] = reach.get(name) ?? [];
+      const { columns } = this.app.net.tensors.get(name);
+      return first === undefined ? null : { row: Math.floor(first / columns), column: first % columns };
     }
 
     /** Says beside a gradient's name where it lies, if that is not a place of its own. */
