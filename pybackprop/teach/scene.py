@@ -106,6 +106,9 @@ def _check_layers(model: Model) -> None:
             raise TypeError(f"scene: found the layer {layer!r}; a page shows Lin and Relu only")
     if not any(type(layer) is Lin for layer in model.layers):
         raise TypeError("scene: found no Lin among the layers; a page shows what weights do")
+    used = [id(p) for layer in model.layers for p in layer.parameters()]
+    if len(set(used)) < len(used):
+        raise ValueError("scene: found a parameter that is used twice; a page shows one path from each")
     if not is_mse(model.loss):
         raise TypeError(f"scene: found the loss {model.loss!r}; a page shows Mse() only")
 
@@ -198,7 +201,7 @@ def _check_chain(operations: Sequence[Operation]) -> None:
             raise ValueError(f"scene: {op} does not take the output of the operation before it; a page shows a chain")
         for t in operands[0 if before is None else 1 :]:
             if id(t) in seen:
-                raise ValueError(f"scene: the tensor {t.name or t.shape} is used twice; a page shows one path each")
+                raise ValueError(f"scene: the tensor {t.name or t.shape} is used twice; a page shows one path from each")
             seen.add(id(t))
         before = out
 
