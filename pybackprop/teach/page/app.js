@@ -108,7 +108,7 @@
       const tidy = Number(value.toPrecision(6));
       const isLeaf = this.net.tensors.get(at.name).data !== null;
       const nudge = isLeaf ? tidy : Number((tidy - this.originalAt(at)).toPrecision(6));
-      this.changeTo((changed) => bp.change(this.net, changed, at, nudge));
+      if (Number.isFinite(nudge)) this.changeTo((changed) => bp.change(this.net, changed, at, nudge));
     }
 
     nudge(sign) {

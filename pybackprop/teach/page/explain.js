@@ -102,14 +102,22 @@
 
   // ---- the loss along one element ----
 
+  /** All values in double; where a leaf's element is NaN or infinite, 0 stands for it: no step away from it is a number. */
+  function forwardFromNumber(net, changed, name, at) {
+    const { data } = net.tensors.get(name);
+    if (!data || Number.isFinite(data[at])) return bp.forward(net, changed, Float64Array);
+    const own = new Map([...(changed.get(name) ?? []), [at, 0]]);
+    return bp.forward(net, new Map([...changed, [name, own]]), Float64Array);
+  }
+
   /**
    * A function: value of the element -> loss, in double. Only what moves is computed again.
    * changed: the other elements' changes; this one's own makes no difference.
    */
   bp.lossAlong = function (net, changed, element) {
-    const values = bp.forward(net, changed, Float64Array);
     const reader = bp.readerOf(net, element.name);
     const at = element.row * net.tensors.get(element.name).columns + element.column;
+    const values = forwardFromNumber(net, changed, element.name, at);
     const before = values.get(element.name)[at];
     const moved = reader.layer.op === "lin" ? bp.moved({ ...net, Numbers: Float64Array }, values, element) : null;
     return (value) => {
