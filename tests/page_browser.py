@@ -20,6 +20,7 @@ FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--force-color-profile=srgb",
 )  # fmt: skip
+MINUS, TIMES = "\u2212", "\u00d7"  # as the page writes them
 WAIT = 10  # seconds for what takes a fraction of one
 
 
@@ -72,7 +73,6 @@ class Page:
         path = self.folder / f"page{self.count}.html"
         teach_page.write(path, scene)
         self.driver.get(f"{path.as_uri()}{fragment}")
-        self.loaded = path.as_uri()
         return self
 
     def resize(self, width, height):
@@ -106,16 +106,24 @@ class Page:
     def text(self, selector):
         return self.js("return document.querySelector(arguments[0]).textContent", selector)
 
+    def number(self, selector):
+        return float(self.text(selector).replace(MINUS, "-"))
+
     def fragment(self):
         return self.js("return location.hash")
 
     def grid(self, name, gradient=False):
-        grids = self.driver.find_elements("css selector", ".matrix")
-        fits = [g for g in grids if g.get_attribute("data-tensor") == name]
-        return fits[gradient].find_element("css selector", ".grid")
+        return self.in_matrix(name, gradient, ".grid")
 
     def cell(self, name, row, column, gradient=False):
-        return self.grid(name, gradient).find_element("css selector", f"[id$='-{row}-{column}']")
+        return self.in_matrix(name, gradient, f"[id$='-{row}-{column}']")
+
+    def in_matrix(self, name, gradient, selector):
+        return self.js(
+            """const fits = [...document.querySelectorAll(".matrix")].filter(m => m.dataset.tensor === arguments[0]);
+            return fits[Number(arguments[1])].querySelector(arguments[2]);""",
+            name, gradient, selector,
+        )  # fmt: skip
 
     def marked(self, name, kind, gradient=False):
         """[row, column] of the cells in sight that look like that."""
@@ -127,7 +135,9 @@ class Page:
 
     def numbers(self, code):
         """An array that the page computed; NaN and infinities survive the way here."""
-        return np.array([float(text.replace("Infinity", "inf")) for text in self.js(f"return Array.from({code}, String)")])
+        return np.array(
+            [float(text.replace("Infinity", "inf")) for text in self.js(f"return Array.from({code}, String)")]
+        )
 
     def values(self, name):
         return self.numbers(f"pybackprop.app.run.values.get({json.dumps(name)})")
@@ -160,6 +170,11 @@ class Page:
         self.settle()
 
     # ---- judging ----
+
+    def forget(self):
+        """Empties the logs."""
+        for kind in ("browser", "performance"):
+            self.driver.get_log(kind)
 
     def check(self):
         """Raises where the page logged anything or asked for anything but itself."""

@@ -17,7 +17,7 @@ from compile_c import ROOT
 
 import pybackprop as bp
 from pybackprop.teach import page
-from pybackprop.teach.scene import example, scene_of
+from pybackprop.teach.scene import example, scene_of, scene_of_operations
 
 EVIL = "</script><img src=x onerror=alert(1)>"
 SPACES = {"http://www.w3.org/2000/svg", "http://www.w3.org/1998/Math/MathML"}  # names, not addresses to load
@@ -123,8 +123,6 @@ def test_the_page_without_numbers_leaves_them_room(html):
 def test_what_would_be_larger_is_refused(rng):
     big = [rng.standard_normal(size) for size in [(300, 300), (300,), (4, 300), (4, 300)]]
     w, b, x, targ = (bp.tensor(array, np.float64) for array in big)
-    from pybackprop.teach.scene import scene_of_operations
-
     out = bp.lin(x, w, b)
     scene = scene_of_operations([("lin", (x, w, b), out), ("mse", (out, targ), bp.mse(out, targ))])
     with pytest.raises(ValueError, match=r"found \d{7} bytes, expected at most 1000000"):

@@ -1,6 +1,7 @@
 """Scenes: the numbers and the structure of a network, as the page shows them."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def numbers(described, dtype):
 def pair(rng, *widths, n=6, dtype=np.float32, bias=True):
     """A Model, x and targ."""
     layers = []
-    for k, (m, h) in enumerate(zip(widths, widths[1:], strict=False)):
+    for k, (m, h) in enumerate(pairwise(widths)):
         b = rng.standard_normal(h).astype(dtype) if bias else None
         layers += [bp.Relu()] * (k > 0) + [bp.Lin(rng.standard_normal((m, h)).astype(dtype), b)]
     x, targ = rng.standard_normal((n, widths[0])), rng.standard_normal((n, widths[-1]))

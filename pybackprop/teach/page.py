@@ -14,7 +14,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pybackprop.atomic import replace
 from pybackprop.teach.scene import Scene
@@ -32,9 +32,8 @@ HOST = "127.0.0.1"
 def html_of(scene: Scene) -> str:
     """The page as one HTML document. Raises ValueError where it would be larger than LIMIT bytes."""
     style, script = _part("page.css"), _script()
-    parts = {
-        "policy": _policy(style, script), "style": style, "script": script, "scene": _inert(scene.to_json(derived=False)),
-    }  # fmt: skip
+    numbers = _inert(scene.to_json(derived=False))
+    parts = {"policy": _policy(style, script), "style": style, "script": script, "scene": numbers}
     html = _part("template.html")
     for name, text in parts.items():
         html = html.replace("{{" + name + "}}", text, 1)
@@ -47,7 +46,11 @@ def html_of(scene: Scene) -> str:
 def write(path: str | Path, scene: Scene) -> None:
     """Writes the page to a file, wholly or not at all. Raises OSError where that cannot be."""
     html = html_of(scene).encode()
-    replace(Path(os.path.realpath(path)), lambda stream: stream.write(html))
+
+    def write_to(stream: IO[bytes]) -> None:
+        stream.write(html)
+
+    replace(Path(os.path.realpath(path)), write_to)
 
 
 def serve(scene: Scene, port: int = 0) -> None:

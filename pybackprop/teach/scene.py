@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -154,12 +155,13 @@ def _copy(p: Tensor) -> Tensor:
 
 def _backward(operations: Sequence[Operation]) -> None:
     for op, operands, out in reversed(operations):
+        inp, *rest = operands
         if op == "mse":
-            functional.mse_grad(*operands)
+            functional.mse_grad(inp, rest[0])
         elif op == "relu":
-            functional.relu_grad(*operands, out)
+            functional.relu_grad(inp, out)
         else:
-            functional.lin_grad(operands[0], out, *operands[1:])
+            functional.lin_grad(inp, out, *rest)
 
 
 # ---- from the operations of a forward pass ----
@@ -168,7 +170,7 @@ def _backward(operations: Sequence[Operation]) -> None:
 def scene_of_operations(
     operations: Sequence[Operation], at: tuple[str, Sequence[int]] | None = None, note: str = ""
 ) -> Scene:
-    """The scene of (op, operands, output) in forward order: "lin" (x, w[, b]), "relu" (x,), at the end "mse" (out, targ).
+    """The scene of (op, operands, output) in forward order: "lin" (x, w[, b]), "relu" (x,), last "mse" (out, targ).
 
     Tensors show under their own names or, without one, under the lesson's (x w1 b1 l1 l2 ... out targ loss); their
     `.g` are taken as they are. Raises ValueError unless each operation takes the output of the one before it and
@@ -201,7 +203,9 @@ def _check_chain(operations: Sequence[Operation]) -> None:
             raise ValueError(f"scene: {op} does not take the output of the operation before it; a page shows a chain")
         for t in operands[0 if before is None else 1 :]:
             if id(t) in seen:
-                raise ValueError(f"scene: the tensor {t.name or t.shape} is used twice; a page shows one path from each")
+                raise ValueError(
+                    f"scene: the tensor {t.name or t.shape} is used twice; a page shows one path from each"
+                )
             seen.add(id(t))
         before = out
 
@@ -233,13 +237,15 @@ def example(shape: Sequence[int] = (4, 3, 2), seed: int = 0, dtype: Any = np.flo
     hidden layers: rows, inputs, hidden, hidden, ..., outputs. Raises ValueError for fewer than three, or one below 1.
     """
     if len(shape) < 3 or not all(isinstance(size, (int, np.integer)) and size >= 1 for size in shape):
-        raise ValueError(f"example: found the shape {tuple(shape)}, expected at least rows, inputs, hidden, each from 1")
+        raise ValueError(
+            f"example: found the shape {tuple(shape)}, expected at least rows, inputs, hidden, each from 1"
+        )
     n, *widths = (int(size) for size in shape)
     widths += [1] if len(shape) == 3 else []
     rng, real = np.random.default_rng(seed), float_type(dtype)
     tenths = [rng.integers(-9, 10, size) / 10 for size in [(n, widths[0]), (n, widths[-1])]]
     layers: list[Any] = []
-    for m, h in zip(widths, widths[1:], strict=False):
+    for m, h in pairwise(widths):
         w, b = rng.integers(-9, 10, (m, h)) / 10, rng.integers(-4, 5, h) / 10
         layers += [Lin(tensor(w, real), tensor(b, real)), Relu()]
     x, targ = (array.astype(real) for array in tenths)

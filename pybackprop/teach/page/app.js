@@ -16,6 +16,7 @@
       this.views = { strip: this.strip, element: new bp.Element(this), steps: new bp.Steps(this), product: new bp.Product(this) };
       this.introduce(scene);
       this.render({ reveal: true });
+      this.keepStateWhenSkipping();
       addEventListener("hashchange", () => this.restoreFragment());
       addEventListener("pagehide", () => this.writeFragment());
     }
@@ -27,6 +28,16 @@
       }, layers[0].in);
       bp.say(bp.byId("network-formula"), `${layers.at(-1).out} = ${written}`);
       bp.say(bp.byId("note"), note);
+    }
+
+    /** A link within the page would put its target into the fragment, where the state is. */
+    keepStateWhenSkipping() {
+      for (const link of document.querySelectorAll(".skip a")) {
+        link.addEventListener("click", (event) => {
+          event.preventDefault();
+          document.querySelector(link.hash).focus();
+        });
+      }
     }
 
     // ---- what follows from the state ----

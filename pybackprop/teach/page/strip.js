@@ -70,6 +70,14 @@
     for (const kind of ["pointerup", "pointercancel"]) cell.addEventListener(kind, end, { once: true });
   }
 
+  /** Scrolls a group sideways as far as a matrix of it needs, and nothing else. */
+  function bringIntoSight(node) {
+    const flow = node.closest(".flow");
+    const [outer, inner] = [flow.getBoundingClientRect(), node.getBoundingClientRect()];
+    if (inner.right > outer.right) flow.scrollLeft += Math.min(inner.right - outer.right, inner.left - outer.left);
+    else if (inner.left < outer.left) flow.scrollLeft -= outer.left - inner.left;
+  }
+
   // ---- building ----
 
   class Strip {
@@ -150,6 +158,7 @@
         grid.activate(at);
         const seen = reveal && (at ?? this.concerned(grid.name));
         if (seen) grid.reveal(seen);
+        if (reveal && at) bringIntoSight(grid.node);
         grid.draw();
         if (grid.title) this.nameStorage(grid, view);
       }
