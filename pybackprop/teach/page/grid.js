@@ -4,6 +4,7 @@
 
   const CELL = { width: 54, height: 26 };
   const SHOWN = { rows: 8, columns: 5 };
+  const BAR = 11; // pixels that a scroll bar may take
   const SPARE = 2; // cells beyond the window's edge, so that a scroll shows no gap
   const KEYS = {
     ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1],
@@ -44,11 +45,14 @@
     }
 
     measure() {
-      const [shownRows, shownColumns] = [Math.min(this.rows, SHOWN.rows), Math.min(this.columns, SHOWN.columns)];
+      const [isTall, isWide] = [this.rows > SHOWN.rows, this.columns > SHOWN.columns];
+      const width = Math.min(this.columns, SHOWN.columns) * CELL.width;
+      const height = Math.min(this.rows, SHOWN.rows) * CELL.height;
       bp.place(this.body, { width: `${this.columns * CELL.width}px`, height: `${this.rows * CELL.height}px` });
-      bp.place(this.box, { width: `${shownColumns * CELL.width}px`, height: `${shownRows * CELL.height}px` });
-      this.node.classList.toggle("wide", this.columns > SHOWN.columns);
-      this.node.classList.toggle("tall", this.rows > SHOWN.rows);
+      bp.place(this.box, { width: `${width + (isTall ? BAR : 0)}px`, height: `${height + (isWide ? BAR : 0)}px` });
+      bp.place(this.heads[0], { width: `${width}px` });
+      bp.place(this.heads[1], { height: `${height}px` });
+      this.node.classList.toggle("tall", isTall);
     }
 
     scrolled() {
