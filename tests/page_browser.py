@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,11 +57,25 @@ def chromium():
             driver.quit()
 
 
+@contextmanager
+def served(scene):
+    """A server of a page, in a thread of its own."""
+    with teach_page.server_of(scene) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 class Page:
     """One page in the browser. Matrices go by name; gradient=True means the one of the gradients."""
 
     def __init__(self, driver, folder):
         self.driver, self.folder, self.count = driver, Path(folder), 0
+        self.own = [self.folder.as_uri(), "data:", "about:"]  # how the addresses begin that a page may ask for
 
     # ---- opening ----
 
@@ -182,7 +197,7 @@ class Page:
         assert not logged, logged
         messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
         asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-        foreign = [url for url in asked if not url.startswith((self.folder.as_uri(), "data:", "about:"))]
+        foreign = [url for url in asked if not url.startswith(tuple(self.own))]
         assert not foreign, foreign
         return asked
 

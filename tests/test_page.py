@@ -8,12 +8,12 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from compile_c import ROOT
+from page_browser import served
 
 import pybackprop as bp
 from pybackprop.teach import page
@@ -167,12 +167,8 @@ def test_a_place_that_is_not_there_is_an_oserror(tmp_path):
 
 @pytest.fixture
 def server():
-    with page.server_of(example()) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with served(example()) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def answer(server, path, method="GET", **headers):

@@ -4,6 +4,7 @@ import struct
 
 import numpy as np
 import pytest
+from page_browser import served
 
 import pybackprop as bp
 from pybackprop.teach.scene import example, scene_of
@@ -25,9 +26,9 @@ def test_a_large_matrix_is_a_window_that_scrolls(page, large):
     page.press("page_down", "end")
     assert page.chosen() == "w1[308,49]"
     assert page.cell("w1", 308, 49).is_displayed()
-    page.js("arguments[0].scrollTop = 776 * 26", page.grid("w1"))
-    page.until(lambda: page.js("return document.querySelector('.matrix[data-tensor=w1] [id$=\"-783-49\"]')"))
-    assert page.js("return arguments[0].scrollTop", page.grid("w1", gradient=True)) == 776 * 26
+    page.js("arguments[0].scrollTop = 700 * 26", page.grid("w1"))
+    page.until(lambda: page.js("return document.querySelector('.matrix[data-tensor=w1] [id$=\"-700-49\"]')"))
+    assert page.js("return arguments[0].scrollTop", page.grid("w1", gradient=True)) == 700 * 26
     page.screenshot("large")
 
 
@@ -49,6 +50,17 @@ def test_the_dark_theme(page):
     page.open(example(), prefers_color_scheme="dark")
     assert page.js(colour) == "rgb(21, 24, 28)" != light
     page.screenshot("dark")
+
+
+def test_it_works_as_well_when_it_is_served(page):
+    page.open(example())
+    with served(example()) as server:
+        address = f"http://127.0.0.1:{server.server_port}/"
+        page.own.append(address)
+        page.driver.get(f"{address}#at=b1.1")
+        assert page.chosen() == "b1[1]"
+        page.click(page.cell("w2", 1, 0))
+        assert page.until(lambda: page.driver.current_url == f"{address}#at=w2.1.0")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

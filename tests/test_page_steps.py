@@ -120,11 +120,18 @@ def test_a_transpose_that_fits_by_accident_is_wrong_all_the_same(page):
     scene = example((3, 3, 3, 3))
     page.open(scene, "#product=w.w1.1.0.1.3")
     dz, x = scene.tensors["l1"][1], scene.tensors["x"][0]
-    assert "w1[0,0] moves column 0 of l1, every row, not row 0" in page.text("#verdict")
+    assert page.text("#verdict") == (
+        "The shape is right by accident. Element [0,0] is made of row 0 of l1.g and row 0 of x, but w1[0,0] moves "
+        "column 0 of l1, every row, not row 0, and row i by x[i,0]: it needs column 0 of both."
+    )
     here, right = (float(b.text.replace(MINUS, "-")) for b in page.driver.find_elements("css selector", "#sum b"))
     assert here == pytest.approx((dz @ x.T)[0, 1], rel=1e-5)
     assert right == pytest.approx((x.T @ dz)[0, 1], rel=1e-5, abs=1e-9)
     assert here != right
+    page.go("#product=x.w1.2.0.0.0")
+    assert "made of column 0 of w1 and column 0 of l1.g, but x[0,0] moves row 0 of l1" in page.text("#verdict")
+    page.go("#product=forward.w1.1.0.0.0")
+    assert "made of row 0 of x and row 0 of w1, but l1[0,0] needs row 0 of x and column 0" in page.text("#verdict")
     page.go("#product=w.w1.3.0.0.0")
     assert "transposed" in page.text("#verdict")
 

@@ -72,7 +72,7 @@
 
   const RIGHT = {
     forward: ({ layer: { in: x, w, out } }) =>
-      `${out}[i,j] adds ${x}[i,k] ${w}[k,j] over k: row i of ${x} meets column j of ${w}` ,
+      `${out}[i,j] adds ${x}[i,k] ${w}[k,j] over k: row i of ${x} meets column j of ${w}`,
     w: ({ layer: { in: x, w, out } }) =>
       `${w}[k,j] moves column j of ${out}, in row i by ${x}[i,k]. So its gradient adds ${x}[i,k] ${out}.g[i,j] over the rows i: ` +
       `the index that is summed over must stand inside, hence ${x}.T`,
@@ -81,17 +81,21 @@
       `the index that is summed over must stand inside, hence ${w}.T`,
   };
 
+  /** What element [0,0] of a product is made of: rows of the first, columns of the second, as they lie in memory. */
+  function madeOf({ left, right }) {
+    const named = ({ name, g }) => name + (g ? ".g" : "");
+    return `${left.t ? "column" : "row"} 0 of ${named(left)} and ${right.t ? "row" : "column"} 0 of ${named(right)}`;
+  }
+
   const WRONG = {
-    forward: ({ layer: { in: x, w, out }, label }) =>
-      `The shape is right by accident: this pairs row i of ${label.split(" @ ")[0]} with other numbers than ${out}[i,j] is made of, ` +
-      `row i of ${x} and column j of ${w}.`,
-    w: ({ layer: { in: x, w, out }, left }) =>
-      `The shape is right by accident. Its element [0,0] is made of row 0 of ${left.name}${left.g ? ".g" : ""}: ` +
-      `but ${w}[0,0] moves column 0 of ${out}, every row, not row 0. So it must add ${x}[i,0] ${out}.g[i,0] over i.`,
-    x: ({ layer: { in: x, w, out } }) =>
-      `The shape is right by accident. But ${x}[0,0] moves row 0 of ${out} and by row 0 of ${w}. So it must add ` +
-      `${out}.g[0,j] ${w}[0,j] over j.`,
+    forward: ({ in: x, w, out }) => `${out}[0,0] needs row 0 of ${x} and column 0 of ${w}`,
+    w: ({ in: x, w, out }) =>
+      `${w}[0,0] moves column 0 of ${out}, every row, not row 0, and row i by ${x}[i,0]: it needs column 0 of both`,
+    x: ({ in: x, w, out }) => `${x}[0,0] moves row 0 of ${out}, and column j by ${w}[0,j]: it needs row 0 of both`,
   };
+
+  const byAccident = (product) =>
+    `The shape is right by accident. Element [0,0] is made of ${madeOf(product)}, but ${WRONG[product.kind](product.layer)}.`;
 
   const transposed = (target) =>
     `The shape is right by accident: each element is that of the right answer transposed, [j,k] for [k,j]. ${target.label} needs the other order.`;
@@ -104,6 +108,6 @@
     if (!product.sameShape) return { ok: false, text: otherShape(product) };
     if (product.isRight) return { ok: true, text: RIGHT[product.kind](product) + "." };
     if (isTransposed(product)) return { ok: false, text: transposed(product.target) };
-    return { ok: false, text: WRONG[product.kind](product) };
+    return { ok: false, text: byAccident(product) };
   };
 })(globalThis.pybackprop ??= {});
