@@ -7,14 +7,11 @@ temporary name is never read, and can be deleted. A file carries a sha256 of its
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import secrets
 import zipfile
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +19,7 @@ import numpy as np
 
 from pybackprop import npy
 from pybackprop._native import FLOAT32, FLOAT64
+from pybackprop.atomic import replace
 from pybackprop.convert import Array
 from pybackprop.errors import CheckpointError
 
@@ -59,7 +57,7 @@ def save(path: str | Path, arrays: Mapping[str, Array], meta: Mapping[str, Any])
     told = _told(path, meta)
     header = {"format": FORMAT, "version": VERSION, "meta": told, "sha256": _integrity(whole, told)}
     try:
-        _replace(_target(path), lambda stream: write(stream, whole, header))
+        replace(_target(path), lambda stream: write(stream, whole, header))
     except OSError as error:
         raise _cannot_be("written", path, error) from error
 
@@ -177,38 +175,6 @@ def _obstacle(target: Path) -> str:
     if not os.access(target.parent, os.W_OK) or (there and not os.access(target, os.W_OK)):
         return "no permission"
     return ""
-
-
-def _replace(target: Path, write: Callable[[IO[bytes]], None]) -> None:
-    """Puts what write writes in the place of target, wholly or not at all. Raises OSError."""
-    # a name may have all the 255 bytes that most file systems allow: only a part of it fits
-    temporary = target.with_name(f".{target.name[:50]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    mode = target.stat().st_mode & 0o777 if target.exists() else None
-    # created no wider than it shall be: someone could open it before a chmod
-    create = partial(os.open, mode=0o666 if mode is None else mode)
-    try:
-        with open(temporary, "xb", opener=create) as stream:
-            if mode is not None:
-                with contextlib.suppress(OSError):  # some file systems have no permissions
-                    os.chmod(temporary, mode)  # the umask took some
-            write(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, target)
-        _sync(target.parent)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    """Makes the rename itself durable, where folders can be flushed."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _cannot_be(done: str, path: str | Path, error: Exception) -> CheckpointError:

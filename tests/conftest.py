@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from page_browser import Page, chromium
 from twins import data, twins
 
 import pybackprop as bp
@@ -52,3 +53,23 @@ def x(rng):
 @pytest.fixture
 def targ(rng):
     return rng.standard_normal((6, 2)).astype(np.float32)
+
+
+# ---- a browser ----
+
+
+@pytest.fixture(scope="session")
+def driver():
+    """A headless Chromium for all tests of the page."""
+    with chromium() as driver:
+        yield driver
+
+
+@pytest.fixture
+def page(driver, tmp_path):
+    """A page to open; after the test it must have logged nothing and asked for nothing but itself."""
+    page = Page(driver, tmp_path)
+    driver.get("about:blank")
+    page.forget()
+    yield page
+    assert any(url.startswith("file:") for url in page.check())

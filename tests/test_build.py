@@ -109,6 +109,7 @@ def test_the_wheel_holds_what_it_should():
     path = Path(os.environ["PYBACKPROP_WHEEL"])
     assert "-cp310-abi3-" in path.name
     names = zipfile.ZipFile(path).namelist()
-    for name in ("pybackprop/py.typed", "pybackprop/_core.pyi", "pybackprop/data/digits.npz", "pybackprop/__main__.py"):
+    for name in ("pybackprop/py.typed", "pybackprop/_core.pyi", "pybackprop/data/digits.npz", "pybackprop/__main__.py",
+                 "pybackprop/teach/page/template.html", "pybackprop/teach/page/app.js"):  # fmt: skip
         assert name in names
     assert not [name for name in names if name.endswith((".c", ".h")) or name.startswith(("tests", "tools", "build"))]

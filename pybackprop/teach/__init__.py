@@ -1,0 +1,1 @@
+"""The teaching side: gradients looked at element by element, on the learner's own numbers."""

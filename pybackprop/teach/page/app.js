@@ -1,0 +1,175 @@
+// The page: its state, what follows from it, and the address's fragment.
+(function (bp) {
+  "use strict";
+
+  const WRITE = 250; // milliseconds between two writes of the fragment: browsers refuse more than a few a second
+
+  const flatSet = (net, cells, name) => new Set(cells.map(({ row, column }) => row * net.tensors.get(name).columns + column));
+
+  class App {
+    constructor(scene) {
+      this.net = bp.network(scene);
+      this.state = bp.stateOf(this.net, location.hash);
+      this.look();
+      this.pending = null;
+      this.strip = new bp.Strip(this, bp.byId("layers"));
+      this.views = { strip: this.strip, element: new bp.Element(this), steps: new bp.Steps(this), product: new bp.Product(this) };
+      this.introduce(scene);
+      this.render({ reveal: true });
+      this.keepStateWhenSkipping();
+      addEventListener("hashchange", () => this.restoreFragment());
+      addEventListener("pagehide", () => this.writeFragment());
+    }
+
+    introduce({ layers, note }) {
+      const written = layers.reduce((inside, { op, w, b, targ }) => {
+        if (op === "lin") return `${inside} @ ${w}${b === null ? "" : ` + ${b}`}`;
+        return op === "relu" ? `relu(${inside})` : `mse(${inside}, ${targ})`;
+      }, layers[0].in);
+      bp.say(bp.byId("network-formula"), `${layers.at(-1).out} = ${written}`);
+      bp.say(bp.byId("note"), note);
+    }
+
+    /** A link within the page would put its target into the fragment, where the state is. */
+    keepStateWhenSkipping() {
+      for (const link of document.querySelectorAll(".skip a")) {
+        link.addEventListener("click", (event) => {
+          event.preventDefault();
+          document.querySelector(link.hash).focus();
+        });
+      }
+    }
+
+    // ---- what follows from the state ----
+
+    look() {
+      const { net, state } = this;
+      if (this.computed !== state.changed) this.run = bp.run(net, state.changed);
+      this.computed = state.changed;
+      const reader = bp.readerOf(net, state.at.name);
+      const terms = bp.terms(net, this.run, state.at);
+      this.view = {
+        run: this.run, reader, terms, total: bp.total(terms),
+        moved: flatSet(net, terms, reader.layer.out),
+        reach: bp.reach(net, this.run.values, state.at),
+        sources: this.sources(reader, terms),
+        steps: bp.steps(net, state.inplace),
+        gradients: bp.stateOfGradients(net, state.step, state.inplace),
+      };
+    }
+
+    /** Where the local derivatives stand: the elements of x for a weight, of w for an input. */
+    sources({ layer }, terms) {
+      const cells = layer.op === "lin" ? terms.map(({ source }) => source).filter(Boolean) : [];
+      return cells.length ? new Map([[cells[0].name, flatSet(this.net, cells, cells[0].name)]]) : new Map();
+    }
+
+    render({ only = null, reveal = false } = {}) {
+      for (const [name, view] of Object.entries(this.views)) if (only === null || only === name) view.render({ reveal });
+      const text = bp.long(this.view.run.loss);
+      bp.say(bp.byId("loss"), text);
+    }
+
+    // ---- changes ----
+
+    /** history: "push" for what a reader may want to come back to, "replace" for steps on the way. */
+    set(patch, { history = "push", only = null, reveal = false } = {}) {
+      Object.assign(this.state, patch);
+      if (only === null) this.look();
+      this.render({ only, reveal });
+      this.note(history);
+    }
+
+    choose({ name, row, column }) {
+      if (!bp.readerOf(this.net, name)) return;
+      const { at } = this.state;
+      if (at.name === name && at.row === row && at.column === column) return;
+      this.set({ at: { name, row, column } }, { reveal: true });
+    }
+
+    flat({ name, row, column }) {
+      return row * this.net.tensors.get(name).columns + column;
+    }
+
+    valueAt(element) {
+      return this.view.run.values.get(element.name)[this.flat(element)];
+    }
+
+    isChanged(element) {
+      return Boolean(this.state.changed.get(element.name)?.has(this.flat(element)));
+    }
+
+    /** The value without the reader's change to it. */
+    originalAt(element) {
+      const { data } = this.net.tensors.get(element.name);
+      if (data) return data[this.flat(element)];
+      return this.valueAt(element) - (this.state.changed.get(element.name)?.get(this.flat(element)) ?? 0);
+    }
+
+    /** Chooses an element to be dragged; {value, step} to start from. */
+    begin(element) {
+      this.choose(element);
+      const value = this.valueAt(element);
+      return { value: Number.isFinite(value) ? value : 0, step: bp.rangeOf(this.originalAt(element)).step };
+    }
+
+    setValue(value) {
+      if (!Number.isFinite(value)) return;
+      const { at } = this.state;
+      const tidy = Number(value.toPrecision(6));
+      const isLeaf = this.net.tensors.get(at.name).data !== null;
+      const nudge = isLeaf ? tidy : Number((tidy - this.originalAt(at)).toPrecision(6));
+      if (Number.isFinite(nudge)) this.changeTo((changed) => bp.change(this.net, changed, at, nudge));
+    }
+
+    nudge(sign) {
+      const { value, step } = this.begin(this.state.at);
+      this.setValue(value + sign * step);
+    }
+
+    changeTo(edit, history = "replace") {
+      const changed = new Map([...this.state.changed].map(([name, changes]) => [name, new Map(changes)]));
+      edit(changed);
+      this.set({ changed }, { history });
+    }
+
+    restore() {
+      const { at } = this.state;
+      this.changeTo((changed) => {
+        changed.get(at.name)?.delete(this.flat(at));
+        if (!changed.get(at.name)?.size) changed.delete(at.name);
+      }, "push");
+    }
+
+    restoreAll() {
+      this.set({ changed: new Map() });
+    }
+
+    // ---- the fragment ----
+
+    note(history) {
+      if (this.pending === null) setTimeout(() => this.writeFragment(), WRITE);
+      this.pending = this.pending === "push" ? "push" : history;
+    }
+
+    writeFragment() {
+      const fragment = `#${bp.fragmentOf(this.net, this.state)}`;
+      if (this.pending !== null && fragment !== location.hash) {
+        if (this.pending === "push") history.pushState(null, "", fragment);
+        else history.replaceState(null, "", fragment);
+      }
+      this.pending = null;
+    }
+
+    restoreFragment() {
+      this.pending = null;
+      this.views.product.stop();
+      this.state = bp.stateOf(this.net, location.hash);
+      this.look();
+      this.render({ reveal: true });
+    }
+  }
+
+  bp.start = () => { bp.app = new App(JSON.parse(bp.byId("scene").textContent)); };
+  bp.start();
+})(globalThis.pybackprop ??= {});

@@ -1,0 +1,48 @@
+// Making and changing elements of the document. Text goes in as text, never as markup.
+(function (bp) {
+  "use strict";
+
+  const SVG = "http://www.w3.org/2000/svg";
+  const MATHML = "http://www.w3.org/1998/Math/MathML";
+
+  function fill(node, properties, children) {
+    for (const [key, value] of Object.entries(properties)) {
+      if (value === null || value === undefined) continue;
+      if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+      else node.setAttribute(key, value);
+    }
+    node.append(...children.flat().filter((child) => child !== null));
+    return node;
+  }
+
+  const maker = (namespace) => (tag, properties = {}, ...children) =>
+    fill(document.createElementNS(namespace, tag), properties, children);
+
+  bp.html = (tag, properties = {}, ...children) => fill(document.createElement(tag), properties, children);
+  bp.svg = maker(SVG);
+  bp.math = maker(MATHML);
+
+  bp.byId = (id) => document.getElementById(id);
+
+  /** Sets text only where it differs, so that nothing is announced or painted again. */
+  bp.say = function (node, text) {
+    if (node.textContent !== text) node.textContent = text;
+  };
+
+  bp.place = function (node, styles) {
+    for (const [name, value] of Object.entries(styles)) node.style.setProperty(name, value);
+  };
+
+  let count = 0;
+  bp.freshId = (prefix) => `${prefix}-${(count += 1)}`;
+
+  /** A labelled form control. */
+  bp.labelled = function (text, control, properties = {}) {
+    control.id ||= bp.freshId("control");
+    return bp.html("span", { class: "field", ...properties }, bp.html("label", { for: control.id }, text), control);
+  };
+
+  bp.button = (text, onclick, properties = {}) => bp.html("button", { type: "button", onclick, ...properties }, text);
+
+  bp.isStill = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+})(globalThis.pybackprop ??= {});

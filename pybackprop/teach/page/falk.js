@@ -1,0 +1,164 @@
+// A product drawn with its second operand raised above and to the right: row i of the first and column j of the
+// second meet in element [i,j], and each column of the first is led around the corner to its row of the second.
+(function (bp) {
+  "use strict";
+
+  const CELL = { width: 52, height: 26 };
+  const SHOWN = { rows: 6, inner: 8, columns: 6 };
+  const EDGE = { left: 34, top: 40, right: 34, bottom: 44 };
+  const GAP = 12; // between the operands and the result
+  const STUB = 18; // how far a line without a partner goes
+
+  /** [first, end] of the indices to show around one of them. */
+  function windowAround(at, count, shown) {
+    const first = bp.clamp(at - Math.floor(shown / 2), 0, Math.max(0, count - shown));
+    return [first, Math.min(count, first + shown)];
+  }
+
+  function innerWindows({ left, right, fits }, k) {
+    const [a, b] = [left.columns, right.rows];
+    const at = fits ? Math.max(0, k - 1) : Math.min(a, b);
+    const [first] = windowAround(at, Math.max(a, b), SHOWN.inner);
+    return [a, b].map((count) => [first, bp.clamp(first + SHOWN.inner, first, Math.max(first, count))]);
+  }
+
+  /** Where everything stands, in pixels, for a window of the matrices. */
+  function layout(product, { row, column, k }) {
+    const rows = windowAround(row, product.left.rows, SHOWN.rows);
+    const columns = windowAround(column, product.right.columns, SHOWN.columns);
+    const [across, down] = innerWindows(product, k);
+    const x = EDGE.left;
+    const corner = { x: x + (across[1] - across[0]) * CELL.width, y: EDGE.top + (down[1] - down[0]) * CELL.height };
+    const right = corner.x + GAP + (columns[1] - columns[0]) * CELL.width;
+    const bottom = corner.y + GAP + (rows[1] - rows[0]) * CELL.height;
+    return {
+      rows, columns, across, down, corner, width: right + EDGE.right, height: bottom + EDGE.bottom,
+      left: { x, y: corner.y + GAP, rows, columns: across },
+      right: { x: corner.x + GAP, y: EDGE.top, rows: down, columns },
+      result: { x: corner.x + GAP, y: corner.y + GAP, rows, columns },
+    };
+  }
+
+  // ---- matrices ----
+
+  function cell(x, y, text, kind) {
+    return bp.svg("g", { class: `cell ${kind}` },
+      bp.svg("rect", { x: x + 1, y: y + 1, width: CELL.width - 2, height: CELL.height - 2, rx: 3 }),
+      bp.svg("text", { x: x + CELL.width / 2, y: y + CELL.height / 2 + 4, "text-anchor": "middle" }, text));
+  }
+
+  function block({ x, y, rows, columns }, look) {
+    const cells = [];
+    for (let r = rows[0]; r < rows[1]; r++) {
+      for (let c = columns[0]; c < columns[1]; c++) {
+        const { text, kind } = look(r, c);
+        cells.push(cell(x + (c - columns[0]) * CELL.width, y + (r - rows[0]) * CELL.height, text, kind));
+      }
+    }
+    const [width, height] = [(columns[1] - columns[0]) * CELL.width, (rows[1] - rows[0]) * CELL.height];
+    return bp.svg("g", {}, ...cells, bp.svg("rect", { class: "frame", x, y, width, height, rx: 4 }));
+  }
+
+  const role = ({ g }) => (g ? "is-gradient" : "is-value");
+
+  function leftLook({ left, fits }, { row, k }) {
+    return (r, c) => {
+      const kind = !fits ? "plain" : r !== row ? "plain" : c === k - 1 ? "pair" : c < k ? "met" : "line";
+      return { text: bp.short(left.at(r, c)), kind: `${kind} ${role(left)}` };
+    };
+  }
+
+  function rightLook({ right, fits }, { column, k }) {
+    return (r, c) => {
+      const kind = !fits ? "plain" : c !== column ? "plain" : r === k - 1 ? "pair" : r < k ? "met" : "line";
+      return { text: bp.short(right.at(r, c)), kind: `${kind} ${role(right)}` };
+    };
+  }
+
+  function resultLook(product, { row, column }, sum, sumOf) {
+    const here = row * product.right.columns + column;
+    return (r, c) => {
+      const at = r * product.right.columns + c;
+      if (!product.fits) return { text: "", kind: "none" };
+      if (at === here) return { text: bp.short(sum), kind: "sum" };
+      return at < here ? { text: bp.short(sumOf(r, c)), kind: "plain" } : { text: "", kind: "ahead" };
+    };
+  }
+
+  // ---- the inner dimension, around the corner ----
+
+  function cross(x, y) {
+    return bp.svg("path", { class: "misfit", d: `M${x - 4} ${y - 4}l8 8m0 -8l-8 8` });
+  }
+
+  function guide({ left, right, across, down, corner }, index, current) {
+    const hasColumn = index >= across[0] && index < across[1];
+    const hasRow = index >= down[0] && index < down[1];
+    const x = left.x + (index - across[0] + 0.5) * CELL.width;
+    const y = right.y + (index - down[0] + 0.5) * CELL.height;
+    const [bottom, end] = [corner.y + GAP - 2, corner.x + GAP - 2];
+    if (hasColumn && hasRow) {
+      const d = `M${x} ${bottom}V${y + 8}Q${x} ${y} ${x + 8} ${y}H${end}`;
+      return [bp.svg("path", { class: `guide${index === current ? " now" : ""}`, d })];
+    }
+    if (hasColumn) return [bp.svg("path", { class: "misfit", d: `M${x} ${bottom}v${-STUB}` }), cross(x, bottom - STUB)];
+    if (hasRow) return [bp.svg("path", { class: "misfit", d: `M${end} ${y}h${-STUB}` }), cross(end - STUB, y)];
+    return [];
+  }
+
+  function guides(place, current) {
+    const [first, end] = [place.across[0], Math.max(place.across[1], place.down[1])];
+    return Array.from({ length: end - first }, (_, k) => guide(place, first + k, current)).flat();
+  }
+
+  // ---- names and indices ----
+
+  const text = (x, y, words, kind, anchor = "middle") => bp.svg("text", { x, y, class: kind, "text-anchor": anchor }, words);
+
+  function title({ x, y }, { label, rows, columns }, dx, dy, anchor) {
+    return bp.svg("text", { x: x + dx, y: y + dy, class: "title", "text-anchor": anchor },
+      bp.svg("tspan", { class: "name" }, label), bp.svg("tspan", {}, `  ${rows} \u00d7 ${columns}`));
+  }
+
+  function titles(product, { left, right, result, height }) {
+    const below = height - 12;
+    return [
+      title({ x: left.x, y: below }, product.left, 0, 0, "start"),
+      title(right, product.right, 0, -24, "start"),
+      product.fits
+        ? title({ x: result.x, y: below }, { label: product.sameShape ? product.target.label : "?", rows: product.left.rows, columns: product.right.columns }, 0, 0, "start")
+        : text(result.x, below, "no result", "title wrong", "start"),
+    ];
+  }
+
+  function ticks([first, end], count, at) {
+    return Array.from({ length: end - first }, (_, k) => {
+      const index = first + k;
+      const isCut = (k === 0 && first > 0) || (index === end - 1 && end < count);
+      return at(k, isCut ? `${index}\u2026` : String(index));
+    });
+  }
+
+  function indices(product, { left, right, rows, columns, across, down, height }) {
+    const [midX, midY] = [CELL.width / 2, CELL.height / 2 + 4];
+    const rightEdge = right.x + (columns[1] - columns[0]) * CELL.width + 6;
+    return [
+      ...ticks(rows, product.left.rows, (k, words) => text(left.x - 6, left.y + k * CELL.height + midY, words, "tick", "end")),
+      ...ticks(columns, product.right.columns, (k, words) => text(right.x + k * CELL.width + midX, right.y - 7, words, "tick")),
+      ...ticks(across, product.left.columns, (k, words) => text(left.x + k * CELL.width + midX, height - EDGE.bottom + 13, words, "tick")),
+      ...ticks(down, product.right.rows, (k, words) => text(rightEdge, right.y + k * CELL.height + midY, words, "tick", "start")),
+    ];
+  }
+
+  /** The drawing as SVG nodes, with its width and height. at: {row, column, k}; sumOf(row, column) the whole sum. */
+  bp.falk = function (product, at, sum, sumOf) {
+    const place = layout(product, at);
+    const nodes = [
+      ...guides(place, product.fits ? at.k - 1 : -1),
+      block(place.left, leftLook(product, at)), block(place.right, rightLook(product, at)),
+      block(place.result, resultLook(product, at, sum, sumOf)),
+      ...titles(product, place), ...indices(product, place),
+    ];
+    return { nodes, width: place.width, height: place.height, result: place.result, cell: CELL };
+  };
+})(globalThis.pybackprop ??= {});

@@ -1,0 +1,134 @@
+// The state, and how it is written into the address's fragment. Pure functions.
+//   #at=w1.2.1&set=w1.2.1:0.5,l1.0.0:0.25&step=2&inplace=1&product=w.w1.0.0.1.3
+// Names are percent-encoded, so that . : , & = in them cannot be mistaken.
+(function (bp) {
+  "use strict";
+
+  const KINDS = ["forward", "w", "x"];
+  const encode = (name) => encodeURIComponent(name).replaceAll(".", "%2E");
+
+  const whole = (text, low, high, otherwise) =>
+    /^\d{1,7}$/.test(text ?? "") ? bp.clamp(Number(text), low, high) : otherwise;
+
+  // ---- elements ----
+
+  function indices(net, { name, row, column }) {
+    const dimensions = net.tensors.get(name).shape.length;
+    return dimensions === 2 ? [row, column] : dimensions === 1 ? [column] : [];
+  }
+
+  /** {name, row, column} for a name and its indices; null if there is no such element, or it is the loss. */
+  bp.element = function (net, name, index) {
+    const tensor = net.tensors.get(name);
+    if (!tensor || tensor.role === "loss" || index.length !== tensor.shape.length) return null;
+    if (!index.every((at, axis) => Number.isInteger(at) && at >= 0 && at < tensor.shape[axis])) return null;
+    const [row, column] = index.length === 2 ? index : [0, index[0] ?? 0];
+    return { name, row, column };
+  };
+
+  const elementText = (net, element) => [encode(element.name), ...indices(net, element)].join(".");
+
+  function elementOf(net, text) {
+    const [name, ...index] = text.split(".");
+    return bp.element(net, decodeURIComponent(name), index.map((part) => (/^\d+$/.test(part) ? Number(part) : NaN)));
+  }
+
+  // ---- the whole state ----
+
+  /** What a page shows at first. */
+  bp.firstState = function (net) {
+    const [first] = bp.linLayers(net);
+    return {
+      at: bp.element(net, ...net.selected) ?? bp.element(net, first.w, [0, 0]),
+      changed: new Map(),
+      step: net.layers.length + 1,
+      inplace: false,
+      product: { kind: "w", w: first.w, form: 0, row: 0, column: 0, k: 0 },
+    };
+  };
+
+  function changesText(net, changed) {
+    const parts = [];
+    for (const [name, changes] of changed) {
+      const { columns } = net.tensors.get(name);
+      for (const [at, value] of changes) {
+        const element = { name, row: Math.floor(at / columns), column: at % columns };
+        parts.push(`${elementText(net, element)}:${value}`);
+      }
+    }
+    return parts.join(",");
+  }
+
+  const productText = ({ kind, w, form, row, column, k }) => [kind, encode(w), form, row, column, k].join(".");
+
+  /** The fragment without its #; what is as at first is left out. */
+  bp.fragmentOf = function (net, state) {
+    const first = bp.firstState(net);
+    const parts = [`at=${elementText(net, state.at)}`];
+    if (state.changed.size) parts.push(`set=${changesText(net, state.changed)}`);
+    if (state.step !== first.step) parts.push(`step=${state.step}`);
+    if (state.inplace) parts.push("inplace=1");
+    if (productText(state.product) !== productText(first.product)) parts.push(`product=${productText(state.product)}`);
+    return parts.join("&");
+  };
+
+  function changesOf(net, text) {
+    const changed = new Map();
+    for (const part of text ? text.split(",") : []) {
+      const [where, number] = part.split(":");
+      const [element, value] = [elementOf(net, where), Number.parseFloat(number)];
+      if (element && Number.isFinite(value)) bp.change(net, changed, element, value);
+    }
+    return changed;
+  }
+
+  /** Notes in changed (name -> flat index -> number) that an element is another number. */
+  bp.change = function (net, changed, { name, row, column }, value) {
+    if (!changed.has(name)) changed.set(name, new Map());
+    changed.get(name).set(row * net.tensors.get(name).columns + column, value);
+  };
+
+  /** A product's state within its bounds. */
+  bp.boundedProduct = function (net, { kind, w, form, row, column, k }) {
+    const layer = bp.linLayers(net).find((candidate) => candidate.w === w) ?? bp.linLayers(net)[0];
+    const sort = KINDS.includes(kind) ? kind : "w";
+    const which = bp.clamp(form, 0, bp.formLabels(layer, sort).length - 1);
+    const { left, right } = bp.product(net, { values: new Map(), grads: new Map() }, layer, sort, which);
+    return {
+      kind: sort, w: layer.w, form: which, row: bp.clamp(row, 0, left.rows - 1),
+      column: bp.clamp(column, 0, right.columns - 1), k: bp.clamp(k, 0, left.columns),
+    };
+  };
+
+  function productOf(net, text, otherwise) {
+    const parts = (text ?? "").split(".");
+    if (parts.length !== 6) return otherwise;
+    const [form, row, column, k] = parts.slice(2).map((part) => whole(part, 0, 1e7, 0));
+    return bp.boundedProduct(net, { kind: parts[0], w: decodeURIComponent(parts[1]), form, row, column, k });
+  }
+
+  function parsed(net, text) {
+    const given = new Map(text.replace(/^#/, "").split("&").map((part) => {
+      const [key, ...rest] = part.split("=");
+      return [key, rest.join("=")];
+    }));
+    const first = bp.firstState(net);
+    return {
+      at: elementOf(net, given.get("at") ?? "") ?? first.at,
+      changed: changesOf(net, given.get("set")),
+      step: whole(given.get("step"), 0, first.step, first.step),
+      inplace: given.get("inplace") === "1",
+      product: productOf(net, given.get("product"), first.product),
+    };
+  }
+
+  /** The state in a fragment. Whatever in it makes no sense is left out: a link may be old or cut. */
+  bp.stateOf = function (net, text) {
+    try {
+      return parsed(net, text);
+    } catch (error) {
+      if (error instanceof URIError) return bp.firstState(net);
+      throw error;
+    }
+  };
+})(globalThis.pybackprop ??= {});
