@@ -3,6 +3,10 @@
 #ifndef REAL
 #include "internal.h"
 
+/* The numbers of a tile, and the most columns: enough rows of them for the product to be worth packing.
+ */
+enum { BP_SIGNS = 8192, BP_SIGNS_WIDTH = 128 };
+
 size_t bp_lowest_wanted(const bp_layer *layers, size_t count, int dx) {
     size_t k = 0;
     while (!dx && k < count && !layers[k].dw && !layers[k].db) k++;
@@ -61,15 +65,72 @@ bp_status NAME(bp_chain_forward_in)(const bp_rooms *rooms, REAL *loss, const bp_
                            : status;
 }
 
-/* din (n,m) = dz @ w.T, dw (m,h) = in.T @ dz, db (h) = dz summed over rows: those that are not NULL */
-static bp_status NAME(layer_backward)(const bp_rooms *rooms, REAL *din, const bp_layer *l,
-                                      const REAL *in, size_t n, int add_din, int accumulate) {
-    bp_status status = BP_OK;
-    if (din) status = NAME(bp_linear_backward_x_in)(rooms, din, l->dz, l->w, n, l->m, l->h, add_din);
-    if (status != BP_OK) return status;
+/* dw (m,h) = in.T @ dz, db (h) = dz summed over rows: those that are not NULL */
+static bp_status NAME(parameters_backward)(const bp_rooms *rooms, const bp_layer *l, const REAL *in,
+                                           size_t n, int accumulate) {
     if (l->dw)
         return NAME(bp_linear_backward_wb_in)(rooms, l->dw, l->db, in, l->dz, n, l->m, l->h, accumulate);
     return l->db ? NAME(bp_linear_backward_b)(l->db, l->dz, n, l->h, accumulate) : BP_OK;
+}
+
+/* Whether a layer's gradient takes the place of the only array that tells where its relu was open. */
+static int NAME(loses_signs)(const bp_layer *l) { return l->a && l->a == l->z && l->dz == l->a; }
+
+/* a (rows,m) = dz (rows,h) @ w.T where a > 0, else 0: its gradient waits in a tile until the signs
+   beneath it were read. An element's sum is over h, whatever the tile, so the bits are those of the
+   whole. */
+static void NAME(backward_over_rows)(const bp_rooms *rooms, REAL *a, const REAL *dz, const bp_layer *l,
+                                     bp_range mine) {
+    REAL tile[BP_SIGNS];
+    size_t m = l->m, h = l->h, width = m < BP_SIGNS_WIDTH ? m : BP_SIGNS_WIDTH;
+    for (size_t i = mine.begin, rows; width && i < mine.end; i += rows) {
+        rows = mine.end - i < BP_SIGNS / width ? mine.end - i : BP_SIGNS / width;
+        for (size_t k = 0, cols; k < m; k += cols) {
+            cols = m - k < width ? m - k : width;
+            const REAL *w = (const REAL *)l->w + k * h;
+            NAME(bp_linear_backward_x_in)(rooms, tile, dz + i * h, w, rows, cols, h, 0);
+            size_t run =
+                cols == m ? rows * m : cols; /* numbers that lie side by side in a and in tile */
+            for (size_t e = 0; e < rows * cols; e += run) {
+                REAL *here = a + i * m + k + e / cols * m;
+                NAME(bp_relu_backward)(here, here, tile + e, run);
+            }
+        }
+    }
+}
+
+static bp_status NAME(backward_over)(const bp_rooms *rooms, REAL *a, const bp_layer *l, size_t n) {
+    if (bp_overflows(n, l->m, sizeof(REAL)) || bp_overflows(n, l->h, sizeof(REAL))) return BP_OVERFLOW;
+    BP_SHARE(bp_threads_for((double)n * (double)l->m * (double)l->h), n, 64, mine,
+             NAME(backward_over_rows)(rooms, a, l->dz, l, mine));
+    return BP_OK;
+}
+
+/* The gradient of the mse, over the output that it reads */
+static void NAME(mse_backward_over)(REAL *a, const REAL *targ, size_t size) {
+    REAL tile[BP_SIGNS], factor = (REAL)(2.0 / (double)size);
+    for (size_t i = 0; i < size; i += BP_SIGNS) {
+        size_t count = size - i < BP_SIGNS ? size - i : BP_SIGNS;
+        NAME(bp_mse_difference)(tile, a + i, targ + i, factor, count);
+        NAME(bp_relu_backward)(a + i, a + i, tile, count);
+    }
+}
+
+/* dz of the last layer, before its relu */
+static void NAME(last_backward)(const bp_layer *last, const REAL *targ, size_t n) {
+    if (NAME(loses_signs)(last))
+        NAME(mse_backward_over)(last->a, targ, n * last->h);
+    else
+        NAME(bp_mse_backward)(last->dz, NAME(bp_output)(last), targ, n * last->h);
+}
+
+/* din (n,m) = dz @ w.T. It comes after the gradients of the parameters, as it may lie where the layer's
+   input lay. before: the layer that din is the gradient of, NULL for the data */
+static bp_status NAME(input_backward)(const bp_rooms *rooms, REAL *din, const bp_layer *l,
+                                      const bp_layer *before, size_t n, int add) {
+    if (!din) return BP_OK;
+    if (before && NAME(loses_signs)(before)) return NAME(backward_over)(rooms, din, l, n);
+    return NAME(bp_linear_backward_x_in)(rooms, din, l->dz, l->w, n, l->m, l->h, add);
 }
 
 bp_status NAME(bp_chain_backward)(REAL *dx, const bp_layer *layers, size_t count, const REAL *x,
@@ -83,13 +144,16 @@ bp_status NAME(bp_chain_backward_in)(const bp_rooms *rooms, REAL *dx, const bp_l
     if (count == 0) return BP_EMPTY;
     const bp_layer *last = layers + count - 1;
     if (bp_overflows(n, last->h, sizeof(REAL))) return BP_OVERFLOW;
-    NAME(bp_mse_backward)(last->dz, NAME(bp_output)(last), targ, n * last->h);
+    NAME(last_backward)(last, targ, n);
     for (size_t lowest = bp_lowest_wanted(layers, count, dx != NULL), k = count; k-- > lowest;) {
         const bp_layer *l = layers + k;
         const REAL *in = k ? NAME(bp_output)(l - 1) : x;
         REAL *din = k == 0 ? dx : k > lowest ? l[-1].dz : NULL;
-        if (l->a) NAME(bp_relu_backward)(l->dz, l->a, l->dz, n * l->h);
-        bp_status status = NAME(layer_backward)(rooms, din, l, in, n, k == 0 && accumulate, accumulate);
+        if (l->a && !NAME(loses_signs)(l))
+            NAME(bp_relu_backward)(l->dz, l->dz == l->a ? l->z : l->a, l->dz, n * l->h);
+        bp_status status = NAME(parameters_backward)(rooms, l, in, n, accumulate);
+        if (status == BP_OK)
+            status = NAME(input_backward)(rooms, din, l, k ? l - 1 : NULL, n, k == 0 && accumulate);
         if (status != BP_OK) return status;
     }
     return BP_OK;

@@ -167,8 +167,8 @@ typedef struct {
     const void *w, *b; /* (m,h), (h); b may be NULL: no bias */
     void *z, *a;       /* (n,h) each: in @ w + b, and relu of it. a NULL: no relu; a may be z */
     void *dz;          /* (n,h): room for the gradient of a and then of z; may be that of any layer but
-                          the ones beside it. The last layer's may be its z if a is NULL and backward is
-                          called once */
+                          the ones beside it. May be a, which is lost in backward, where relu reads z or,
+                          if a is z too, the signs beneath each tile. May be z if a is NULL */
     void *dw, *db;     /* their gradients; NULL: nobody wants it */
 } bp_layer;
 
@@ -181,7 +181,8 @@ bp_status bp_chain_forward_f64(double *loss, const bp_layer *layers, size_t coun
                                const double *targ, size_t n);
 
 /* dw, db of each layer and dx (n,m), which may be NULL, after that forward; z, a, x and targ are only
-   read, so it may be called again. Overwrites, or with accumulate adds to, dw, db and dx. */
+   read, so it may be called again, unless a dz is its layer's a or z: those of them are then lost.
+   Overwrites, or with accumulate adds to, dw, db and dx. */
 bp_status bp_chain_backward_f32(float *dx, const bp_layer *layers, size_t count, const float *x,
                                 const float *targ, size_t n, int accumulate);
 bp_status bp_chain_backward_f64(double *dx, const bp_layer *layers, size_t count, const double *x,

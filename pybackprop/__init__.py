@@ -41,6 +41,7 @@ from pybackprop.optim import SGD
 from pybackprop.plan import Plan, compile
 from pybackprop.settings import info, kernels, set_threads, set_tiles, threads, tiles, use_kernel
 from pybackprop.tensor import Tensor, as_tensor, param, tensor
+from pybackprop.watch import debug
 
 __version__ = metadata.version("pybackprop")
 
@@ -62,6 +63,7 @@ __all__ = [
     "as_tensor",
     "compile",
     "data",
+    "debug",
     "gradcheck",
     "info",
     "kernels",

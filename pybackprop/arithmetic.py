@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from pybackprop import tape
+from pybackprop import stories, tape
 from pybackprop.convert import Array, as_array, hint_at_fix
 from pybackprop.errors import DTypeError, GradientError, ShapeError
 from pybackprop.mask import Mask
@@ -100,7 +100,7 @@ class Arithmetic(Storage):
     def _refuse_on_tape(self, name: str) -> None:
         if self._node is not None:
             raise GradientError(
-                f"{name}: {tape.describe(self)} is the result of '{self._node.operation}' and on the tape; "
+                f"{name}: {stories.describe(self)} is the result of '{self._node.operation}' and on the tape; "
                 "writing to it would make its gradient a lie. Write a new tensor, or to a copy: bp.tensor(t)"
             )
 

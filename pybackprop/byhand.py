@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import lru_cache, partial
 from typing import Any
 
-from pybackprop import tape
+from pybackprop import stories, tape
 from pybackprop.arithmetic import copy_backward
 from pybackprop.errors import GradientError
 from pybackprop.layers import as_operand, parameters_in
@@ -68,7 +68,7 @@ def _backward(
         if gradient is not None:
             copy_backward(tensor, gradient, sink)
         elif sink.wants(tensor):
-            raise GradientError(f"{name}: its backward left no .g in {tape.describe(tensor)}, which needs one")
+            raise GradientError(f"{name}: its backward left no .g in {stories.describe(tensor)}, which needs one")
 
 
 @contextmanager

@@ -15,10 +15,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pybackprop import _native
+from pybackprop import _native, stories
 from pybackprop.convert import Array, on_a_line, whole_lines
 from pybackprop.errors import GradientError
-from pybackprop.functional import lin_backward, mse_backward, relu_backward
+from pybackprop.functional import lin_backward, mse_backward, relu_backward, relu_node
 from pybackprop.layers import as_operand
 from pybackprop.storage import Storage
 from pybackprop.tape import Node, Sink
@@ -45,9 +45,10 @@ class Stage:
 class Chain:
     """What stays the same from pass to pass."""
 
-    def __init__(self, stages: Sequence[Stage], dtype: np.dtype[Any]) -> None:
+    def __init__(self, stages: Sequence[Stage], dtype: np.dtype[Any], inplace: bool = False) -> None:
         self.stages = stages
         self.dtype = dtype
+        self.inplace = inplace
         self.parameters = [p for stage in stages for p in stage.parameters()]
         self.inner = [stage.w for stage in stages[1:]]  # what a backward reads: nobody wants the data's .g
         self.forward = _native.chain_forward[self.dtype]
@@ -62,15 +63,20 @@ class Chain:
     def places(self, n: int) -> tuple[list[tuple[int, int, int]], int]:
         """Where in a room each stage's z, a and dz begin, and how many numbers that is in all.
 
-        Without Relu a is z. The gradients of neighbours lie in two places in turn.
+        Without Relu a is z. With one, dz takes the place of a, which relu gives again from z. The other gradients
+        lie in two places in turn, so that those of neighbours do not meet. inplace: each stage has one place.
         """
         sizes = [whole_lines(n * stage.w.shape[1], self.dtype) for stage in self.stages]
-        turns = [max(sizes[::-1][turn::2], default=0) for turn in (0, 1)]
+        own = [
+            0 if self.inplace or stage.relu is not None else size
+            for stage, size in zip(self.stages, sizes, strict=True)
+        ]
+        turns = [max(own[::-1][turn::2], default=0) for turn in (0, 1)]
         found, at = [], sum(turns)
         for k, (stage, size) in enumerate(zip(self.stages, sizes, strict=True)):
             z, at = at, at + size
-            a, at = (z, at) if stage.relu is None else (at, at + size)
-            found.append((z, a, turns[0] * ((len(sizes) - 1 - k) % 2)))
+            a, at = (z, at) if self.inplace or stage.relu is None else (at, at + size)
+            found.append((z, a, turns[0] * ((len(sizes) - 1 - k) % 2) if own[k] else a))
         return found, at
 
 
@@ -84,6 +90,7 @@ class Room:
     targ_at: Any
     targ_version: int
     read: list[tuple[Storage, int]]  # the chain's inner weights and their versions
+    spent = False  # whether a backward has written gradients over activations
 
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
@@ -113,6 +120,7 @@ class Room:
 
     def forward(self, node: Node) -> Tensor:
         """The loss, with its place on the tape."""
+        self.spent = False
         status = self.chain.forward(self.loss_at, self.layers, self.count, self.x_at, self.targ_at, self.n)
         if status:
             _native.check(status)
@@ -124,16 +132,29 @@ class Room:
         """Fills the parameters' `.g`. False, and nothing is done, where that is not all there is to do."""
         if self._is_stale():
             return False
+        if self.spent:
+            self.restore()
         for p, g in self.gradients:
             if p._g is not g or not p.requires_g:
                 if not self._bind(accumulate):
                     return False
                 break
         dx, call = _native.NULL, self.chain.backward
+        self.spent = True
         status = call(dx, self.layers, self.count, self.x_at, self.targ_at, self.n, accumulate)
         if status:
             _native.check(status)
         return True
+
+    def restore(self) -> None:
+        """Computes those activations once more that a backward wrote gradients over; raises where that cannot be."""
+        if self.chain.inplace:
+            raise GradientError(stories.SPENT)
+        relu = _native.relu_forward[self.chain.dtype]
+        for layer, stage in zip(self.layers, self.chain.stages, strict=True):
+            if stage.relu is not None:
+                relu(layer.a, layer.z, self.n * layer.h)
+        self.spent = False
 
     def _is_stale(self) -> bool:
         """Whether a value that a backward reads was written to, or a gradient of the data is wanted."""
@@ -162,6 +183,8 @@ class Room:
 
     def write_down(self, x: Tensor) -> tuple[dict[int, Call], Tensor]:
         """The calls of all layers by their id, on the tape, and the output."""
+        if self.spent:
+            self.restore()
         calls: dict[int, Call] = {}
         out, version = x, self.x_version
         for k, (stage, (z, a, _)) in enumerate(zip(self.chain.stages, self.places, strict=True)):
@@ -172,10 +195,19 @@ class Room:
             calls[stage.lin] = (out,), made
             out, version = made, 0
             if stage.relu is not None:
-                made = self._tensor(a, stage, Node("relu", (out,), partial(relu_backward, out, out), (out,)))
-                calls[stage.relu] = (out,), made
-                out = made
+                out = self._relu_in_place(out) if self.chain.inplace else self._relu(out, a, stage)
+                calls[stage.relu] = (made,), out
         return calls, out
+
+    def _relu(self, z: Tensor, at: int, stage: Stage) -> Tensor:
+        return self._tensor(at, stage, Node("relu", (z,), partial(relu_backward, z, z), (z,)))
+
+    def _relu_in_place(self, z: Tensor) -> Tensor:
+        """z, whose numbers are already those after relu_."""
+        before, after = z.alias(), z.alias()
+        before._node, before.requires_g = z._node, True
+        z._node = Node("relu_", *relu_node(before, after))
+        return z
 
     def _tensor(self, at: int, stage: Stage, node: Node) -> Tensor:
         """The numbers (n,h) that a stage left there, on the tape."""
@@ -195,6 +227,7 @@ class Pass(Node):
     __slots__ = ("__weakref__", "_inputs", "calls", "done", "room")
 
     operation = "mse"
+    seen = None
     calls: dict[int, Call]
 
     def __init__(self, room: Room) -> None:

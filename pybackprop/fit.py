@@ -17,7 +17,7 @@ from pybackprop.feed import pair
 from pybackprop.functional import mse
 from pybackprop.model import check_seed
 from pybackprop.optim import rate
-from pybackprop.tape import describe
+from pybackprop.stories import describe
 
 if TYPE_CHECKING:
     from pybackprop.plan import Plan

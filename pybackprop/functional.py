@@ -5,7 +5,8 @@ tensor, with nothing hidden. The forward functions also go on the tape where an 
 gradient. Data may be a Tensor or an array. x (n,m), w (m,h), b (h): n samples, m inputs, h outputs.
 
 All raise ShapeError for shapes that do not fit, DTypeError for mixed dtypes or what is no real
-number, GradientError for a gradient that is not there yet; nothing is written before all checks pass.
+number, GradientError for a gradient that is not there yet, or whose values were overwritten, ValueError for
+an out that is read-only, not contiguous, or overlaps what is read; nothing is written before all checks pass.
 Sources: fast.ai's lesson "backpropagation from the foundations"; Parr & Howard, "The Matrix Calculus
 You Need For Deep Learning" (arXiv:1802.01528).
 """
@@ -17,11 +18,21 @@ from typing import Any
 
 import numpy as np
 
-from pybackprop import _native
+from pybackprop import _native, stories, watch
 from pybackprop.convert import empty
 from pybackprop.errors import DTypeError, GradientError, ShapeError
-from pybackprop.operands import check_lin, check_mse, check_same, operands, refuse_overlap, upstream_of
-from pybackprop.tape import Explicit, Sink, describe, record
+from pybackprop.operands import (
+    check_lin,
+    check_mse,
+    check_same,
+    operands,
+    output,
+    overlaps_itself,
+    refuse_overlap,
+    upstream_of,
+)
+from pybackprop.stories import describe
+from pybackprop.tape import Backward, Explicit, Sink, record
 from pybackprop.tensor import Tensor, wrap
 
 __all__ = ["lin", "lin_grad", "mse", "mse_grad", "relu", "relu_", "relu_grad"]
@@ -30,11 +41,14 @@ __all__ = ["lin", "lin_grad", "mse", "mse_grad", "relu", "relu_", "relu_grad"]
 # ---- lin: out = x @ w + b ----
 
 
-def lin(x: Any, w: Any, b: Any = None) -> Tensor:
-    """out (n,h) = x (n,m) @ w (m,h) + b (h): out[i,j] = sum over k of x[i,k] w[k,j], plus b[j]."""
+def lin(x: Any, w: Any, b: Any = None, out: Any = None) -> Tensor:
+    """out (n,h) = x (n,m) @ w (m,h) + b (h): out[i,j] = sum over k of x[i,k] w[k,j], plus b[j].
+
+    out: a tensor, or an array, to write to, and then the result (of an array: a tensor that shares its memory).
+    """
     x, w, b = operands("lin", x=x, w=w, b=b)
     n, m, h = check_lin("lin", x, w, b)
-    out = wrap(empty("lin", (n, h), x.dtype))
+    out = wrap(empty("lin", (n, h), x.dtype)) if out is None else output("lin", out, (n, h), x=x, w=w, b=b)
     bias = _native.NULL if b is None else b.contiguous().pointer()
     call = _native.linear_forward[x.dtype]
     _native.check(call(out.pointer(), x.contiguous().pointer(), w.contiguous().pointer(), bias, n, m, h))
@@ -49,12 +63,14 @@ def lin_grad(inp: Any, out: Tensor, w: Any, b: Any = None) -> None:
     over the rows, which is the matrix product inp.T @ out.g. b[j] moves the same column by 1 each.
     """
     dout = upstream_of("lin_grad", out)
-    x, weights, bias, _ = operands("lin_grad", inp=inp, w=w, b=b, out=out)
+    x, weights, bias, _ = operands("lin_grad", inp=inp, w=w, b=b, out=dout)
     n, _, h = check_lin("lin_grad", x, weights, bias)
     if out.shape != (n, h):
         raise ShapeError(f"lin_grad: found out of shape {out.shape}, expected {(n, h)}, the shape of inp @ w")
     if out is inp or out is w or out is b:
         raise GradientError("lin_grad: out is one of the operands; its .g can't be both their gradient and out's")
+    if out._node is not None and out._node.operation == "relu_" and not out._g_at[2:]:
+        raise GradientError(stories.not_yet_through_relu(out))
     inputs = (x, weights) if bias is None else (x, weights, bias)
     lin_backward(*inputs, dout, Explicit(inp, w, b))
 
@@ -95,10 +111,10 @@ def bias_backward(b: Any, dout: Tensor, found: tuple[Tensor, bool] | None) -> No
 # ---- relu: out = max(x, 0) ----
 
 
-def relu(x: Any) -> Tensor:
-    """out = x where x > 0, else 0 (NaN stays NaN). Any shape."""
+def relu(x: Any, out: Any = None) -> Tensor:
+    """out = x where x > 0, else 0 (NaN stays NaN). Any shape. out: as in lin."""
     (x,) = operands("relu", x=x)
-    out = x.new_like()
+    out = x.new_like() if out is None else output("relu", out, x.shape, x=x)
     _native.relu_forward[x.dtype](out.pointer(), x.contiguous().pointer(), x.size)
     return record(out, "relu", (x,), partial(relu_backward, x, x), (x,))
 
@@ -111,6 +127,8 @@ def relu_(x: Any) -> Tensor:
     """
     tensor = x if isinstance(x, Tensor) else _shared(x)
     _refuse_relu_(tensor)
+    if overlaps_itself(tensor._array):
+        raise ValueError("relu_: several elements of x lie in one place in memory; use relu")
     tensor.touch("relu_")
     before, after = tensor.alias(), tensor.alias()
     before._node, before.requires_g = tensor._node, tensor.requires_g
@@ -118,10 +136,17 @@ def relu_(x: Any) -> Tensor:
     _native.relu_forward[tensor.dtype](result.pointer(), result.pointer(), result.size)
     if result is not tensor:
         np.copyto(tensor._array, result._array)
-    return record(tensor, "relu_", (before,), partial(relu_backward, before, after), (after,))
+    return record(tensor, "relu_", *relu_node(before, after))
+
+
+def relu_node(before: Tensor, after: Tensor) -> tuple[tuple[Tensor], Backward, tuple[Tensor]]:
+    """(inputs, backward, saved) of relu_ on the tape. before, after: aliases of its tensor, on the tape and off it."""
+    return (before,), partial(relu_backward, before, after), (after,)
 
 
 def _refuse_relu_(tensor: Tensor) -> None:
+    if tensor.holds_its_gradient():
+        raise GradientError(stories.spoiled("relu_", "x", tensor))
     if not tensor.requires_g:
         return
     if tensor._node is None:
@@ -150,14 +175,20 @@ def relu_grad(inp: Tensor, out: Tensor, inplace: bool = False) -> None:
     if not isinstance(inp, Tensor):
         raise GradientError(f"relu_grad: inp is a {type(inp).__name__}, which has no .g; make it with bp.tensor")
     dout = upstream_of("relu_grad", out)
-    x, _ = operands("relu_grad", inp=inp, out=out)
+    x, _ = operands("relu_grad", inp=inp, out=dout)
     check_same("relu_grad", inp=x, out=out)
     if inplace:
+        refuse_overlap("relu_grad(inplace=True)", dout._array, inp=x._array)
+        watch.wrote(dout._version, "relu_grad(inplace=True)")
         _relu_dx(x, dout, dout)
-        out._g = None
+        out._g, out._g_at = None, stories.TAKEN
         x._g = dout
+        if x is not out:
+            x._g_at = x._version[0], dout._version[0]
     else:
         relu_backward(x, x, dout, Explicit(inp))
+    if x is out:
+        x._g_at = x._version[0], dout._version[0], "through relu"
 
 
 def relu_backward(x: Tensor, seen: Tensor, dout: Tensor, sink: Sink) -> None:
@@ -207,7 +238,7 @@ def _share_gradient(out: Tensor, targ: Tensor) -> None:
     if not out._array.flags.c_contiguous:
         raise ValueError("mse_grad(inplace=True): out is not contiguous; use a copy (.clone()) or inplace=False")
     out.touch("mse_grad(inplace=True)")
-    out._g = out.alias()
+    out._g, out._matrix = out.alias(), None
 
 
 def mse_backward(out: Tensor, targ: Tensor, dloss: Tensor | None, sink: Sink) -> None:

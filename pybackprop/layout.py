@@ -17,7 +17,7 @@ from pybackprop.layers import Lin, Relu
 from pybackprop.model import Model
 from pybackprop.optim import SGD
 from pybackprop.shortcut import OVERRIDES, is_mse, stages_of
-from pybackprop.tape import describe
+from pybackprop.stories import describe
 from pybackprop.tensor import Tensor
 
 if TYPE_CHECKING:

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from pybackprop import _native
+from pybackprop import _native, watch
 from pybackprop.convert import Array, empty
 from pybackprop.errors import DTypeError, GradientError, ShapeError
 from pybackprop.functional import lin_backward, needed
 from pybackprop.operands import operands, refuse_overlap
-from pybackprop.tape import cut, describe, record
+from pybackprop.stories import describe
+from pybackprop.tape import cut, record
 from pybackprop.tensor import Tensor, wrap
 
 __all__ = ["matmul", "product"]
@@ -38,7 +39,11 @@ def matmul(
     if type(out) is type(a) is type(b) is Tensor and out._node is None and out._array.flags.writeable:
         try:
             if not _matmul(out._matrix, a._matrix, b._matrix, transpose_a, transpose_b, accumulate):
-                out._version[0] += 1
+                version = out._version
+                version[0] += 1
+                version[1] = "matmul"
+                if watch.on:
+                    watch.note(version)
                 return out
         except (TypeError, OverflowError):  # not described yet, or the flags are no bools
             for operand in (out, a, b):
@@ -60,7 +65,7 @@ def matmul(
 
 def _describe(t: Tensor) -> None:
     """Tells C once where and how a matrix lies, if C can use it as it is; what cannot be written to, it cannot."""
-    if t.ndim != 2 or not t._array.flags.writeable or not t._array.flags.aligned:
+    if t.ndim != 2 or not t._array.flags.writeable or not t._array.flags.aligned or t.holds_its_gradient():
         return
     for transposed, stored in ((False, t._array), (True, t._array.T)):
         stride = _stride(stored)

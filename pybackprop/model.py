@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pybackprop import _native, byhand, tape
+from pybackprop import _native, byhand, functional, stories, tape
 from pybackprop.convert import check_size, float_type, on_a_line
 from pybackprop.errors import GradientError
 from pybackprop.layers import Lin, Module, Mse, Relu, as_operand, parameters_in, tensors_in
@@ -28,13 +28,25 @@ class Model:
             with `__call__(inp)` and `backward()`
     loss    called with (output, targ); Mse() unless another is given
 
+    inplace activations and gradients share memory: relu overwrites its input, the gradients overwrite the
+            activations as soon as those are not needed. The same bits; but a layer's out is what relu left of it, and
+            is readable only before backward, and a second backward needs another forward. Layers of your own
+            between them keep what they return; a Relu overwrites only what a Lin before it made
+
     A parameter used twice gets the sum over its uses; the data gets no gradient unless it has requires_g.
     """
 
     last_call = ("_result", "_shortcut")
+    inplace = False
     _shortcut: Shortcut | None = None
 
-    def __init__(self, layers: Iterable[Any], loss: Any = None) -> None:
+    def __new__(cls, *_: Any, **__: Any) -> Model:
+        made = super().__new__(cls)
+        stories.models[id(made)] = made
+        return made
+
+    def __init__(self, layers: Iterable[Any], loss: Any = None, inplace: bool = False) -> None:
+        self.inplace = bool(inplace)
         self.layers = list(layers)
         self.loss = Mse() if loss is None else loss
         self._result: Tensor | None = None
@@ -62,8 +74,11 @@ class Model:
     def forward(self, x: Any) -> Tensor:
         """The output (n,h) for x (n,m), on the tape."""
         out = as_operand(x, self.layers)
+        before: Any = None
         for layer in self.layers:
-            out = _run(layer, out)
+            over = self.inplace and type(layer) is Relu and type(before) is Lin
+            out = _run_over(layer, out) if over else _run(layer, out)
+            before = layer
         return out
 
     def predict(self, x: Any) -> Tensor:
@@ -120,12 +135,21 @@ def _run(layer: Any, *args: Tensor) -> Tensor:
     return layer(*args)  # type: ignore[no-any-return]
 
 
-def mlp(sizes: Sequence[int], seed: int = 0, dtype: Any = np.float32) -> Model:
+def _run_over(layer: Relu, out: Tensor) -> Tensor:
+    """The layer's output in the place of its input."""
+    result = functional.relu_(out)
+    if tape.is_recording():
+        layer.args, layer.out = (out,), result
+    return result
+
+
+def mlp(sizes: Sequence[int], seed: int = 0, dtype: Any = np.float32, inplace: bool = False) -> Model:
     """A Model of len(sizes) - 1 Lin layers with Relu between them: mlp([784, 50, 10]).
 
     Weights are He-uniform, in [-b, b) with b = sqrt(6 / inputs), biases 0; they come from a frozen random
     stream in exact arithmetic, so a seed gives the same bits on every machine. Parameters are named w1, b1,
-    w2, ... Raises ValueError for fewer than two sizes, or one below 1, or a seed outside 0 .. 2**64 - 1.
+    w2, ... inplace: as for Model.
+    Raises ValueError for fewer than two sizes, or one below 1, or a seed outside 0 .. 2**64 - 1.
     Source: He et al., "Delving Deep into Rectifiers" (arXiv:1502.01852), equation 10.
     """
     if not np.ndim(sizes) == 1 or len(sizes) < 2:
@@ -137,7 +161,7 @@ def mlp(sizes: Sequence[int], seed: int = 0, dtype: Any = np.float32) -> Model:
         w, b = _he_uniform(m, h, real, state), wrap(np.zeros(h, real))
         w.name, b.name = f"w{k}", f"b{k}"
         layers += [Lin(w, b), Relu()]
-    return Model(layers[:-1])
+    return Model(layers[:-1], inplace=inplace)
 
 
 def _he_uniform(m: int, h: int, dtype: np.dtype[Any], state: Any) -> Tensor:

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from pybackprop import stories
 from pybackprop._native import FLOAT32, FLOAT64
 from pybackprop.convert import as_array
 from pybackprop.errors import DTypeError, GradientError, ShapeError
+from pybackprop.stories import describe
 from pybackprop.tensor import Tensor, wrap
 
 
@@ -20,6 +22,9 @@ def operands(operation: str, **values: Any) -> list[Any]:
     """
     if ready := _as_they_are(values.values()):
         return ready
+    for name, value in values.items():
+        if isinstance(value, Tensor) and value.holds_its_gradient():
+            raise GradientError(stories.spoiled(operation, name, value))
     like = next((v.dtype for v in reversed(values.values()) if isinstance(v, Tensor)), None)
     made = {
         name: v if v is None or isinstance(v, Tensor) else wrap(as_array(v, like, f"{operation}: {name}"))
@@ -41,6 +46,8 @@ def _as_they_are(values: Iterable[Any]) -> list[Any]:
             value = wrap(value)
         if value is not None:
             if type(value) is not Tensor or (dtype is not None and value._array.dtype is not dtype):
+                return []
+            if value._g is not None and value._g._version is value._version:  # spelled out: it is asked each time
                 return []
             dtype = value._array.dtype
         found.append(value)
@@ -122,15 +129,67 @@ def mse_hint(o: tuple[int, ...], t: tuple[int, ...]) -> str:
 
 
 def upstream_of(operation: str, out: Tensor) -> Tensor:
-    """out.g, which the operation after this one left. Raises GradientError if it did not."""
+    """out.g, which the operation after this one left.
+
+    Raises GradientError if it did not, if it belongs to earlier values of out, or if what out was computed from was
+    overwritten since.
+    """
     if not isinstance(out, Tensor):
         raise GradientError(f"{operation}: out is a {type(out).__name__}, which has no .g; give forward's own result")
     if out._g is None:
+        raise GradientError(stories.no_gradient(operation, out))
+    g, at, version = out._g, out._g_at, out._version
+    if type(at) is tuple and at[0] != version[0] and at[1] == g._version[0] and g._version is not version:
+        raise GradientError(stories.stale(operation, out))
+    node = out._node
+    if node is not None:
+        node.check_values(operation)
+    return g
+
+
+def output(operation: str, out: Any, shape: tuple[int, ...], **inputs: Tensor | None) -> Tensor:
+    """out as a tensor to write to, off the tape, after all that could be wrong with it has been checked."""
+    dtype = next(t for t in inputs.values() if t is not None).dtype
+    array = out._array if isinstance(out, Tensor) else out
+    if not isinstance(array, np.ndarray):
+        raise DTypeError(f"{operation}: out is a {type(out).__name__}, expected a tensor or a numpy array")
+    if array.shape != shape:
+        raise ShapeError(f"{operation}: found out of shape {array.shape}, expected {shape}")
+    if array.dtype != dtype or not array.dtype.isnative:
+        raise DTypeError(f"{operation}: found out of {array.dtype}, expected {dtype}, as the inputs are")
+    if not array.flags.c_contiguous or not array.flags.aligned:
+        raise ValueError(f"{operation}: out is not contiguous and aligned; give an array in C order")
+    refuse_overlap(operation, array, **{name: t._array for name, t in inputs.items() if t is not None})
+    tensor = out if isinstance(out, Tensor) else wrap(array)
+    _refuse_wanted(operation, tensor)
+    tensor.touch(f"{operation}(out=)")
+    tensor._node, tensor.requires_g = None, False
+    return tensor
+
+
+def _refuse_wanted(operation: str, out: Tensor) -> None:
+    """Raises GradientError for an out whose old values cannot be told from the new ones in a backward."""
+    if not out.requires_g:
+        return
+    if out._node is None:
+        raise GradientError(f"{operation}: out is {describe(out)}, a parameter; overwriting it would lose its values")
+    if out._node.backward is None:
         raise GradientError(
-            f"{operation}: out.g is None: there is no gradient to pass on yet. Backward runs from the end to the "
-            "start: call mse_grad(out, targ) first, then each function's _grad in reverse order"
+            f"{operation}: out is {describe(out)} and came from '{out._node.operation}', so it may share the memory of "
+            "a tensor on the tape, whose gradient would become a lie. Give it memory of its own"
         )
-    return out._g
+
+
+def overlaps_itself(array: Any) -> bool:
+    """Whether several of its elements may lie in one place, as in a broadcast view."""
+    if array.flags.c_contiguous:
+        return False
+    reach = array.itemsize
+    for step, length in sorted((abs(step), n) for step, n in zip(array.strides, array.shape, strict=True) if n > 1):
+        if step < reach:
+            return True
+        reach += step * (length - 1)
+    return False
 
 
 def refuse_overlap(operation: str, out: Any, **inputs: Any) -> None:

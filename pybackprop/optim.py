@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from pybackprop import _native
+from pybackprop import _native, watch
 from pybackprop.convert import Array
 from pybackprop.errors import GradientError, ShapeError
-from pybackprop.tape import describe
+from pybackprop.stories import describe
 from pybackprop.tensor import Tensor, wrap
 
 __all__ = ["SGD"]
@@ -107,6 +107,9 @@ class _Bound:
     def update(self, lr: float, momentum: float) -> None:
         for version in self.versions:
             version[0] += 1
+            version[1] = "SGD.step"
+            if watch.on:
+                watch.note(version)
         for call, array, count in self.calls:
             call(array, count, lr, momentum)
 

@@ -198,6 +198,7 @@ class Plan:
         """Tells the tape that the parameters change."""
         for version in self._versions:
             version[0] += 1
+            version[1] = "plan.step"
 
     def _check(self, operation: str) -> None:
         """The model is as it was compiled, and its gradients are where C writes them."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pybackprop import _native
+from pybackprop import _native, watch
 from pybackprop.chain import Chain, Pass, Room, Stage
 from pybackprop.convert import Array
 from pybackprop.layers import Lin, Module, Mse, Relu
@@ -48,7 +48,7 @@ class Shortcut:
     def fits(self, model: Model) -> bool:
         """Whether nothing about the layers has changed."""
         layers, loss = model.layers, self.loss
-        if _methods() != METHODS:
+        if _methods() != METHODS or model.inplace is not self.chain.inplace:
             return False
         if model.loss is not loss or type(loss) is not Mse or len(loss.__dict__) != self.loss_size:
             return False
@@ -68,7 +68,7 @@ class Shortcut:
     def forward(self, model: Model, x: Any, targ: Any) -> Tensor | None:
         """The loss, on the tape; None, and nothing is changed, where the ordinary way must be taken."""
         seen, wanted = self._data(x), self._data(targ)
-        if seen is None or wanted is None or not is_recording():
+        if seen is None or wanted is None or not is_recording() or watch.on:
             return None
         room = self._room(model, (seen[0].shape, wanted[0].shape))
         if room is None:
@@ -152,7 +152,7 @@ def shortcut(model: Model) -> Shortcut | None:
         if stage.w.shape[:-1] != (inputs,) or (stage.b is not None and stage.b.shape != stage.w.shape[1:]):
             return None
         inputs = stage.w.shape[-1]
-    return Shortcut(model, Chain(stages, dtype)) if all(p.dtype == dtype for p in parameters) else None
+    return Shortcut(model, Chain(stages, dtype, model.inplace)) if all(p.dtype == dtype for p in parameters) else None
 
 
 def is_mse(loss: Any) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pybackprop import _native, tape
+from pybackprop import _native, stories, tape, watch
 from pybackprop.convert import Array, as_array, hint_at_fix, on_a_line
 from pybackprop.errors import DTypeError, ShapeError
 
@@ -17,21 +17,33 @@ if TYPE_CHECKING:
 class Storage:
     """The array, the buffer of its gradient, and a version that counts the writes to the array."""
 
-    __slots__ = ("__weakref__", "_array", "_g", "_matrix", "_node", "_pointer", "_version", "name", "requires_g")
+    __slots__ = (
+        "__weakref__",
+        "_array",
+        "_g",
+        "_g_at",
+        "_matrix",
+        "_node",
+        "_pointer",
+        "_version",
+        "name",
+        "requires_g",
+    )
 
     _array: Array
     _g: Tensor | None
+    _g_at: Any  # (version, version of .g) when .g was written; or who took it away. None: unknown
     _matrix: Any  # how C sees it, made when first needed: see matmul
     _node: tape.Node | None
     _pointer: Any
-    _version: list[int]  # shared by all views of the same memory
+    _version: list[Any]  # [writes, the last one]: shared by all views of the same memory, see watch
     name: str | None
     requires_g: bool
 
-    def _fill(self, array: Array, version: list[int] | None = None) -> None:
+    def _fill(self, array: Array, version: list[Any] | None = None) -> None:
         self._array = array
-        self._g = self._matrix = self._node = self._pointer = self.name = None
-        self._version = [0] if version is None else version
+        self._g = self._g_at = self._matrix = self._node = self._pointer = self.name = None
+        self._version = [0, None] if version is None else version
         self.requires_g = False
 
     def _become(self, array: Array) -> None:
@@ -40,7 +52,7 @@ class Storage:
         self._fill(array)
         self.name, self.requires_g = name, requires_g
 
-    def _make(self, array: Any, version: list[int] | None = None) -> Tensor:
+    def _make(self, array: Any, version: list[Any] | None = None) -> Tensor:
         """Another tensor around an array; version: this one's, if they share memory."""
         made: Any = type(self).__new__(type(self))
         made._fill(np.asarray(array), version)
@@ -72,13 +84,26 @@ class Storage:
                 f"{self._called()}.g: found {array.dtype}, expected {self.dtype}, the tensor's own; "
                 f"convert with {'.float()' if self.dtype == _native.FLOAT32 else '.double()'}"
             )
-        np.copyto(self.grad_buffer()._array, array)
+        np.copyto(self.write_g("t.g = value")._array, array)
 
     def grad_buffer(self) -> Tensor:
         """`.g`, made if there is none yet (its numbers are then undefined)."""
         if self._g is None:
             self._g = self.new_like()
         return self._g
+
+    def write_g(self, what: str) -> Tensor:
+        """`.g`, which the operation `what` is about to fill with the gradient of the values as they are now."""
+        g = self._g
+        if g is None:
+            g = self._g = self.new_like()
+        watch.wrote(g._version, what)
+        self._g_at = self._version[0], g._version[0]
+        return g
+
+    def holds_its_gradient(self) -> bool:
+        """Whether its numbers are no values any more, but its own gradient: see mse_grad(inplace=True)."""
+        return self._g is not None and self._g._version is self._version
 
     def new_like(self) -> Tensor:
         """A tensor of this shape and dtype whose numbers are undefined."""
@@ -125,5 +150,8 @@ class Storage:
     def touch(self, what: str) -> None:
         """Called before a write in place: refuses read-only memory, and tells the tape."""
         if not self._array.flags.writeable:
-            raise ValueError(f"{what}: {tape.describe(self)} is read-only memory; use a copy: bp.tensor(t)")
-        self._version[0] += 1
+            raise ValueError(f"{what}: {stories.describe(self)} is read-only memory; use a copy: bp.tensor(t)")
+        version = self._version
+        if self._g is not None and self._g._version is version:
+            self._g = None  # its memory gets other numbers now
+        watch.wrote(version, what)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import numpy as np
 
+from pybackprop import stories, watch
 from pybackprop.errors import GradientError
 
 if TYPE_CHECKING:
@@ -24,9 +25,15 @@ Backward: TypeAlias = "Callable[[Tensor, Sink], None]"
 
 
 class Node:
-    """One operation on the tape. saved: tensors whose values backward reads, with their versions."""
+    """One operation on the tape.
 
-    __slots__ = ("backward", "inputs", "operation", "origins", "saved")
+    saved   tensors whose values backward reads, with their versions
+    seen    their checksums, and where the operation was called, if debug was on (see watch.py)
+    """
+
+    __slots__ = ("backward", "inputs", "operation", "origins", "saved", "seen")
+
+    seen: tuple[list[int], str] | None
 
     def __init__(
         self, operation: str, inputs: Sequence[Storage], backward: Backward | None, saved: Sequence[Storage]
@@ -36,6 +43,7 @@ class Node:
         self.origins = [tensor._node for tensor in inputs]
         self.backward = backward
         self.saved = [(tensor, tensor._version[0]) for tensor in saved]
+        self.seen = watch.seen(saved) if watch.on else None
 
     def at_once(self, root: Storage, keep: bool, accumulate: bool) -> bool:
         """Makes the whole walk back from root, whose node this is, if it knows a shorter way than `backward`."""
@@ -49,14 +57,20 @@ class Node:
                 "that want a gradient is cut there. Use lin, @, +, relu or mse on that path, or write this "
                 "step's gradient by hand and assign it to .g"
             )
-        changed = [t for t, version in self.saved if t._version[0] != version]
-        changed += [t for t, node in zip(self.inputs, self.origins, strict=True) if t._node is not node]
-        if changed:
-            raise GradientError(
-                f"backward: {describe(changed[0])} was overwritten after '{self.operation}' read it, and "
-                f"the gradient of '{self.operation}' still needs the old values. Run forward again, "
-                "overwrite only after backward, or write to a copy: bp.tensor(t)"
-            )
+        self.check_values()
+
+    def check_values(self, asks: str = "backward") -> None:
+        """Raises GradientError where a value that it needs was overwritten."""
+        for tensor, version in self.saved:
+            if tensor._version[0] != version:
+                raise GradientError(stories.overwritten(asks, self, tensor, version))
+        for tensor, node in zip(self.inputs, self.origins, strict=True):
+            if tensor._node is not node:
+                raise GradientError(stories.overwritten(asks, self, tensor, None))
+        if self.seen is not None:
+            for (tensor, version), checksum in zip(self.saved, self.seen[0], strict=True):
+                if watch.checksum(tensor) != checksum:
+                    raise GradientError(stories.overwritten(asks, self, tensor, version))
 
 
 class Sink:
@@ -105,7 +119,7 @@ class Gradients(Sink):
             return buffer, True
         is_leaf = tensor._node is None
         add = is_leaf and self.accumulate and tensor._g is not None
-        buffer = tensor.grad_buffer() if is_leaf or self.keep else self._temporary(tensor)
+        buffer = tensor.write_g("backward") if is_leaf or self.keep else self._temporary(tensor)
         self.buffers[id(tensor)] = buffer
         return buffer, add
 
@@ -134,7 +148,7 @@ class Explicit(Sink):
             return None
         again = id(tensor) in self.seen
         self.seen.add(id(tensor))
-        return tensor.grad_buffer(), again
+        return tensor.write_g("a _grad function"), again
 
 
 class _Switch(threading.local):
@@ -179,11 +193,6 @@ def cut(out: Tensor, operation: str, *inputs: Any) -> Tensor:
     return out
 
 
-def describe(tensor: Storage) -> str:
-    name = f"'{tensor.name}' " if tensor.name else ""
-    return f"the tensor {name}of shape {tensor.shape}"
-
-
 def backward(root: Storage, keep: bool, accumulate: bool) -> None:
     """Fills `.g` of every leaf that wants it with d root / d leaf. root is one number."""
     if root._node is not None and root._node.at_once(root, keep, accumulate):
@@ -202,7 +211,7 @@ def backward(root: Storage, keep: bool, accumulate: bool) -> None:
         tensor._node.backward(upstream, gradients)  # type: ignore[union-attr, misc]
         gradients.give_back(upstream)
         if not keep:
-            tensor._g = None
+            tensor._g, tensor._g_at = None, stories.FREED
 
 
 def _refuse_non_scalar(root: Storage) -> NoReturn:

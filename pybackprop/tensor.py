@@ -144,7 +144,7 @@ for _name, _hint in ELSEWHERE.items():
     setattr(Tensor, _name, _Elsewhere(_name, _hint))
 
 
-def wrap(array: Array, version: list[int] | None = None) -> Tensor:
+def wrap(array: Array, version: list[Any] | None = None) -> Tensor:
     """A Tensor around an array that is known to be float32 or float64; version: shared by views."""
     tensor = _new(Tensor)
     tensor._fill(array, version)

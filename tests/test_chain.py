@@ -100,12 +100,14 @@ def test_much_memory_is_not_kept_for_little(pair, rng):
     assert model._shortcut.last.room.memory.nbytes < 4096
 
 
-def test_memory_of_a_pass_is_that_of_its_values():
-    parts = chain.Chain([chain.Stage(bp.param(np.ones((784, 50), "f")), None, 0, 1)], np.dtype("f"))
-    assert parts.places(1000)[1] == 3 * 50_000
+@pytest.mark.parametrize(("inplace", "hidden", "last"), [(False, 2, 2), (True, 1, 1)])
+def test_memory_of_a_pass_is_that_of_its_values(inplace, hidden, last):
+    """A hidden layer's z and a, whose place its gradient takes; the output and its gradient. In place: one each."""
+    first = chain.Stage(bp.param(np.ones((784, 50), "f")), None, 0, 1)
+    assert chain.Chain([first], np.dtype("f"), inplace).places(1000)[1] == hidden * 50_000
     second = chain.Stage(bp.param(np.ones((50, 1), "f")), None, 2)
-    parts = chain.Chain([*parts.stages, second], np.dtype("f"))
-    assert parts.places(50_000 // 16 * 16)[1] == 3 * 50 * 50_000 + 2 * 50_000
+    parts = chain.Chain([first, second], np.dtype("f"), inplace)
+    assert parts.places(50_000 // 16 * 16)[1] == hidden * 50 * 50_000 + last * 50_000
 
 
 def test_places_do_not_overlap(rng):

@@ -57,6 +57,14 @@ static void NAME(define_with)(NAME(net) * net, int with_b) {
     }
 }
 
+/* Gradients over activations: over a, or over z and a, which are then one */
+static void NAME(share)(bp_layer *layers, int all) {
+    for (bp_layer *l = layers; l < layers + DEEP; l++) {
+        if (all && l->a) l->a = l->z;
+        if (all || l->a) l->dz = l->a ? l->a : l->z;
+    }
+}
+
 static void NAME(chain)(size_t n, size_t m, size_t h, size_t o) {
     const size_t width[DEEP + 1] = {m, h, h + 1, o};
     NAME(net) right = NAME(new_net)(n, width, NULL), net = NAME(new_net)(n, width, &right);
@@ -73,12 +81,15 @@ static void NAME(chain)(size_t n, size_t m, size_t h, size_t o) {
                                .db = k ? net.db[k] : NULL};
     case_is("chain", n, m, h);
     NAME(define_with)(&right, 0);
-    expect(NAME(bp_chain_forward)(&net.loss, layers, DEEP, net.x, net.targ, n) == BP_OK);
-    NAME(same)(&net.loss, &right.loss, 1);
-    expect(NAME(bp_chain_backward)(net.dx, layers, DEEP, net.x, net.targ, n, 0) == BP_OK);
-    NAME(same)(net.dx, right.dx, n * m);
-    for (size_t k = 0; k < DEEP; k++) NAME(same)(net.dw[k], right.dw[k], width[k] * width[k + 1]);
-    for (size_t k = 1; k < DEEP; k++) NAME(same)(net.db[k], right.db[k], width[k + 1]);
+    for (int shared = 0; shared < 3; shared++) {
+        if (shared) NAME(share)(layers, shared == 2);
+        expect(NAME(bp_chain_forward)(&net.loss, layers, DEEP, net.x, net.targ, n) == BP_OK);
+        NAME(same)(&net.loss, &right.loss, 1);
+        expect(NAME(bp_chain_backward)(net.dx, layers, DEEP, net.x, net.targ, n, 0) == BP_OK);
+        NAME(same)(net.dx, right.dx, n * m);
+        for (size_t k = 0; k < DEEP; k++) NAME(same)(net.dw[k], right.dw[k], width[k] * width[k + 1]);
+        for (size_t k = 1; k < DEEP; k++) NAME(same)(net.db[k], right.db[k], width[k + 1]);
+    }
     expect(NAME(bp_chain_forward)(&net.loss, layers, 0, net.x, net.targ, n) == BP_EMPTY);
     NAME(drop_net)(&net, 1), NAME(drop_net)(&right, 0);
 }
