@@ -16,6 +16,7 @@ from pybackprop import _native
 from pybackprop.convert import Array, check_size, lines, whole_lines
 from pybackprop.optim import SGD
 from pybackprop.tensor import Tensor, wrap
+from pybackprop.watch import Following
 
 
 class Arena:
@@ -38,7 +39,9 @@ class Arena:
         self.update = _native.parameters(1)
         self.update[0].p, self.update[0].dp = _native.pointer(self.values), _native.pointer(self.gradients)
         self.update[0].size = self.updated_values.size
-        self.g = [_like(p, view) for p, view in self._views(self.gradients, wanted)]
+        self.written: list[Any] = [0, None]  # how often plan.grads wrote gradients
+        writes = self.written, *(p._version for p in self.parameters[: min(updated, 1)])
+        self.g = [_like(p, view, writes) for p, view in self._views(self.gradients, wanted)]
 
     def move_in(self) -> None:
         """Makes the parameters views."""
@@ -83,8 +86,8 @@ def _move(p: Tensor, view: Array) -> None:
     p._array, p._pointer, p._matrix = view, None, None
 
 
-def _like(p: Tensor, view: Array) -> Tensor:
-    made = wrap(view)
+def _like(p: Tensor, view: Array, writes: Iterable[list[Any]]) -> Tensor:
+    made = wrap(view, Following(*writes))
     made.name = None if p.name is None else f"{p.name}.g"
     return made
 

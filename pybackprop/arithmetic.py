@@ -150,6 +150,9 @@ class Arithmetic(Storage):
 
 def _operand(operation: str, left: Storage, right: Any) -> Any:
     """right as a Tensor of left's dtype, or as a Python number; refuses what would broadcast by accident."""
+    for name, operand in (("the left operand", left), ("the right operand", right)):
+        if isinstance(operand, Storage) and operand.holds_its_gradient():
+            raise GradientError(stories.spoiled(operation, name, operand))
     if isinstance(right, (int, builtins.float)):
         return right
     if not isinstance(right, Storage):

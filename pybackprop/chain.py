@@ -90,6 +90,7 @@ class Room:
     targ_at: Any
     targ_version: int
     read: list[tuple[Storage, int]]  # the chain's inner weights and their versions
+    written: Sequence[list[Any]] = ()  # the versions of the gradients that are bound
     spent = False  # whether a backward has written gradients over activations
 
     def __init__(self, chain: Chain) -> None:
@@ -141,6 +142,9 @@ class Room:
                 break
         dx, call = _native.NULL, self.chain.backward
         self.spent = True
+        for version in self.written:
+            version[0] += 1
+            version[1] = "backward"
         status = call(dx, self.layers, self.count, self.x_at, self.targ_at, self.n, accumulate)
         if status:
             _native.check(status)
@@ -179,6 +183,7 @@ class Room:
             layer.dw = stage.w.grad_buffer().pointer()
             layer.db = _native.NULL if stage.b is None else stage.b.grad_buffer().pointer()
         self.gradients = [(p, p._g) for p in parameters]
+        self.written = [p.grad_buffer()._version for p in parameters]
         return True
 
     def write_down(self, x: Tensor) -> tuple[dict[int, Call], Tensor]:

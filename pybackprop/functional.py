@@ -72,7 +72,7 @@ def lin_grad(inp: Any, out: Tensor, w: Any, b: Any = None) -> None:
     if out._node is not None and out._node.operation == "relu_" and not out._g_at[2:]:
         raise GradientError(stories.not_yet_through_relu(out))
     inputs = (x, weights) if bias is None else (x, weights, bias)
-    lin_backward(*inputs, dout, Explicit(inp, w, b))
+    lin_backward(*inputs, dout, Explicit("lin_grad", inp, w, b))
 
 
 def needed(x: Tensor, w: Tensor) -> list[Tensor]:
@@ -186,7 +186,7 @@ def relu_grad(inp: Tensor, out: Tensor, inplace: bool = False) -> None:
         if x is not out:
             x._g_at = x._version[0], dout._version[0]
     else:
-        relu_backward(x, x, dout, Explicit(inp))
+        relu_backward(x, x, dout, Explicit("relu_grad", inp))
     if x is out:
         x._g_at = x._version[0], dout._version[0], "through relu"
 
@@ -229,7 +229,7 @@ def mse_grad(out: Tensor, targ: Any, inplace: bool = False) -> None:
     check_mse("mse_grad", out, t)
     if inplace:
         _share_gradient(out, t)
-    mse_backward(out, t, None, Explicit(out, targ if t.requires_g else None))
+    mse_backward(out, t, None, Explicit("mse_grad", out, targ if t.requires_g else None))
 
 
 def _share_gradient(out: Tensor, targ: Tensor) -> None:

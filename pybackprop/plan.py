@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pybackprop import _native
+from pybackprop import _native, watch
 from pybackprop.arena import Arena
 from pybackprop.convert import empty
 from pybackprop.errors import GradientError
@@ -89,6 +89,7 @@ class Plan:
         if not self.feed.holds(x, targ):
             self._take("plan.grads", x, targ)
         self._run_grads(accumulate)
+        self.arena.written[0] += 1
         return self._loss[0]  # type: ignore[no-any-return]
 
     def step(self, x: Any, targ: Any) -> float:
@@ -199,6 +200,9 @@ class Plan:
         for version in self._versions:
             version[0] += 1
             version[1] = "plan.step"
+        if watch.on:
+            for version in self._versions:
+                watch.note(version)
 
     def _check(self, operation: str) -> None:
         """The model is as it was compiled, and its gradients are where C writes them."""

@@ -97,7 +97,8 @@ class Storage:
         g = self._g
         if g is None:
             g = self._g = self.new_like()
-        watch.wrote(g._version, what)
+        if g._version is not self._version:
+            watch.wrote(g._version, what)
         self._g_at = self._version[0], g._version[0]
         return g
 

@@ -139,7 +139,8 @@ class Gradients(Sink):
 class Explicit(Sink):
     """A lesson function: every tensor it was given gets its `.g`; one given twice gets the sum of its paths."""
 
-    def __init__(self, *given: Any) -> None:
+    def __init__(self, operation: str, *given: Any) -> None:
+        self.operation = operation
         self.given = {id(value) for value in given}
         self.seen: set[int] = set()
 
@@ -148,7 +149,7 @@ class Explicit(Sink):
             return None
         again = id(tensor) in self.seen
         self.seen.add(id(tensor))
-        return tensor.write_g("a _grad function"), again
+        return tensor.write_g(self.operation), again
 
 
 class _Switch(threading.local):

@@ -45,6 +45,26 @@ class debug:
         on = self.before
 
 
+class Following(list[Any]):
+    """A version of memory that is also written to whenever some other memory is, by those who only count the latter.
+
+    So a plan's step, which counts its writes to the parameters, pays nothing for the gradients that it writes too.
+    """
+
+    def __init__(self, *others: list[Any]) -> None:
+        super().__init__([0, None])
+        self.others = others
+
+    def __getitem__(self, k: Any) -> Any:
+        own = super().__getitem__(k)
+        if k == 0:
+            return own + sum(other[0] for other in self.others)
+        return own or "a step of the plan" if k == 1 else own
+
+    def __setitem__(self, k: Any, value: Any) -> None:
+        super().__setitem__(k, value - sum(other[0] for other in self.others) if k == 0 else value)
+
+
 def wrote(version: list[Any], what: str) -> None:
     """Counts a write by the operation `what`."""
     version[0] += 1
