@@ -28,6 +28,7 @@ from pybackprop.operands import (
     operands,
     output,
     overlaps_itself,
+    refuse_lost,
     refuse_overlap,
     upstream_of,
 )
@@ -71,6 +72,7 @@ def lin_grad(inp: Any, out: Tensor, w: Any, b: Any = None) -> None:
         raise GradientError("lin_grad: out is one of the operands; its .g can't be both their gradient and out's")
     if out._node is not None and out._node.operation == "relu_" and not out._g_at[2:]:
         raise GradientError(stories.not_yet_through_relu(out))
+    refuse_lost("lin_grad", (x, weights, bias), (x, weights, dout))
     inputs = (x, weights) if bias is None else (x, weights, bias)
     lin_backward(*inputs, dout, Explicit("lin_grad", inp, w, b))
 
@@ -178,7 +180,8 @@ def relu_grad(inp: Tensor, out: Tensor, inplace: bool = False) -> None:
     x, _ = operands("relu_grad", inp=inp, out=dout)
     check_same("relu_grad", inp=x, out=out)
     if inplace:
-        refuse_overlap("relu_grad(inplace=True)", dout._array, inp=x._array)
+        if type(x._version) is not list or type(dout._version) is not watch.OfGradient:
+            refuse_overlap("relu_grad(inplace=True)", dout._array, inp=x._array)
         watch.wrote(dout._version, "relu_grad(inplace=True)")
         _relu_dx(x, dout, dout)
         out._g, out._g_at = None, stories.TAKEN
@@ -227,6 +230,7 @@ def mse_grad(out: Tensor, targ: Any, inplace: bool = False) -> None:
         raise GradientError(f"mse_grad: out is a {type(out).__name__}, which has no .g; make it with bp.tensor")
     out, t = operands("mse_grad", out=out, targ=targ)
     check_mse("mse_grad", out, t)
+    refuse_lost("mse_grad", (t,), (out,))
     if inplace:
         _share_gradient(out, t)
     mse_backward(out, t, None, Explicit("mse_grad", out, targ if t.requires_g else None))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from pybackprop.convert import as_array
 from pybackprop.errors import DTypeError, GradientError, ShapeError
 from pybackprop.stories import describe
 from pybackprop.tensor import Tensor, wrap
+from pybackprop.watch import Foreign
 
 
 def operands(operation: str, **values: Any) -> list[Any]:
@@ -27,7 +28,9 @@ def operands(operation: str, **values: Any) -> list[Any]:
             raise GradientError(stories.spoiled(operation, name, value))
     like = next((v.dtype for v in reversed(values.values()) if isinstance(v, Tensor)), None)
     made = {
-        name: v if v is None or isinstance(v, Tensor) else wrap(as_array(v, like, f"{operation}: {name}"))
+        name: v
+        if v is None or isinstance(v, Tensor)
+        else wrap(as_array(v, like, f"{operation}: {name}"), Foreign((0, None)))
         for name, v in values.items()
     }
     there = {name: t for name, t in made.items() if t is not None}
@@ -43,7 +46,7 @@ def _as_they_are(values: Iterable[Any]) -> list[Any]:
     dtype: Any = None
     for value in values:
         if type(value) is np.ndarray and value.dtype in (FLOAT32, FLOAT64) and value.flags.aligned:
-            value = wrap(value)
+            value = wrap(value, Foreign((0, None)))
         if value is not None:
             if type(value) is not Tensor or (dtype is not None and value._array.dtype is not dtype):
                 return []
@@ -178,6 +181,28 @@ def _refuse_wanted(operation: str, out: Tensor) -> None:
             f"{operation}: out is {describe(out)} and came from '{out._node.operation}', so it may share the memory of "
             "a tensor on the tape, whose gradient would become a lie. Give it memory of its own"
         )
+
+
+def refuse_lost(operation: str, written: Sequence[Tensor | None], read: Sequence[Tensor]) -> None:
+    """Raises ValueError if the `.g` of one of written, as it is now, shares memory with what is read beside it."""
+    for operand in read:
+        kind = type(operand._version)
+        if kind is list:  # memory of its own
+            continue
+        for tensor in written:
+            g = None if tensor is None else tensor._g
+            if g is not None and (g._version is operand._version or (kind is Foreign and _share(g, operand))):
+                raise ValueError(
+                    f"{operation}: the .g of {describe(tensor)} would be written over an operand, {describe(operand)}, "  # type: ignore[arg-type]
+                    "while that is read: it shares its memory. Give a copy: bp.tensor(t)"
+                )
+
+
+def _share(g: Tensor, other: Tensor) -> bool:
+    mine, its = g._array, other._array
+    base = mine.base
+    akin = its is mine or its.base is mine or (base is not None and its.base is base)
+    return akin and np.shares_memory(mine, its)
 
 
 def overlaps_itself(array: Any) -> bool:

@@ -89,14 +89,13 @@ class Storage:
     def grad_buffer(self) -> Tensor:
         """`.g`, made if there is none yet (its numbers are then undefined)."""
         if self._g is None:
-            self._g = self.new_like()
+            array = self._array
+            self._g = self._make(on_a_line(array.shape, array.dtype), watch.OfGradient((0, None)))
         return self._g
 
     def write_g(self, what: str) -> Tensor:
         """`.g`, which the operation `what` is about to fill with the gradient of the values as they are now."""
-        g = self._g
-        if g is None:
-            g = self._g = self.new_like()
+        g = self.grad_buffer() if self._g is None else self._g
         if g._version is not self._version:
             watch.wrote(g._version, what)
         self._g_at = self._version[0], g._version[0]

@@ -203,6 +203,7 @@ def backward(root: Storage, keep: bool, accumulate: bool) -> None:
     order = _from_root(root)
     for tensor in order:
         tensor._node.check()  # type: ignore[union-attr]
+    _refuse_lost(order)
     gradients = Gradients(keep, accumulate)
     gradients.into(root)[0]._array[...] = 1  # type: ignore[index]
     for tensor in order:
@@ -213,6 +214,22 @@ def backward(root: Storage, keep: bool, accumulate: bool) -> None:
         gradients.give_back(upstream)
         if not keep:
             tensor._g, tensor._g_at = None, stories.FREED
+
+
+def _refuse_lost(order: Sequence[Storage]) -> None:
+    """Raises GradientError if this walk would write a leaf's `.g` that one of its operations still reads."""
+    nodes: list[Any] = [tensor._node for tensor in order]
+    read = [t for node in nodes for t, _ in node.saved if isinstance(t._version, watch.OfGradient)]
+    if not read:
+        return
+    leaves = [t for node in nodes for t in node.inputs if t._node is None and t.requires_g and t._g is not None]
+    for leaf in leaves:
+        for tensor in read:
+            if tensor._version is leaf._g._version:
+                raise GradientError(
+                    f"backward: this loss was computed from the .g of {stories.describe(leaf)}, which would be "
+                    "overwritten on the way while it is still read. Compute the loss from a copy: bp.tensor(t.g)"
+                )
 
 
 def _refuse_non_scalar(root: Storage) -> NoReturn:

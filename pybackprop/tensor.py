@@ -13,6 +13,7 @@ from pybackprop.convert import Array, as_array, check_size, float_type, on_a_lin
 from pybackprop.errors import DTypeError, ShapeError
 from pybackprop.mask import Mask
 from pybackprop.shapes import Shapes
+from pybackprop.watch import Foreign
 
 __all__ = ["Tensor", "as_tensor", "param", "tensor", "wrap"]
 
@@ -167,7 +168,7 @@ def as_tensor(data: Any, *, name: str | None = None) -> Tensor:
     """
     if isinstance(data, Tensor):
         return data
-    made = wrap(as_array(data))
+    made = wrap(as_array(data), Foreign((0, None)))
     made.name = name
     return made
 
@@ -179,7 +180,9 @@ def param(data: Any, dtype: Any = None, *, name: str | None = None) -> Tensor:
 
 def _restore(array: Array, requires_g: bool, name: str | None, g: Tensor | None) -> Tensor:
     made = wrap(array)
-    made.requires_g, made.name, made._g = requires_g, name, g
+    made.requires_g, made.name = requires_g, name
+    if g is not None:
+        np.copyto(made.grad_buffer()._array, g._array)
     return made
 
 

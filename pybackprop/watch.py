@@ -45,7 +45,15 @@ class debug:
         on = self.before
 
 
-class Following(list[Any]):
+class Foreign(list[Any]):
+    """The version of memory that came from elsewhere, and may be part of anything."""
+
+
+class OfGradient(list[Any]):
+    """The version of a gradient's buffer: what else has it is the same memory, what has not is not."""
+
+
+class Following(OfGradient):
     """A version of memory that is also written to whenever some other memory is, by those who only count the latter.
 
     So a plan's step, which counts its writes to the parameters, pays nothing for the gradients that it writes too.
