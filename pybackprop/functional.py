@@ -35,6 +35,7 @@ from pybackprop.operands import (
 from pybackprop.stories import describe
 from pybackprop.tape import Backward, Explicit, Sink, record
 from pybackprop.tensor import Tensor, wrap
+from pybackprop.watch import Foreign
 
 __all__ = ["lin", "lin_grad", "mse", "mse_grad", "relu", "relu_", "relu_grad"]
 
@@ -72,7 +73,8 @@ def lin_grad(inp: Any, out: Tensor, w: Any, b: Any = None) -> None:
         raise GradientError("lin_grad: out is one of the operands; its .g can't be both their gradient and out's")
     if out._node is not None and out._node.operation == "relu_" and not out._g_at[2:]:
         raise GradientError(stories.not_yet_through_relu(out))
-    refuse_lost("lin_grad", (x, weights, bias), (x, weights, dout))
+    if type(x._version) is not list or type(weights._version) is not list or type(dout._version) is Foreign:
+        refuse_lost("lin_grad", (x, weights, bias), (x, weights, dout))
     inputs = (x, weights) if bias is None else (x, weights, bias)
     lin_backward(*inputs, dout, Explicit("lin_grad", inp, w, b))
 
@@ -230,7 +232,8 @@ def mse_grad(out: Tensor, targ: Any, inplace: bool = False) -> None:
         raise GradientError(f"mse_grad: out is a {type(out).__name__}, which has no .g; make it with bp.tensor")
     out, t = operands("mse_grad", out=out, targ=targ)
     check_mse("mse_grad", out, t)
-    refuse_lost("mse_grad", (t,), (out,))
+    if t._g is not None:
+        refuse_lost("mse_grad", (t,), (out,))
     if inplace:
         _share_gradient(out, t)
     mse_backward(out, t, None, Explicit("mse_grad", out, targ if t.requires_g else None))

@@ -96,9 +96,13 @@ class Storage:
     def write_g(self, what: str) -> Tensor:
         """`.g`, which the operation `what` is about to fill with the gradient of the values as they are now."""
         g = self.grad_buffer() if self._g is None else self._g
-        if g._version is not self._version:
-            watch.wrote(g._version, what)
-        self._g_at = self._version[0], g._version[0]
+        version = g._version
+        if version is not self._version:
+            version[0] += 1
+            version[1] = what
+            if watch.on:
+                watch.note(version)
+        self._g_at = self._version[0], version[0]
         return g
 
     def holds_its_gradient(self) -> bool:

@@ -57,16 +57,16 @@ class Node:
                 "that want a gradient is cut there. Use lin, @, +, relu or mse on that path, or write this "
                 "step's gradient by hand and assign it to .g"
             )
-        self.check_values()
+        self.check_values("backward")
+        for tensor, node in zip(self.inputs, self.origins, strict=True):
+            if tensor._node is not node:
+                raise GradientError(stories.overwritten("backward", self, tensor, None))
 
-    def check_values(self, asks: str = "backward") -> None:
+    def check_values(self, asks: str) -> None:
         """Raises GradientError where a value that it needs was overwritten."""
         for tensor, version in self.saved:
             if tensor._version[0] != version:
                 raise GradientError(stories.overwritten(asks, self, tensor, version))
-        for tensor, node in zip(self.inputs, self.origins, strict=True):
-            if tensor._node is not node:
-                raise GradientError(stories.overwritten(asks, self, tensor, None))
         if self.seen is not None:
             for (tensor, version), checksum in zip(self.saved, self.seen[0], strict=True):
                 if watch.checksum(tensor) != checksum:
@@ -141,14 +141,17 @@ class Explicit(Sink):
 
     def __init__(self, operation: str, *given: Any) -> None:
         self.operation = operation
-        self.given = {id(value) for value in given}
-        self.seen: set[int] = set()
+        self.given = given
+        self.seen: list[int] = []
 
     def into(self, tensor: Storage) -> tuple[Tensor, bool] | None:
-        if id(tensor) not in self.given:
+        for value in self.given:  # by identity: == compares numbers
+            if value is tensor:
+                break
+        else:
             return None
         again = id(tensor) in self.seen
-        self.seen.add(id(tensor))
+        self.seen.append(id(tensor))
         return tensor.write_g(self.operation), again
 
 
