@@ -168,7 +168,7 @@ def _shared(x: Any) -> Tensor:
             f"relu_: found {getattr(x, 'dtype', type(x).__name__)}, expected a tensor or an array of float32 or "
             "float64: other data cannot be overwritten with the result; use relu"
         )
-    return wrap(x)
+    return wrap(x, Foreign((0, None)))
 
 
 def relu_grad(inp: Tensor, out: Tensor, inplace: bool = False) -> None:

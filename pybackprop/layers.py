@@ -14,6 +14,7 @@ from pybackprop import functional
 from pybackprop.convert import as_array
 from pybackprop.errors import GradientError, ShapeError
 from pybackprop.tensor import Tensor, param, wrap
+from pybackprop.watch import Foreign
 
 __all__ = ["Lin", "Module", "Mse", "Relu"]
 
@@ -141,9 +142,9 @@ def as_operand(value: Any, beside: Any) -> Tensor:
     if isinstance(value, Tensor):
         return value
     if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.dtype.itemsize in (4, 8):
-        return wrap(as_array(value))  # has a dtype of its own: no need to look for one beside it
+        return wrap(as_array(value), Foreign((0, None)))  # has a dtype of its own: no need to look for one beside it
     like = next((tensor.dtype for tensor in tensors_in(beside)), None)
-    return wrap(as_array(value, like))
+    return wrap(as_array(value, like), Foreign((0, None)))
 
 
 def tensors_in(owner: Any) -> list[Tensor]:

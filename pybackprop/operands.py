@@ -163,7 +163,7 @@ def output(operation: str, out: Any, shape: tuple[int, ...], **inputs: Tensor | 
     if not array.flags.c_contiguous or not array.flags.aligned:
         raise ValueError(f"{operation}: out is not contiguous and aligned; give an array in C order")
     refuse_overlap(operation, array, **{name: t._array for name, t in inputs.items() if t is not None})
-    tensor = out if isinstance(out, Tensor) else wrap(array)
+    tensor = out if isinstance(out, Tensor) else wrap(array, Foreign((0, None)))
     _refuse_wanted(operation, tensor)
     tensor.touch(f"{operation}(out=)")
     tensor._node, tensor.requires_g = None, False

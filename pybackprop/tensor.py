@@ -30,7 +30,7 @@ ELSEWHERE = {
 class Tensor(Shapes):
     """An array of float32 or float64 numbers with its gradient `.g`. Made by `tensor`, `as_tensor`, `param`.
 
-    data        numpy view of the same memory (writing to it is not noticed: see `backward`)
+    data        numpy view of the same memory (writing to it is only noticed while bp.debug() is on)
     g           None, or a Tensor of the same shape and dtype: the gradient of the last backward.
                 Assignment checks shape and dtype and copies into one buffer, kept for life
     requires_g  whether the tape computes a gradient for it
@@ -58,7 +58,7 @@ class Tensor(Shapes):
         sum over its paths. keep=True leaves the intermediate results' `.g` readable too.
         Raises GradientError, before anything is written, for more than one number, a tensor not on a tape,
         an operation without derivative, or a value overwritten since (through this library; a write
-        through `.data` is not noticed).
+        through `.data` is only noticed while bp.debug() is on).
         """
         tape.backward(self, keep, accumulate)
 
