@@ -1,0 +1,1 @@
+"""Teaching: why each gradient is what it is, on the learner's own numbers."""

@@ -1,0 +1,98 @@
+"""Derive: the derivation of one element's gradient as formulas, with its own indices and numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pybackprop.teach.find import Network
+from pybackprop.teach.formula import Line, Name, Part, Partial, Sum
+from pybackprop.teach.moves import Path
+
+SHOWN = 4  # products that are written out
+
+
+def derivation(name: str, network: Network, paths: list[Path], total: str) -> list[Line]:
+    """Chain rule, the same with the known derivatives, with numbers, and for all elements at once."""
+    at = tuple(map(str, paths[0].at))
+    loss, me = Name(network.name(network.root)), Name(name, at)
+    chain, known, numbers, whole = ([part] for part in ("=", "=", "=", "="))
+    for k, path in enumerate(paths):
+        for line, parts in (
+            (chain, _chain(path, network, loss, me)),
+            (known, _known(path, network)),
+            (numbers, _numbers(path)),
+            (whole, _whole(path, network)),
+        ):
+            line.extend((["+"] if k else []) + parts)  # type: ignore[arg-type]
+    return [[Partial(loss, me), *chain], known, [*numbers, "=", total], [Name(name, g=True), *whole]]
+
+
+def _index(path: Path) -> tuple[str, ...]:
+    """That of the moved element, with the letter that is summed over."""
+    if path.rule in ("w", "b"):
+        return "i", str(path.at[-1])
+    if path.rule == "x":
+        return str(path.at[0]), "j"
+    if path.rule in ("mse", "targ"):
+        return ()
+    return ("…",) if path.rule == "broadcast" else tuple(map(str, path.at))
+
+
+def _sum(path: Path) -> list[Part]:
+    letter = {"w": "i", "b": "i", "x": "j"}.get(path.rule)
+    return [Sum(letter, len(path) - 1)] if letter else []
+
+
+def _chain(path: Path, network: Network, loss: Name, me: Name) -> list[Part]:
+    moved = Name(network.name(path.operation.output), _index(path))
+    if path.rule in ("mse", "targ"):
+        return [Partial(moved, me)]
+    return [*_sum(path), Partial(moved, me), "·", Partial(loss, moved)]
+
+
+def _known(path: Path, network: Network) -> list[Part]:
+    op = path.operation
+    upstream = Name(network.name(op.output), _index(path), g=True)
+    if path.rule == "w":
+        return [*_sum(path), Name(network.name(op.inputs[0]), ("i", str(path.at[0]))), "·", upstream]
+    if path.rule == "x":
+        return [*_sum(path), Name(network.name(op.inputs[1]), (str(path.at[1]), "j")), "·", upstream]
+    if path.rule == "relu":
+        return ["(", Name(network.name(op.inputs[0]), _index(path)), ">", "0", ")", "·", upstream]
+    if path.rule in ("mse", "targ"):
+        return _difference(path, network, tuple(map(str, path.at)))
+    return [*_sum(path), upstream]
+
+
+def _difference(path: Path, network: Network, at: tuple[str, ...]) -> list[Part]:
+    first, second = path.operation.inputs
+    if path.rule == "targ":
+        first, second = second, first
+    left, right = Name(network.name(first), at), Name(network.name(second), at)
+    return ["2", "(", left, "-", right, ")", "/", str(first.size)]
+
+
+def _numbers(path: Path) -> list[Part]:
+    parts: list[Part] = []
+    for k in range(min(len(path), SHOWN)):
+        parts += ["+"] if k else []
+        parts += ["(", _number(path.local[k]), ")", "·", "(", _number(path.upstream[k]), ")"]
+    return parts + (["+", "…"] if len(path) > SHOWN else [])
+
+
+def _number(value: np.floating) -> str:  # type: ignore[type-arg]
+    return f"{float(value):.4g}"
+
+
+def _whole(path: Path, network: Network) -> list[Part]:
+    op = path.operation
+    upstream = Name(network.name(op.output), g=True)
+    if path.rule == "w":
+        return [Name(network.name(op.inputs[0]), transposed=True), "@", upstream]
+    if path.rule == "x":
+        return [upstream, "@", Name(network.name(op.inputs[1]), transposed=True)]
+    if path.rule == "relu":
+        return ["(", Name(network.name(op.inputs[0])), ">", "0", ")", "∗", upstream]
+    if path.rule in ("mse", "targ"):
+        return _difference(path, network, ())
+    return [upstream] if path.rule == "same" else [Name(f"{network.name(op.output)}.g.sum(0)")]
