@@ -47,8 +47,8 @@ def _backward(walk: Walk) -> str:
             if found is not None and (at := _where(found._array)):
                 name = element(f"{walk.network.name(tensor)}.g", at[0])
                 return (
-                    f"the forward pass is all finite; {name} is {float(found._array[at[0]])}, the first in the order of "
-                    f"the backward pass, at '{op.kind}'."
+                    f"the forward pass is all finite; {name} is {float(found._array[at[0]])}, the first in the order "
+                    f"of the backward pass, at '{op.kind}'."
                 )
     return ""
 

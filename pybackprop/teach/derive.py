@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pybackprop.teach.find import Network
+from pybackprop.teach.find import Network, Operation
 from pybackprop.teach.formula import Line, Name, Part, Partial, Sum
 from pybackprop.teach.moves import Path
 
@@ -15,16 +15,16 @@ def derivation(name: str, network: Network, paths: list[Path], total: str) -> li
     """Chain rule, the same with the known derivatives, with numbers, and for all elements at once."""
     at = tuple(map(str, paths[0].at))
     loss, me = Name(network.name(network.root)), Name(name, at)
-    chain, known, numbers, whole = ([part] for part in ("=", "=", "=", "="))
+    chain, known, numbers, everything = ([part] for part in ("=", "=", "=", "="))
     for k, path in enumerate(paths):
         for line, parts in (
             (chain, _chain(path, network, loss, me)),
             (known, _known(path, network)),
             (numbers, _numbers(path)),
-            (whole, _whole(path, network)),
+            (everything, whole(path.operation, path.rule, network)),
         ):
             line.extend((["+"] if k else []) + parts)  # type: ignore[arg-type]
-    return [[Partial(loss, me), *chain], known, [*numbers, "=", total], [Name(name, g=True), *whole]]
+    return [[Partial(loss, me), *chain], known, [*numbers, "=", total], [Name(name, g=True), *everything]]
 
 
 def _index(path: Path) -> tuple[str, ...]:
@@ -60,13 +60,13 @@ def _known(path: Path, network: Network) -> list[Part]:
     if path.rule == "relu":
         return ["(", Name(network.name(op.inputs[0]), _index(path)), ">", "0", ")", "·", upstream]
     if path.rule in ("mse", "targ"):
-        return _difference(path, network, tuple(map(str, path.at)))
+        return _difference(op, path.rule, network, tuple(map(str, path.at)))
     return [*_sum(path), upstream]
 
 
-def _difference(path: Path, network: Network, at: tuple[str, ...]) -> list[Part]:
-    first, second = path.operation.inputs
-    if path.rule == "targ":
+def _difference(op: Operation, rule: str, network: Network, at: tuple[str, ...]) -> list[Part]:
+    first, second = op.inputs
+    if rule == "targ":
         first, second = second, first
     left, right = Name(network.name(first), at), Name(network.name(second), at)
     return ["2", "(", left, "-", right, ")", "/", str(first.size)]
@@ -84,15 +84,15 @@ def _number(value: np.floating) -> str:  # type: ignore[type-arg]
     return f"{float(value):.4g}"
 
 
-def _whole(path: Path, network: Network) -> list[Part]:
-    op = path.operation
+def whole(op: Operation, rule: str, network: Network) -> list[Part]:
+    """The gradient of all elements of an operation's input at once."""
     upstream = Name(network.name(op.output), g=True)
-    if path.rule == "w":
+    if rule == "w":
         return [Name(network.name(op.inputs[0]), transposed=True), "@", upstream]
-    if path.rule == "x":
+    if rule == "x":
         return [upstream, "@", Name(network.name(op.inputs[1]), transposed=True)]
-    if path.rule == "relu":
-        return ["(", Name(network.name(op.inputs[0])), ">", "0", ")", "∗", upstream]
-    if path.rule in ("mse", "targ"):
-        return _difference(path, network, ())
-    return [upstream] if path.rule == "same" else [Name(f"{network.name(op.output)}.g.sum(0)")]
+    if rule == "relu":
+        return ["(", Name(network.name(op.inputs[0])), ">", "0", ")", "*", upstream]
+    if rule in ("mse", "targ"):
+        return _difference(op, rule, network, ())
+    return [upstream] if rule == "same" else [Name(f"{network.name(op.output)}.g.sum(0)")]

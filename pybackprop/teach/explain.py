@@ -212,8 +212,7 @@ def _walk(t: Any, loss: Tensor | None) -> tuple[Walk, list[str]]:
     for network in networks[:8]:
         try:
             check_unchanged(network)
-            if t is not network.root:
-                check_backward(t, network)
+            check_backward(t, network)
             walk = walk_back(network, t)
         except GradientError as error:
             problem = problem or error

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TypeAlias
 
-LATEX_OPERATORS = {"·": r"\cdot", "×": r"\times", "…": r"\dots", "@": r"\mathbin{@}", "=": "=", "∗": "*"}
+LATEX_OPERATORS = {"·": r"\cdot", "…": r"\dots", "@": r"\mathbin{@}", "=": "="}
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _mathml(part: Part) -> str:
 def _mathml_name(part: Name) -> str:
     base = f'<mi mathvariant="normal">{escape(part.name)}{".g" if part.g else ""}</mi>'
     if part.transposed:
-        base = f"<msup>{base}<mo>⊤</mo></msup>"
+        base = f"<msup>{base}<mi mathvariant='normal'>T</mi></msup>"
     if not part.index:
         return base
     inner = "<mo>,</mo>".join(f"<mn>{i}</mn>" if i.isdigit() else f"<mi>{i}</mi>" for i in part.index)

@@ -84,8 +84,10 @@ def same(a: Array, b: Array) -> bool:
 
 def check_backward(tensor: Storage, network: Network) -> None:
     """Raises GradientError if no backward has reached the tensor yet, and says which call is missing."""
-    kept = tensor._node is None and tensor.requires_g
     leaves = [leaf for leaf in network.leaves() if leaf.requires_g]
+    if tensor is network.root and leaves:
+        tensor = leaves[0]  # a loss keeps no .g
+    kept = tensor._node is None and tensor.requires_g
     if tensor._g is not None or (not kept and any(leaf._g is not None for leaf in leaves)):
         return
     name = network.name(tensor)

@@ -46,11 +46,19 @@ class Formula:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of numbers; roles: one per column."""
+    """Columns of numbers, or of words; roles: one per column. A head of empty words is left out."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     roles: Sequence[str]
+    words: bool = False
+
+    def lines(self) -> list[Sequence[str]]:
+        """The head, if there is one, and the rows, with cells of one width in each column."""
+        lines = [self.head, *self.rows] if any(self.head) else list(self.rows)
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        adjust = str.ljust if self.words else str.rjust
+        return [[adjust(cell, width) for cell, width in zip(line, widths, strict=True)] for line in lines]
 
 
 Block: TypeAlias = "Heading | Text | Formula | Table"
@@ -83,9 +91,10 @@ class Document:
         from rich.text import Text as RichText
 
         if isinstance(block, Table):
-            table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+            table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=any(block.head))
             for title, role in zip(block.head, block.roles, strict=True):
-                table.add_column(title, justify="right", style=COLOURS.get(role, ""), no_wrap=True)
+                justify: Any = "left" if block.words else "right"
+                table.add_column(title, justify=justify, style=COLOURS.get(role, ""), overflow="fold")
             for row in block.rows:
                 table.add_row(*row)
             yield Padding(table, (0, 0, 1, 3))
@@ -143,20 +152,22 @@ def _formula(text: str, width: int) -> list[str]:
 
 
 def _table(table: Table, width: int) -> Iterator[str]:
-    lines = [table.head, *table.rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    gap = "   " if sum(widths) + 3 * len(widths) + 5 <= width else " "
+    lines = table.lines()
+    gap = "   " if max(map(len, map("   ".join, lines)), default=0) + 5 <= width else " "
     for line in lines:
-        shown = "     " + gap.join(cell.rjust(size) for cell, size in zip(line, widths, strict=True))
-        yield shown.rstrip()[:width]
+        yield ("     " + gap.join(line)).rstrip()[:width]
 
 
 def _html_table(table: Table) -> str:
     styles = [f"color:{CSS[role]}" if role in CSS else "" for role in table.roles]
-    head = "".join(f'<th style="text-align:right">{escape(title)}</th>' for title in table.head)
+    align = "left" if table.words else "right"
+    head = "".join(f'<th style="text-align:{align}">{escape(title)}</th>' for title in table.head)
     rows = "".join(
         "<tr>"
-        + "".join(f'<td style="{style}">{escape(cell)}</td>' for cell, style in zip(row, styles, strict=True))
+        + "".join(
+            f'<td style="text-align:{align};{style}">{escape(cell)}</td>'
+            for cell, style in zip(row, styles, strict=True)
+        )
         + "</tr>"
         for row in table.rows
     )

@@ -52,16 +52,27 @@ def _way(k: int, e: Explanation) -> str:
 
 
 def _sums(e: Explanation, ways: list[tuple[Path, Words]]) -> Iterator[Block]:
-    yield Heading("2-4. By how much each moves, how much the loss cares, and the sum over all paths")
-    for k, (path, words) in enumerate(ways, 1):
-        if len(path) == 0:
-            continue
+    yield Heading("2. By how much each of them moves")
+    for k, (_, words) in enumerate(ways, 1):
         yield Text(f"{_way(k, e)}{words.by}")
-        yield Text(f"How much {e.loss_name} cares is what the backward pass has left there: {words.upstream}.")
-        yield _table(path, words)
+    yield Heading("3. How much the loss cares about each")
+    for k, (_, words) in enumerate(ways, 1):
+        yield Text(f"{_way(k, e)}{_cares(words, e)}")
+    yield Heading("4. The sum over all paths: how far it moves, times how much the loss cares")
+    for k, (path, words) in enumerate(ways, 1):
+        if len(path) and _way(k, e):
+            yield Text(_way(k, e).rstrip())
+        if len(path):
+            yield _table(path, words)
         if len(path) > ALL_ROWS:
             yield from _partial_sums(path, words)
     yield Text(_total(e))
+
+
+def _cares(words: Words, e: Explanation) -> str:
+    if words.upstream.startswith("∂"):
+        return f"{words.upstream} = 1: {e.loss_name} itself is what we ask about."
+    return f"{words.upstream}, which the backward pass had ready before: ∂{e.loss_name}/∂{words.moved}."
 
 
 def _table(path: Path, words: Words) -> Table:
@@ -74,7 +85,7 @@ def _table(path: Path, words: Words) -> Table:
     lines = []
     for k in map(int, rows):
         at = element(words.through, tuple(map(int, path.moved[k])))
-        line = [at, *(f"{float(value):.6g}" for value in (path.local[k], path.upstream[k], products[k]))]
+        line = [at, *(f"{float(value) + 0.0:.6g}" for value in (path.local[k], path.upstream[k], products[k]))]
         lines.append(line + ([f"{path.added(k + 1):.6g}"] if few else []))
     if not few:
         lines.append([f"… {len(path) - LARGEST:,} smaller ones", "", "", ""])
@@ -98,24 +109,21 @@ def _partial_sums(path: Path, words: Words) -> Iterator[Block]:
 
 def _total(e: Explanation) -> str:
     count = len(e.terms)
-    what = (
-        "the only term"
-        if count == 1
-        else f"{count:,} terms" + (f" on {len(e.paths)} paths" if len(e.paths) > 1 else "")
-    )
-    said = f"Total: {what}, in the definition's order, each added with one rounding: {exact(e.total, e)}"
+    paths = f" on {len(e.paths)} paths" if len(e.paths) > 1 else ""
+    how = f"{count:,} terms{paths}, added in the definition's order with one rounding each"
+    said = f"Total: {exact(e.total, e)} ({'one term' if count == 1 else how})."
     if e.g is None:
         return (
-            f"{said}. {e.name} keeps no .g after a backward (backward(keep=True) leaves it); this is what it would be."
+            f"{said} {e.name} keeps no .g after a backward (backward(keep=True) leaves it); this is what it would hold."
         )
     if e.agrees:
-        return f"{said}. That is {e.gradient_name}, bit for bit."
-    return f"{said}. But {e.gradient_name} holds {exact(e.g, e)}: see the note above."
+        return f"{said} That is {e.gradient_name}, bit for bit."
+    return f"{said} But {e.gradient_name} holds {exact(e.g, e)}: see the note above."
 
 
 def _everything(e: Explanation, ways: list[tuple[Path, Words]]) -> Iterator[Block]:
     yield Heading(f"5. From one element to all: {e.name}.g = {e.matmul}")
-    for k, (path, words) in enumerate(ways, 1):
+    for k, (_, words) in enumerate(ways, 1):
         if _way(k, e):
             yield Text(_way(k, e).rstrip())
         for piece in words.everything:
@@ -132,8 +140,8 @@ def _check(e: Explanation) -> Iterator[Block]:
     yield Formula(f"slope {c.slope:.9g}   gradient {e.total:.9g}   relative error {c.error:+.1e}")
     if c.kink:
         yield Text(
-            f"However little it moves, {c.kink} crosses 0, the corner of relu, where there are two slopes: {c.left:.6g} "
-            f"to the left and {c.right:.6g} to the right. The convention is relu'(0) = 0."
+            f"However little it moves, {c.kink} crosses 0, the corner of relu, where there are two slopes: "
+            f"{c.left:.6g} to the left and {c.right:.6g} to the right. The convention is relu'(0) = 0."
         )
     elif c.shrunk:
         yield Text("(The step was made smaller until no relu crossed its corner at 0.)")

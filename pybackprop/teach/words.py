@@ -72,8 +72,8 @@ def _weight(path: Path, network: Network) -> Words:
             f"The sum runs down column {k} of {X} and column {j} of {Z}.g, side by side. For any element:",
             f"  {W}.g[k,j] = Σ_i {X}[i,k] {Z}.g[i,j]",
             "A matrix product pairs a row of the first with a column of the second: the index summed over is the inner "
-            f"one, last in the first and first in the second. Here it is i. In {Z}.g[i,j] it comes first, as it should; "
-            f"in {X}[i,k] it comes first too, but should be last. So {X} is the one to transpose:",
+            f"one, last in the first and first in the second. Here it is i. In {Z}.g[i,j] it comes first, as it "
+            f"should, but in {X}[i,k] it comes first too, and should be last. So {X} is the one to transpose:",
             f"  {W}.g = {X}.T @ {Z}.g        ({x.shape[1]},{x.shape[0]}) @ {shape(z)} -> {shape(w)}",
             f"Row {k} of {X}.T times column {j} of {Z}.g is this element; all rows times all columns are all elements. "
             f"({Z}.g @ {X}.T would add along a row of {Z}: but {me} moves a column.)",
@@ -102,8 +102,8 @@ def _input(path: Path, network: Network) -> Words:
             f"The sum runs along row {i} of {Z}.g and row {k} of {W}, side by side. For any element:",
             f"  {X}.g[i,k] = Σ_j {Z}.g[i,j] {W}[k,j]",
             "A matrix product pairs a row of the first with a column of the second: the index summed over is the inner "
-            f"one, last in the first and first in the second. Here it is j. In {Z}.g[i,j] it comes last, as it should; "
-            f"in {W}[k,j] it comes last too, but should be first. So {W} is the one to transpose:",
+            f"one, last in the first and first in the second. Here it is j. In {Z}.g[i,j] it comes last, as it should, "
+            f"but in {W}[k,j] it comes last too, and should be first. So {W} is the one to transpose:",
             f"  {X}.g = {Z}.g @ {W}.T        {shape(z)} @ ({w.shape[1]},{w.shape[0]}) -> {shape(x)}",
             f"Row {i} of {Z}.g times column {k} of {W}.T is this element; all rows times all columns are all elements.",
         ),
@@ -157,8 +157,8 @@ def _relu(path: Path, network: Network) -> Words:
         element(f"{Z}.g", path.at),
         f"({X} > 0) * {Z}.g",
         (
-            "There is one term and no sum, so nothing is to be added up by a matrix product: each element is multiplied "
-            "by its own factor, 1 or 0.",
+            "There is one term and no sum, so there is nothing for a matrix product to add up: each element is "
+            "multiplied by its own factor, 1 or 0. Hence * and not @:",
             f"  {X}.g = ({X} > 0) * {Z}.g        {shape(x)} * {shape(z)} -> {shape(x)}",
         ),
     )
@@ -176,7 +176,7 @@ def _mse(path: Path, network: Network) -> Words:
         L,
         "",
         f"{me} moves {L} directly, and nothing else.",
-        f"{L} = ((… + ({element(O, path.at)} - {element(T, path.at)})² + …) / {size}: the mean over all {size} elements.",
+        f"{L} = (… + ({element(O, path.at)} - {element(T, path.at)})² + …) / {size}, the mean over {size} elements.",
         f"The square's slope is 2 times the difference{', with a minus for the target' if is_targ else ''}; the mean "
         f"divides by {size}.",
         L,
