@@ -28,7 +28,7 @@ def compute(op: Operation, given: list[Array]) -> Array:
         if op.kind == "lin":
             return functional.lin(*tensors)._array
         if op.kind == "@":
-            return product(*tensors)._array
+            return product(tensors[0], tensors[1])._array
         if op.kind == "+":
             return _add(op, given)
         if op.kind in ("relu", "relu_"):
@@ -36,7 +36,7 @@ def compute(op: Operation, given: list[Array]) -> Array:
         if op.kind == "mse":
             return functional.mse(*tensors)._array
         if op.kind == ".clone":
-            return given[0].copy()
+            return np.array(given[0])
         return _own(op, tensors)
 
 

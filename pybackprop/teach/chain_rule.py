@@ -13,9 +13,9 @@ import numpy as np
 
 from pybackprop.teach.again import KNOWN
 from pybackprop.teach.check import measure
+from pybackprop.teach.derive import whole
 from pybackprop.teach.explain import Explanation, _largest
 from pybackprop.teach.find import Network, Operation
-from pybackprop.teach.derive import whole
 from pybackprop.teach.formula import Line, Name
 from pybackprop.teach.gradients import Walk, _by_hand
 from pybackprop.teach.moves import PRODUCTS, backward_order, rule_of
@@ -219,13 +219,14 @@ def _never_built(e: WholeChain) -> Iterator[Block]:
         "of u (n rows, h outputs), a column for each of the n·m elements of x (m inputs)."
     )
     for one in found:
+        jacobian_bytes, built_bytes = size_of(one["bytes"]), size_of(one["built_bytes"])
         yield Formula(
-            f"{one['of']}: {one['rows']:,} by {one['columns']:,} = {one['numbers']:,} numbers, {size_of(one['bytes'])}; "
-            f"instead {one['built_instead']}: {one['built_numbers']:,} numbers, {size_of(one['built_bytes'])}"
+            f"{one['of']}: {one['rows']:,} by {one['columns']:,} = {one['numbers']:,} numbers, {jacobian_bytes}; "
+            f"instead {one['built_instead']}: {one['built_numbers']:,} numbers, {built_bytes}"
         )
     big = jacobian("u", "x", *LESSON, 4)
     yield Text(
-        f"(For the lesson's layer, 50000 rows, 784 → 50: {big['numbers']:,} numbers, {size_of(big['bytes'])}, in float32.) "
+        f"(For the lesson's layer, 50000 rows, 784 → 50: {big['numbers']:,} numbers, {size_of(big['bytes'])}.) "
         "Almost all of them are zeros, for u[i,j] moves only with row i of x, and the others are the elements of w, "
         "again and again, once for each row. And we want only its product with the row of numbers that arrives, u.g: "
         "that is u.g @ w.T, with no Jacobian in memory at any time."

@@ -203,9 +203,9 @@ class Comparison(Told):
                 "and fetched again to be added."
             )
         return (
-            f"matmul stores no product. It reads column {k} of x, whose elements are {self.offsets['x']:,} bytes apart, "
-            f"and column {j} of out.g, {self.offsets['out.g']:,} bytes apart, multiplies and adds in a register, and does "
-            "so for a block of elements at once, so that what it has read serves them all."
+            f"matmul stores no product. It reads column {k} of x, its elements {self.offsets['x']:,} bytes apart, "
+            f"and column {j} of out.g, {self.offsets['out.g']:,} bytes apart, multiplies and adds in a register, and "
+            "does so for a block of elements at once, so that what it has read serves them all."
         )
 
     def _terms(self) -> Table:
@@ -222,16 +222,9 @@ class Comparison(Told):
 
     def formulas(self) -> Sequence[Line]:
         k, j = map(str, self.at)
-        terms = Name("x", ("i", k)), "·", Name("out", ("i", j), g=True)
+        element, term = Name("w", (k, j), g=True), (Name("x", ("i", k)), "·", Name("out", ("i", j), g=True))
         return [
-            [
-                Name("w", (k, j), g=True),
-                "=",
-                Sum("i", self.size[0] - 1),
-                Name("x", ("i", k)),
-                "·",
-                Name("out", ("i", j), g=True),
-            ],
+            [element, "=", Sum("i", self.size[0] - 1), *term],
             [Name("w", g=True), "=", Name("x", transposed=True), "@", Name("out", g=True)],
         ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
 from pybackprop.teach.find import Network, Operation
 from pybackprop.teach.formula import Line, Name, Part, Partial, Sum
@@ -15,16 +15,19 @@ def derivation(name: str, network: Network, paths: list[Path], total: str) -> li
     """Chain rule, the same with the known derivatives, with numbers, and for all elements at once."""
     at = tuple(map(str, paths[0].at))
     loss, me = Name(network.name(network.root)), Name(name, at)
-    chain, known, numbers, everything = ([part] for part in ("=", "=", "=", "="))
-    for k, path in enumerate(paths):
-        for line, parts in (
-            (chain, _chain(path, network, loss, me)),
-            (known, _known(path, network)),
-            (numbers, _numbers(path)),
-            (everything, whole(path.operation, path.rule, network)),
-        ):
-            line.extend((["+"] if k else []) + parts)  # type: ignore[arg-type]
+    chain = _joined([_chain(path, network, loss, me) for path in paths])
+    known = _joined([_known(path, network) for path in paths])
+    numbers = _joined([_numbers(path) for path in paths])
+    everything = _joined([whole(path.operation, path.rule, network) for path in paths])
     return [[Partial(loss, me), *chain], known, [*numbers, "=", total], [Name(name, g=True), *everything]]
+
+
+def _joined(paths: list[list[Part]]) -> list[Part]:
+    """= the first path + the next + …"""
+    made: list[Part] = []
+    for parts in paths:
+        made += ["+" if made else "=", *parts]
+    return made
 
 
 def _index(path: Path) -> tuple[str, ...]:
@@ -80,8 +83,8 @@ def _numbers(path: Path) -> list[Part]:
     return parts + (["+", "…"] if len(path) > SHOWN else [])
 
 
-def _number(value: np.floating) -> str:  # type: ignore[type-arg]
-    return f"{float(value):.4g}"
+def _number(value: Any) -> str:
+    return f"{float(value) + 0.0:.4g}"
 
 
 def whole(op: Operation, rule: str, network: Network) -> list[Part]:

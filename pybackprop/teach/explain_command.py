@@ -89,7 +89,10 @@ def _explanation(example: Example, wanted: str | None) -> Explanation:
     parts = [part.strip() for part in found[2].split(",") if part.strip()]
     if not all(re.fullmatch(r"-?\d+", part) for part in parts):
         raise ValueError(f"--element: found {wanted!r}, expected whole numbers between the brackets, as in w1[0,1]")
-    return explain(example.tensors[found[1]], at=tuple(map(int, parts)), loss=example.loss)
+    try:
+        return explain(example.tensors[found[1]], at=tuple(map(int, parts)), loss=example.loss)
+    except IndexError as error:
+        raise ValueError(f"--element: {error}") from error
 
 
 def _show(explanation: Explanation) -> None:

@@ -49,7 +49,7 @@ def picture(e: Explanation, path: str | File | None = None) -> Any:
     where = None if path is None else File(path)
     if where is not None:
         plot.check(where)
-    figure = plot._matplotlib().Figure(figsize=(11, 7), layout="constrained")
+    figure = plot._matplotlib().Figure(figsize=(13, 6.5), layout="constrained")
     if not e.paths:
         _draw_chain(e, figure)
     else:
@@ -103,8 +103,6 @@ def _at(at: Index) -> tuple[int | None, int | None]:
 
 
 def _heat_map(axes: Any, panel: Panel) -> None:
-    from matplotlib.patches import Rectangle
-
     whole = panel.array.reshape(1, -1) if panel.array.ndim < 2 else panel.array.reshape(len(panel.array), -1)
     rows, columns = _window(len(whole), panel.row), _window(whole.shape[1], panel.column)
     shown = np.asarray(whole[rows, columns], np.float64)
@@ -113,12 +111,8 @@ def _heat_map(axes: Any, panel: Panel) -> None:
     edges = (columns.start - 0.5, columns.stop - 0.5, rows.stop - 0.5, rows.start - 0.5)
     axes.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit, extent=edges, aspect="equal")
     _numbers(axes, shown, rows.start, columns.start, limit)
-    top, height = (rows.start, rows.stop - rows.start) if panel.row is None else (panel.row, 1)
-    left, width = (columns.start, columns.stop - columns.start) if panel.column is None else (panel.column, 1)
-    frame = Rectangle(
-        (left - 0.5, top - 0.5), width, height, fill=False, edgecolor=COLOURS[panel.role], linewidth=3, clip_on=False
-    )
-    axes.add_patch(frame)
+    if panel.role in COLOURS:
+        axes.add_patch(_frame(panel, rows, columns))
     n, m = whole.shape
     part = (
         ""
@@ -126,9 +120,23 @@ def _heat_map(axes: Any, panel: Panel) -> None:
         else f"\nrows {rows.start}-{rows.stop - 1}, columns {columns.start}-{columns.stop - 1}"
     )
     axes.set_title(f"{panel.title} ({n},{m}){part}", family="monospace", fontsize=10)
-    axes.set_xlabel(SAID[panel.role], color=COLOURS[panel.role], fontweight="bold")
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel(SAID.get(panel.role, ""), color=COLOURS.get(panel.role, "black"), fontweight="bold")
+    axes.set_xticks(_ticks(columns))
+    axes.set_yticks(_ticks(rows))
+
+
+def _frame(panel: Panel, rows: slice, columns: slice) -> Any:
+    """Around a row, a column, or one element."""
+    from matplotlib.patches import Rectangle
+
+    top, height = (rows.start, rows.stop - rows.start) if panel.row is None else (panel.row, 1)
+    left, width = (columns.start, columns.stop - columns.start) if panel.column is None else (panel.column, 1)
+    look: Any = {"fill": False, "edgecolor": COLOURS[panel.role], "linewidth": 3, "clip_on": False}
+    return Rectangle((left - 0.5, top - 0.5), width, height, **look)
+
+
+def _ticks(shown: slice) -> range:
+    return range(shown.start, shown.stop, 1 + (shown.stop - shown.start) // 9)
 
 
 def _window(length: int, marked: int | None) -> slice:
@@ -139,32 +147,42 @@ def _window(length: int, marked: int | None) -> slice:
 
 def _numbers(axes: Any, shown: Array, top: int, left: int, limit: float) -> None:
     """The values themselves, where they have room."""
-    if shown.shape[0] > 8 or shown.shape[1] > 5:
+    if max(shown.shape) > 8:
         return
+    size = 8 if shown.shape[1] <= 5 else 5.5
     for (i, j), value in np.ndenumerate(shown):
         colour = "white" if abs(value) > 0.6 * limit else "black"
-        axes.text(left + j, top + i, f"{value:.2g}", ha="center", va="center", fontsize=7, color=colour)
+        axes.text(left + j, top + i, f"{value + 0.0:.2g}", ha="center", va="center", fontsize=size, color=colour)
 
 
 def _bars(axes: Any, e: Explanation) -> None:
     """The terms, the largest ones where there are many, and how their sum grows in the definition's order."""
-    places = list(range(len(e.terms)))
-    if len(places) > BARS:
-        products = np.concatenate([path.products for path in e.paths])
-        places = [int(k) for k in np.sort(np.argsort(-np.abs(np.nan_to_num(products)), kind="stable")[:BARS])]
-    terms = [e.terms[k] for k in places]
-    at = np.arange(len(terms))
-    axes.bar(at, [term.product for term in terms], color=COLOURS["moved"], label="terms: local * upstream")
-    if len(terms) == len(e.terms):
-        sums = [path.added(k + 1) for path in e.paths for k in range(len(path))]
-        axes.step(at, sums, where="mid", color="black", label="sum so far")
+    products = np.concatenate([path.products for path in e.paths])
+    count = len(products)
+    largest = np.argsort(-np.abs(np.nan_to_num(products)), kind="stable")[:BARS]
+    axes.bar(
+        largest, products[largest], color=COLOURS["moved"], label="terms: how far it moves, times how much it matters"
+    )
+    ends = np.unique(np.linspace(1, count, min(count, 100)).astype(int))
+    axes.plot(ends - 1, _sums(e, ends), color="black", marker="." if count <= BARS else "", label="sum so far")
     axes.axhline(e.total, color="black", linestyle=":", label=f"total {e.total:.6g}")
     axes.axhline(0, color="grey", linewidth=0.5)
-    few = len(terms) <= 12
-    axes.set_xticks(at, [element(term.through, term.at) for term in terms], rotation=0 if few else 90, fontsize=8)
-    title = "the terms" if len(terms) == len(e.terms) else f"the largest {len(terms)} of {len(e.terms):,} terms"
-    axes.set_title(title, fontsize=10)
+    if count <= 16:
+        axes.set_xticks(range(count), [element(term.through, term.at) for term in e.terms], fontsize=8)
+    axes.set_title(
+        "the terms" if count <= BARS else f"the {BARS} largest of {count:,} terms, and the sum of all", fontsize=10
+    )
     axes.legend(fontsize=8)
+
+
+def _sums(e: Explanation, ends: Array) -> list[float]:
+    """The definition's sum of the first so many terms, over all paths."""
+    found, before = [], 0
+    for path in e.paths:
+        inside = [int(end) - before for end in ends if before < end <= before + len(path)]
+        found += [path.added(end) for end in inside]
+        before += len(path)
+    return found
 
 
 def _draw_chain(e: Explanation, figure: Any) -> None:
@@ -174,10 +192,10 @@ def _draw_chain(e: Explanation, figure: Any) -> None:
     axes = figure.subplots(2, len(tensors), squeeze=False)
     for k, tensor in enumerate(tensors):
         name = network.name(tensor)
-        _heat_map(axes[0][k], Panel(name, tensor._array, "moved", None, None))
+        _heat_map(axes[0][k], Panel(name, tensor._array, "forward", None, None))
         gradient = e.walk.buffers.get(id(tensor))
         if gradient is None:
             axes[1][k].set_axis_off()
         else:
-            _heat_map(axes[1][k], Panel(f"{name}.g", gradient._array, "upstream", None, None))
+            _heat_map(axes[1][k], Panel(f"{name}.g", gradient._array, "backward", None, None))
     figure.suptitle(f"{e.name} = {e.value:.6g}: forward above, backward below", family="monospace")
