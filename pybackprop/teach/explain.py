@@ -247,11 +247,9 @@ def _index(at: Any, t: Tensor, network: Network) -> Index:
 
 
 def _valid(name: str, shape: Index) -> str:
-    letters = [f"i{k}" for k in range(len(shape))] if len(shape) > 2 else list("kj")[-len(shape) :] if shape else []
-    ranges = ", ".join(f"{letter} = 0 .. {size - 1}" for letter, size in zip(letters, shape, strict=True))
-    return f"{name} has shape {shape}" + (
-        f", so at is ({', '.join(letters)}) with {ranges}" if shape else ", so at is ()"
-    )
+    axes = {1: ["element"], 2: ["row", "column"]}.get(len(shape), [f"axis {k}" for k in range(len(shape))])
+    ranges = ", ".join(f"{axis} 0 .. {size - 1}" for axis, size in zip(axes, shape, strict=True))
+    return f"{name} has shape {shape}: {ranges or 'at is ()'}"
 
 
 def _largest(gradient: Array) -> Index:

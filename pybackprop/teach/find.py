@@ -60,7 +60,8 @@ class Network(Sequence[Operation]):
         return list(found.values())
 
     def is_loss(self) -> bool:
-        return self.root.size == 1
+        """Whether the backward begins here with 1; if not, with the root's `.g`, which somebody gave by hand."""
+        return self.root.size == 1 and (self.root._g is None or self.operations[-1].kind == "mse")
 
 
 def network_of(tensor: Storage, loss: Storage | None = None) -> Network:
@@ -97,8 +98,17 @@ def _takes_part(tensor: Storage, network: Network) -> bool:
 
 def _on_tape(tensor: Storage) -> list[Storage]:
     """Every living tensor that has a place on a tape and whose operands are still known, the oldest first."""
-    living = [t for generation in (2, 1, 0) for t in gc.get_objects(generation) if isinstance(t, Tensor)]
-    return [t for t in living if t._node is not None and _is_known(t._node, tensor)]
+    living = {id(t): t for t in _objects() if issubclass(type(t), Tensor)}  # isinstance would ask dead weak proxies
+    return [t for t in living.values() if t._node is not None and _is_known(t._node, tensor)]
+
+
+def _objects() -> Iterator[Any]:
+    """All that Python's collector knows. The old generation comes first, and each is in the order of creation."""
+    try:
+        for generation in (2, 1, 0):
+            yield from gc.get_objects(generation)
+    except ValueError:  # a Python with other generations
+        yield from gc.get_objects()
 
 
 def _is_known(node: Node, tensor: Storage) -> bool:
@@ -131,6 +141,6 @@ def _refuse(tensor: Storage) -> None:
         raise TypeError(f"explain: found a {type(tensor).__name__}, expected a tensor that took part in a forward pass")
     raise GradientError(
         f"explain: {describe(tensor)} took no part in a forward pass that can still be seen. Run one that uses it and "
-        "keep its result in a variable: loss = bp.mse(bp.lin(x, w, b), targ), then loss.backward(). Only operations "
-        "on tensors that want a gradient are recorded: make weights with bp.param"
+        "keep its loss in a variable, for a loss that nobody holds is gone: loss = bp.mse(bp.lin(x, w, b), targ), then "
+        "loss.backward(). Only operations on tensors that want a gradient are recorded: make weights with bp.param"
     )

@@ -49,7 +49,7 @@ def walk_back(network: Network, tensor: Storage) -> Walk:
 
     Raises GradientError where an operation has no derivative here.
     """
-    wanted = {id(t) for op in network for t in (*op.inputs, op.output) if t.requires_g} | {id(tensor)}
+    wanted = {id(t) for op in network for t in (*op.inputs, op.output) if _wants(t)} | {id(tensor)}
     sink = Private(wanted)
     root = network.root
     start = sink.into(root)
@@ -62,6 +62,11 @@ def walk_back(network: Network, tensor: Storage) -> Walk:
         elif upstream is not None:
             op.node.backward(upstream, sink)
     return Walk(network, sink.buffers)
+
+
+def _wants(tensor: Storage) -> bool:
+    """Parameters and results, and the data if the lesson's functions gave it a `.g`."""
+    return tensor.requires_g or tensor._g is not None
 
 
 def _given(root: Storage) -> Array:

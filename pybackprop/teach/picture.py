@@ -152,7 +152,7 @@ def _numbers(axes: Any, shown: Array, top: int, left: int, limit: float) -> None
     size = 8 if shown.shape[1] <= 5 else 5.5
     for (i, j), value in np.ndenumerate(shown):
         colour = "white" if abs(value) > 0.6 * limit else "black"
-        axes.text(left + j, top + i, f"{value + 0.0:.2g}", ha="center", va="center", fontsize=size, color=colour)
+        axes.text(left + j, top + i, f"{value + 0.0:.3g}", ha="center", va="center", fontsize=size, color=colour)
 
 
 def _bars(axes: Any, e: Explanation) -> None:
@@ -161,7 +161,7 @@ def _bars(axes: Any, e: Explanation) -> None:
     count = len(products)
     largest = np.argsort(-np.abs(np.nan_to_num(products)), kind="stable")[:BARS]
     axes.bar(
-        largest, products[largest], color=COLOURS["moved"], label="terms: how far it moves, times how much it matters"
+        largest, products[largest], color=COLOURS["moved"], label="terms: by how much, times how much the loss cares"
     )
     ends = np.unique(np.linspace(1, count, min(count, 100)).astype(int))
     axes.plot(ends - 1, _sums(e, ends), color="black", marker="." if count <= BARS else "", label="sum so far")
