@@ -14,14 +14,14 @@ import numpy as np
 from pybackprop.teach.again import KNOWN
 from pybackprop.teach.check import measure
 from pybackprop.teach.derive import whole
-from pybackprop.teach.explain import Explanation, _largest
+from pybackprop.teach.explanation import Explanation, largest
 from pybackprop.teach.find import Network, Operation
 from pybackprop.teach.formula import Line, Name
-from pybackprop.teach.gradients import Walk, _by_hand
+from pybackprop.teach.gradients import Walk, by_hand
 from pybackprop.teach.moves import PRODUCTS, backward_order, rule_of
 from pybackprop.teach.show import Block, Document, Formula, Heading, Table, Text
 from pybackprop.teach.symbols import Symbols
-from pybackprop.teach.words import shape
+from pybackprop.teach.words import shape, size_of
 
 LESSON = (50000, 784, 50)  # n, m, h of the lesson's first layer
 
@@ -62,7 +62,7 @@ class WholeChain(Explanation):
             if network.name(given) == "targ" and not given.requires_g:
                 continue
             yield {
-                "after": _by_hand(op, network) or f"the backward of '{op.kind}'",
+                "after": by_hand(op, network) or f"the backward of '{op.kind}'",
                 "g": f"{network.name(given)}.g",
                 "shape": given.shape,
                 "computed as": _computed(op, slot, network),
@@ -78,7 +78,7 @@ class WholeChain(Explanation):
         found = []
         for leaf in network.leaves():
             if leaf.requires_g and leaf.size and id(leaf) in self.walk.buffers:
-                at = _largest(self.walk.of(leaf))
+                at = largest(self.walk.of(leaf))
                 gradient = float(self.walk.of(leaf)[at])
                 check = measure(network, leaf, at, gradient)
                 name = f"{network.name(leaf)}[{','.join(map(str, at))}]"
@@ -231,16 +231,6 @@ def _never_built(e: WholeChain) -> Iterator[Block]:
         "again and again, once for each row. And we want only its product with the row of numbers that arrives, u.g: "
         "that is u.g @ w.T, with no Jacobian in memory at any time."
     )
-
-
-def size_of(count: int) -> str:
-    """Bytes in words: 2.56 KB, 392 TB."""
-    size, unit = float(count), "bytes"
-    for larger in ("KB", "MB", "GB", "TB", "PB", "EB"):
-        if size < 1000:
-            break
-        size, unit = size / 1000, larger
-    return f"{size:.3g} {unit}"
 
 
 def _checked(e: WholeChain) -> Iterator[Block]:

@@ -14,10 +14,10 @@ import numpy as np
 from pybackprop import reference
 from pybackprop.convert import Array, float_type
 from pybackprop.matmul import matmul
-from pybackprop.teach.chain_rule import size_of
-from pybackprop.teach.explain import Told
 from pybackprop.teach.formula import Line, Name, Sum
 from pybackprop.teach.show import Block, Document, Formula, Heading, Table, Text
+from pybackprop.teach.told import Told
+from pybackprop.teach.words import size_of
 from pybackprop.tensor import Tensor, tensor
 
 SIZE = (256, 100, 50)  # n, m, h

@@ -107,16 +107,17 @@ def missing_calls(tensor: Storage, network: Network) -> str:
     for op in reversed(network.operations):
         here = any(given is tensor for given in op.inputs)
         if here or any(given._g is None and given.requires_g for given in op.inputs):
-            steps.append(_by_hand(op, network))
+            steps.append(by_hand(op, network))
         if here:
             break
     if not network.is_loss() or any(op.output._g is not None for op in network):
         return "Still missing is " + ", then ".join(filter(None, steps))
-    by_hand = f"; or, by hand, {', '.join(filter(None, steps))}" if all(steps) else ""
-    return f"Call {network.name(network.root)}.backward(){by_hand}"
+    all_by_hand = f"; or, by hand, {', '.join(filter(None, steps))}" if all(steps) else ""
+    return f"Call {network.name(network.root)}.backward(){all_by_hand}"
 
 
-def _by_hand(op: Operation, network: Network) -> str:
+def by_hand(op: Operation, network: Network) -> str:
+    """The lesson's function that makes an operation's gradients, called; empty for those that have none."""
     names = [network.name(given) for given in op.inputs]
     out = network.name(op.output)
     if op.kind == "mse":

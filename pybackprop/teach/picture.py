@@ -14,7 +14,7 @@ import numpy as np
 
 from pybackprop import plot
 from pybackprop.convert import Array
-from pybackprop.teach.explain import Explanation
+from pybackprop.teach.explanation import Explanation
 from pybackprop.teach.moves import Index, Path
 from pybackprop.teach.words import element
 

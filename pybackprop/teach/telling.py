@@ -13,7 +13,7 @@ from pybackprop.teach.show import Block, Document, Formula, Heading, Table, Text
 from pybackprop.teach.words import Words, element
 
 if TYPE_CHECKING:
-    from pybackprop.teach.explain import Explanation
+    from pybackprop.teach.explanation import Explanation
 
 ALL_ROWS = 10  # so many terms are all shown; of more, the largest
 LARGEST = 6
