@@ -54,6 +54,8 @@ def test_rich_text_says_the_same_in_colours(net, name):
     for word in str(e).split():
         assert word in plain
     assert all(len(line) <= 100 for line in plain.splitlines())
+    for line in str(e).splitlines():  # brackets are no marks of rich's
+        assert " ".join(line.split())[:60] in " ".join(plain.split())
     assert "\x1b[" in printed(e, terminal=True)
 
 

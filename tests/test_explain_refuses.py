@@ -195,3 +195,11 @@ def test_explaining_keeps_nothing_alive():
     gc.collect()
     with pytest.raises(bp.GradientError, match="took no part"):
         bp.explain(w)
+
+
+def test_after_a_compiled_plan():
+    model = bp.mlp([4, 5, 3])
+    plan = bp.compile(model, batch=6)
+    plan.grads(np.ones((6, 4), "f"), np.ones((6, 3), "f"))
+    with pytest.raises(bp.GradientError, match="a compiled plan records none: call the model itself"):
+        bp.explain(model.layers[0].w)

@@ -11,7 +11,7 @@ from pybackprop.teach.again import Double, Values
 from pybackprop.teach.find import Network
 
 FIRST_STEP = 1e-4  # times max(1, |element|). Between kinks the loss is a parabola, for which any h is exact
-LAST_STEP = 1e-9
+LAST_STEP = 1e-9  # times the same
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,12 @@ def measure(network: Network, tensor: Storage, at: tuple[int, ...], total: float
     """Compares total, the gradient of one element, with what happens to the loss when the element moves."""
     double = Double(network, tensor)
     here = double.result(double.values)
-    h = first = FIRST_STEP * max(1.0, abs(float(tensor._array[at])))
+    size = max(1.0, abs(float(tensor._array[at])))
+    h = first = FIRST_STEP * size
     while True:
         below, above = double.moved(at, -h), double.moved(at, h)
         kink = _kink(network, below, double.values, above)
-        if not kink or h <= LAST_STEP:
+        if not kink or h <= LAST_STEP * size:
             break
         h = h / 10
     left = (here - double.result(below)) / h

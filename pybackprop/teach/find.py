@@ -142,5 +142,6 @@ def _refuse(tensor: Storage) -> None:
     raise GradientError(
         f"explain: {describe(tensor)} took no part in a forward pass that can still be seen. Run one that uses it and "
         "keep its loss in a variable, for a loss that nobody holds is gone: loss = bp.mse(bp.lin(x, w, b), targ), then "
-        "loss.backward(). Only operations on tensors that want a gradient are recorded: make weights with bp.param"
+        "loss.backward(). Only operations on tensors that want a gradient are recorded (make weights with bp.param), "
+        "and a compiled plan records none: call the model itself"
     )

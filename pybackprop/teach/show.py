@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 WIDTH = 100
 COLOURS = {"element": "yellow", "moved": "cyan", "local": "green", "upstream": "magenta", "total": "bold"}
+PADDED = "padding:0 .8em 0 0"
 CSS = {
     "element": "#b58900",
     "moved": "#2aa198",
@@ -38,10 +39,9 @@ class Text:
 
 @dataclass(frozen=True)
 class Formula:
-    """A line that keeps its spaces. latex: the same for those who can show it."""
+    """A line that keeps its spaces."""
 
     text: str
-    mathml: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,25 +87,17 @@ class Document:
 
     def _rich(self, block: Block) -> Iterator[Any]:
         from rich.padding import Padding
-        from rich.table import Table as RichTable
         from rich.text import Text as RichText
 
         if isinstance(block, Table):
-            table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=any(block.head))
-            for title, role in zip(block.head, block.roles, strict=True):
-                justify: Any = "left" if block.words else "right"
-                table.add_column(title, justify=justify, style=COLOURS.get(role, ""), overflow="fold")
-            for row in block.rows:
-                table.add_row(*row)
-            yield Padding(table, (0, 0, 1, 3))
-            return
-        if isinstance(block, Heading):
-            yield RichText(block.text, style="bold underline")
-            return
-        text = RichText(block.text)
-        for words, role in self.marks:
-            text.highlight_regex(_whole(words), COLOURS[role])
-        yield Padding(text, (0, 0, 1 if isinstance(block, Formula) else 0, 5 if isinstance(block, Formula) else 3))
+            yield Padding(_rich_table(block), (0, 0, 0, 5))
+        elif isinstance(block, Heading):
+            yield RichText("\n" + block.text, style="bold")
+        else:
+            text = RichText(block.text)
+            for words, role in self.marks:
+                text.highlight_regex(_whole(words), COLOURS[role])
+            yield Padding(text, (0, 0, 0, 5 if isinstance(block, Formula) else 3))
 
     def _html(self, block: Block) -> str:
         if isinstance(block, Heading):
@@ -113,8 +105,7 @@ class Document:
         if isinstance(block, Table):
             return _html_table(block)
         if isinstance(block, Formula):
-            inner = block.mathml or f"<pre>{self._marked(block.text)}</pre>"
-            return f'<div style="margin:.4em 2em;overflow-x:auto">{inner}</div>'
+            return f'<pre style="margin:.3em 2em;overflow-x:auto">{self._marked(block.text)}</pre>'
         return f'<p style="max-width:50em">{self._marked(block.text)}</p>'
 
     def _marked(self, text: str) -> str:
@@ -158,14 +149,28 @@ def _table(table: Table, width: int) -> Iterator[str]:
         yield ("     " + gap.join(line)).rstrip()[:width]
 
 
+def _rich_table(block: Table) -> Any:
+    """Its cells are texts, for rich reads brackets in plain words as its own marks."""
+    from rich.table import Table as RichTable
+    from rich.text import Text as RichText
+
+    table = RichTable(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=any(block.head))
+    for title, role in zip(block.head, block.roles, strict=True):
+        justify: Any = "left" if block.words else "right"
+        table.add_column(RichText(title), justify=justify, style=COLOURS.get(role, ""), overflow="fold")
+    for row in block.rows:
+        table.add_row(*map(RichText, row))
+    return table
+
+
 def _html_table(table: Table) -> str:
     styles = [f"color:{CSS[role]}" if role in CSS else "" for role in table.roles]
     align = "left" if table.words else "right"
-    head = "".join(f'<th style="text-align:{align}">{escape(title)}</th>' for title in table.head)
+    head = "".join(f'<th style="text-align:{align};{PADDED}">{escape(title)}</th>' for title in table.head)
     rows = "".join(
         "<tr>"
         + "".join(
-            f'<td style="text-align:{align};{style}">{escape(cell)}</td>'
+            f'<td style="text-align:{align};{PADDED};{style}">{escape(cell)}</td>'
             for cell, style in zip(row, styles, strict=True)
         )
         + "</tr>"
