@@ -61,7 +61,8 @@ class Network(Sequence[Operation]):
 
     def is_loss(self) -> bool:
         """Whether the backward begins here with 1; if not, with the root's `.g`, which somebody gave by hand."""
-        return self.root.size == 1 and (self.root._g is None or self.operations[-1].kind == "mse")
+        g = self.root._g
+        return self.root.size == 1 and (g is None or float(g) == 1 or self.operations[-1].kind == "mse")
 
 
 def network_of(tensor: Storage, loss: Storage | None = None) -> Network:

@@ -36,7 +36,7 @@ def _leaf(op: Operation, slot: int, layer: int) -> str:
 
 
 def _result(op: Operation, operations: Sequence[Operation], number: int, root: Storage) -> str:
-    if op.kind == "mse" and op.output is root:
+    if op.output is root and root.size == 1:
         return "loss"
     is_last = op.output is root or any(last.kind == "mse" and last.inputs[0] is op.output for last in operations[-1:])
     return "out" if is_last else f"l{number}"
