@@ -158,6 +158,7 @@ def test_the_page_gets_the_network_s_numbers(explain, tmp_path, monkeypatch):
     json.dumps(scene)
     explain("--serve")
     assert scenes[-1] == "<html>"
+    assert scenes[-2]["selected"] == ["w1", [3, 7]]  # the largest gradient
 
 
 def test_an_expression_s_steps_are_joined_for_the_page(monkeypatch):

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pybackprop.convert import Array
 from pybackprop.storage import Storage
 from pybackprop.teach.again import Double, Values
 from pybackprop.teach.find import Network
+from pybackprop.teach.words import element
 
 FIRST_STEP = 1e-4  # times max(1, |element|). Between kinks the loss is a parabola, for which any h is exact
 LAST_STEP = 1e-9  # times the same
@@ -38,12 +40,11 @@ def measure(network: Network, tensor: Storage, at: tuple[int, ...], total: float
     here = double.result(double.values)
     size = max(1.0, abs(float(tensor._array[at])))
     h = first = FIRST_STEP * size
-    while True:
+    below, above = double.moved(at, -h), double.moved(at, h)
+    while (corner := _first_corner(network, below, double.values, above)) and h > LAST_STEP * size:
+        h = max(LAST_STEP * size, 0.5 * h * min(corner[1], 0.5))
         below, above = double.moved(at, -h), double.moved(at, h)
-        kink = _kink(network, below, double.values, above)
-        if not kink or h <= LAST_STEP * size:
-            break
-        h = h / 10
+    kink = corner[0] if corner else ""
     left = (here - double.result(below)) / h
     right = (double.result(above) - here) / h
     slope = (double.result(above) - double.result(below)) / (2 * h)
@@ -60,15 +61,29 @@ def _error(total: float, slope: float, loss: float, h: float) -> float:
     return (total - slope) / abs(slope) if slope else float(np.copysign(np.inf, total))
 
 
-def _kink(network: Network, *values: Values) -> str:
-    """The first relu element that is positive at one of these places and not at another; empty if there is none."""
+def _first_corner(network: Network, below: Values, here: Values, above: Values) -> tuple[str, float] | None:
+    """The relu element that is the first to cross 0 on the way, and at which part of the way; None if there is none.
+
+    On a straight line: what is computed before the first relu moves on one.
+    """
     for op in network:
-        if op.kind in ("relu", "relu_"):
-            on = [found[id(op.inputs[0])] > 0 for found in values]
-            bent = np.argwhere((on[0] != on[1]) | (on[1] != on[2]))
-            if len(bent):
-                return f"{network.name(op.inputs[0])}[{','.join(map(str, bent[0]))}]"
-    return ""
+        if op.kind in ("relu", "relu_") and here[id(op.inputs[0])] is not above[id(op.inputs[0])]:
+            found = [_crossing(here[id(op.inputs[0])], end[id(op.inputs[0])]) for end in (below, above)]
+            part, index = min(found)
+            if part < np.inf:
+                return element(network.name(op.inputs[0]), index), part
+    return None
+
+
+def _crossing(start: Array, end: Array) -> tuple[float, tuple[int, ...]]:
+    """At which part of the way from start to end the first element is at 0, and its index; infinity if none crosses."""
+    crossed = np.argwhere((start > 0) != (end > 0))
+    if not len(crossed):
+        return np.inf, ()
+    places = tuple(crossed.T)
+    parts = np.abs(start[places]) / np.abs(end[places] - start[places])
+    first = int(np.argmin(parts))
+    return float(parts[first]), tuple(int(i) for i in crossed[first])
 
 
 def _flipped(network: Network, values: Values) -> int:

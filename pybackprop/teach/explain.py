@@ -39,7 +39,7 @@ class Explain:
         values that were overwritten since.
         """
         walk, notes = _walk(t, loss)
-        if at is None and walk.network.root is t and walk.network.is_loss():
+        if (at is None or at == ()) and walk.network.root is t and walk.network.is_loss():
             return WholeChain(walk, notes)
         if t is walk.network.root:
             raise GradientError(

@@ -7,6 +7,7 @@ from typing import Any
 
 from pybackprop.errors import GradientError
 from pybackprop.storage import Storage
+from pybackprop.teach.explanation import largest
 from pybackprop.teach.find import Network, Operation
 from pybackprop.teach.gradients import Walk
 from pybackprop.teach.moves import Index
@@ -20,12 +21,18 @@ def html(walk: Walk, tensor: Storage, at: Index) -> str:
 
 
 def scene(walk: Walk, tensor: Storage, at: Index) -> dict[str, Any]:
-    """Layers by the names of their tensors, tensors with shape, numbers and gradient, and what is selected."""
+    """Layers by the names of their tensors, tensors with shape, numbers and gradient, and what is selected.
+
+    For the loss that is the first parameter's element with the largest gradient.
+    """
     network = walk.network
     layers = _layers(network)
     shown = {name for layer in layers for place, name in layer.items() if place != "op" and name is not None}
     tensors = {network.name(t): t for op in network for t in (*op.inputs, op.output)}
     rows = network.operations[0].inputs[0].shape[0]
+    if tensor is network.root:
+        tensor = next(leaf for leaf in network.leaves() if leaf.requires_g)
+        at = largest(walk.of(tensor))
     return {
         "dtype": str(network.root.dtype),
         "n": rows,
