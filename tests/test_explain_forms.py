@@ -127,6 +127,7 @@ def test_the_picture(net, name, tmp_path):
     e = bp.explain(net[name])
     figure = e.plot(tmp_path / "e.png")
     assert (tmp_path / "e.png").stat().st_size > 10000
+    assert figure._repr_png_().startswith(b"\x89PNG")
     titles = [axes.get_title() for axes in figure.get_axes()]
     if name == "w1":
         for part in ("x (6,4)", "w1 (4,5)", "l1 (6,5)", "l1.g (6,5)", "w1.g (4,5)", "the terms"):

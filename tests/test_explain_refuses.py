@@ -183,6 +183,16 @@ def test_stale_parameters_are_said_when_the_data_is_asked_about():
         t[name].g = np.ones(t[name].shape, "f")
     assert bp.explain(t["x"], at=(0, 0)).notes[0].startswith("the parameters' .g are not those")
     assert bp.explain(t["loss"]).notes
+    assert not bp.explain(t["loss"]).agrees
+
+
+def test_a_chain_whose_last_parameter_is_stale():
+    t = tape(numbers(np.float32))
+    assert bp.explain(t["loss"]).agrees
+    t["b2"].g = np.ones(3, "f")
+    e = bp.explain(t["loss"])
+    assert not e.agrees
+    assert e.notes[0].startswith("b2.g does not hold")
 
 
 def test_explaining_keeps_nothing_alive():

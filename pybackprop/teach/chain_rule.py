@@ -17,10 +17,11 @@ from pybackprop.teach.derive import whole
 from pybackprop.teach.explanation import Explanation, largest
 from pybackprop.teach.find import Network, Operation
 from pybackprop.teach.formula import Line, Name
-from pybackprop.teach.gradients import Walk, by_hand
+from pybackprop.teach.gradients import Walk, by_hand, same
 from pybackprop.teach.moves import PRODUCTS, backward_order, rule_of
 from pybackprop.teach.show import Block, Document, Formula, Heading, Table, Text
 from pybackprop.teach.symbols import Symbols
+from pybackprop.teach.terms import Terms
 from pybackprop.teach.words import shape, size_of
 
 LESSON = (50000, 784, 50)  # n, m, h of the lesson's first layer
@@ -40,7 +41,7 @@ class WholeChain(Explanation):
         self.name = self.loss_name = network.name(root)
         self.value, self.total = float(root._array.reshape(())), 1.0
         self.g = None if root._g is None else float(root._g._array.reshape(()))
-        self.paths, self.words, self.terms = [], [], ()  # type: ignore[assignment]
+        self.paths, self.words, self.terms = [], [], Terms([])
         self.symbols = Symbols(network)
         self.steps = [step for op in reversed(network.operations) for step in self._steps(op)]
         self.moves = f"{self.name} is one number: every .g says how much it moves."
@@ -52,7 +53,8 @@ class WholeChain(Explanation):
     @property
     def agrees(self) -> bool:
         """Whether every parameter's .g has the bits of this chain."""
-        return not self.notes
+        wanted = [leaf for leaf in self.walk.network.leaves() if leaf.requires_g]
+        return all(leaf._g is not None and same(leaf._g._array, self.walk.of(leaf)) for leaf in wanted)
 
     def _steps(self, op: Operation) -> Iterator[dict[str, Any]]:
         """What one _grad call writes: name, shape, how it is computed, which product of derivatives it holds."""

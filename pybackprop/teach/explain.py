@@ -85,10 +85,9 @@ def _walk(t: Any, loss: Tensor | None) -> tuple[Walk, list[str]]:
 
 
 def _of_loss(network: Network, walk: Walk) -> str:
-    leaf = next((t for t in network.leaves() if t.requires_g), None)
-    if leaf is None or leaf._g is None:
-        return ""
-    return agreement(leaf, walk)
+    """A note if the `.g` of a parameter is not that of this forward pass."""
+    found = (agreement(leaf, walk) for leaf in network.leaves() if leaf._g is not None)
+    return next(filter(None, found), "")
 
 
 def _index(at: Any, t: Tensor, network: Network) -> Index:

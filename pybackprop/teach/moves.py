@@ -173,27 +173,21 @@ def _broadcast(op: Operation, at: Index) -> tuple[Array, Array]:
 # ---- how the definition adds ----
 
 
-def _as(path: Path) -> Any:
-    return None if path.start is None else np.array(path.start, path.local.dtype)
+def _start(path: Path, *shape: int) -> Any:
+    """What earlier paths left, as the reference takes it."""
+    return None if path.start is None else np.full(shape, path.start, path.local.dtype)
 
 
 def _add_weight(path: Path, local: Array, upstream: Array) -> Any:
-    start = _as(path)
-    return reference.linear_backward_w(
-        local[:, None], upstream[:, None], None if start is None else start.reshape(1, 1)
-    )[0, 0]
+    return reference.linear_backward_w(local[:, None], upstream[:, None], _start(path, 1, 1))[0, 0]
 
 
 def _add_input(path: Path, local: Array, upstream: Array) -> Any:
-    start = _as(path)
-    return reference.linear_backward_x(upstream[None], local[None], None if start is None else start.reshape(1, 1))[
-        0, 0
-    ]
+    return reference.linear_backward_x(upstream[None], local[None], _start(path, 1, 1))[0, 0]
 
 
 def _add_bias(path: Path, local: Array, upstream: Array) -> Any:
-    start = _as(path)
-    return reference.linear_backward_b(upstream[:, None], None if start is None else start.reshape(1))[0]
+    return reference.linear_backward_b(upstream[:, None], _start(path, 1))[0]
 
 
 def _add_one(path: Path, local: Array, upstream: Array) -> Any:

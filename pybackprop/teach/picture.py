@@ -7,6 +7,8 @@ terms as bars with their growing sum. Of a large matrix a window is drawn.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +58,14 @@ def picture(e: Explanation, path: str | File | None = None) -> Any:
         _draw(e, figure)
     if where is not None:
         figure.savefig(where, dpi=150)
+    figure._repr_png_ = partial(_png, figure)  # a notebook shows it, with pyplot or without
     return figure
+
+
+def _png(figure: Any) -> bytes:
+    memory = BytesIO()
+    figure.savefig(memory, format="png", dpi=100)
+    return memory.getvalue()
 
 
 def _draw(e: Explanation, figure: Any) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, overload
+
+import numpy as np
 
 from pybackprop.teach.moves import Index, Path
 
@@ -32,9 +35,10 @@ class Terms(Sequence[Term]):
 
     def __init__(self, paths: Sequence[tuple[str, Path]]) -> None:
         self._paths = [(name, path, path.products) for name, path in paths]
+        self._ends = list(accumulate(len(path) for _, path in paths))
 
     def __len__(self) -> int:
-        return sum(len(path) for _, path, _ in self._paths)
+        return self._ends[-1] if self._ends else 0
 
     @overload
     def __getitem__(self, k: int) -> Term: ...
@@ -46,11 +50,10 @@ class Terms(Sequence[Term]):
         place = k + len(self) if k < 0 else k
         if not 0 <= place < len(self):
             raise IndexError(f"terms: there are {len(self)}, found index {k}")
-        for name, path, products in self._paths:
-            if place < len(path):
-                return term(name, path, place, float(products[place]))
-            place -= len(path)
-        raise AssertionError
+        which = int(np.searchsorted(self._ends, place, side="right"))
+        name, path, products = self._paths[which]
+        k = place - (self._ends[which] - len(path))
+        return term(name, path, k, float(products[k]))
 
     def __repr__(self) -> str:
         shown = ", ".join(map(repr, self[:3]))

@@ -124,13 +124,13 @@ def _bias(path: Path, network: Network) -> Words:
     z, b = path.operation.output, path.operation.inputs[path.slot]
     B, Z = network.name(b), network.name(z)
     (j,) = path.at
-    me = element(B, path.at)
+    me, rows = element(B, path.at), f"all {len(path)} rows" if len(path) != 1 else "the only row"
     return Words(
         Z,
         "i",
         f"{me} moves column {j} of {Z}, every row: {Z}[i,{j}] for {upto('i', len(path))}, and nothing else.",
-        f"{Z}[i,{j}] = … + {me}: there is one {me} for all {len(path)} rows. It was broadcast, that is, added to every "
-        f"row of column {j}.",
+        f"{Z}[i,{j}] = … + {me}: there is one {me} for {rows}. It was broadcast, that is, added to every row of "
+        f"column {j}.",
         f"Nothing multiplies it: {Z}[i,{j}] moves by 1 for each 1 that {me} moves.",
         f"{Z}[i,{j}]",
         "1",
