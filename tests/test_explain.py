@@ -125,6 +125,18 @@ def test_what_was_broadcast_by_plus(rng, shape):
         assert abs(e.check) < 1e-5
 
 
+def test_a_column_plus_a_row(rng):
+    column, row = bp.param(rng.standard_normal((3, 1)), np.float32), bp.param(rng.standard_normal((1, 4)), np.float32)
+    loss = bp.mse(column + row, np.ones((3, 4), "f"))
+    loss.backward()
+    for c, count in ((column, 4), (row, 3)):
+        for at in np.ndindex(c.shape):
+            e = bp.explain(c, at=at)
+            assert e.agrees
+            assert len(e.terms) == count
+            assert abs(e.check) < 1e-4
+
+
 def test_plus_a_number_and_a_clone(rng):
     w = bp.param(rng.standard_normal((5, 4)), np.float32)
     loss = bp.mse((w + 1.5).clone(), np.zeros((5, 4), "f"))
@@ -285,7 +297,7 @@ def test_a_training_with_explanations_in_between_has_the_same_bits(rng):
 def test_the_check_sees_a_wrong_derivative(monkeypatch, rule):
     t = by_hand(numbers(np.float64))
     right = moves.RULES[rule]
-    doubled = replace(right, find=lambda op, at: (right.find(op, at)[0], 2 * right.find(op, at)[1]))
+    doubled = replace(right, find=lambda *given: (right.find(*given)[0], 2 * right.find(*given)[1]))
     monkeypatch.setitem(moves.RULES, rule, doubled)
     e = bp.explain(t[{"w": "w1", "x": "x"}[rule]])
     assert e.check == pytest.approx(1)
@@ -296,7 +308,7 @@ def test_the_check_is_signed(monkeypatch):
     t = by_hand(numbers(np.float64))
     right = moves.RULES["w"]
     monkeypatch.setitem(
-        moves.RULES, "w", replace(right, find=lambda op, at: (right.find(op, at)[0], -right.find(op, at)[1]))
+        moves.RULES, "w", replace(right, find=lambda *given: (right.find(*given)[0], -right.find(*given)[1]))
     )
     found = [bp.explain(t["w1"], at=at).check * np.sign(t["w1"].g.data[at]) for at in np.ndindex(4, 5)]
     assert np.allclose([value for value in found if value], -2)

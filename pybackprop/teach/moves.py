@@ -66,7 +66,7 @@ class Path:
 class Rule:
     """find: (operation, slot, at) -> indices of what moves and local derivatives. add: the definition's sum."""
 
-    find: Callable[[Operation, Index], tuple[Array, Array]]
+    find: Callable[[Operation, int, Index], tuple[Array, Array]]
     add: Callable[[Path, Array, Array], Any]
 
 
@@ -89,7 +89,7 @@ def backward_order(op: Operation) -> list[int]:
 
 def _path(op: Operation, slot: int, at: Index, dout: Array, start: float | None) -> Path:
     rule = rule_of(op, slot)
-    moved, local = RULES[rule].find(op, at)
+    moved, local = RULES[rule].find(op, slot, at)
     upstream = dout[tuple(moved.T)] if dout.ndim else np.full(len(moved), dout)
     return Path(op, slot, at, rule, moved, local.astype(dout.dtype), upstream, start)
 
@@ -127,32 +127,32 @@ def _grid(shape: Index, **fixed: int) -> Array:
     return np.stack([np.arange(n), np.full(n, fixed["col"])], 1)
 
 
-def _weight(op: Operation, at: Index) -> tuple[Array, Array]:
+def _weight(op: Operation, slot: int, at: Index) -> tuple[Array, Array]:
     """w[k,j] moves column j, row i by x[i,k]."""
     return _grid(op.output.shape, col=at[1]), op.inputs[0]._array[:, at[0]]
 
 
-def _input(op: Operation, at: Index) -> tuple[Array, Array]:
+def _input(op: Operation, slot: int, at: Index) -> tuple[Array, Array]:
     """x[i,k] moves row i, column j by w[k,j]."""
     return _grid(op.output.shape, row=at[0]), op.inputs[1]._array[at[1]]
 
 
-def _bias(op: Operation, at: Index) -> tuple[Array, Array]:
+def _bias(op: Operation, slot: int, at: Index) -> tuple[Array, Array]:
     """b[j] moves column j by 1 in every row."""
     return _grid(op.output.shape, col=at[0]), np.ones(op.output.shape[0])
 
 
-def _same(op: Operation, at: Index) -> tuple[Array, Array]:
+def _same(op: Operation, slot: int, at: Index) -> tuple[Array, Array]:
     return np.array([at], dtype=int).reshape(1, len(at)), np.ones(1)
 
 
-def _relu(op: Operation, at: Index) -> tuple[Array, Array]:
+def _relu(op: Operation, slot: int, at: Index) -> tuple[Array, Array]:
     """Itself where it is positive; relu_ shows by its output what its input was."""
-    return _same(op, at)[0], np.array([float(op.output._array[at] > 0)])
+    return _same(op, slot, at)[0], np.array([float(op.output._array[at] > 0)])
 
 
-def _mse(sign: float) -> Callable[[Operation, Index], tuple[Array, Array]]:
-    def find(op: Operation, at: Index) -> tuple[Array, Array]:
+def _mse(sign: float) -> Callable[[Operation, int, Index], tuple[Array, Array]]:
+    def find(op: Operation, slot: int, at: Index) -> tuple[Array, Array]:
         out, targ = (given._array.reshape(op.inputs[0].shape) for given in op.inputs)
         where = at if len(at) == out.ndim else (*at, 0)
         with np.errstate(all="ignore"):
@@ -162,11 +162,11 @@ def _mse(sign: float) -> Callable[[Operation, Index], tuple[Array, Array]]:
     return find
 
 
-def _broadcast(op: Operation, at: Index) -> tuple[Array, Array]:
+def _broadcast(op: Operation, slot: int, at: Index) -> tuple[Array, Array]:
     """Every element of the output that this one was copied to."""
-    slot_shape = next(given.shape for given in op.inputs if given.shape != op.output.shape)
-    whole = np.broadcast_to(np.arange(int(np.prod(slot_shape))).reshape(slot_shape), op.output.shape)
-    moved = np.argwhere(whole == (np.ravel_multi_index(at, slot_shape) if at else 0))
+    shape = op.inputs[slot].shape
+    places = np.broadcast_to(np.arange(op.inputs[slot].size).reshape(shape), op.output.shape)
+    moved = np.argwhere(places == (np.ravel_multi_index(at, shape) if at else 0))
     return moved, np.ones(len(moved))
 
 
