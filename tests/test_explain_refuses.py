@@ -213,3 +213,14 @@ def test_after_a_compiled_plan():
     plan.grads(np.ones((6, 4), "f"), np.ones((6, 3), "f"))
     with pytest.raises(bp.GradientError, match="a compiled plan records none: call the model itself"):
         bp.explain(model.layers[0].w)
+
+
+def test_an_output_that_is_alive_does_not_hide_the_loss():
+    t = tensors_of(numbers(np.float32))
+    loss = bp.mse(bp.lin(t["x"], t["w1"]), np.zeros((6, 5), "f"))
+    later = bp.lin(2 * t["x"].data, t["w1"])
+    with pytest.raises(bp.GradientError, match=r"Call loss.backward\(\)"):
+        bp.explain(t["w1"], at=(0, 0))
+    loss.backward()
+    assert bp.explain(t["w1"], at=(0, 0)).agrees
+    assert later.g is None
