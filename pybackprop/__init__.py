@@ -40,6 +40,7 @@ from pybackprop.model import Model, mlp
 from pybackprop.optim import SGD
 from pybackprop.plan import Plan, compile
 from pybackprop.settings import info, kernels, set_threads, set_tiles, threads, tiles, use_kernel
+from pybackprop.teach.explain import Explanation, explain
 from pybackprop.tensor import Tensor, as_tensor, param, tensor
 
 __version__ = metadata.version("pybackprop")
@@ -49,6 +50,7 @@ __all__ = [
     "CheckpointError",
     "DTypeError",
     "DivergedError",
+    "Explanation",
     "GradCheck",
     "GradientError",
     "Lin",
@@ -62,6 +64,7 @@ __all__ = [
     "as_tensor",
     "compile",
     "data",
+    "explain",
     "gradcheck",
     "info",
     "kernels",
