@@ -1,0 +1,1 @@
+"""The teaching side: gradients explained, judged and practised, element by element."""
