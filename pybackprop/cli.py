@@ -16,6 +16,7 @@ from typing import Any
 from pybackprop import checkpoint, data, settings
 from pybackprop.bench.command import add_parser as bench_parser
 from pybackprop.errors import DivergedError
+from pybackprop.teach.judge_command import add_parsers as teach_parsers
 from pybackprop.training import Settings, Trainer, accuracy_of, load_model, settings_of
 
 DEFAULTS = Settings()
@@ -65,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     info.add_argument("--json", action="store_true", help="one JSON object")
     info.set_defaults(command=run_info)
     bench_parser(commands, _whole)
+    teach_parsers(commands)
     return top
 
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from pybackprop.convert import Array
-from pybackprop.teach.grammar import AXIS, Formula, FormulaError, MisfitError, place, refuse, whole_number
+from pybackprop.teach.grammar import AXIS, Formula, FormulaError, MisfitError, names_in, place, refuse, whole_number
 
 LARGEST = 2**23  # numbers in one intermediate result
 WORK = 2**34  # multiplications in all products together
@@ -57,8 +57,22 @@ def evaluate(
     arrays: the numbers behind each name, as `dz` or `z.g`. Raises FormulaError for a name that is not among them and
     for results that are too large, MisfitError for shapes that do not fit.
     """
+    evaluator = _Evaluator(formula, arrays, letters or {})
+    for name, node in names_in(part or formula.tree):  # an unknown name is said before a shape that does not fit
+        if name not in arrays:
+            evaluator.unknown(name, node)
     with np.errstate(all="ignore"):
-        return _Evaluator(formula, arrays, letters or {}).value(part or formula.tree)
+        return evaluator.value(part or formula.tree)
+
+
+def listed(arrays: Mapping[str, Array]) -> str:
+    """The names in play for a message, each tensor once: `inp` is x, and dw is w.g."""
+    first = list({id(array): name for name, array in reversed(arrays.items()) if name.isidentifier()}.values())[::-1]
+    others = {f"d{name}" for name in arrays} - {"dz", "da"}
+    plain = [name for name in first if name not in others]
+    shown = {id(arrays[name]) for name in plain}
+    more = any(name.endswith(".g") and id(array) not in shown for name, array in arrays.items())
+    return ", ".join(plain) + (", and .g of those that have a gradient" if more else "")
 
 
 class _Evaluator:
@@ -89,21 +103,21 @@ class _Evaluator:
         return self._number(float(node.value))  # type: ignore[arg-type]
 
     def _name(self, node: ast.Name) -> Value:
-        return self._look_up(node, node.id)
+        return self._look_up(node.id)
 
-    def _look_up(self, node: ast.expr, name: str) -> Value:
-        found = self.arrays.get(name)
-        if found is None:
-            known = ", ".join(name for name in self.arrays if "." not in name)
-            missing = f"'{name}' is no name that is in play"
-            if name.endswith(".g") and name[:-2] in self.arrays:
-                missing = f"the gradient '{name}' is not in play"
-            self.no(node, f"{missing}; in play are {known}, and .g of those that have a gradient", FormulaError)
+    def unknown(self, name: str, node: ast.expr) -> NoReturn:
+        missing = f"'{name}' is no name that is in play"
+        if name.endswith(".g") and name[:-2] in self.arrays:
+            missing = f"the gradient '{name}' is not in play"
+        self.no(node, f"{missing}; in play are {listed(self.arrays)}", FormulaError)
+
+    def _look_up(self, name: str) -> Value:
+        found = self.arrays[name]
         return Value(found, self.letters.get(name, "?" * found.ndim))
 
     def _attribute(self, node: ast.Attribute) -> Value:
         if node.attr == "g":
-            return self._look_up(node, f"{node.value.id}.g")  # type: ignore[attr-defined]
+            return self._look_up(f"{node.value.id}.g")  # type: ignore[attr-defined]
         value = self.value(node.value)
         return value.T if node.attr == "T" else self._number(value.array.size)
 
@@ -160,7 +174,7 @@ class _Evaluator:
         if self.work > WORK:
             self.no(node, f"more than {WORK:,} multiplications; judge it on fewer rows", FormulaError)
         letters = "?" * len(batch) + left.letters[-2:-1] * (a.ndim > 1) + right.letters[-1:] * (b.ndim > 1)
-        return Value(np.asarray(np.matmul(a.astype(self.dtype), b.astype(self.dtype)), self.dtype), letters)
+        return Value(np.asarray(np.matmul(a.astype(self.dtype, copy=False), b.astype(self.dtype, copy=False)), self.dtype), letters)
 
     def _clash(self, parts: tuple[ast.expr, ast.expr], left: Value, right: Value) -> str:
         a, b = left.array.shape, right.array.shape

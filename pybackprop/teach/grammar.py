@@ -71,7 +71,7 @@ class Formula:
 
     def __init__(self, text: str, tree: ast.expr) -> None:
         self.text, self.tree = text, tree
-        self.names = list(dict.fromkeys(_names(tree)))
+        self.names = list(dict.fromkeys(name for name, _ in names_in(tree)))
 
     def part(self, node: ast.expr) -> str:
         """The text of one part."""
@@ -163,14 +163,14 @@ def _check_depth(text: str, tree: ast.expr) -> None:
     refuse(text, place(text, level[0]), f"more than {DEEPEST} operations are inside each other here")
 
 
-def _names(tree: ast.expr) -> list[str]:
+def names_in(tree: ast.AST) -> list[tuple[str, ast.expr]]:
+    """The names that a formula uses, `dz` or `z.g`, and where."""
     if isinstance(tree, ast.Name):
-        return [tree.id]
+        return [(tree.id, tree)]
     if isinstance(tree, ast.Attribute) and tree.attr == "g" and isinstance(tree.value, ast.Name):
-        return [f"{tree.value.id}.g"]
-    parts = tree.args if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) else [tree]
-    inner = parts if parts != [tree] else list(ast.iter_child_nodes(tree))
-    return [name for child in inner if isinstance(child, ast.expr) for name in _names(child)]
+        return [(f"{tree.value.id}.g", tree)]
+    is_function = isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name)
+    return [found for child in list(ast.iter_child_nodes(tree))[is_function:] for found in names_in(child)]
 
 
 # ---- which nodes there may be ----

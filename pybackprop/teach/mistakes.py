@@ -12,10 +12,11 @@ the second 1/n, the mask taken from the gradient, and `.sum(1)` for b are freque
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from pybackprop.convert import Array
 from pybackprop.teach.grammar import Formula, parse
 
 RIGHT = {
@@ -38,11 +39,16 @@ class Mistake:
     formulas  how it is spelled, by the kind of question
     says      what it computes instead, and why that is not the gradient; {x}, {dz}, {n} and so on are filled in
               with the names and sizes of the question
+    fits      for a mistake that has no single formula: a function of (kind, roles, right, proposal), arrays, that
+              gives the factor in it, or None where it is another mistake; the formulas are then examples
+    varies    that factor must be another one on each shape, instead of the same on all
     """
 
     name: str
     formulas: Mapping[str, tuple[str, ...]]
     says: str
+    fits: Callable[[str, Mapping[str, Array], Array, Array], float | None] | None = None
+    varies: bool = False
 
     def parsed(self, kind: str) -> list[Formula]:
         return [_parsed(text) for text in self.formulas.get(kind, ())]
@@ -55,7 +61,7 @@ def _parsed(text: str) -> Formula:
 
 def mistakes_of(kind: str) -> Iterator[Mistake]:
     """Those that are made with this kind of question, in the order in which they are tried."""
-    return (mistake for mistake in table() if kind in mistake.formulas)
+    return (mistake for mistake in table() if kind in mistake.formulas or (mistake.fits and kind not in RIGHT))
 
 
 @lru_cache(maxsize=1)
@@ -63,12 +69,9 @@ def table() -> tuple[Mistake, ...]:
     """All of them, the special before the general."""
     from pybackprop.teach.mistakes_elementwise import ELEMENTWISE
     from pybackprop.teach.mistakes_lin import LIN
+    from pybackprop.teach.patterns import PATTERNS
 
-    return (*LIN, *ELEMENTWISE, *FACTORS)
-
-
-def mistake_named(name: str) -> Mistake:
-    return next(mistake for mistake in table() if mistake.name == name)
+    return (*LIN, *ELEMENTWISE, *FACTORS, *PATTERNS)
 
 
 def changed(pattern: str, *kinds: str) -> dict[str, tuple[str, ...]]:

@@ -132,7 +132,7 @@ class Run:
 
 
 def run_again(net: Network, rng: np.random.Generator, lengths: str, dtype: Any = np.float64) -> Run:
-    """Runs a network on random numbers. lengths: 'different', 'equal', or 'zeros' (some columns exactly 0)."""
+    """Runs a network on random numbers. lengths: 'same', 'different', 'equal', or 'zeros' (some columns exactly 0)."""
     sizes = _sizes(net, rng, lengths)
     made = {step.output for step in net.steps}
     tensors: dict[int, Tensor] = {}
@@ -152,6 +152,8 @@ def run_again(net: Network, rng: np.random.Generator, lengths: str, dtype: Any =
 
 def _sizes(net: Network, rng: np.random.Generator, lengths: str) -> dict[Axis, int]:
     classes = net.classes()
+    if lengths == "same":
+        return {axis: net.shapes[axis[0]][axis[1]] for axis in classes}
     different = map(int, rng.permutation(np.arange(2, 2 + len(classes))))
     sizes = dict.fromkeys(classes, 3) if lengths == "equal" else dict(zip(classes, different, strict=True))
     return sizes | {net.root(axis): 1 for axis in net.single}

@@ -1,0 +1,121 @@
+"""Recognise: which of the mistakes a wrong answer is, by its numbers on several samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pybackprop.convert import Array
+from pybackprop.teach.canonical import canonical
+from pybackprop.teach.evaluate import evaluate
+from pybackprop.teach.grammar import Formula, FormulaError
+from pybackprop.teach.mistakes import Mistake, mistakes_of
+from pybackprop.teach.patterns import close
+from pybackprop.teach.question import Question, Sample
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What a proposal gave on one sample: its numbers, or why there are none."""
+
+    sample: Sample
+    value: Array | None
+    error: str = ""
+    slack: bool = True  # whether roundings of other operations than the one asked about may be in it
+
+    def wrong(self) -> Array | None:
+        """Where it is wrong; None if it has no numbers, or not the right shape."""
+        right, scale = self.sample.right, self.sample.scale
+        if self.value is None or self.value.shape != right.shape:
+            return None
+        with np.errstate(all="ignore"):
+            finite = scale[np.isfinite(scale)]
+            slack = 500 * finite.max() if self.slack and finite.size else 0.0
+            limit = np.finfo(right.dtype).eps * (8 * scale + slack)
+            same = (np.abs(self.value - right) <= limit) | (self.value == right)
+        return np.asarray(~(same | (np.isnan(self.value) & np.isnan(right))))
+
+    @property
+    def is_right(self) -> bool:
+        wrong = self.wrong()
+        return wrong is not None and not wrong.any()
+
+
+@dataclass(frozen=True)
+class Found:
+    """A mistake that was recognised, the formula that agreed, and the factor in it if it has one."""
+
+    mistake: Mistake
+    formula: Formula | None
+    factor: float = 1.0
+
+
+def recognise(question: Question, attempts: Sequence[Attempt], proposal: Formula | None) -> Found | None:
+    """The mistake whose numbers are those of the attempts wherever they have numbers; None if there is none."""
+    seen = [attempt for attempt in attempts if attempt.value is not None]
+    seen.sort(key=lambda attempt: attempt.sample.right.size)  # the cheapest first
+    if all(attempt.is_right for attempt in seen):
+        return None
+    found = [match for mistake in (*question.mistakes, *mistakes_of(question.kind)) if (match := _match(question, seen, mistake)) is not None]
+    spelled = [match for match in found if proposal and match.formula and _same(question, proposal, match.formula)]
+    return next(iter([*spelled, *found]), None)
+
+
+def _match(question: Question, seen: Sequence[Attempt], mistake: Mistake) -> Found | None:
+    if mistake.fits is not None:
+        return _fits(question, seen, mistake)
+    for formula in mistake.parsed(question.kind):
+        if _agrees_everywhere(seen, formula):
+            return Found(mistake, formula)
+    return None
+
+
+def _agrees_everywhere(seen: Sequence[Attempt], formula: Formula) -> bool:
+    told = False
+    for attempt in seen:
+        agrees = _agrees(attempt, formula)
+        if agrees is False:
+            return False
+        told = told or (agrees is True and not attempt.is_right)
+    return told
+
+
+def _agrees(attempt: Attempt, formula: Formula) -> bool | None:
+    """Whether a mistake's formula gives these numbers; None where a name in it has none on this sample."""
+    sample = attempt.sample
+    if not set(formula.names) <= sample.roles.keys():
+        return None
+    try:
+        value = evaluate(formula, sample.roles).array
+    except FormulaError:
+        return False
+    return close(np.asarray(attempt.value), np.asarray(value, sample.right.dtype))
+
+
+def _fits(question: Question, seen: Sequence[Attempt], mistake: Mistake) -> Found | None:
+    factors = []
+    for attempt in seen:
+        sample = attempt.sample
+        value = np.asarray(attempt.value, sample.right.dtype)
+        with np.errstate(all="ignore"):
+            factor = mistake.fits(question.kind, sample.roles, sample.right, value)  # type: ignore[misc]
+        if factor is None and not _dead(attempt):
+            return None
+        factors += [] if factor is None else [factor]
+    differ = len(factors) > 1 and not np.allclose(factors, factors[0], rtol=1e-3)
+    return Found(mistake, None, factors[-1]) if factors and differ == mistake.varies else None
+
+
+def _dead(attempt: Attempt) -> bool:
+    """Whether a sample tells nothing: the right answer is 0 everywhere, and so is the proposal."""
+    return attempt.is_right and not attempt.sample.right.any()
+
+
+def _same(question: Question, proposal: Formula, formula: Formula) -> bool:
+    return canonical(proposal, _in(question.names)) == canonical(formula, _in(question.roles))
+
+
+def _in(names: dict[str, tuple[object, ...]]) -> Callable[[str], object]:
+    return lambda name: names.get(name, name)
