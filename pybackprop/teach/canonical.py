@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 
-from pybackprop.teach.grammar import COMPARISONS, OPERATORS, Formula
+from pybackprop.teach.allowed import COMPARISONS, OPERATORS
+from pybackprop.teach.grammar import Formula
 
 SAME = {"float", "double", "clone"}
 FLIPPED = {">": "<", "<": ">", ">=": "<=", "<=": ">="}

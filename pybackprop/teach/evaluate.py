@@ -14,7 +14,9 @@ from typing import Any, NoReturn
 import numpy as np
 
 from pybackprop.convert import Array
-from pybackprop.teach.grammar import AXIS, Formula, FormulaError, MisfitError, names_in, place, refuse, whole_number
+from pybackprop.teach.allowed import AXIS, whole_number
+from pybackprop.teach.formula_error import FormulaError, MisfitError, place, refuse
+from pybackprop.teach.grammar import Formula, names_in
 
 LARGEST = 2**23  # numbers in one intermediate result
 WORK = 2**34  # multiplications in all products together
@@ -67,9 +69,12 @@ def evaluate(
 
 def listed(arrays: Mapping[str, Array]) -> str:
     """The names in play for a message, each tensor once: `inp` is x, and dw is w.g."""
-    first = list({id(array): name for name, array in reversed(arrays.items()) if name.isidentifier()}.values())[::-1]
+    first: dict[int, str] = {}
+    for name, array in arrays.items():
+        if name.isidentifier():
+            first.setdefault(id(array), name)
     others = {f"d{name}" for name in arrays} - {"dz", "da"}
-    plain = [name for name in first if name not in others]
+    plain = [name for name in first.values() if name not in others]
     shown = {id(arrays[name]) for name in plain}
     more = any(name.endswith(".g") and id(array) not in shown for name, array in arrays.items())
     return ", ".join(plain) + (", and .g of those that have a gradient" if more else "")
@@ -94,7 +99,7 @@ class _Evaluator:
     def _room(self, node: ast.expr, shape: tuple[int, ...]) -> None:
         size = int(np.prod([float(length) for length in shape]))
         if size > LARGEST:
-            lengths = " × ".join(map(str, shape))
+            lengths = " x ".join(map(str, shape))
             self.no(node, f"this makes {lengths} = {size:,} numbers; at most {LARGEST:,} are made here", FormulaError)
 
     # ---- the nodes, as grammar lets them through ----
@@ -142,10 +147,8 @@ class _Evaluator:
             shape = np.broadcast_shapes(left.array.shape, right.array.shape)
         except ValueError:
             sign = SIGNS.get(type(operator), "a comparison")
-            self.no(
-                node,
-                f"{sign} goes element by element, and {self._said(first, left)} does not fit {self._said(second, right)}",
-            )
+            operands = f"{self._said(first, left)} does not fit {self._said(second, right)}"
+            self.no(node, f"{sign} goes element by element, and {operands}")
         self._room(node, shape)
         function = OPERATIONS[type(operator)]
         array = function(left.array.astype(self.dtype, copy=False), right.array.astype(self.dtype, copy=False))
@@ -174,7 +177,10 @@ class _Evaluator:
         if self.work > WORK:
             self.no(node, f"more than {WORK:,} multiplications; judge it on fewer rows", FormulaError)
         letters = "?" * len(batch) + left.letters[-2:-1] * (a.ndim > 1) + right.letters[-1:] * (b.ndim > 1)
-        return Value(np.asarray(np.matmul(a.astype(self.dtype, copy=False), b.astype(self.dtype, copy=False)), self.dtype), letters)
+        return Value(
+            np.asarray(np.matmul(a.astype(self.dtype, copy=False), b.astype(self.dtype, copy=False)), self.dtype),
+            letters,
+        )
 
     def _clash(self, parts: tuple[ast.expr, ast.expr], left: Value, right: Value) -> str:
         a, b = left.array.shape, right.array.shape

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from pybackprop.teach.evaluate import evaluate, listed
-from pybackprop.teach.grammar import FormulaError, parse
-from pybackprop.teach.hints import solution_of
+from pybackprop.teach.formula_error import FormulaError
+from pybackprop.teach.grammar import parse
+from pybackprop.teach.hints import general_hint, solution_of, words_of
 from pybackprop.teach.judge import judge_question
+from pybackprop.teach.names import LETTERS
 from pybackprop.teach.progress import Progress, default_place
 from pybackprop.teach.propose import Proposal
-from pybackprop.teach.question import LETTERS, Question
+from pybackprop.teach.question import Question
 from pybackprop.teach.steps import STEPS, Step, question_for
 from pybackprop.teach.verdict import WIDTH, Verdict
 
@@ -25,7 +27,7 @@ __all__ = ["Exercises", "exercises"]
 HELP = """\
 Answer with a formula, e.g. x.T @ dz. Or:
   hint       one more hint                 ? FORMULA  the numbers of any formula, e.g. ? x.T
-  solution   the solution                  names      the names that are in play, with their shapes
+  solution   the solution                  names      the names in play, and their shapes
   next back  another exercise              steps      all exercises      restart  from the first
   help       this                          quit       go on another time (so does Ctrl-D)"""
 
@@ -99,8 +101,8 @@ class Exercises:
 
     def hint(self) -> str:
         """One more hint, from general to particular."""
-        general = self.question.general or judge_question(self.question, np.zeros(0)).hints[0]
-        hints = self.last.hints if self.last is not None and self.last.hints else (general,)
+        general = general_hint(self.question, words_of(self.question))
+        hints = self.last.hints if self.last is not None else tuple(general)
         self.shown = min(self.shown + 1, len(hints))
         return hints[self.shown - 1]
 
@@ -115,9 +117,8 @@ class Exercises:
     # ---- what is shown ----
 
     def __str__(self) -> str:
-        m = self.question.samples[0].roles["m"] if "m" in self.question.samples[0].roles else 0
         head = f"{self.index + 1}/{len(STEPS)}  {self.step.title}" + ("  (done)" if self._is_done(self.step) else "")
-        return "\n".join([head, textwrap.fill(self.step.text.format(m=int(m)), WIDTH), f"In play: {self._names()}"])
+        return "\n".join([head, textwrap.fill(self.step.text, WIDTH), f"In play: {self._names()}"])
 
     def _names(self) -> str:
         """What may be used; of a question about one operation, its own names."""
@@ -193,8 +194,8 @@ class Exercises:
             self.shown = min(max(self.shown, self.tries), len(verdict.hints))
             name = f"  [{verdict.mistake}]" if verdict.mistake else ""
             hints = [_filled(hint) for hint in verdict.hints[: self.shown]]
-            error = [verdict.error] if verdict.error else []
-            write(textwrap.indent("\n".join([_filled(verdict.summary + name), *error, *hints]), "  "))
+            fault = [_filled(verdict.error)] if verdict.error else []
+            write(textwrap.indent("\n".join([_filled(verdict.summary + name), *fault, *hints]), "  "))
         self._say_trouble(write)
         return verdict.ok
 

@@ -23,8 +23,10 @@ GENERAL = {
     "targ": "Write the loss down for two numbers, ((out0 - targ0)**2 + (out1 - targ1)**2) / 2, and move targ0.",
 }
 WHY = {
-    "w": "every row i of {z} adds its share {x}[i,k] * {dz}[i,j]; the sum over i is a row of {x}.T times a column of {dz}",
-    "x": "every column j of {z} adds its share {dz}[i,j] * {w}[k,j]; the sum over j is a row of {dz} times a column of {w}.T",
+    "w": "every row i of {z} adds its share {x}[i,k] * {dz}[i,j]; the sum over i is a row of {x}.T times a column "
+    "of {dz}",
+    "x": "every column j of {z} adds its share {dz}[i,j] * {w}[k,j]; the sum over j is a row of {dz} times a column "
+    "of {w}.T",
     "b": "{b}[j] moves column j of {z} by 1 in every row; the rows' shares are added up",
     "relu": "each element lets its own gradient through where it was positive, hence * and not @",
     "mse": "the square brings the 2, the mean over all numbers the 1/size",
@@ -36,9 +38,8 @@ ROLES = ("x", "w", "b", "z", "dz", "a", "da", "out", "targ")
 def hints_of(question: Question, attempts: Sequence[Attempt], proposal: Proposal, found: Found | None) -> list[str]:
     """What helps, the general first, without the solution."""
     used = _used(proposal)
-    words = words_of(question, attempts, used)
-    general = question.general or GENERAL.get(question.kind)
-    hints = [general.format(**words)] if general else []
+    words = words_of(question, used)
+    hints = general_hint(question, words)
     if found is not None:
         hints.append(found.mistake.says.format(**words, factor=found.factor))
     else:
@@ -47,21 +48,25 @@ def hints_of(question: Question, attempts: Sequence[Attempt], proposal: Proposal
     return hints + ([particular] if particular else [])
 
 
+def general_hint(question: Question, words: dict[str, str]) -> list[str]:
+    """What to look at first; nothing for a layer of the learner's own."""
+    general = question.general or GENERAL.get(question.kind)
+    return [general.format(**words)] if general else []
+
+
 def _used(proposal: Proposal) -> list[str]:
     return proposal.formula.names if proposal.formula else []
 
 
-def words_of(question: Question, attempts: Sequence[Attempt], used: list[str]) -> dict[str, str]:
+def words_of(question: Question, used: Sequence[str] = ()) -> dict[str, str]:
     """The names and sizes that a text may mention."""
     words: dict[str, str] = {role: question.word(role, used) for role in ROLES}
-    roles = attempts[0].sample.roles
+    roles = question.samples[0].roles
     sizes = {name: f"{float(roles[name]):g}" if name in roles else name for name in ("n", "m", "h", "size")}
     return {**words, **sizes, "answer": question.asked}
 
 
-def _on_numbers(
-    question: Question, attempts: Sequence[Attempt], proposal: Proposal, found: Found | None
-) -> str | None:
+def _on_numbers(question: Question, attempts: Sequence[Attempt], proposal: Proposal, found: Found | None) -> str | None:
     """One element: what should be added there, and what the proposal adds instead."""
     attempt = _telling(attempts)
     at = _element(attempt)
@@ -72,7 +77,11 @@ def _on_numbers(
     if should is None:
         return _numbers_only(question, attempt, at, index)
     moves, total = should
-    shape = "" if attempt is attempts[0] else f" of another network, where it runs and {question.asked} is {attempt.sample.right.shape}"
+    shape = (
+        ""
+        if attempt is attempts[0]
+        else f" of another network, where it runs and {question.asked} is {attempt.sample.right.shape}"
+    )
     said = f"On the numbers{shape}: {moves}. So {name}.g{index} adds {total}."
     instead = _instead(attempt, at, proposal, found)
     return said + (f" Your answer has there: {instead}." if instead else "")
@@ -101,6 +110,7 @@ def _instead(attempt: Attempt, at: tuple[int, ...], proposal: Proposal, found: F
 
 def _telling(attempts: Sequence[Attempt]) -> Attempt:
     """The attempt that shows best what is wrong: the learner's own numbers, unless they hide it."""
+
     def has_numbers(attempt: Attempt) -> bool:
         return attempt.wrong() is not None and not attempt.is_right
 

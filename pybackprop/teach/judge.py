@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from pybackprop.convert import Array
-
 from pybackprop.teach.hints import hints_of, solution_of
 from pybackprop.teach.mistakes import Mistake
-from pybackprop.teach.propose import Proposal, attempts_of, proposal_of
+from pybackprop.teach.propose import attempts_of, proposal_of
 from pybackprop.teach.question import Question, question_of
 from pybackprop.teach.recognise import Attempt, Found, recognise
 from pybackprop.teach.use import use_of
@@ -35,7 +34,7 @@ ACCUMULATED = Mistake(
 )
 
 
-def judge(t: Tensor, proposal: Any, reveal: bool = False, **names: Any) -> Verdict:
+def judge(t: Tensor | Array, proposal: Any, reveal: bool = False, **names: Any) -> Verdict:
     """Judges a proposal for the gradient of t, a tensor that took part in a forward pass.
 
     proposal  a formula such as "x.T @ dz" (see teach.grammar for what may be written); a function whose arguments
@@ -99,17 +98,23 @@ def _right_side(question: Question, proposal: Any) -> Any:
 
 def _is_twice(attempts: Sequence[Attempt]) -> bool:
     own = attempts[0]
-    return own.value is not None and own.value.shape == own.sample.right.shape and bool(
-        np.allclose(own.value, 2 * own.sample.right, rtol=1e-4)
-    ) and bool(own.sample.right.any())
+    return (
+        own.value is not None
+        and own.value.shape == own.sample.right.shape
+        and bool(np.allclose(own.value, 2 * own.sample.right, rtol=1e-4))
+        and bool(own.sample.right.any())
+    )
 
 
 def _summary(question: Question, attempts: Sequence[Attempt], wrong: Array | None, ok: bool, circular: bool) -> str:
     own, right = attempts[0], attempts[0].sample.right
     others = len(attempts) - 1
-    elsewhere = f", and on {others} other networks of other shapes" if others else " (the only ones that it can be tried on)"
+    elsewhere = (
+        f", and on {others} other networks of other shapes" if others else ", the only numbers that it can be tried on"
+    )
     if ok:
-        return f"Right: all {right.size} values, on these numbers{elsewhere}."
+        values = "the number is right" if right.ndim == 0 else f"all {right.size} values"
+        return f"Right: {values}, here{elsewhere}."
     if own.value is None:
         return "Wrong: it does not run on these shapes."
     if wrong is None:
@@ -118,5 +123,9 @@ def _summary(question: Question, attempts: Sequence[Attempt], wrong: Array | Non
         return "Not an answer: it uses the very gradient that is asked for."
     if not wrong.any():
         missed = sum(not attempt.is_right for attempt in attempts[1:])
-        return f"Right only here, by accident: on {missed} of {others} other networks, of other shapes and numbers, it is wrong."
+        return (
+            f"Right only here, by accident: on {missed} of {others} networks of other shapes and numbers it is wrong."
+        )
+    if right.ndim == 0:
+        return "Wrong: it runs and gives one number, and it is another one."
     return f"Wrong: it runs, its shape {right.shape} is right, and {int(wrong.sum())} of {right.size} values are wrong."

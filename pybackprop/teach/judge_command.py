@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
+from pybackprop.teach.example import OUTPUTS, ROLE_OF, example
 from pybackprop.teach.exercises import exercises
-from pybackprop.teach.grammar import FormulaError
+from pybackprop.teach.formula_error import FormulaError
 from pybackprop.teach.judge import judge
 from pybackprop.teach.mistakes import RIGHT, table
-from pybackprop.teach.steps import OUTPUTS, ROLE_OF, STEPS, example
-from pybackprop.teach.verdict import Verdict
+from pybackprop.teach.steps import STEPS
+from pybackprop.teach.verdict import WIDTH, Verdict
 
 USAGE = 2
+INDENT = "    "
 LARGEST = 1000  # of each size of the example
 
 
@@ -27,7 +31,9 @@ def add_parsers(commands: Any) -> None:
         description="A guided series of exercises in this terminal, each answer judged. Ctrl-D quits; it goes on "
         "there the next time.",
     )
-    learn.add_argument("--progress", type=Path, metavar="FILE", help="keep progress there instead of in the state folder")
+    learn.add_argument(
+        "--progress", type=Path, metavar="FILE", help="keep progress there instead of in the state folder"
+    )
     learn.add_argument("--step", type=int, metavar="N", help=f"begin with exercise N, 1 to {len(STEPS)}")
     learn.add_argument("--restart", action="store_true", help="forget all progress")
     learn.add_argument("--list", action="store_true", help="list the exercises and what is done")
@@ -41,7 +47,7 @@ def _add_judge(commands: Any) -> None:
         description="Judges a formula for a gradient of a small network: z = x @ w + b, a = relu(z), "
         "out = a @ w2 + b2, loss = mse(out, targ). x is (n,m), w (m,h), out (n,"
         f"{OUTPUTS}); dz arrives at z, da at a. Exit code 0 if it is right, 1 if wrong, 2 if it is no formula.",
-        epilog="A formula that begins with a minus comes after '--': pybackprop judge --of out -- '-2*(targ - out)/size'",
+        epilog="A formula that begins with a minus comes after '--': judge --of out -- '-2*(targ - out)/size'",
     )
     given = parser.add_argument
     given("formula", nargs="?", help="e.g. 'x.T @ dz', '(z > 0) * da', '2 * (out - targ) / size'")
@@ -96,8 +102,13 @@ def listing() -> str:
     """All mistakes: name, the kind of question, an example, what it computes instead."""
     lines = [f"right: {kind + '.g':<7} {formula}" for kind, formula in RIGHT.items()]
     for mistake in table():
+        plain = re.sub(r"\{(\w+)[^}]*\}", r"\1", mistake.says)  # the names that a question would fill in
         examples = ", ".join(f"{kind}: {formulas[0]}" for kind, formulas in mistake.formulas.items())
-        lines += ["", f"{mistake.name}  ({examples})", f"    {mistake.says}"]
+        lines += [
+            "",
+            f"{mistake.name}  ({examples})",
+            *textwrap.wrap(plain, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT),
+        ]
     return "\n".join(lines)
 
 

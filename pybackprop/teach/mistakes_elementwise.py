@@ -62,7 +62,16 @@ RELU = (
     ),
     Mistake(
         "matmul-for-elementwise",
-        {"relu": ("(z > 0) @ da", "(z > 0).T @ da", "(z > 0) @ da.T", "da @ (z > 0)", "da @ (z > 0).T", "da.T @ (z > 0)")},
+        {
+            "relu": (
+                "(z > 0) @ da",
+                "(z > 0).T @ da",
+                "(z > 0) @ da.T",
+                "da @ (z > 0)",
+                "da @ (z > 0).T",
+                "da.T @ (z > 0)",
+            )
+        },
         "@ mixes whole rows and columns. Each {z}[i,j] moves its own {a}[i,j] and no other, so there is nothing to "
         "add up: the product goes element by element.",
     ),

@@ -35,7 +35,12 @@ SWAPPED = (
     ),
     Mistake(
         "answer-transposed",
-        {"w": ("dz.T @ x",), "x": ("w @ dz.T",), "relu": ("((z > 0) * da).T",), "mse": ("(2 * (out - targ) / size).T",)},
+        {
+            "w": ("dz.T @ x",),
+            "x": ("w @ dz.T",),
+            "relu": ("((z > 0) * da).T",),
+            "mse": ("(2 * (out - targ) / size).T",),
+        },
         "All the numbers are right, and each stands at [j,i] instead of [i,j]: it is the right answer transposed. "
         "A gradient has the shape of its tensor, element for element. Swap the two operands and transpose both.",
     ),
@@ -82,8 +87,8 @@ SUMS = (
     Mistake(
         "products-not-summed",
         {"w": ("x[:,:,None] * dz[:,None,:]",), "x": ("dz[:,None,:] * w",)},
-        "These are all the products, {n} × {m} × {h} of them, and none is added up yet. One axis is left that the "
-        "answer does not have: it is the one to sum over.",
+        "These are all the products, {n} times {m} times {h} of them, and none is added up yet. One axis is left "
+        "that the answer does not have: it is the one to sum over.",
     ),
     Mistake(
         "summed-to-one-number",
@@ -169,7 +174,11 @@ SOURCES = (
     ),
     Mistake(
         "other-operand",
-        {"w": ("w.T @ dz", "w @ dz", "dz @ w"), "x": ("x.T @ dz", "dz @ x.T", "dz @ x", "x @ dz"), "b": ("dz.sum(0) * b",)},
+        {
+            "w": ("w.T @ dz", "w @ dz", "dz @ w"),
+            "x": ("x.T @ dz", "dz @ x.T", "dz @ x", "x @ dz"),
+            "b": ("dz.sum(0) * b",),
+        },
         "The tensor's own numbers are a factor here. How far {z} moves when one factor of a product moves is given "
         "by the other factor: {x} for {w}, {w} for {x}, and 1 for {b}, which is only added.",
     ),

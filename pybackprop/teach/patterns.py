@@ -98,8 +98,8 @@ PATTERNS = (
     Mistake(
         "updated-value",
         _updates("{value} - 0.1 * ({right})"),
-        "This is the tensor after an update, its value minus {factor:.3g} times the gradient. The gradient comes first, "
-        "and on its own; the update is a step of its own.",
+        "This is the tensor after an update, its value minus {factor:.3g} times the gradient. The gradient comes "
+        "first, and on its own; the update is a step of its own.",
         _update(1),
     ),
     Mistake(
@@ -112,7 +112,8 @@ PATTERNS = (
     Mistake(
         "weight-decay-added",
         {"w": ("x.T @ dz + 0.01 * w",), "b": ("dz.sum(0) + 0.01 * b",)},
-        "The gradient is right, plus {factor:.3g} times the tensor itself: weight decay. The loss here has no such term.",
+        "The gradient is right, plus {factor:.3g} times the tensor itself: weight decay. The loss here has no such "
+        "term.",
         _decay,
     ),
     Mistake(

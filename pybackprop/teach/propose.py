@@ -12,7 +12,8 @@ import numpy as np
 from pybackprop.convert import Array
 from pybackprop.errors import DTypeError
 from pybackprop.teach.evaluate import evaluate, listed
-from pybackprop.teach.grammar import Formula, FormulaError, MisfitError, parse
+from pybackprop.teach.formula_error import FormulaError, MisfitError
+from pybackprop.teach.grammar import Formula, parse
 from pybackprop.teach.question import Question, Sample
 from pybackprop.teach.recognise import Attempt
 from pybackprop.tensor import Tensor, tensor
@@ -43,7 +44,8 @@ def proposal_of(question: Question, given: Any) -> Proposal:
         return Proposal(f"an array {given.shape}", array=np.asarray(given))
     if callable(given):
         _check_arguments(question, given)
-        return Proposal(f"{getattr(given, '__name__', 'the function')}(...)", function=given)
+        name = getattr(given, "__name__", "<lambda>")
+        return Proposal("a function" if name == "<lambda>" else f"{name}(...)", function=given)
     try:
         array = np.asarray(given)
     except ValueError:  # ragged
@@ -92,7 +94,21 @@ def attempts_of(question: Question, proposal: Proposal) -> list[Attempt]:
 def _uses_given(question: Question, proposal: Proposal) -> bool:
     """Whether it uses an array of the caller's that is not part of the network, and so has one shape only."""
     keys = [question.names.get(name, ("",)) for name in proposal.names()]
-    return any(key[0] == "given" and np.ndim(key[1]) > 0 for key in keys)
+    return (proposal.function is not None and _brings_numbers(proposal.function)) or any(
+        key[0] == "given" and np.ndim(key[1]) > 0 for key in keys
+    )
+
+
+def _brings_numbers(function: Callable[..., Any]) -> bool:
+    """Whether a function takes no operands, or reads tensors or arrays from around it: those have one shape only."""
+    if not _parameters(function):
+        return True
+    try:
+        around = inspect.getclosurevars(function)
+    except TypeError:  # written in C
+        return False
+    values = [*around.nonlocals.values(), *around.globals.values()]
+    return any(isinstance(value, (Tensor, np.ndarray)) and value.size > 1 for value in values)
 
 
 def _attempt(question: Question, sample: Sample, proposal: Proposal) -> Attempt:

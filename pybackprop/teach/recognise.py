@@ -10,7 +10,8 @@ import numpy as np
 from pybackprop.convert import Array
 from pybackprop.teach.canonical import canonical
 from pybackprop.teach.evaluate import evaluate
-from pybackprop.teach.grammar import Formula, FormulaError
+from pybackprop.teach.formula_error import FormulaError
+from pybackprop.teach.grammar import Formula
 from pybackprop.teach.mistakes import Mistake, mistakes_of
 from pybackprop.teach.patterns import close
 from pybackprop.teach.question import Question, Sample
@@ -58,7 +59,11 @@ def recognise(question: Question, attempts: Sequence[Attempt], proposal: Formula
     seen.sort(key=lambda attempt: attempt.sample.right.size)  # the cheapest first
     if all(attempt.is_right for attempt in seen):
         return None
-    found = [match for mistake in (*question.mistakes, *mistakes_of(question.kind)) if (match := _match(question, seen, mistake)) is not None]
+    found = [
+        match
+        for mistake in (*question.mistakes, *mistakes_of(question.kind))
+        if (match := _match(question, seen, mistake)) is not None
+    ]
     spelled = [match for match in found if proposal and match.formula and _same(question, proposal, match.formula)]
     return next(iter([*spelled, *found]), None)
 

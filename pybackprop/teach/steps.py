@@ -2,46 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
-from pybackprop import functional
-from pybackprop.convert import Array
 from pybackprop.teach.evaluate import evaluate
+from pybackprop.teach.example import ROLE_OF, example
 from pybackprop.teach.grammar import parse
 from pybackprop.teach.mistakes import Mistake
 from pybackprop.teach.question import RUNS, Question, Sample, question_of
 from pybackprop.teach.use import use_of
-from pybackprop.tensor import Tensor, param
 
-OUTPUTS = 2
 SAME = (("same", np.float64), ("same", np.float64))
-ROLE_OF = {"x": "x", "w": "w1", "b": "b1", "z": "l1", "a": "l2", "out": "out", "targ": "targ"}
-
-
-def example(shape: Sequence[int] = (4, 3, 2), seed: int = 0, dtype: Any = np.float32) -> dict[str, Tensor]:
-    """mse(lin(relu(lin(x, w1, b1)), w2, b2), targ) after a backward, every gradient kept; x is (n,m), w1 (m,h)."""
-    n, m, h = shape
-    rng = np.random.default_rng(seed)
-
-    def numbers(*shape: int) -> Array:
-        """To one decimal, so that a person can add them up; no element is 0."""
-        return np.asarray(rng.choice([-1, 1], shape) * rng.integers(1, 15, shape) / 10, dtype)
-
-    x, targ = param(numbers(n, m)), param(numbers(n, OUTPUTS))
-    w1, b1, w2, b2 = (param(numbers(*s)) for s in ((m, h), (h,), (h, OUTPUTS), (OUTPUTS,)))
-    b1.data[:] = np.abs(b1.data)  # so that most of relu is open
-    l1 = functional.lin(x, w1, b1)
-    l2 = functional.relu(l1)
-    out = functional.lin(l2, w2, b2)
-    loss = functional.mse(out, targ)
-    loss.backward(keep=True)
-    names = ("x", "w1", "b1", "l1", "l2", "w2", "b2", "out", "targ", "loss")
-    return dict(zip(names, (x, w1, b1, l1, l2, w2, b2, out, targ, loss), strict=True))
 
 
 @dataclass(frozen=True)
@@ -84,9 +57,14 @@ STEPS = (
         "Only one term of z[1,0] has w[0,0] in it. The slope of a product along one factor is the other factor.",
         (
             _wrong("own-factor", "That is the factor that moves. The slope is the other factor of the term.", "w[0,0]"),
-            _wrong("whole-term", "That is the term itself. Its slope along w[0,0] is what w[0,0] is multiplied by.",
-                   "x[1,0]*w[0,0]"),
-            _wrong("indices-swapped", "Row and column are the wrong way round: z[1,0] is made of row 1 of x.", "x[0,1]"),
+            _wrong(
+                "whole-term",
+                "That is the term itself. Its slope along w[0,0] is what w[0,0] is multiplied by.",
+                "x[1,0]*w[0,0]",
+            ),
+            _wrong(
+                "indices-swapped", "Row and column are the wrong way round: z[1,0] is made of row 1 of x.", "x[0,1]"
+            ),
             _wrong("wrong-row", "That is what moves z[0,0]. Asked is z[1,0], in row 1.", "x[0,0]"),
             _wrong("slope-of-b", "1 is the slope along b[0], which is added as it is.", "1"),
             _wrong("value-for-slope", "That is the value of z[1,0], not how it moves.", "z[1,0]"),
@@ -102,10 +80,20 @@ STEPS = (
         FORWARD,
         "Write z[1,1] down as a sum, like z[1,0] before. Which elements of w are in it?",
         (
-            _wrong("rows-for-columns", "x[1,0] is the slope of z[1,0]. z[1,1] is made of column 1 of w, and w[0,0] "
-                   "stands in column 0: it moves column 0 of z, in every row, and nothing else.", "x[1,0]"),
-            _wrong("rows-for-columns", "z[1,1] = x[1,0]*w[0,1] + x[1,1]*w[1,1] + ...: w[0,0] is not in it.", "x[1,1]",
-                   "x[0,1]", "x[0,0]", "w[0,1]"),
+            _wrong(
+                "rows-for-columns",
+                "x[1,0] is the slope of z[1,0]. z[1,1] is made of column 1 of w, and w[0,0] "
+                "stands in column 0: it moves column 0 of z, in every row, and nothing else.",
+                "x[1,0]",
+            ),
+            _wrong(
+                "rows-for-columns",
+                "z[1,1] = x[1,0]*w[0,1] + x[1,1]*w[1,1] + ...: w[0,0] is not in it.",
+                "x[1,1]",
+                "x[0,1]",
+                "x[0,0]",
+                "w[0,1]",
+            ),
         ),
     ),
     Step(
@@ -119,23 +107,39 @@ STEPS = (
         (*FORWARD, "dz", "n", "m", "h"),
         "Each row i is a path from w[0,0] to the loss: slope of z[i,0] along w[0,0], times dz[i,0]. Paths add up.",
         (
-            _wrong("one-row-only", "That is the path through one row. w[0,0] moves column 0 in every row, and all of "
-                   "these paths lead to the loss.", "x[0,0]*dz[0,0]", "x[1,0]*dz[1,0]"),
-            _wrong("mean-over-rows", "Paths add up; they are not averaged.", "(x[:,0] * dz[:,0]).mean()",
-                   "(x[:,0] * dz[:,0]).sum() / n"),
-            _wrong("summed-too-early", "Each row's x belongs with the same row's dz: multiply first, then add.",
-                   "x[:,0].sum() * dz[:,0].sum()"),
-            _wrong("upstream-forgotten", "That is by how much z moves. dz says what that does to the loss.",
-                   "x[:,0].sum()"),
-            _wrong("products-not-summed", "One number for each row is there; they are still to be added up.",
-                   "x[:,0] * dz[:,0]"),
+            _wrong(
+                "one-row-only",
+                "That is the path through one row. w[0,0] moves column 0 in every row, and all of "
+                "these paths lead to the loss.",
+                "x[0,0]*dz[0,0]",
+                "x[1,0]*dz[1,0]",
+            ),
+            _wrong(
+                "mean-over-rows",
+                "Paths add up; they are not averaged.",
+                "(x[:,0] * dz[:,0]).mean()",
+                "(x[:,0] * dz[:,0]).sum() / n",
+            ),
+            _wrong(
+                "summed-too-early",
+                "Each row's x belongs with the same row's dz: multiply first, then add.",
+                "x[:,0].sum() * dz[:,0].sum()",
+            ),
+            _wrong(
+                "upstream-forgotten", "That is by how much z moves. dz says what that does to the loss.", "x[:,0].sum()"
+            ),
+            _wrong(
+                "products-not-summed",
+                "One number for each row is there; they are still to be added up.",
+                "x[:,0] * dz[:,0]",
+            ),
         ),
         True,
     ),
     Step(
         "one-column",
         "A column of weights",
-        "All weights of column 0, w[:,0], move the same column of z. Their gradients w.g[:,0] are {m} such sums. Write "
+        "All weights of column 0, w[:,0], move the same column of z. Their gradients w.g[:,0] are such sums. Write "
         "all of them as one product with @.",
         "w",
         "w.g[:,0]",
@@ -144,8 +148,14 @@ STEPS = (
         "w.g[k,0] is column k of x times column 0 of dz, added up over the rows. @ takes rows of its first operand.",
         (
             _wrong("transpose-missing", "@ takes the rows of x, and here its columns are wanted.", "x @ dz[:,0]"),
-            _wrong("rows-for-columns", "A row of dz holds other columns of z than w[:,0] moves.", "x.T @ dz[0]",
-                   "x @ dz[0]", "dz[0] @ x.T", "dz[0] @ x"),
+            _wrong(
+                "rows-for-columns",
+                "A row of dz holds other columns of z than w[:,0] moves.",
+                "x.T @ dz[0]",
+                "x @ dz[0]",
+                "dz[0] @ x.T",
+                "dz[0] @ x",
+            ),
             _wrong("whole-matrix", "That is all of w.g. Asked is column 0 of it.", "x.T @ dz"),
         ),
     ),
@@ -189,11 +199,18 @@ STEPS = (
         (*FORWARD, "a", "da", "n", "m", "h"),
         "First z.g from da, in the middle, then w.g from that.",
         (
-            _wrong("gradient-after-relu", "relu is left out on the way back: where z is not positive, nothing comes "
-                   "back.", "x.T @ da"),
+            _wrong(
+                "gradient-after-relu",
+                "relu is left out on the way back: where z is not positive, nothing comes back.",
+                "x.T @ da",
+            ),
             _wrong("mask-from-gradient", "The mask is that of z, not of the gradient.", "x.T @ ((da > 0) * da)"),
-            _wrong("mask-too-late", "The mask has the shape of z, and belongs to da, before the rows are added up.",
-                   "(x.T @ da) * (z > 0)", "(z > 0) * (x.T @ da)"),
+            _wrong(
+                "mask-too-late",
+                "The mask has the shape of z, and belongs to da, before the rows are added up.",
+                "(x.T @ da) * (z > 0)",
+                "(z > 0) * (x.T @ da)",
+            ),
             _wrong("value-for-mask", "The slope of relu is 1 where z > 0, not z itself.", "x.T @ (a * da)"),
         ),
     ),
@@ -209,16 +226,31 @@ STEPS = (
         "From the right to the left: out.g of mse, then l2.g through w2, then l1.g through relu, then w1.g. Each is "
         "one of the steps before.",
         (
-            _wrong("mask-missing", "relu is left out: l1.g is l2.g where l1 > 0, and 0 elsewhere.",
-                   "x.T @ ((2 * (out - targ) / size) @ w2.T)"),
-            _wrong("size-missing", "The mean of mse puts a 1/size in.", "x.T @ ((l1 > 0) * ((2 * (out - targ)) @ w2.T))"),
-            _wrong("two-missing", "The square of mse puts a 2 in.", "x.T @ ((l1 > 0) * (((out - targ) / size) @ w2.T))"),
-            _wrong("rows-for-size", "The mean of mse is over all elements of out, not over the rows.",
-                   "x.T @ ((l1 > 0) * ((2 * (out - targ) / n) @ w2.T))"),
+            _wrong(
+                "mask-missing",
+                "relu is left out: l1.g is l2.g where l1 > 0, and 0 elsewhere.",
+                "x.T @ ((2 * (out - targ) / size) @ w2.T)",
+            ),
+            _wrong(
+                "size-missing", "The mean of mse puts a 1/size in.", "x.T @ ((l1 > 0) * ((2 * (out - targ)) @ w2.T))"
+            ),
+            _wrong(
+                "two-missing", "The square of mse puts a 2 in.", "x.T @ ((l1 > 0) * (((out - targ) / size) @ w2.T))"
+            ),
+            _wrong(
+                "rows-for-size",
+                "The mean of mse is over all elements of out, not over the rows.",
+                "x.T @ ((l1 > 0) * ((2 * (out - targ) / n) @ w2.T))",
+            ),
             _wrong("raw-error", "out.g is 2/size times the difference.", "x.T @ ((l1 > 0) * ((out - targ) @ w2.T))"),
-            _wrong("sign-flipped", "The sign: a larger out raises the loss where it is above targ.",
-                   "x.T @ ((l1 > 0) * ((2 * (targ - out) / size) @ w2.T))"),
-            _wrong("one-layer-too-few", "That is w2.g. w1 is one layer further back.", "l2.T @ (2 * (out - targ) / size)"),
+            _wrong(
+                "sign-flipped",
+                "The sign: a larger out raises the loss where it is above targ.",
+                "x.T @ ((l1 > 0) * ((2 * (targ - out) / size) @ w2.T))",
+            ),
+            _wrong(
+                "one-layer-too-few", "That is w2.g. w1 is one layer further back.", "l2.T @ (2 * (out - targ) / size)"
+            ),
         ),
     ),
 )
@@ -239,8 +271,14 @@ def question_for(name: str) -> Question:
     names = {name: key for name, key in whole.names.items() if name in allowed}
     samples = [_part(sample, step.right, allowed) for sample in whole.samples]
     return replace(
-        whole, kind="step", asked=step.asked or "", right=step.right, names=names, samples=samples,
-        mistakes=step.mistakes, general=step.general,
+        whole,
+        kind="step",
+        asked=step.asked or "",
+        right=step.right,
+        names=names,
+        samples=samples,
+        mistakes=step.mistakes,
+        general=step.general,
     )
 
 
@@ -249,5 +287,3 @@ def _part(sample: Sample, right: str, allowed: set[str]) -> Sample:
     found = np.asarray(evaluate(parse(right), sample.arrays).array, sample.right.dtype)
     arrays = {name: array for name, array in sample.arrays.items() if name in allowed}
     return Sample(arrays, {**sample.roles, **arrays}, found, np.abs(found) + np.abs(found).max(initial=0))
-
-

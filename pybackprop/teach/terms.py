@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pybackprop.convert import Array
+from pybackprop.teach.allowed import COMPARISONS, whole_number
 from pybackprop.teach.evaluate import Value, evaluate
-from pybackprop.teach.grammar import COMPARISONS, Formula, FormulaError, whole_number
+from pybackprop.teach.formula_error import FormulaError
+from pybackprop.teach.grammar import Formula
 from pybackprop.teach.question import Question
 
 MOST = 4  # terms that are written out

@@ -63,15 +63,14 @@ class Collected(tape.Sink):
         return buffer, again
 
 
-def use_of(t: Tensor, among: Iterable[Any] = ()) -> Use:
+def use_of(t: Any, among: Iterable[Any] = ()) -> Use:
     """The operation that read t. among: where several did, one of their results is expected among these.
 
     Raises GradientError, which says what to do, for a tensor that no recorded operation read, or several did, or
     whose operation no gradient arrives at.
     """
-    if not isinstance(t, Tensor):
-        raise TypeError(f"found {type(t).__name__}, expected a tensor that took part in a forward pass")
     results = _alive(t)
+    t = _tensor_of(t, results)
     readers = [result for result in results if any(operand is t for operand in result._node.inputs)]  # type: ignore[union-attr]
     if not readers:
         raise GradientError(_unused(t))
@@ -88,11 +87,22 @@ def use_of(t: Tensor, among: Iterable[Any] = ()) -> Use:
     return Use(node.operation, operands, place, output, arriving, [_as_tensor(r) for r in ordered], grads)
 
 
+def _tensor_of(t: Any, results: list[Tensor]) -> Tensor:
+    """t, or the tensor that an operation made around t where t is the learner's array of data."""
+    if isinstance(t, Tensor):
+        return t
+    for result in results:
+        for operand in result._node.inputs:  # type: ignore[union-attr]
+            if operand._array is t:
+                return operand  # type: ignore[return-value]
+    raise TypeError(f"found {type(t).__name__}, expected a tensor that took part in a forward pass (see bp.param)")
+
+
 def _as_tensor(result: Any) -> Tensor:
     return result  # type: ignore[no-any-return]
 
 
-def _alive(t: Tensor) -> list[Tensor]:
+def _alive(t: Any) -> list[Tensor]:
     """Every result on a tape. A pass in one call writes its tape down first, if t may be in it."""
     found = gc.get_objects()
     for node in found:
@@ -101,7 +111,7 @@ def _alive(t: Tensor) -> list[Tensor]:
             if any(t is part for part in (*room.chain.parameters, room.x, room.targ)):
                 _ = node.inputs
                 found = gc.get_objects()
-    return [o for o in found if type(o) is Tensor and getattr(o, "_node", None) is not None]
+    return [o for o in found if issubclass(type(o), Tensor) and getattr(o, "_node", None) is not None]
 
 
 def _unused(t: Tensor) -> str:

@@ -77,6 +77,10 @@ class Verdict:
 
 def _wrapped(text: str, first: str = "") -> str:
     return textwrap.fill(
-        text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first), break_long_words=True,
+        text,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=" " * len(first),
+        break_long_words=True,
         break_on_hyphens=False,
     )
