@@ -53,13 +53,15 @@ def evaluate(
     arrays: Mapping[str, Array],
     letters: Mapping[str, str] | None = None,
     part: ast.expr | None = None,
+    products: dict[str, Value] | None = None,
 ) -> Value:
     """The numbers of a formula (or of one part of it), computed by numpy in the dtype of the arrays.
 
-    arrays: the numbers behind each name, as `dz` or `z.g`. Raises FormulaError for a name that is not among them and
+    arrays: the numbers behind each name, as `dz` or `z.g`. products: matrix products of these arrays that were
+    computed before, by their text; others are added. Raises FormulaError for a name that is not among them and
     for results that are too large, MisfitError for shapes that do not fit.
     """
-    evaluator = _Evaluator(formula, arrays, letters or {})
+    evaluator = _Evaluator(formula, arrays, letters or {}, {} if products is None else products)
     for name, node in names_in(part or formula.tree):  # an unknown name is said before a shape that does not fit
         if name not in arrays:
             evaluator.unknown(name, node)
@@ -81,8 +83,10 @@ def listed(arrays: Mapping[str, Array]) -> str:
 
 
 class _Evaluator:
-    def __init__(self, formula: Formula, arrays: Mapping[str, Array], letters: Mapping[str, str]) -> None:
-        self.formula, self.arrays, self.letters = formula, arrays, letters
+    def __init__(
+        self, formula: Formula, arrays: Mapping[str, Array], letters: Mapping[str, str], products: dict[str, Value]
+    ) -> None:
+        self.formula, self.arrays, self.letters, self.products = formula, arrays, letters, products
         self.dtype = np.result_type(*(a.dtype for a in arrays.values())) if arrays else np.dtype(float)
         self.work = 0
 
@@ -118,7 +122,8 @@ class _Evaluator:
 
     def _look_up(self, name: str) -> Value:
         found = self.arrays[name]
-        return Value(found, self.letters.get(name, "?" * found.ndim))
+        letters = self.letters.get(name, "")
+        return Value(found, letters if len(letters) == found.ndim else "?" * found.ndim)
 
     def _attribute(self, node: ast.Attribute) -> Value:
         if node.attr == "g":
@@ -136,7 +141,10 @@ class _Evaluator:
 
     def _binop(self, node: ast.BinOp) -> Value:
         if isinstance(node.op, ast.MatMult):
-            return self._product(node, self.value(node.left), self.value(node.right))
+            text = ast.unparse(node)
+            if text not in self.products:
+                self.products[text] = self._product(node, self.value(node.left), self.value(node.right))
+            return self.products[text]
         if isinstance(node.op, ast.Pow):
             return self._power(node.left, node.right)
         return self._elementwise(node, node.left, node.op, node.right)

@@ -113,7 +113,7 @@ def _summary(question: Question, attempts: Sequence[Attempt], wrong: Array | Non
         f", and on {others} other networks of other shapes" if others else ", the only numbers that it can be tried on"
     )
     if ok:
-        values = "the number is right" if right.ndim == 0 else f"all {right.size} values"
+        values = "the number" if right.size == 1 else f"all {right.size} values"
         return f"Right: {values}, here{elsewhere}."
     if own.value is None:
         return "Wrong: it does not run on these shapes."

@@ -6,16 +6,29 @@ A name stands for a key: ("value" or "grad", tensor), ("length", tensor, axis), 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from pybackprop.convert import Array
 from pybackprop.teach.use import Use
 from pybackprop.tensor import Tensor
 
 LETTERS = {"x": "ik", "w": "kj", "b": "j", "z": "ij", "a": "ij", "out": "ij", "targ": "ij"}
-ALIASES = {"x": "inp", "z": "out", "a": "out", "out": "inp", "targ": "y"}
+ALIASES = {  # by the roles that an operation has
+    ("x", "z"): {"inp": "x", "out": "z"},
+    ("z", "a"): {"x": "z", "inp": "z", "out": "a"},
+    ("out", "targ"): {"inp": "out", "y": "targ"},
+}
 HIDDEN = "@"  # before a name that no formula can spell
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Numbers of the caller's that no tensor of the network holds."""
+
+    array: Array
 
 
 def numbered(use: Use) -> dict[int, int]:
@@ -49,10 +62,9 @@ def roles_of(use: Use, ids: dict[int, int]) -> dict[str, tuple[Any, ...]]:
     elif use.operation in ("relu", "relu_"):
         roles = {"z": tensors[0], "a": out}
     elif use.operation == "+":
-        roles = {"x": tensors[0], "b": tensors[1], "z": out}
+        roles = {"x": tensors[0], "b": tensors[1], "z": out, **_behind(use, ids)}
     else:
-        roles = {**dict(zip("xwb", tensors, strict=False)), "z": out}
-        roles |= _behind(use, ids)
+        roles = {**dict(zip("xwb", tensors, strict=False)), "z": out, **_behind(use, ids)}
     found: dict[str, tuple[Any, ...]] = {}
     for role, t in roles.items():
         found[role] = ("value", t)
@@ -68,14 +80,17 @@ def roles_of(use: Use, ids: dict[int, int]) -> dict[str, tuple[Any, ...]]:
 
 
 def _behind(use: Use, ids: dict[int, int]) -> dict[str, int]:
-    """The relu, or the targets of the mse, that the output of a linear operation goes to."""
+    """The relu, or the targets of the mse, that the output of a linear operation goes to, with its bias added."""
+    output = use.output
     for result in use.results:
         node: Any = result._node
-        if any(operand is use.output for operand in node.inputs):
-            if node.operation in ("relu", "relu_"):
-                return {"a": ids[id(result)]}
-            if node.operation == "mse":
-                return {"targ": ids[id(node.inputs[1])]}
+        if not any(operand is output for operand in node.inputs):
+            continue
+        if node.operation in ("relu", "relu_"):
+            return {"a": ids[id(result)]}
+        if node.operation == "mse":
+            return {"targ": ids[id(node.inputs[1])]}
+        output = result if node.operation == "+" else output
     return {}
 
 
@@ -96,9 +111,7 @@ def names_of(
     for t, tensor in tensors.items():
         if tensor.name and tensor.name.isidentifier():
             _add(names, tensor.name, ("value", t))
-    aliases = {ALIASES[role]: role for role in ("x", "z", "a", "out", "targ") if role in roles}
-    if use.operation in ("relu", "relu_"):
-        aliases |= {"x": "z", "inp": "z"}
+    aliases = next(found for parts, found in ALIASES.items() if set(parts) <= roles.keys())
     for alias, role in {**{role: role for role in roles if role != "answer"}, **aliases}.items():
         _add(names, alias, roles[role])
     if (arriving := roles.get("dz" if "x" in roles else "da")) and use.operation != "mse":
@@ -134,7 +147,7 @@ def _meant(value: Any, tensors: Mapping[int, Tensor], use: Use) -> tuple[Any, ..
                 return ("value", t)
             if array.shape == tensor.shape and id(tensor) in use.grads and np.array_equal(array, use.grads[id(tensor)]):
                 return ("grad", t)
-    return ("given", array.astype(use.output.dtype))
+    return ("given", Given(array.astype(use.output.dtype)))
 
 
 def lesson_names(use: Use, ids: dict[int, int]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -95,7 +96,7 @@ def _uses_given(question: Question, proposal: Proposal) -> bool:
     """Whether it uses an array of the caller's that is not part of the network, and so has one shape only."""
     keys = [question.names.get(name, ("",)) for name in proposal.names()]
     return (proposal.function is not None and _brings_numbers(proposal.function)) or any(
-        key[0] == "given" and np.ndim(key[1]) > 0 for key in keys
+        key[0] == "given" and key[1].array.ndim > 0 for key in keys
     )
 
 
@@ -104,10 +105,12 @@ def _brings_numbers(function: Callable[..., Any]) -> bool:
     if not _parameters(function):
         return True
     try:
-        around = inspect.getclosurevars(function)
+        around = inspect.getclosurevars(function).nonlocals
+        read = {step.argval for step in dis.get_instructions(function) if step.opname == "LOAD_GLOBAL"}
     except TypeError:  # written in C
         return False
-    values = [*around.nonlocals.values(), *around.globals.values()]
+    outer = getattr(function, "__globals__", {})
+    values = [*around.values(), *(outer.get(name) for name in read)]
     return any(isinstance(value, (Tensor, np.ndarray)) and value.size > 1 for value in values)
 
 

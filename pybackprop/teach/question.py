@@ -82,9 +82,10 @@ class Question:
         In the lesson's lin_grad(inp, out, w, b) `out` is what the operation gave, in its forward pass what the
         network gave. A formula that uses a name from outside the operation means the latter.
         """
-        own = {*self.roles.values(), *(key for key in self.names.values() if key[0] == "given")}
         outs = {"out", "out.g", "dout"}
-        outside = any(self.names.get(name, key) not in own for name in used if name not in outs for key in own)
+        own = set(self.roles.values())
+        keys = [self.names[name] for name in used if name in self.names and name not in outs]
+        outside = any(key[0] != "given" and key not in own for key in keys)
         if f"{HIDDEN}out" not in self.names or not outside:
             return self
         moved = {name: f"{HIDDEN}{name}" for name in outs}
@@ -175,7 +176,7 @@ def _sample(question: Question, run: Run) -> Sample:
 
 def _numbers(key: tuple[Any, ...], run: Run) -> Any:
     if key[0] == "given":
-        return key[1]
+        return key[1].array
     if key[0] == "grad":
         return run.grads.get(key[1])
     array = run.values.get(key[1])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from pybackprop.convert import Array
 from pybackprop.teach.canonical import canonical
-from pybackprop.teach.evaluate import evaluate
+from pybackprop.teach.evaluate import Value, evaluate
 from pybackprop.teach.formula_error import FormulaError
 from pybackprop.teach.grammar import Formula
 from pybackprop.teach.mistakes import Mistake, mistakes_of
@@ -25,6 +26,7 @@ class Attempt:
     value: Array | None
     error: str = ""
     slack: bool = True  # whether roundings of other operations than the one asked about may be in it
+    products: dict[str, Value] = field(default_factory=dict)  # of the sample's roles, by their text
 
     def wrong(self) -> Array | None:
         """Where it is wrong; None if it has no numbers, or not the right shape."""
@@ -38,7 +40,7 @@ class Attempt:
             same = (np.abs(self.value - right) <= limit) | (self.value == right)
         return np.asarray(~(same | (np.isnan(self.value) & np.isnan(right))))
 
-    @property
+    @cached_property
     def is_right(self) -> bool:
         wrong = self.wrong()
         return wrong is not None and not wrong.any()
@@ -93,7 +95,7 @@ def _agrees(attempt: Attempt, formula: Formula) -> bool | None:
     if not set(formula.names) <= sample.roles.keys():
         return None
     try:
-        value = evaluate(formula, sample.roles).array
+        value = evaluate(formula, sample.roles, products=attempt.products).array
     except FormulaError:
         return False
     return close(np.asarray(attempt.value), np.asarray(value, sample.right.dtype))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,29 +16,58 @@ from pybackprop.teach.formula_error import FormulaError
 from pybackprop.teach.grammar import Formula
 from pybackprop.teach.question import Question
 
-MOST = 4  # terms that are written out
+ALL, MOST = 6, 4  # so many terms are all written out; of more, the heaviest
 
 At = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Sum:
-    """Terms, each in words and as a number, and what they add up to."""
+    """The first terms, in words and as numbers, how many there are, and what all of them add up to.
+
+    Where there are too many to be read, those are shown that weigh most.
+    """
 
     words: list[str]
     numbers: list[str]
+    count: int
     total: float
 
     def __str__(self) -> str:
-        more = len(self.words) - MOST
-        rest = f" + ... ({more} more)" if more > 0 else ""
-        left, right = (" + ".join(part[:MOST]) + rest for part in (self.words, self.numbers))
+        more = self.count - len(self.words)
+        rest = f" + ... ({more} smaller ones)" if more > 0 else ""
+        left, right = (" + ".join(part) + rest for part in (self.words, self.numbers))
         total = f"{self.total + 0.0:.4g}"
         return f"{left} = {right} = {total}" if right != total else f"{left} = {total}"
 
 
+Label = Callable[[int], str]
+
+
 def number(value: float) -> str:
     return f"{value + 0.0:.3g}" if value >= 0 else f"({value:.3g})"
+
+
+def heaviest(terms: Array) -> list[int]:
+    """Which terms to write out: all, or those that weigh most."""
+    if len(terms) <= ALL:
+        return list(range(len(terms)))
+    return [int(k) for k in np.argsort(-np.abs(terms), kind="stable")[:MOST]]
+
+
+def products(left: Array, left_word: Label, right: Array, right_word: Label, total: float | None = None) -> Sum:
+    """The sum of left[c] * right[c]."""
+    terms = left * right
+    shown = heaviest(terms)
+    words = [f"{left_word(c)}*{right_word(c)}" for c in shown]
+    numbers = [f"{number(float(left[c]))}*{number(float(right[c]))}" for c in shown]
+    return Sum(words, numbers, len(terms), float(terms.sum()) if total is None else total)
+
+
+def plain(terms: Array, word: Label, total: float) -> Sum:
+    """The sum of terms[c]."""
+    shown = heaviest(terms)
+    return Sum([word(c) for c in shown], [number(float(terms[c])) for c in shown], len(terms), total)
 
 
 # ---- what should be added ----
@@ -50,36 +81,24 @@ def due(question: Question, arrays: dict[str, Array], at: At, used: list[str]) -
     return None if make is None else make(word, arrays, at, question.kind)
 
 
-def _products(pairs: list[tuple[str, float, str, float]]) -> Sum:
-    words = [f"{a}*{b}" for a, _, b, _ in pairs]
-    numbers = [f"{number(p)}*{number(q)}" for _, p, _, q in pairs]
-    return Sum(words, numbers, float(sum(p * q for _, p, _, q in pairs)))
-
-
 def _due_w(word: dict[str, str], arrays: dict[str, Array], at: At, kind: str) -> tuple[str, Sum]:
-    (k, j), x, dz = at, arrays["x"], arrays["dz"]
-    pairs = [
-        (f"{word['x']}[{i},{k}]", float(x[i, k]), f"{word['dz']}[{i},{j}]", float(dz[i, j])) for i in range(len(x))
-    ]
-    moves = f"{word['w']}[{k},{j}] moves column {j} of {word['z']}, in every row i, by {word['x']}[i,{k}] each"
-    return moves, _products(pairs)
+    (k, j), x, dz = at, word["x"], word["dz"]
+    moves = f"{word['w']}[{k},{j}] moves column {j} of {word['z']}, in every row i, by {x}[i,{k}] each"
+    columns = arrays["x"][:, k], arrays["dz"][:, j]
+    return moves, products(columns[0], lambda i: f"{x}[{i},{k}]", columns[1], lambda i: f"{dz}[{i},{j}]")
 
 
 def _due_x(word: dict[str, str], arrays: dict[str, Array], at: At, kind: str) -> tuple[str, Sum]:
-    (i, k), w, dz = at, arrays["w"], arrays["dz"]
-    pairs = [
-        (f"{word['dz']}[{i},{j}]", float(dz[i, j]), f"{word['w']}[{k},{j}]", float(w[k, j])) for j in range(w.shape[1])
-    ]
-    moves = f"{word['x']}[{i},{k}] moves row {i} of {word['z']}, in every column j, by {word['w']}[{k},j] each"
-    return moves, _products(pairs)
+    (i, k), w, dz = at, word["w"], word["dz"]
+    moves = f"{word['x']}[{i},{k}] moves row {i} of {word['z']}, in every column j, by {w}[{k},j] each"
+    rows = arrays["dz"][i], arrays["w"][k]
+    return moves, products(rows[0], lambda j: f"{dz}[{i},{j}]", rows[1], lambda j: f"{w}[{k},{j}]")
 
 
 def _due_b(word: dict[str, str], arrays: dict[str, Array], at: At, kind: str) -> tuple[str, Sum]:
-    (j,), dz = at, arrays["dz"]
-    column = dz[:, j].tolist()
-    words = [f"{word['dz']}[{i},{j}]" for i in range(len(column))]
+    (j,), column = at, arrays["dz"][:, at[0]]
     moves = f"{word['b']}[{j}] was broadcast: it moves column {j} of {word['z']}, in every row, by 1 each"
-    return moves, Sum(words, [number(v) for v in column], float(sum(column)))
+    return moves, plain(column, lambda i: f"{word['dz']}[{i},{j}]", float(column.sum()))
 
 
 def _due_relu(word: dict[str, str], arrays: dict[str, Array], at: At, kind: str) -> tuple[str, Sum]:
@@ -91,7 +110,8 @@ def _due_relu(word: dict[str, str], arrays: dict[str, Array], at: At, kind: str)
         if opened
         else f"not positive: {word['a']}[{index}] stays at 0 when it moves a little"
     )
-    return moves, Sum([f"{int(opened)}*{word['da']}[{index}]"], [f"{int(opened)}*{number(da)}"], da if opened else 0.0)
+    words, numbers = f"{int(opened)}*{word['da']}[{index}]", f"{int(opened)}*{number(da)}"
+    return moves, Sum([words], [numbers], 1, da if opened else 0.0)
 
 
 def _due_mse(word: dict[str, str], arrays: dict[str, Array], at: At, kind: str) -> tuple[str, Sum]:
@@ -103,7 +123,7 @@ def _due_mse(word: dict[str, str], arrays: dict[str, Array], at: At, kind: str) 
         f"of {size} such squares"
     )
     words = f"{two}*({word['out']}[{index}] - {word['targ']}[{index}])/{size}"
-    return moves, Sum([words], [f"{two}*({out:.3g} - {number(targ)})/{size}"], two * (out - targ) / size)
+    return moves, Sum([words], [f"{two}*({out:.3g} - {number(targ)})/{size}"], 1, two * (out - targ) / size)
 
 
 def kind_name(kind: str) -> str:
@@ -142,14 +162,14 @@ class _Labels:
             left, right = self.value(node.left).array, self.value(node.right).array
             if left.ndim != 2 or right.ndim != 2:
                 return None
-            terms = [((at[0], c), (c, at[1])) for c in range(left.shape[1])]
-            words = [f"{self.label(node.left, p)}*{self.label(node.right, q)}" for p, q in terms]
-            return Sum(words, [f"{number(left[p])}*{number(right[q])}" for p, q in terms], total)
+            rows = left[at[0]], right[:, at[1]]
+            words = (lambda c: self.label(node.left, (at[0], c))), (lambda c: self.label(node.right, (c, at[1])))
+            return products(rows[0], words[0], rows[1], words[1], total)
         called = node.func if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else None
         if called is not None and called.attr == "sum" and isinstance(node, ast.Call):
             return self._over_axis(node, called.value, at, total)
         label = self.label(node, at)
-        return None if label is None else Sum([label], [f"{total + 0.0:.4g}"], total)
+        return Sum([label], [f"{total + 0.0:.4g}"], 1, total)
 
     def _over_axis(self, node: ast.Call, of: ast.expr, at: At, total: float) -> Sum | None:
         axis = whole_number(node.args[0] if node.args else None)
@@ -157,8 +177,9 @@ class _Labels:
         if axis is None or len(node.args) != 1 or node.keywords:
             return None
         axis %= inner.ndim
-        places = [(*at[:axis], c, *at[axis:]) for c in range(inner.shape[axis])]
-        return Sum([self.label(of, p) for p in places], [number(float(inner[p])) for p in places], total)
+        before, after = at[:axis], at[axis:]
+        every: Any = (*before, slice(None), *after)
+        return plain(inner[every], lambda c: self.label(of, (*before, c, *after)), total)
 
     def label(self, node: ast.expr, at: At) -> str:
         """How element at of this part is written."""
