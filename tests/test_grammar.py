@@ -278,7 +278,20 @@ def test_long_products_are_refused():
 # ---- hypothesis ----
 
 NAMES = ["x", "w", "b", "z", "dz", "z.g", "n", "q", "__class__", "os", "print"]
-PIECES = [*NAMES, *"()[]{}+-*/@.,:='\"^~<>!0129 ", ".T", ".sum(0)", "**", "==", ":=", "lambda", "if", "for", "None", "é"]
+PIECES = [
+    *NAMES,
+    *"()[]{}+-*/@.,:='\"^~<>!0129 ",
+    ".T",
+    ".sum(0)",
+    "**",
+    "==",
+    ":=",
+    "lambda",
+    "if",
+    "for",
+    "None",
+    "é",
+]
 
 
 @settings(max_examples=400, deadline=None)

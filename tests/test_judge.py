@@ -1,5 +1,6 @@
 """judge: right formulas in many spellings, every mistake by its name, and what it says when it cannot judge."""
 
+import functools
 import inspect
 import json
 import subprocess
@@ -15,12 +16,13 @@ from pybackprop.cli import main
 from pybackprop.teach.evaluate import evaluate
 from pybackprop.teach.formula_error import FormulaError
 from pybackprop.teach.grammar import parse
+from pybackprop.teach.judge import judge_question
 from pybackprop.teach.mistakes import RIGHT, table
 from pybackprop.teach.patterns import close
 from pybackprop.teach.question import question_of
 from pybackprop.teach.use import use_of
 
-SHAPES = [(4, 3, 2), (3, 3, 3), (5, 2, 7), (2, 5, 3), (6, 4, 4), (4, 4, 2), (3, 5, 3)]
+SHAPES = [(4, 3, 2), (3, 3, 3), (2, 5, 3), (6, 4, 4)]
 OUTPUTS = 2
 COMMAND = [sys.executable, "-m", "pybackprop", "judge"]
 
@@ -54,6 +56,17 @@ def last_layer(shape, seed=0):
     loss = bp.mse(out, targ)
     loss.backward(keep=True)
     return {"x": x, "w": w, "b": b, "relu": before, "mse": out, "targ": targ, "loss": loss}
+
+
+def judged(kind, proposal, shape=(4, 3, 2), **options):
+    layer = hidden_layer(shape)  # alive while it is judged
+    return bp.judge(layer[kind], proposal, **options)
+
+
+@functools.cache
+def question(make, shape, seed, kind):
+    layer = make(shape, seed)
+    return question_of(use_of(layer[kind]), {})
 
 
 # ---- right ----
@@ -166,7 +179,9 @@ NETWORK_OF = {"mask-too-many": last_layer, "raw-error": last_layer, "one-step-to
 def test_there_are_many_mistakes():
     names = {mistake.name for mistake in table()}
     assert len(names) >= 50
-    assert len({(m.name, kind) for m, kind, _ in instances()}) == len({(m.name, kind) for m in table() for kind in m.formulas})
+    assert len({(m.name, kind) for m, kind, _ in instances()}) == len(
+        {(m.name, kind) for m in table() for kind in m.formulas}
+    )
     for mistake in table():
         assert mistake.name == mistake.name.lower()
         assert len(mistake.says) > 40
@@ -180,38 +195,36 @@ def test_every_mistake_is_recognised_on_every_shape(mistake, kind, text):
     make = NETWORK_OF.get(mistake.name, hidden_layer)
     ran = 0
     for seed, shape in enumerate(SHAPES):
-        layer = make(shape, seed)
-        verdict = bp.judge(layer[kind], text)
+        asked = question(make, shape, seed, kind)
+        verdict = judge_question(asked, text)
         assert not verdict
         assert verdict.mistake == mistake.name, f"{shape}: {verdict}"
         ran += verdict.runs
         if verdict.shape_ok and not verdict.by_accident:
-            right = layer[kind].g.data
-            assert 0 < verdict.wrong <= right.size == verdict.size
+            assert 0 < verdict.wrong <= verdict.size == asked.samples[0].right.size
         assert len(verdict.hints) >= 2 or verdict.mistake == "constant-added"
         assert "{" not in " ".join(verdict.hints)
         assert all(len(line) <= 100 for line in str(verdict).splitlines() if "^" not in line)
     assert ran, "it runs on a square network at least"
 
 
-@pytest.mark.parametrize("shape", [(4, 3, 2), (3, 3, 3), (5, 4, 4)], ids=str)
+@pytest.mark.parametrize("shape", [(4, 3, 2), (3, 3, 3)], ids=str)
 def test_every_mistake_is_recognised_in_a_function_and_an_array(shape):
     for mistake, kind, text in instances():
         if mistake.name in SPECIAL:
             continue
-        layer = NETWORK_OF.get(mistake.name, hidden_layer)(shape)
-        question = question_of(use_of(layer[kind]), {})
-        by_function = bp.judge(layer[kind], as_function(text))
-        assert by_function.mistake in twins_of(question, text), f"{text}: {by_function}"
+        asked = question(NETWORK_OF.get(mistake.name, hidden_layer), shape, 0, kind)
+        by_function = judge_question(asked, as_function(text))
+        assert by_function.mistake in twins_of(asked, text), f"{text}: {by_function}"
         try:
-            array = evaluate(parse(text), question.samples[0].roles).array
+            array = evaluate(parse(text), asked.samples[0].roles).array
         except FormulaError:
             continue
-        by_array = bp.judge(layer[kind], array)
+        by_array = judge_question(asked, array)
         if by_array.ok:
-            assert bp.judge(layer[kind], text).by_accident
+            assert judge_question(asked, text).by_accident
         else:
-            assert by_array.mistake in twins_of(question, text, only_own=True), f"{text}: {by_array}"
+            assert by_array.mistake in twins_of(asked, text, only_own=True), f"{text}: {by_array}"
 
 
 def as_function(text):
@@ -241,7 +254,7 @@ def twins_of(question, text, only_own=False):
         for other in mistake.parsed(question.kind):
             found = [value(other, sample) for sample in samples]
             pairs = [(a, b) for a, b in zip(found, wanted, strict=True) if b is not None]
-            if all(a is not None and close(np.asarray(a, float), np.asarray(b, float)) for a, b in pairs):
+            if all(a is not None and close(a, b) for a, b in pairs):
                 names.add(mistake.name)
         if mistake.fits is not None:
             names |= {mistake.name} if text in mistake.formulas.get(question.kind, ()) else set()
@@ -274,7 +287,7 @@ def test_the_popular_wrong_answer_is_explained_with_the_actual_numbers():
 
 
 def test_the_clash_of_inner_dimensions_is_said_in_letters():
-    verdict = bp.judge(hidden_layer((4, 3, 2))["w"], "dz @ x.T")
+    verdict = judged("w", "dz @ x.T")
     assert not verdict.runs
     assert not verdict.shape_ok
     assert verdict.wrong is None
@@ -345,10 +358,9 @@ def test_right_by_accident(text, x, w, mistake):
 
 
 def test_a_number_in_place_of_a_size_is_right_for_one_shape():
-    out = hidden_layer((4, 3, 2))["mse"]
-    verdict = bp.judge(out, "2 * (out - targ) / 8")
+    verdict = judged("mse", "2 * (out - targ) / 8")
     assert (verdict.by_accident, verdict.mistake) == (True, "number-for-size")
-    assert bp.judge(out, "2 * (out - targ) / 9").mistake == "number-for-size"
+    assert judged("mse", "2 * (out - targ) / 9").mistake == "number-for-size"
 
 
 # ---- accumulated, circular ----
@@ -370,7 +382,6 @@ def test_the_answer_itself_is_no_answer():
 def test_where_it_is_wrong_when_nothing_is_recognised():
     layer = hidden_layer((4, 3, 2))
     right = layer["w"].g.data.copy()
-    assert not right.flags.owndata or right is not layer["w"].g.data
     changed = right.copy()
     changed[1] += [3, 4]
     verdict = bp.judge(layer["w"], changed)
@@ -387,7 +398,7 @@ def test_where_it_is_wrong_when_nothing_is_recognised():
 
 @pytest.mark.parametrize("factor", [-0.3, 0.01, 7.0])
 def test_a_constant_factor_is_found(factor):
-    verdict = bp.judge(hidden_layer((4, 3, 2))["w"], f"{factor} * x.T @ dz")
+    verdict = judged("w", f"{factor} * x.T @ dz")
     assert verdict.mistake == ("step-for-gradient" if factor < 0 else "constant-factor")
     assert f"{abs(factor):g}" in verdict.hints[1]
 
@@ -462,7 +473,7 @@ def test_a_function_that_fails():
     assert not verdict.runs
     assert "ZeroDivisionError" in verdict.error
     assert "left no .g" in bp.judge(layer["w"], lambda x: None).error
-    with pytest.raises(FormulaError, match="argument 'nonsense' is not in play; in play are .*w1"):
+    with pytest.raises(FormulaError, match=r"argument 'nonsense' is not in play; in play are .*w1"):
         bp.judge(layer["w"], lambda nonsense: nonsense)
     with pytest.raises(KeyboardInterrupt):
         bp.judge(layer["w"], interrupted)
@@ -541,7 +552,7 @@ def test_out_is_of_the_operation_or_of_the_network():
 
 def test_an_unknown_name_lists_those_in_play():
     with pytest.raises(FormulaError, match=r"'dq' .* in play are w1, x, w?.*z, dz, a, da, n, h, m, size"):
-        bp.judge(hidden_layer((4, 3, 2))["w"], "x.T @ dq")
+        judged("w", "x.T @ dq")
 
 
 # ---- when there is nothing to judge ----
@@ -558,7 +569,7 @@ def test_a_tensor_that_took_no_part():
 
 def test_the_loss_itself():
     with pytest.raises(bp.GradientError, match="the end of the network"):
-        bp.judge(hidden_layer((4, 3, 2))["loss"], "1")
+        judged("loss", "1")
 
 
 def test_no_gradient_has_arrived():
@@ -643,7 +654,7 @@ def test_sums_of_many_terms_may_round_in_another_order():
     assert bp.judge(w, "x.T @ dz")
     assert bp.judge(w, (x.data[::-1].T @ z.g.data[::-1]))
     assert bp.judge(w, "(x[:,:,None] * dz[:,None,:]).sum(0)")
-    wrong = bp.judge(w, w.grad_buffer()._array * 0 + x.data.T @ z.g.data * np.float32(1.01))
+    wrong = bp.judge(w, x.data.T @ z.g.data * np.float32(1.01))
     assert wrong.mistake == "constant-factor"
 
 
@@ -672,7 +683,7 @@ def test_a_large_gradient_is_judged_in_few_words():
 
 
 def test_a_verdict_as_dict_json_and_html():
-    verdict = bp.judge(hidden_layer((3, 3, 3))["w"], "x.T @ (dz <= 0)")
+    verdict = judged("w", shape=(3, 3, 3), proposal="x.T @ (dz <= 0)")
     assert isinstance(verdict, bp.Verdict)
     assert json.loads(verdict.to_json()) == verdict.to_dict()
     page = verdict._repr_html_()

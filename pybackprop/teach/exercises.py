@@ -218,7 +218,10 @@ class Exercises:
 
 
 def _filled(text: str) -> str:
-    return "\n".join(textwrap.fill(line, WIDTH - 2) if len(line) > WIDTH - 2 else line for line in text.splitlines())
+    return "\n".join(
+        textwrap.fill(line, WIDTH - 2, break_on_hyphens=False) if len(line) > WIDTH - 2 else line
+        for line in text.splitlines()
+    )
 
 
 def exercises(progress: Any = None) -> Exercises:

@@ -69,9 +69,9 @@ def table() -> tuple[Mistake, ...]:
     """All of them, the special before the general."""
     from pybackprop.teach.mistakes_elementwise import ELEMENTWISE
     from pybackprop.teach.mistakes_lin import LIN
-    from pybackprop.teach.patterns import PATTERNS
+    from pybackprop.teach.patterns import BROADCAST, PATTERNS
 
-    return (*LIN, *ELEMENTWISE, *FACTORS, *PATTERNS)
+    return (BROADCAST, *LIN, *ELEMENTWISE, *FACTORS, *PATTERNS)
 
 
 def changed(pattern: str, *kinds: str) -> dict[str, tuple[str, ...]]:

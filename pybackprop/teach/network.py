@@ -139,7 +139,8 @@ def run_again(net: Network, rng: np.random.Generator, lengths: str, dtype: Any =
     for t, shape in net.shapes.items():
         if t not in made:
             array = rng.uniform(0.2, 1.2, [sizes[net.root((t, k))] for k in range(len(shape))])
-            array = array * rng.choice([-1.0, 1.0], array.shape)
+            if array.ndim > 1:  # a bias stays positive, so that most of a relu behind it is open
+                array = array * rng.choice([-1.0, 1.0], array.shape)
             if lengths == "zeros" and array.ndim:
                 array[..., 0] = 0
             tensors[t] = param(array, dtype)
@@ -154,8 +155,8 @@ def _sizes(net: Network, rng: np.random.Generator, lengths: str) -> dict[Axis, i
     classes = net.classes()
     if lengths == "same":
         return {axis: net.shapes[axis[0]][axis[1]] for axis in classes}
-    different = map(int, rng.permutation(np.arange(2, 2 + len(classes))))
-    sizes = dict.fromkeys(classes, 3) if lengths == "equal" else dict(zip(classes, different, strict=True))
+    different = map(int, rng.permutation(np.arange(3, 3 + len(classes))))
+    sizes = dict.fromkeys(classes, 4) if lengths == "equal" else dict(zip(classes, different, strict=True))
     return sizes | {net.root(axis): 1 for axis in net.single}
 
 

@@ -24,15 +24,20 @@ def close(a: Array, b: Array) -> bool:
     return bool(same.all())
 
 
-def factor(a: Array, b: Array) -> float | None:
-    """c where a is c times b; None where there is no such c, or b is 0 everywhere."""
+def factor(a: Array, b: Array, beside: Array | None = None) -> float | None:
+    """c where a is c times b; None where there is no such c, or b is 0 everywhere.
+
+    beside: numbers of which a is a difference, and whose roundings are therefore in it.
+    """
     if a.shape != b.shape or not b.size or not np.isfinite(b).all() or not np.isfinite(a).all():
         return None
     at = np.unravel_index(np.argmax(np.abs(b)), b.shape)
-    if b[at] == 0:
+    if b[at] == 0 or a[at] == 0:
         return None
-    c = a[at] / b[at]
-    return float(c) if c != 0 and close(a, b * c) else None
+    c = float(a[at] / b[at])
+    blur = 0.0 if beside is None else 100 * float(np.finfo(b.dtype).eps * np.abs(beside).max(initial=0))
+    agrees = close(a, b * c) or np.abs(a - b * c).max() <= blur < np.abs(a).max() / 20
+    return c if agrees else None
 
 
 def _own_value(kind: str, roles: Roles, right: Array) -> Array | None:
@@ -43,7 +48,7 @@ def _own_value(kind: str, roles: Roles, right: Array) -> Array | None:
 def _update(sign: int) -> Callable[..., float | None]:
     def fits(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
         value = _own_value(kind, roles, right)
-        rate = None if value is None or found.shape != value.shape else factor(value - found, right)
+        rate = None if value is None or found.shape != value.shape else factor(value - found, right, value)
         return abs(rate) if rate is not None and rate * sign > 0 else None
 
     return fits
@@ -51,17 +56,17 @@ def _update(sign: int) -> Callable[..., float | None]:
 
 def _decay(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
     value = _own_value(kind, roles, right)
-    return None if value is None or found.shape != value.shape else factor(found - right, value)
+    return None if value is None or found.shape != value.shape else factor(found - right, value, right)
 
 
 def _new_weights(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
     if found.shape != right.shape or not {"x", "dz"} <= roles.keys():
         return None
-    return factor(right - found, roles["dz"] @ (roles["x"].T @ roles["dz"]).T)
+    return factor(right - found, roles["dz"] @ (roles["x"].T @ roles["dz"]).T, right)
 
 
 def _constant(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
-    return None if found.shape != right.shape else factor(found - right, np.ones_like(right))
+    return None if found.shape != right.shape else factor(found - right, np.ones_like(right), right)
 
 
 def _broadcast(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
@@ -69,7 +74,7 @@ def _broadcast(kind: str, roles: Roles, right: Array, found: Array) -> float | N
         return None
     out, targ = roles["out"], roles["targ"]
     n = len(out)
-    return float(n) if out.ndim != targ.ndim and n > 1 and found.shape == (n, n) else None
+    return 1.0 if out.ndim != targ.ndim and n > 1 and found.shape == (n, n) else None
 
 
 def _step(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
@@ -124,13 +129,6 @@ PATTERNS = (
         _new_weights,
     ),
     Mistake(
-        "broadcast-by-accident",
-        {"mse": (RIGHT["mse"],), "targ": (RIGHT["targ"],)},
-        "A column ({n},1) and a row of {n} numbers broadcast to ({n},{n}), every output with every target. Make the "
-        "shapes equal first: targ[:,None].",
-        _broadcast,
-    ),
-    Mistake(
         "reshaped",
         changed("({})[None]", "w", "x", "relu", "mse", "targ"),
         "The numbers are right, in another shape. A gradient has the shape of its tensor.",
@@ -169,4 +167,11 @@ PATTERNS = (
         "along one path, and where each comes in.",
         _factor,
     ),
+)
+BROADCAST = Mistake(
+    "broadcast-by-accident",
+    {"mse": (RIGHT["mse"],), "targ": (RIGHT["targ"],)},
+    "A column ({n},1) and a row of {n} numbers broadcast to ({n},{n}), every output with every target. Make the "
+    "shapes equal first: targ[:,None].",
+    _broadcast,
 )

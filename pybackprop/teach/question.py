@@ -186,7 +186,12 @@ def _numbers(key: tuple[Any, ...], run: Run) -> Any:
 
 
 def scale_of(kind: str, roles: Mapping[str, Array], right: Array) -> Array:
-    """What the absolute values of the terms of each number add up to, times a bound on how their roundings add."""
+    """How large the roundings of each number may be, in units of the dtype's eps.
+
+    A sum of n terms has roundings of the size of its partial sums, which wander where signs differ: the sum of the
+    terms' absolute values bounds them, and sqrt(n) times the result where all have the same sign.
+    """
+    terms, count = np.abs(right), 1
     with np.errstate(all="ignore"):
         if kind == "w":
             terms, count = np.abs(roles["x"]).T @ np.abs(roles["dz"]), len(roles["dz"])
@@ -195,11 +200,6 @@ def scale_of(kind: str, roles: Mapping[str, Array], right: Array) -> Array:
         elif kind == "b":
             terms, count = np.abs(roles["dz"]).sum(0), len(roles["dz"])
         elif kind in ("mse", "targ"):
-            terms, count = (
-                (np.abs(roles["out"]) + np.abs(roles["targ"]).reshape(roles["out"].shape)) * 2 / right.size,
-                1,
-            )
-            terms = terms.reshape(right.shape)
-        else:
-            terms, count = np.abs(right), 1
-        return np.asarray(terms * (4 + np.sqrt(count)))
+            out, targ = roles["out"].reshape(right.shape), roles["targ"].reshape(right.shape)
+            terms = (np.abs(out) + np.abs(targ)) * 2 / right.size
+        return np.asarray(terms + np.sqrt(count) * np.abs(right))

@@ -25,7 +25,7 @@ class Attempt:
     sample: Sample
     value: Array | None
     error: str = ""
-    slack: bool = True  # whether roundings of other operations than the one asked about may be in it
+    slack: float = 50.0  # how much of the largest scale may be in it as roundings of other operations
     products: dict[str, Value] = field(default_factory=dict)  # of the sample's roles, by their text
 
     def wrong(self) -> Array | None:
@@ -35,7 +35,7 @@ class Attempt:
             return None
         with np.errstate(all="ignore"):
             finite = scale[np.isfinite(scale)]
-            slack = 500 * finite.max() if self.slack and finite.size else 0.0
+            slack = self.slack * finite.max(initial=0)
             limit = np.finfo(right.dtype).eps * (8 * scale + slack)
             same = (np.abs(self.value - right) <= limit) | (self.value == right)
         return np.asarray(~(same | (np.isnan(self.value) & np.isnan(right))))
@@ -57,17 +57,27 @@ class Found:
 
 def recognise(question: Question, attempts: Sequence[Attempt], proposal: Formula | None) -> Found | None:
     """The mistake whose numbers are those of the attempts wherever they have numbers; None if there is none."""
-    seen = [attempt for attempt in attempts if attempt.value is not None]
-    seen.sort(key=lambda attempt: attempt.sample.right.size)  # the cheapest first
-    if all(attempt.is_right for attempt in seen):
+    seen = _telling([attempt for attempt in attempts[1:] if attempt.value is not None])
+    seen = seen or _telling([attempt for attempt in attempts if attempt.value is not None])
+    if not seen:
         return None
     found = [
         match
         for mistake in (*question.mistakes, *mistakes_of(question.kind))
         if (match := _match(question, seen, mistake)) is not None
     ]
+    if not found or found[0].formula is None:
+        return found[0] if found else None
     spelled = [match for match in found if proposal and match.formula and _same(question, proposal, match.formula)]
-    return next(iter([*spelled, *found]), None)
+    return [*spelled, *found][0]
+
+
+def _telling(attempts: Sequence[Attempt]) -> Sequence[Attempt]:
+    """Attempts that can tell mistakes apart; none if all of them are right.
+
+    The other networks tell best: they are small, in float64, and nobody chose their numbers.
+    """
+    return [] if all(attempt.is_right for attempt in attempts) else attempts
 
 
 def _match(question: Question, seen: Sequence[Attempt], mistake: Mistake) -> Found | None:

@@ -104,14 +104,22 @@ def _as_tensor(result: Any) -> Tensor:
 
 def _alive(t: Any) -> list[Tensor]:
     """Every result on a tape. A pass in one call writes its tape down first, if t may be in it."""
-    found = gc.get_objects()
-    for node in found:
-        if type(node) is Pass and node.room is not None:
-            room = node.room
-            if any(t is part for part in (*room.chain.parameters, room.x, room.targ)):
-                _ = node.inputs
-                found = gc.get_objects()
-    return [o for o in found if issubclass(type(o), Tensor) and getattr(o, "_node", None) is not None]
+    found = _all_of(Tensor, Pass)
+    written = [node.inputs for node in found if type(node) is Pass and _has(node, t)]
+    found = _all_of(Tensor) if written else found
+    return [o for o in found if getattr(o, "_node", None) is not None]
+
+
+def _all_of(*kinds: type) -> list[Any]:
+    wanted = set(kinds)
+    for kind in kinds:
+        wanted.update(kind.__subclasses__())
+    return [o for o in gc.get_objects() if type(o) in wanted]
+
+
+def _has(node: Pass, t: Any) -> bool:
+    room = node.room
+    return room is not None and any(t is part for part in (*room.chain.parameters, room.x, room.targ))
 
 
 def _unused(t: Tensor) -> str:
