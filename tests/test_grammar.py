@@ -141,7 +141,7 @@ REFUSED = [
     ("z is x", "expected one comparison", None),
     ("z in x", "expected one comparison", None),
     ("x^2", r"a power is \*\*", "^"),
-    ("x × w", r"\* multiplies element by element", "×"),
+    ("x × w", r"\* multiplies element by element", "×"),  # noqa: RUF001
     ("xᵀ @ dz", r"a transpose is \.T", "ᵀ"),
     ("w = x", "only what stands to the right of '='", "="),
     ("w += x", "cannot be read|right of '='", None),
@@ -299,8 +299,7 @@ PIECES = [
 def test_any_text_is_a_formula_or_a_formula_error(text):
     try:
         found = value(text)
-    except FormulaError as error:
-        assert str(error).startswith("formula: ")
+    except FormulaError:
         return
     assert isinstance(found, np.ndarray)
     assert found.dtype == np.float64

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from pybackprop.convert import Array
+from pybackprop.teach import letters
 from pybackprop.teach.allowed import AXIS, whole_number
 from pybackprop.teach.formula_error import FormulaError, MisfitError, place, refuse
 from pybackprop.teach.grammar import Formula, names_in
@@ -51,7 +52,7 @@ class Value:
 def evaluate(
     formula: Formula,
     arrays: Mapping[str, Array],
-    letters: Mapping[str, str] | None = None,
+    letters_of: Mapping[str, str] | None = None,
     part: ast.expr | None = None,
     products: dict[str, Value] | None = None,
 ) -> Value:
@@ -61,7 +62,7 @@ def evaluate(
     computed before, by their text; others are added. Raises FormulaError for a name that is not among them and
     for results that are too large, MisfitError for shapes that do not fit.
     """
-    evaluator = _Evaluator(formula, arrays, letters or {}, {} if products is None else products)
+    evaluator = _Evaluator(formula, arrays, letters_of or {}, {} if products is None else products)
     for name, node in names_in(part or formula.tree):  # an unknown name is said before a shape that does not fit
         if name not in arrays:
             evaluator.unknown(name, node)
@@ -84,9 +85,9 @@ def listed(arrays: Mapping[str, Array]) -> str:
 
 class _Evaluator:
     def __init__(
-        self, formula: Formula, arrays: Mapping[str, Array], letters: Mapping[str, str], products: dict[str, Value]
+        self, formula: Formula, arrays: Mapping[str, Array], letters_of: Mapping[str, str], products: dict[str, Value]
     ) -> None:
-        self.formula, self.arrays, self.letters, self.products = formula, arrays, letters, products
+        self.formula, self.arrays, self.letters_of, self.products = formula, arrays, letters_of, products
         self.dtype = np.result_type(*(a.dtype for a in arrays.values())) if arrays else np.dtype(float)
         self.work = 0
 
@@ -122,8 +123,8 @@ class _Evaluator:
 
     def _look_up(self, name: str) -> Value:
         found = self.arrays[name]
-        letters = self.letters.get(name, "")
-        return Value(found, letters if len(letters) == found.ndim else "?" * found.ndim)
+        known = self.letters_of.get(name, "")
+        return Value(found, known if len(known) == found.ndim else "?" * found.ndim)
 
     def _attribute(self, node: ast.Attribute) -> Value:
         if node.attr == "g":
@@ -160,7 +161,7 @@ class _Evaluator:
         self._room(node, shape)
         function = OPERATIONS[type(operator)]
         array = function(left.array.astype(self.dtype, copy=False), right.array.astype(self.dtype, copy=False))
-        return Value(np.asarray(array, self.dtype), _joined(left, right, shape))
+        return Value(np.asarray(array, self.dtype), letters.joined(left.letters, right.letters, shape))
 
     def _power(self, first: ast.expr, second: ast.expr) -> Value:
         base, exponent = self.value(first), self.value(second)
@@ -184,11 +185,9 @@ class _Evaluator:
         self.work += int(np.prod([float(length) for length in shape])) * inner_b
         if self.work > WORK:
             self.no(node, f"more than {WORK:,} multiplications; judge it on fewer rows", FormulaError)
-        letters = "?" * len(batch) + left.letters[-2:-1] * (a.ndim > 1) + right.letters[-1:] * (b.ndim > 1)
-        return Value(
-            np.asarray(np.matmul(a.astype(self.dtype, copy=False), b.astype(self.dtype, copy=False)), self.dtype),
-            letters,
-        )
+        kept = "?" * len(batch) + left.letters[-2:-1] * (a.ndim > 1) + right.letters[-1:] * (b.ndim > 1)
+        made = np.matmul(a.astype(self.dtype, copy=False), b.astype(self.dtype, copy=False))
+        return Value(np.asarray(made, self.dtype), kept)
 
     def _clash(self, parts: tuple[ast.expr, ast.expr], left: Value, right: Value) -> str:
         a, b = left.array.shape, right.array.shape
@@ -214,7 +213,7 @@ class _Evaluator:
             array = value.array[tuple(_index(part) for part in parts)]
         except (IndexError, ValueError) as error:
             self.no(node, f"{self._said(node.value, value)} has no such element: {error}")
-        return Value(np.asarray(array), _indexed(value.letters, parts))
+        return Value(np.asarray(array), letters.indexed(value.letters, parts))
 
     def _length(self, node: ast.expr, value: Value, axis: ast.expr) -> Value:
         k = whole_number(axis)
@@ -258,7 +257,7 @@ class _Evaluator:
                 kept = [*node.args[1:2], *(named[key] for key in ("keepdims", "keepdim") if key in named)]
                 keeps = bool(kept and getattr(kept[0], "value", False))
                 made = (np.sum if name == "sum" else np.mean)(array, axis=axis, keepdims=keeps)
-                return Value(np.asarray(made, self.dtype), _summed(value.letters, axis, keeps))
+                return Value(np.asarray(made, self.dtype), letters.summed(value.letters, axis, keeps))
             if name == "unsqueeze":
                 made = np.expand_dims(array, axis or 0)
                 at = (axis or 0) % made.ndim
@@ -276,31 +275,7 @@ def _operands(node: ast.expr) -> tuple[ast.expr, ast.expr]:
     return node.func.value, node.args[0]  # type: ignore[attr-defined]
 
 
-def _joined(left: Value, right: Value, shape: tuple[int, ...]) -> str:
-    """The letters after broadcasting: those of the operand that has them; '?' where the two disagree."""
-    pairs = zip(left.letters.rjust(len(shape), "1"), right.letters.rjust(len(shape), "1"), strict=True)
-    return "".join(a if a == b or b == "1" else b if a == "1" else "?" for a, b in pairs)
-
-
-def _summed(letters: str, axis: int | None, keeps: bool) -> str:
-    if axis is None:
-        return "1" * len(letters) if keeps else ""
-    at = axis % max(1, len(letters))
-    return letters[:at] + ("1" if keeps else "") + letters[at + 1 :]
-
-
 def _index(part: ast.expr) -> Any:
     if isinstance(part, ast.Slice):
         return slice(*(whole_number(bound) for bound in (part.lower, part.upper, part.step)))
     return whole_number(part)
-
-
-def _indexed(letters: str, parts: list[ast.expr]) -> str:
-    found, rest = "", letters
-    for part in parts:
-        if isinstance(part, ast.Constant) and part.value is None:
-            found += "1"
-        else:
-            found += rest[:1] if isinstance(part, ast.Slice) else ""
-            rest = rest[1:]
-    return found + rest

@@ -15,7 +15,7 @@ from pybackprop.teach.formula_error import FormulaError
 from pybackprop.teach.grammar import parse
 from pybackprop.teach.hints import general_hint, solution_of, words_of
 from pybackprop.teach.judge import judge_question
-from pybackprop.teach.names import LETTERS
+from pybackprop.teach.meanings import LETTERS
 from pybackprop.teach.progress import Progress, default_place
 from pybackprop.teach.propose import Proposal
 from pybackprop.teach.question import Question

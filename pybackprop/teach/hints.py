@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pybackprop.convert import Array
-from pybackprop.teach import terms
+from pybackprop.teach import element
 from pybackprop.teach.grammar import Formula
 from pybackprop.teach.propose import Proposal
 from pybackprop.teach.question import Question
@@ -71,7 +71,7 @@ def _on_numbers(question: Question, attempts: Sequence[Attempt], proposal: Propo
     attempt = _telling(attempts)
     at = _element(attempt)
     used = _used(proposal)
-    should = terms.due(question, attempt.sample.roles, at, used)
+    should = element.due(question, attempt.sample.roles, at, used)
     index = f"[{','.join(map(str, at))}]" if at else ""
     name = question.asked.removesuffix(".g")
     if should is None:
@@ -101,7 +101,7 @@ def _instead(attempt: Attempt, at: tuple[int, ...], proposal: Proposal, found: F
         formula, arrays = found.formula, attempt.sample.roles
     if attempt.value is None:
         return None
-    if formula is not None and (added := terms.added(formula, arrays, at)) is not None:
+    if formula is not None and (added := element.added(formula, arrays, at)) is not None:
         return str(added)
     if attempt.value.shape == attempt.sample.right.shape:
         return f"{float(attempt.value[at]):.4g}"

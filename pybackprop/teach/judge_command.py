@@ -9,11 +9,11 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from pybackprop.teach.example import OUTPUTS, ROLE_OF, example
 from pybackprop.teach.exercises import exercises
 from pybackprop.teach.formula_error import FormulaError
 from pybackprop.teach.judge import judge
 from pybackprop.teach.mistakes import RIGHT, table
+from pybackprop.teach.small_network import OUTPUTS, ROLE_OF, example
 from pybackprop.teach.steps import STEPS
 from pybackprop.teach.verdict import WIDTH, Verdict
 

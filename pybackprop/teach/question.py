@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from pybackprop.convert import Array
+from pybackprop.teach.meanings import HIDDEN, kind_of, letters_of, names_of, numbered, roles_of
 from pybackprop.teach.mistakes import RIGHT, Mistake
-from pybackprop.teach.names import HIDDEN, kind_of, letters_of, names_of, numbered, roles_of
 from pybackprop.teach.network import Network, Run, network_of, run_again
 from pybackprop.teach.use import Use
 
@@ -43,7 +43,7 @@ class Question:
 
     kind     of the operand: one of mistakes.RIGHT, or 'other'
     asked    how the answer is called, e.g. w1.g
-    names    what each name stands for: see names.py
+    names    what each name stands for: see meanings.py
     roles    the same for the names of the table
     letters  of the axes behind each name
     mistakes  those that only this question knows, before those of its kind

@@ -8,10 +8,10 @@ from functools import lru_cache
 import numpy as np
 
 from pybackprop.teach.evaluate import evaluate
-from pybackprop.teach.example import ROLE_OF, example
 from pybackprop.teach.grammar import parse
 from pybackprop.teach.mistakes import Mistake
 from pybackprop.teach.question import RUNS, Question, Sample, question_of
+from pybackprop.teach.small_network import ROLE_OF, example
 from pybackprop.teach.use import use_of
 
 SAME = (("same", np.float64), ("same", np.float64))

@@ -1,4 +1,4 @@
-"""Terms: one element of a gradient as the sum that it is, and the same element of a proposal as what it adds."""
+"""Element: one element of a gradient as the sum that it is, and the same element of a proposal as what it adds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names: what each name that a learner may use stands for, and which part each tensor plays in an operation.
+"""Meanings: what each name that a learner may use stands for, and which part each tensor plays in an operation.
 
 A name stands for a key: ("value" or "grad", tensor), ("length", tensor, axis), ("size", tensor) or ("given", array).
 """
