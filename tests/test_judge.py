@@ -755,3 +755,35 @@ def test_the_list_of_mistakes(capsys):
         assert f"\n{mistake.name}  (" in listed
     assert "{" not in listed
     assert "x.T @ dz" in listed
+
+
+# ---- other forms of the network ----
+
+
+def test_relu_in_place():
+    rng = np.random.default_rng(2)
+    x, w, w2 = bp.tensor(numbers(rng, 6, 3)), bp.param(numbers(rng, 3, 4)), bp.param(numbers(rng, 4, 2))
+    z = bp.lin(x, w)
+    loss = bp.mse(bp.lin(bp.relu_(z), w2), numbers(rng, 6, 2))
+    loss.backward(keep=True)
+    assert bp.judge(w, "x.T @ dz")
+    assert bp.judge(w, "x.T @ ((z > 0) * da)")
+    assert bp.judge(w, "x.T @ da").mistake == "gradient-after-relu"
+    assert bp.judge(w2, "x.T @ dz")
+
+
+def test_a_deep_network():
+    model = bp.mlp([3, *[4] * 12, 2])
+    loss = model(np.ones((5, 3), np.float32), np.zeros((5, 2), np.float32))
+    assert bp.judge(model.layers[0].w, "x.T @ dz")
+    assert bp.judge(model.layers[0].w, "x.T @ ((l1 > 0) * l2.g)")
+    assert bp.judge(model.layers[4].w, "x.T @ da").mistake == "gradient-after-relu"
+    assert float(loss) >= 0
+
+
+def test_a_batch_without_rows():
+    w = bp.param(np.ones((3, 2)))
+    z = bp.lin(np.ones((0, 3)), w)
+    z.g = np.ones((0, 2))
+    assert bp.judge(w, "x.T @ dz")
+    assert not bp.judge(w, "w")
