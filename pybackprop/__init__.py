@@ -40,7 +40,9 @@ from pybackprop.model import Model, mlp
 from pybackprop.optim import SGD
 from pybackprop.plan import Plan, compile
 from pybackprop.settings import info, kernels, set_threads, set_tiles, threads, tiles, use_kernel
+from pybackprop.teach.exercises import exercises
 from pybackprop.teach.explain import Explanation, explain
+from pybackprop.teach.judge import Verdict, judge
 from pybackprop.tensor import Tensor, as_tensor, param, tensor
 
 __version__ = metadata.version("pybackprop")
@@ -61,12 +63,15 @@ __all__ = [
     "Relu",
     "ShapeError",
     "Tensor",
+    "Verdict",
     "as_tensor",
     "compile",
     "data",
+    "exercises",
     "explain",
     "gradcheck",
     "info",
+    "judge",
     "kernels",
     "lin",
     "lin_grad",

@@ -17,6 +17,7 @@ from pybackprop import checkpoint, data, settings
 from pybackprop.bench.command import add_parser as bench_parser
 from pybackprop.errors import DivergedError
 from pybackprop.teach.explain_command import add_parser as explain_parser
+from pybackprop.teach.judge_command import add_parsers as judge_parsers
 from pybackprop.training import Settings, Trainer, accuracy_of, load_model, settings_of
 
 DEFAULTS = Settings()
@@ -67,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
     info.set_defaults(command=run_info)
     bench_parser(commands, _whole)
     explain_parser(commands)
+    judge_parsers(commands)
     return top
 
 

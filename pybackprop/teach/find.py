@@ -80,7 +80,7 @@ def networks_of(tensor: Storage, loss: Storage | None = None) -> list[Network]:
         if made is None or not _takes_part(tensor, made):
             raise GradientError(f"explain: {describe(tensor)} took no part in computing loss, {describe(loss)}")
         return [made]
-    found = [_network(tip) for tip in _tips(_on_tape(tensor))]
+    found = [_network(tip) for tip in _tips(on_tape(tensor))]
     fitting = [network for network in reversed(found) if _takes_part(tensor, network)]
     if not fitting:
         _refuse(tensor)
@@ -97,10 +97,21 @@ def _takes_part(tensor: Storage, network: Network) -> bool:
     return network.root is tensor or bool(network.uses(tensor))
 
 
-def _on_tape(tensor: Storage) -> list[Storage]:
-    """Every living tensor that has a place on a tape and whose operands are still known, the oldest first."""
+def on_tape(part: Any) -> list[Tensor]:
+    """Every living tensor that has a place on a tape and whose operands are still known, the oldest first.
+
+    part: a tensor, or the data's array, that may be in a pass whose tape is only written down when asked for: what
+    that gives comes last.
+    """
     living = {id(t): t for t in _objects() if issubclass(type(t), Tensor)}  # isinstance would ask dead weak proxies
-    return [t for t in living.values() if t._node is not None and _is_known(t._node, tensor)]
+    found = {key: t for key, t in living.items() if t._node is not None and _is_known(t._node, part)}
+    stack = list(found.values())
+    while stack:
+        for given in stack.pop()._node.inputs:
+            if given._node is not None and id(given) not in found:
+                found[id(given)] = given
+                stack.append(found[id(given)])
+    return list(found.values())
 
 
 def _objects() -> Iterator[Any]:
@@ -112,28 +123,20 @@ def _objects() -> Iterator[Any]:
         yield from gc.get_objects()
 
 
-def _is_known(node: Node, tensor: Storage) -> bool:
-    """A Pass writes its tape down when asked for its inputs: only the one that the tensor took part in is asked."""
+def _is_known(node: Node, part: Any) -> bool:
+    """A Pass writes its tape down when asked for its inputs: only the one that part took part in is asked."""
     if not isinstance(node, Pass) or node._inputs is not None:
         return True
     room = node.room
     if room is None:
         return False
-    return any(tensor is part for part in (*room.chain.parameters, room.x, room.targ)) or tensor._node is node
+    parts = (*room.chain.parameters, room.x, room.targ)
+    return any(part is one for one in parts) or getattr(part, "_node", None) is node
 
 
-def _tips(tensors: list[Storage]) -> list[Storage]:
+def _tips(tensors: Sequence[Storage]) -> list[Storage]:
     """Those that no other one was computed from."""
-    used: set[int] = set()
-    seen: set[int] = set()
-    stack = list(tensors)
-    while stack:
-        tensor = stack.pop()
-        if id(tensor) in seen or tensor._node is None:
-            continue
-        seen.add(id(tensor))
-        used.update(id(given) for given in tensor._node.inputs)
-        stack.extend(tensor._node.inputs)
+    used = {id(given) for t in tensors if t._node is not None for given in t._node.inputs}
     return [t for t in tensors if id(t) not in used]
 
 

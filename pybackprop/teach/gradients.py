@@ -16,21 +16,25 @@ from pybackprop.tensor import Tensor
 
 
 class Private(Sink):
-    """The gradients of one walk in buffers of their own; the first path overwrites, the next ones add."""
+    """The gradients of one walk in buffers of their own; the first path overwrites, the next ones add.
 
-    def __init__(self, wanted: set[int]) -> None:
+    wanted: ids of the tensors that get one; None: all.
+    """
+
+    def __init__(self, wanted: set[int] | None = None) -> None:
         self.wanted = wanted
         self.buffers: dict[int, Tensor] = {}
 
     def wants(self, tensor: Storage) -> bool:
-        return id(tensor) in self.wanted
+        return self.wanted is None or id(tensor) in self.wanted
 
     def into(self, tensor: Storage) -> tuple[Tensor, bool] | None:
-        if id(tensor) not in self.wanted:
+        if not self.wants(tensor):
             return None
         again = id(tensor) in self.buffers
-        buffer = self.buffers.setdefault(id(tensor), tensor.new_like()) if not again else self.buffers[id(tensor)]
-        return buffer, again
+        if not again:
+            self.buffers[id(tensor)] = tensor.new_like()
+        return self.buffers[id(tensor)], again
 
 
 @dataclass(frozen=True)
