@@ -3,6 +3,7 @@
 The engines at the end are run by the bench's workers, which import this file.
 """
 
+import importlib.util
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compile_c import ROOT
 
 import pybackprop as bp
 from pybackprop.bench import check, clock, crew, engine, report, resident, run, screen, works
@@ -396,6 +398,22 @@ def test_the_tables(found, capsys):
         assert words in said
     for seconds, words in ((2.0, "2.00 s"), (0.0123, "12.3 ms"), (0.123, "123 ms"), (4.56e-7, "0.456 µs")):
         assert screen.duration(seconds) == words
+
+
+def test_the_page_of_performance_says_what_was_found(found):
+    pytest.importorskip("matplotlib")
+    spec = importlib.util.spec_from_file_location("make_performance", ROOT / "tools" / "make_performance.py")
+    make_performance = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make_performance)
+    large = {**found["works"][1], "sizes": [50000, 3, 5, 2]}
+    large["engines"]["pybackprop"]["memory"] = 12_340_000
+    lines = make_performance.document([{**found, "works": [found["works"][0], large]}], ["p.png"]).splitlines()
+    assert f"## {found['cpu']}, {found['cores']} cores, kernel {found['kernel']}" in lines
+    ours = found["works"][0]["engines"]["pybackprop"]
+    (row,) = (line.split(" | ") for line in lines if line.startswith("| matmul 8 |"))
+    assert row[3:5] == ["pybackprop", screen.duration(ours["median"])]
+    assert f"**{screen.rate(ours['ratio'])}** numpy" in row
+    assert any(line.startswith("| step 4x3→5→2 | 1 |") and "12.3" in line for line in lines)
 
 
 def test_the_picture(found, tmp_path):
