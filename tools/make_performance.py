@@ -21,8 +21,8 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 HEAD = """# How fast, how lean
 
 Measured by `pybackprop bench`: each engine in a process of its own, in turns, its results checked against float64
-first. A time is the median of the rounds; a ratio is how many times as fast as the best peer we are, taken round by round and
-then the median, which no slow drift of the machine can disturb. The limit is the rate of nothing but fused
+first. A time is the median of the rounds; a ratio is how many times as fast as the best peer we are, taken round by
+round and then the median, which no slow drift of the machine can disturb. The limit is the rate of nothing but fused
 multiply-adds on the same threads, measured in between. `plan` is a compiled plan, `pybackprop` the library's ordinary
 calls. Targets are what we want, met or not. Run it on your machine: `pip install '.[bench]' && pybackprop bench`.
 """
