@@ -26,6 +26,10 @@ One definition (csrc/reference.c), many speeds: every kernel, thread count and m
     plan = bp.compile(model, batch=64, optimizer=sgd) # the same bits, a step in one call
     loss = plan.step(x, targ)
     history = plan.fit(x_train, targ_train, epochs=5, seed=0)
+
+    print(bp.explain(w1, at=(3, 7)))                  # why w1.g[3,7] is what it is, element by element
+    print(bp.judge(w1, "l1.g @ x.T"))                 # what is wrong with that formula, and what it computes instead
+    bp.exercises()                                    # from one element to the whole network, step by step
 """
 
 from importlib import metadata

@@ -1,4 +1,4 @@
-"""The command line: pybackprop train, predict, info, bench."""
+"""The command line: train and predict, explain, judge and learn, bench and info."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _say(words: str) -> None:
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     top = argparse.ArgumentParser(
-        prog="pybackprop", description="mse(relu(x @ w + b)), forward and backward: train, predict, info, bench"
+        prog="pybackprop", description="mse(relu(x @ w + b)), forward and backward: train it, explain it, measure it"
     )
     top.add_argument("--version", action="version", version=f"pybackprop {metadata.version('pybackprop')}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from pybackprop.errors import GradientError
 from pybackprop.teach.again import check_unchanged
 from pybackprop.teach.bad import first_bad
 from pybackprop.teach.chain_rule import WholeChain
-from pybackprop.teach.compare import SIZE, Comparison, compare
+from pybackprop.teach.compare import compare
 from pybackprop.teach.explanation import Explanation, largest
 from pybackprop.teach.find import Network, networks_of
 from pybackprop.teach.gradients import Walk, agreement, check_backward, walk_back
@@ -48,17 +47,7 @@ class Explain:
         where = _index(at, t, walk.network) if at is not None else largest(walk.of(t))
         return Explanation(walk, t, where, notes)
 
-    @staticmethod
-    def compare(
-        first: str = "broadcast",
-        second: str = "matmul",
-        *,
-        size: Sequence[int] = SIZE,
-        at: tuple[int, int] = (0, 0),
-        dtype: Any = np.float32,
-    ) -> Comparison:
-        """See pybackprop.teach.compare.compare."""
-        return compare(first, second, size=size, at=at, dtype=dtype)
+    compare = staticmethod(compare)
 
 
 def _walk(t: Any, loss: Tensor | None) -> tuple[Walk, list[str]]:
