@@ -32,7 +32,8 @@ One definition (csrc/reference.c), many speeds: every kernel, thread count and m
     bp.exercises()                                    # from one element to the whole network, step by step
 """
 
-from importlib import metadata
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING, Any
 
 from pybackprop import data, reference
 from pybackprop.errors import CheckpointError, DivergedError, DTypeError, GradientError, ShapeError
@@ -44,10 +45,12 @@ from pybackprop.model import Model, mlp
 from pybackprop.optim import SGD
 from pybackprop.plan import Plan, compile
 from pybackprop.settings import info, kernels, set_threads, set_tiles, threads, tiles, use_kernel
-from pybackprop.teach.exercises import exercises
-from pybackprop.teach.explain import Explanation, explain
-from pybackprop.teach.judge import Verdict, judge
 from pybackprop.tensor import Tensor, as_tensor, param, tensor
+
+if TYPE_CHECKING:
+    from pybackprop.teach.exercises import exercises
+    from pybackprop.teach.explain import Explanation, explain
+    from pybackprop.teach.judge import Verdict, judge
 
 __version__ = metadata.version("pybackprop")
 
@@ -95,3 +98,23 @@ __all__ = [
     "tiles",
     "use_kernel",
 ]
+
+# Who only trains need not wait for what teaches.
+_ON_DEMAND = {
+    "Explanation": "pybackprop.teach.explain",
+    "Verdict": "pybackprop.teach.judge",
+    "exercises": "pybackprop.teach.exercises",
+    "explain": "pybackprop.teach.explain",
+    "judge": "pybackprop.teach.judge",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ON_DEMAND:
+        raise AttributeError(f"module 'pybackprop' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_ON_DEMAND[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ON_DEMAND})

@@ -6,10 +6,11 @@ import argparse
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pybackprop.teach.example import Example, on_data, small
-from pybackprop.teach.explain import Explanation, explain
+if TYPE_CHECKING:
+    from pybackprop.teach.example import Example
+    from pybackprop.teach.explain import Explanation
 
 DIGITS = Path()  # --data without a path
 
@@ -73,6 +74,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _example(options: argparse.Namespace) -> Example:
+    from pybackprop.teach.example import on_data, small
+
     if options.data is not None:
         return on_data(None if options.data == DIGITS else options.data)
     return small(options.shape) if options.shape else small()
@@ -80,6 +83,8 @@ def _example(options: argparse.Namespace) -> Example:
 
 def _explanation(example: Example, wanted: str | None) -> Explanation:
     """That of an element such as w1[3,7], of the largest one of w1, or of the whole chain."""
+    from pybackprop.teach.explain import explain
+
     if wanted is None:
         return explain(example.loss)
     found = re.fullmatch(r"\s*(\w+)\s*(?:\[([-\d,\s]*)\])?\s*", wanted)

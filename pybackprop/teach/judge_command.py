@@ -7,15 +7,12 @@ import re
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pybackprop.teach.exercises import exercises
-from pybackprop.teach.formula_error import FormulaError
-from pybackprop.teach.judge import judge
-from pybackprop.teach.mistakes import RIGHT, table
 from pybackprop.teach.small_network import OUTPUTS, ROLE_OF, example
-from pybackprop.teach.steps import STEPS
-from pybackprop.teach.verdict import WIDTH, Verdict
+
+if TYPE_CHECKING:
+    from pybackprop.teach.judge import Verdict
 
 USAGE = 2
 INDENT = "    "
@@ -34,7 +31,7 @@ def add_parsers(commands: Any) -> None:
     learn.add_argument(
         "--progress", type=Path, metavar="FILE", help="keep progress there instead of in the state folder"
     )
-    learn.add_argument("--step", type=int, metavar="N", help=f"begin with exercise N, 1 to {len(STEPS)}")
+    learn.add_argument("--step", type=int, metavar="N", help="begin with exercise N, see --list")
     learn.add_argument("--restart", action="store_true", help="forget all progress")
     learn.add_argument("--list", action="store_true", help="list the exercises and what is done")
     learn.set_defaults(command=run_learn)
@@ -74,6 +71,9 @@ def _seed(text: str) -> int:
 
 
 def run_judge(options: argparse.Namespace) -> int:
+    from pybackprop.teach.formula_error import FormulaError
+    from pybackprop.teach.judge import judge
+
     if options.list:
         print(listing())
         return 0
@@ -100,6 +100,9 @@ def _show(verdict: Verdict, options: argparse.Namespace) -> None:
 
 def listing() -> str:
     """All mistakes: name, the kind of question, an example, what it computes instead."""
+    from pybackprop.teach.mistakes import RIGHT, table
+    from pybackprop.teach.verdict import WIDTH
+
     lines = [f"right: {kind + '.g':<7} {formula}" for kind, formula in RIGHT.items()]
     for mistake in table():
         plain = re.sub(r"\{(\w+)[^}]*\}", r"\1", mistake.says)  # the names that a question would fill in
@@ -113,6 +116,9 @@ def listing() -> str:
 
 
 def run_learn(options: argparse.Namespace) -> int:
+    from pybackprop.teach.exercises import exercises
+    from pybackprop.teach.steps import STEPS
+
     lesson = exercises(options.progress)
     if options.restart:
         lesson.restart()
