@@ -26,9 +26,14 @@ One definition (csrc/reference.c), many speeds: every kernel, thread count and m
     plan = bp.compile(model, batch=64, optimizer=sgd) # the same bits, a step in one call
     loss = plan.step(x, targ)
     history = plan.fit(x_train, targ_train, epochs=5, seed=0)
+
+    print(bp.explain(w1, at=(3, 7)))                  # why w1.g[3,7] is what it is, element by element
+    print(bp.judge(w1, "l1.g @ x.T"))                 # what is wrong with that formula, and what it computes instead
+    bp.exercises()                                    # from one element to the whole network, step by step
 """
 
-from importlib import metadata
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING, Any
 
 from pybackprop import data, reference
 from pybackprop.errors import CheckpointError, DivergedError, DTypeError, GradientError, ShapeError
@@ -43,6 +48,11 @@ from pybackprop.settings import info, kernels, set_threads, set_tiles, threads, 
 from pybackprop.tensor import Tensor, as_tensor, param, tensor
 from pybackprop.watch import debug
 
+if TYPE_CHECKING:
+    from pybackprop.teach.exercises import exercises
+    from pybackprop.teach.explain import Explanation, explain
+    from pybackprop.teach.judge import Verdict, judge
+
 __version__ = metadata.version("pybackprop")
 
 __all__ = [
@@ -50,6 +60,7 @@ __all__ = [
     "CheckpointError",
     "DTypeError",
     "DivergedError",
+    "Explanation",
     "GradCheck",
     "GradientError",
     "Lin",
@@ -60,12 +71,16 @@ __all__ = [
     "Relu",
     "ShapeError",
     "Tensor",
+    "Verdict",
     "as_tensor",
     "compile",
     "data",
     "debug",
+    "exercises",
+    "explain",
     "gradcheck",
     "info",
+    "judge",
     "kernels",
     "lin",
     "lin_grad",
@@ -85,3 +100,23 @@ __all__ = [
     "tiles",
     "use_kernel",
 ]
+
+# Who only trains need not wait for what teaches.
+_ON_DEMAND = {
+    "Explanation": "pybackprop.teach.explain",
+    "Verdict": "pybackprop.teach.judge",
+    "exercises": "pybackprop.teach.exercises",
+    "explain": "pybackprop.teach.explain",
+    "judge": "pybackprop.teach.judge",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ON_DEMAND:
+        raise AttributeError(f"module 'pybackprop' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_ON_DEMAND[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ON_DEMAND})

@@ -1,4 +1,4 @@
-"""The command line: pybackprop train, predict, info, bench."""
+"""The command line: train and predict, explain, judge and learn, bench and info."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from typing import Any
 from pybackprop import checkpoint, data, settings
 from pybackprop.bench.command import add_parser as bench_parser
 from pybackprop.errors import DivergedError
+from pybackprop.teach.explain_command import add_parser as explain_parser
+from pybackprop.teach.judge_command import add_parsers as judge_parsers
 from pybackprop.training import Settings, Trainer, accuracy_of, load_model, settings_of
 
 DEFAULTS = Settings()
@@ -51,7 +53,7 @@ def _say(words: str) -> None:
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     top = argparse.ArgumentParser(
-        prog="pybackprop", description="mse(relu(x @ w + b)), forward and backward: train, predict, info, bench"
+        prog="pybackprop", description="mse(relu(x @ w + b)), forward and backward: train it, explain it, measure it"
     )
     top.add_argument("--version", action="version", version=f"pybackprop {metadata.version('pybackprop')}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -65,6 +67,8 @@ def parser() -> argparse.ArgumentParser:
     info.add_argument("--json", action="store_true", help="one JSON object")
     info.set_defaults(command=run_info)
     bench_parser(commands, _whole)
+    explain_parser(commands)
+    judge_parsers(commands)
     return top
 
 

@@ -104,7 +104,7 @@ class _Fit:
     """One call of fit.
 
     at    the row and the step of the epoch, the sum of its losses: C's bp_progress
-    best  (loss, parameters) of the epoch with the least validation loss, kept where patience wants it
+    best  (loss, state) of the epoch with the least validation loss, kept where patience wants it
     """
 
     def __init__(self, plan: Plan, x: Any, targ: Any, options: Options) -> None:
@@ -121,7 +121,7 @@ class _Fit:
         plan.layout.gather_room(min(self.batch, self.n))
         self.order, self.at = _native.indices(self.n), _native.progress()
         self.call = _native.plan_run[plan.dtype]
-        self.best: tuple[float, Array] | None = None
+        self.best: tuple[float, list[Array]] | None = None
         self.best_epoch = 0
         self.history: list[Epoch] = []
 
@@ -139,7 +139,8 @@ class _Fit:
                     break
         if self.best is not None:
             self.plan.touch()
-            np.copyto(self.plan.arena.updated_values, self.best[1])
+            for array, kept in zip(self._state(), self.best[1], strict=False):  # momentum may have come later
+                np.copyto(array, kept)
         return self.history
 
     def _epoch(self, epoch: int, callbacks: list[Callable[[Moment], Any]]) -> bool:
@@ -185,8 +186,13 @@ class _Fit:
 
     def _keep_best(self, loss: float | None) -> None:
         if self.options.patience is not None and loss is not None and (self.best is None or loss < self.best[0]):
-            self.best = (loss, self.plan.arena.updated_values.copy())
+            self.best = (loss, [array.copy() for array in self._state()])
             self.best_epoch = len(self.history)
+
+    def _state(self) -> list[Array]:
+        """What training goes on from: the parameters, and their momentum if there is one."""
+        arena = self.plan.arena
+        return [arena.updated_values, *([] if arena.momentum is None else [arena.momentum])]
 
     def _is_enough(self) -> bool:
         """Whether the last epochs did not get better, as many as patience allows."""

@@ -142,7 +142,8 @@ class Plan:
         batch       rows in a step, at most the compiled ones, which is the default; the last step takes what is left
         done        epochs that earlier calls made: numbers and order go on after them; `epochs` counts them
         validation  (x, targ), whose loss is computed after each epoch
-        patience    stop when the validation loss was not improved for so many epochs, and keep the best parameters
+        patience    stop when the validation loss was not improved for so many epochs; parameters and momentum
+                    are then those of the best one
         schedule    called with the number of an epoch, from 1, before it: the learning rate
         callback    called with a Moment at least every 100 ms (unless a step takes longer) and after each epoch;
                     True stops the training, and the record lacks the epoch that was not finished

@@ -3,6 +3,7 @@
 The engines at the end are run by the bench's workers, which import this file.
 """
 
+import importlib.util
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compile_c import ROOT
 
 import pybackprop as bp
 from pybackprop.bench import check, clock, crew, engine, report, resident, run, screen, works
@@ -328,14 +330,17 @@ def test_an_interrupted_bench_kills_its_workers_and_shows_what_it_has():
         stderr=subprocess.PIPE,
         text=True,
     )
-    began = time.monotonic()
-    while len(workers := children(process.pid)) < 2:
-        assert process.poll() is None
-        assert time.monotonic() - began < 30
-        time.sleep(0.05)
-    time.sleep(1)
-    process.send_signal(signal.SIGINT)
-    out, said = process.communicate(timeout=30)
+    try:
+        began = time.monotonic()
+        while len(workers := children(process.pid)) < 2:
+            assert process.poll() is None
+            assert time.monotonic() - began < 60
+            time.sleep(0.05)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        out, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert said == "pybackprop: interrupted\n"
     assert [Path(f"/proc/{worker}").exists() for worker in workers] == [False, False]
@@ -396,6 +401,22 @@ def test_the_tables(found, capsys):
         assert words in said
     for seconds, words in ((2.0, "2.00 s"), (0.0123, "12.3 ms"), (0.123, "123 ms"), (4.56e-7, "0.456 µs")):
         assert screen.duration(seconds) == words
+
+
+def test_the_page_of_performance_says_what_was_found(found):
+    pytest.importorskip("matplotlib")
+    spec = importlib.util.spec_from_file_location("make_performance", ROOT / "tools" / "make_performance.py")
+    make_performance = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make_performance)
+    large = {**found["works"][1], "sizes": [50000, 3, 5, 2]}
+    large["engines"]["pybackprop"]["memory"] = 12_340_000
+    lines = make_performance.document([{**found, "works": [found["works"][0], large]}], ["p.png"]).splitlines()
+    assert f"## {found['cpu']}, {found['cores']} cores, kernel {found['kernel']}" in lines
+    ours = found["works"][0]["engines"]["pybackprop"]
+    (row,) = (line.split(" | ") for line in lines if line.startswith("| matmul 8 |"))
+    assert row[3:5] == ["pybackprop", screen.duration(ours["median"])]
+    assert f"**{screen.rate(ours['ratio'])}** numpy" in row
+    assert any(line.startswith("| step 4x3→5→2 | 1 |") and "12.3" in line for line in lines)
 
 
 def test_the_picture(found, tmp_path):

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 from page_browser import MINUS
-
-from pybackprop.teach.scene import example
+from scenes import example
 
 # ---- choosing ----
 

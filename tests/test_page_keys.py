@@ -2,9 +2,8 @@
 
 import pytest
 from page_browser import TIMES
+from scenes import example
 from test_page import EVIL, renamed
-
-from pybackprop.teach.scene import example
 
 # ---- keyboard and screen reader ----
 

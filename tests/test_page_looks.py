@@ -5,9 +5,10 @@ import struct
 import numpy as np
 import pytest
 from page_browser import served
+from scenes import example
 
 import pybackprop as bp
-from pybackprop.teach.scene import example, scene_of
+from pybackprop.teach.scene import scene_of
 
 
 @pytest.fixture(scope="module")

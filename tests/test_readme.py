@@ -38,7 +38,8 @@ def test_the_shell_blocks_run(tmp_path):
     environment = {**os.environ, "PATH": folder + os.pathsep + os.environ["PATH"]}
     for command in commands:
         done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, command + done.stderr
+        is_wrong = command.startswith('pybackprop judge "dz @ x.T"')  # and judge says so
+        assert done.returncode == is_wrong, command + done.stderr
 
 
 def test_the_two_commands_are_those_that_are_tested_as_a_whole():

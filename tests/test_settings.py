@@ -108,11 +108,18 @@ def test_a_wrong_environment_is_an_error_that_names_it(name, value):
     assert value in done.stderr.splitlines()[-1]
 
 
-def test_import_brings_neither_rich_nor_the_peers():
-    code = (
-        "import sys, pybackprop; print([m for m in ('rich', 'torch', 'matplotlib', 'safetensors') if m in sys.modules])"
-    )
+def test_import_brings_only_what_training_needs():
+    names = ("rich", "torch", "matplotlib", "safetensors", "pybackprop.teach", "pybackprop.bench")
+    code = f"import sys, pybackprop; print([m for m in {names} if m in sys.modules]); pybackprop.explain"
     assert python(code).stdout.strip() == "[]"
+
+
+def test_everything_public_is_there():
+    for name in bp.__all__:
+        assert getattr(bp, name) is not None
+        assert name in dir(bp)
+    with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
+        _ = bp.no_such_name
 
 
 def train(seed, results):

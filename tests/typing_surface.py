@@ -42,3 +42,8 @@ room: int = plan.memory()["total"]
 checked: bool = bp.gradcheck(model, x, np.ones((4, 1), np.float32)).ok
 split: bp.data.Split = bp.data.digits()
 kernels: list[str] = bp.kernels()
+explained: bp.Explanation = bp.explain(w, at=(0, 0))
+moves: str = explained.moves
+upstream: float = explained.terms[0].upstream
+relative: float = explained.check
+faster: float = bp.explain.compare("broadcast", "matmul", size=(4, 3, 2)).ways[0].seconds

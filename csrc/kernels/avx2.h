@@ -35,20 +35,53 @@ bp_inline_avx2 __m256d gather_pieces_f64_avx2(const double *const *row, size_t p
     return _mm256_insertf128_pd(v, _mm_loadu_pd(row[2] + p), 1);
 }
 
-/* See avx512.h; here only the terms are written. */
+/* Entry m: the bytes of those of four lanes that m has a bit for, side by side; and how many lanes. */
+#define BP_LANE(l) 4 * l, 4 * l + 1, 4 * l + 2, 4 * l + 3
+static const uint8_t bp_together_avx2[16][16] = {{0},
+                                                 {BP_LANE(0)},
+                                                 {BP_LANE(1)},
+                                                 {BP_LANE(0), BP_LANE(1)},
+                                                 {BP_LANE(2)},
+                                                 {BP_LANE(0), BP_LANE(2)},
+                                                 {BP_LANE(1), BP_LANE(2)},
+                                                 {BP_LANE(0), BP_LANE(1), BP_LANE(2)},
+                                                 {BP_LANE(3)},
+                                                 {BP_LANE(0), BP_LANE(3)},
+                                                 {BP_LANE(1), BP_LANE(3)},
+                                                 {BP_LANE(0), BP_LANE(1), BP_LANE(3)},
+                                                 {BP_LANE(2), BP_LANE(3)},
+                                                 {BP_LANE(0), BP_LANE(2), BP_LANE(3)},
+                                                 {BP_LANE(1), BP_LANE(2), BP_LANE(3)},
+                                                 {BP_LANE(0), BP_LANE(1), BP_LANE(2), BP_LANE(3)}};
+#undef BP_LANE
+static const uint8_t bp_lane_count_avx2[16] = {0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4};
+
+/* Four lanes of list_lanes, those that terms has a bit for. */
+bp_inline_avx2 size_t list_four_avx2(float *first, float *second, uint32_t *at, __m128 v, __m128 w,
+                                     __m128i place, unsigned terms) {
+    __m128i order = _mm_loadu_si128((const __m128i *)bp_together_avx2[terms]);
+    _mm_storeu_si128((__m128i *)first, _mm_shuffle_epi8(_mm_castps_si128(v), order));
+    _mm_storeu_si128((__m128i *)second, _mm_shuffle_epi8(_mm_castps_si128(w), order));
+    _mm_storeu_si128((__m128i *)at, _mm_shuffle_epi8(place, order));
+    return bp_lane_count_avx2[terms];
+}
+
+/* See avx512.h. */
 bp_inline_avx2 size_t list_lanes_f32_avx2(float *first, float *second, uint32_t *at, __m256 v, __m256 w,
                                           uint32_t base, uint32_t step) {
     unsigned terms = (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_NEQ_UQ));
     terms |= (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(w, _mm256_setzero_ps(), _CMP_NEQ_UQ));
-    float lanes[2][8];
-    size_t count = 0;
-    if (terms) _mm256_storeu_ps(lanes[0], v), _mm256_storeu_ps(lanes[1], w);
-    for (; terms; terms &= terms - 1, count++) {
-        unsigned l = (unsigned)__builtin_ctz(terms);
-        first[count] = lanes[0][l], second[count] = lanes[1][l], at[count] = base + l * step;
-    }
-    return count;
+    if (!terms) return 0;
+    __m128i four = _mm_mullo_epi32(_mm_setr_epi32(0, 1, 2, 3), _mm_set1_epi32((int)step));
+    __m128i low = _mm_add_epi32(four, _mm_set1_epi32((int)base));
+    __m128i high = _mm_add_epi32(four, _mm_set1_epi32((int)(base + 4 * step)));
+    size_t count = list_four_avx2(first, second, at, _mm256_castps256_ps128(v),
+                                  _mm256_castps256_ps128(w), low, terms & 15);
+    return count + list_four_avx2(first + count, second + count, at + count, _mm256_extractf128_ps(v, 1),
+                                  _mm256_extractf128_ps(w, 1), high, terms >> 4);
 }
+
+/* Here only the terms are written. */
 bp_inline_avx2 size_t list_lanes_f64_avx2(double *first, double *second, uint32_t *at, __m256d v,
                                           __m256d w, uint32_t base, uint32_t step) {
     unsigned terms = (unsigned)_mm256_movemask_pd(_mm256_cmp_pd(v, _mm256_setzero_pd(), _CMP_NEQ_UQ));

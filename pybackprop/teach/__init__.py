@@ -1,1 +1,1 @@
-"""The teaching side: gradients looked at element by element, on the learner's own numbers."""
+"""Teaching: why each gradient is what it is, on the learner's own numbers."""

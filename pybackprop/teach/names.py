@@ -1,38 +1,35 @@
-"""What the tensors of a network are called: by their own names, or as the lesson calls them."""
+"""Names: what the text calls each tensor. Its own name, or the one that the lesson has for its part."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from pybackprop.tensor import Tensor
+from pybackprop.storage import Storage
 
-__all__ = ["named"]
+if TYPE_CHECKING:
+    from pybackprop.teach.find import Operation
 
-
-def named(operations: Sequence[tuple[str, Sequence[Tensor], Tensor]]) -> dict[int, str]:
-    """id of a tensor -> its name, different for each: x w1 b1 l1 l2 w2 b2 l3 ... out targ loss.
-
-    operations: (op, operands, output) in forward order. Of two tensors with the same name of their own, the second
-    one goes by the lesson's.
-    """
-    names: dict[int, str] = {}
-    taken: set[str] = set()
-    proposals = list(_lesson(operations))
-    for t, _ in proposals:
-        if t.name and id(t) not in names and t.name not in taken:
-            names[id(t)] = t.name
-            taken.add(t.name)
-    for t, name in proposals:
-        if id(t) not in names:
-            while name in taken:
-                name += "'"
-            names[id(t)] = name
-            taken.add(name)
-    return names
+PRODUCTS = ("lin", "@")
 
 
-def _lesson(operations: Sequence[tuple[str, Sequence[Tensor], Tensor]]) -> Iterator[tuple[Tensor, str]]:
-    """Each tensor with the lesson's name for it, in forward order."""
+def names_of(operations: Sequence[Operation], root: Storage) -> dict[int, str]:
+    """By id: x, w1, b1, l1, l2, w2, b2, out, targ, loss, for those that have no name of their own."""
+    wanted: list[tuple[Storage, str]] = []
+    layer = 0
+    for results, op in enumerate(operations, 1):
+        layer += op.kind in PRODUCTS
+        wanted += [(given, _leaf(op, slot, layer)) for slot, given in enumerate(op.inputs) if given._node is None]
+        wanted.append((op.output, _result(op, operations, results, root)))
+    return unique(wanted)
+
+
+def names_in_chain(operations: Sequence[tuple[str, Sequence[Storage], Storage]]) -> dict[int, str]:
+    """The same for (op, operands, output) of a chain in forward order, in which an operand's place tells its part."""
+    return unique(_parts(operations))
+
+
+def _parts(operations: Sequence[tuple[str, Sequence[Storage], Storage]]) -> Iterator[tuple[Storage, str]]:
     yield operations[0][1][0], "x"
     weights = 0
     for k, (op, operands, out) in enumerate(operations, 1):
@@ -41,3 +38,38 @@ def _lesson(operations: Sequence[tuple[str, Sequence[Tensor], Tensor]]) -> Itera
         yield from zip(operands[1:], others, strict=False)
         is_last = k == len(operations) - 1
         yield out, "loss" if op == "mse" else "out" if is_last else f"l{k}"
+
+
+def _leaf(op: Operation, slot: int, layer: int) -> str:
+    given = op.inputs[slot]
+    if op.kind == "mse" and slot == 1:
+        return "targ"
+    if not given.requires_g:
+        return "x"
+    if op.kind == "lin":
+        return f"{('x', 'w', 'b')[slot]}{layer}" if slot else "x"
+    return f"{'w' if given.ndim == 2 else 'b'}{layer}"
+
+
+def _result(op: Operation, operations: Sequence[Operation], number: int, root: Storage) -> str:
+    if op.output is root and root.size == 1:
+        return "loss"
+    is_last = op.output is root or any(last.kind == "mse" and last.inputs[0] is op.output for last in operations[-1:])
+    return "out" if is_last else f"l{number}"
+
+
+def unique(wanted: Iterable[tuple[Storage, str]]) -> dict[int, str]:
+    """By id, for tensors and their parts' names: own names first; the later of two that are the same is numbered."""
+    wanted, names = list(wanted), dict[int, str]()
+    taken: set[str] = set()
+    for own in (True, False):
+        for tensor, role in wanted:
+            if id(tensor) in names or bool(tensor.name) != own:
+                continue
+            name = first = tensor.name or role
+            count = 2
+            while name in taken:
+                name, count = f"{first}_{count}", count + 1
+            names[id(tensor)] = name
+            taken.add(name)
+    return names

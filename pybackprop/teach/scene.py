@@ -1,30 +1,29 @@
 """Scene: the numbers and the structure of one network on data, as the page shows them.
 
 A scene is plain: names, shapes, numbers. `scene_of` makes it from a Model, `scene_of_operations` from the
-operations of a forward pass, `example` from whole tenths that are easy to read.
+operations of a forward pass.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from pybackprop import functional
-from pybackprop.convert import Array, float_type
+from pybackprop.convert import Array
 from pybackprop.errors import ShapeError
-from pybackprop.layers import Lin, Mse, Relu, as_operand
+from pybackprop.layers import Lin, Relu, as_operand
 from pybackprop.model import Model
 from pybackprop.shortcut import is_mse
-from pybackprop.teach.names import named
+from pybackprop.teach.names import names_in_chain
 from pybackprop.teach.numbers import shortest
 from pybackprop.tensor import Tensor, tensor
 
-__all__ = ["BYTES", "ROWS", "Scene", "example", "scene_of", "scene_of_operations"]
+__all__ = ["BYTES", "ROWS", "Scene", "scene_of", "scene_of_operations"]
 
 BYTES = 850_000  # of the numbers in a page, written as decimals; the rest of its megabyte is the page itself
 ROWS = 100  # of the data in a page: each is a term of every weight's gradient, to be read one by one
@@ -51,6 +50,10 @@ class Scene:
     tensors: dict[str, tuple[Array, Array | None]]
     selected: tuple[str, tuple[int, ...]]
     note: str = ""
+
+    def choose(self, name: str, at: Sequence[int]) -> Scene:
+        """The same with another element to show first. Raises KeyError, IndexError for one that is not there."""
+        return replace(self, selected=_selected(self.tensors, (name, at), name))
 
     def leaves(self) -> list[str]:
         """The names of the tensors that no operation computes: data, parameters, targets."""
@@ -177,7 +180,7 @@ def scene_of_operations(
     every other operand is used once.
     """
     _check_chain(operations)
-    names = named(operations)
+    names = names_in_chain(operations)
     layers: list[dict[str, str | None]] = []
     tensors: dict[str, tuple[Array, Array | None]] = {}
     for op, operands, out in operations:
@@ -225,28 +228,3 @@ def _selected(tensors: dict[str, Any], at: tuple[str, Sequence[int]] | None, fir
     if len(index) != len(shape) or not all(0 <= k < size for k, size in zip(index, shape, strict=True)):
         raise IndexError(f"scene: {name}[{','.join(map(str, index))}] is out of range; {name} has the shape {shape}")
     return name, index
-
-
-# ---- built in ----
-
-
-def example(shape: Sequence[int] = (4, 3, 2), seed: int = 0, dtype: Any = np.float32) -> Scene:
-    """A small network with numbers that are whole tenths: mse(relu(x @ w1 + b1) @ w2 + b2, targ).
-
-    shape: rows, inputs, hidden[, outputs] (1 as in the lesson where it is left out); with more numbers there are more
-    hidden layers: rows, inputs, hidden, hidden, ..., outputs. Raises ValueError for fewer than three, or one below 1.
-    """
-    if len(shape) < 3 or not all(isinstance(size, (int, np.integer)) and size >= 1 for size in shape):
-        raise ValueError(
-            f"example: found the shape {tuple(shape)}, expected at least rows, inputs, hidden, each from 1"
-        )
-    n, *widths = (int(size) for size in shape)
-    widths += [1] if len(shape) == 3 else []
-    rng, real = np.random.default_rng(seed), float_type(dtype)
-    tenths = [rng.integers(-9, 10, size) / 10 for size in [(n, widths[0]), (n, widths[-1])]]
-    layers: list[Any] = []
-    for m, h in pairwise(widths):
-        w, b = rng.integers(-9, 10, (m, h)) / 10, rng.integers(-4, 5, h) / 10
-        layers += [Lin(tensor(w, real), tensor(b, real)), Relu()]
-    x, targ = (array.astype(real) for array in tenths)
-    return scene_of(Model(layers[:-1], loss=Mse()), x, targ)

@@ -1,0 +1,121 @@
+"""Again: the recorded forward pass once more, in its own dtype to see that nothing was overwritten, and in double."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from pybackprop import byhand, functional, tape
+from pybackprop.convert import Array
+from pybackprop.errors import GradientError
+from pybackprop.layers import as_operand, parameters_in, tensors_in
+from pybackprop.matmul import product
+from pybackprop.storage import Storage
+from pybackprop.teach.find import Network, Operation
+from pybackprop.teach.gradients import same
+from pybackprop.tensor import Tensor, wrap
+
+KNOWN = ("lin", "@", "+", "relu", "relu_", "mse", ".clone")
+Values = dict[int, Array]
+
+
+def compute(op: Operation, given: list[Array]) -> Array:
+    """The operation's output for these arrays, by the library's own operations."""
+    tensors = [wrap(array) for array in given]
+    with tape.paused(), np.errstate(all="ignore"):
+        if op.kind == "lin":
+            return functional.lin(*tensors)._array
+        if op.kind == "@":
+            return product(tensors[0], tensors[1])._array
+        if op.kind == "+":
+            return _add(op, given)
+        if op.kind in ("relu", "relu_"):
+            return functional.relu(tensors[0])._array
+        if op.kind == "mse":
+            return functional.mse(*tensors)._array
+        if op.kind == ".clone":
+            return np.array(given[0])
+        return _own(op, tensors)
+
+
+def _add(op: Operation, given: list[Array]) -> Array:
+    """The sum; a plain number that was added is not on the tape, but seen from what it did."""
+    if len(given) == 2:
+        return np.asarray(given[0] + given[1])
+    before, after = (t._array.astype(np.float64) for t in (op.inputs[0], op.output))
+    return np.asarray(given[0] + (after - before).astype(given[0].dtype))
+
+
+def _own(op: Operation, tensors: list[Tensor]) -> Array:
+    """A layer of the learner's own, a copy of it in the dtype of what comes in."""
+    layer: Any = getattr(op.node.backward, "args", (None,))[0]
+    if not byhand.is_by_hand(layer):
+        raise GradientError(f"explain: '{op.kind}' cannot be run once more")
+    twin = copy.deepcopy(layer)
+    for tensor in tensors_in(twin):
+        tensor._become(tensor._array.astype(tensors[0].dtype))
+    count = len(tensors) - len(parameters_in(layer))
+    return as_operand(twin(*tensors[:count]), twin)._array
+
+
+def check_unchanged(network: Network) -> None:
+    """Raises GradientError if a value of the forward pass was overwritten since."""
+    redone: Values = {}
+    below = {id(op.inputs[0]) for op in network if op.kind == "relu_"}
+    for op in network:
+        changed = [t for t, version in op.node.saved if t._version[0] != version]
+        if changed:
+            _refuse(changed[0], op, network)
+        if op.kind not in KNOWN or (op.kind == "+" and len(op.inputs) == 1):
+            continue
+        found = compute(op, [redone.get(id(t), t._array) for t in op.inputs])
+        if id(op.output) in below:  # relu_ wrote over it, as it should
+            redone[id(op.output)] = found
+        elif not same(found, op.output._array):
+            _refuse(op.output if op.output._version[0] and op.kind != "relu_" else None, op, network)
+
+
+def _refuse(tensor: Storage | None, op: Operation, network: Network) -> None:
+    names = [network.name(given) for given in op.inputs]
+    what = " or ".join(names) if tensor is None else network.name(tensor)
+    raise GradientError(
+        f"explain: {what} was overwritten after the forward pass: '{op.kind}' of {', '.join(names)} no longer gives "
+        f"the {network.name(op.output)} that was recorded. To explain now would mix old numbers with new ones. Run "
+        "forward and backward again, and explain before the update (p -= lr * p.g) and before anything in place"
+    )
+
+
+# ---- in double ----
+
+
+class Double:
+    """The forward pass in double, with one element moved. Only what depends on its tensor is run anew."""
+
+    def __init__(self, network: Network, tensor: Storage) -> None:
+        self.network, self.tensor = network, tensor
+        self.values: Values = {id(t): t._array.astype(np.float64) for t in network.leaves()}
+        self.depend: set[int] = {id(tensor)}
+        for op in network:
+            if any(id(given) in self.depend for given in op.inputs) and op.output is not tensor:
+                self.depend.add(id(op.output))
+            self.values[id(op.output)] = compute(op, [self.values[id(given)] for given in op.inputs])
+
+    def moved(self, at: Any, by: float) -> Values:
+        """All values when the element at `at` is moved by `by`."""
+        values = dict(self.values)
+        values[id(self.tensor)] = values[id(self.tensor)].copy()
+        values[id(self.tensor)][at] += by
+        for op in self.network:
+            if id(op.output) in self.depend and op.output is not self.tensor:
+                values[id(op.output)] = compute(op, [values[id(given)] for given in op.inputs])
+        return values
+
+    def result(self, values: Values) -> float:
+        """The loss; where there is none, the sum of out * out.g, which has the same gradients."""
+        root = self.network.root
+        if self.network.is_loss():
+            return float(values[id(root)].reshape(()))
+        assert root._g is not None
+        return float((values[id(root)] * root._g._array.astype(np.float64)).sum())

@@ -1,0 +1,59 @@
+"""Bad: where a NaN or an infinity first arose, in the order of the forward pass, and then of the backward pass."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pybackprop.convert import Array
+from pybackprop.storage import Storage
+from pybackprop.teach.find import Network
+from pybackprop.teach.gradients import Walk
+from pybackprop.teach.words import element
+
+
+def first_bad(walk: Walk) -> str:
+    """A note that names the first element that is no finite number; empty if there is none."""
+    return _forward(walk.network) or _backward(walk)
+
+
+def _forward(network: Network) -> str:
+    seen: set[int] = set()
+    for op in network:
+        for tensor in (*op.inputs, op.output):
+            if id(tensor) in seen:
+                continue
+            seen.add(id(tensor))
+            if at := _where(tensor._array):
+                return _said(network, tensor, at[0], op.kind if tensor is op.output else "")
+    return ""
+
+
+def _said(network: Network, tensor: Storage, at: tuple[int, ...], kind: str) -> str:
+    value, name = float(tensor._array[at]), element(network.name(tensor), at)
+    if not kind:
+        return (
+            f"{name} is {value}: it was there before anything was computed, and all that it moves is no number either."
+        )
+    return (
+        f"{name} is {value}, the first in the order of the forward pass: '{kind}' made it from finite numbers, which "
+        f"grew past what {tensor.dtype} can hold. All that it moves is no number either."
+    )
+
+
+def _backward(walk: Walk) -> str:
+    for op in reversed(walk.network.operations):
+        for tensor in (op.output, *op.inputs):
+            found = walk.buffers.get(id(tensor))
+            if found is not None and (at := _where(found._array)):
+                name = element(f"{walk.network.name(tensor)}.g", at[0])
+                return (
+                    f"the forward pass is all finite; {name} is {float(found._array[at[0]])}, the first in the order "
+                    f"of the backward pass, at '{op.kind}'."
+                )
+    return ""
+
+
+def _where(array: Array) -> list[tuple[int, ...]]:
+    """[the index of the first element that is not finite], or nothing."""
+    bad = ~np.isfinite(array)
+    return [tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), array.shape))] if bad.any() else []
