@@ -31,11 +31,12 @@ One definition (csrc/reference.c), many speeds: every kernel, thread count and m
 from importlib import metadata
 
 from pybackprop import data, reference
-from pybackprop.errors import CheckpointError, DivergedError, DTypeError, GradientError, ShapeError
+from pybackprop.errors import CheckpointError, DivergedError, DTypeError, GradientError, OutOfMemoryError, ShapeError
 from pybackprop.functional import lin, lin_grad, mse, mse_grad, relu, relu_, relu_grad
 from pybackprop.gradcheck import GradCheck, gradcheck
 from pybackprop.layers import Lin, Module, Mse, Relu
 from pybackprop.matmul import matmul
+from pybackprop.memory import Ledger, fits, ledger
 from pybackprop.model import Model, mlp
 from pybackprop.optim import SGD
 from pybackprop.plan import Plan, compile
@@ -51,10 +52,12 @@ __all__ = [
     "DivergedError",
     "GradCheck",
     "GradientError",
+    "Ledger",
     "Lin",
     "Model",
     "Module",
     "Mse",
+    "OutOfMemoryError",
     "Plan",
     "Relu",
     "ShapeError",
@@ -62,9 +65,11 @@ __all__ = [
     "as_tensor",
     "compile",
     "data",
+    "fits",
     "gradcheck",
     "info",
     "kernels",
+    "ledger",
     "lin",
     "lin_grad",
     "matmul",

@@ -154,3 +154,13 @@ def matrix(array: np.ndarray[Any, Any], stride: int, transposed: bool) -> Any:
 def address(array: np.ndarray[Any, Any]) -> Any:
     """A C pointer to an array's first element, whatever its strides. Does not keep the array alive."""
     return ffi.cast(C_POINTER[array.dtype], array.__array_interface__["data"][0])
+
+
+def is_pointer(value: Any) -> bool:
+    """Whether an argument of a C function is a pointer, and not NULL."""
+    return isinstance(value, ffi.CData) and value != NULL and ffi.typeof(value).kind in ("pointer", "array")
+
+
+def address_of(pointer: Any) -> int:
+    """Where a C pointer points."""
+    return int(ffi.cast(_ADDRESS, pointer))

@@ -1,4 +1,4 @@
-"""The command line: pybackprop train, predict, info, bench."""
+"""The command line: pybackprop train, predict, info, bench, memory."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any
 from pybackprop import checkpoint, data, settings
 from pybackprop.bench.command import add_parser as bench_parser
 from pybackprop.errors import DivergedError
+from pybackprop.memory.command import add_parser as memory_parser
 from pybackprop.training import Settings, Trainer, accuracy_of, load_model, settings_of
 
 DEFAULTS = Settings()
@@ -51,7 +52,7 @@ def _say(words: str) -> None:
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     top = argparse.ArgumentParser(
-        prog="pybackprop", description="mse(relu(x @ w + b)), forward and backward: train, predict, info, bench"
+        prog="pybackprop", description="mse(relu(x @ w + b)), forward and backward: train, predict, info, bench, memory"
     )
     top.add_argument("--version", action="version", version=f"pybackprop {metadata.version('pybackprop')}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -65,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     info.add_argument("--json", action="store_true", help="one JSON object")
     info.set_defaults(command=run_info)
     bench_parser(commands, _whole)
+    memory_parser(commands, _whole, _sizes)
     return top
 
 
