@@ -71,7 +71,8 @@ class Book:
         self.counts_held = counts_held
         self.buffers: list[Buffer] = []
         self.steps: list[Step] = []
-        self.alive = self._most = 0
+        self.alive = self._most = 0  # bytes: now, and the most since the last step ended and let go what it could
+        self._is_new = True  # nothing was made since the last step
 
     def make(self, name: str, shape: Iterable[int], kind: str, dtype: Any = None, nbytes: int | None = None) -> Buffer:
         """A new buffer, which the coming step needs. nbytes: where they are not those of its numbers."""
@@ -80,8 +81,9 @@ class Book:
         made = Buffer(name, shape, real.name, size, kind, made=len(self.steps) + 1)
         self.buffers.append(made)
         if self.counts(made):
+            before = self.alive if self._is_new else self._most
             self.alive += size
-            self._most = max(self._most, self.alive)
+            self._most, self._is_new = max(before, self.alive), False
         return made
 
     def hold(self, name: str, shape: Iterable[int], kind: str, dtype: Any = None, nbytes: int | None = None) -> Buffer:
@@ -105,8 +107,8 @@ class Book:
     def step(self, operation: str, *used: Buffer) -> None:
         """An operation that reads or writes these."""
         number = len(self.steps) + 1
-        self.steps.append(Step(number, operation, self._most))
-        self._most = self.alive
+        self.steps.append(Step(number, operation, self.alive if self._is_new else self._most))
+        self._is_new = True
         for buffer in [*used, *(buffer.owner for buffer in used if buffer.owner is not None)]:
             buffer.first_use = buffer.first_use or number
             buffer.last_use = number

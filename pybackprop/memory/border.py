@@ -13,7 +13,7 @@ from typing import Any
 
 from pybackprop import _native, chain, optim, plan
 
-Tell = Callable[[str, tuple[Any, ...]], None]
+Tell = Callable[[str, tuple[Any, ...], Any], None]
 
 OPERATIONS = {  # by their name in _native: what a reader calls it
     "linear_forward": "lin",
@@ -41,13 +41,13 @@ WHOLE = (  # methods that are one call into C for many operations
 
 @contextmanager
 def watched(tell: Tell) -> Iterator[None]:
-    """tell(operation, arguments) is called after each one."""
+    """tell(operation, arguments, dtype) is called after each one; dtype: None for a method."""
     before: list[tuple[Any, Any, Any]] = []
     for name, operation in OPERATIONS.items():
         table: dict[Any, Any] = getattr(_native, name)
         for dtype, call in list(table.items()):
             before.append((table, dtype, call))
-            table[dtype] = _telling(call, operation, tell)
+            table[dtype] = _telling(call, operation, tell, dtype)
     methods = [(owner, name, vars(owner)[name]) for owner, name, _ in WHOLE]
     for (owner, name, method), (_, _, operation) in zip(methods, WHOLE, strict=True):
         setattr(owner, name, _telling(method, operation, tell))
@@ -60,10 +60,10 @@ def watched(tell: Tell) -> Iterator[None]:
             setattr(owner, name, method)
 
 
-def _telling(call: Callable[..., Any], operation: str, tell: Tell) -> Callable[..., Any]:
+def _telling(call: Callable[..., Any], operation: str, tell: Tell, dtype: Any = None) -> Callable[..., Any]:
     def told(*args: Any, **options: Any) -> Any:
         found = call(*args, **options)
-        tell(operation, args)
+        tell(operation, args, dtype)
         return found
 
     return told

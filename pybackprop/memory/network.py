@@ -16,6 +16,7 @@ from pybackprop.layout import stages_for
 from pybackprop.model import Model
 from pybackprop.tensor import Tensor, wrap
 
+ON_STACK = 2 * 32 * 1024  # bytes of packed operands that a thread finds place for on its stack: see csrc/matmul.c
 MOST = 2**30  # of a size, so that products of sizes can be addressed
 
 
@@ -82,10 +83,16 @@ def _ghost(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
     return ghost
 
 
+def product_bytes(sizes: Sequence[int], dtype: np.dtype[Any]) -> int:
+    """What the products of one layer pack their operands in, on all threads together, at most; sizes: n, m, h."""
+    rows, inputs, outputs = sizes
+    return rooms_bytes(Network((Stage(_ghost((inputs, outputs), dtype), None, 0),), dtype), rows)
+
+
 def rooms_bytes(network: Network, batch: int) -> int:
     """What the C core's products take to pack their operands in, on all threads together, at most."""
-    found = workspace_bytes(network, batch, "layers")
-    return 0 if found is None else found
+    found = workspace_bytes(network, batch, "layers") or 0
+    return found if found > ON_STACK * _native.lib.bp_threads() else 0
 
 
 def workspace_bytes(network: Network, batch: int, strategy: str) -> int | None:

@@ -15,6 +15,7 @@ from pybackprop.convert import Array
 from pybackprop.memory import border
 from pybackprop.memory.book import Book, Buffer
 from pybackprop.memory.ledger import Ledger
+from pybackprop.memory.network import Network, product_bytes, rooms_bytes
 
 
 @contextmanager
@@ -69,9 +70,9 @@ class Crowd:
         for watch in self.watches:
             watch.computed(operation, out, inputs)
 
-    def told(self, operation: str, args: tuple[Any, ...]) -> None:
+    def told(self, operation: str, args: tuple[Any, ...], dtype: Any) -> None:
         for watch in self.watches:
-            watch.told(operation, args)
+            watch.told(operation, args, dtype)
 
 
 _crowd = Crowd()
@@ -114,15 +115,19 @@ class Watch:
                     self._enter(arrays[0], "", "temporary")
                 self._step(operation, [_address(array) for array in arrays], views=arrays[0].base is not None)
 
-    def told(self, operation: str, args: tuple[Any, ...]) -> None:
+    def told(self, operation: str, args: tuple[Any, ...], dtype: Any) -> None:
         """An operation was done: see border.py."""
         with self.lock:
+            room = self._packed(operation, args, dtype)
             if args and isinstance(args[0], chain.Room):
                 self._step_of_room(operation, args[0])
             elif args and isinstance(args[0], plan.Plan):
                 self._step_of_plan(operation, args[0])
             else:
                 self._step(operation, [_native.address_of(arg) for arg in args if _native.is_pointer(arg)])
+            if room is not None:
+                room.made_by, room.first_use, room.last_use = operation, room.made, room.made
+                self.book.free(room)
 
     def close(self) -> None:
         with self.lock:
@@ -130,6 +135,18 @@ class Watch:
             self.open = False
 
     # ---- how it is entered ----
+
+    def _packed(self, operation: str, args: tuple[Any, ...], dtype: Any) -> Buffer | None:
+        """What the C core took to pack a product's operands, at most, and has given back."""
+        if args and isinstance(args[0], chain.Room):
+            room = args[0]
+            nbytes = rooms_bytes(Network(tuple(room.chain.stages), room.chain.dtype), room.n)
+        elif dtype is not None and operation.startswith(("lin", "@")):
+            sizes = [arg for arg in args if isinstance(arg, int) and not isinstance(arg, bool)][-3:]
+            nbytes = product_bytes(sizes, dtype) if len(sizes) == 3 else 0
+        else:
+            nbytes = 0
+        return self.book.make("packed operands", (nbytes,), "workspace", np.uint8) if nbytes else None
 
     def _enter(self, array: Array, name: str, kind: str) -> None:
         owner: Any = array
