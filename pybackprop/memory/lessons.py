@@ -6,7 +6,7 @@ Each follows line by line the program of the same name in `programs.py`.
 from __future__ import annotations
 
 from pybackprop.memory.book import Book, Buffer
-from pybackprop.memory.network import Network, rooms_bytes
+from pybackprop.memory.network import Network, backward_products, packed_bytes
 
 
 class Hand:
@@ -15,7 +15,6 @@ class Hand:
     def __init__(self, network: Network, batch: int, gradient_of_x: bool = True) -> None:
         self.network, self.n = network, batch
         self.book = book = Book(network.dtype)
-        self.rooms = rooms_bytes(network, batch)
         widths = network.widths
         self.x = book.hold("x", (batch, widths[0]), "data")
         self.targ = book.hold("targ", (batch, widths[-1]), "data")
@@ -37,11 +36,12 @@ class Hand:
             return "x.g"
         return f"l{k + 1}.g" if self.network.stages[k].relu is None else f"relu(l{k + 1}).g"
 
-    def compute(self, operation: str, *used: Buffer) -> None:
-        """An operation of the C core's that packs its operands."""
-        room = self.book.make("packed operands", (self.rooms,), "workspace", "uint8")
-        self.book.step(operation, *used, room)
-        self.book.free(room)
+    def compute(self, operation: str, products: list[tuple[int, int, int]], *used: Buffer) -> None:
+        """An operation of the C core's, and the products (rows, inner, cols) whose operands it packs."""
+        nbytes = packed_bytes(products, self.network.dtype)
+        room = [self.book.make("packed operands", (nbytes,), "workspace", "uint8")] if nbytes else []
+        self.book.step(operation, *used, *room)
+        self.book.free(*room)
 
 
 def first(network: Network, batch: int) -> Book:
@@ -69,9 +69,9 @@ def _lesson_forward(hand: Hand) -> tuple[list[Buffer], list[Buffer]]:
     """(each layer's x @ w + b, what goes on to the next one)."""
     before, after, inp = [], [], hand.x
     for k, stage in enumerate(hand.network.stages):
-        h = stage.w.shape[1]
+        m, h = stage.w.shape
         product = out = hand.rows(f"inp{k + 1} @ w{k + 1}", h, "temporary")
-        hand.compute("@", inp, hand.w[k], product)
+        hand.compute("@", [(hand.n, m, h)], inp, hand.w[k], product)
         if stage.b is not None:
             out = hand.rows(f"l{k + 1}", h)
             hand.book.step("+", product, out)
@@ -126,7 +126,7 @@ def _lesson_lin_grad(hand: Hand, k: int, inp: Buffer, upstream: Buffer, products
     (m, h), book = hand.network.stages[k].w.shape, hand.book
     name = f"b{k + 1}.g, new"
     value = hand.rows(f"l{k + 1}.g @ w{k + 1}.t()", m, "temporary")
-    hand.compute("@", upstream, hand.w[k], value)
+    hand.compute("@", [(hand.n, h, m)], upstream, hand.w[k], value)
     inp_g = _assign(hand, hand.gradient_of(k - 1), value, hand.x_g if k == 0 else None)
     _assign(hand, f"w{k + 1}.g", _lesson_w_g(hand, k, inp, upstream, products), hand.w_g[k])
     if hand.network.stages[k].b is not None:
@@ -138,15 +138,15 @@ def _lesson_lin_grad(hand: Hand, k: int, inp: Buffer, upstream: Buffer, products
 
 def _lesson_w_g(hand: Hand, k: int, inp: Buffer, upstream: Buffer, products: bool) -> Buffer:
     """inp.t() @ out.g, or (inp.unsqueeze(-1) * out.g.unsqueeze(1)).sum(0)"""
-    shape, book = hand.network.stages[k].w.shape, hand.book
+    (m, h), book = hand.network.stages[k].w.shape, hand.book
     name = f"w{k + 1}.g, new"
     if products:
-        made = book.make(name, shape, "temporary")
-        hand.compute("@", inp, upstream, made)
+        made = book.make(name, (m, h), "temporary")
+        hand.compute("@", [(m, hand.n, h)], inp, upstream, made)
         return made
-    every = book.make("inp.unsqueeze(-1) * out.g.unsqueeze(1)", (hand.n, *shape), "temporary")
+    every = book.make("inp.unsqueeze(-1) * out.g.unsqueeze(1)", (hand.n, m, h), "temporary")
     book.step("*", inp, upstream, every)
-    made = book.make(name, shape, "temporary")
+    made = book.make(name, (m, h), "temporary")
     book.step(".sum", every, made)
     book.free(every)
     return made
@@ -187,7 +187,8 @@ def _functions(network: Network, batch: int, inplace: bool) -> Book:
         inp_g = hand.x_g if k == 0 else hand.rows(hand.gradient_of(k - 1), network.widths[k], "activation gradients")
         used = [after[k - 1] if k else hand.x, upstream, hand.w[k], hand.w_g[k]]
         used += hand.b_g[k : k + 1] + ([] if inp_g is None else [inp_g])
-        hand.compute("lin_grad", *used)
+        products = backward_products(batch, network.widths[k], network.widths[k + 1], inp_g is not None)
+        hand.compute("lin_grad", products, *used)
         upstream = inp_g or upstream
     return book
 
@@ -195,9 +196,9 @@ def _functions(network: Network, batch: int, inplace: bool) -> Book:
 def _functions_forward(hand: Hand, inplace: bool) -> tuple[list[Buffer], list[Buffer]]:
     before, after, inp = [], [], hand.x
     for k, stage in enumerate(hand.network.stages):
-        h = stage.w.shape[1]
+        m, h = stage.w.shape
         out = hand.rows(f"l{k + 1}", h)
-        hand.compute("lin", inp, hand.w[k], *hand.b[k : k + 1], out)
+        hand.compute("lin", [(hand.n, m, h)], inp, hand.w[k], *hand.b[k : k + 1], out)
         before.append(out)
         if stage.relu is not None:
             name = f"relu(l{k + 1})"

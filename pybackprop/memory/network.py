@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -16,7 +16,6 @@ from pybackprop.layout import stages_for
 from pybackprop.model import Model
 from pybackprop.tensor import Tensor, wrap
 
-ON_STACK = 2 * 32 * 1024  # bytes of packed operands that a thread finds place for on its stack: see csrc/matmul.c
 MOST = 2**30  # of a size, so that products of sizes can be addressed
 
 
@@ -83,16 +82,14 @@ def _ghost(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
     return ghost
 
 
-def product_bytes(sizes: Sequence[int], dtype: np.dtype[Any]) -> int:
-    """What the products of one layer pack their operands in, on all threads together, at most; sizes: n, m, h."""
-    rows, inputs, outputs = sizes
-    return rooms_bytes(Network((Stage(_ghost((inputs, outputs), dtype), None, 0),), dtype), rows)
+def packed_bytes(products: Iterable[tuple[int, int, int]], dtype: np.dtype[Any]) -> int:
+    """What the C core takes to pack the operands of products (rows, inner, cols), one after another, at most."""
+    return max((int(_native.matmul_room[dtype](*sizes)) for sizes in products), default=0)
 
 
-def rooms_bytes(network: Network, batch: int) -> int:
-    """What the C core's products take to pack their operands in, on all threads together, at most."""
-    found = workspace_bytes(network, batch, "layers") or 0
-    return found if found > ON_STACK * _native.lib.bp_threads() else 0
+def backward_products(n: int, m: int, h: int, gradient_of_x: bool) -> list[tuple[int, int, int]]:
+    """w.g = inp.T @ out.g, and where it is wanted inp.g = out.g @ w.T"""
+    return [(m, n, h), *([(n, h, m)] if gradient_of_x else [])]
 
 
 def workspace_bytes(network: Network, batch: int, strategy: str) -> int | None:

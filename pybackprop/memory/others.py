@@ -8,7 +8,7 @@ from pybackprop.chain import Chain
 from pybackprop.convert import whole_lines
 from pybackprop.memory.book import Book, Buffer
 from pybackprop.memory.lessons import Hand
-from pybackprop.memory.network import Network
+from pybackprop.memory.network import Network, backward_products
 
 
 def model(network: Network, batch: int) -> Book:
@@ -31,7 +31,7 @@ def _model(network: Network, batch: int, places: Sequence[tuple[int, int, int]],
     for k, (stage, (z, a, _)) in enumerate(zip(network.stages, places, strict=True), 1):
         shape = (batch, stage.w.shape[1])
         out = book.share(f"l{k}", shape, "activations", room)
-        hand.compute("lin", inp, hand.w[k - 1], *hand.b[k - 1 : k], out)
+        hand.compute("lin", [(batch, *stage.w.shape)], inp, hand.w[k - 1], *hand.b[k - 1 : k], out)
         if stage.relu is not None:
             inp, out = out, book.share(f"relu(l{k})" + (f" (where l{k} was)" if a == z else ""), shape, out.kind, room)
             book.step("relu", inp, out)
@@ -54,7 +54,8 @@ def _model_backward(hand: Hand, room: Buffer, outs: list[Buffer]) -> None:
         if k > 1:
             gradient = book.share(hand.gradient_of(k - 2), outs[k - 2].shape, "activation gradients", room)
             used.append(gradient)
-        hand.compute("lin_grad", *used)
+        products = backward_products(hand.n, network.widths[k - 1], network.widths[k], k > 1)
+        hand.compute("lin_grad", products, *used)
 
 
 def numpy(network: Network, batch: int) -> Book:

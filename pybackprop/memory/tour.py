@@ -57,7 +57,7 @@ ACTS = (
         "loss = mse(out, targ)",
         ("out", "targ"),
         ("loss",),
-        words="The forward pass is over. What waits now for its backward: x, l2 and out; all else could go.",
+        words="The forward pass is over. What waits now for the backward: x, l2, out and targ.",
     ),
     Act(
         "mse_grad(out, targ, inplace=True)",

@@ -15,7 +15,7 @@ from pybackprop.convert import Array
 from pybackprop.memory import border
 from pybackprop.memory.book import Book, Buffer
 from pybackprop.memory.ledger import Ledger
-from pybackprop.memory.network import Network, product_bytes, rooms_bytes
+from pybackprop.memory.network import backward_products, packed_bytes
 
 
 @contextmanager
@@ -139,11 +139,13 @@ class Watch:
     def _packed(self, operation: str, args: tuple[Any, ...], dtype: Any) -> Buffer | None:
         """What the C core took to pack a product's operands, at most, and has given back."""
         if args and isinstance(args[0], chain.Room):
-            room = args[0]
-            nbytes = rooms_bytes(Network(tuple(room.chain.stages), room.chain.dtype), room.n)
+            room, sizes = args[0], [stage.w.shape for stage in args[0].chain.stages]
+            forward = [(room.n, m, h) for m, h in sizes]
+            backward = [product for k, (m, h) in enumerate(sizes) for product in backward_products(room.n, m, h, k > 0)]
+            nbytes = packed_bytes(forward if operation.endswith("forward") else backward, room.chain.dtype)
         elif dtype is not None and operation.startswith(("lin", "@")):
             sizes = [arg for arg in args if isinstance(arg, int) and not isinstance(arg, bool)][-3:]
-            nbytes = product_bytes(sizes, dtype) if len(sizes) == 3 else 0
+            nbytes = packed_bytes([_product(operation, *sizes)], dtype) if len(sizes) == 3 else 0
         else:
             nbytes = 0
         return self.book.make("packed operands", (nbytes,), "workspace", np.uint8) if nbytes else None
@@ -247,6 +249,13 @@ class Watch:
         """name, or for a second one name 2."""
         count = self.names[name] = self.names.get(name, 0) + 1
         return name if count == 1 else f"{name} {count}"
+
+
+def _product(operation: str, n: int, m: int, h: int) -> tuple[int, int, int]:
+    """(rows, inner, cols) of what an operation multiplies, from the sizes that C was given."""
+    if operation == "lin_grad: inp.g":
+        return n, h, m
+    return (m, n, h) if operation.startswith("lin_grad") else (n, m, h)
 
 
 def _array_of(value: Any) -> Array | None:
