@@ -107,7 +107,8 @@ def test_any_depth_and_dtype(widths, dtype):
     model = bp.mlp(widths, dtype=dtype)
     small, large = (model.memory(batch).alternatives for batch in (1000, 100_000))
     for name in ways.NAMES:
-        assert 0 < small[name].peak <= large[name].peak
+        if name != "plan":  # it may choose another strategy, which needs less
+            assert 0 < small[name].peak <= large[name].peak
     assert model.memory(1000).alternatives["first"].book.dtype == dtype
 
 
@@ -263,8 +264,13 @@ def test_ledgers_may_be_open_together_and_close_in_any_order():
 
 def test_other_threads_are_heard():
     a = np.ones((100, 100), np.float32)
+
+    def work():
+        for _ in range(50):
+            bp.relu(a)
+
     with bp.ledger() as led:
-        workers = [threading.Thread(target=lambda: [bp.relu(a) for _ in range(50)]) for _ in range(4)]
+        workers = [threading.Thread(target=work) for _ in range(4)]
         for worker in workers:
             worker.start()
         for worker in workers:

@@ -46,4 +46,5 @@ def _largest(network: Network, room: int, name: str) -> int:
     if name != CHOSEN:
         return low
     # another strategy is chosen for a larger batch, and that may need less
-    return max(batch for batch in (low, *(_largest(network, room, each) for each in STRATEGIES)) if fits_in(batch))
+    others = (_largest(network, room, each) for each in STRATEGIES)
+    return max((batch for batch in (low, *others) if fits_in(batch)), default=0)

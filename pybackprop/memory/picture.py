@@ -95,7 +95,7 @@ def _bars(axes: Any, ledger: Ledger, lives: Sequence[Buffer]) -> None:
     for label, buffer in zip(axes.get_yticklabels(), lives, strict=True):
         label.set_fontweight("bold" if id(buffer) in at_peak else "normal")
     axes.set(ylim=(len(lives) - 0.4, -0.6), xlim=(0.4, end + 0.6))
-    every = -(-end // MOST_STEPS)
+    every = max(1, -(-end // MOST_STEPS))
     steps = ledger.steps[::every]
     axes.set_xticks([s.number for s in steps], [f"{s.number} {s.operation}" for s in steps], rotation=60, ha="right")
     axes.tick_params(axis="x", labelsize=8)
