@@ -95,9 +95,7 @@ def empty(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     return on_a_line(shape, dtype, what)
 
 
-def on_a_line(
-    shape: tuple[int, ...], dtype: np.dtype[Any], what: str = "tensor", rows: int | None = None
-) -> Array:
+def on_a_line(shape: tuple[int, ...], dtype: np.dtype[Any], what: str = "tensor", rows: int | None = None) -> Array:
     """An array of undefined numbers; a large one begins where a line of the cache does, so that vectors cross none.
 
     Raises OutOfMemoryError if there is not so much memory. what: who needs it, rows: in the batch (default: its own).

@@ -1,5 +1,6 @@
 """The ledger: what it says of buffers, steps and peaks, predicted and of a real run."""
 
+import contextlib
 import json
 import threading
 
@@ -238,7 +239,7 @@ def test_a_compile_and_a_fit_in_a_ledger(rng):
 
 def test_nothing_is_left_behind_when_it_closes():
     tables = dict(_native.linear_forward), chain.Room.forward, bp.Plan.step
-    with pytest.raises(ZeroDivisionError), bp.ledger() as led:
+    with contextlib.suppress(ZeroDivisionError), bp.ledger() as led:
         bp.relu(np.ones((100, 100), np.float32))
         raise ZeroDivisionError
     assert convert.watcher is None
@@ -297,7 +298,13 @@ def test_a_ledger_changes_no_bit(rng):
 
 def test_it_is_said_as_a_table(lesson):
     said = str(lesson.memory(50_000))
-    for words in ("Model: 50,000 rows of 784→50→1, float32", "50000×784 float32", "157 MB", "peak:", "created by"):
+    for words in (
+        "Model: 50,000 rows of 784→50→1, float32",
+        "50000\N{MULTIPLICATION SIGN}784 float32",
+        "157 MB",
+        "peak:",
+        "created by",
+    ):
         assert words in said
     assert max(map(len, said.splitlines())) <= 110
 

@@ -88,7 +88,8 @@ def test_what_is_no_size_is_refused(text):
 
 
 @pytest.mark.parametrize(
-    ("count", "words"), [(0, "0 bytes"), (999, "999 bytes"), (1000, "1 kB"), (7_840_000_000, "7.84 GB"), (999_999, "1 MB")]
+    ("count", "words"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1 kB"), (7_840_000_000, "7.84 GB"), (999_999, "1 MB")],
 )
 def test_sizes_are_said(count, words):
     assert capacity.said(count) == words

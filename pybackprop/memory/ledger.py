@@ -75,11 +75,12 @@ class Ledger:
     def totals(self) -> dict[str, int]:
         if self._totals is not None:
             return dict(self._totals)
-        sums = {kind: 0 for kind in HELD}
+        sums = dict.fromkeys(HELD, 0)
         for buffer in self.buffers:
             if buffer.held and buffer.shares is None:
                 sums[buffer.kind] += buffer.nbytes
-        return {**sums, "peak": self.peak, "total": sum(sums.values()) + (self.peak if not self.book.counts_held else 0)}
+        everything = sum(sums.values()) + (0 if self.book.counts_held else self.peak)
+        return {**sums, "peak": self.peak, "total": everything}
 
     def __getitem__(self, name: str) -> int:
         return self.totals[name]

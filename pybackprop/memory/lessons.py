@@ -19,7 +19,7 @@ class Hand:
         self.x = book.hold("x", (batch, widths[0]), "data")
         self.targ = book.hold("targ", (batch, widths[-1]), "data")
         self.x_g = book.hold("x.g", (batch, widths[0]), "gradients") if gradient_of_x else None
-        self.w, self.w_g, self.b, self.b_g = ([] for _ in range(4))  # type: tuple[list[Buffer], ...]
+        self.w, self.w_g, self.b, self.b_g = list[Buffer](), list[Buffer](), list[Buffer](), list[Buffer]()
         for k, stage in enumerate(network.stages, 1):
             self.w.append(book.hold(f"w{k}", stage.w.shape, "parameters"))
             self.w_g.append(book.hold(f"w{k}.g", stage.w.shape, "gradients"))

@@ -29,9 +29,10 @@ def _model(network: Network, batch: int, places: Sequence[tuple[int, int, int]],
     room = book.make("the room of a pass", (size,), "activations")
     outs, inp = [], hand.x
     for k, (stage, (z, a, _)) in enumerate(zip(network.stages, places, strict=True), 1):
-        shape = (batch, stage.w.shape[1])
+        m, h = stage.w.shape
+        shape = (batch, h)
         out = book.share(f"l{k}", shape, "activations", room)
-        hand.compute("lin", [(batch, *stage.w.shape)], inp, hand.w[k - 1], *hand.b[k - 1 : k], out)
+        hand.compute("lin", [(batch, m, h)], inp, hand.w[k - 1], *hand.b[k - 1 : k], out)
         if stage.relu is not None:
             inp, out = out, book.share(f"relu(l{k})" + (f" (where l{k} was)" if a == z else ""), shape, out.kind, room)
             book.step("relu", inp, out)

@@ -15,6 +15,7 @@ from pybackprop.capacity import said
 from pybackprop.memory.book import Buffer
 from pybackprop.memory.ledger import Ledger
 
+TIMES = "\N{MULTIPLICATION SIGN}"
 WIDTH = 110  # of text that goes to no terminal
 KINDS = {
     "data": "yellow",
@@ -65,7 +66,7 @@ def table(ledger: Ledger) -> Table:
 
 def cells(buffer: Buffer, at_peak: bool) -> list[str]:
     """What a table says of a buffer. at_peak: whether it is part of the peak, which is marked by a star."""
-    shape = "×".join(map(str, buffer.shape)) or "one number"
+    shape = TIMES.join(map(str, buffer.shape)) or "one number"
     uses = "" if buffer.first_use is None else f"{buffer.first_use} to {buffer.last_use}"
     freed = "" if buffer.freed is None else str(buffer.freed)
     shown = "" if buffer.shares else said(buffer.nbytes)

@@ -16,6 +16,7 @@ from pybackprop.convert import Array
 from pybackprop.tensor import Tensor, param
 
 TITLE = "Which value may be forgotten when? One step of 2 samples, 2 inputs, 2 hidden, 1 output, in place."
+TIMES = "\N{MULTIPLICATION SIGN}"
 X, TARG = [[1, 2], [-1, 0.5]], [[1], [0]]
 PARAMETERS = {"w1": [[1, -1], [0.5, 2]], "b1": [0.5, -1], "w2": [[2], [-0.5]], "b2": [0.25]}
 GIVEN = "x", "targ", "w1", "b1", "w2", "b2"
@@ -71,8 +72,8 @@ ACTS = (
         "lin_grad(l2, out, w2, b2)",
         ("l2", "w2", "out.g"),
         ("l2.g", "w2.g", "b2.g"),
-        words="w2.g = l2.T @ out.g is what l2 was kept for. l2.g = out.g @ w2.T is as large as l2. It cannot lie in out.g's\n"
-        "buffer, which has one column, not two, and l2's own is still read once: for its signs.",
+        words="w2.g = l2.T @ out.g is what l2 was kept for. l2.g = out.g @ w2.T is as large as l2. It cannot lie in\n"
+        "out.g's buffer, which has one column, not two, and l2's own is still read once: for its signs.",
     ),
     Act(
         "relu_grad(l1, l2, inplace=True)",
@@ -86,8 +87,8 @@ ACTS = (
         "lin_grad(x, l1, w1, b1)",
         ("x", "l1.g"),
         ("w1.g", "b1.g"),
-        words="This is why x must stay, from the first operation to the last one: w1.g = x.T @ l1.g, and l1.g was known only\n"
-        "now. What came first is needed last. (w1 is not read: nobody wants the gradient of the data.)",
+        words="This is why x must stay, from the first operation to the last one: w1.g = x.T @ l1.g, and l1.g was known\n"
+        "only now. What came first is needed last. (w1 is not read: nobody wants the gradient of the data.)",
     ),
 )
 
@@ -213,8 +214,8 @@ def text() -> str:
     parts += [_said(moment) for moment in found]
     most, most_out = (max(getattr(m, name) for m in found) for name in ("nbytes", "nbytes_out_of_place"))
     parts.append(
-        f"Beside data, parameters and their gradients: {most} bytes in place, {most_out} if every value had a buffer of\n"
-        "its own. The gradients are the same, bit for bit. With n rows all of these grow n times, and the parameters\n"
+        f"Beside data, parameters and their gradients: {most} bytes in place, {most_out} if every value had a buffer\n"
+        "of its own. The gradients are the same, bit for bit. With n rows all of these grow n times, and the parameters\n"
         "do not: so what a step takes is the activations, and what can be saved is saved there."
     )
     return "\n\n".join(parts)
@@ -231,7 +232,7 @@ def _said(moment: Moment) -> str:
         where = buffer["holds"]
         if buffer["buffer"] != buffer["holds"]:
             where += f" (in {buffer['buffer']}'s buffer)"
-        shape = "×".join(map(str, buffer["shape"])) or "1"
+        shape = TIMES.join(map(str, buffer["shape"])) or "1"
         lines.append(f"     {where:<26}{shape:<5} {buffer['bytes']:>3} bytes   {buffer['why']}".rstrip())
     return "\n".join(lines)
 

@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -139,13 +140,10 @@ class Watch:
     def _packed(self, operation: str, args: tuple[Any, ...], dtype: Any) -> Buffer | None:
         """What the C core took to pack a product's operands, at most, and has given back."""
         if args and isinstance(args[0], chain.Room):
-            room, sizes = args[0], [stage.w.shape for stage in args[0].chain.stages]
-            forward = [(room.n, m, h) for m, h in sizes]
-            backward = [product for k, (m, h) in enumerate(sizes) for product in backward_products(room.n, m, h, k > 0)]
-            nbytes = packed_bytes(forward if operation.endswith("forward") else backward, room.chain.dtype)
+            nbytes = packed_bytes(_products_of(args[0], operation.endswith("forward")), args[0].chain.dtype)
         elif dtype is not None and operation.startswith(("lin", "@")):
-            sizes = [arg for arg in args if isinstance(arg, int) and not isinstance(arg, bool)][-3:]
-            nbytes = packed_bytes([_product(operation, *sizes)], dtype) if len(sizes) == 3 else 0
+            sizes = [arg for arg in args if isinstance(arg, int) and not isinstance(arg, bool)]
+            nbytes = packed_bytes([_product(operation, *sizes[-3:])], dtype) if len(sizes) >= 3 else 0
         else:
             nbytes = 0
         return self.book.make("packed operands", (nbytes,), "workspace", np.uint8) if nbytes else None
@@ -157,7 +155,12 @@ class Watch:
         at = _address(owner)
         self._gone(at)  # else somebody else's memory lies where ours did, and we were not told
         buffer = self.book.make(name, array.shape, kind, array.dtype, array.nbytes)
-        self.known[at] = (owner.nbytes, buffer, weakref.ref(owner, lambda _, at=at: self._gone(at)))
+        self.known[at] = (owner.nbytes, buffer, weakref.ref(owner, partial(self._forget, at)))
+
+    def _forget(self, at: int, reference: Any) -> None:
+        """The array that owned this memory is no more."""
+        if self.known.get(at, (0, None, None))[2] is reference:
+            self._gone(at)
 
     def _gone(self, at: int) -> None:
         with self.lock:
@@ -249,6 +252,13 @@ class Watch:
         """name, or for a second one name 2."""
         count = self.names[name] = self.names.get(name, 0) + 1
         return name if count == 1 else f"{name} {count}"
+
+
+def _products_of(room: chain.Room, forward: bool) -> list[tuple[int, int, int]]:
+    sizes = [stage.w.shape for stage in room.chain.stages]
+    if forward:
+        return [(room.n, m, h) for m, h in sizes]
+    return [product for k, (m, h) in enumerate(sizes) for product in backward_products(room.n, m, h, k > 0)]
 
 
 def _product(operation: str, n: int, m: int, h: int) -> tuple[int, int, int]:
