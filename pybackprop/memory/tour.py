@@ -87,8 +87,8 @@ ACTS = (
         "lin_grad(x, l1, w1, b1)",
         ("x", "l1.g"),
         ("w1.g", "b1.g"),
-        words="This is why x must stay, from the first operation to the last one: w1.g = x.T @ l1.g, and l1.g was known\n"
-        "only now. What came first is needed last. (w1 is not read: nobody wants the gradient of the data.)",
+        words="This is why x must stay, from the first operation to the last one: w1.g = x.T @ l1.g, and l1.g was\n"
+        "known only now. What came first is needed last. (w1 is not read: nobody wants the gradient of the data.)",
     ),
 )
 
@@ -215,8 +215,8 @@ def text() -> str:
     most, most_out = (max(getattr(m, name) for m in found) for name in ("nbytes", "nbytes_out_of_place"))
     parts.append(
         f"Beside data, parameters and their gradients: {most} bytes in place, {most_out} if every value had a buffer\n"
-        "of its own. The gradients are the same, bit for bit. With n rows all of these grow n times, and the parameters\n"
-        "do not: so what a step takes is the activations, and what can be saved is saved there."
+        "of its own. The gradients are the same, bit for bit. With n rows all of these grow n times, and the\n"
+        "parameters do not: so what a step takes is the activations, and what can be saved is saved there."
     )
     return "\n\n".join(parts)
 

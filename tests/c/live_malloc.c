@@ -1,6 +1,6 @@
-/* live_malloc.c: preloaded, it knows the bytes that are taken and not given back, and the most there were
-   of them: `live`, `most`. It refuses requests of more than `largest` bytes, and all for memory on a line
-   where `refuse_aligned` is not 0; `refused` counts them. glibc only. */
+/* live_malloc.c: preloaded, it knows the bytes that are taken and not given back, and the most there
+   were of them: `live`, `most`. It refuses requests of more than `largest` bytes, and all for memory on
+   a line where `refuse_aligned` is not 0; `refused` counts them. glibc only. */
 #include <errno.h>
 #include <limits.h>
 #include <malloc.h>
