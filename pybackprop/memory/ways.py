@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -43,7 +42,7 @@ class Way:
 def takes_inplace() -> bool:
     from pybackprop.model import Model
 
-    return "inplace" in inspect.signature(Model).parameters
+    return hasattr(Model, "inplace")
 
 
 def _plan(strategy: str | None) -> dict[str, Any]:
