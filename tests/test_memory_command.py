@@ -10,6 +10,7 @@ import pytest
 from compile_c import ROOT
 
 import pybackprop as bp
+from pybackprop import capacity
 from pybackprop.cli import main
 from pybackprop.memory import tour, ways
 
@@ -136,6 +137,20 @@ def test_wrong_usage_ends_with_2(options, capsys):
         main(["memory", *options])
     assert caught.value.code == 2
     assert "memory" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not ways.takes_inplace(), reason="the table has Model(inplace=True)")
+def test_the_readmes_table_is_what_is_predicted():
+    """Up to what products pack, which depends on the machine's cache and cores."""
+    section = (ROOT / "README.md").read_text().split("## What a step takes")[1].split("\n## ")[0]
+    rows = [line.split("|")[1:-1] for line in section.splitlines() if line.startswith("|")][2:]
+    names = ["first", "matmul", "functions", "inplace", "model", "model_inplace", "plan_fused", "numpy", "torch"]
+    ledgers = bp.mlp([784, 50, 1]).memory(50_000).alternatives
+    for name, (_, predicted, measured, _) in zip(names, rows, strict=True):
+        told, found = capacity.read(predicted), capacity.read(measured)
+        assert abs(told - ledgers[name].peak) <= max(2 * 10**6, 0.05 * told), name
+        if name != "numpy":
+            assert abs(told - found) <= max(10**6, 0.05 * told), name
 
 
 # ---- the tour ----
