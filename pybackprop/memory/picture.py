@@ -115,9 +115,10 @@ def compare(path: Path, ledgers: Mapping[str, Ledger], rows: Sequence[Mapping[st
     axes = figure.add_subplot()
     for at, row in enumerate(rows):
         alone, words = row["measured"] is None, said(row["predicted"])
-        axes.barh(at - 0.18 * (not alone), row["predicted"], height=0.34 * (1 + alone), color="#4d77a5")
+        height = 0.34 * (1 + alone)
+        axes.barh(at - 0.18 * (not alone), row["predicted"], height, color="#4d77a5", label="predicted" * (at == 0))
         if not alone:
-            axes.barh(at + 0.18, row["measured"], height=0.34, color="#e8a23d")
+            axes.barh(at + 0.18, row["measured"], height=0.34, color="#e8a23d", label="measured" * (at == 0))
             words += f", measured {said(row['measured'])}"
         axes.annotate(words, (max(row["predicted"], row["measured"] or 0), at), (4, 0), va="center", fontsize=8,
                       textcoords="offset points")  # fmt: skip
@@ -125,6 +126,7 @@ def compare(path: Path, ledgers: Mapping[str, Ledger], rows: Sequence[Mapping[st
     lowest, highest = (pick(row["predicted"] for row in rows) for pick in (min, max))
     axes.set(xscale="log", xlim=(max(1, lowest) / 3, highest * 20), ylim=(len(rows) - 0.4, -0.6))
     axes.set_xlabel("bytes at a step's worst moment, beyond data, parameters and their gradients (logarithmic)")
+    axes.legend(frameon=False, loc="lower right")
     first = next(iter(ledgers.values()))
     axes.set_title(first.title.split(": ", 1)[-1], loc="left", fontweight="bold")
     axes.spines[["top", "right"]].set_visible(False)
