@@ -260,6 +260,14 @@ void NAME(bp_multiply)(const NAME(bp_product) * t) {
              NAME(bp_multiply_part)(t, by_rows ? mine : rows, by_rows ? cols : mine));
 }
 
+size_t NAME(bp_matmul_room)(size_t rows, size_t inner, size_t cols) {
+    size_t threads = (size_t)bp_threads_for((double)rows * (double)cols * (double)inner);
+    size_t *shared = rows >= cols ? &rows : &cols;
+    *shared = *shared / threads + (*shared % threads != 0);
+    size_t each = NAME(bp_room_bytes)(rows, inner, cols);
+    return each <= 2 * SMALL_BYTES ? 0 : threads * each;
+}
+
 /* c (rows,cols) = op(a) (rows,inner) @ op(b) (inner,cols) */
 bp_status NAME(bp_matmul)(REAL *c, size_t ldc, const REAL *a, size_t lda, const REAL *b, size_t ldb,
                           size_t rows, size_t inner, size_t cols, int transpose_a, int transpose_b,

@@ -106,6 +106,10 @@ bp_status bp_matmul_f32(float *c, size_t ldc, const float *a, size_t lda, const 
 bp_status bp_matmul_f64(double *c, size_t ldc, const double *a, size_t lda, const double *b, size_t ldb,
                         size_t rows, size_t inner, size_t cols, int transpose_a, int transpose_b,
                         int accumulate);
+/* The bytes that all threads together take to pack such a product's operands in, at most, and give back;
+   0 where they lie on the stack. As things are set now: kernel, threads, tiles. */
+size_t bp_matmul_room_f32(size_t rows, size_t inner, size_t cols);
+size_t bp_matmul_room_f64(size_t rows, size_t inner, size_t cols);
 bp_status bp_ref_matmul_f32(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb,
                             size_t rows, size_t inner, size_t cols, int transpose_a, int transpose_b,
                             int accumulate);

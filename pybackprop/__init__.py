@@ -36,11 +36,12 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 from pybackprop import data, reference
-from pybackprop.errors import CheckpointError, DivergedError, DTypeError, GradientError, ShapeError
+from pybackprop.errors import CheckpointError, DivergedError, DTypeError, GradientError, OutOfMemoryError, ShapeError
 from pybackprop.functional import lin, lin_grad, mse, mse_grad, relu, relu_, relu_grad
 from pybackprop.gradcheck import GradCheck, gradcheck
 from pybackprop.layers import Lin, Module, Mse, Relu
 from pybackprop.matmul import matmul
+from pybackprop.memory import Ledger, fits, ledger
 from pybackprop.model import Model, mlp
 from pybackprop.optim import SGD
 from pybackprop.plan import Plan, compile
@@ -63,10 +64,12 @@ __all__ = [
     "Explanation",
     "GradCheck",
     "GradientError",
+    "Ledger",
     "Lin",
     "Model",
     "Module",
     "Mse",
+    "OutOfMemoryError",
     "Plan",
     "Relu",
     "ShapeError",
@@ -78,10 +81,12 @@ __all__ = [
     "debug",
     "exercises",
     "explain",
+    "fits",
     "gradcheck",
     "info",
     "judge",
     "kernels",
+    "ledger",
     "lin",
     "lin_grad",
     "matmul",

@@ -27,6 +27,7 @@ linear_backward_x = {FLOAT32: lib.bp_linear_backward_x_f32, FLOAT64: lib.bp_line
 linear_backward_w = {FLOAT32: lib.bp_linear_backward_w_f32, FLOAT64: lib.bp_linear_backward_w_f64}
 linear_backward_b = {FLOAT32: lib.bp_linear_backward_b_f32, FLOAT64: lib.bp_linear_backward_b_f64}
 linear_backward_wb = {FLOAT32: lib.bp_linear_backward_wb_f32, FLOAT64: lib.bp_linear_backward_wb_f64}
+matmul_room = {FLOAT32: lib.bp_matmul_room_f32, FLOAT64: lib.bp_matmul_room_f64}
 matmul = {FLOAT32: lib.bp_matmul_f32, FLOAT64: lib.bp_matmul_f64}
 relu_forward = {FLOAT32: lib.bp_relu_forward_f32, FLOAT64: lib.bp_relu_forward_f64}
 relu_backward = {FLOAT32: lib.bp_relu_backward_f32, FLOAT64: lib.bp_relu_backward_f64}
@@ -154,3 +155,13 @@ def matrix(array: np.ndarray[Any, Any], stride: int, transposed: bool) -> Any:
 def address(array: np.ndarray[Any, Any]) -> Any:
     """A C pointer to an array's first element, whatever its strides. Does not keep the array alive."""
     return ffi.cast(C_POINTER[array.dtype], array.__array_interface__["data"][0])
+
+
+def is_pointer(value: Any) -> bool:
+    """Whether an argument of a C function is a pointer, and not NULL."""
+    return isinstance(value, ffi.CData) and value != NULL and ffi.typeof(value).kind in ("pointer", "array")
+
+
+def address_of(pointer: Any) -> int:
+    """Where a C pointer points."""
+    return int(ffi.cast(_ADDRESS, pointer))

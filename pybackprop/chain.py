@@ -113,7 +113,7 @@ class Room:
         self.places, size = self.chain.places(n)
         if size > self.memory.size or self.memory.nbytes > max(SMALL, 4 * size * self.memory.itemsize):
             self.memory = np.empty(0, self.chain.dtype)  # the old goes before the new comes
-            self.memory = on_a_line((size,), self.chain.dtype)
+            self.memory = on_a_line((size,), self.chain.dtype, "Model", n)
         base = _native.pointer(self.memory)
         for layer, stage, (z, a, dz) in zip(self.layers, self.chain.stages, self.places, strict=True):
             layer.z, layer.dz = base + z, base + dz

@@ -16,6 +16,7 @@ from typing import Any
 from pybackprop import checkpoint, data, settings
 from pybackprop.bench.command import add_parser as bench_parser
 from pybackprop.errors import DivergedError
+from pybackprop.memory.command import add_parser as memory_parser
 from pybackprop.teach.explain_command import add_parser as explain_parser
 from pybackprop.teach.judge_command import add_parsers as judge_parsers
 from pybackprop.training import Settings, Trainer, accuracy_of, load_model, settings_of
@@ -69,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     bench_parser(commands, _whole)
     explain_parser(commands)
     judge_parsers(commands)
+    memory_parser(commands, _whole, _sizes)
     return top
 
 

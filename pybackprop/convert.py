@@ -23,6 +23,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from pybackprop import capacity
 from pybackprop._native import FLOAT32, FLOAT64, place
 from pybackprop.errors import DTypeError, ShapeError
 
@@ -30,6 +31,8 @@ Array: TypeAlias = npt.NDArray[Any]
 
 LINE = 64  # bytes of a cache's line, and of the widest vector
 LARGE = 4096  # bytes from which an array is worth being placed
+
+watcher: Any = None  # the open ledger (see memory/watch.py), which hears of every array that is made here
 
 
 def float_type(dtype: Any) -> np.dtype[Any]:
@@ -60,6 +63,8 @@ def as_array(value: Any, like: np.dtype[Any] | None = None, what: str = "tensor"
         wanted = native if has_type else (like or FLOAT32)
     else:
         wanted = like or FLOAT32
+    if native != wanted:
+        capacity.check(what, array.size * wanted.itemsize, *array.shape[:1])
     return np.require(np.asarray(array), wanted, ["A"])
 
 
@@ -87,19 +92,35 @@ def check_size(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
 
 def empty(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     check_size(what, shape, dtype)
-    return on_a_line(shape, dtype)
+    return on_a_line(shape, dtype, what)
 
 
-def on_a_line(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """An array of undefined numbers; a large one begins where a line of the cache does, so that vectors cross none."""
+def on_a_line(shape: tuple[int, ...], dtype: np.dtype[Any], what: str = "tensor", rows: int | None = None) -> Array:
+    """An array of undefined numbers; a large one begins where a line of the cache does, so that vectors cross none.
+
+    Raises OutOfMemoryError if there is not so much memory. what: who needs it, rows: in the batch (default: its own).
+    """
     size = math.prod(shape) * dtype.itemsize
-    return np.empty(shape, dtype) if size < LARGE else _placed(size, shape, dtype)
+    if size < LARGE:
+        made: Array = np.empty(shape, dtype)
+    else:
+        capacity.check(what, size, shape[0] if rows is None and shape else rows)
+        made = _placed(size, shape, dtype)
+    if watcher is not None:
+        watcher.made(made)
+    return made
 
 
-def lines(count: int, dtype: np.dtype[Any]) -> Array:
-    """count zeros, written and not only promised; the first one begins a line of the cache."""
+def lines(count: int, dtype: np.dtype[Any], what: str = "compile", rows: int | None = None) -> Array:
+    """count zeros, written and not only promised; the first one begins a line of the cache.
+
+    Raises OutOfMemoryError if there is not so much memory. what: who needs it, rows: in the batch.
+    """
+    capacity.check(what, count * dtype.itemsize, rows)
     made = _placed(count * dtype.itemsize, (count,), dtype)
     made[...] = 0
+    if watcher is not None:
+        watcher.made(made)
     return made
 
 

@@ -21,3 +21,17 @@ class CheckpointError(ValueError):
 
 class DivergedError(ArithmeticError):
     """Training whose loss is no longer a finite number."""
+
+
+class OutOfMemoryError(MemoryError):
+    """An array that cannot fit, refused before anything is taken.
+
+    needed, available  bytes;  largest  rows of a batch that would fit, None where no batch is concerned
+    """
+
+    def __init__(self, message: str, needed: int, available: int, largest: int | None = None) -> None:
+        super().__init__(message)
+        self.needed, self.available, self.largest = needed, available, largest
+
+    def __reduce__(self) -> tuple[type[OutOfMemoryError], tuple[str, int, int, int | None]]:
+        return type(self), (str(self), self.needed, self.available, self.largest)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from pybackprop import _native, stories, watch
-from pybackprop.convert import empty
+from pybackprop.convert import empty, on_a_line
 from pybackprop.errors import DTypeError, GradientError, ShapeError
 from pybackprop.operands import (
     check_lin,
@@ -216,7 +216,7 @@ def mse(out: Any, targ: Any) -> Tensor:
     """
     out, targ = operands("mse", out=out, targ=targ)
     n, h = check_mse("mse", out, targ)
-    loss = wrap(np.empty((), out.dtype))
+    loss = wrap(on_a_line((), out.dtype))
     call = _native.mse_forward[out.dtype]
     _native.check(call(loss.pointer(), out.contiguous().pointer(), targ.contiguous().pointer(), n, h))
     return record(loss, "mse", (out, targ), partial(mse_backward, out, targ), (out, targ))

@@ -57,13 +57,18 @@ class Layout:
         self.scratch = lines(-(-needed // self.dtype.itemsize), self.dtype)
         self.c_plan.workspace, self.c_plan.workspace_bytes = _native.pointer(self.scratch), self.scratch.nbytes
 
-    def _lay_out(self) -> None:
-        """Makes place for each layer's z, a and dz. relu works in place, so a is z."""
+    def places(self) -> tuple[list[int], list[int | None], int]:
+        """(each layer's room for z, where its dz begins, what the dz take together): see _gradient_places."""
         check_size("compile: the workspace", (self.batch, max(s.w.shape[1] for s in self.stages)), self.dtype)
         sizes = [whole_lines(self.batch * stage.w.shape[1], self.dtype) for stage in self.stages]
         places, gradients = self._gradient_places(sizes)
         check_size("compile: the workspace", (gradients + sum(sizes),), self.dtype)
-        self.memory = lines(gradients + sum(sizes), self.dtype)
+        return sizes, places, gradients
+
+    def _lay_out(self) -> None:
+        """Makes place for each layer's z, a and dz. relu works in place, so a is z."""
+        sizes, places, gradients = self.places()
+        self.memory = lines(gradients + sum(sizes), self.dtype, "compile", self.batch)
         base, at = _native.pointer(self.memory), gradients
         for layer, stage, size, place in zip(self.c_layers, self.stages, sizes, places, strict=True):
             layer.z = base + at
@@ -96,7 +101,7 @@ class Layout:
             return
         x, targ = (whole_lines(batch * width, self.dtype) for width in (self.inputs, self.outputs))
         self.gathered = np.empty(0, self.dtype)  # the old goes before the new comes
-        self.gathered, self.gather_batch = lines(x + targ, self.dtype), batch
+        self.gathered, self.gather_batch = lines(x + targ, self.dtype, "fit", batch), batch
         self.c_plan.x = _native.pointer(self.gathered)
         self.c_plan.targ = _native.pointer(self.gathered) + x
 

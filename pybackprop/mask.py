@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pybackprop import convert, tape
 from pybackprop._native import FLOAT64
 from pybackprop.convert import Array
 
@@ -25,18 +26,20 @@ class Mask:
     def __init__(self, data: Array, dtype_compared: np.dtype[Any]) -> None:
         self.data = np.asarray(data, bool)
         self.dtype_compared = dtype_compared
+        if convert.watcher is not None:
+            convert.watcher.computed("a comparison", self, ())
 
     def float(self) -> Tensor:
         """0 and 1 in the dtype of the tensor that was compared."""
         from pybackprop.tensor import wrap
 
-        return wrap(self.data.astype(self.dtype_compared))
+        return tape.cut(wrap(self.data.astype(self.dtype_compared)), ".float", self)
 
     def double(self) -> Tensor:
         """0 and 1 in float64."""
         from pybackprop.tensor import wrap
 
-        return wrap(self.data.astype(FLOAT64))
+        return tape.cut(wrap(self.data.astype(FLOAT64)), ".double", self)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from pybackprop.errors import GradientError
 from pybackprop.layers import Lin, Module, Mse, Relu, as_operand, parameters_in, tensors_in
 from pybackprop.shortcut import Shortcut, shortcut
 from pybackprop.tensor import Tensor, wrap
+
+if TYPE_CHECKING:
+    from pybackprop.memory.ledger import Ledger
 
 __all__ = ["Model", "mlp"]
 
@@ -95,6 +98,16 @@ class Model:
         if self._result is None:
             raise GradientError("Model.backward: there is no loss yet; call model(x, targ) first")
         self._result.backward(keep, accumulate)
+
+    def memory(self, batch: int) -> Ledger:
+        """What a step of so many rows takes, buffer by buffer, and beside it other ways to compute it.
+
+        Predicted from the sizes: nothing is allocated. Raises TypeError for a model that is no chain of Lin, each
+        with at most one Relu after it, and Mse; ValueError for a batch that is no whole number from 1.
+        """
+        from pybackprop.memory.ways import ledger_of
+
+        return ledger_of(self, batch)
 
     def parameters(self) -> list[Tensor]:
         """The tensors to train, each once, in the order of the layers."""

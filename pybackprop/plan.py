@@ -7,7 +7,7 @@ A step then gives the bits of `model(x, targ)`, `model.backward()` and `sgd.step
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pybackprop import _native, watch
 from pybackprop.arena import Arena
@@ -20,6 +20,9 @@ from pybackprop.layout import Layout, edited, order, stages_for
 from pybackprop.model import Model
 from pybackprop.optim import SGD
 from pybackprop.tensor import Tensor, wrap
+
+if TYPE_CHECKING:
+    from pybackprop.memory.ledger import Ledger
 
 __all__ = ["Plan", "compile"]
 
@@ -163,19 +166,15 @@ class Plan:
         """The strategy and why it was chosen; operations and bytes of a full step, and what limits its speed."""
         return self.layout.describe()
 
-    def memory(self) -> dict[str, int]:
-        """Bytes by what they hold: parameters, gradients, momentum, workspace, total.
+    def memory(self) -> Ledger:
+        """Every buffer that the plan has; ["parameters"], ["gradients"], ["momentum"], ["workspace"] and ["total"] are
+        their bytes. `.peak` is the workspace: what a step needs beyond data, parameters, gradients and momentum.
 
         The workspace has room for a gathered batch after the first fit.
         """
-        arena, momentum = self.arena, self.arena.momentum
-        found = {
-            "parameters": arena.values.nbytes,
-            "gradients": arena.gradients.nbytes,
-            "momentum": 0 if momentum is None else momentum.nbytes,
-            "workspace": self.layout.nbytes(),
-        }
-        return {**found, "total": sum(found.values())}
+        from pybackprop.memory.compiled import ledger_of
+
+        return ledger_of(self)
 
     def __repr__(self) -> str:
         return f"Plan({self.model!r}, batch={self.batch}, strategy={self.layout.strategy!r})"

@@ -15,12 +15,12 @@ def check(path: Path) -> None:
         raise ValueError(f"--plot: found {path.name}, expected a name that ends in {', '.join(FORMATS)}")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"--plot: there is no folder {path.parent}")
-    _matplotlib()
+    matplotlib_figure()
 
 
 def draw(path: Path, losses: Sequence[float], accuracies: Sequence[float | None]) -> None:
     """Loss (left, logarithmic) and validation accuracy (right) over the epochs."""
-    figure = _matplotlib().Figure(figsize=(7, 4), layout="constrained")
+    figure = matplotlib_figure().Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
     epochs = range(1, len(losses) + 1)
     (loss,) = axes.semilogy(epochs, losses, color="tab:blue", marker=".", label="training loss (mse)")
@@ -34,7 +34,7 @@ def draw(path: Path, losses: Sequence[float], accuracies: Sequence[float | None]
     figure.savefig(path, dpi=150)
 
 
-def _matplotlib() -> Any:
+def matplotlib_figure() -> Any:
     """matplotlib.figure, which draws to a file and needs no screen."""
     try:
         from matplotlib import figure

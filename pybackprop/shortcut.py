@@ -16,6 +16,7 @@ import numpy as np
 from pybackprop import _native, watch
 from pybackprop.chain import Chain, Pass, Room, Stage
 from pybackprop.convert import Array
+from pybackprop.errors import OutOfMemoryError
 from pybackprop.layers import Lin, Module, Mse, Relu
 from pybackprop.tape import is_recording
 from pybackprop.tensor import Tensor
@@ -119,6 +120,8 @@ class Shortcut:
         try:
             if room.shapes != shapes:
                 room.make(n, shapes)
+        except OutOfMemoryError:  # and step by step it would be no less
+            raise
         except (MemoryError, ValueError):  # step by step it may fit, or there is a message
             return None
         return room

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pybackprop import _native, stories, tape, watch
+from pybackprop import _native, convert, stories, tape, watch
 from pybackprop.convert import Array, as_array, hint_at_fix, on_a_line
 from pybackprop.errors import DTypeError, ShapeError
 
@@ -91,6 +91,8 @@ class Storage:
         if self._g is None:
             array = self._array
             self._g = self._make(on_a_line(array.shape, array.dtype), watch.OfGradient((0, None)))
+            if convert.watcher is not None:
+                convert.watcher.called(self._g._array, f"{self.name or 'tensor'}.g", "gradients")
         return self._g
 
     def write_g(self, what: str) -> Tensor:
@@ -145,7 +147,11 @@ class Storage:
     def contiguous(self) -> Tensor:
         """This tensor, or a copy of it where its rows do not lie one after another."""
         same: Any = self
-        return same if self._array.flags.c_contiguous else self._make(np.ascontiguousarray(self._array))
+        if self._array.flags.c_contiguous:
+            return same  # type: ignore[no-any-return]
+        copy = self.new_like()
+        np.copyto(copy._array, self._array)
+        return copy
 
     def alias(self) -> Tensor:
         """Another tensor with the same memory and version, off the tape."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import numpy as np
 
-from pybackprop import stories, watch
+from pybackprop import convert, stories, watch
 from pybackprop.errors import GradientError
 
 if TYPE_CHECKING:
@@ -180,6 +180,8 @@ def record(
     out: Tensor, operation: str, inputs: Sequence[Storage], backward: Backward, saved: Sequence[Storage] = ()
 ) -> Tensor:
     """Puts out on the tape if one of its inputs wants a gradient."""
+    if convert.watcher is not None:
+        convert.watcher.computed(operation, out, inputs)
     if _switch.recording:
         for tensor in inputs:
             if tensor.requires_g:
@@ -191,6 +193,8 @@ def record(
 
 def cut(out: Tensor, operation: str, *inputs: Any) -> Tensor:
     """Marks out as computed by an operation that has no derivative here. Keeps no operand alive."""
+    if convert.watcher is not None:
+        convert.watcher.computed(operation, out, inputs)
     if _switch.recording and any(getattr(tensor, "requires_g", False) for tensor in inputs):
         out.requires_g = True
         out._node = Node(operation, (), None, ())

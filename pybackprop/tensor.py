@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pybackprop import tape
+from pybackprop import convert, tape
 from pybackprop.convert import Array, as_array, check_size, float_type, on_a_line
 from pybackprop.errors import DTypeError, ShapeError
 from pybackprop.mask import Mask
@@ -50,6 +50,8 @@ class Tensor(Shapes):
         np.copyto(self._array, array)
         self.requires_g = requires_g
         self.name = name
+        if convert.watcher is not None and name is not None:
+            convert.watcher.called(self._array, name, "parameters" if requires_g else "data")
 
     def backward(self, keep: bool = False, accumulate: bool = False) -> None:
         """Fills `.g` of every tensor with requires_g that this single number was computed from.

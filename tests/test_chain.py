@@ -124,7 +124,7 @@ def test_places_do_not_overlap(rng):
 def test_memory_that_cannot_be_had(pair, x, targ, monkeypatch):
     model, twin = pair
 
-    def none_left(shape, dtype):
+    def none_left(shape, dtype, what, rows):
         raise MemoryError
 
     monkeypatch.setattr(chain, "on_a_line", none_left)

@@ -39,6 +39,12 @@ step: float = plan.step(x, np.ones((4, 1), np.float32))
 predicted: bp.Tensor = plan.predict(x)
 losses: list[float] = [epoch.loss for epoch in plan.fit(x, out.data, epochs=1, callback=lambda moment: moment.step > 9)]
 room: int = plan.memory()["total"]
+needed: int = model.memory(batch=4).peak
+fitting: dict[str, int] = bp.fits(model, memory="1GB")
+with bp.ledger() as led:
+    model(x, np.ones((4, 1), np.float32)).backward()
+counted: bp.Ledger = led
+names: list[str] = [buffer.name for buffer in counted.buffers]
 checked: bool = bp.gradcheck(model, x, np.ones((4, 1), np.float32)).ok
 split: bp.data.Split = bp.data.digits()
 kernels: list[str] = bp.kernels()

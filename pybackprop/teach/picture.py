@@ -51,7 +51,7 @@ def picture(e: Explanation, path: str | File | None = None) -> Any:
     where = None if path is None else File(path)
     if where is not None:
         plot.check(where)
-    figure = plot._matplotlib().Figure(figsize=(13, 6.5), layout="constrained")
+    figure = plot.matplotlib_figure().Figure(figsize=(13, 6.5), layout="constrained")
     if not e.paths:
         _draw_chain(e, figure)
     else:
