@@ -41,7 +41,6 @@ from pybackprop.functional import lin, lin_grad, mse, mse_grad, relu, relu_, rel
 from pybackprop.gradcheck import GradCheck, gradcheck
 from pybackprop.layers import Lin, Module, Mse, Relu
 from pybackprop.matmul import matmul
-from pybackprop.memory import Ledger, fits, ledger
 from pybackprop.model import Model, mlp
 from pybackprop.optim import SGD
 from pybackprop.plan import Plan, compile
@@ -50,6 +49,9 @@ from pybackprop.tensor import Tensor, as_tensor, param, tensor
 from pybackprop.watch import debug
 
 if TYPE_CHECKING:
+    from pybackprop.memory.fit import fits
+    from pybackprop.memory.ledger import Ledger
+    from pybackprop.memory.watch import ledger
     from pybackprop.teach.exercises import exercises
     from pybackprop.teach.explain import Explanation, explain
     from pybackprop.teach.judge import Verdict, judge
@@ -106,13 +108,16 @@ __all__ = [
     "use_kernel",
 ]
 
-# Who only trains need not wait for what teaches.
+# Who only trains need not wait for what teaches and counts.
 _ON_DEMAND = {
     "Explanation": "pybackprop.teach.explain",
+    "Ledger": "pybackprop.memory.ledger",
     "Verdict": "pybackprop.teach.judge",
     "exercises": "pybackprop.teach.exercises",
     "explain": "pybackprop.teach.explain",
+    "fits": "pybackprop.memory.fit",
     "judge": "pybackprop.teach.judge",
+    "ledger": "pybackprop.memory.watch",
 }
 
 

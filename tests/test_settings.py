@@ -109,7 +109,7 @@ def test_a_wrong_environment_is_an_error_that_names_it(name, value):
 
 
 def test_import_brings_only_what_training_needs():
-    names = ("rich", "torch", "matplotlib", "safetensors", "pybackprop.teach", "pybackprop.bench")
+    names = ("rich", "torch", "matplotlib", "safetensors", "pybackprop.teach", "pybackprop.memory", "pybackprop.bench")
     code = f"import sys, pybackprop; print([m for m in {names} if m in sys.modules]); pybackprop.explain"
     assert python(code).stdout.strip() == "[]"
 
