@@ -223,6 +223,8 @@ static void test_chain(void) {
         chain_f32(1, 1, 1, 1), chain_f64(7, 3, 5, 2), chain_f32(513, 33, 17, 4),
             chain_f64(1025, 20, 9, 1);
     }
+    /* wider than the tiles of gradients over activations */
+    chain_f32(70, 2, 300, 2), chain_f64(70, 2, 300, 2);
 }
 
 static void test_plan(void) {
