@@ -49,14 +49,17 @@ def _add(op: Operation, given: list[Array]) -> Array:
 
 
 def _own(op: Operation, tensors: list[Tensor]) -> Array:
-    """A layer of the learner's own, a copy of it in the dtype of what comes in."""
+    """A layer of the learner's own, a copy of it in the dtype of what comes in; tensors: arguments, then parameters."""
     layer: Any = getattr(op.node.backward, "args", (None,))[0]
     if not byhand.is_by_hand(layer):
         raise GradientError(f"explain: '{op.kind}' cannot be run once more")
     twin = copy.deepcopy(layer)
     for tensor in tensors_in(twin):
         tensor._become(tensor._array.astype(tensors[0].dtype))
-    count = len(tensors) - len(parameters_in(layer))
+    parameters = parameters_in(twin)
+    count = len(tensors) - len(parameters)
+    for parameter, given in zip(parameters, tensors[count:], strict=True):
+        parameter._become(given._array)
     return as_operand(twin(*tensors[:count]), twin)._array
 
 
