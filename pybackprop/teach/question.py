@@ -108,12 +108,20 @@ def question_of(use: Use, given: Mapping[str, Any], runs: Sequence[tuple[str, An
     names = names_of(use, ids, roles, given)
     letters = letters_of(names, roles)
     asked = next((name for name, key in names.items() if key == ("value", roles["answer"][1])), "t") + ".g"
-    question = Question(kind, asked, RIGHT.get(kind), names, roles, letters)
+    question = Question(kind, asked, _right(kind, use), names, roles, letters)
     question.samples.append(_sample(question, _own_run(use, ids)))
     net = network_of(use)
     if net is not None:
         question.samples.extend(_tried(question, _renumbered(net, use, ids), runs))
     return question
+
+
+def _right(kind: str, use: Use) -> str | None:
+    """The right formula; where a column of outputs meets a row of targets, with the index that makes them fit."""
+    right = RIGHT.get(kind)
+    if right is None or use.operation != "mse" or use.operands[0].ndim == use.operands[1].ndim:
+        return right
+    return right.replace("targ", "targ[:,None]") if kind == "mse" else right.replace("out", "out[:,0]")
 
 
 # ---- numbers ----
