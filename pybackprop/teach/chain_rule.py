@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pybackprop.teach.again import KNOWN
+from pybackprop.teach.again import KNOWN, in_double
 from pybackprop.teach.check import measure
 from pybackprop.teach.derive import whole
 from pybackprop.teach.explanation import Explanation, largest
@@ -77,12 +77,12 @@ class WholeChain(Explanation):
         network = self.walk.network
         if not all(np.isfinite(t._array).all() for op in network for t in (*op.inputs, op.output)):
             return []
-        found = []
+        found, values = [], in_double(network)
         for leaf in network.leaves():
             if leaf.requires_g and leaf.size and id(leaf) in self.walk.buffers:
                 at = largest(self.walk.of(leaf))
                 gradient = float(self.walk.of(leaf)[at])
-                check = measure(network, leaf, at, gradient)
+                check = measure(network, leaf, at, gradient, values)
                 name = f"{network.name(leaf)}[{','.join(map(str, at))}]"
                 found.append((name, gradient, check.slope, check.error))
         return found

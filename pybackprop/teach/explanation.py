@@ -10,6 +10,7 @@ import numpy as np
 
 from pybackprop.convert import Array
 from pybackprop.storage import Storage
+from pybackprop.teach.again import in_double
 from pybackprop.teach.check import Check, measure
 from pybackprop.teach.derive import derivation
 from pybackprop.teach.formula import Line
@@ -77,7 +78,7 @@ class Explanation(Told):
         network = self.walk.network
         if not all(np.isfinite(t._array).all() for op in network for t in (*op.inputs, op.output)):
             return None
-        return measure(network, self.tensor, self.at, self.total)
+        return measure(network, self.tensor, self.at, self.total, in_double(network))
 
     def document(self) -> Document:
         return tell(self)
