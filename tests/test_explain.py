@@ -11,7 +11,7 @@ from compare import assert_same_bits
 from networks import NETWORKS, by_hand, layers, numbers, right_gradients, tape, tensors_of
 
 import pybackprop as bp
-from pybackprop.teach import moves
+from pybackprop.teach import chain_rule, moves
 
 MATMUL = {
     "w1": "x.T @ l1.g",
@@ -360,6 +360,24 @@ def test_a_matrix_of_a_million_elements():
     assert min(seconds) < 1
     assert len(said.splitlines()) < 60
     assert e.agrees
+
+
+def test_the_chain_through_a_million_elements(monkeypatch):
+    """One forward pass in double serves the checks of all parameters."""
+    passes = []
+    again = chain_rule.in_double
+    monkeypatch.setattr(chain_rule, "in_double", lambda network: passes.append(1) or again(network))
+    model = bp.mlp([1000, 1000, 10])
+    loss = model(np.random.default_rng(0).standard_normal((64, 1000)).astype("f"), np.zeros((64, 10), "f"))
+    model.backward()
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        said = str(bp.explain(loss))
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 1
+    assert len(said.splitlines()) < 60
+    assert len(passes) == 3
 
 
 @pytest.mark.parametrize("n", [0, 1])

@@ -37,6 +37,7 @@ def value(text, arrays=ARRAYS):
 RIGHT = {
     "x.T @ dz": lambda x, w, b, z, dz: x.T @ dz,
     "x.t() @ z.g": lambda x, w, b, z, dz: x.T @ dz,
+    "x.T\n  @ dz": lambda x, w, b, z, dz: x.T @ dz,
     "x.T.dot(dz)": lambda x, w, b, z, dz: x.T @ dz,
     "(x.T).matmul(dz)": lambda x, w, b, z, dz: x.T @ dz,
     "dz.sum(0)": lambda x, w, b, z, dz: dz.sum(0),

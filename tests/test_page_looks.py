@@ -8,6 +8,7 @@ from page_browser import served
 from scenes import example
 
 import pybackprop as bp
+from pybackprop.teach.example import small
 from pybackprop.teach.scene import scene_of
 
 
@@ -89,16 +90,28 @@ def test_text_stands_out_from_what_is_behind_it(page, theme):
 
 
 @pytest.mark.parametrize("scene", ["example", "large"])
-def test_on_a_phone_only_the_matrices_scroll(page, scene, request):
+def test_on_a_phone_nothing_but_the_inside_of_a_matrix_scrolls_sideways(page, scene, request):
     page.open(example() if scene == "example" else request.getfixturevalue("large"), width=360, height=740)
     assert page.js("return document.documentElement.scrollWidth") == 360
-    assert page.js("return [...document.querySelectorAll('.flow')].some(f => f.scrollWidth > f.clientWidth)")
-    page.go("#at=b1.1")
-    inner, outer = (page.js("return arguments[0].getBoundingClientRect().right", node) for node in (
-        page.cell("b1", 0, 1), page.find(".flow")))  # fmt: skip
-    assert inner <= outer + 1
     made = page.screenshot(f"phone-{scene}")
     assert struct.unpack(">I", made[16:20]) == (360,)
+
+
+@pytest.mark.parametrize("width", [360, 768, 1024, 1280, 1399, 1401, 1920])
+def test_whatever_the_width_no_matrix_is_cut_and_what_moves_is_in_sight(page, width):
+    wide = small((9, 9, 20))
+    page.open(bp.explain(wide.tensors["w1"], at=(8, 18)).scene(), width=width)
+    cut = page.js(
+        """return [...document.querySelectorAll(".matrix")].filter(matrix => {
+          const [inner, outer] = [matrix, matrix.closest(".flow")].map(node => node.getBoundingClientRect());
+          return inner.right > outer.right + 1 || inner.left < outer.left - 1;
+        }).map(matrix => matrix.dataset.tensor);"""
+    )
+    assert not cut
+    assert [column for _, column in page.marked("l1", "moves")] == [18] * 9
+    boxes = [page.js("return arguments[0].getBoundingClientRect().right", node) for node in (
+        page.cell("l1", 0, 18), page.grid("l1"), page.find(".flow"))]  # fmt: skip
+    assert boxes[0] <= min(boxes[1:]) + 1
 
 
 def test_a_finger_chooses_an_element_and_drags_the_chosen_one(page):

@@ -49,14 +49,17 @@ def _add(op: Operation, given: list[Array]) -> Array:
 
 
 def _own(op: Operation, tensors: list[Tensor]) -> Array:
-    """A layer of the learner's own, a copy of it in the dtype of what comes in."""
+    """A layer of the learner's own, a copy of it in the dtype of what comes in; tensors: arguments, then parameters."""
     layer: Any = getattr(op.node.backward, "args", (None,))[0]
     if not byhand.is_by_hand(layer):
         raise GradientError(f"explain: '{op.kind}' cannot be run once more")
     twin = copy.deepcopy(layer)
     for tensor in tensors_in(twin):
         tensor._become(tensor._array.astype(tensors[0].dtype))
-    count = len(tensors) - len(parameters_in(layer))
+    parameters = parameters_in(twin)
+    count = len(tensors) - len(parameters)
+    for parameter, given in zip(parameters, tensors[count:], strict=True):
+        parameter._become(given._array)
     return as_operand(twin(*tensors[:count]), twin)._array
 
 
@@ -80,6 +83,11 @@ def check_unchanged(network: Network) -> None:
 def _refuse(tensor: Storage | None, op: Operation, network: Network) -> None:
     names = [network.name(given) for given in op.inputs]
     what = " or ".join(names) if tensor is None else network.name(tensor)
+    if tensor is not None and tensor._g is not None and np.shares_memory(tensor._array, tensor._g._array):
+        raise GradientError(
+            f"explain: {what}.g was written over {what} itself, as mse_grad(inplace=True) does, and the values that "
+            "the forward pass had there are gone. Run forward again, and the backward without inplace=True"
+        )
     raise GradientError(
         f"explain: {what} was overwritten after the forward pass: '{op.kind}' of {', '.join(names)} no longer gives "
         f"the {network.name(op.output)} that was recorded. To explain now would mix old numbers with new ones. Run "
@@ -90,17 +98,24 @@ def _refuse(tensor: Storage | None, op: Operation, network: Network) -> None:
 # ---- in double ----
 
 
+def in_double(network: Network) -> Values:
+    """All values of the forward pass in double."""
+    values: Values = {id(t): t._array.astype(np.float64) for t in network.leaves()}
+    for op in network:
+        values[id(op.output)] = compute(op, [values[id(given)] for given in op.inputs])
+    return values
+
+
 class Double:
     """The forward pass in double, with one element moved. Only what depends on its tensor is run anew."""
 
-    def __init__(self, network: Network, tensor: Storage) -> None:
-        self.network, self.tensor = network, tensor
-        self.values: Values = {id(t): t._array.astype(np.float64) for t in network.leaves()}
+    def __init__(self, network: Network, tensor: Storage, values: Values) -> None:
+        """values: those of in_double."""
+        self.network, self.tensor, self.values = network, tensor, values
         self.depend: set[int] = {id(tensor)}
         for op in network:
             if any(id(given) in self.depend for given in op.inputs) and op.output is not tensor:
                 self.depend.add(id(op.output))
-            self.values[id(op.output)] = compute(op, [self.values[id(given)] for given in op.inputs])
 
     def moved(self, at: Any, by: float) -> Values:
         """All values when the element at `at` is moved by `by`."""

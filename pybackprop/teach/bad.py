@@ -31,13 +31,17 @@ def _forward(network: Network) -> str:
 def _said(network: Network, tensor: Storage, at: tuple[int, ...], kind: str) -> str:
     value, name = float(tensor._array[at]), element(network.name(tensor), at)
     if not kind:
-        return (
-            f"{name} is {value}: it was there before anything was computed, and all that it moves is no number either."
-        )
+        return f"{name} is {value}: it was there before anything was computed. {_spreads(value)}"
     return (
         f"{name} is {value}, the first in the order of the forward pass: '{kind}' made it from finite numbers, which "
-        f"grew past what {tensor.dtype} can hold. All that it moves is no number either."
+        f"grew past what {tensor.dtype} can hold. {_spreads(value)}"
     )
+
+
+def _spreads(value: float) -> str:
+    if np.isnan(value):
+        return "All that is computed from it is no number either."
+    return "All that is computed from it is infinite or no number, unless it is -inf and a relu makes 0 of it."
 
 
 def _backward(walk: Walk) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pybackprop.teach.again import KNOWN
+from pybackprop.teach.again import KNOWN, in_double
 from pybackprop.teach.check import measure
 from pybackprop.teach.derive import whole
 from pybackprop.teach.explanation import Explanation, largest
@@ -22,7 +22,7 @@ from pybackprop.teach.moves import PRODUCTS, backward_order, rule_of
 from pybackprop.teach.show import Block, Document, Formula, Heading, Table, Text
 from pybackprop.teach.symbols import Symbols
 from pybackprop.teach.terms import Terms
-from pybackprop.teach.words import shape, size_of
+from pybackprop.teach.words import difference, shape, size_of
 
 LESSON = (50000, 784, 50)  # n, m, h of the lesson's first layer
 
@@ -77,12 +77,12 @@ class WholeChain(Explanation):
         network = self.walk.network
         if not all(np.isfinite(t._array).all() for op in network for t in (*op.inputs, op.output)):
             return []
-        found = []
+        found, values = [], in_double(network)
         for leaf in network.leaves():
             if leaf.requires_g and leaf.size and id(leaf) in self.walk.buffers:
                 at = largest(self.walk.of(leaf))
                 gradient = float(self.walk.of(leaf)[at])
-                check = measure(network, leaf, at, gradient)
+                check = measure(network, leaf, at, gradient, values)
                 name = f"{network.name(leaf)}[{','.join(map(str, at))}]"
                 found.append((name, gradient, check.slope, check.error))
         return found
@@ -103,7 +103,7 @@ class WholeChain(Explanation):
                 given = op.inputs[slot]
                 if op.kind in KNOWN and (network.name(given) != "targ" or given.requires_g):
                     g = Name(network.name(given), g=True)
-                    lines.append([*self.symbols.parts(op, given), "=", g, "=", *whole(op, rule_of(op, slot), network)])
+                    lines.append([*self.symbols.parts(op, given), "=", g, "=", *whole(op, slot, network)])
         return lines
 
     def to_dict(self) -> dict[str, Any]:
@@ -128,14 +128,14 @@ def _computed(op: Operation, slot: int, network: Network) -> str:
     if op.kind not in KNOWN:
         return f"by '{op.kind}' itself"
     rule = rule_of(op, slot)
-    difference = f"2 * ({names[0]} - {names[-1]}) / {op.inputs[0].size}"
+    loss = f"2 * ({difference(op, slot, network)}) / {op.inputs[0].size}" if op.kind == "mse" else ""
     return {
         "w": f"{names[0]}.T @ {Z}.g",
         "x": f"{Z}.g @ {names[1] if len(names) > 1 else ''}.T",
         "b": f"{Z}.g.sum(0)",
         "relu": f"({names[0]} > 0) * {Z}.g",
-        "mse": difference,
-        "targ": f"-{difference}",
+        "mse": loss,
+        "targ": loss,
         "same": f"{Z}.g",
         "broadcast": f"{Z}.g summed to {shape(op.inputs[slot])}",
     }[rule]
@@ -200,7 +200,7 @@ def _backward(e: WholeChain) -> Iterator[Block]:
     unwanted = [step["g"] for step in e.steps if not step["wanted"]]
     if unwanted:
         yield Text(
-            f"* {', '.join(unwanted)}: only by hand, bp.lin_grad sets it; the tape leaves out what nobody wants."
+            f"* {', '.join(unwanted)}: only by hand, for bp.lin_grad sets all; the tape leaves out what nobody wants."
         )
     yield Text(
         "What arrives (out.g, in a _grad function) is the product of all factors so far. Each call multiplies in one "

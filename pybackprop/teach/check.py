@@ -34,9 +34,12 @@ class Check:
     flipped: int = 0
 
 
-def measure(network: Network, tensor: Storage, at: tuple[int, ...], total: float) -> Check:
-    """Compares total, the gradient of one element, with what happens to the loss when the element moves."""
-    double = Double(network, tensor)
+def measure(network: Network, tensor: Storage, at: tuple[int, ...], total: float, values: Values) -> Check:
+    """Compares total, the gradient of one element, with what happens to the loss when the element moves.
+
+    values: those of in_double.
+    """
+    double = Double(network, tensor, values)
     here = double.result(double.values)
     size = max(1.0, abs(float(tensor._array[at])))
     h = first = FIRST_STEP * size

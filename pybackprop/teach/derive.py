@@ -6,7 +6,8 @@ from typing import Any
 
 from pybackprop.teach.find import Network, Operation
 from pybackprop.teach.formula import Line, Name, Part, Partial, Sum
-from pybackprop.teach.moves import Path
+from pybackprop.teach.moves import Path, rule_of
+from pybackprop.teach.words import as_shaped, other_at, shape
 
 SHOWN = 4  # products that are written out
 
@@ -18,7 +19,7 @@ def derivation(name: str, network: Network, paths: list[Path], total: str) -> li
     chain = _joined([_chain(path, network, loss, me) for path in paths])
     known = _joined([_known(path, network) for path in paths])
     numbers = _joined([_numbers(path) for path in paths])
-    everything = _joined([whole(path.operation, path.rule, network) for path in paths])
+    everything = _joined([whole(path.operation, path.slot, network) for path in paths])
     return [[Partial(loss, me), *chain], known, [*numbers, "=", total], [Name(name, g=True), *everything]]
 
 
@@ -68,11 +69,10 @@ def _known(path: Path, network: Network) -> list[Part]:
 
 
 def _difference(op: Operation, rule: str, network: Network, at: tuple[str, ...]) -> list[Part]:
-    first, second = op.inputs
-    if rule == "targ":
-        first, second = second, first
-    left, right = Name(network.name(first), at), Name(network.name(second), at)
-    return ["2", "(", left, "-", right, ")", "/", str(first.size)]
+    first, second = op.inputs[::-1] if rule == "targ" else op.inputs
+    index = tuple(map(str, other_at(tuple(map(int, at)), second.ndim))) if at else ()
+    called = network.name(second) if at else as_shaped(network.name(second), second, first)
+    return ["2", "(", Name(network.name(first), at), "-", Name(called, index), ")", "/", str(first.size)]
 
 
 def _numbers(path: Path) -> list[Part]:
@@ -87,8 +87,9 @@ def _number(value: Any) -> str:
     return f"{float(value) + 0.0:.4g}"
 
 
-def whole(op: Operation, rule: str, network: Network) -> list[Part]:
+def whole(op: Operation, slot: int, network: Network) -> list[Part]:
     """The gradient of all elements of an operation's input at once."""
+    rule = rule_of(op, slot)
     upstream = Name(network.name(op.output), g=True)
     if rule == "w":
         return [Name(network.name(op.inputs[0]), transposed=True), "@", upstream]
@@ -98,4 +99,6 @@ def whole(op: Operation, rule: str, network: Network) -> list[Part]:
         return ["(", Name(network.name(op.inputs[0])), ">", "0", ")", "*", upstream]
     if rule in ("mse", "targ"):
         return _difference(op, rule, network, ())
+    if rule == "broadcast":
+        return [upstream, "summed to", shape(op.inputs[slot])]
     return [upstream] if rule == "same" else [Name(f"{network.name(op.output)}.g.sum(0)")]

@@ -15,6 +15,8 @@ from pybackprop.teach.evaluate import Value, evaluate
 from pybackprop.teach.formula_error import FormulaError
 from pybackprop.teach.grammar import Formula
 from pybackprop.teach.question import Question
+from pybackprop.teach.words import element as called
+from pybackprop.teach.words import other_at
 
 ALL, MOST = 6, 4  # so many terms are all written out; of more, the heaviest
 
@@ -57,7 +59,8 @@ def heaviest(terms: Array) -> list[int]:
 
 def products(left: Array, left_word: Label, right: Array, right_word: Label, total: float | None = None) -> Sum:
     """The sum of left[c] * right[c]."""
-    terms = left * right
+    with np.errstate(all="ignore"):
+        terms = left * right
     shown = heaviest(terms)
     words = [f"{left_word(c)}*{right_word(c)}" for c in shown]
     numbers = [f"{number(float(left[c]))}*{number(float(right[c]))}" for c in shown]
@@ -115,23 +118,16 @@ def _due_relu(word: dict[str, str], arrays: dict[str, Array], at: At, kind: str)
 
 
 def _due_mse(word: dict[str, str], arrays: dict[str, Array], at: At, kind: str) -> tuple[str, Sum]:
-    out = float(arrays["out"].reshape(-1)[_flat(at, arrays[kind_name(kind)])])
-    targ = float(arrays["targ"].reshape(-1)[_flat(at, arrays[kind_name(kind)])])
-    size, index, two = arrays["out"].size, ",".join(map(str, at)), 2 if kind == "mse" else -2
+    at_out, at_targ = (other_at(at, arrays[role].ndim) for role in ("out", "targ"))
+    out, targ = float(arrays["out"][at_out]), float(arrays["targ"][at_targ])
+    size, two, mine = arrays["out"].size, *((2, "out") if kind == "mse" else (-2, "targ"))
+    pair = f"{called(word['out'], at_out)} - {called(word['targ'], at_targ)}"
     moves = (
-        f"{word[kind_name(kind)]}[{index}] moves one difference, and through its square the loss; the loss is the mean "
-        f"of {size} such squares"
+        f"{called(word[mine], at)} moves one difference, and through its square the loss; the loss is the mean of "
+        f"{size} such squares"
     )
-    words = f"{two}*({word['out']}[{index}] - {word['targ']}[{index}])/{size}"
+    words = f"{two}*({pair})/{size}"
     return moves, Sum([words], [f"{two}*({out:.3g} - {number(targ)})/{size}"], 1, two * (out - targ) / size)
-
-
-def kind_name(kind: str) -> str:
-    return "out" if kind == "mse" else kind
-
-
-def _flat(at: At, array: Array) -> int:
-    return int(np.ravel_multi_index(at, array.shape)) if at else 0
 
 
 # ---- what a formula adds ----

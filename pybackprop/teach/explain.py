@@ -38,7 +38,7 @@ class Explain:
         values that were overwritten since.
         """
         walk, notes = _walk(t, loss)
-        if (at is None or at == ()) and walk.network.root is t and walk.network.is_loss():
+        if (at is None or np.shape(at) == (0,)) and walk.network.root is t and walk.network.is_loss():
             return WholeChain(walk, notes)
         if t is walk.network.root:
             raise GradientError(
@@ -82,7 +82,7 @@ def _of_loss(network: Network, walk: Walk) -> str:
 def _index(at: Any, t: Tensor, network: Network) -> Index:
     """at as a tuple of indices from 0. Raises IndexError, which says the valid range."""
     name = network.name(t)
-    given = at if isinstance(at, (tuple, list)) else (at,)
+    given = tuple(at) if isinstance(at, (tuple, list, np.ndarray)) and np.ndim(at) else (at,)
     if any(isinstance(i, bool) or not isinstance(i, (int, np.integer)) for i in given):
         raise IndexError(f"explain: found at={at!r}, expected whole numbers: {_valid(name, t.shape)}")
     inside = len(given) == t.ndim and all(-size <= i < size for i, size in zip(given, t.shape, strict=True))

@@ -10,6 +10,7 @@ import numpy as np
 
 from pybackprop.convert import Array
 from pybackprop.storage import Storage
+from pybackprop.teach.again import in_double
 from pybackprop.teach.check import Check, measure
 from pybackprop.teach.derive import derivation
 from pybackprop.teach.formula import Line
@@ -43,9 +44,9 @@ class Explanation(Told):
         self.name, self.shape, self.dtype = network.name(tensor), tensor.shape, tensor.dtype
         self.loss_name = network.name(network.root) if network.is_loss() else "the loss"
         self.paths: list[Path] = paths_of(tensor, at, walk)
-        self.words = [words_of(path, network) for path in self.paths]
+        self.words = [words_of(path, network, len(self.paths) == 1) for path in self.paths]
         self.value = float(tensor._array[at])
-        self.moves = " ".join(words.moves for words in self.words)
+        self.moves = " ".join(f"{self.way(k)}{words.moves}" for k, words in enumerate(self.words, 1))
         self.terms = Terms([(words.through, path) for words, path in zip(self.words, self.paths, strict=True)])
         self.total = self.paths[-1].added()
         self.matmul = " + ".join(words.matmul for words in self.words)
@@ -69,11 +70,15 @@ class Explanation(Told):
         """w1.g[3,7]"""
         return element(f"{self.name}.g", self.at)
 
+    def way(self, k: int) -> str:
+        """What the text about path k, from 1, begins with; nothing where there is one path."""
+        return f"Path {k} of {len(self.paths)}, through {self.words[k - 1].through}: " if len(self.paths) > 1 else ""
+
     def _measure(self) -> Check | None:
         network = self.walk.network
         if not all(np.isfinite(t._array).all() for op in network for t in (*op.inputs, op.output)):
             return None
-        return measure(network, self.tensor, self.at, self.total)
+        return measure(network, self.tensor, self.at, self.total, in_double(network))
 
     def document(self) -> Document:
         return tell(self)

@@ -13,6 +13,7 @@ from pybackprop.teach.find import Network, Operation
 from pybackprop.teach.gradients import Walk
 from pybackprop.teach.moves import Index
 from pybackprop.teach.scene import Scene, scene_of
+from pybackprop.tensor import Tensor
 
 
 def scene(walk: Walk, tensor: Storage, at: Index) -> Scene:
@@ -35,14 +36,15 @@ def scene(walk: Walk, tensor: Storage, at: Index) -> Scene:
 def _layers(network: Network) -> list[Any]:
     """Lin and Relu; x @ w followed by + b is one Lin."""
     layers: list[Any] = []
+    own = {id(t): _alias(t) for op in network for t in op.inputs[1:]}
     before: Operation | None = None
     for op in network.operations[:-1]:
         if before is not None and op.inputs[0] is not before.output:
             raise GradientError("explain: the page shows a chain, and this network has a step off it")
         if op.kind in ("lin", "@"):
-            layers.append(Lin(*op.inputs[1:]))
+            layers.append(Lin(*(own[id(t)] for t in op.inputs[1:])))
         elif before is not None and _is_bias(op, before):
-            layers[-1] = Lin(before.inputs[1], op.inputs[1])
+            layers[-1] = Lin(own[id(before.inputs[1])], own[id(op.inputs[1])])
         elif op.kind in ("relu", "relu_"):
             layers.append(Relu())
         else:
@@ -51,6 +53,13 @@ def _layers(network: Network) -> list[Any]:
     if network.operations[-1].kind != "mse":
         raise GradientError("explain: the page needs a loss at the end, such as mse(out, targ)")
     return layers
+
+
+def _alias(parameter: Storage) -> Tensor:
+    """A layer makes its own parameters want a gradient; a frozen one of the learner's must stay frozen."""
+    made = parameter.alias()
+    made.name = parameter.name
+    return made
 
 
 def _is_bias(op: Operation, before: Operation) -> bool:

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import TypeAlias
 
+ESCAPED = str.maketrans(
+    {sign: "\\" + sign for sign in "_#%&${}"} | {"\\": r"\backslash{}", "^": r"\wedge{}", "~": r"\sim{}"}
+)
 LATEX_OPERATORS = {"·": r"\cdot", "…": r"\dots", "@": r"\mathbin{@}", "=": "="}
 
 
@@ -72,9 +75,7 @@ def _latex(part: Part) -> str:
 
 
 def _escaped(text: str) -> str:
-    for sign in "_#%&$":
-        text = text.replace(sign, "\\" + sign)
-    return text
+    return text.translate(ESCAPED)
 
 
 def _mathml(part: Part) -> str:

@@ -48,7 +48,7 @@ def parse(text: str) -> Formula:
     """Reads a formula; computes nothing. Raises FormulaError, which points at the place."""
     if not isinstance(text, str):
         raise FormulaError(f"formula: found {type(text).__name__}, expected text such as 'x.T @ dz'")
-    text = text.strip()
+    text = text.strip() if "#" in text else " ".join(line.strip() for line in text.strip().splitlines())
     _check_text(text)
     tree = _tree(text)
     _check_depth(text, tree)

@@ -114,7 +114,8 @@ def _summary(question: Question, attempts: Sequence[Attempt], wrong: Array | Non
     )
     if ok:
         values = "the number" if right.size == 1 else f"all {right.size} values"
-        return f"Right: {values}, here{elsewhere}."
+        share = f" It is the share of one use; {question.asked} adds up those of all {question.uses}."
+        return f"Right: {values}, here{elsewhere}.{share if question.uses > 1 else ''}"
     if own.value is None:
         return "Wrong: it does not run on these shapes."
     if wrong is None:

@@ -42,13 +42,19 @@ def _parts(operations: Sequence[tuple[str, Sequence[Storage], Storage]]) -> Iter
 
 def _leaf(op: Operation, slot: int, layer: int) -> str:
     given = op.inputs[slot]
-    if op.kind == "mse" and slot == 1:
-        return "targ"
-    if not given.requires_g:
-        return "x"
-    if op.kind == "lin":
+    if op.kind == "mse":
+        return ("out", "targ")[slot]
+    if op.kind in PRODUCTS:
         return f"{('x', 'w', 'b')[slot]}{layer}" if slot else "x"
-    return f"{'w' if given.ndim == 2 else 'b'}{layer}"
+    if own := _attribute(op, given):
+        return own
+    return f"b{layer}" if given.requires_g and given.ndim == 1 else "x"
+
+
+def _attribute(op: Operation, given: Storage) -> str:
+    """What a layer of the learner's own calls its parameter."""
+    layer = getattr(op.node.backward, "args", (None,))[0]
+    return next((name for name, part in getattr(layer, "__dict__", {}).items() if part is given), "")
 
 
 def _result(op: Operation, operations: Sequence[Operation], number: int, root: Storage) -> str:

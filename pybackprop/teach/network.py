@@ -124,11 +124,15 @@ def _tie_sum(net: Network, step: Step, shapes: list[tuple[int, ...]]) -> bool:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a network: the numbers and gradients of its tensors, and the answer to the question."""
+    """One run of a network: the numbers and gradients of its tensors, and the answer to the question.
+
+    whole: the gradient of the tensor asked about along all of its uses, of which the answer is the share of one
+    """
 
     values: dict[int, Array]
     grads: dict[int, Array]
     right: Array
+    whole: Array | None = None
 
 
 def run_again(net: Network, rng: np.random.Generator, lengths: str, dtype: Any = np.float64) -> Run:
@@ -148,7 +152,8 @@ def run_again(net: Network, rng: np.random.Generator, lengths: str, dtype: Any =
         tensors[step.output] = _compute(step.operation, [tensors[t] for t in step.inputs])
     found = _grads(net, tensors, rng)
     right = _answer(net, tensors, found)
-    return Run({t: tensor._array for t, tensor in tensors.items()}, found, right)
+    whole = found.get(net.asked.inputs[net.place])
+    return Run({t: tensor._array for t, tensor in tensors.items()}, found, right, whole)
 
 
 def _sizes(net: Network, rng: np.random.Generator, lengths: str) -> dict[Axis, int]:

@@ -90,6 +90,11 @@ def _zero(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
     return 0.0 if found.shape == right.shape and right.any() and not found.any() else None
 
 
+def _whole(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
+    whole = roles.get("whole")
+    return 1.0 if whole is not None and not close(whole, right) and close(found, whole) else None
+
+
 def _reshaped(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
     same = found.size == right.size and found.shape != right.shape
     return 1.0 if same and close(found.reshape(right.shape), right) else None
@@ -167,6 +172,13 @@ PATTERNS = (
         "along one path, and where each comes in.",
         _factor,
     ),
+)
+WHOLE = Mistake(
+    "all-uses",
+    {},
+    "These are the numbers of {answer} itself, which adds up the shares of all that the tensor was used for. Asked "
+    "here is the share of one use alone, the one that you named.",
+    _whole,
 )
 BROADCAST = Mistake(
     "broadcast-by-accident",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 WINDOW = 16  # rows and columns of a matrix that are drawn
 BARS = 40  # terms that are drawn
 COLOURS = {"element": "#e69f00", "moved": "#0072b2", "local": "#009e73", "upstream": "#cc79a7", "total": "black"}
+LITERAL: Any = {"family": "monospace", "parse_math": False}  # a $ in a name is no formula
 SAID = {
     "element": "the element",
     "moved": "what it moves",
@@ -76,7 +77,7 @@ def _draw(e: Explanation, figure: Any) -> None:
         _heat_map(axes, panel)
     _bars(below.subplots(), e)
     more = f"  (path 1 of {len(e.paths)})" if len(e.paths) > 1 else ""
-    figure.suptitle(f"{e.gradient_name} = {e.total:.6g}        {e.name}.g = {e.matmul}{more}", family="monospace")
+    figure.suptitle(f"{e.gradient_name} = {e.total:.6g}        {e.name}.g = {e.matmul}{more}", **LITERAL)
 
 
 def _panels(e: Explanation, path: Path) -> list[Panel]:
@@ -128,7 +129,7 @@ def _heat_map(axes: Any, panel: Panel) -> None:
         if shown.shape == whole.shape
         else f"\nrows {rows.start}-{rows.stop - 1}, columns {columns.start}-{columns.stop - 1}"
     )
-    axes.set_title(f"{panel.title} ({n},{m}){part}", family="monospace", fontsize=10)
+    axes.set_title(f"{panel.title} ({n},{m}){part}", fontsize=10, **LITERAL)
     axes.set_xlabel(SAID.get(panel.role, ""), color=COLOURS.get(panel.role, "black"), fontweight="bold")
     axes.set_xticks(_ticks(columns))
     axes.set_yticks(_ticks(rows))
@@ -177,7 +178,9 @@ def _bars(axes: Any, e: Explanation) -> None:
     axes.axhline(e.total, color="black", linestyle=":", label=f"total {e.total:.6g}")
     axes.axhline(0, color="grey", linewidth=0.5)
     if count <= 16:
-        axes.set_xticks(range(count), [element(term.through, term.at) for term in e.terms], fontsize=8)
+        axes.set_xticks(
+            range(count), [element(term.through, term.at) for term in e.terms], fontsize=8, parse_math=False
+        )
     axes.set_title(
         "the terms" if count <= BARS else f"the {BARS} largest of {count:,} terms, and the sum of all", fontsize=10
     )
@@ -207,4 +210,4 @@ def _draw_chain(e: Explanation, figure: Any) -> None:
             axes[1][k].set_axis_off()
         else:
             _heat_map(axes[1][k], Panel(f"{name}.g", gradient._array, "backward", None, None))
-    figure.suptitle(f"{e.name} = {e.value:.6g}: forward above, backward below", family="monospace")
+    figure.suptitle(f"{e.name} = {e.value:.6g}: forward above, backward below", **LITERAL)

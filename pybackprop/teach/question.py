@@ -16,6 +16,7 @@ from pybackprop.convert import Array
 from pybackprop.teach.meanings import HIDDEN, kind_of, letters_of, names_of, numbered, roles_of
 from pybackprop.teach.mistakes import RIGHT, Mistake
 from pybackprop.teach.network import Network, Run, network_of, run_again
+from pybackprop.teach.patterns import WHOLE
 from pybackprop.teach.use import Use
 
 RUNS = (("different", np.float64), ("different", np.float64), ("equal", np.float64), ("zeros", np.float64))
@@ -48,6 +49,7 @@ class Question:
     letters  of the axes behind each name
     mistakes  those that only this question knows, before those of its kind
     general  the first hint, where it is not the one of the kind
+    uses     how often the tensor was read on the way to the loss; the answer is the share of one of them
     """
 
     kind: str
@@ -59,6 +61,7 @@ class Question:
     samples: list[Sample] = field(default_factory=list)
     mistakes: tuple[Mistake, ...] = ()
     general: str | None = None
+    uses: int = 1
 
     def circular(self, name: str) -> bool:
         """Whether a name is that of the answer itself."""
@@ -108,12 +111,20 @@ def question_of(use: Use, given: Mapping[str, Any], runs: Sequence[tuple[str, An
     names = names_of(use, ids, roles, given)
     letters = letters_of(names, roles)
     asked = next((name for name, key in names.items() if key == ("value", roles["answer"][1])), "t") + ".g"
-    question = Question(kind, asked, RIGHT.get(kind), names, roles, letters)
+    question = Question(kind, asked, _right(kind, use), names, roles, letters, mistakes=(WHOLE,), uses=use.count())
     question.samples.append(_sample(question, _own_run(use, ids)))
     net = network_of(use)
     if net is not None:
         question.samples.extend(_tried(question, _renumbered(net, use, ids), runs))
     return question
+
+
+def _right(kind: str, use: Use) -> str | None:
+    """The right formula; where a column of outputs meets a row of targets, with the index that makes them fit."""
+    right = RIGHT.get(kind)
+    if right is None or use.operation != "mse" or use.operands[0].ndim == use.operands[1].ndim:
+        return right
+    return right.replace("targ", "targ[:,None]") if kind == "mse" else right.replace("out", "out[:,0]")
 
 
 # ---- numbers ----
@@ -133,8 +144,9 @@ def _own_run(use: Use, ids: dict[int, int]) -> Run:
                 grads[t] = use.grads[id(tensor)]
     grads[ids[id(use.output)]] = use.arriving
     right = use.gradient()
-    grads[ids[id(use.operands[use.place])]] = right
-    return Run(values, grads, right)
+    asked = use.operands[use.place]
+    grads[ids[id(asked)]] = right
+    return Run(values, grads, right, use.grads.get(id(asked)))
 
 
 def _renumbered(net: Network, use: Use, ids: dict[int, int]) -> tuple[Network, dict[int, int]]:
@@ -159,7 +171,7 @@ def _tried(
         values = {number[t]: array for t, array in run.values.items()}
         grads = {number[t]: array for t, array in run.grads.items()}
         answer = question.roles["answer"][1]
-        found.append(_sample(question, Run(values, {**grads, answer: run.right}, run.right)))
+        found.append(_sample(question, Run(values, {**grads, answer: run.right}, run.right, run.whole)))
     return found
 
 
@@ -171,6 +183,8 @@ def _sample(question: Question, run: Run) -> Sample:
         return {name: np.asarray(array, dtype) for name, array in found.items() if array is not None}
 
     roles = looked_up(question.roles)
+    if run.whole is not None:
+        roles["whole"] = np.asarray(run.whole, dtype)
     return Sample(looked_up(question.names), roles, run.right, scale_of(question.kind, roles, run.right))
 
 

@@ -7,7 +7,7 @@ operations of a forward pass.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from pybackprop.tensor import Tensor, tensor
 __all__ = ["BYTES", "ROWS", "Scene", "scene_of", "scene_of_operations"]
 
 BYTES = 850_000  # of the numbers in a page, written as decimals; the rest of its megabyte is the page itself
+PIECE = 10_000  # numbers that are measured at a time
 ROWS = 100  # of the data in a page: each is a term of every weight's gradient, to be read one by one
 SLOTS = {"lin": ("in", "w", "b"), "relu": ("in",), "mse": ("in", "targ")}
 
@@ -120,16 +121,28 @@ def _check_layers(model: Model) -> None:
 def _rows(model: Model, x: Tensor, targ: Tensor) -> int:
     """How many rows of the data fit into a page."""
     few = min(len(x), ROWS)
-    used = sum(_size(p.data) for p in model.parameters())
+    used = _size_of(model.parameters())
     sizes = [_size(x.data[i]) + _size(targ.data[i]) for i in range(few)]
     fit = int(np.searchsorted(np.cumsum(sizes), BYTES - used, side="right"))
     if fit == 0:
         count = sum(p.size for p in model.parameters())
         raise ValueError(
-            f"scene: the {count} parameters take {used} bytes as text and a row of the data {sizes[0]}, but a page has "
-            f"room for {BYTES}. Show a smaller network, e.g. pybackprop.mlp([64, 50, 10])"
+            f"scene: the {count} parameters and a row of the data take more bytes as text than a page has room for, "
+            f"{BYTES}. Show a smaller network, e.g. pybackprop.mlp([64, 50, 10])"
         )
     return fit
+
+
+def _size_of(parameters: Iterable[Tensor]) -> int:
+    """Bytes of their numbers as text; counting ends where there is no room for more, not after a million of them."""
+    used = 0
+    for p in parameters:
+        flat = p.data.ravel()
+        for start in range(0, flat.size, PIECE):
+            used += _size(flat[start : start + PIECE])
+            if used > BYTES:
+                return used
+    return used
 
 
 def _size(array: Array) -> int:

@@ -41,27 +41,23 @@ def exact(value: float, e: Explanation) -> str:
 def _moves(e: Explanation, ways: list[tuple[Path, Words]]) -> Iterator[Block]:
     yield Heading("1. What moves")
     for k, (path, words) in enumerate(ways, 1):
-        yield Text(f"{_way(k, e)}{words.moves}")
+        yield Text(f"{e.way(k)}{words.moves}")
         yield Text(words.why)
         if not len(path):
             yield Text("There is not a single row here: nothing moves, and the sum over nothing is 0.")
 
 
-def _way(k: int, e: Explanation) -> str:
-    return f"Path {k} of {len(e.paths)}, through {e.words[k - 1].through}: " if len(e.paths) > 1 else ""
-
-
 def _sums(e: Explanation, ways: list[tuple[Path, Words]]) -> Iterator[Block]:
     yield Heading("2. By how much each of them moves")
     for k, (_, words) in enumerate(ways, 1):
-        yield Text(f"{_way(k, e)}{words.by}")
+        yield Text(f"{e.way(k)}{words.by}")
     yield Heading("3. How much the loss cares about each")
     for k, (_, words) in enumerate(ways, 1):
-        yield Text(f"{_way(k, e)}{_cares(words, e)}")
+        yield Text(f"{e.way(k)}{_cares(words, e)}")
     yield Heading("4. The sum over all paths: how far it moves, times how much the loss cares")
     for k, (path, words) in enumerate(ways, 1):
-        if len(path) and _way(k, e):
-            yield Text(_way(k, e).rstrip())
+        if len(path) and e.way(k):
+            yield Text(e.way(k).rstrip())
         if len(path):
             yield _table(path, words)
         if len(path) > ALL_ROWS:
@@ -113,19 +109,24 @@ def _total(e: Explanation) -> str:
     how = f"{count:,} terms{paths}, added in the definition's order with one rounding each"
     said = f"Total: {exact(e.total, e)} ({'one term' if count == 1 else how})."
     if e.g is None:
-        return (
-            f"{said} {e.name} keeps no .g after a backward (backward(keep=True) leaves it); this is what it would hold."
-        )
+        return f"{said} {_kept(e)} This is what it would hold."
     if e.agrees:
         return f"{said} That is {e.gradient_name}, bit for bit."
     return f"{said} But {e.gradient_name} holds {exact(e.g, e)}: see the note above."
 
 
+def _kept(e: Explanation) -> str:
+    """Why a tensor has no .g."""
+    if e.tensor._node is not None or e.tensor.requires_g:
+        return f"{e.name} keeps no .g after a backward; backward(keep=True) leaves it there."
+    return f"{e.name} has no .g, for it wants none (requires_g is False)."
+
+
 def _everything(e: Explanation, ways: list[tuple[Path, Words]]) -> Iterator[Block]:
     yield Heading(f"5. From one element to all: {e.name}.g = {e.matmul}")
     for k, (_, words) in enumerate(ways, 1):
-        if _way(k, e):
-            yield Text(_way(k, e).rstrip())
+        if e.way(k):
+            yield Text(e.way(k).rstrip())
         for piece in words.everything:
             yield Formula(piece.strip()) if piece.startswith("  ") else Text(piece)
 

@@ -40,6 +40,11 @@ class Use:
     results: list[Tensor] = field(default_factory=list)
     grads: dict[int, Array] = field(default_factory=dict)
 
+    def count(self) -> int:
+        """How many operations on the way to the loss read the tensor."""
+        t = self.operands[self.place]
+        return sum(any(operand is t for operand in result._node.inputs) for result in self.results)  # type: ignore[union-attr]
+
     def gradient(self) -> Array:
         """d loss / d tensor along this use, as the operation's own backward computes it."""
         sink = Private()
@@ -110,7 +115,8 @@ def _one_of(t: Tensor, readers: list[Tensor], among: list[Any]) -> Tensor:
         return chosen[0]
     into = ", ".join(f"'{r._node.operation}' -> {stories.describe(r)}" for r in readers)  # type: ignore[union-attr]
     raise GradientError(
-        f"{stories.describe(t)} was read {len(readers)} times: {into}. Name the result that you mean, e.g. z=l1"
+        f"{stories.describe(t)} was read {len(readers)} times: {into}. Each adds its share to "
+        "the gradient. Name the result that you mean, e.g. z=l1"
     )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pybackprop.storage import Storage
-from pybackprop.teach.find import Network
+from pybackprop.teach.find import Network, Operation
 from pybackprop.teach.moves import Index, Path
 
 
@@ -37,6 +37,24 @@ def element(name: str, at: Index) -> str:
     return f"{name}[{','.join(map(str, at))}]" if at else name
 
 
+def other_at(at: Index, ndim: int) -> Index:
+    """The index in the target of an element of the output, or the other way round, where one is (n) and one (n,1)."""
+    return (*at, *(0,) * ndim)[:ndim]
+
+
+def as_shaped(name: str, tensor: Storage, wanted: Storage) -> str:
+    """A name, with an index that gives it the shape of wanted where one is (n) and one (n,1)."""
+    if tensor.ndim == wanted.ndim:
+        return name
+    return f"{name}[:,None]" if tensor.ndim < wanted.ndim else f"{name}[:,0]"
+
+
+def difference(op: Operation, slot: int, network: Network) -> str:
+    """out - targ, or targ - out for the target's gradient (slot 1), in the shape of the one whose gradient it is."""
+    mine, other = op.inputs[slot], op.inputs[1 - slot]
+    return f"{network.name(mine)} - {as_shaped(network.name(other), other, mine)}"
+
+
 def upto(letter: str, count: int) -> str:
     return f"{letter} = 0" if count == 1 else f"{letter} = 0 .. {count - 1}"
 
@@ -46,9 +64,12 @@ def shape(array: Storage) -> str:
     return f"({','.join(map(str, array.shape))})"
 
 
-def words_of(path: Path, network: Network) -> Words:
-    """What to say about a path."""
-    return BY_RULE[path.rule](path, network)
+def words_of(path: Path, network: Network, is_only: bool = True) -> Words:
+    """What to say about a path. is_only: whether there is no other, on which something else moves."""
+    words = BY_RULE[path.rule](path, network)
+    if is_only:
+        return words
+    return replace(words, moves=words.moves.replace(", and nothing else", ", and on this path nothing else"))
 
 
 def size_of(count: int) -> str:
@@ -178,24 +199,25 @@ def _mse(path: Path, network: Network) -> Words:
     out, targ = path.operation.inputs
     O, T, L = map(network.name, (out, targ, path.operation.output))  # noqa: E741
     is_targ = path.rule == "targ"
-    name = T if is_targ else O
+    mine, name = (targ, T) if is_targ else (out, O)
     me, size = element(name, path.at), out.size
-    difference = f"{O} - {T}" if not is_targ else f"{T} - {O}"
-    here = f"2 ({element(O, path.at)} - {element(T, path.at)}) / {size}"
+    whole = f"2 * ({difference(path.operation, path.slot, network)}) / {size}"
+    pair = f"({element(O, other_at(path.at, out.ndim))} - {element(T, other_at(path.at, targ.ndim))})"
+    here = f"2 {pair} / {size}"
     return Words(
         L,
         "",
         f"{me} moves {L} directly, and nothing else.",
-        f"{L} = (… + ({element(O, path.at)} - {element(T, path.at)})² + …) / {size}, the mean over {size} elements.",
+        f"{L} = (… + {pair}² + …) / {size}, the mean over {size} element{'s' if size > 1 else ''}.",
         f"The square's slope is 2 times the difference{', with a minus for the target' if is_targ else ''}; the mean "
         f"divides by {size}.",
         L,
         ("-" if is_targ else "") + here,
         f"∂{L}/∂{L}",
-        f"2 * ({difference}) / {size}",
+        whole,
         (
             f"There is one term and no sum: each element of {O} has its own square in {L}.",
-            f"  {name}.g = 2 * ({difference}) / {size}        {shape(out)} -> {shape(out)}",
+            f"  {name}.g = {whole}        {shape(mine)}",
             f"The last factor, ∂{L}/∂{L} = 1, is where every backward begins.",
         ),
     )

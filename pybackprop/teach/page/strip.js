@@ -103,10 +103,16 @@
     operator(layer, name, isFirst) {
       if (layer.op !== "lin" || name === layer.in) return [];
       const sign = name === layer.w ? `${isFirst ? `${layer.in} ` : ""}@` : name === layer.b ? "+" : "=";
-      return ["", sign, "", ""].map((text) => bp.html("span", { class: "sign", "aria-hidden": "true" }, text));
+      const rows = ["", sign, "", ""].map((text) => bp.html("span", { class: "sign", "aria-hidden": "true" }, text));
+      return [bp.html("div", { class: "signs" }, ...rows)];
     }
 
+    /** A tensor's title and values, above those of its gradient. */
     tensor(name) {
+      return [bp.html("div", { class: "tensor" }, ...this.rows(name))];
+    }
+
+    rows(name) {
       const tensor = this.app.net.tensors.get(name);
       const title = bp.html("h4", {}, bp.html("b", {}, name), " ", bp.html("small", {}, shapeText(tensor)));
       const values = this.values(name, tensor);
