@@ -115,6 +115,7 @@ def test_everybody_gets_the_same_data(kind, sizes, dtype):
     for name, array in first.items():
         assert array.dtype == dtype
         assert (array == again[name]).all()
+        assert array.size < 1000 or array.ctypes.data % 64 == 0
         usual = np.sqrt(2 / len(array)) if name.startswith("w") else 1
         assert array.size < 100 or array.std() == pytest.approx(usual, rel=0.2)
 

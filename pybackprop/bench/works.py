@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from pybackprop.convert import Array
+from pybackprop.convert import Array, on_a_line
 from pybackprop.data import digits
 
 QUICK, USUAL, FULL, NEVER = range(4)  # from which level on a work is done
@@ -157,7 +157,20 @@ def _holds(work: Work, text: str) -> bool:
 
 
 def data(work: Work) -> dict[str, Array]:
-    """The operands by name, the same numbers in every process: normal, and w times sqrt(2 / inputs)."""
+    """The operands by name, the same numbers in every process: normal, and w times sqrt(2 / inputs).
+
+    Each begins on a line of the cache: how fast memory is, is nobody's merit.
+    """
+    return {name: _on_a_line(array) for name, array in _numbers(work).items()}
+
+
+def _on_a_line(array: Array) -> Array:
+    made = on_a_line(array.shape, array.dtype)
+    made[...] = array
+    return made
+
+
+def _numbers(work: Work) -> dict[str, Array]:
     rng = np.random.default_rng(work.sizes)
 
     def normal(*shape: int) -> Array:
