@@ -1,11 +1,16 @@
 """Fixtures that every test may use."""
 
+import signal
+
 import numpy as np
 import pytest
 from page_browser import Page, chromium
 from twins import data, twins
 
 import pybackprop as bp
+
+# A shell starts what it runs in the background with SIGINT ignored, and so would be whoever is started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SETTINGS = [(kernel, threads) for kernel in bp.kernels() for threads in (1, 3)]
 

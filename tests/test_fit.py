@@ -229,7 +229,8 @@ def test_the_parameters_are_those_before_the_step_that_diverged(pair):
 def test_a_parameter_that_is_no_number_stops_it(rng, strategy):
     pair = Pair(rng, lr=1e38, momentum=0, strategy=strategy)
     x, targ = pair.data(16)
-    with pytest.raises(bp.DivergedError, match=r"the tensor 'w1' of shape \(4, 5\) became nan at step 1 \(epoch 1\)"):
+    words = r"the tensor 'w1' of shape \(4, 5\) \(layers\[0\]\.w\) became nan at step 1 \(epoch 1\)"
+    with pytest.raises(bp.DivergedError, match=words):
         pair.plan.fit(x * 100, targ, epochs=2)
 
 
