@@ -77,12 +77,15 @@ def run(count):
         step(x[k % 3], targ[k % 3])
 
 
+def grown():
+    before, objects = resident(), len(gc.get_objects())
+    gc.disable()  # nothing may wait for the collector
+    run(10_000)
+    return resident() - before, len(gc.get_objects()) - objects
+
+
 run(1000)
-before, objects = resident(), len(gc.get_objects())
-gc.disable()  # nothing may wait for the collector
-run(10_000)
-found = len(gc.get_objects()) - objects
-print(json.dumps([resident() - before, found]))
+print(json.dumps(min(grown(), grown())))  # an allocator may still find its size in the first of them
 """
 
 HOWS = ["lesson", "lesson_inplace", "tape", "debug", "model", "model_inplace", "plan"]
