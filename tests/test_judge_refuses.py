@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from judging import judged, numbers
+from twins import ScaleByHand
 
 import pybackprop as bp
 
@@ -98,19 +99,8 @@ def test_an_operation_without_derivative():
 
 
 def test_a_layer_of_ones_own_is_judged_by_its_own_backward():
-    class Scale(bp.Module):
-        def __init__(self, s):
-            self.s = bp.param(s, name="s")
-
-        def forward(self, inp):
-            return inp * self.s
-
-        def bwd(self, out, inp):
-            inp.g = out.g * self.s
-            self.s.g = (inp * out.g).sum(0)
-
     rng = np.random.default_rng(0)
-    layer = Scale(rng.standard_normal(2))
+    layer = ScaleByHand(rng.standard_normal(2))
     model = bp.Model([bp.Lin(rng.standard_normal((3, 2))), layer])
     model(rng.standard_normal((4, 3)), rng.standard_normal((4, 2)))
     verdict = bp.judge(layer.s, "(x * dz).sum(0)")

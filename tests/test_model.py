@@ -8,6 +8,7 @@ import weakref
 import numpy as np
 import pytest
 from compare import assert_same_bits
+from twins import ScaleByHand
 
 import pybackprop as bp
 
@@ -161,20 +162,6 @@ def test_a_shared_layer_gets_the_sum_of_its_uses(rng):
     model = bp.Model([layer, bp.Relu(), layer, bp.Lin(w)])
     assert [id(p) for p in model.parameters()] == [id(w), id(b)]
     assert bp.gradcheck(model, rng.standard_normal((4, 3)), rng.standard_normal((4, 3)))
-
-
-class ScaleByHand(bp.Module):
-    """out = inp * s, with its gradients by hand."""
-
-    def __init__(self, s):
-        self.s = bp.param(s, name="s")
-
-    def forward(self, inp):
-        return inp * self.s
-
-    def bwd(self, out, inp):
-        inp.g = out.g * self.s
-        self.s.g = (inp * out.g).sum(0)
 
 
 def test_a_layer_by_hand_may_be_used_twice_and_beside_ours(rng):

@@ -17,6 +17,20 @@ class Ordinary(bp.Model):
         return super().forward(x)
 
 
+class ScaleByHand(bp.Module):
+    """out = inp * s, with its gradients by hand."""
+
+    def __init__(self, s):
+        self.s = bp.param(s, name="s")
+
+    def forward(self, inp):
+        return inp * self.s
+
+    def bwd(self, out, inp):
+        inp.g = out.g * self.s
+        self.s.g = (inp * out.g).sum(0)
+
+
 def layers_of(rng, widths, dtype, bias=True, relu_last=False):
     layers = []
     for k, (m, h) in enumerate(pairwise(widths), 1):
@@ -67,3 +81,12 @@ def step(model, x, targ, **options):
     loss = model(x, targ)
     model.backward(**options)
     return loss
+
+
+def assert_same_steps(model, twin, x, targ):
+    """One call each for the model, with the twin's losses and gradients: anew, added, anew."""
+    for options in ({}, {"accumulate": True}, {}):
+        loss = step(model, x, targ, **options)
+        assert is_short(loss)
+        assert_same_bits(loss.data, step(twin, x, targ, **options).data)
+        assert_same_gradients(model, twin)
