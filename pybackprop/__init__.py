@@ -35,26 +35,34 @@ One definition (csrc/reference.c), many speeds: every kernel, thread count and m
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
-from pybackprop import data, reference
-from pybackprop.errors import CheckpointError, DivergedError, DTypeError, GradientError, OutOfMemoryError, ShapeError
-from pybackprop.functional import lin, lin_grad, mse, mse_grad, relu, relu_, relu_grad
-from pybackprop.gradcheck import GradCheck, gradcheck
-from pybackprop.layers import Lin, Module, Mse, Relu
-from pybackprop.matmul import matmul
-from pybackprop.model import Model, mlp
-from pybackprop.optim import SGD
-from pybackprop.plan import Plan, compile
-from pybackprop.settings import info, kernels, set_threads, set_tiles, threads, tiles, use_kernel
-from pybackprop.tensor import Tensor, as_tensor, param, tensor
-from pybackprop.watch import debug
+from pybackprop import data
+from pybackprop.autograd.tensor import Tensor, as_tensor, param, tensor
+from pybackprop.autograd.versions import debug
+from pybackprop.core.errors import (
+    CheckpointError,
+    DivergedError,
+    DTypeError,
+    GradientError,
+    OutOfMemoryError,
+    ShapeError,
+)
+from pybackprop.core.settings import info, kernels, set_threads, set_tiles, threads, tiles, use_kernel
+from pybackprop.engine.model import Model, mlp
+from pybackprop.engine.plan import Plan, compile
+from pybackprop.nn.module import Lin, Module, Mse, Relu
+from pybackprop.nn.optim import SGD
+from pybackprop.ops import reference
+from pybackprop.ops.linear import lin, lin_grad, mse, mse_grad, relu, relu_, relu_grad
+from pybackprop.ops.matmul import matmul
+from pybackprop.teach.gradcheck import GradCheck, gradcheck
 
 if TYPE_CHECKING:
-    from pybackprop.memory.fit import fits
+    from pybackprop.memory.fits import fits
     from pybackprop.memory.ledger import Ledger
-    from pybackprop.memory.watch import ledger
-    from pybackprop.teach.exercises import exercises
-    from pybackprop.teach.explain import Explanation, explain
-    from pybackprop.teach.judge import Verdict, judge
+    from pybackprop.memory.recorder import ledger
+    from pybackprop.teach.explain.explain import Explanation, explain
+    from pybackprop.teach.judge.judge import Verdict, judge
+    from pybackprop.teach.learn.exercises import exercises
 
 __version__ = metadata.version("pybackprop")
 
@@ -110,14 +118,14 @@ __all__ = [
 
 # Who only trains need not wait for what teaches and counts.
 _ON_DEMAND = {
-    "Explanation": "pybackprop.teach.explain",
+    "Explanation": "pybackprop.teach.explain.explain",
     "Ledger": "pybackprop.memory.ledger",
-    "Verdict": "pybackprop.teach.judge",
-    "exercises": "pybackprop.teach.exercises",
-    "explain": "pybackprop.teach.explain",
-    "fits": "pybackprop.memory.fit",
-    "judge": "pybackprop.teach.judge",
-    "ledger": "pybackprop.memory.watch",
+    "Verdict": "pybackprop.teach.judge.judge",
+    "exercises": "pybackprop.teach.learn.exercises",
+    "explain": "pybackprop.teach.explain.explain",
+    "fits": "pybackprop.memory.fits",
+    "judge": "pybackprop.teach.judge.judge",
+    "ledger": "pybackprop.memory.recorder",
 }
 
 

@@ -7,7 +7,7 @@ import sys
 
 def run() -> None:
     """The console script."""
-    from pybackprop.cli import main
+    from pybackprop.cli.main import main
 
     sys.exit(main())
 

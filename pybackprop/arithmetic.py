@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from pybackprop import stories, tape
-from pybackprop.convert import Array, as_array, hint_at_fix
-from pybackprop.errors import DTypeError, GradientError, ShapeError
+from pybackprop.autograd import messages, tape
+from pybackprop.autograd.storage import Storage
+from pybackprop.core.arrays import Array, as_array, hint_at_fix
+from pybackprop.core.errors import DTypeError, GradientError, ShapeError
 from pybackprop.mask import Mask
-from pybackprop.storage import Storage
 
 if TYPE_CHECKING:
-    from pybackprop.tensor import Tensor
+    from pybackprop.autograd.tensor import Tensor
 
 
 Itself = TypeVar("Itself", bound="Arithmetic")
@@ -31,12 +31,12 @@ class Arithmetic(Storage):
     __array_priority__ = 1000  # numpy arrays leave array + tensor to us
 
     def __matmul__(self, other: Any) -> Tensor:
-        from pybackprop.matmul import product
+        from pybackprop.ops.matmul import product
 
         return product(self, _operand("@", self, other))
 
     def __rmatmul__(self, other: Any) -> Tensor:
-        from pybackprop.matmul import product
+        from pybackprop.ops.matmul import product
 
         return product(_operand("@", self, other), self)
 
@@ -100,7 +100,7 @@ class Arithmetic(Storage):
     def _refuse_on_tape(self, name: str) -> None:
         if self._node is not None:
             raise GradientError(
-                f"{name}: {stories.describe(self)} is the result of '{self._node.operation}' and on the tape; "
+                f"{name}: {messages.describe(self)} is the result of '{self._node.operation}' and on the tape; "
                 "writing to it would make its gradient a lie. Write a new tensor, or to a copy: bp.tensor(t)"
             )
 
@@ -152,7 +152,7 @@ def _operand(operation: str, left: Storage, right: Any) -> Any:
     """right as a Tensor of left's dtype, or as a Python number; refuses what would broadcast by accident."""
     for name, operand in (("the left operand", left), ("the right operand", right)):
         if isinstance(operand, Storage) and operand.holds_its_gradient():
-            raise GradientError(stories.spoiled(operation, name, operand))
+            raise GradientError(messages.spoiled(operation, name, operand))
     if isinstance(right, (int, builtins.float)):
         return right
     if not isinstance(right, Storage):
@@ -194,11 +194,11 @@ def _check_broadcast(operation: str, left: tuple[int, ...], right: tuple[int, ..
 
 
 def _add_backward(inputs: tuple[Storage, ...], upstream: Tensor, sink: tape.Sink) -> None:
-    from pybackprop import functional
+    from pybackprop.ops import linear
 
     for operand in inputs:
         if operand.ndim == 1 and upstream.ndim == 2 and operand.shape == upstream.shape[1:]:
-            functional.bias_backward(operand, upstream, sink.into(operand))
+            linear.bias_backward(operand, upstream, sink.into(operand))
         else:
             summed = _sum_to(upstream._array, operand.shape)
             sink.put(operand, partial(_copy, summed))

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pybackprop import convert, tape
-from pybackprop._native import FLOAT64
-from pybackprop.convert import Array
+from pybackprop.autograd import tape
+from pybackprop.core import arrays
+from pybackprop.core.arrays import Array
+from pybackprop.core.native import FLOAT64
 
 if TYPE_CHECKING:
-    from pybackprop.tensor import Tensor
+    from pybackprop.autograd.tensor import Tensor
 
 
 class Mask:
@@ -26,18 +27,18 @@ class Mask:
     def __init__(self, data: Array, dtype_compared: np.dtype[Any]) -> None:
         self.data = np.asarray(data, bool)
         self.dtype_compared = dtype_compared
-        if convert.watcher is not None:
-            convert.watcher.computed("a comparison", self, ())
+        if arrays.watcher is not None:
+            arrays.watcher.computed("a comparison", self, ())
 
     def float(self) -> Tensor:
         """0 and 1 in the dtype of the tensor that was compared."""
-        from pybackprop.tensor import wrap
+        from pybackprop.autograd.tensor import wrap
 
         return tape.cut(wrap(self.data.astype(self.dtype_compared)), ".float", self)
 
     def double(self) -> Tensor:
         """0 and 1 in float64."""
-        from pybackprop.tensor import wrap
+        from pybackprop.autograd.tensor import wrap
 
         return tape.cut(wrap(self.data.astype(FLOAT64)), ".double", self)
 

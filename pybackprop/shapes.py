@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pybackprop import _native, tape
 from pybackprop.arithmetic import Arithmetic, copy_backward
-from pybackprop.convert import Array
-from pybackprop.errors import ShapeError
+from pybackprop.autograd import tape
+from pybackprop.core import native
+from pybackprop.core.arrays import Array
+from pybackprop.core.errors import ShapeError
 
 if TYPE_CHECKING:
-    from pybackprop.tensor import Tensor
+    from pybackprop.autograd.tensor import Tensor
 
 
 class Shapes(Arithmetic):
@@ -97,11 +98,11 @@ class Shapes(Arithmetic):
 
     def float(self) -> Tensor:
         """This tensor if it is float32, else a float32 copy."""
-        return self._as_type(_native.FLOAT32, ".float")
+        return self._as_type(native.FLOAT32, ".float")
 
     def double(self) -> Tensor:
         """This tensor if it is float64, else a float64 copy."""
-        return self._as_type(_native.FLOAT64, ".double")
+        return self._as_type(native.FLOAT64, ".double")
 
     def _as_type(self, dtype: np.dtype[Any], name: str) -> Tensor:
         same: Any = self

@@ -5,8 +5,8 @@ import functools
 import numpy as np
 
 import pybackprop as bp
-from pybackprop.teach.question import question_of
-from pybackprop.teach.use import use_of
+from pybackprop.teach.judge.question import question_of
+from pybackprop.teach.trace.use import use_of
 
 SHAPES = [(4, 3, 2), (3, 3, 3), (2, 5, 3), (6, 4, 4)]
 OUTPUTS = 2

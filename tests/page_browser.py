@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pybackprop.teach import page as teach_page
+from pybackprop.teach.page import html as teach_page
 
 REQUIRED = os.environ.get("PYBACKPROP_BROWSER") == "1"
 PROGRAMS = {"browser": ("chromium", "chromium-browser", "google-chrome"), "driver": ("chromedriver",)}

@@ -6,7 +6,7 @@ from matrix import numbers
 from twins import assert_same_gradients, twins
 
 import pybackprop as bp
-from pybackprop import _native
+from pybackprop.core import native
 
 STRATEGIES = ["layers", "fused", "split"]
 
@@ -51,8 +51,8 @@ def values(model):
 
 def shuffled(n, seed, epoch):
     """The order of the rows in an epoch, from 1."""
-    order = _native.indices(n)
-    _native.permute(order, n, seed, epoch)
+    order = native.indices(n)
+    native.permute(order, n, seed, epoch)
     return np.array(list(order))
 
 

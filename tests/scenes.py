@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 
 import pybackprop as bp
-from pybackprop.teach.scene import scene_of
+from pybackprop.teach.page.scene import scene_of
 
 
 def example(shape=(4, 3, 2), seed=0, dtype=np.float32):

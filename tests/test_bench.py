@@ -18,11 +18,12 @@ import pytest
 from compile_c import ROOT
 
 import pybackprop as bp
-from pybackprop.bench import check, clock, crew, engine, report, resident, run, screen, works
-from pybackprop.bench.engine import ENTRIES, Entry
-from pybackprop.bench.with_numpy import Numpy
-from pybackprop.bench.works import FULL, QUICK, USUAL, Work
-from pybackprop.cli import main
+from pybackprop.bench import processes, report, resident_memory, schedule, table, timer, validate, workloads
+from pybackprop.bench.engines import engine
+from pybackprop.bench.engines.engine import ENTRIES, Entry
+from pybackprop.bench.engines.numpy import Numpy
+from pybackprop.bench.workloads import FULL, QUICK, USUAL, Work
+from pybackprop.cli.main import main
 
 COMMAND = [sys.executable, "-m", "pybackprop", "bench"]
 OURS_AND_NUMPY = ["--engines", "numpy,pybackprop"]
@@ -80,16 +81,16 @@ def silent(*_):
 
 
 def test_a_level_holds_all_works_of_those_before_it():
-    quick, usual, full = (works.select(level, 2) for level in (QUICK, USUAL, FULL))
+    quick, usual, full = (workloads.select(level, 2) for level in (QUICK, USUAL, FULL))
     assert set(quick) < set(usual) < set(full)
     for level in (quick, usual, full):
         assert len({work.name for work in level}) == len(level)
     assert all(work.dtype == "float32" and 2048 not in work.sizes for work in quick)
-    assert {work.threads for work in works.select(FULL, 1)} == {1}
+    assert {work.threads for work in workloads.select(FULL, 1)} == {1}
 
 
 def test_flops_count_the_products():
-    by_label = {work.label: work.flops for work in works.select(FULL, 1)}
+    by_label = {work.label: work.flops for work in workloads.select(FULL, 1)}
     assert by_label["matmul 1024"] == 2 * 1024**3
     assert by_label["backward-w 784x50000 @ 50000x50"] == by_label["forward 50000x784 @ 784x50"] == 2 * 50000 * 784 * 50
     assert by_label["backward-x 50000x50 @ 50x784"] == 2 * 50000 * 784 * 50
@@ -99,8 +100,8 @@ def test_flops_count_the_products():
 
 
 def test_images_of_digits_are_mostly_zeros():
-    chosen = works.Work("step", "step", (100, 784, 5, 1), "float32", 1, data="digits")
-    x = works.data(chosen)["x"]
+    chosen = workloads.Work("step", "step", (100, 784, 5, 1), "float32", 1, data="digits")
+    x = workloads.data(chosen)["x"]
     assert chosen.label == "step 100x784→5→1 of digits"
     assert x.shape == (100, 784)
     assert x.dtype == np.float32
@@ -111,7 +112,7 @@ def test_images_of_digits_are_mostly_zeros():
 @pytest.mark.parametrize(("kind", "sizes"), SOME)
 def test_everybody_gets_the_same_data(kind, sizes, dtype):
     work = Work("", kind, sizes, np.dtype(dtype).name, 1)
-    first, again = works.data(work), works.data(work)
+    first, again = workloads.data(work), workloads.data(work)
     for name, array in first.items():
         assert array.dtype == dtype
         assert (array == again[name]).all()
@@ -127,18 +128,18 @@ def test_everybody_gets_the_same_data(kind, sizes, dtype):
 @pytest.mark.parametrize(("kind", "sizes"), SOME)
 def test_every_result_is_checked_and_every_mistake_found(entry, kind, sizes, dtype):
     work = Work("", kind, sizes, np.dtype(dtype).name, 1)
-    one, data = engine.load(entry.where, 1), works.data(work)
+    one, data = engine.load(entry.where, 1), workloads.data(work)
     one.prepare(work, data)()
-    right, result = check.expected(work, data), one.result()
-    assert check.wrong(work, result, right) is None
+    right, result = validate.expected(work, data), one.result()
+    assert validate.wrong(work, result, right) is None
     for name, array in result.items():
         nan, last = np.full_like(array, np.nan), array.copy()
         last[(-1,) * array.ndim] += 0.01 * np.abs(array).max()
         for bad in (np.zeros_like(array), nan, -array, last):
-            assert f"{name}" in check.wrong(work, {**result, name: bad}, right)
-        assert "expected" in check.wrong(work, {**result, name: array.astype(np.float16)}, right)
-        assert "expected" in check.wrong(work, {**result, name: array[None]}, right)
-    assert "gave []" in check.wrong(work, {}, right)
+            assert f"{name}" in validate.wrong(work, {**result, name: bad}, right)
+        assert "expected" in validate.wrong(work, {**result, name: array.astype(np.float16)}, right)
+        assert "expected" in validate.wrong(work, {**result, name: array[None]}, right)
+    assert "gave []" in validate.wrong(work, {}, right)
 
 
 @pytest.mark.parametrize("entry", PEERS, ids=lambda entry: entry.name)
@@ -147,7 +148,7 @@ def test_peers_are_right(entry):
         pytest.skip("not installed")
     some = [Work("", kind, sizes, "float32", 1) for kind, sizes in SOME]
     some += [Work("", "step", (60, 5, 4, 2), "float64", 1), EPOCH]
-    bench = run.Bench([work for work in some if entry.does(work)], [entry], 1)
+    bench = schedule.Bench([work for work in some if entry.does(work)], [entry], 1)
     bench.run(silent)
     assert len(bench.results) == {"torch": len(some), "jax": len(some) - 1, "sklearn": 1}[entry.name]
     assert [result.engines[entry.name].why for result in bench.results] == [""] * len(bench.results)
@@ -156,7 +157,7 @@ def test_peers_are_right(entry):
 
 def test_a_plan_is_right_and_does_networks_only():
     chosen = [Work("", "step", (60, 5, 4, 2), "float32", 1), EPOCH, TINY]
-    bench = run.Bench(chosen, [PLAN, NUMPY], 1)
+    bench = schedule.Bench(chosen, [PLAN, NUMPY], 1)
     bench.run(silent)
     assert [list(result.engines) for result in bench.results] == [["plan", "numpy"], ["plan"], ["numpy"]]
     for result in bench.results:
@@ -165,34 +166,34 @@ def test_a_plan_is_right_and_does_networks_only():
 
 
 def test_an_epoch_without_updates_is_wrong():
-    one, data = engine.load(PLAN.where, 1), works.data(EPOCH)
+    one, data = engine.load(PLAN.where, 1), workloads.data(EPOCH)
     one.prepare(EPOCH, data)()
-    right = check.expected(EPOCH, data)
-    assert check.wrong(EPOCH, one.result(), right) is None
+    right = validate.expected(EPOCH, data)
+    assert validate.wrong(EPOCH, one.result(), right) is None
     still = bp.Model([bp.Lin(data["w1"], data["b1"]), bp.Relu(), bp.Lin(data["w2"], data["b2"])])
     loss = np.float32(still(data["x"], data["targ"]))
-    assert "loss: found" in check.wrong(EPOCH, {"loss": loss}, right)
-    assert "loss: found" in check.wrong(EPOCH, {"loss": right["loss"].values.astype(np.float32) / 2}, right)
+    assert "loss: found" in validate.wrong(EPOCH, {"loss": loss}, right)
+    assert "loss: found" in validate.wrong(EPOCH, {"loss": right["loss"].values.astype(np.float32) / 2}, right)
 
 
 def test_a_mistake_is_located():
-    data = works.data(TINY)
-    right = check.expected(TINY, data)
+    data = workloads.data(TINY)
+    right = validate.expected(TINY, data)
     result = data["a"] @ data["b"]
     result[2, 3] = np.nan
-    words = check.wrong(TINY, {"out": result}, right)
+    words = validate.wrong(TINY, {"out": result}, right)
     assert words.startswith("out[2, 3]: found nan, expected ")
     assert words.endswith("1 of 16 are wrong")
 
 
 def test_a_wrong_engine_is_marked_and_gets_no_time(here, capsys):
     wrong = ["Zeroed", "NotANumber", "Flipped"]
-    bench = run.Bench([TINY], [NUMPY, *map(here, wrong)], 2)
+    bench = schedule.Bench([TINY], [NUMPY, *map(here, wrong)], 2)
     bench.run(silent)
     found = report.report(bench, [], False)
     engines = found["works"][0]["engines"]
     assert len(engines["numpy"]["seconds"]) == 2
-    screen.show(found)
+    table.show(found)
     said = capsys.readouterr().out
     for name in wrong:
         assert set(engines[name]) == {"status", "why"}
@@ -200,7 +201,7 @@ def test_a_wrong_engine_is_marked_and_gets_no_time(here, capsys):
         assert f"{name}: small: matmul 4 float32 1 thread: WRONG: out[" in said
 
 
-@pytest.mark.skipif(not resident.RESET.exists(), reason="only Linux tells the peak")
+@pytest.mark.skipif(not resident_memory.RESET.exists(), reason="only Linux tells the peak")
 def test_memory_is_the_peak_of_what_is_resident():
     kept = []
 
@@ -209,13 +210,13 @@ def test_memory_is_the_peak_of_what_is_resident():
         kept.append(np.ones(1_000_000))
 
     for needed, action in ((32e6, call), (32e6, call), (0, lambda: None)):
-        assert resident.extra(action) == pytest.approx(needed, abs=2e6)
+        assert resident_memory.extra(action) == pytest.approx(needed, abs=2e6)
 
 
-@pytest.mark.skipif(not resident.RESET.exists(), reason="only Linux tells the peak")
+@pytest.mark.skipif(not resident_memory.RESET.exists(), reason="only Linux tells the peak")
 def test_the_memory_of_a_step():
     wide = Work("step", "step", (50000, 4, 20, 1), "float32", 1)
-    bench = run.Bench([wide], [NUMPY, OURS, PLAN], 1)
+    bench = schedule.Bench([wide], [NUMPY, OURS, PLAN], 1)
     bench.run(silent)
     memory = {name: timing.memory for name, timing in bench.results[0].engines.items()}
     assert memory["numpy"] > 8e6
@@ -258,22 +259,22 @@ def test_engines_take_turns_and_nobody_runs_beside_another(found):
 
 def test_the_ratio_is_taken_round_by_round():
     drifting = {"peer": [2.0, 4.0, 80.0], "ours": [1.0, 2.0, 40.0, 50.0]}
-    result = run.Result(TINY, {name: run.Timing(seconds=seconds) for name, seconds in drifting.items()})
+    result = schedule.Result(TINY, {name: schedule.Timing(seconds=seconds) for name, seconds in drifting.items()})
     assert result.best_peer(["nobody", "peer"]) == "peer"
     assert result.ratio("ours", "peer") == 2
 
 
 def test_a_sample_is_a_call_or_many():
-    assert clock.calls_for(lambda: time.sleep(0.05)) == 1
-    assert clock.calls_for(lambda: None) > 1000
+    assert timer.calls_for(lambda: time.sleep(0.05)) == 1
+    assert timer.calls_for(lambda: None) > 1000
 
 
 def test_workers_get_the_threads_they_are_told(here):
     before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-    with crew.Crew("generic") as workers:
+    with processes.Crew("generic") as workers:
         workers.ask(here("Telling"), 1, "forget")
         told = workers.hellos["Telling", 1]["about"]
-    assert told["threads"] == ["1"] * len(crew.COUNTS)
+    assert told["threads"] == ["1"] * len(processes.COUNTS)
     assert told["kernel"] == "generic"
     if before is not None:
         assert told["cores"] == 1
@@ -284,7 +285,7 @@ def test_workers_get_the_threads_they_are_told(here):
 
 
 def test_a_worker_that_dies_is_reported_and_the_rest_goes_on(here):
-    bench = run.Bench([TINY, TINY], [here("Dying"), NUMPY], 3)
+    bench = schedule.Bench([TINY, TINY], [here("Dying"), NUMPY], 3)
     bench.run(silent)
     for result in bench.results:  # started anew for the second work
         dying = result.engines["Dying"]
@@ -302,21 +303,21 @@ def test_a_worker_that_is_killed_is_reported():
             pids.extend(children(os.getpid()))
             os.kill(pids[0], signal.SIGKILL)
 
-    bench = run.Bench([TINY, TINY], [NUMPY], 3)
+    bench = schedule.Bench([TINY, TINY], [NUMPY], 3)
     bench.run(kill_numpy)
     assert [result.engines["numpy"].status for result in bench.results] == ["died", "ok"]
     assert f"ended with code {-signal.SIGKILL}" in bench.results[0].engines["numpy"].why
 
 
 def test_a_worker_that_cannot_start_is_not_tried_again(here):
-    bench = run.Bench([TINY, TINY], [Entry("none", "numpy", "no_such_module:Engine")], 1)
+    bench = schedule.Bench([TINY, TINY], [Entry("none", "numpy", "no_such_module:Engine")], 1)
     bench.run(silent)
     assert all("ModuleNotFoundError" in result.engines["none"].why for result in bench.results)
 
 
 def test_an_engine_that_raises_goes_on_with_the_next_work(here):
     odd = Work("small", "matmul", (3, 3, 3), "float32", 1)
-    bench = run.Bench([odd, TINY], [here("Choosy")], 1)
+    bench = schedule.Bench([odd, TINY], [here("Choosy")], 1)
     bench.run(silent)
     first, second = (result.engines["Choosy"] for result in bench.results)
     assert (first.status, first.why) == ("failed", "ValueError: three is odd")
@@ -396,12 +397,12 @@ def test_the_list(capsys):
 
 
 def test_the_tables(found, capsys):
-    screen.show(found)
+    table.show(found)
     said = capsys.readouterr().out
     for words in ("FMA peak", "matmul 8", "step 4x3→5→2", "numpy", found["kernel"], "best peer"):
         assert words in said
     for seconds, words in ((2.0, "2.00 s"), (0.0123, "12.3 ms"), (0.123, "123 ms"), (4.56e-7, "0.456 µs")):
-        assert screen.duration(seconds) == words
+        assert table.duration(seconds) == words
 
 
 def test_the_page_of_performance_says_what_was_found(found):
@@ -415,14 +416,14 @@ def test_the_page_of_performance_says_what_was_found(found):
     assert f"## {found['cpu']}, {found['cores']} cores, kernel {found['kernel']}" in lines
     ours = found["works"][0]["engines"]["pybackprop"]
     (row,) = (line.split(" | ") for line in lines if line.startswith("| matmul 8 |"))
-    assert row[3:5] == ["pybackprop", screen.duration(ours["median"])]
-    assert f"**{screen.rate(ours['ratio'])}** numpy" in row
+    assert row[3:5] == ["pybackprop", table.duration(ours["median"])]
+    assert f"**{table.rate(ours['ratio'])}** numpy" in row
     assert any(line.startswith("| step 4x3→5→2 | 1 |") and "12.3" in line for line in lines)
 
 
 def test_the_picture(found, tmp_path):
     pytest.importorskip("matplotlib")
-    from pybackprop.bench import picture
+    from pybackprop.bench import plot as picture
 
     picture.draw(tmp_path / "p.png", found)
     assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"
@@ -433,7 +434,7 @@ def test_the_picture_of_growth(found, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     from matplotlib.axes import Axes
 
-    from pybackprop.bench import picture
+    from pybackprop.bench import plot as picture
 
     drawn, plot = [], Axes.plot
 
@@ -443,8 +444,8 @@ def test_the_picture_of_growth(found, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Axes, "plot", spy)
     step = found["works"][1]
-    works = [{**step, "group": "growth with rows", "sizes": [n, 3, 5, 2], "flops": n * 100} for n in (2, 8)]
-    picture.draw(tmp_path / "growth.png", {**found, "works": works})
+    workloads = [{**step, "group": "growth with rows", "sizes": [n, 3, 5, 2], "flops": n * 100} for n in (2, 8)]
+    picture.draw(tmp_path / "growth.png", {**found, "works": workloads})
     medians = [1e3 * step["engines"][name]["median"] for name in ("numpy", "pybackprop")]
     assert drawn[:2] == [([2, 8], [ms] * 2) for ms in medians]
     assert drawn[2] == ([2, 8], [pytest.approx(n * 100 / step["peak"] / 1e6) for n in (2, 8)])
@@ -471,7 +472,11 @@ class Flipped(Numpy):
 class Telling(Numpy):
     def about(self):
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-        return {"cores": cores, "threads": [os.environ[name] for name in crew.COUNTS], "kernel": bp.info()["kernel"]}
+        return {
+            "cores": cores,
+            "threads": [os.environ[name] for name in processes.COUNTS],
+            "kernel": bp.info()["kernel"],
+        }
 
 
 class Dying(Numpy):
@@ -484,7 +489,7 @@ class Dying(Numpy):
             if self.left == 0:
                 print("its last words", file=sys.stderr, flush=True)
                 os._exit(3)
-            time.sleep(clock.SAMPLE)
+            time.sleep(timer.SAMPLE)
             call()
 
         return mortal

@@ -9,7 +9,7 @@ from compile_c import ROOT, SANITIZE, ahead, build, compile_one, compilers, has_
 from test_cli import TWO_EPOCHS
 
 import pybackprop as bp
-from pybackprop import checkpoint
+from pybackprop.train import checkpoint
 
 DIGEST = "703a15f3730cae1c"  # of every result of test_core --quick
 COMPILERS = compilers()

@@ -18,7 +18,7 @@ from twins import (
 )
 
 import pybackprop as bp
-from pybackprop import chain
+from pybackprop.engine import one_pass
 
 
 @pytest.mark.parametrize("n", [1, 2, 511, 512, 513, 1025])
@@ -109,16 +109,16 @@ def test_much_memory_is_not_kept_for_little(pair, rng):
 @pytest.mark.parametrize(("inplace", "hidden", "last"), [(False, 2, 2), (True, 1, 1)])
 def test_memory_of_a_pass_is_that_of_its_values(inplace, hidden, last):
     """A hidden layer's z and a, whose place its gradient takes; the output and its gradient. In place: one each."""
-    first = chain.Stage(bp.param(np.ones((784, 50), "f")), None, 0, 1)
-    assert chain.Chain([first], np.dtype("f"), inplace).places(1000)[1] == hidden * 50_000
-    second = chain.Stage(bp.param(np.ones((50, 1), "f")), None, 2)
-    parts = chain.Chain([first, second], np.dtype("f"), inplace)
+    first = one_pass.Stage(bp.param(np.ones((784, 50), "f")), None, 0, 1)
+    assert one_pass.Chain([first], np.dtype("f"), inplace).places(1000)[1] == hidden * 50_000
+    second = one_pass.Stage(bp.param(np.ones((50, 1), "f")), None, 2)
+    parts = one_pass.Chain([first, second], np.dtype("f"), inplace)
     assert parts.places(50_000 // 16 * 16)[1] == hidden * 50 * 50_000 + last * 50_000
 
 
 def test_places_do_not_overlap(rng):
     lins = layers_of(rng, (3, 7, 2, 9, 1), np.float64)[::2]
-    parts = chain.Chain([chain.Stage(lin.w, lin.b, id(lin)) for lin in lins], np.dtype("d"))
+    parts = one_pass.Chain([one_pass.Stage(lin.w, lin.b, id(lin)) for lin in lins], np.dtype("d"))
     found, size = parts.places(13)
     z_and_a = sorted({at for z, a, _ in found for at in (z, a)})
     assert z_and_a[-1] < size
@@ -133,7 +133,7 @@ def test_memory_that_cannot_be_had(pair, x, targ, monkeypatch):
     def none_left(shape, dtype, what, rows):
         raise MemoryError
 
-    monkeypatch.setattr(chain, "on_a_line", none_left)
+    monkeypatch.setattr(one_pass, "on_a_line", none_left)
     loss = step(model, x, targ)
     assert not is_short(loss)
     step(twin, x, targ)

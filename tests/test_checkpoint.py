@@ -20,8 +20,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pybackprop import checkpoint
-from pybackprop.errors import CheckpointError
+from pybackprop.core.errors import CheckpointError
+from pybackprop.train import checkpoint
 
 ARRAYS = {"w1": np.arange(6, dtype=np.float32).reshape(2, 3), "b1": np.array([0.5, -0.0]), "s": np.array(np.nan)}
 ODD_NAN = np.array([0x7FC01234, 0xFFC00000, 0x7F801234], np.uint32).view(np.float32)  # payload, sign, signalling
@@ -301,7 +301,7 @@ def test_the_file_is_on_the_disk_before_its_name_and_then_the_name(path, monkeyp
 
 FULL = """
 import resource, sys, numpy as np
-from pybackprop import checkpoint
+from pybackprop.train import checkpoint
 resource.setrlimit(resource.RLIMIT_FSIZE, (10000, 10000))
 for n in (10**5, 1249):  # while the data is written, or only at the end
     try:
@@ -402,7 +402,7 @@ def test_a_name_may_be_as_long_as_the_file_system_allows(path):
 
 SAVES_FOR_EVER = """
 import sys, numpy as np
-from pybackprop import checkpoint
+from pybackprop.train import checkpoint
 k = 0
 while True:
     checkpoint.save(sys.argv[1], {"w1": np.full(20000, float(k)), "b1": np.full(3, float(k))}, {"k": k})

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
-from pybackprop import checkpoint
-from pybackprop.cli import main
+from pybackprop.cli.main import main
+from pybackprop.train import checkpoint
 
 KEYS = ["loss", "accuracy", "epochs", "seconds", "samples_per_second", "peak_bytes", "digest", "kernel", "threads"]
 # sha256 of the parameters after `pybackprop train --epochs 2`: a constant of the definition

@@ -9,7 +9,7 @@ from compare import assert_same_bits
 from twins import assert_same_gradients, data, is_short, step, twins
 
 import pybackprop as bp
-from pybackprop import watch
+from pybackprop.autograd import versions
 
 
 def line():
@@ -142,17 +142,17 @@ def test_a_model_notices_it_and_gives_the_same_bits(rng):
 
 
 def test_switched_on_and_off():
-    assert not watch.on
+    assert not versions.on
     with bp.debug():
-        assert watch.on
+        assert versions.on
         with bp.debug(False):
-            assert not watch.on
-        assert watch.on
-    assert not watch.on
+            assert not versions.on
+        assert versions.on
+    assert not versions.on
     bp.debug()
-    assert watch.on
+    assert versions.on
     bp.debug(False)
-    assert not watch.on
+    assert not versions.on
 
 
 def test_what_was_recorded_before_debug_is_judged_by_versions_alone(x, w, targ):
@@ -171,7 +171,7 @@ def test_a_long_training_remembers_only_the_last_overwrites(x, w, targ):
         for _ in range(50):
             bp.mse(bp.lin(x, w), targ).backward()
             w -= 0.1 * w.g
-    assert len(w._version) <= 2 + watch.REMEMBERED
+    assert len(w._version) <= 2 + versions.REMEMBERED
     assert w._version[-1][0] == 50
 
 

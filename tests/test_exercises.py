@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
-from pybackprop.cli import main
-from pybackprop.teach.formula_error import FormulaError
-from pybackprop.teach.judge import judge_question
-from pybackprop.teach.steps import STEPS, question_for
+from pybackprop.cli.main import main
+from pybackprop.teach.formula.errors import FormulaError
+from pybackprop.teach.judge.judge import judge_question
+from pybackprop.teach.learn.steps import STEPS, question_for
 
 COMMAND = [sys.executable, "-m", "pybackprop", "learn"]
 RIGHT = {

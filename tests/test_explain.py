@@ -11,7 +11,7 @@ from compare import assert_same_bits
 from networks import NETWORKS, by_hand, layers, numbers, right_gradients, tape, tensors_of
 
 import pybackprop as bp
-from pybackprop.teach import chain_rule, moves
+from pybackprop.teach.explain import paths, whole_chain
 
 MATMUL = {
     "w1": "x.T @ l1.g",
@@ -296,9 +296,9 @@ def test_a_training_with_explanations_in_between_has_the_same_bits(rng):
 @pytest.mark.parametrize("rule", ["w", "x"])
 def test_the_check_sees_a_wrong_derivative(monkeypatch, rule):
     t = by_hand(numbers(np.float64))
-    right = moves.RULES[rule]
+    right = paths.RULES[rule]
     doubled = replace(right, find=lambda *given: (right.find(*given)[0], 2 * right.find(*given)[1]))
-    monkeypatch.setitem(moves.RULES, rule, doubled)
+    monkeypatch.setitem(paths.RULES, rule, doubled)
     e = bp.explain(t[{"w": "w1", "x": "x"}[rule]])
     assert e.check == pytest.approx(1)
     assert not e.agrees
@@ -306,9 +306,9 @@ def test_the_check_sees_a_wrong_derivative(monkeypatch, rule):
 
 def test_the_check_is_signed(monkeypatch):
     t = by_hand(numbers(np.float64))
-    right = moves.RULES["w"]
+    right = paths.RULES["w"]
     monkeypatch.setitem(
-        moves.RULES, "w", replace(right, find=lambda *given: (right.find(*given)[0], -right.find(*given)[1]))
+        paths.RULES, "w", replace(right, find=lambda *given: (right.find(*given)[0], -right.find(*given)[1]))
     )
     found = [bp.explain(t["w1"], at=at).check * np.sign(t["w1"].g.data[at]) for at in np.ndindex(4, 5)]
     assert np.allclose([value for value in found if value], -2)
@@ -365,8 +365,8 @@ def test_a_matrix_of_a_million_elements():
 def test_the_chain_through_a_million_elements(monkeypatch):
     """One forward pass in double serves the checks of all parameters."""
     passes = []
-    again = chain_rule.in_double
-    monkeypatch.setattr(chain_rule, "in_double", lambda network: passes.append(1) or again(network))
+    again = whole_chain.in_double
+    monkeypatch.setattr(whole_chain, "in_double", lambda network: passes.append(1) or again(network))
     model = bp.mlp([1000, 1000, 10])
     loss = model(np.random.default_rng(0).standard_normal((64, 1000)).astype("f"), np.zeros((64, 10), "f"))
     model.backward()

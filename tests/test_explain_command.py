@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
-from pybackprop.cli import main
+from pybackprop.cli.main import main
 from pybackprop.teach import example
 
 

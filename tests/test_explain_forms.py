@@ -10,7 +10,7 @@ import pytest
 from networks import NETWORKS, by_hand, layers, numbers, tape, tensors_of
 
 import pybackprop as bp
-from pybackprop.teach.compare import free_bytes
+from pybackprop.teach.explain.outer_product import free_bytes
 
 NAMES = ["w1", "b1", "x", "l1", "l2", "w2", "b2", "out", "targ", "loss"]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
-from pybackprop.teach.evaluate import evaluate
-from pybackprop.teach.grammar import parse
+from pybackprop.teach.formula.evaluate import evaluate
+from pybackprop.teach.formula.grammar import parse
 
 
 def numbers(rng, *shape):

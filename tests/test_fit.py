@@ -12,7 +12,8 @@ from plans import STRATEGIES, Pair, ordinary_fit, shuffled, values
 from test_cli import TWO_EPOCHS, TWO_EPOCHS_DOUBLE
 
 import pybackprop as bp
-from pybackprop import checkpoint, fit
+from pybackprop.engine import fit
+from pybackprop.train import checkpoint
 
 
 @pytest.fixture(params=STRATEGIES)

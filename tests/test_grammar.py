@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pybackprop as bp
-from pybackprop.teach import grammar
-from pybackprop.teach.canonical import canonical
-from pybackprop.teach.evaluate import LARGEST, evaluate
-from pybackprop.teach.formula_error import FormulaError, MisfitError
-from pybackprop.teach.grammar import DEEPEST, LONGEST, parse
+from pybackprop.teach.formula import grammar
+from pybackprop.teach.formula.canonical import canonical
+from pybackprop.teach.formula.errors import FormulaError, MisfitError
+from pybackprop.teach.formula.evaluate import LARGEST, evaluate
+from pybackprop.teach.formula.grammar import DEEPEST, LONGEST, parse
 
 RNG = np.random.default_rng(5)
 ARRAYS = {

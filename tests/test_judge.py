@@ -5,13 +5,13 @@ import pytest
 from judging import hidden_layer, judged, numbers
 
 import pybackprop as bp
-from pybackprop.teach.evaluate import evaluate
-from pybackprop.teach.formula_error import FormulaError
-from pybackprop.teach.grammar import parse
-from pybackprop.teach.mistakes import RIGHT
-from pybackprop.teach.patterns import close
-from pybackprop.teach.question import question_of
-from pybackprop.teach.use import use_of
+from pybackprop.teach.formula.errors import FormulaError
+from pybackprop.teach.formula.evaluate import evaluate
+from pybackprop.teach.formula.grammar import parse
+from pybackprop.teach.judge.mistake import RIGHT
+from pybackprop.teach.judge.mistakes_patterns import close
+from pybackprop.teach.judge.question import question_of
+from pybackprop.teach.trace.use import use_of
 
 # ---- right ----
 

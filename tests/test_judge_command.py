@@ -8,8 +8,8 @@ import pytest
 from judging import judged
 
 import pybackprop as bp
-from pybackprop.cli import main
-from pybackprop.teach.mistakes import RIGHT, table
+from pybackprop.cli.main import main
+from pybackprop.teach.judge.mistake import RIGHT, table
 
 COMMAND = [sys.executable, "-m", "pybackprop", "judge"]
 

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from judging import SHAPES, hidden_layer, judged, last_layer, numbers, question
 
 import pybackprop as bp
-from pybackprop.teach.evaluate import evaluate
-from pybackprop.teach.formula_error import FormulaError
-from pybackprop.teach.grammar import parse
-from pybackprop.teach.judge import judge_question
-from pybackprop.teach.mistakes import RIGHT, table
-from pybackprop.teach.patterns import close
+from pybackprop.teach.formula.errors import FormulaError
+from pybackprop.teach.formula.evaluate import evaluate
+from pybackprop.teach.formula.grammar import parse
+from pybackprop.teach.judge.judge import judge_question
+from pybackprop.teach.judge.mistake import RIGHT, table
+from pybackprop.teach.judge.mistakes_patterns import close
 
 
 def instances():

@@ -5,7 +5,7 @@ import pytest
 from judging import hidden_layer, judged, numbers
 
 import pybackprop as bp
-from pybackprop.teach.formula_error import FormulaError
+from pybackprop.teach.formula.errors import FormulaError
 
 # ---- functions ----
 

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
-from pybackprop import _native, chain, convert
-from pybackprop.memory import network, ways
-from pybackprop.memory.book import Book
+from pybackprop.core import arrays, native
+from pybackprop.engine import one_pass
+from pybackprop.memory import schemes
+from pybackprop.memory.buffers import Book
+from pybackprop.nn import network
 
 LESSON = [784, 50, 1]
 
@@ -88,7 +90,7 @@ def test_the_first_version_has_an_array_of_rows_by_inputs_by_outputs(lesson):
 
 def test_alternatives_are_in_the_order_that_a_learner_expects(lesson):
     peaks = {name: other.peak for name, other in lesson.memory(50_000).alternatives.items()}
-    assert list(peaks) == ways.NAMES
+    assert list(peaks) == schemes.NAMES
     order = ["first", "matmul", "functions", "inplace", "model_inplace", "plan"]
     assert sorted(order, key=lambda name: -peaks[name]) == order
     assert peaks["plan"] < 4 * 10**6
@@ -107,7 +109,7 @@ def test_nothing_of_that_is_allocated_or_run(lesson):
 def test_any_depth_and_dtype(widths, dtype):
     model = bp.mlp(widths, dtype=dtype)
     small, large = (model.memory(batch).alternatives for batch in (1000, 100_000))
-    for name in ways.NAMES:
+    for name in schemes.NAMES:
         if name != "plan":  # it may choose another strategy, which needs less
             assert 0 < small[name].peak <= large[name].peak
     assert model.memory(1000).alternatives["first"].book.dtype == dtype
@@ -238,12 +240,12 @@ def test_a_compile_and_a_fit_in_a_ledger(rng):
 
 
 def test_nothing_is_left_behind_when_it_closes():
-    tables = dict(_native.linear_forward), chain.Room.forward, bp.Plan.step
+    tables = dict(native.linear_forward), one_pass.Room.forward, bp.Plan.step
     with contextlib.suppress(ZeroDivisionError), bp.ledger() as led:
         bp.relu(np.ones((100, 100), np.float32))
         raise ZeroDivisionError
-    assert convert.watcher is None
-    assert (dict(_native.linear_forward), chain.Room.forward, bp.Plan.step) == tables
+    assert arrays.watcher is None
+    assert (dict(native.linear_forward), one_pass.Room.forward, bp.Plan.step) == tables
     assert len(led.buffers) == 1
     bp.relu(np.ones((100, 100), np.float32))
     assert len(led.buffers) == 1
@@ -260,7 +262,7 @@ def test_ledgers_may_be_open_together_and_close_in_any_order():
     bp.relu(a)
     inner.__exit__(None, None, None)
     assert (len(one.buffers), len(two.buffers)) == (2, 2)
-    assert convert.watcher is None
+    assert arrays.watcher is None
 
 
 def test_other_threads_are_heard():
@@ -325,10 +327,10 @@ def test_as_json_it_has_everything(lesson):
     assert found["peak_step"]["alive"] == found["peak"]
 
 
-@pytest.mark.parametrize("name", ways.NAMES)
+@pytest.mark.parametrize("name", schemes.NAMES)
 def test_the_picture_has_a_bar_for_each_buffer_and_the_peak(tmp_path, name):
     pytest.importorskip("matplotlib")
-    ledger = ways.named(name).ledger(network.of_sizes([20, 10, 2]), 5000)
+    ledger = schemes.named(name).ledger(network.of_sizes([20, 10, 2]), 5000)
     figure = ledger.plot(tmp_path / "lives.png")
     above, below = figure.axes
     assert (tmp_path / "lives.png").stat().st_size > 10_000

@@ -16,9 +16,9 @@ from matrix import AXES, KINDS, LAYOUTS, LONG, THREADS, TILE_ROWS, cases, edges,
 from test_settings import python
 
 import pybackprop as bp
-from pybackprop import _native
-from pybackprop.functional import lin_backward
-from pybackprop.tape import Sink
+from pybackprop.autograd.tape import Sink
+from pybackprop.core import native
+from pybackprop.ops.linear import lin_backward
 
 LARGE = [  # rows, inner, cols: more than a million steps, so that threads take part, not always with equal shares
     (131, 101, 137),
@@ -128,15 +128,15 @@ def walk(dtype, most, inner, ta, tb, kind):
     """Every number of rows and columns up to most, as parts of the same operands; what lies beside c must stay."""
     a, b, c, *results = problem((most, inner, most), dtype, kind)
     stored = [np.ascontiguousarray(array.T if t else array) for array, t in ((a, ta), (b, tb))]
-    operands = [each for array in stored for each in (_native.address(array), array.shape[1])]
+    operands = [each for array in stored for each in (native.address(array), array.shape[1])]
     frame = np.full((most + 1, most + 1), 12345, dtype)
     for rows, cols in product(range(1, most + 1), repeat=2):
         add = (rows + cols + inner) % 2
         found, expected = frame.copy(), frame.copy()
         found[:rows, :cols] = c[:rows, :cols] if add else np.nan
         expected[:rows, :cols] = results[add][:rows, :cols]
-        call = _native.matmul[found.dtype]
-        assert call(_native.address(found), most + 1, *operands, rows, inner, cols, ta, tb, add) == 0
+        call = native.matmul[found.dtype]
+        assert call(native.address(found), most + 1, *operands, rows, inner, cols, ta, tb, add) == 0
         assert same(found, expected), (rows, inner, cols, add, kind)
 
 

@@ -10,9 +10,10 @@ import pytest
 from compile_c import ROOT
 
 import pybackprop as bp
-from pybackprop import capacity
-from pybackprop.cli import main
-from pybackprop.memory import tour, ways
+from pybackprop.cli.main import main
+from pybackprop.core import available_memory
+from pybackprop.memory import schemes
+from pybackprop.teach.learn import memory_tour
 
 DOC = (ROOT / "docs" / "memory.md").read_text()
 
@@ -35,7 +36,7 @@ def test_it_prints_the_lessons_step(memory):
     assert "7.88 GB" in first
     assert "7.84 GB" in said
     assert re.search(r"^plan +\d(\.\d+)? MB", said, re.MULTILINE)
-    for way in ways.WAYS:
+    for way in schemes.WAYS:
         assert f"\n{way.title}" in said
     assert "50,000 rows of 784→50→1, float32" in said
 
@@ -60,7 +61,7 @@ def test_a_prediction_is_quick():
 def test_as_json(memory):
     found = json.loads(memory("--layers", "30,20,3", "--batch", 1000, "--memory", "100MB", "--json"))
     assert (found["layers"], found["batch"], found["dtype"], found["memory"]) == ([30, 20, 3], 1000, "float32", 10**8)
-    assert [way["name"] for way in found["ways"]] == ways.NAMES
+    assert [way["name"] for way in found["ways"]] == schemes.NAMES
     alternatives = bp.mlp([30, 20, 3]).memory(1000).alternatives
     fits = bp.fits(bp.mlp([30, 20, 3]), memory="100MB")
     for way in found["ways"]:
@@ -89,13 +90,13 @@ def test_measured_beside_predicted(memory):
 
 
 def test_the_table_says_what_was_not_measured_and_why(memory, monkeypatch):
-    monkeypatch.setattr("pybackprop.capacity.available", lambda: 10**6)
+    monkeypatch.setattr("pybackprop.core.available_memory.available", lambda: 10**6)
     said = memory("--batch", 1000, "--measure")
     assert "lesson, first version: not measured, it needs" in said
     assert "1 MB are available" in said
 
 
-@pytest.mark.parametrize("name", ways.NAMES)
+@pytest.mark.parametrize("name", schemes.NAMES)
 def test_one_way_buffer_by_buffer(memory, name):
     said = memory("--way", name, "--layers", "30,20,3", "--batch", 100)
     assert "created by" in said
@@ -105,7 +106,7 @@ def test_one_way_buffer_by_buffer(memory, name):
 
 
 def test_list_names_the_ways(memory):
-    assert [line.split()[0] for line in memory("--list").splitlines()] == ways.NAMES
+    assert [line.split()[0] for line in memory("--list").splitlines()] == schemes.NAMES
 
 
 @pytest.mark.parametrize("options", [(), ("--way", "torch")])
@@ -146,7 +147,7 @@ def test_the_readmes_table_is_what_is_predicted():
     names = ["first", "matmul", "functions", "inplace", "model", "model_inplace", "plan_fused", "numpy", "torch"]
     ledgers = bp.mlp([784, 50, 1]).memory(50_000).alternatives
     for name, (_, predicted, measured, _) in zip(names, rows, strict=True):
-        told, found = capacity.read(predicted), capacity.read(measured)
+        told, found = available_memory.read(predicted), available_memory.read(measured)
         assert abs(told - ledgers[name].peak) <= max(2 * 10**6, 0.05 * told), name
         if name != "numpy":
             assert abs(told - found) <= max(10**6, 0.05 * told), name
@@ -162,22 +163,22 @@ def test_the_document_has_the_tour(memory):
 
 def test_the_tour_tells_the_truth():
     """Its gradients are those of the tape, bit for bit; and what may be forgotten is read by nobody after."""
-    found = list(tour.moments())
-    w1, b1, w2, b2 = (bp.param(value, name=name) for name, value in tour.PARAMETERS.items())
-    bp.mse(bp.relu(bp.tensor(tour.X) @ w1 + b1) @ w2 + b2, bp.tensor(tour.TARG)).backward()
+    found = list(memory_tour.moments())
+    w1, b1, w2, b2 = (bp.param(value, name=name) for name, value in memory_tour.PARAMETERS.items())
+    bp.mse(bp.relu(bp.tensor(memory_tour.X) @ w1 + b1) @ w2 + b2, bp.tensor(memory_tour.TARG)).backward()
     numbers = {name: value for moment in found for name, value in moment.numbers.items()}
     for p in (w1, b1, w2, b2):
         assert numbers[f"{p.name}.g"] == p.g.tolist()
     for moment in found:
         for buffer in moment.buffers:
-            later = [act.code for act in tour.ACTS[moment.number :] if buffer["holds"] in act.reads]
+            later = [act.code for act in memory_tour.ACTS[moment.number :] if buffer["holds"] in act.reads]
             assert buffer["needed_by"] == later
             assert ("may be forgotten" in buffer["why"]) <= (not later)
 
 
 def test_in_the_tour_nothing_is_read_that_was_overwritten():
     owner, inside = {}, {}
-    for act in tour.ACTS:
+    for act in memory_tour.ACTS:
         for name in act.reads:
             if name in owner:
                 assert inside[owner[name]] == name
@@ -187,7 +188,7 @@ def test_in_the_tour_nothing_is_read_that_was_overwritten():
 
 
 def test_x_stays_until_the_last_step():
-    *before, last = tour.moments()
+    *before, last = memory_tour.moments()
     for moment in before:
         (x,) = (buffer for buffer in moment.buffers if buffer["buffer"] == "x")
         assert last.code in x["needed_by"]

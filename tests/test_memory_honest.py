@@ -9,8 +9,10 @@ import pytest
 from preload import HERE, library, run
 
 import pybackprop as bp
-from pybackprop.bench import resident
-from pybackprop.memory import lessons, measure, network, programs, watch, ways
+from pybackprop.bench import resident_memory
+from pybackprop.bench.memory import measure, programs
+from pybackprop.memory import predict_lesson, recorder, schemes
+from pybackprop.nn import network
 
 SIZES = [((784, 50, 1), 4000), ((64, 50, 10), 6000), ((30, 200, 150, 3), 5000), ((20, 5), 9000)]
 OURS = ["first", "matmul", "functions", "inplace", "model", "model_inplace", "plan_layers", "plan_split", "plan_fused"]
@@ -18,7 +20,10 @@ OURS = ["first", "matmul", "functions", "inplace", "model", "model_inplace", "pl
 COUNT = """
 import ctypes, gc, json, sys
 import numpy as np
-from pybackprop.memory import network, programs, ways, worker
+from pybackprop.nn import network
+from pybackprop.bench.memory import programs
+from pybackprop.memory import schemes
+from pybackprop.bench.memory import worker
 
 live, most = (ctypes.c_long.in_dll(ctypes.CDLL(None), name) for name in ("live", "most"))
 found = {}
@@ -52,7 +57,7 @@ def held_again(name, widths):
 @pytest.fixture
 def nothing_packed(monkeypatch):
     """What the C core packs is not numpy's, so it is left out where numpy's allocations are compared."""
-    for module in (lessons, watch):
+    for module in (predict_lesson, recorder):
         monkeypatch.setattr(module, "packed_bytes", lambda products, dtype: 0)
 
 
@@ -67,7 +72,7 @@ def live_malloc(tmp_path_factory):
 def test_the_c_allocator_counts_the_same(live_malloc, widths, batch, threads):
     found = run(live_malloc, COUNT, json.dumps(widths), batch, *OURS, threads=threads)
     bp.set_threads(threads)
-    predicted = {name: ways.named(name).ledger(network.of_sizes(widths), batch).peak for name in OURS}
+    predicted = {name: schemes.named(name).ledger(network.of_sizes(widths), batch).peak for name in OURS}
     wrong = {
         name: (found[name], predicted[name])
         for name in OURS
@@ -79,7 +84,7 @@ def test_the_c_allocator_counts_the_same(live_malloc, widths, batch, threads):
 @pytest.mark.parametrize(("widths", "batch"), SIZES)
 @pytest.mark.parametrize("name", OURS)
 def test_numpy_asks_for_the_same(nothing_packed, rng, widths, batch, name):
-    way = ways.named(name)
+    way = schemes.named(name)
     predicted = way.ledger(network.of_sizes(widths), batch).peak
     data = programs.given(list(widths), batch, np.float32, rng)
     data.touch_gradients()
@@ -103,8 +108,8 @@ def traced(step):
 @pytest.mark.parametrize("name", ["matmul", "functions", "inplace", "model", "plan_split", "plan_fused", "torch"])
 def test_so_much_is_resident(name):
     """Large enough that what a product may pack, but did not touch, is less than 5 %."""
-    way, net = ways.named(name), network.of_sizes([100, 200, 150, 3])
-    if way.missing() or resident.extra(lambda: None) is None:
+    way, net = schemes.named(name), network.of_sizes([100, 200, 150, 3])
+    if way.missing() or resident_memory.extra(lambda: None) is None:
         pytest.skip("cannot be measured here")
     found = measure.measure(way, net, 20_000)
     assert found.peak is not None, found.why
@@ -113,8 +118,8 @@ def test_so_much_is_resident(name):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="uses Linux's /proc")
 def test_what_does_not_fit_is_not_measured(monkeypatch):
-    monkeypatch.setattr("pybackprop.capacity.available", lambda: 10**9)
-    found = measure.measure(ways.named("first"), network.of_sizes([784, 50, 1]), 50_000)
+    monkeypatch.setattr("pybackprop.core.available_memory.available", lambda: 10**9)
+    found = measure.measure(schemes.named("first"), network.of_sizes([784, 50, 1]), 50_000)
     assert found.peak is None
     assert "it needs" in found.why
 
@@ -133,7 +138,7 @@ def test_a_real_run_is_entered_as_it_is_predicted(nothing_packed, rng, name):
     step = getattr(programs, name)(small(rng))
     with bp.ledger() as led:
         kept = step()
-    predicted = ways.named(name).ledger(network.of_sizes([40, 30, 5]), 3000)
+    predicted = schemes.named(name).ledger(network.of_sizes([40, 30, 5]), 3000)
     assert led.peak == pytest.approx(predicted.peak, abs=3000)
     del kept
 

@@ -10,8 +10,9 @@ import pytest
 from preload import HERE, library, run
 
 import pybackprop as bp
-from pybackprop import capacity
-from pybackprop.memory import fit, network, ways
+from pybackprop.core import available_memory
+from pybackprop.memory import fits, schemes
+from pybackprop.nn import network
 
 GB = 10**9
 
@@ -19,7 +20,7 @@ GB = 10**9
 @pytest.fixture
 def little(monkeypatch):
     """A machine with 100 MB."""
-    monkeypatch.setattr(capacity, "available", lambda: 100 * 10**6)
+    monkeypatch.setattr(available_memory, "available", lambda: 100 * 10**6)
     return 100 * 10**6
 
 
@@ -34,17 +35,17 @@ def huge(*shape):
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux's /proc")
 def test_available_is_at_most_what_the_machine_has():
     table = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-    assert 0 < capacity.available() <= int(table["MemTotal"].split()[0]) * 1024
+    assert 0 < available_memory.available() <= int(table["MemTotal"].split()[0]) * 1024
 
 
 def test_the_smallest_limit_counts(monkeypatch, tmp_path):
     (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    8000 kB\n")
-    monkeypatch.setattr(capacity, "MEMINFO", tmp_path / "meminfo")
-    monkeypatch.setattr(capacity, "CGROUP", tmp_path / "none")
-    monkeypatch.setattr(capacity, "_own_limit", lambda: iter([]))
-    assert capacity.available() == 8000 * 1024
-    monkeypatch.setattr(capacity, "_own_limit", lambda: iter([5000]))
-    assert capacity.available() == 5000
+    monkeypatch.setattr(available_memory, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(available_memory, "CGROUP", tmp_path / "none")
+    monkeypatch.setattr(available_memory, "_own_limit", lambda: iter([]))
+    assert available_memory.available() == 8000 * 1024
+    monkeypatch.setattr(available_memory, "_own_limit", lambda: iter([5000]))
+    assert available_memory.available() == 5000
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -58,17 +59,17 @@ def test_a_container_has_its_share(monkeypatch, tmp_path, version):
         (place / names[0]).write_text(f"{limit}\n")
         (place / names[1]).write_text(f"{used}\n")
     (folder.parent / "memory.stat").write_text("anon 5\ninactive_file 100\n")
-    monkeypatch.setattr(capacity, "CGROUP", tmp_path / "cgroup")
-    monkeypatch.setattr(capacity, "CGROUPS", tmp_path)
-    assert list(capacity._container()) == [700]
+    monkeypatch.setattr(available_memory, "CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(available_memory, "CGROUPS", tmp_path)
+    assert list(available_memory._container()) == [700]
 
 
 def test_nobody_knows(monkeypatch, tmp_path):
     for name in ("MEMINFO", "CGROUP", "STATUS"):
-        monkeypatch.setattr(capacity, name, tmp_path / "none")
-    monkeypatch.setattr(capacity, "_own_limit", lambda: iter([]))
-    assert capacity.available() is None
-    capacity.check("x", 10**20)
+        monkeypatch.setattr(available_memory, name, tmp_path / "none")
+    monkeypatch.setattr(available_memory, "_own_limit", lambda: iter([]))
+    assert available_memory.available() is None
+    available_memory.check("x", 10**20)
     with pytest.raises(ValueError, match="memory='2GB'"):
         bp.fits(bp.mlp([2, 1]))
 
@@ -78,13 +79,13 @@ def test_nobody_knows(monkeypatch, tmp_path):
     [("2GB", 2 * GB), ("1.5GiB", 3 * 2**29), (" 512 mb ", 512 * 10**6), ("100", 100), (7, 7), ("1e3 kB", 10**6)],
 )
 def test_sizes_are_read(text, size):
-    assert capacity.read(text) == size
+    assert available_memory.read(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "GB", "-1GB", "0", "nanGB", "infGB", "2 parsecs", 0, True, "1e400"])
 def test_what_is_no_size_is_refused(text):
     with pytest.raises(ValueError, match="memory: found"):
-        capacity.read(text)
+        available_memory.read(text)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_what_is_no_size_is_refused(text):
     [(0, "0 bytes"), (999, "999 bytes"), (1000, "1 kB"), (7_840_000_000, "7.84 GB"), (999_999, "1 MB")],
 )
 def test_sizes_are_said(count, words):
-    assert capacity.said(count) == words
+    assert available_memory.said(count) == words
 
 
 # ---- refused ----
@@ -164,7 +165,7 @@ def test_operations_refuse_what_cannot_fit(little, operation, call):
 
 
 def test_small_arrays_do_not_ask(monkeypatch):
-    monkeypatch.setattr(capacity, "available", lambda: pytest.fail("asked"))
+    monkeypatch.setattr(available_memory, "available", lambda: pytest.fail("asked"))
     bp.relu(np.ones((1000, 1000), np.float32))
 
 
@@ -193,19 +194,19 @@ def test_a_limit_of_the_process_itself_is_seen():
 @pytest.mark.parametrize("memory", ["2GB", 10**7, "100MB"])
 @pytest.mark.parametrize("widths", [[784, 50, 1], [5, 4, 3, 2]])
 def test_fits_is_the_largest(memory, widths):
-    model, room = bp.mlp(widths), capacity.read(memory)
+    model, room = bp.mlp(widths), available_memory.read(memory)
     found = bp.fits(model, memory=memory)
-    assert list(found) == ways.NAMES
+    assert list(found) == schemes.NAMES
     net = network.of_sizes(widths)
     for name, batch in found.items():
-        way = ways.named(name)
+        way = schemes.named(name)
         assert batch == 0 or way.ledger(net, batch).whole <= room
         assert way.ledger(net, batch + 1).whole > room
     assert found["first"] < found["matmul"] < found["functions"] < found["plan"]
 
 
 def test_nothing_fits_in_nothing():
-    assert set(fit.of_network(network.of_sizes([784, 50, 1]), 1000).values()) == {0}
+    assert set(fits.of_network(network.of_sizes([784, 50, 1]), 1000).values()) == {0}
 
 
 def test_fits_in_what_is_available(little):

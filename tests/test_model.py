@@ -46,7 +46,7 @@ def test_mlp_names_and_bounds():
 
 
 def test_a_seed_gives_the_same_bits_everywhere(dtype):
-    from pybackprop.checkpoint import digest
+    from pybackprop.train.checkpoint import digest
 
     found = digest({p.name: p.data for p in bp.mlp([64, 50, 10], seed=7, dtype=dtype).parameters()})
     assert found == DIGESTS[np.dtype(dtype).name]

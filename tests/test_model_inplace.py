@@ -206,7 +206,7 @@ PROGRAM = """
 import json, sys
 import numpy as np
 import pybackprop as bp
-from pybackprop.bench.resident import extra
+from pybackprop.bench.resident_memory import extra
 
 n, inplace = 50_000, sys.argv[1] == "True"
 rng = np.random.default_rng(0)

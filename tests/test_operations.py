@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pybackprop as bp
-from pybackprop import _native
+from pybackprop.core import native
 
-SEGMENT = _native.SEGMENT
+SEGMENT = native.SEGMENT
 # rows, inputs, outputs: nothing, one, the edges of a tile, primes, rows that cut segments
 SIZES = [
     (0, 3, 2),

@@ -17,8 +17,8 @@ from page_browser import served
 from scenes import example
 
 import pybackprop as bp
-from pybackprop.teach import page
-from pybackprop.teach.scene import scene_of, scene_of_operations
+from pybackprop.teach.page import html as page
+from pybackprop.teach.page.scene import scene_of, scene_of_operations
 
 EVIL = "</script><img src=x onerror=alert(1)>"
 SPACES = {"http://www.w3.org/2000/svg", "http://www.w3.org/1998/Math/MathML"}  # names, not addresses to load

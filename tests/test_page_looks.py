@@ -9,7 +9,7 @@ from scenes import example
 
 import pybackprop as bp
 from pybackprop.teach.example import small
-from pybackprop.teach.scene import scene_of
+from pybackprop.teach.page.scene import scene_of
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 from test_scene import pair
 
 import pybackprop as bp
-from pybackprop.teach.scene import scene_of
+from pybackprop.teach.page.scene import scene_of
 
 CLOSE = {"float32": {"rtol": 2e-5, "atol": 1e-6}, "float64": {"rtol": 1e-12, "atol": 1e-14}}
 

@@ -8,7 +8,7 @@ from page_browser import MINUS, TIMES
 from scenes import example
 from test_scene import pair
 
-from pybackprop.teach.scene import scene_of
+from pybackprop.teach.page.scene import scene_of
 
 DONE = 5  # the step after the four of a network with one hidden layer
 

@@ -8,8 +8,8 @@ import pytest
 from scenes import example
 
 import pybackprop as bp
-from pybackprop.teach import scene as teach_scene
-from pybackprop.teach.scene import BYTES, ROWS, scene_of, scene_of_operations
+from pybackprop.teach.page import scene as teach_scene
+from pybackprop.teach.page.scene import BYTES, ROWS, scene_of, scene_of_operations
 
 CHAIN = ["lin", "relu", "lin", "relu", "lin", "mse"]
 NAMES = {

@@ -6,7 +6,9 @@ from compare import assert_same_bits
 from twins import assert_same_gradients, assert_same_layers, data, is_short, layers_of, step, twins
 
 import pybackprop as bp
-from pybackprop import chain, functional, tape
+from pybackprop.autograd import tape
+from pybackprop.engine import one_pass
+from pybackprop.ops import linear
 
 
 def test_the_ordinary_loop_calls_no_operation_by_itself(pair, x, targ, monkeypatch):
@@ -14,8 +16,8 @@ def test_the_ordinary_loop_calls_no_operation_by_itself(pair, x, targ, monkeypat
     sgd = bp.SGD(model, lr=0.1)
     step(model, x, targ)
     for name in ("lin", "relu", "mse", "lin_backward", "relu_backward", "mse_backward"):
-        monkeypatch.setattr(functional, name, None)
-    monkeypatch.setattr(chain.Room, "make", None)
+        monkeypatch.setattr(linear, name, None)
+    monkeypatch.setattr(one_pass.Room, "make", None)
     memory = model._shortcut.last.room.memory
     for _ in range(3):
         loss = step(model, x, targ)
@@ -261,7 +263,7 @@ def test_layers_that_do_not_fit_are_refused_in_the_same_words(pair, x, targ, mis
 def test_a_class_that_somebody_patched(pair, x, targ, monkeypatch):
     model, _ = pair
     before = step(model, x, targ)
-    monkeypatch.setattr(bp.Relu, "forward", lambda self, inp: functional.relu(inp + 1))
+    monkeypatch.setattr(bp.Relu, "forward", lambda self, inp: linear.relu(inp + 1))
     loss = step(model, x, targ)
     assert not is_short(loss)
     assert float(loss) != float(before)

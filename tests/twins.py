@@ -7,7 +7,7 @@ import numpy as np
 from compare import assert_same_bits
 
 import pybackprop as bp
-from pybackprop.chain import Pass
+from pybackprop.engine.one_pass import Pass
 
 
 class Ordinary(bp.Model):

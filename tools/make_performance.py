@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pybackprop.bench import picture
-from pybackprop.bench.screen import LARGE, TITLES, duration, rate
+from pybackprop.bench import plot
+from pybackprop.bench.table import LARGE, TITLES, duration, rate
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 HEAD = """# How fast, how lean
@@ -93,7 +93,7 @@ def main(paths: Sequence[str]) -> None:
     reports = [json.loads(Path(path).read_text("utf-8")) for path in paths]
     names = [f"performance-{Path(path).stem}.png" for path in paths]
     for report, name in zip(reports, names, strict=True):
-        picture.draw(DOCS / name, report)
+        plot.draw(DOCS / name, report)
     (DOCS / "performance.md").write_text(document(reports, names), "utf-8")
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pybackprop import settings
-from pybackprop.bench.crew import cores
-from pybackprop.bench.engine import Entry
-from pybackprop.bench.run import Bench, Result, Timing
+from pybackprop.bench.engines.engine import Entry
+from pybackprop.bench.processes import cores
+from pybackprop.bench.schedule import Bench, Result, Timing
+from pybackprop.core import settings
 
 
 def report(bench: Bench, notes: Sequence[str], interrupted: bool) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from pybackprop.bench import clock, engine, resident, works
+from pybackprop.bench import resident_memory, timer, workloads
+from pybackprop.bench.engines import engine
 
 FEW = 8  # rows
 REQUESTS = ("hello", "prepare", "time", "peak", "forget")
@@ -44,43 +45,43 @@ class Worker:
         memory: what was resident at most until it was done once, beyond data, parameters and results.
         """
         self.forget()
-        wanted = works.Work(**{**work, "sizes": tuple(work["sizes"])})
+        wanted = workloads.Work(**{**work, "sizes": tuple(work["sizes"])})
         self._warm_up(wanted)
-        data, made = works.data(wanted), list[engine.Call]()
+        data, made = workloads.data(wanted), list[engine.Call]()
 
         def first() -> None:
             made.append(self.engine.prepare(wanted, data))
             made[0]()
 
-        memory, results = resident.extra(first), self.engine.result()
+        memory, results = resident_memory.extra(first), self.engine.result()
         if memory is not None:
             memory = max(0, memory - sum(array.nbytes for array in results.values()))
         with Path(save).open("wb") as file:
             np.savez(file, **results)  # type: ignore[arg-type]
         self.call = made[0]
-        calls = clock.calls_for(self.call)
-        clock.quiet()
+        calls = timer.calls_for(self.call)
+        timer.quiet()
         return {"calls": calls, "memory": memory}
 
-    def _warm_up(self, work: works.Work) -> None:
+    def _warm_up(self, work: workloads.Work) -> None:
         """A few rows, for which a library loads and makes what it needs once in its life."""
         n, *widths = work.sizes
         few = replace(work, sizes=(min(n, FEW), *widths))
-        self.engine.prepare(few, works.data(few))()
+        self.engine.prepare(few, workloads.data(few))()
         self.engine.forget()
 
     def time(self, calls: int) -> dict[str, Any]:
         """A quarter of the calls to warm up, and then all of them on the clock."""
         if self.call is None:
             raise RuntimeError("time: there is no work in hand; prepare one first")
-        clock.elapsed(self.call, -(-calls // 4))
-        seconds = clock.elapsed(self.call, calls)
-        clock.quiet()
+        timer.elapsed(self.call, -(-calls // 4))
+        seconds = timer.elapsed(self.call, calls)
+        timer.quiet()
         return {"seconds": seconds}
 
     def peak(self, dtype: str) -> dict[str, Any]:
-        flops = clock.peak(dtype)
-        clock.quiet()
+        flops = timer.peak(dtype)
+        timer.quiet()
         return {"flops": flops}
 
     def forget(self) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pybackprop.convert import Array
+from pybackprop.core.arrays import Array
+from pybackprop.core.files import NpyError, read_npy, read_npz
 from pybackprop.data.errors import DataError
 from pybackprop.data.idx import GZIP, read_idx
-from pybackprop.npy import NpyError, read_npy, read_npz
 
 
 def load(path: str | Path) -> Array | dict[str, Array]:

@@ -12,9 +12,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from pybackprop.convert import Array
+from pybackprop.core.arrays import Array
+from pybackprop.core.files import MOST_DEFLATED
 from pybackprop.data.errors import DataError
-from pybackprop.npy import MOST_DEFLATED
 
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MOST_DIMENSIONS = 8

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pybackprop.convert import Array
+from pybackprop.core.arrays import Array
 from pybackprop.data.errors import DataError
 
 EVERY, VALIDATION = 5, 4  # of every five rows in turn, the last one is for validation

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from pybackprop.convert import Array, float_type
+from pybackprop.core.arrays import Array, float_type
+from pybackprop.core.files import read_npz
 from pybackprop.data.errors import DataError
 from pybackprop.data.files import load, read_csv
 from pybackprop.data.idx import read_idx
 from pybackprop.data.parts import Split, check_finite, check_lengths, split
-from pybackprop.npy import read_npz
 
 LABEL_NAMES = ("label", "labels", "target", "class", "y")
 TRAIN, VALID = "train", "t10k"

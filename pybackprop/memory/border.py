@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pybackprop import _native, chain, optim, plan
+from pybackprop.core import native
+from pybackprop.engine import one_pass, plan
+from pybackprop.nn import optim
 
 Tell = Callable[[str, tuple[Any, ...], Any], None]
 
@@ -28,8 +30,8 @@ OPERATIONS = {  # by their name in _native: what a reader calls it
     "mse_backward": "mse_grad",
 }
 WHOLE = (  # methods that are one call into C for many operations
-    (chain.Room, "forward", "Model: forward"),
-    (chain.Room, "backward", "Model: backward"),
+    (one_pass.Room, "forward", "Model: forward"),
+    (one_pass.Room, "backward", "Model: backward"),
     (plan.Plan, "__init__", "compile"),
     (plan.Plan, "step", "plan.step"),
     (plan.Plan, "grads", "plan.grads"),
@@ -44,7 +46,7 @@ def watched(tell: Tell) -> Iterator[None]:
     """tell(operation, arguments, dtype) is called after each one; dtype: None for a method."""
     before: list[tuple[Any, Any, Any]] = []
     for name, operation in OPERATIONS.items():
-        table: dict[Any, Any] = getattr(_native, name)
+        table: dict[Any, Any] = getattr(native, name)
         for dtype, call in list(table.items()):
             before.append((table, dtype, call))
             table[dtype] = _telling(call, operation, tell, dtype)

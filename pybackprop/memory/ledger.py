@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pybackprop.capacity import said
-from pybackprop.memory.book import HELD, Book, Buffer, Step
+from pybackprop.core.available_memory import said
+from pybackprop.memory.buffers import HELD, Book, Buffer, Step
 
 
 class Ledger:
@@ -117,29 +117,29 @@ class Ledger:
 
     def show(self) -> None:
         """Prints it as a table."""
-        from pybackprop.memory import screen
+        from pybackprop.memory import table
 
-        screen.show(self)
+        table.show(self)
 
     def plot(self, path: str | Path | None = None) -> Any:
         """The buffers' lives over the steps, what they add up to, and the peak; a matplotlib Figure.
 
         path: a .png, .svg or .pdf to write it to. Raises ImportError without matplotlib (the extra `plot`).
         """
-        from pybackprop.memory import picture
+        from pybackprop.memory import plot as picture
 
         return picture.draw(self, None if path is None else Path(path))
 
     def __str__(self) -> str:
-        from pybackprop.memory import screen
+        from pybackprop.memory import table
 
-        return screen.text(self)
+        return table.text(self)
 
     def __repr__(self) -> str:
         return f"Ledger({self.title!r}, peak={said(self.peak)}, {len(self.buffers)} buffers)"
 
     def _repr_html_(self) -> str:
-        from pybackprop.memory import picture
+        from pybackprop.memory import plot as picture
 
         return picture.html(self)
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pybackprop import _native, data
-from pybackprop.errors import ShapeError
-from pybackprop.functional import lin, lin_grad, mse, mse_grad, relu, relu_grad
-from pybackprop.tensor import Tensor, tensor
+from pybackprop import data
+from pybackprop.autograd.tensor import Tensor, tensor
+from pybackprop.core import native
+from pybackprop.core.errors import ShapeError
+from pybackprop.ops.linear import lin, lin_grad, mse, mse_grad, relu, relu_grad
 
 SHAPE = (4, 5, 8)  # rows, inputs, hidden; one output, as in the lesson
 ROWS, HIDDEN = 64, 50  # of an example on data
@@ -35,14 +36,14 @@ def small(shape: tuple[int, ...] = SHAPE) -> Example:
     if len(shape) < 3:
         raise ShapeError(f"--shape: found {shape}, expected at least three numbers: rows, inputs, hidden")
     n, *sizes = shape if len(shape) > 3 else (*shape, 1)
-    state = _native.new_state(SEED, 0)
+    state = native.new_state(SEED, 0)
     x, targ = _quarters((n, sizes[0]), state), _quarters((n, sizes[-1]), state)
     return _run(x, targ, sizes, lambda m, h: (_quarters((m, h), state), _quarters((h,), state)))
 
 
 def on_data(path: Path | None, hidden: int = HIDDEN) -> Example:
     """The first rows of a data set (without a path, the built-in digits) and a fresh network on them."""
-    from pybackprop.model import _he_uniform
+    from pybackprop.engine.model import _he_uniform
 
     split = data.digits() if path is None else data.dataset(path, np.float32)
     x = tensor(np.asarray(split.x_train)[:ROWS])
@@ -50,14 +51,14 @@ def on_data(path: Path | None, hidden: int = HIDDEN) -> Example:
     classes = labels.dtype.kind in "iu"
     rows = np.eye(int(labels.max()) + 1)[labels[:ROWS]] if classes else labels[:ROWS].reshape(len(x), -1)
     targ = tensor(rows.astype(np.float32))
-    state = _native.new_state(SEED, 0)
+    state = native.new_state(SEED, 0)
     sizes = [x.shape[1], hidden, targ.shape[1]]
     return _run(x, targ, sizes, lambda m, h: (_he_uniform(m, h, x.dtype, state), tensor(np.zeros(h, np.float32))))
 
 
 def _quarters(shape: tuple[int, ...], state: object) -> Tensor:
     made = tensor(np.zeros(shape, np.float32))
-    _native.random_uniform[made.dtype](made.pointer(), 2.0, state, made.size)
+    native.random_uniform[made.dtype](made.pointer(), 2.0, state, made.size)
     np.round(made._array * 4, out=made._array)
     made._array /= 4
     return made

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from pybackprop.storage import Storage
+from pybackprop.autograd.storage import Storage
 
 if TYPE_CHECKING:
-    from pybackprop.teach.find import Operation
+    from pybackprop.teach.trace.graph import Operation
 
 PRODUCTS = ("lin", "@")
 

@@ -1,0 +1,97 @@
+"""PyTorch: out= for products, autograd for a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from pybackprop.bench.engines.engine import Call, Engine, named_gradients
+from pybackprop.bench.workloads import LR, MOMENTUM
+from pybackprop.core.arrays import Array
+
+
+class Torch(Engine):
+    """Eager calls on tensors that share the arrays' memory."""
+
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads)
+        self.torch: Any = import_module("torch")
+        self.torch.set_num_threads(threads)
+
+    def matmul(self, a: Array, b: Array) -> Call:
+        return self._product("out", *self._tensors(a, b))
+
+    def backward_w(self, x: Array, dout: Array) -> Call:
+        samples, upstream = self._tensors(x, dout)
+        return self._product("dw", samples.T, upstream)
+
+    def backward_x(self, dout: Array, w: Array) -> Call:
+        upstream, weights = self._tensors(dout, w)
+        return self._product("dx", upstream, weights.T)
+
+    def _product(self, name: str, a: Any, b: Any) -> Call:
+        out = a.new_empty(a.shape[0], b.shape[1])
+        self.results = lambda: {name: out}
+        return partial(self.torch.matmul, a, b, out=out)
+
+    def forward(self, x: Array, w: Array, b: Array) -> Call:
+        samples, weights, bias = self._tensors(x, w, b)
+        out = samples.new_empty(len(x), len(b))
+        self.results = lambda: {"out": out}
+        return partial(self.torch.addmm, bias, samples, weights, out=out)
+
+    def step(self, x: Array, targ: Array, **parameters: Array) -> Call:
+        samples, targets, *tensors = self._tensors(x, targ, *parameters.values())
+        loss, _ = self._network(tensors)
+        self.results = lambda: {"loss": self.last.detach(), **named_gradients(parameters, [p.grad for p in tensors])}
+
+        def call() -> None:
+            for p in tensors:
+                p.grad = None
+            self.last = loss(samples, targets)
+            self.last.backward()
+
+        return call
+
+    def epoch(self, x: Array, targ: Array, batch: int, **parameters: Array) -> Call:
+        samples, targets, *tensors = self._tensors(x, targ, *parameters.values())
+        loss, parameters_ = self._network(tensors)
+        sgd = self.torch.optim.SGD(parameters_, lr=LR, momentum=MOMENTUM)
+        self.results = lambda: {"loss": np.array(self.last, x.dtype)}
+
+        def call() -> None:
+            total = 0.0
+            for rows in self.torch.randperm(len(samples)).split(batch):
+                sgd.zero_grad()
+                found = loss(samples[rows], targets[rows])
+                found.backward()
+                sgd.step()
+                total += found.item() * len(rows)
+            self.last = total / len(samples)
+
+        return call
+
+    def _network(self, tensors: Sequence[Any]) -> tuple[Callable[[Any, Any], Any], list[Any]]:
+        """(its loss as a function of x and targ, the parameters), which are the tensors' memory."""
+        parameters = [tensor.requires_grad_() for tensor in tensors]
+        layers = list(zip(parameters[::2], parameters[1::2], strict=True))
+        addmm, mse_loss = self.torch.addmm, self.torch.nn.functional.mse_loss
+
+        def loss(x: Any, targ: Any) -> Any:
+            for w, b in layers[:-1]:
+                x = addmm(b, x, w).relu()
+            w, b = layers[-1]
+            return mse_loss(addmm(b, x, w), targ)
+
+        return loss, parameters
+
+    def _tensors(self, *arrays: Array) -> list[Any]:
+        return [self.torch.from_numpy(array) for array in arrays]
+
+    def about(self) -> dict[str, Any]:
+        has_mkl = self.torch.backends.mkl.is_available()
+        return {"blas": "MKL" if has_mkl else "no MKL", "threads": self.torch.get_num_threads()}

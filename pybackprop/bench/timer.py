@@ -1,0 +1,58 @@
+"""Time: samples, the CPU's limit, and silence before somebody else's turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from itertools import repeat
+from typing import Any
+
+SAMPLE = 0.02  # seconds that one sample takes at least, if it is more than one call
+PAUSE = 0.005
+PATIENCE = 1.0  # seconds after which a pool that goes on spinning is no longer waited for
+BURSTS, STEPS = 5, 1_000_000
+
+
+def elapsed(call: Callable[[], Any], calls: int) -> float:
+    """Seconds that so many calls take together."""
+    began = time.perf_counter()
+    for _ in repeat(None, calls):
+        call()
+    return time.perf_counter() - began
+
+
+def calls_for(call: Callable[[], Any]) -> int:
+    """How many calls make a sample of SAMPLE seconds, at least one; warms up on the way."""
+    calls = 1
+    while (seconds := elapsed(call, calls)) < SAMPLE / 2:
+        calls *= 2
+    return max(1, round(calls * SAMPLE / seconds))
+
+
+def peak(dtype: str) -> float:
+    """Floating-point operations per second of bursts of nothing but fused multiply-adds: the best of some.
+
+    By the fastest kernel, whichever is in use, on as many threads as set_threads allows.
+    """
+    from pybackprop.core import settings
+    from pybackprop.core.native import lib
+
+    kernel, burst = settings.kernel(), {"float32": lib.bp_fma_burst_f32, "float64": lib.bp_fma_burst_f64}[dtype]
+    settings.use_kernel(None)
+    best = 0.0
+    for _ in range(BURSTS):
+        began = time.perf_counter()
+        operations = burst(STEPS)
+        best = max(best, operations / (time.perf_counter() - began))
+    settings.use_kernel(kernel)
+    return best
+
+
+def quiet() -> None:
+    """Sleeps until this process's pools have stopped spinning, which would slow down whoever is next."""
+    until = time.perf_counter() + PATIENCE
+    while time.perf_counter() < until:
+        before = time.process_time()
+        time.sleep(PAUSE)
+        if time.process_time() - before < PAUSE / 5:
+            return

@@ -1,0 +1,152 @@
+"""What must come out of a work, in float64, and how far a right result may be from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from pybackprop.bench.workloads import LR, MOMENTUM, Work
+from pybackprop.core.arrays import Array
+
+Layers: TypeAlias = list[tuple[Array, Array]]  # each layer's w and b
+
+SLACK = 16  # the largest of millions of random errors is some six times the usual one
+SHUFFLED = 0.15  # of the loss of an epoch may come from the order of its rows
+
+
+@dataclass
+class Expected:
+    """values: what to find. scale: the size of a sum of such terms. length: how many terms a sum has.
+
+    Rounding errors add up like a random walk, so a result in a dtype may be SLACK eps sqrt(length) away,
+    times the size of the sum; and `more` away where a rounding before it may decide on whole terms.
+    """
+
+    values: Array
+    scale: float
+    length: int
+    more: Array | float = 0.0
+
+    def tolerance(self, dtype: str) -> Array:
+        eps = float(np.finfo(dtype).eps)
+        found: Array = SLACK * eps * math.sqrt(self.length) * (self.scale + np.abs(self.values)) + self.more
+        return found
+
+
+def expected(work: Work, data: Mapping[str, Array]) -> dict[str, Expected]:
+    """The results of a work by name, from float64 copies of its data."""
+    exact = {name: array.astype(np.float64) for name, array in data.items()}
+    if work.kind == "step":
+        return _step(work.dtype, **exact)
+    if work.kind == "epoch":
+        return _epoch(work.dtype, work.batch, **exact)
+    if work.kind == "matmul":
+        return {"out": _product(exact["a"], exact["b"])}
+    if work.kind == "forward":
+        return {"out": _product(exact["x"], exact["w"], exact["b"])}
+    if work.kind == "backward_w":
+        return {"dw": _product(exact["x"].T, exact["dout"])}
+    return {"dx": _product(exact["dout"], exact["w"].T)}
+
+
+def _product(a: Array, b: Array, bias: Array | float = 0.0, length: int = 0, more: Array | float = 0.0) -> Expected:
+    """a @ b + bias. length: of the sums before this one, whose errors are in a and b."""
+    inner = a.shape[1]
+    return Expected(a @ b + bias, _rms(a) * _rms(b) * math.sqrt(inner), inner + length, more)
+
+
+def _rms(array: Array) -> float:
+    return float(np.linalg.norm(array)) / math.sqrt(array.size)
+
+
+class _Pass:
+    """The network's forward and backward in float64: a, what each layer read; z, what it gave before relu; dz."""
+
+    def __init__(self, x: Array, targ: Array, layers: Layers) -> None:
+        self.a, self.z = [x], list[Array]()
+        for w, b in layers:
+            self.z.append(self.a[-1] @ w + b)
+            self.a.append(np.maximum(self.z[-1], 0))
+        diff = self.z[-1] - targ
+        self.loss = float(np.mean(diff * diff))
+        self.dz = [diff * (2 / diff.size)]
+        for (w, _), z in zip(layers[:0:-1], self.z[-2::-1], strict=True):
+            self.dz.insert(0, (self.dz[0] @ w.T) * (z > 0))
+
+
+def _layers(parameters: Mapping[str, Array]) -> Layers:
+    arrays = list(parameters.values())
+    return list(zip(arrays[::2], arrays[1::2], strict=True))
+
+
+def _step(dtype: str, x: Array, targ: Array, **parameters: Array) -> dict[str, Expected]:
+    """The loss and the gradients of mse(relu(x @ w1 + b1) @ w2 + b2, targ), or with more layers."""
+    layers = _layers(parameters)
+    done = _Pass(x, targ, layers)
+    before = sum(len(w) for w, _ in layers) + targ.shape[1]
+    right = {"loss": Expected(np.array(done.loss), done.loss, targ.size + before)}
+    doubt = np.zeros_like(targ)  # how far dz may be off where roundings decide on whole terms
+    for k in reversed(range(len(layers))):
+        rows = doubt.any(1)
+        more = np.abs(done.a[k][rows]).T @ doubt[rows]
+        right[f"w{k + 1}.g"] = _product(done.a[k].T, done.dz[k], length=before, more=more)
+        ones = np.ones((1, len(x)))
+        right[f"b{k + 1}.g"] = _vector(_product(ones, done.dz[k], length=before, more=doubt.sum(0)))
+        if k:
+            doubt = doubt @ np.abs(layers[k][0].T) + _doubt(dtype, done, layers, k)
+    return right
+
+
+def _doubt(dtype: str, done: _Pass, layers: Layers, k: int) -> Array:
+    """The terms of dz of the layer before layer k that are there or not, as a rounding leads to one side of 0."""
+    w, b = layers[k - 1]
+    z = _product(done.a[k - 1], w, b, length=sum(len(w) for w, _ in layers[: k - 1]))
+    found: Array = np.abs(done.dz[k] @ layers[k][0].T) * (np.abs(z.values) <= z.tolerance(dtype))
+    return found
+
+
+def _epoch(dtype: str, batch: int, x: Array, targ: Array, **parameters: Array) -> dict[str, Expected]:
+    """The mean loss of an epoch's steps; how the rows were shuffled, nobody need agree on."""
+    layers = _layers(parameters)
+    velocity = [[np.zeros_like(p) for p in layer] for layer in layers]
+    order, total = np.random.default_rng(0).permutation(len(x)), 0.0
+    for start in range(0, len(x), batch):
+        rows = order[start : start + batch]
+        done = _Pass(x[rows], targ[rows], layers)
+        total += done.loss * len(rows)
+        for k, layer in enumerate(layers):
+            for p, v, g in zip(layer, velocity[k], (done.a[k].T @ done.dz[k], done.dz[k].sum(0)), strict=True):
+                v *= MOMENTUM
+                v += g
+                p -= LR * v
+    loss = total / len(x)
+    return {"loss": Expected(np.array(loss), loss, 1, more=SHUFFLED * loss)}
+
+
+def _vector(row: Expected) -> Expected:
+    row.values = row.values[0]
+    return row
+
+
+def wrong(work: Work, found: Mapping[str, Array], right: Mapping[str, Expected]) -> str | None:
+    """What is wrong with an engine's results, in words; None if they are right."""
+    if set(found) != set(right):
+        return f"gave {sorted(found)}, expected {sorted(right)}"
+    for name, one in right.items():
+        result = found[name]
+        if result.shape != one.values.shape or result.dtype != work.dtype:
+            return f"{name}: found {result.dtype} {result.shape}, expected {work.dtype} {one.values.shape}"
+        distance, allowed = np.abs(result - one.values), one.tolerance(work.dtype)
+        good = distance <= allowed  # a NaN is not
+        if not good.all():
+            at = np.unravel_index(np.argmin(good), good.shape)
+            place = f"[{', '.join(map(str, at))}]" if at else ""
+            return (
+                f"{name}{place}: found {result[at]:.9g}, expected {one.values[at]:.9g} ± {allowed[at]:.2g}; "
+                f"{good.size - np.count_nonzero(good)} of {good.size} are wrong"
+            )
+    return None

@@ -1,0 +1,211 @@
+"""What is computed: the list of works, and the data that every engine gets for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from pybackprop.core.arrays import Array, on_a_line
+from pybackprop.data import digits
+
+QUICK, USUAL, FULL, NEVER = range(4)  # from which level on a work is done
+NETWORKS = ("step", "epoch")  # kinds whose sizes are those of a network and its data
+INK = 0.3  # of a pixel, from which on it is one
+LR, MOMENTUM = 0.01, 0.9
+MANY = 4  # widths that are named one by one
+SMALL = (4, 8, 16, 24, 32, 48, 64, 96, 128)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One thing to compute and time.
+
+    kind     the method of an Engine that does it
+    sizes    matmul: rows, inner, cols. forward, backward_w, backward_x: n, m, h. step, epoch: n, then the widths
+    threads  for the operation; the process may use as many cores
+    target   how many times as fast as the best peer we want to be, in words
+    data     "normal": random numbers; "digits": x (n,784) is images of digits, most of whose pixels are zero
+    batch    epoch: rows in a step, shuffled, each with its update by SGD with LR and MOMENTUM
+    """
+
+    group: str
+    kind: str
+    sizes: tuple[int, ...]
+    dtype: str
+    threads: int
+    target: str = ""
+    data: str = "normal"
+    batch: int = 0
+
+    @property
+    def label(self) -> str:
+        """The operation and its sizes, as in 'forward 50000x784 @ 784x50'."""
+        if self.kind in NETWORKS:
+            n, *widths = self.sizes
+            chain = "→".join(map(str, widths))
+            if len(widths) > MANY and len(set(widths)) == 1:
+                chain = f"{widths[0]}→({len(widths) - 1} layers of {widths[0]})"
+            sizes = f"{n}x{chain}"
+            batch, data = f" by {self.batch}" * (self.batch > 0), f" of {self.data}" * (self.data != "normal")
+            return f"{self.kind} {sizes}{batch}{data}"
+        (rows, inner), (_, cols) = pairwise(self.product)
+        if rows == inner == cols:
+            return f"{self.kind} {rows}"
+        return f"{self.kind.replace('_', '-')} {rows}x{inner} @ {inner}x{cols}"
+
+    @property
+    def name(self) -> str:
+        """What --only looks in."""
+        return f"{self.group}: {self.label} {self.dtype} {self.threads} thread{'s' * (self.threads > 1)}"
+
+    @property
+    def product(self) -> tuple[int, int, int]:
+        """(rows, inner, cols) of the matrix product that a work is which is no network."""
+        n, m, h = self.sizes
+        return {"backward_w": (m, n, h), "backward_x": (n, h, m)}.get(self.kind, (n, m, h))
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations, of the products alone: two for each multiply-add."""
+        if self.kind not in NETWORKS:
+            return 2 * math.prod(self.product)
+        n, *widths = self.sizes
+        layers = [2 * n * m * h for m, h in pairwise(widths)]
+        return 3 * sum(layers) - layers[0]  # forward, dw, dx; but nobody wants the gradient of the data
+
+
+@dataclass(frozen=True)
+class Row:
+    """A work in its variants, each with the level from which on it is done: on all threads, on one."""
+
+    group: str
+    kind: str
+    sizes: tuple[int, ...]
+    many: int
+    one: int
+    many64: int = NEVER
+    one64: int = NEVER
+    target: str = ""
+    data: str = "normal"
+    batch: int = 0
+
+    def works(self, level: int, threads: int) -> Iterator[Work]:
+        variants = (
+            ("float32", threads, self.many),
+            ("float32", 1, self.one),
+            ("float64", threads, self.many64),
+            ("float64", 1, self.one64),
+        )
+        for dtype, count, least in variants:
+            if level >= least:
+                yield Work(self.group, self.kind, self.sizes, dtype, count, self.target, self.data, self.batch)
+
+
+ROWS = (
+    Row("square", "matmul", (1024, 1024, 1024), QUICK, USUAL, USUAL, USUAL, target="0.98x (1.05x on AMD)"),
+    Row("square", "matmul", (2048, 2048, 2048), USUAL, USUAL, FULL, FULL, target="0.98x (1.05x on AMD)"),
+    Row("lesson", "forward", (50000, 784, 50), QUICK, FULL, target="1.5x"),
+    Row("lesson", "backward_w", (50000, 784, 50), QUICK, FULL, target="1.5x"),
+    Row("lesson", "backward_x", (50000, 784, 50), USUAL, FULL),
+    Row("lesson", "forward", (64, 784, 50), QUICK, FULL, target="1.3x"),
+    Row("lesson", "backward_w", (64, 784, 50), QUICK, FULL, target="1.3x"),
+    *(
+        Row(
+            "small",
+            "matmul",
+            (n, n, n),
+            QUICK if n in (8, 32, 128) else USUAL,
+            FULL,
+            target="1.1x" if n >= 48 else "1x",
+        )
+        for n in SMALL
+    ),
+    Row("step", "step", (50000, 784, 50, 1), QUICK, FULL, FULL, FULL, target="1.3x (plan 2.2x)"),
+    Row("step", "step", (50000, 784, 50, 1), QUICK, FULL, target="plan 4x", data="digits"),
+    Row("step", "step", (50000, 784, 50, 10), USUAL, FULL, target="plan 2.2x"),
+    Row("step", "step", (4, 3, 5, 2), QUICK, FULL, FULL, FULL, target="1x"),
+    Row("step", "step", (64, 784, 50, 10), QUICK, FULL, target="plan 2.5x (1.8x on AMD)"),
+    Row("step", "step", (200, 100, 50, 1), USUAL, FULL, target="plan 4x (3x on AMD)"),
+    Row("step", "step", (1024, 1024, 1024, 1024), USUAL, FULL, target="plan 1.1x"),
+    Row("epoch", "epoch", (60000, 784, 50, 10), USUAL, FULL, target="4x", batch=64),
+    Row("epoch", "epoch", (60000, 784, 50, 10), USUAL, FULL, target="4x", data="digits", batch=64),
+    *(Row("growth with rows", "step", (n, 784, 50, 10), FULL, FULL) for n in (1, 4, 16, 64, 256, 1024, 4096, 16384)),
+    *(Row("growth with width", "step", (1024, 256, h, 10), FULL, FULL) for h in (1, 4, 16, 64, 256, 1024)),
+    *(Row("growth with depth", "step", (1024, *[128] * (depth + 1)), FULL, FULL) for depth in (1, 2, 4, 8, 16)),
+)
+
+
+def select(level: int, threads: int, only: Sequence[str] = (), rows: Sequence[Row] = ROWS) -> list[Work]:
+    """The works of a level, each once, whose name holds one of the texts.
+
+    Raises ValueError for a text that no name holds.
+    """
+    every = list(dict.fromkeys(work for row in rows for work in row.works(level, threads)))
+    for text in only:
+        if not any(_holds(work, text) for work in every):
+            more = level < FULL and any(_holds(work, text) for row in rows for work in row.works(FULL, threads))
+            raise ValueError(f"--only: no work's name holds {text!r}; {'--full has some' if more else 'see --list'}")
+    return [work for work in every if not only or any(_holds(work, text) for text in only)]
+
+
+def _holds(work: Work, text: str) -> bool:
+    return text.lower() in work.name.lower()
+
+
+def data(work: Work) -> dict[str, Array]:
+    """The operands by name, the same numbers in every process: normal, and w times sqrt(2 / inputs).
+
+    Each begins on a line of the cache: how fast memory is, is nobody's merit.
+    """
+    return {name: _on_a_line(array) for name, array in _numbers(work).items()}
+
+
+def _on_a_line(array: Array) -> Array:
+    made = on_a_line(array.shape, array.dtype)
+    made[...] = array
+    return made
+
+
+def _numbers(work: Work) -> dict[str, Array]:
+    rng = np.random.default_rng(work.sizes)
+
+    def normal(*shape: int) -> Array:
+        made: Array = rng.standard_normal(shape, work.dtype)  # type: ignore[call-overload]
+        return made
+
+    def weights(m: int, h: int) -> Array:
+        made = normal(m, h)
+        made *= math.sqrt(2 / m)
+        return made
+
+    if work.kind in NETWORKS:
+        n, *widths = work.sizes
+        x = images(rng, n, work.dtype) if work.data == "digits" else normal(n, widths[0])
+        made = {"x": x, "targ": normal(n, widths[-1])}
+        for k, (m, h) in enumerate(pairwise(widths), 1):
+            made[f"w{k}"], made[f"b{k}"] = weights(m, h), normal(h)
+        return made
+    n, m, h = work.sizes
+    shapes: dict[str, dict[str, tuple[int, ...]]] = {
+        "matmul": {"a": (n, m), "b": (m, h)},
+        "forward": {"x": (n, m), "w": (m, h), "b": (h,)},
+        "backward_w": {"x": (n, m), "dout": (n, h)},
+        "backward_x": {"dout": (n, h), "w": (m, h)},
+    }
+    return {name: weights(m, h) if name == "w" else normal(*shape) for name, shape in shapes[work.kind].items()}
+
+
+def images(rng: np.random.Generator, n: int, dtype: str) -> Array:
+    """x (n,784): the built-in digits, 20x20 of 28x28 pixels as MNIST's, shifted a little each; four in five are 0."""
+    small = digits(dtype).x_train.reshape(-1, 8, 8)
+    grid = np.arange(20) * 8 // 20
+    large = np.where(small < INK, 0, small)[:, grid][:, :, grid].astype(dtype)
+    drawn = np.zeros((n, 28, 28), dtype)
+    places, chosen = rng.integers(2, 7, (n, 2)), rng.integers(len(large), size=n)
+    for image, digit, (down, right) in zip(drawn, chosen, places, strict=True):
+        image[down : down + 20, right : right + 20] = large[digit]
+    return drawn.reshape(n, 784)

@@ -1,0 +1,111 @@
+"""The command `pybackprop explain`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pybackprop.teach.example import Example
+    from pybackprop.teach.explain.explain import Explanation
+
+DIGITS = Path()  # --data without a path
+
+
+def add_parser(commands: Any) -> None:
+    """Adds `explain` to the command line."""
+    parser = commands.add_parser(
+        "explain",
+        help="why every gradient is what it is, element by element",
+        description="Runs a small network, mse(lin(relu(lin(x)))), forward and backward, and explains its gradients "
+        "element by element: which values move, by how much, how much the loss cares, and the sum.",
+    )
+    given = parser.add_argument
+    given(
+        "--element", metavar="w1[3,7]", help="whose gradient: of x, w1, b1, l1, l2, w2, b2, out; without it, the chain"
+    )
+    given(
+        "--shape", type=_shape, metavar="4,3,2", help="rows, inputs, hidden (and more hidden, outputs) of the example"
+    )
+    given(
+        "--data",
+        type=Path,
+        nargs="?",
+        const=DIGITS,
+        metavar="PATH",
+        help="rows of a data set instead: a folder of MNIST's IDX files, a .npz or a .csv; without PATH the digits",
+    )
+    given("--plot", type=Path, metavar="FILE.png", help="draw it, too")
+    given("--html", type=Path, metavar="FILE.html", help="write the page to play with")
+    given("--serve", action="store_true", help="show the page to a browser on this machine")
+    given("--json", action="store_true", help="one JSON object")
+    parser.set_defaults(command=run)
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) < 3 or not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected at least three whole numbers from 1, such as 4,3,2")
+    return tuple(map(int, parts))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the command; the exit code."""
+    if options.data is not None and options.shape is not None:
+        raise ValueError("--shape: is that of the built-in example; leave it out with --data")
+    example = _example(options)
+    explanation = _explanation(example, options.element)
+    if options.plot is not None:
+        explanation.plot(options.plot)
+    if options.html is not None:
+        explanation.to_html(options.html)
+    if options.serve:
+        from pybackprop.teach.page import html
+
+        html.serve(explanation.scene())
+    elif options.json:
+        print(explanation.to_json())
+    else:
+        _show(explanation)
+    return 0
+
+
+def _example(options: argparse.Namespace) -> Example:
+    from pybackprop.teach.example import on_data, small
+
+    if options.data is not None:
+        return on_data(None if options.data == DIGITS else options.data)
+    return small(options.shape) if options.shape else small()
+
+
+def _explanation(example: Example, wanted: str | None) -> Explanation:
+    """That of an element such as w1[3,7], of the largest one of w1, or of the whole chain."""
+    from pybackprop.teach.explain.explain import explain
+
+    if wanted is None:
+        return explain(example.loss)
+    found = re.fullmatch(r"\s*(\w+)\s*(?:\[([-\d,\s]*)\])?\s*", wanted)
+    if found is None or found[1] not in example.tensors:
+        raise ValueError(f"--element: found {wanted!r}, expected one of {', '.join(example.tensors)}, as w1 or w1[0,1]")
+    if found[2] is None:
+        return explain(example.tensors[found[1]], loss=example.loss)
+    parts = [part.strip() for part in found[2].split(",") if part.strip()]
+    if not all(re.fullmatch(r"-?\d+", part) for part in parts):
+        raise ValueError(f"--element: found {wanted!r}, expected whole numbers between the brackets, as in w1[0,1]")
+    try:
+        return explain(example.tensors[found[1]], at=tuple(map(int, parts)), loss=example.loss)
+    except IndexError as error:
+        raise ValueError(f"--element: {error}") from error
+
+
+def _show(explanation: Explanation) -> None:
+    """With colours in a terminal, as plain text elsewhere."""
+    if not sys.stdout.isatty():
+        print(explanation)
+        return
+    from rich.console import Console
+
+    Console(highlight=False).print(explanation)

@@ -1,0 +1,143 @@
+"""The command line: pybackprop judge, pybackprop learn."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pybackprop.teach.small_network import OUTPUTS, ROLE_OF, example
+
+if TYPE_CHECKING:
+    from pybackprop.teach.judge.judge import Verdict
+
+USAGE = 2
+INDENT = "    "
+LARGEST = 1000  # of each size of the example
+
+
+def add_parsers(commands: Any) -> None:
+    """Adds judge and learn."""
+    _add_judge(commands)
+    learn = commands.add_parser(
+        "learn",
+        help="exercises: from one element to the whole network",
+        description="A guided series of exercises in this terminal, each answer judged. Ctrl-D quits; it goes on "
+        "there the next time.",
+    )
+    learn.add_argument(
+        "--progress", type=Path, metavar="FILE", help="keep progress there instead of in the state folder"
+    )
+    learn.add_argument("--step", type=int, metavar="N", help="begin with exercise N, see --list")
+    learn.add_argument("--restart", action="store_true", help="forget all progress")
+    learn.add_argument("--list", action="store_true", help="list the exercises and what is done")
+    learn.set_defaults(command=run_learn)
+
+
+def _add_judge(commands: Any) -> None:
+    parser = commands.add_parser(
+        "judge",
+        help="whether a formula for a gradient is right, and what it computes if not",
+        description="Judges a formula for a gradient of a small network: z = x @ w + b, a = relu(z), "
+        "out = a @ w2 + b2, loss = mse(out, targ). x is (n,m), w (m,h), out (n,"
+        f"{OUTPUTS}); dz arrives at z, da at a. Exit code 0 if it is right, 1 if wrong, 2 if it is no formula.",
+        epilog="A formula that begins with a minus comes after '--': judge --of out -- '-2*(targ - out)/size'",
+    )
+    given = parser.add_argument
+    given("formula", nargs="?", help="e.g. 'x.T @ dz', '(z > 0) * da', '2 * (out - targ) / size'")
+    given("--of", choices=list(ROLE_OF), default="w", help="the gradient of which tensor (w)")
+    given("--shape", type=_shape, default=(4, 3, 2), metavar="n,m,h", help="rows, inputs, outputs (4,3,2)")
+    given("--seed", type=_seed, default=0, metavar="N", help="of the numbers (0)")
+    given("--reveal", action="store_true", help="say the solution, too")
+    given("--json", action="store_true", help="one JSON object: the fields of the Verdict")
+    given("--list", action="store_true", help="list all mistakes that are recognised, with an example of each")
+    parser.set_defaults(command=run_judge, parser=parser)
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) != 3 or not all(part.isascii() and part.isdigit() and 1 <= int(part) <= LARGEST for part in parts):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected three sizes from 1 to {LARGEST}, e.g. 4,3,2")
+    return tuple(map(int, parts))
+
+
+def _seed(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number from 0")
+    return int(text)
+
+
+def run_judge(options: argparse.Namespace) -> int:
+    from pybackprop.teach.formula.errors import FormulaError
+    from pybackprop.teach.judge.judge import judge
+
+    if options.list:
+        print(listing())
+        return 0
+    if options.formula is None:
+        options.parser.error("a formula is missing, e.g. pybackprop judge 'x.T @ dz'")
+    tensors = example(options.shape, options.seed)
+    try:
+        verdict = judge(tensors[ROLE_OF[options.of]], options.formula, options.reveal)
+    except FormulaError as error:
+        print(f"pybackprop judge: {error}", file=sys.stderr)
+        return USAGE
+    _show(verdict, options)
+    return 0 if verdict.ok else 1
+
+
+def _show(verdict: Verdict, options: argparse.Namespace) -> None:
+    if options.json:
+        print(verdict.to_json())
+        return
+    print(verdict)
+    if not verdict.ok and not options.reveal:
+        print("(--reveal says the solution)")
+
+
+def listing() -> str:
+    """All mistakes: name, the kind of question, an example, what it computes instead."""
+    from pybackprop.teach.judge.mistake import RIGHT, table
+    from pybackprop.teach.judge.verdict import WIDTH
+
+    lines = [f"right: {kind + '.g':<7} {formula}" for kind, formula in RIGHT.items()]
+    for mistake in table():
+        plain = re.sub(r"\{(\w+)[^}]*\}", r"\1", mistake.says)  # the names that a question would fill in
+        examples = ", ".join(f"{kind}: {formulas[0]}" for kind, formulas in mistake.formulas.items())
+        lines += [
+            "",
+            f"{mistake.name}  ({examples})",
+            *textwrap.wrap(plain, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT),
+        ]
+    return "\n".join(lines)
+
+
+def run_learn(options: argparse.Namespace) -> int:
+    from pybackprop.teach.learn.exercises import exercises
+    from pybackprop.teach.learn.steps import STEPS
+
+    lesson = exercises(options.progress)
+    if options.restart:
+        lesson.restart()
+    if options.step is not None:
+        if not 1 <= options.step <= len(STEPS):
+            print(f"pybackprop learn: --step: found {options.step}, expected 1 to {len(STEPS)}", file=sys.stderr)
+            return USAGE
+        lesson.goto(options.step)
+    if options.list:
+        print(lesson.overview())
+        return 0
+    if sys.stdin.isatty():
+        import contextlib
+
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: F401 (gives the prompt a history)
+    try:
+        lesson.run()
+    except KeyboardInterrupt:
+        print(f"\n{len(lesson.done)} of {len(STEPS)} done; go on with: pybackprop learn")
+        return 130
+    return 0

@@ -1,0 +1,145 @@
+"""What may become a tensor, and how.
+
+==============================  =========================================================
+float32, float64                kept
+Python numbers and lists        float32, as the lesson's framework does
+integers, bool, float16,        float32, or the dtype of the operand beside it (pixels and
+longdouble                      labels are data, not an intention to compute in integers)
+big-endian, unaligned           copied into native order
+non-contiguous                  kept as a view; copied for one call where C needs it whole
+read-only                       kept; an operation that would write to it refuses
+size 0, 0-d, 3-d and more       kept; an operation that needs another shape refuses
+complex, object, text, dates,   refused: DTypeError
+structured, masked arrays
+==============================  =========================================================
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from pybackprop.core import available_memory
+from pybackprop.core.errors import DTypeError, ShapeError
+from pybackprop.core.native import FLOAT32, FLOAT64, place
+
+Array: TypeAlias = npt.NDArray[Any]
+
+LINE = 64  # bytes of a cache's line, and of the widest vector
+LARGE = 4096  # bytes from which an array is worth being placed
+
+watcher: Any = None  # the open ledger (see memory/watch.py), which hears of every array that is made here
+
+
+def float_type(dtype: Any) -> np.dtype[Any]:
+    """float32 or float64 as a numpy dtype, from any spelling; DTypeError for all others."""
+    try:
+        found: np.dtype[Any] = np.dtype(dtype)
+    except TypeError as error:
+        raise DTypeError(f"dtype: found {dtype!r}, expected float32 or float64") from error
+    if found not in (FLOAT32, FLOAT64):
+        raise DTypeError(f"dtype: found {found}, expected float32 or float64")
+    return found
+
+
+def as_array(value: Any, like: np.dtype[Any] | None = None, what: str = "tensor") -> Array:
+    """value as a native float32 or float64 array that shares its memory where that is possible.
+
+    like: the dtype for values that are neither float32 nor float64 (default float32).
+    Raises DTypeError for what is no real number, ShapeError for rows of different lengths.
+    """
+    array = _any_array(value, what)
+    if isinstance(array, np.ma.MaskedArray):
+        raise DTypeError(f"{what}: a masked array's missing values have no gradient; fill or drop them first")
+    if array.dtype.kind not in "fiub":
+        raise DTypeError(f"{what}: found an array of {array.dtype}, expected real numbers (float32 or float64)")
+    native = array.dtype if array.dtype.isnative else array.dtype.newbyteorder("=")
+    if native in (FLOAT32, FLOAT64):
+        has_type = hasattr(value, "dtype") or hasattr(value, "__array__")
+        wanted = native if has_type else (like or FLOAT32)
+    else:
+        wanted = like or FLOAT32
+    if native != wanted:
+        available_memory.check(what, array.size * wanted.itemsize, *array.shape[:1])
+    return np.require(np.asarray(array), wanted, ["A"])
+
+
+def _any_array(value: Any, what: str) -> Array:
+    if isinstance(value, np.ndarray):
+        return value
+    try:
+        if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+            return np.from_dlpack(value)
+        return np.asarray(value)
+    except ValueError as error:
+        raise ShapeError(f"{what}: the rows differ in length or depth ({error})") from error
+    except (TypeError, RuntimeError, BufferError) as error:
+        raise DTypeError(f"{what}: {type(value).__name__} does not give its numbers ({error})") from error
+
+
+def check_size(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Raises ShapeError if an array of this shape could not be addressed."""
+    size = dtype.itemsize
+    for length in shape:
+        size *= max(length, 1)
+    if size > sys.maxsize:
+        raise ShapeError(f"{what}: a result of shape {shape} and dtype {dtype} is too large to be addressed")
+
+
+def empty(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    check_size(what, shape, dtype)
+    return on_a_line(shape, dtype, what)
+
+
+def on_a_line(shape: tuple[int, ...], dtype: np.dtype[Any], what: str = "tensor", rows: int | None = None) -> Array:
+    """An array of undefined numbers; a large one begins where a line of the cache does, so that vectors cross none.
+
+    Raises OutOfMemoryError if there is not so much memory. what: who needs it, rows: in the batch (default: its own).
+    """
+    size = math.prod(shape) * dtype.itemsize
+    if size < LARGE:
+        made: Array = np.empty(shape, dtype)
+    else:
+        available_memory.check(what, size, shape[0] if rows is None and shape else rows)
+        made = _placed(size, shape, dtype)
+    if watcher is not None:
+        watcher.made(made)
+    return made
+
+
+def lines(count: int, dtype: np.dtype[Any], what: str = "compile", rows: int | None = None) -> Array:
+    """count zeros, written and not only promised; the first one begins a line of the cache.
+
+    Raises OutOfMemoryError if there is not so much memory. what: who needs it, rows: in the batch.
+    """
+    available_memory.check(what, count * dtype.itemsize, rows)
+    made = _placed(count * dtype.itemsize, (count,), dtype)
+    made[...] = 0
+    if watcher is not None:
+        watcher.made(made)
+    return made
+
+
+def whole_lines(count: int, dtype: np.dtype[Any]) -> int:
+    """How many numbers the lines hold that count of them need."""
+    line = LINE // dtype.itemsize
+    return -(-count // line) * line
+
+
+def _placed(size: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    memory = np.empty(size + LINE, np.uint8)
+    made: Array = np.ndarray(shape, dtype, memory, -place(memory) % LINE)
+    return made
+
+
+def hint_at_fix(found: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """What to do with an array of one shape where another is expected; empty if nothing obvious."""
+    if len(found) == 2 and found == expected[::-1]:
+        return "; the transpose (.T) would fit"
+    if len(found) == len(expected) + 1 and found[1:] == expected:
+        return "; summed over the rows (.sum(0)) it would fit"
+    return ""

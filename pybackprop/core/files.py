@@ -1,0 +1,79 @@
+"""Reading .npy and .npz that nobody vouches for: no pickle, and no allocation that the file's size does not cover."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from pybackprop.core.arrays import Array
+
+MOST_DEFLATED = 1040  # times that deflate can make anything smaller; a header that claims more lies
+
+
+class NpyError(ValueError):
+    """What is wrong with the file: field, found, expected. The caller adds the file's name."""
+
+
+def read_npy(stream: IO[bytes], size: int) -> Array:
+    """The array in a .npy stream of size bytes, in native byte order. Raises NpyError."""
+    try:
+        version = np.lib.format.read_magic(stream)
+        reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+        shape, by_columns, dtype = reader(stream)
+    except KeyError as error:
+        raise NpyError(f"version: found {error}, expected 1.0 or 2.0") from error
+    except Exception as error:  # numpy evaluates a Python literal here, and lets whatever that raises through
+        raise NpyError(f"header: {error}") from error
+    if dtype.hasobject:
+        raise NpyError("dtype: found Python objects, which only unpickling could read; expected numbers")
+    promised, there = math.prod(shape) * dtype.itemsize, size - stream.tell()
+    if promised != there or min(shape, default=0) < 0:
+        raise NpyError(f"shape: {shape} of {dtype} takes {promised} bytes, found {there}")
+    data = stream.read(promised)
+    if len(data) != promised or stream.read(1):
+        raise NpyError(f"data: found {len(data)} bytes, expected {promised}")
+    flat = np.frombuffer(bytearray(data), dtype)
+    array = flat.reshape(shape[::-1]).T if by_columns else flat.reshape(shape)
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def read_npz(path: Path, stored_only: bool = False) -> dict[str, Array]:
+    """The arrays of a .npz by name. stored_only: refuse compressed members. Raises NpyError, OSError."""
+    return dict(_members(path, stored_only))
+
+
+def _members(path: Path, stored_only: bool) -> Iterator[tuple[str, Array]]:
+    name = "archive"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                name = info.filename
+                _check_member(info, stored_only, path.stat().st_size)
+                with archive.open(info) as stream:
+                    yield name.removesuffix(".npy"), read_npy(stream, info.file_size)
+    except NpyError as error:
+        raise NpyError(f"{name}: {error}") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise NpyError(f"{name}: {error}") from error
+
+
+def _check_member(info: zipfile.ZipInfo, stored_only: bool, file_size: int) -> None:
+    if stored_only and info.compress_type != zipfile.ZIP_STORED:
+        raise NpyError("compression: found a compressed member, expected a stored one")
+    if info.compress_size > file_size or info.file_size > MOST_DEFLATED * info.compress_size:
+        raise NpyError(f"size: {info.file_size} bytes from {info.compress_size} in a file of {file_size} is impossible")
+
+
+def write_npz(stream: IO[bytes], arrays: dict[str, Any]) -> None:
+    """Uncompressed, with fixed dates: the same arrays give the same bytes."""
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            info = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
+            with archive.open(info, "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)

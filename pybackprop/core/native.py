@@ -1,0 +1,167 @@
+"""The only module that imports the C core. Each operation is listed once, by dtype, under its C name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pybackprop._core import ffi
+from pybackprop._core import lib as lib
+from pybackprop.core.errors import ShapeError
+
+FLOAT32 = np.dtype(np.float32)
+FLOAT64 = np.dtype(np.float64)
+C_TYPE = {FLOAT32: "float[]", FLOAT64: "double[]"}
+C_POINTER = {FLOAT32: "float *", FLOAT64: "double *"}
+_ADDRESS = ffi.typeof("uintptr_t")
+NULL = ffi.NULL
+from_buffer = ffi.from_buffer
+SEGMENT: int = lib.BP_SEGMENT
+UNKNOWN: int = lib.BP_UNKNOWN
+DIVERGED: int = lib.BP_DIVERGED
+STRATEGIES = {"layers": lib.BP_LAYERS, "fused": lib.BP_FUSED, "split": lib.BP_SPLIT}
+
+linear_forward = {FLOAT32: lib.bp_linear_forward_f32, FLOAT64: lib.bp_linear_forward_f64}
+linear_backward_x = {FLOAT32: lib.bp_linear_backward_x_f32, FLOAT64: lib.bp_linear_backward_x_f64}
+linear_backward_w = {FLOAT32: lib.bp_linear_backward_w_f32, FLOAT64: lib.bp_linear_backward_w_f64}
+linear_backward_b = {FLOAT32: lib.bp_linear_backward_b_f32, FLOAT64: lib.bp_linear_backward_b_f64}
+linear_backward_wb = {FLOAT32: lib.bp_linear_backward_wb_f32, FLOAT64: lib.bp_linear_backward_wb_f64}
+matmul_room = {FLOAT32: lib.bp_matmul_room_f32, FLOAT64: lib.bp_matmul_room_f64}
+matmul = {FLOAT32: lib.bp_matmul_f32, FLOAT64: lib.bp_matmul_f64}
+relu_forward = {FLOAT32: lib.bp_relu_forward_f32, FLOAT64: lib.bp_relu_forward_f64}
+relu_backward = {FLOAT32: lib.bp_relu_backward_f32, FLOAT64: lib.bp_relu_backward_f64}
+mse_forward = {FLOAT32: lib.bp_mse_forward_f32, FLOAT64: lib.bp_mse_forward_f64}
+mse_backward = {FLOAT32: lib.bp_mse_backward_f32, FLOAT64: lib.bp_mse_backward_f64}
+chain_forward = {FLOAT32: lib.bp_chain_forward_f32, FLOAT64: lib.bp_chain_forward_f64}
+chain_backward = {FLOAT32: lib.bp_chain_backward_f32, FLOAT64: lib.bp_chain_backward_f64}
+plan_workspace = {FLOAT32: lib.bp_plan_workspace_f32, FLOAT64: lib.bp_plan_workspace_f64}
+plan_grads = {FLOAT32: lib.bp_plan_grads_f32, FLOAT64: lib.bp_plan_grads_f64}
+plan_step = {FLOAT32: lib.bp_plan_step_f32, FLOAT64: lib.bp_plan_step_f64}
+plan_predict = {FLOAT32: lib.bp_plan_predict_f32, FLOAT64: lib.bp_plan_predict_f64}
+plan_run = {FLOAT32: lib.bp_plan_run_f32, FLOAT64: lib.bp_plan_run_f64}
+sgd_step = {FLOAT32: lib.bp_sgd_step_f32, FLOAT64: lib.bp_sgd_step_f64}
+sgd_update = {FLOAT32: lib.bp_sgd_update_f32, FLOAT64: lib.bp_sgd_update_f64}
+sgd_momentum_update = {FLOAT32: lib.bp_sgd_momentum_update_f32, FLOAT64: lib.bp_sgd_momentum_update_f64}
+random_uniform = {FLOAT32: lib.bp_random_uniform_f32, FLOAT64: lib.bp_random_uniform_f64}
+
+ref_linear_forward = {FLOAT32: lib.bp_ref_linear_forward_f32, FLOAT64: lib.bp_ref_linear_forward_f64}
+ref_linear_backward_x = {
+    FLOAT32: lib.bp_ref_linear_backward_x_f32,
+    FLOAT64: lib.bp_ref_linear_backward_x_f64,
+}
+ref_linear_backward_w = {
+    FLOAT32: lib.bp_ref_linear_backward_w_f32,
+    FLOAT64: lib.bp_ref_linear_backward_w_f64,
+}
+ref_linear_backward_b = {
+    FLOAT32: lib.bp_ref_linear_backward_b_f32,
+    FLOAT64: lib.bp_ref_linear_backward_b_f64,
+}
+ref_matmul = {FLOAT32: lib.bp_ref_matmul_f32, FLOAT64: lib.bp_ref_matmul_f64}
+ref_relu_forward = {FLOAT32: lib.bp_ref_relu_forward_f32, FLOAT64: lib.bp_ref_relu_forward_f64}
+ref_relu_backward = {FLOAT32: lib.bp_ref_relu_backward_f32, FLOAT64: lib.bp_ref_relu_backward_f64}
+ref_mse_forward = {FLOAT32: lib.bp_ref_mse_forward_f32, FLOAT64: lib.bp_ref_mse_forward_f64}
+ref_mse_backward = {FLOAT32: lib.bp_ref_mse_backward_f32, FLOAT64: lib.bp_ref_mse_backward_f64}
+ref_sgd_update = {FLOAT32: lib.bp_ref_sgd_update_f32, FLOAT64: lib.bp_ref_sgd_update_f64}
+ref_sgd_momentum_update = {
+    FLOAT32: lib.bp_ref_sgd_momentum_update_f32,
+    FLOAT64: lib.bp_ref_sgd_momentum_update_f64,
+}
+
+
+def pointer(array: np.ndarray[Any, Any]) -> Any:
+    """A C pointer to a contiguous array's memory; keeps the array alive."""
+    return ffi.from_buffer(C_TYPE[array.dtype], array)
+
+
+def place(memory: np.ndarray[Any, Any]) -> int:
+    """The address of a contiguous array, sooner than numpy gives it."""
+    return int(ffi.cast(_ADDRESS, ffi.from_buffer(memory)))
+
+
+def check(status: int) -> None:
+    """Turns a bp_status into the exception it stands for."""
+    if status == lib.BP_OVERFLOW:
+        raise ShapeError("the sizes' product does not fit in memory that can be addressed")
+    if status == lib.BP_EMPTY:
+        raise ShapeError("mse: the mean of no elements is not defined; give at least one row and one column")
+    if status != lib.BP_OK:
+        raise RuntimeError(f"the C core answered with status {status}")
+
+
+def text(c_string: Any) -> str:
+    found: bytes = ffi.string(c_string)
+    return found.decode()
+
+
+def new_state(seed: int, stream: int) -> Any:
+    """A place in the frozen random stream, for the functions that advance it."""
+    return ffi.new("uint64_t *", lib.bp_random_stream(seed, stream))
+
+
+def permute(index: Any, size: int, seed: int, stream: int) -> None:
+    """Fills index (int64_t[size]) with a shuffled 0 .. size-1, the same for a seed and stream on every machine."""
+    lib.bp_random_permutation(index, new_state(seed, stream), size)
+
+
+def layers(count: int) -> Any:
+    """An array of bp_layer, all zero; does not keep alive what will be put there."""
+    return ffi.new("bp_layer[]", count)
+
+
+def parameters(count: int) -> Any:
+    """An array of bp_parameter, all zero; does not keep alive what will be put there."""
+    return ffi.new("bp_parameter[]", count)
+
+
+def plan() -> Any:
+    """A bp_plan, all zero; does not keep alive what will be put there."""
+    return ffi.new("bp_plan *")
+
+
+def progress() -> Any:
+    """A bp_progress: nothing done yet."""
+    return ffi.new("bp_progress *")
+
+
+def number(dtype: np.dtype[Any]) -> Any:
+    """Room for one number that C writes; [0] is it as a Python float."""
+    return ffi.new(C_POINTER[dtype])
+
+
+def indices(count: int) -> Any:
+    """Room for so many int64_t."""
+    return ffi.new("int64_t[]", count)
+
+
+def workspace_bytes(plan: Any, dtype: np.dtype[Any]) -> int | None:
+    """What a plan's strategy needs; None where there is no such strategy for its layers."""
+    size = ffi.new("size_t *")
+    status = plan_workspace[dtype](plan, size)
+    if status == UNKNOWN:
+        return None
+    check(status)
+    return int(size[0])
+
+
+def matrix(array: np.ndarray[Any, Any], stride: int, transposed: bool) -> Any:
+    """A bp_matrix that keeps the array alive, and so numpy from moving its memory."""
+    rows, cols = array.shape
+    made = ffi.new("bp_matrix *", [address(array), rows, cols, stride, array.dtype == FLOAT64, transposed])
+    return ffi.gc(made, lambda _, array=array: None)
+
+
+def address(array: np.ndarray[Any, Any]) -> Any:
+    """A C pointer to an array's first element, whatever its strides. Does not keep the array alive."""
+    return ffi.cast(C_POINTER[array.dtype], array.__array_interface__["data"][0])
+
+
+def is_pointer(value: Any) -> bool:
+    """Whether an argument of a C function is a pointer, and not NULL."""
+    return isinstance(value, ffi.CData) and value != NULL and ffi.typeof(value).kind in ("pointer", "array")
+
+
+def address_of(pointer: Any) -> int:
+    """Where a C pointer points."""
+    return int(ffi.cast(_ADDRESS, pointer))

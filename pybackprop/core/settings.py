@@ -1,0 +1,143 @@
+"""Threads and kernels: they change speed, never bits."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pybackprop.core.native import lib, text
+
+__all__ = ["info", "kernels", "set_threads", "set_tiles", "threads", "tiles", "use_kernel"]
+
+MOST_THREADS = 1024
+CGROUP = Path("/sys/fs/cgroup/cpu.max")  # "QUOTA PERIOD" in microseconds, or "max PERIOD"
+
+
+def threads() -> int:
+    """How many threads a large operation may use (1 in a serial build, and in a forked child)."""
+    return int(lib.bp_threads())
+
+
+def set_threads(count: int | None) -> None:
+    """Sets how many threads a large operation may use; None: as many as OpenMP would take.
+
+    More than there are cores is allowed and slow. Raises ValueError outside 1 .. 1024.
+    """
+    if count is None:
+        lib.bp_set_threads(0)
+        lib.bp_limit_threads(min(cpu_quota() or 0, MOST_THREADS))
+        return
+    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or not 1 <= count <= MOST_THREADS:
+        raise ValueError(f"set_threads: found {count!r}, expected a whole number from 1 to {MOST_THREADS}")
+    lib.bp_set_threads(int(count))
+
+
+def cpu_quota() -> int | None:
+    """How many processors' worth of time this container may use, at least 1; None if it is not limited."""
+    try:
+        found = CGROUP.read_text().split()
+        return max(1, -(-int(found[0]) // int(found[1])))
+    except (OSError, ValueError, IndexError, ZeroDivisionError):
+        return None
+
+
+def kernels() -> list[str]:
+    """The kernels that this CPU can run, the plain C one first, the fastest last."""
+    every = range(lib.bp_kernel_count())
+    return [text(lib.bp_kernel_name(k)) for k in every if lib.bp_kernel_available(k)]
+
+
+def kernel() -> str:
+    """The kernel in use."""
+    return text(lib.bp_kernel_name(lib.bp_active_kernel()))
+
+
+def use_kernel(name: str | None) -> None:
+    """Forces a kernel; None: the fastest. Raises ValueError, listing those possible, for any other."""
+    possible = kernels()
+    name = possible[-1] if name is None else name
+    if name not in possible:
+        raise ValueError(f"use_kernel: {name!r} is not among the kernels this CPU can run: {', '.join(possible)}")
+    every = range(lib.bp_kernel_count())
+    lib.bp_use_kernel(next(k for k in every if text(lib.bp_kernel_name(k)) == name))
+
+
+def tiles() -> tuple[int, int]:
+    """(block, depth): the bytes of a product's packed block, and how many of a chain's products are added in it."""
+    return int(lib.bp_tiles_block()), int(lib.bp_tiles_depth())
+
+
+def set_tiles(block: int | None = None, depth: int | None = None) -> None:
+    """Sets how products are cut into blocks; None: what the caches suggest. Changes speed, never bits.
+
+    block: 4096 to 4194304 bytes; depth: 8 to 2048 numbers. Raises ValueError for others.
+    """
+    for name, value in (("block", block), ("depth", depth)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1):
+            raise ValueError(f"set_tiles: found {name}={value!r}, expected a whole number")
+    if lib.bp_set_tiles(min(block or 0, 2**31), min(depth or 0, 2**31)):
+        raise ValueError(f"set_tiles: found {block},{depth}, expected 4096 to 4194304 bytes and 8 to 2048 numbers")
+
+
+def cpu() -> str:
+    """The processor's name as the operating system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def info() -> dict[str, Any]:
+    """Versions, CPU, kernels, threads, OpenMP and compiler: what a report of a problem should hold."""
+    openmp = int(lib.bp_openmp())
+    return {
+        "version": metadata.version("pybackprop"),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": cpu(),
+        "cores": os.cpu_count(),
+        "kernels": kernels(),
+        "kernel": kernel(),
+        "threads": threads(),
+        "tiles": list(tiles()),
+        "openmp": f"{openmp // 100}-{openmp % 100:02d}" if openmp else None,
+        "compiler": text(lib.bp_compiler()),
+        "numpy": np.__version__,
+        "cffi": metadata.version("cffi"),
+    }
+
+
+def _threads_from(wanted: str) -> None:
+    if wanted and not re.fullmatch(r"[0-9]+", wanted):
+        raise ValueError(f"found {wanted!r}, expected a whole number")
+    set_threads(int(wanted) if wanted else None)
+
+
+def _tiles_from(wanted: str) -> None:
+    if wanted and not re.fullmatch(r"[0-9]+,[0-9]+", wanted):
+        raise ValueError(f"found {wanted!r}, expected two numbers: block,depth")
+    set_tiles(*map(int, wanted.split(",") if wanted else ()))
+
+
+def _kernel_from(wanted: str) -> None:
+    use_kernel(wanted or None)
+
+
+def _from_environment() -> None:
+    for name, take in (("THREADS", _threads_from), ("TILES", _tiles_from), ("KERNEL", _kernel_from)):
+        variable = f"PYBACKPROP_{name}"
+        try:
+            take(os.environ.get(variable, ""))
+        except ValueError as error:
+            raise ValueError(f"{variable}: {error}") from None
+
+
+_from_environment()

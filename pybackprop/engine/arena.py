@@ -1,0 +1,95 @@
+"""Arena: a plan's parameters, their gradients and their momentum, each in one piece of memory.
+
+The model's tensors become views of it, so that they are always current and nothing is copied back. Every array
+begins on a line of the cache; the numbers between two of them are zeros. Those that the optimizer updates come
+first, so that an update is one loop, then those that only want a gradient, then those that want none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pybackprop.autograd.tensor import Tensor, wrap
+from pybackprop.autograd.versions import Following
+from pybackprop.core import native
+from pybackprop.core.arrays import Array, check_size, lines, whole_lines
+from pybackprop.nn.optim import SGD
+
+
+class Arena:
+    """Takes the parameters in, in the order in which they are given.
+
+    updated, wanted  how many of them, from the first on, are updated, and want a gradient
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], updated: int, wanted: int, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+        sizes = [whole_lines(p.size, dtype) for p in parameters]
+        self.parameters = list(parameters)
+        self.starts = [sum(sizes[:k]) for k in range(len(sizes))]
+        self.updated, self.wanted = updated, wanted
+        check_size("compile", (sum(sizes),), dtype)
+        self.values = lines(sum(sizes), dtype)
+        self.updated_values = self.values[: sum(sizes[:updated])]
+        self.gradients = lines(sum(sizes[:wanted]), dtype)
+        self.momentum: Array | None = None
+        self.update = native.parameters(1)
+        self.update[0].p, self.update[0].dp = native.pointer(self.values), native.pointer(self.gradients)
+        self.update[0].size = self.updated_values.size
+        self.written: list[Any] = [0, None]  # how often plan.grads wrote gradients
+        writes = self.written, *(p._version for p in self.parameters[: min(updated, 1)])
+        self.g = [_like(p, view, writes) for p, view in self._views(self.gradients, wanted)]
+
+    def move_in(self) -> None:
+        """Makes the parameters views."""
+        for p, view in self._views(self.values, len(self.parameters)):
+            view[...] = p._array
+            _move(p, view)
+
+    def _views(self, memory: Array, count: int) -> Iterable[tuple[Tensor, Array]]:
+        """The first count parameters, and the place of each in memory."""
+        for p, start in list(zip(self.parameters, self.starts, strict=True))[:count]:
+            yield p, memory[start : start + p.size].reshape(p.shape)
+
+    def attach_gradients(self) -> None:
+        """Makes each parameter's `.g` a view, with the numbers that it had, or zeros."""
+        for p, g in zip(self.parameters, self.g, strict=False):
+            if p._g is not g:
+                g._array[...] = 0 if p._g is None else p._g._array
+                p._g = g
+
+    def set_momentum(self, optimizer: SGD | None) -> None:
+        """Makes the optimizer's velocities views; without momentum there are none."""
+        if optimizer is None or optimizer.momentum == 0:
+            self.update[0].v = native.NULL
+            return
+        if self.momentum is None:
+            self.momentum = lines(self.updated_values.size, self.dtype)
+        optimizer.take_velocities(self._views(self.momentum, self.updated))
+        self.update[0].v = native.pointer(self.momentum)
+
+    def place(self, p: Tensor | None) -> tuple[Any, Any]:
+        """C's pointers to a parameter and to its gradient; NULL for what is not there."""
+        for k, (known, start) in enumerate(zip(self.parameters, self.starts, strict=True)):
+            if known is p:
+                g = native.pointer(self.gradients) + start if k < self.wanted else native.NULL
+                return native.pointer(self.values) + start, g
+        return native.NULL, native.NULL
+
+
+def _move(p: Tensor, view: Array) -> None:
+    """Gives a tensor other memory, with the same numbers. A backward that is still to come is told."""
+    p.touch("compile")
+    p._array, p._pointer, p._matrix = view, None, None
+
+
+def _like(p: Tensor, view: Array, writes: Iterable[list[Any]]) -> Tensor:
+    made = wrap(view, Following(*writes))
+    made.name = None if p.name is None else f"{p.name}.g"
+    return made
+
+
+__all__ = ["Arena"]

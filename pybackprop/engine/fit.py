@@ -1,0 +1,232 @@
+"""fit: a plan's training loop. C runs the steps of an epoch, and comes back between them often enough to be stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pybackprop.autograd.messages import describe
+from pybackprop.core import native
+from pybackprop.core.arrays import Array
+from pybackprop.core.errors import DivergedError, ShapeError
+from pybackprop.engine.batch import pair
+from pybackprop.engine.model import check_seed
+from pybackprop.nn.optim import rate
+from pybackprop.ops.linear import mse
+
+if TYPE_CHECKING:
+    from pybackprop.engine.plan import Plan
+
+SLICE = 0.05  # seconds of steps without a look at Ctrl-C and the callback
+SHUFFLE_STREAM = 1  # of the seed's frozen random streams, for the first epoch; the next epochs take the next ones
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch was.
+
+    epoch       its number, from 1
+    loss        the mean over its samples, each as it was before its step's update
+    validation  the loss on the validation part after the epoch; None without one
+    lr          the learning rate
+    seconds     spent in its steps
+    """
+
+    epoch: int
+    loss: float
+    validation: float | None
+    lr: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Moment:
+    """How far a fit has come.
+
+    epoch    the number of this epoch, from 1
+    step     its steps that are done, of `steps`
+    loss     the mean over its samples so far
+    done     the epoch's record, once it has ended
+    """
+
+    epoch: int
+    step: int
+    steps: int
+    loss: float
+    done: Epoch | None = None
+
+
+@dataclass
+class Options:
+    """Those of Plan.fit, checked. Raises ValueError."""
+
+    epochs: int
+    seed: int = 0
+    batch: int | None = None
+    done: int = 0
+    validation: tuple[Any, Any] | None = None
+    patience: int | None = None
+    schedule: Callable[[int], float] | None = None
+    callback: Callable[[Moment], Any] | None = None
+    checkpoint: Callable[[Epoch], Any] | None = None
+    progress: bool = False
+
+    def __post_init__(self) -> None:
+        self.seed = check_seed(self.seed)
+        for name in ("epochs", "done"):
+            setattr(self, name, whole(f"plan.fit: {name}", getattr(self, name), 0))
+        if self.batch is not None:
+            whole("plan.fit: batch", self.batch)
+        if self.patience is not None:
+            whole("plan.fit: patience", self.patience)
+            if self.validation is None:
+                raise ValueError("plan.fit: patience looks at the validation loss; give validation=(x, targ)")
+
+
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """value as an int of at least `least`; ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name}: found {value!r}, expected a whole number from {least}")
+    return int(value)
+
+
+def fit(plan: Plan, x: Any, targ: Any, options: Options) -> list[Epoch]:
+    """See Plan.fit."""
+    return _Fit(plan, x, targ, options).run()
+
+
+class _Fit:
+    """One call of fit.
+
+    at    the row and the step of the epoch, the sum of its losses: C's bp_progress
+    best  (loss, state) of the epoch with the least validation loss, kept where patience wants it
+    """
+
+    def __init__(self, plan: Plan, x: Any, targ: Any, options: Options) -> None:
+        self.plan, self.options = plan, options
+        self.sgd = plan.check_step("plan.fit")
+        self.x, self.targ = pair("plan.fit", x, targ, plan.feed)
+        self.validation = _validation(plan, options.validation)
+        self.n, self.batch = len(self.x), plan.batch if options.batch is None else options.batch
+        if self.n == 0:
+            raise ShapeError("plan.fit: found no rows, expected at least one")
+        if self.batch > plan.batch:
+            raise ValueError(f"plan.fit: found batch={self.batch}, expected at most {plan.batch}, as compiled")
+        self.steps = -(-self.n // self.batch)
+        plan.layout.gather_room(min(self.batch, self.n))
+        self.order, self.at = native.indices(self.n), native.progress()
+        self.call = native.plan_run[plan.dtype]
+        self.best: tuple[float, list[Array]] | None = None
+        self.best_epoch = 0
+        self.history: list[Epoch] = []
+
+    def run(self) -> list[Epoch]:
+        o = self.options
+        with ExitStack() as stack:
+            callbacks = [o.callback] if o.callback is not None else []
+            if o.progress:
+                from pybackprop.cli.output import Progress
+
+                bar = stack.enter_context(Progress(o.epochs, self.steps, o.done, shown=True))
+                callbacks.append(bar.update)
+            for epoch in range(o.done + 1, o.epochs + 1):
+                if self._epoch(epoch, callbacks) or self._is_enough():
+                    break
+        if self.best is not None:
+            self.plan.touch()
+            for array, kept in zip(self._state(), self.best[1], strict=False):  # momentum may have come later
+                np.copyto(array, kept)
+        return self.history
+
+    def _epoch(self, epoch: int, callbacks: list[Callable[[Moment], Any]]) -> bool:
+        """One pass over the rows; whether a callback wants no more."""
+        at, o = self.at, self.options
+        if o.schedule is not None:
+            self.sgd.lr = rate("lr", o.schedule(epoch))
+        native.permute(self.order, self.n, o.seed, SHUFFLE_STREAM + epoch - 1)
+        at.row = at.steps = 0
+        at.loss_sum = seconds = 0.0
+        while at.row < self.n:
+            seconds += self._slice(epoch)
+            if at.row < self.n and _call(callbacks, self._moment(epoch)):
+                return True
+        self._check_finite(epoch)
+        done = Epoch(epoch, at.loss_sum / self.n, self._validation_loss(), self.sgd.lr, seconds)
+        self.history.append(done)
+        self._keep_best(done.validation)
+        if o.checkpoint is not None:
+            o.checkpoint(done)
+        return _call(callbacks, self._moment(epoch, done))
+
+    def _slice(self, epoch: int) -> float:
+        """Steps, for a while; the seconds that they took."""
+        plan, at, sgd = self.plan, self.at, self.plan.check_step("plan.fit")
+        plan.touch()
+        data = native.pointer(self.x), native.pointer(self.targ), self.order
+        began = time.perf_counter()
+        status = self.call(plan.c_plan, at, *data, self.n, self.batch, sgd.lr, sgd.momentum, SLICE)
+        seconds = time.perf_counter() - began
+        if status == native.DIVERGED:
+            raise self._diverged(epoch, "the loss", at.loss, at.steps + 1)
+        native.check(status)
+        return seconds
+
+    def _moment(self, epoch: int, done: Epoch | None = None) -> Moment:
+        return Moment(epoch, self.at.steps, self.steps, self.at.loss_sum / self.at.row, done)
+
+    def _validation_loss(self) -> float | None:
+        if self.validation is None:
+            return None
+        return float(mse(self.plan.predict(self.validation[0]), self.validation[1]))
+
+    def _keep_best(self, loss: float | None) -> None:
+        if self.options.patience is not None and loss is not None and (self.best is None or loss < self.best[0]):
+            self.best = (loss, [array.copy() for array in self._state()])
+            self.best_epoch = len(self.history)
+
+    def _state(self) -> list[Array]:
+        """What training goes on from: the parameters, and their momentum if there is one."""
+        arena = self.plan.arena
+        return [arena.updated_values, *([] if arena.momentum is None else [arena.momentum])]
+
+    def _is_enough(self) -> bool:
+        """Whether the last epochs did not get better, as many as patience allows."""
+        patience = self.options.patience
+        return patience is not None and self.best is not None and len(self.history) - self.best_epoch >= patience
+
+    def _check_finite(self, epoch: int) -> None:
+        """A loss that was finite does not say that the last update was."""
+        arena = self.plan.arena
+        if not np.isfinite(arena.updated_values).all():
+            bad = next(p for p in arena.parameters if not np.isfinite(p._array).all())
+            raise self._diverged(epoch, describe(bad), float("nan"), self.steps)
+
+    def _diverged(self, epoch: int, what: str, value: float, step: int) -> DivergedError:
+        return DivergedError(
+            f"training diverged: {what} became {value} at step {(epoch - 1) * self.steps + step} (epoch {epoch}). "
+            f"Try a smaller learning rate (it is {self.sgd.lr:g}), less momentum (it is {self.sgd.momentum:g}), "
+            "or data scaled to about 1"
+        )
+
+
+def _validation(plan: Plan, given: Any) -> tuple[Array, Array] | None:
+    if given is None:
+        return None
+    try:
+        x, targ = given
+    except (TypeError, ValueError):
+        raise ValueError("plan.fit: validation: expected a pair (x, targ)") from None
+    found = pair("plan.fit: validation", x, targ, plan.feed)
+    if not len(found[0]):
+        raise ShapeError("plan.fit: validation: found no rows, expected at least one")
+    return found
+
+
+def _call(callbacks: list[Callable[[Moment], Any]], moment: Moment) -> bool:
+    """Calls them all; whether one of them said True."""
+    return True in [callback(moment) is True for callback in callbacks]

@@ -1,0 +1,200 @@
+"""Model: layers in a row with a loss at the end, and `mlp`, which makes one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pybackprop.autograd import messages, tape
+from pybackprop.autograd.tensor import Tensor, wrap
+from pybackprop.core import native
+from pybackprop.core.arrays import check_size, float_type, on_a_line
+from pybackprop.core.errors import GradientError
+from pybackprop.engine.shortcut import Shortcut, shortcut
+from pybackprop.nn import handwritten
+from pybackprop.nn.module import Lin, Module, Mse, Relu, as_operand, parameters_in, tensors_in
+from pybackprop.ops import linear
+
+if TYPE_CHECKING:
+    from pybackprop.memory.ledger import Ledger
+
+__all__ = ["Model", "mlp"]
+
+PARAMETER_STREAM = 0  # of a seed's frozen random streams; the order of the samples takes those after it
+
+
+class Model:
+    """`loss = model(x, targ)`, then `model.backward()`: the lesson's Model.
+
+    layers  Lin, Relu, your own Modules, functions such as bp.relu, other Models, or objects as in the lesson
+            with `__call__(inp)` and `backward()`
+    loss    called with (output, targ); Mse() unless another is given
+
+    inplace activations and gradients share memory: relu overwrites its input, the gradients overwrite the
+            activations as soon as those are not needed. The same bits; but a layer's out is what relu left of it, and
+            is readable only before backward, and a second backward needs another forward. Layers of your own
+            between them keep what they return; a Relu overwrites only what a Lin before it made
+
+    A parameter used twice gets the sum over its uses; the data gets no gradient unless it has requires_g.
+    """
+
+    last_call = ("_result", "_shortcut")
+    inplace = False
+    _shortcut: Shortcut | None = None
+
+    def __new__(cls, *_: Any, **__: Any) -> Model:
+        made = super().__new__(cls)
+        messages.models[id(made)] = made
+        return made
+
+    def __init__(self, layers: Iterable[Any], loss: Any = None, inplace: bool = False) -> None:
+        self.inplace = bool(inplace)
+        self.layers = list(layers)
+        self.loss = Mse() if loss is None else loss
+        self._result: Tensor | None = None
+        for layer in [*self.layers, self.loss]:
+            if not callable(layer):
+                raise TypeError(f"Model: found {type(layer).__name__} among the layers, which cannot be called")
+
+    def __call__(self, x: Any, targ: Any = None) -> Tensor:
+        """The loss for x (n,m) and targ, as a 0-d tensor; without targ the output (n,h)."""
+        way = self._shortcut
+        if way is None or not way.fits(self):
+            way = self._shortcut = shortcut(self) if type(self).forward is Model.forward else None
+        if way is not None:
+            loss = way.forward(self, x, targ)
+            if loss is not None:
+                self._result = loss
+                return loss
+        self._forget()
+        out = self.forward(x)
+        if targ is None:
+            return out
+        self._result = _run(self.loss, out, as_operand(targ, out))
+        return self._result
+
+    def forward(self, x: Any) -> Tensor:
+        """The output (n,h) for x (n,m), on the tape."""
+        out = as_operand(x, self.layers)
+        before: Any = None
+        for layer in self.layers:
+            over = self.inplace and type(layer) is Relu and type(before) is Lin
+            out = _run_over(layer, out) if over else _run(layer, out)
+            before = layer
+        return out
+
+    def predict(self, x: Any) -> Tensor:
+        """The output (n,h) for x (n,m), keeping nothing for a backward and disturbing none that is to come."""
+        with tape.paused():
+            return self.forward(x)
+
+    def backward(self, keep: bool = False, accumulate: bool = False) -> None:
+        """Fills the `.g` of every parameter with the gradient of the last loss.
+
+        It overwrites; accumulate=True adds. keep=True leaves the `.g` of every layer's `out` readable.
+        Raises GradientError if no loss was computed, or a parameter was changed since.
+        """
+        if self._result is None:
+            raise GradientError("Model.backward: there is no loss yet; call model(x, targ) first")
+        self._result.backward(keep, accumulate)
+
+    def memory(self, batch: int) -> Ledger:
+        """What a step of so many rows takes, buffer by buffer, and beside it other ways to compute it.
+
+        Predicted from the sizes: nothing is allocated. Raises TypeError for a model that is no chain of Lin, each
+        with at most one Relu after it, and Mse; ValueError for a batch that is no whole number from 1.
+        """
+        from pybackprop.memory.schemes import ledger_of
+
+        return ledger_of(self, batch)
+
+    def parameters(self) -> list[Tensor]:
+        """The tensors to train, each once, in the order of the layers."""
+        return parameters_in(self)
+
+    def double(self) -> Model:
+        """A copy whose tensors are float64."""
+        twin = copy.deepcopy(self)
+        for tensor in tensors_in(twin):
+            tensor._become(tensor._array.astype(native.FLOAT64))
+        return twin
+
+    def _forget(self) -> None:
+        """Frees the last pass before the next one needs the memory."""
+        self._result = None
+        if self._shortcut is not None:
+            self._shortcut.last = None
+        for part in [*self.layers, self.loss]:
+            if isinstance(part, Module):
+                part.forget()
+            elif isinstance(part, Model):
+                part._forget()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_result": None, "_shortcut": None}
+
+    def __repr__(self) -> str:
+        return f"Model([{', '.join(map(repr, self.layers))}], loss={self.loss!r})"
+
+
+def _run(layer: Any, *args: Tensor) -> Tensor:
+    if handwritten.is_by_hand(layer):
+        return handwritten.run(layer, args)
+    if isinstance(layer, Module) and tape.is_recording():
+        return layer(*args)
+    if isinstance(layer, (Module, Model)):
+        return layer.forward(*args)
+    return layer(*args)  # type: ignore[no-any-return]
+
+
+def _run_over(layer: Relu, out: Tensor) -> Tensor:
+    """The layer's output in the place of its input."""
+    result = linear.relu_(out)
+    if tape.is_recording():
+        layer.args, layer.out = (out,), result
+    return result
+
+
+def mlp(sizes: Sequence[int], seed: int = 0, dtype: Any = np.float32, inplace: bool = False) -> Model:
+    """A Model of len(sizes) - 1 Lin layers with Relu between them: mlp([784, 50, 10]).
+
+    Weights are He-uniform, in [-b, b) with b = sqrt(6 / inputs), biases 0; they come from a frozen random
+    stream in exact arithmetic, so a seed gives the same bits on every machine. Parameters are named w1, b1,
+    w2, ... inplace: as for Model.
+    Raises ValueError for fewer than two sizes, or one below 1, or a seed outside 0 .. 2**64 - 1.
+    Source: He et al., "Delving Deep into Rectifiers" (arXiv:1502.01852), equation 10.
+    """
+    if not np.ndim(sizes) == 1 or len(sizes) < 2:
+        raise ValueError(f"mlp: found sizes {sizes}, expected a list of at least two: inputs and outputs")
+    widths = [_width(size) for size in sizes]
+    real, state = float_type(dtype), native.new_state(check_seed(seed), PARAMETER_STREAM)
+    layers: list[Any] = []
+    for k, (m, h) in enumerate(pairwise(widths), 1):
+        w, b = _he_uniform(m, h, real, state), wrap(np.zeros(h, real))
+        w.name, b.name = f"w{k}", f"b{k}"
+        layers += [Lin(w, b), Relu()]
+    return Model(layers[:-1], inplace=inplace)
+
+
+def _he_uniform(m: int, h: int, dtype: np.dtype[Any], state: Any) -> Tensor:
+    check_size("mlp", (m, h), dtype)
+    w = wrap(on_a_line((m, h), dtype))
+    native.random_uniform[dtype](w.pointer(), float(np.sqrt(6.0 / m)), state, w.size)
+    return w
+
+
+def _width(size: Any) -> int:
+    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+        raise ValueError(f"mlp: found a size of {size!r}, expected a whole number from 1")
+    return int(size)
+
+
+def check_seed(seed: Any) -> int:
+    """seed as an int from 0 to 2**64 - 1; ValueError for anything else."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
+        raise ValueError(f"seed: found {seed!r}, expected a whole number from 0 to 2**64 - 1")
+    return int(seed)

@@ -1,0 +1,237 @@
+"""Plan: a model's training step laid out beforehand, forward, backward and update in one call of C.
+
+`bp.compile(model, batch=64, optimizer=bp.SGD(lr=0.1))` looks at the layers once and gives every array its place.
+A step then gives the bits of `model(x, targ)`, `model.backward()` and `sgd.step()`, and allocates nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from pybackprop.autograd import versions
+from pybackprop.autograd.tensor import Tensor, wrap
+from pybackprop.core import native
+from pybackprop.core.arrays import empty
+from pybackprop.core.errors import GradientError
+from pybackprop.engine.arena import Arena
+from pybackprop.engine.batch import Feed, rows
+from pybackprop.engine.fit import Epoch, Moment, Options, fit, whole
+from pybackprop.engine.layout import Layout, edited, order, stages_for
+from pybackprop.engine.model import Model
+from pybackprop.nn.module import Lin
+from pybackprop.nn.optim import SGD
+
+if TYPE_CHECKING:
+    from pybackprop.memory.ledger import Ledger
+
+__all__ = ["Plan", "compile"]
+
+
+def compile(
+    model: Model, *, batch: int, optimizer: SGD | None = None, strategy: str | None = None, sparse: bool | None = None
+) -> Plan:
+    """A Plan of the model's step for up to `batch` rows.
+
+    model      a chain: Lin, each with at most one Relu after it, ended by Mse; all float32 or all float64
+    optimizer  updates its parameters, or without any those of the model; needed by step and fit
+    strategy   "layers": one layer after another; "split": threads share a step's rows, then the gradients;
+               "fused": one pass over the rows; None: what is expected to be the fastest. Speed only
+    sparse     whether terms that are exactly zero may be left out; None: where it is expected to pay. Speed only
+
+    The parameters, their `.g` and the optimizer's momentum move into the plan's memory: the tensors stay the
+    same, arrays and views that were taken of them before (`w.data`, `w[0]`, `w.g`) keep the old numbers.
+    A parameter without requires_g gets neither gradient nor update.
+    Raises TypeError for a model that is no such chain, and names the layer; ShapeError and DTypeError for
+    parameters that do not fit each other; ValueError for options that do not exist.
+    """
+    return Plan(model, batch, optimizer, strategy, sparse)
+
+
+class Plan:
+    """Steps of one model; made by `compile`. Data is x (n,m) and targ (n,h), or (n,) where h is 1: tensors or arrays.
+
+    Numbers that are neither float32 nor float64 are converted at each call; so is what is not contiguous. Steps of
+    one plan must not run in two threads at once, nor may data change while a step reads it: the loss and the
+    gradients would be of no data in particular.
+    All raise ShapeError, DTypeError and GradientError for data that does not fit, before anything is written,
+    and RuntimeError if the model was edited after compile: a layer or a parameter is not what it was.
+    """
+
+    def __init__(
+        self, model: Model, batch: int, optimizer: SGD | None, strategy: str | None, sparse: bool | None
+    ) -> None:
+        stages, updated = stages_for(model, optimizer)
+        self.model, self.optimizer = model, optimizer
+        self.batch = whole("compile: batch", batch)
+        self.layout = Layout(stages, self.batch, strategy, sparse)
+        self.dtype = dtype = self.layout.dtype
+        parameters, wanted = order(stages, updated)
+        self.arena = arena = Arena(parameters, len(updated), wanted, dtype)
+        self.layout.bind(arena)
+        arena.move_in()
+        self.c_plan, self._loss = self.layout.c_plan, native.number(dtype)
+        self._c_grads, self._c_step = native.plan_grads[dtype], native.plan_step[dtype]
+        self.feed = Feed(self.layout.inputs, self.layout.outputs, dtype, self.batch)
+        self._rows = 0
+        self._moves = False
+        self._versions = [p._version for p in updated]
+        self._layers, self._loss_layer = list(model.layers), model.loss
+        self._lins = [(layer, layer.w, layer.b) for layer in model.layers if type(layer) is Lin]
+        self._trained = [(p, p._array, g) for p, g in zip(parameters[:wanted], arena.g, strict=True)]
+        self._frozen = [(p, p._array) for p in parameters[wanted:]]
+        self._set_momentum()
+
+    # ---- steps ----
+
+    def grads(self, x: Any, targ: Any, accumulate: bool = False) -> float:
+        """The loss; fills the `.g` of every parameter that wants one, and x.g if x is a tensor that does.
+
+        Overwrites what an earlier backward left; accumulate=True adds to it.
+        """
+        self._check("plan.grads")
+        if not self.feed.holds(x, targ):
+            self._take("plan.grads", x, targ)
+        self._run_grads(accumulate)
+        self.arena.written[0] += 1
+        return self._loss[0]  # type: ignore[no-any-return]
+
+    def step(self, x: Any, targ: Any) -> float:
+        """The loss before the update; then updates the parameters as optimizer.step() does.
+
+        Raises ValueError if the plan was compiled without an optimizer.
+        """
+        sgd = self.check_step("plan.step")
+        feed = self.feed
+        if not feed.holds(x, targ):
+            self._take("plan.step", x, targ)
+        self.touch()
+        if feed.dx is not native.NULL:
+            self._run_grads(False)
+            native.sgd_step[self.dtype](self.c_plan.parameters, self.c_plan.parameter_count, sgd.lr, sgd.momentum)
+            return self._loss[0]  # type: ignore[no-any-return]
+        status = self._c_step(self.c_plan, self._loss, feed.x_at, feed.targ_at, self._rows, sgd.lr, sgd.momentum)
+        if status:
+            native.check(status)
+        return self._loss[0]  # type: ignore[no-any-return]
+
+    def predict(self, x: Any) -> Tensor:
+        """The output (n,h) for x (n,m) with any number of rows, which are taken `batch` at a time."""
+        self._check("plan.predict")
+        found = rows("plan.predict", x, self.feed)
+        out = wrap(empty("plan.predict", (len(found), self.layout.outputs), self.dtype))
+        call = native.plan_predict[self.dtype]
+        native.check(call(self.c_plan, out.pointer(), native.pointer(found), len(found)))
+        return out
+
+    def fit(
+        self,
+        x: Any,
+        targ: Any,
+        *,
+        epochs: int,
+        seed: int = 0,
+        batch: int | None = None,
+        done: int = 0,
+        validation: tuple[Any, Any] | None = None,
+        patience: int | None = None,
+        schedule: Callable[[int], float] | None = None,
+        callback: Callable[[Moment], Any] | None = None,
+        checkpoint: Callable[[Epoch], Any] | None = None,
+        progress: bool = False,
+    ) -> list[Epoch]:
+        """Trains for `epochs` passes over x (n,m) and targ (n,h) in shuffled batches; a record of each epoch.
+
+        seed        of the order of the rows, which is the same on every machine
+        batch       rows in a step, at most the compiled ones, which is the default; the last step takes what is left
+        done        epochs that earlier calls made: numbers and order go on after them; `epochs` counts them
+        validation  (x, targ), whose loss is computed after each epoch
+        patience    stop when the validation loss was not improved for so many epochs; parameters and momentum
+                    are then those of the best one
+        schedule    called with the number of an epoch, from 1, before it: the learning rate
+        callback    called with a Moment at least every 100 ms (unless a step takes longer) and after each epoch;
+                    True stops the training, and the record lacks the epoch that was not finished
+        checkpoint  called with the Epoch after each one
+        progress    show a bar on stderr
+
+        An exception from a hook, and Ctrl-C, leave the parameters as they were after the last whole step.
+        Raises DivergedError, which names epoch and step, when the loss is no finite number: then the parameters
+        are those before that step.
+        """
+        options = Options(epochs, seed, batch, done, validation, patience, schedule, callback, checkpoint, progress)
+        return fit(self, x, targ, options)
+
+    # ---- what it is ----
+
+    def describe(self) -> str:
+        """The strategy and why it was chosen; operations and bytes of a full step, and what limits its speed."""
+        return self.layout.describe()
+
+    def memory(self) -> Ledger:
+        """Every buffer that the plan has; ["parameters"], ["gradients"], ["momentum"], ["workspace"] and ["total"] are
+        their bytes. `.peak` is the workspace: what a step needs beyond data, parameters, gradients and momentum.
+
+        The workspace has room for a gathered batch after the first fit.
+        """
+        from pybackprop.memory.predict_plan import ledger_of
+
+        return ledger_of(self)
+
+    def __repr__(self) -> str:
+        return f"Plan({self.model!r}, batch={self.batch}, strategy={self.layout.strategy!r})"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Plan cannot be copied or pickled; copy the model and compile that")
+
+    # ---- checks before each step ----
+
+    def check_step(self, operation: str) -> SGD:
+        sgd = self.optimizer
+        if sgd is None:
+            raise ValueError(
+                f"{operation}: compiled without an optimizer; give one: compile(..., optimizer=bp.SGD(lr=0.1))"
+            )
+        self._check(operation)
+        if (sgd.momentum != 0) is not self._moves:
+            self._set_momentum()
+        return sgd
+
+    def touch(self) -> None:
+        """Tells the tape that the parameters change."""
+        for version in self._versions:
+            version[0] += 1
+            version[1] = "plan.step"
+        if versions.on:
+            for version in self._versions:
+                versions.note(version)
+
+    def _check(self, operation: str) -> None:
+        """The model is as it was compiled, and its gradients are where C writes them."""
+        model = self.model
+        if model.layers != self._layers or model.loss is not self._loss_layer:
+            raise edited(operation, self)
+        for lin, w, b in self._lins:
+            if lin.w is not w or lin.b is not b:
+                raise edited(operation, self)
+        for p, array, g in self._trained:
+            if p._array is not array or not p.requires_g:
+                raise edited(operation, self)
+            if p._g is not g:
+                self.arena.attach_gradients()
+        for p, array in self._frozen:
+            if p._array is not array or p.requires_g:
+                raise edited(operation, self)
+
+    def _take(self, operation: str, x: Any, targ: Any) -> None:
+        if any(x is p for p in self.arena.parameters):
+            raise GradientError(f"{operation}: x is a parameter, its gradient has two parts; use model(x, targ)")
+        self._rows = self.feed.take(operation, x, targ)
+
+    def _run_grads(self, accumulate: bool) -> None:
+        feed = self.feed
+        call = self._c_grads
+        native.check(call(self.c_plan, self._loss, feed.x_at, feed.targ_at, self._rows, feed.dx, accumulate))
+
+    def _set_momentum(self) -> None:
+        self._moves = self.optimizer is not None and self.optimizer.momentum != 0
+        self.arena.set_momentum(self.optimizer)

@@ -1,0 +1,174 @@
+"""Pictures of a ledger, with matplotlib (the extra `plot`), and what a notebook shows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from pybackprop.core.available_memory import said
+from pybackprop.core.plotting import check, matplotlib_figure
+from pybackprop.memory.buffers import Buffer
+from pybackprop.memory.ledger import Ledger
+from pybackprop.memory.table import COLUMNS, cells, held_of, made_of
+
+COLOURS = {
+    "data": "#b8a44c",
+    "parameters": "#5fa08a",
+    "gradients": "#8fc4b2",
+    "momentum": "#3f7a66",
+    "activations": "#4d77a5",
+    "activation gradients": "#d1495b",
+    "temporary": "#e8a23d",
+    "workspace": "#8c8c8c",
+}
+PEAK = "#8f1d35"
+MOST_LIVES, MOST_STEPS = 60, 40  # drawn; of more, the largest, and every other step's name
+BAR, HEIGHT, WIDTH = 0.24, 2.2, 10.0  # inches
+
+
+def draw(ledger: Ledger, path: Path | None = None) -> Any:
+    """See Ledger.plot. Above what is alive in each step, below each buffer's life; the peak is a red line."""
+    figure_module = matplotlib_figure()
+    if path is not None:
+        check(path)
+    lives = _lives(ledger)
+    height = HEIGHT + BAR * max(4, len(lives)) + 1.6
+    figure = figure_module.Figure(figsize=(WIDTH, height), layout="constrained")
+    ratios = [HEIGHT, BAR * max(4, len(lives))]
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=ratios)
+    figure.suptitle(ledger.title, x=0.01, ha="left", fontweight="bold", fontsize=11)
+    _alive(above, ledger)
+    _bars(below, ledger, lives)
+    _legend(figure, {buffer.kind for buffer in lives})
+    for axes in (above, below):
+        axes.axvline(ledger.peak_step.number, color=PEAK, linewidth=1, linestyle=":", zorder=0)
+        axes.spines[["top", "right"]].set_visible(False)
+    if path is not None:
+        figure.savefig(path, dpi=130)
+    return figure
+
+
+def _lives(ledger: Ledger) -> list[Buffer]:
+    """The buffers to draw: those that count, and values in their memory; of too many the largest."""
+    shown = [b for b in ledger.buffers if ledger.book.counts(b) or b.shares is not None]
+    largest = sorted(shown, key=lambda buffer: -buffer.nbytes)[:MOST_LIVES]
+    kept = {id(buffer) for buffer in largest}
+    return [buffer for buffer in shown if id(buffer) in kept]
+
+
+def _alive(axes: Any, ledger: Ledger) -> None:
+    """Bytes over the steps."""
+    numbers, peak = [step.number for step in ledger.steps], ledger.peak_step
+    scale, unit = _unit(ledger.peak)
+    axes.bar(numbers, [step.alive / scale for step in ledger.steps], width=0.9, color="#c9d3df")
+    axes.bar([peak.number], [peak.alive / scale], width=0.9, color=PEAK)
+    late = peak.number > len(numbers) / 2
+    axes.annotate(
+        f"peak {said(peak.alive)}: step {peak.number}, {peak.operation}",
+        (peak.number, peak.alive / scale),
+        (-4 if late else 4, 4),
+        textcoords="offset points",
+        ha="right" if late else "left",
+        color=PEAK,
+        fontsize=9,
+    )
+    axes.set(ylabel=f"alive, {unit}", ylim=(0, 1.18 * max(1e-9, peak.alive / scale)))
+
+
+def _bars(axes: Any, ledger: Ledger, lives: Sequence[Buffer]) -> None:
+    """From the step that a buffer was made for to the one after which it went; darker from first to last use."""
+    end = len(ledger.steps)
+    at_peak = {id(buffer) for buffer in ledger.at_peak}
+    for row, buffer in enumerate(lives):
+        last = end if buffer.freed is None else buffer.freed
+        colour, shares = COLOURS.get(buffer.kind, "#8c8c8c"), buffer.shares is not None
+        axes.barh(row, last - buffer.made + 0.9, left=buffer.made - 0.45, height=0.7, color=colour, alpha=0.3)
+        if buffer.first_use is not None and buffer.last_use is not None:
+            used = buffer.last_use - buffer.first_use + 0.9
+            hatch = {"hatch": "////", "facecolor": "none", "edgecolor": colour} if shares else {"color": colour}
+            axes.barh(row, used, left=buffer.first_use - 0.45, height=0.7, **hatch)
+    names = [b.name + (f" (in {b.shares})" if b.shares else f", {said(b.nbytes)}") for b in lives]
+    axes.set_yticks(range(len(lives)), names, fontsize=8)
+    for label, buffer in zip(axes.get_yticklabels(), lives, strict=True):
+        label.set_fontweight("bold" if id(buffer) in at_peak else "normal")
+    axes.set(ylim=(len(lives) - 0.4, -0.6), xlim=(0.4, end + 0.6))
+    every = max(1, -(-end // MOST_STEPS))
+    steps = ledger.steps[::every]
+    axes.set_xticks([s.number for s in steps], [f"{s.number} {s.operation}" for s in steps], rotation=60, ha="right")
+    axes.tick_params(axis="x", labelsize=8)
+
+
+def _legend(figure: Any, kinds: set[str]) -> None:
+    from matplotlib.patches import Patch
+
+    shown = [Patch(color=colour, label=kind) for kind, colour in COLOURS.items() if kind in kinds]
+    shown += [Patch(facecolor="none", edgecolor="#555555", hatch="////", label="in another one's memory")]
+    figure.legend(handles=shown, fontsize=8, loc="outside lower center", ncols=len(shown), frameon=False)
+
+
+def compare(path: Path, ledgers: Mapping[str, Ledger], rows: Sequence[Mapping[str, Any]]) -> None:
+    """All ways' peaks, on a logarithmic scale, predicted and measured."""
+    figure = matplotlib_figure().Figure(figsize=(WIDTH, 0.9 + 0.42 * len(rows)), layout="constrained")
+    axes = figure.add_subplot()
+    for at, row in enumerate(rows):
+        alone, words = row["measured"] is None, said(row["predicted"])
+        height = 0.34 * (1 + alone)
+        axes.barh(at - 0.18 * (not alone), row["predicted"], height, color="#4d77a5", label="predicted" * (at == 0))
+        if not alone:
+            axes.barh(at + 0.18, row["measured"], height=0.34, color="#e8a23d", label="measured" * (at == 0))
+            words += f", measured {said(row['measured'])}"
+        axes.annotate(words, (max(row["predicted"], row["measured"] or 0), at), (4, 0), va="center", fontsize=8,
+                      textcoords="offset points")  # fmt: skip
+    axes.set_yticks(range(len(rows)), [row["title"] for row in rows])
+    lowest, highest = (pick(row["predicted"] for row in rows) for pick in (min, max))
+    axes.set(xscale="log", xlim=(max(1, lowest) / 3, highest * 20), ylim=(len(rows) - 0.4, -0.6))
+    axes.set_xlabel("bytes at a step's worst moment, beyond data, parameters and their gradients (logarithmic)")
+    axes.legend(frameon=False, loc="lower right")
+    first = next(iter(ledgers.values()))
+    axes.set_title(first.title.split(": ", 1)[-1], loc="left", fontweight="bold")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=130)
+
+
+def _unit(peak: int) -> tuple[float, str]:
+    for scale, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if peak >= scale:
+            return scale, unit
+    return 1.0, "bytes"
+
+
+def html(ledger: Ledger) -> str:
+    """The table, and where matplotlib is installed the picture."""
+    at_peak = {id(buffer) for buffer in ledger.at_peak}
+    head = "".join(f"<th style='text-align:left'>{name}</th>" for name in COLUMNS)
+    body = "".join(_row(buffer, id(buffer) in at_peak) for buffer in ledger.buffers)
+    step = ledger.peak_step
+    said_peak = f"peak: <b>{said(ledger.peak)}</b> in step {step.number}, {escape(step.operation)}"
+    parts = [
+        f"<div><b>{escape(ledger.title)}</b><br>{said_peak}: {escape(made_of(ledger))}",
+        f"<br>held before and after: {said(ledger.held)} ({escape(held_of(ledger))})" if ledger.held else "",
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>",
+        _svg(ledger),
+        "</div>",
+    ]
+    return "".join(parts)
+
+
+def _row(buffer: Buffer, at_peak: bool) -> str:
+    style = "font-weight:bold" if at_peak else "color:#777" if buffer.shares else ""
+    found = "".join(f"<td style='text-align:left'>{escape(cell)}</td>" for cell in cells(buffer, at_peak))
+    return f"<tr style='{style}'>{found}</tr>"
+
+
+def _svg(ledger: Ledger) -> str:
+    try:
+        figure = draw(ledger)
+    except ImportError:
+        return "<p>The picture needs matplotlib: pip install 'pybackprop[plot]'</p>"
+    found = StringIO()
+    figure.savefig(found, format="svg")
+    text = found.getvalue()
+    return text[text.index("<svg") :]

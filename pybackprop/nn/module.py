@@ -1,0 +1,189 @@
+"""The lesson's layers: Module and those made of lin, relu and mse.
+
+Called by itself, a layer remembers its arguments and its output, and `backward()` passes `out.g` on to
+the `.g` of all of them, as in the lesson. A Model runs the same layers over the tape.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pybackprop.autograd.tensor import Tensor, param, wrap
+from pybackprop.autograd.versions import Foreign
+from pybackprop.core.arrays import as_array
+from pybackprop.core.errors import GradientError, ShapeError
+from pybackprop.ops import linear
+
+__all__ = ["Lin", "Module", "Mse", "Relu"]
+
+
+class Module:
+    """A step of a network. A layer of your own needs `forward(*args)` and, to write its gradients by hand,
+    `bwd(out, *args)`, which reads `out.g` and sets the `.g` of the arguments and of its parameters.
+    Without `bwd` a Model takes the gradients from the tape, so forward may only use what is on it.
+
+    Tensors made with bp.param that are attributes of it (or in a list, or in a Module there) are its parameters.
+    """
+
+    last_call = ("_last_call",)
+    _last_call: tuple[Any, Tensor | None] = ((), None)  # args and out; instead of args a Pass, which knows them
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """The arguments of the last call."""
+        args: tuple[Any, ...] = _last_call(self)[0]
+        return args
+
+    @args.setter
+    def args(self, value: tuple[Any, ...]) -> None:
+        self._last_call = (tuple(value), self.out)
+
+    @property
+    def out(self) -> Tensor | None:
+        """The output of the last call; None before the first one."""
+        return _last_call(self)[1]
+
+    @out.setter
+    def out(self, value: Tensor | None) -> None:
+        self._last_call = (self.args, value)
+
+    def __call__(self, *args: Any) -> Tensor:
+        self.args = tuple(as_operand(arg, self) for arg in args)
+        self.out = self.forward(*self.args)
+        return self.out
+
+    def forward(self, *args: Any) -> Tensor:
+        """The output for these arguments."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward(self, *args)")
+
+    def bwd(self, out: Tensor, *args: Any) -> None:
+        """Sets the `.g` of the arguments and parameters from `out.g`."""
+        raise NotImplementedError(f"{type(self).__name__} has no bwd(self, out, *args)")
+
+    def backward(self) -> None:
+        """Passes `out.g` on to the arguments of the last call. Raises GradientError before the first one."""
+        if self.out is None:
+            raise GradientError(f"{type(self).__name__}.backward: there was no forward pass yet; call the layer first")
+        self.bwd(self.out, *self.args)
+
+    def parameters(self) -> list[Tensor]:
+        """Those tensors in here that want a gradient, each once."""
+        return parameters_in(self)
+
+    def forget(self) -> None:
+        """Lets go of the last call's arguments and output."""
+        self._last_call = ((), None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in self.last_call}
+
+
+class Lin(Module):
+    """inp @ w + b, with w (m,h) and b (h) (or None); both become parameters.
+
+    Raises ShapeError if they do not fit each other.
+    """
+
+    def __init__(self, w: Any, b: Any = None) -> None:
+        self.w = _parameter(w)
+        self.b = None if b is None else _parameter(b)
+        if self.w.ndim != 2 or (self.b is not None and self.b.shape != self.w.shape[1:]):
+            found = f"w {self.w.shape}" + ("" if self.b is None else f" and b {self.b.shape}")
+            raise ShapeError(f"Lin: found {found}, expected w (inputs, outputs) and b (outputs,)")
+
+    def forward(self, inp: Any) -> Tensor:
+        return linear.lin(inp, self.w, self.b)
+
+    def bwd(self, out: Tensor, inp: Any) -> None:
+        linear.lin_grad(inp, out, self.w, self.b)
+
+    def __repr__(self) -> str:
+        return f"Lin({self.w.shape[0]}, {self.w.shape[1]}{', no bias' if self.b is None else ''})"
+
+
+class Relu(Module):
+    """max(inp, 0), elementwise."""
+
+    def forward(self, inp: Any) -> Tensor:
+        return linear.relu(inp)
+
+    def bwd(self, out: Tensor, inp: Any) -> None:
+        linear.relu_grad(inp, out)
+
+    def __repr__(self) -> str:
+        return "Relu()"
+
+
+class Mse(Module):
+    """The mean of (inp - targ)**2. It ends the network, so its backward starts from 1 and needs no out.g."""
+
+    def forward(self, inp: Any, targ: Any) -> Tensor:
+        return linear.mse(inp, targ)
+
+    def bwd(self, out: Tensor, inp: Any, targ: Any) -> None:
+        linear.mse_grad(inp, targ)
+
+    def __repr__(self) -> str:
+        return "Mse()"
+
+
+def _last_call(layer: Module) -> tuple[Any, Tensor | None]:
+    """(args, out); after a pass in one call (see chain.py) the tape is written down now that somebody looks."""
+    args, out = layer._last_call
+    if type(args) is not tuple:
+        layer._last_call = args.call_of(layer, out)
+    return layer._last_call
+
+
+def as_operand(value: Any, beside: Any) -> Tensor:
+    """value as a tensor; numbers that are neither float32 nor float64 follow the tensors of the layer beside it."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.dtype.itemsize in (4, 8):
+        return wrap(as_array(value), Foreign((0, None)))  # has a dtype of its own: no need to look for one beside it
+    like = next((tensor.dtype for tensor in tensors_in(beside)), None)
+    return wrap(as_array(value, like), Foreign((0, None)))
+
+
+def tensors_in(owner: Any) -> list[Tensor]:
+    """The tensors that are attributes of a layer, in a list there, or in a layer there, each once.
+
+    Not those of its last call.
+    """
+    found: dict[int, Tensor] = {}
+    _collect(owner, found, set())
+    return list(found.values())
+
+
+def _collect(part: Any, found: dict[int, Tensor], seen: set[int]) -> None:
+    if isinstance(part, Tensor):
+        found[id(part)] = part
+    elif id(part) not in seen:
+        seen.add(id(part))
+        for inner in _parts(part):
+            _collect(inner, found, seen)
+
+
+def _parts(owner: Any) -> list[Any]:
+    if isinstance(owner, (list, tuple)):
+        return list(owner)
+    if isinstance(owner, dict):
+        return list(owner.values())
+    if isinstance(owner, Module) or hasattr(type(owner), "backward"):
+        last_call = getattr(owner, "last_call", ())
+        return [value for name, value in getattr(owner, "__dict__", {}).items() if name not in last_call]
+    return []
+
+
+def parameters_in(owner: Any) -> list[Tensor]:
+    """Those of them that want a gradient and are not the result of an operation."""
+    return [tensor for tensor in tensors_in(owner) if tensor.requires_g and tensor._node is None]
+
+
+def _parameter(value: Any) -> Tensor:
+    if not isinstance(value, Tensor):
+        return param(value)
+    value.requires_g = True
+    return value

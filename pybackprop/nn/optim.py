@@ -1,0 +1,152 @@
+"""SGD: the update p = p - lr p.g, with momentum if wanted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pybackprop.autograd import versions
+from pybackprop.autograd.messages import describe
+from pybackprop.autograd.tensor import Tensor, wrap
+from pybackprop.core import native
+from pybackprop.core.arrays import Array
+from pybackprop.core.errors import GradientError, ShapeError
+
+__all__ = ["SGD"]
+
+
+class SGD:
+    """Stochastic gradient descent: v = momentum v + g, then p = p - lr v (v is g without momentum).
+
+    parameters  a Model, or tensors; may be given to `step` instead
+    lr          learning rate, at least 0
+    momentum    in [0, 1)
+
+    Raises ValueError for a parameter given twice, and for rates outside their range.
+    """
+
+    def __init__(self, parameters: Any = None, *, lr: float, momentum: float = 0.0) -> None:
+        self.lr = rate("lr", lr, math.inf)
+        self.momentum = rate("momentum", momentum, 1)
+        self.parameters = None if parameters is None else parameter_list(parameters)
+        self._velocity: dict[int, tuple[Tensor, Tensor]] = {}
+        self._bound: _Bound | None = None
+
+    def step(self, parameters: Any = None) -> None:
+        """Updates the parameters in place, from their `.g`.
+
+        Raises GradientError for a `.g` that is missing, ValueError for memory that cannot be written to:
+        before any parameter is changed.
+        """
+        given = self.parameters if parameters is None else parameter_list(parameters)
+        if given is None:
+            raise ValueError("SGD.step: no parameters; give them to SGD(model, lr=...) or to step(model)")
+        bound, moves = self._bound, self.momentum != 0
+        if bound is None or not bound.fits(given, moves):
+            for parameter in given:
+                _check(parameter)
+            bound = self._bound = _Bound(given, [self.velocity(p) for p in given] if moves else None)
+        bound.update(self.lr, self.momentum)
+
+    def velocity(self, parameter: Tensor) -> Tensor:
+        """The parameter's momentum, of its shape; zeros before the first step."""
+        found = self._velocity.get(id(parameter))
+        if found is None:
+            made = parameter.new_like()
+            made._array[...] = 0
+            found = self._velocity[id(parameter)] = (parameter, made)  # holds it, so that its id stays its own
+        return found[1]
+
+    def take_velocities(self, places: Iterable[tuple[Tensor, Array]]) -> None:
+        """Gives the momentum of parameters other memory, with the same numbers."""
+        for p, view in places:
+            view[...] = self.velocity(p)._array
+            self._velocity[id(p)] = (p, wrap(view))
+        self._bound = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_bound": None}
+
+    def __repr__(self) -> str:
+        return f"SGD(lr={self.lr}, momentum={self.momentum})"
+
+
+class _Bound:
+    """Parameters that were checked, and where C finds them, as long as nothing about them changes."""
+
+    def __init__(self, given: Sequence[Tensor], velocities: Sequence[Tensor] | None) -> None:
+        self.moves = velocities is not None
+        self.found = [(k, p, p._array, p._g) for k, p in enumerate(given)]
+        self.versions = [p._version for p in given]
+        self.velocities = velocities  # kept alive for C
+        self.calls = [self._call(dtype, given) for dtype in {p.dtype for p in given}]
+
+    def _call(self, dtype: np.dtype[Any], given: Sequence[Tensor]) -> tuple[Any, Any, int]:
+        """(C's function, its array, that array's length) for the parameters of one dtype."""
+        mine = [k for k, p in enumerate(given) if p.dtype == dtype]
+        array = native.parameters(len(mine))
+        for one, k in zip(array, mine, strict=True):
+            dp: Any = given[k]._g
+            one.p, one.dp, one.size = given[k].pointer(), dp.pointer(), given[k].size
+            one.v = native.NULL if self.velocities is None else self.velocities[k].pointer()
+        return native.sgd_step[dtype], array, len(mine)
+
+    def fits(self, given: Sequence[Tensor], moves: bool) -> bool:
+        """Whether these are the same, with the same memory, and it may still be written to."""
+        if moves != self.moves or len(given) != len(self.found):
+            return False
+        for k, p, array, g in self.found:
+            if given[k] is not p or p._array is not array or p._g is not g or p._node is not None:
+                return False
+            if not array.flags.writeable:
+                return False
+        return True
+
+    def update(self, lr: float, momentum: float) -> None:
+        for version in self.versions:
+            version[0] += 1
+            version[1] = "SGD.step"
+            if versions.on:
+                versions.note(version)
+        for call, array, count in self.calls:
+            call(array, count, lr, momentum)
+
+
+def parameter_list(parameters: Any) -> list[Tensor]:
+    """The tensors of a Model or an iterable, checked: none twice, none that is no leaf."""
+    listed = parameters.parameters() if hasattr(parameters, "parameters") else parameters
+    if isinstance(listed, Tensor) or not isinstance(listed, Iterable):
+        raise TypeError(f"SGD: found {type(listed).__name__}, expected a Model or a list of tensors")
+    found = list(listed)
+    seen: dict[int, int] = {}
+    for k, tensor in enumerate(found):
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"SGD: parameter {k} is a {type(tensor).__name__}, expected a tensor (bp.param)")
+        if id(tensor) in seen:
+            raise ValueError(f"SGD: parameters {seen[id(tensor)]} and {k} are one tensor; it would be updated twice")
+        seen[id(tensor)] = k
+    if not found:
+        raise ValueError("SGD: there are no parameters to train; make them with bp.param")
+    return found
+
+
+def _check(p: Tensor) -> None:
+    if p._g is None:
+        raise GradientError(f"SGD.step: {describe(p)} has no .g; run backward first")
+    if p._g.shape != p.shape:
+        raise ShapeError(f"SGD.step: {describe(p)} has a .g of shape {p._g.shape}")
+    if p._node is not None:
+        raise GradientError(f"SGD.step: {describe(p)} is a result ('{p._node.operation}'), not a parameter")
+    if not p._array.flags.writeable or not p._array.flags.c_contiguous:
+        raise ValueError(f"SGD.step: {describe(p)} is read-only or not contiguous; make it with bp.param")
+
+
+def rate(name: str, value: Any, below: float = math.inf) -> float:
+    """value as a float from 0 to below a limit; ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < below:
+        limit = "a finite number of at least 0" if below == math.inf else "a number from 0 to below 1"
+        raise ValueError(f"SGD: found {name}={value!r}, expected {limit}")
+    return float(value)

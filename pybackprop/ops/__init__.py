@@ -1,0 +1,1 @@
+"""The operations, each with its forward, its backward and its record."""

@@ -1,0 +1,224 @@
+"""Checks that every operation makes before it computes: what came in, and do the shapes fit?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pybackprop.autograd import messages
+from pybackprop.autograd.messages import describe
+from pybackprop.autograd.tensor import Tensor, wrap
+from pybackprop.autograd.versions import Foreign
+from pybackprop.core.arrays import as_array
+from pybackprop.core.errors import DTypeError, GradientError, ShapeError
+from pybackprop.core.native import FLOAT32, FLOAT64
+
+
+def operands(operation: str, **values: Any) -> list[Any]:
+    """values as tensors of one dtype; None stays None. Tensors decide the dtype, other data follows them.
+
+    Raises DTypeError where float32 and float64 meet, or a value is no real number.
+    """
+    if ready := _as_they_are(values.values()):
+        return ready
+    for name, value in values.items():
+        if isinstance(value, Tensor) and value.holds_its_gradient():
+            raise GradientError(messages.spoiled(operation, name, value))
+    like = next((v.dtype for v in reversed(values.values()) if isinstance(v, Tensor)), None)
+    made = {
+        name: v
+        if v is None or isinstance(v, Tensor)
+        else wrap(as_array(v, like, f"{operation}: {name}"), Foreign((0, None)))
+        for name, v in values.items()
+    }
+    there = {name: t for name, t in made.items() if t is not None}
+    if len({t.dtype for t in there.values()}) > 1:
+        found = ", ".join(f"{name} {t.shape} {t.dtype}" for name, t in there.items())
+        raise DTypeError(f"{operation}: the dtypes differ: {found}. Convert with .float(), .double() or .astype()")
+    return list(made.values())
+
+
+def _as_they_are(values: Iterable[Any]) -> list[Any]:
+    """values as tensors where that needs no conversion and no message, else nothing."""
+    found: list[Any] = []
+    dtype: Any = None
+    for value in values:
+        if type(value) is np.ndarray and value.dtype in (FLOAT32, FLOAT64) and value.flags.aligned:
+            value = wrap(value, Foreign((0, None)))
+        if value is not None:
+            if type(value) is not Tensor or (dtype is not None and value._array.dtype is not dtype):
+                return []
+            if value._g is not None and value._g._version is value._version:  # spelled out: it is asked each time
+                return []
+            dtype = value._array.dtype
+        found.append(value)
+    return found
+
+
+def check_lin(operation: str, x: Tensor, w: Tensor, b: Tensor | None) -> tuple[int, int, int]:
+    """(n, m, h) of x (n,m) @ w (m,h) + b (h). Raises ShapeError."""
+    x_shape, w_shape = x._array.shape, w._array.shape
+    fits = len(x_shape) == 2 == len(w_shape) and x_shape[1] == w_shape[0]
+    if fits and (b is None or b._array.shape == w_shape[1:]):
+        return x_shape[0], x_shape[1], w_shape[1]
+    named = f"{operation}: x {x.shape} @ w {w.shape}" + ("" if b is None else f" + b {b.shape}")
+    raise ShapeError(f"{named}: {_lin_fault(x, w, b)}")
+
+
+def _lin_fault(x: Tensor, w: Tensor, b: Tensor | None) -> str:
+    for name, operand, hint in (("x", x, "one row of m numbers is x[None]"), ("w", w, "one column is w[:,None]")):
+        if operand.ndim != 2:
+            return f"{name} has {operand.ndim} dimensions, expected 2, rows and columns; {hint}"
+    if x.shape[1] != w.shape[0]:
+        fix = _transpose_hint(x.shape, w.shape)
+        return f"axis 1 of x has {x.shape[1]}, axis 0 of w has {w.shape[0]}; they must agree{fix}"
+    found = b.shape if b is not None else ()
+    fix = "; take b.squeeze(0) or b[0]" if len(found) == 2 and found[1:] == w.shape[1:] else ""
+    return f"found b of shape {found}, expected {w.shape[1:]}: one number for each column of w{fix}"
+
+
+def _transpose_hint(x: tuple[int, ...], w: tuple[int, ...]) -> str:
+    if x[1] == w[1]:
+        return ": w.T would fit (here w is inputs by outputs, the transpose of torch.nn.Linear's)"
+    if x[0] == w[0]:
+        return ": x.T would fit (here rows are samples)"
+    return ""
+
+
+def check_same(operation: str, **pair: Tensor) -> None:
+    """Raises ShapeError unless both have one shape."""
+    (a_name, a), (b_name, b) = pair.items()
+    if a.shape != b.shape:
+        raise ShapeError(
+            f"{operation}: found {a_name} of shape {a.shape} and {b_name} of shape {b.shape}; they must be equal"
+        )
+
+
+def check_mse(operation: str, out: Tensor, targ: Tensor) -> tuple[int, int]:
+    """(n, h) of the elements to compare. targ (n,) is taken as a column for out (n,1). Raises ShapeError."""
+    o, t = out.shape, targ.shape
+    if o != t and not (o == (*t, 1) and len(t) == 1):
+        raise ShapeError(f"{operation}: found out {o} and targ {t}{mse_hint(o, t)}")
+    if out.size == 0:
+        raise ShapeError(f"{operation}: the mean of no elements is not defined; out has shape {o}")
+    rows = o[0] if o else 1
+    return rows, out.size // rows
+
+
+def mse_hint(o: tuple[int, ...], t: tuple[int, ...]) -> str:
+    column, row = (o, t) if len(o) == 2 else (t, o)
+    if len(column) == 2 and column[1] == 1 and len(row) == 1:
+        n = column[0]
+        if row[0] == n:
+            return (
+                f": out - targ would broadcast to {(n, n)}, every output minus every target. "
+                f"Make out a column, out[:,None], or targ a row, targ[:,0]"
+            )
+        return f": {o[0]} outputs for {t[0]} targets"
+    if len(o) == 2 and o[1] > 1 and t == o[:1]:
+        return (
+            f": one target per row, {o[1]} outputs; class labels become targets as rows of the "
+            f"identity matrix, np.eye({o[1]})[targ]"
+        )
+    if len(o) == 2 and t == o[::-1]:
+        return ": targ.T would fit"
+    try:
+        broadcast = np.broadcast_shapes(o, t)
+    except ValueError:
+        return ": they must be equal"
+    return f": out - targ would broadcast to {broadcast}; they must be equal"
+
+
+def upstream_of(operation: str, out: Tensor) -> Tensor:
+    """out.g, which the operation after this one left.
+
+    Raises GradientError if it did not, if it belongs to earlier values of out, or if what out was computed from was
+    overwritten since.
+    """
+    if not isinstance(out, Tensor):
+        raise GradientError(f"{operation}: out is a {type(out).__name__}, which has no .g; give forward's own result")
+    if out._g is None:
+        raise GradientError(messages.no_gradient(operation, out))
+    g, at, version = out._g, out._g_at, out._version
+    if type(at) is tuple and at[0] != version[0] and at[1] == g._version[0] and g._version is not version:
+        raise GradientError(messages.stale(operation, out))
+    node = out._node
+    if node is not None:
+        node.check_values(operation)
+    return g
+
+
+def output(operation: str, out: Any, shape: tuple[int, ...], **inputs: Tensor | None) -> Tensor:
+    """out as a tensor to write to, off the tape, after all that could be wrong with it has been checked."""
+    dtype = next(t for t in inputs.values() if t is not None).dtype
+    array = out._array if isinstance(out, Tensor) else out
+    if not isinstance(array, np.ndarray):
+        raise DTypeError(f"{operation}: out is a {type(out).__name__}, expected a tensor or a numpy array")
+    if array.shape != shape:
+        raise ShapeError(f"{operation}: found out of shape {array.shape}, expected {shape}")
+    if array.dtype != dtype or not array.dtype.isnative:
+        raise DTypeError(f"{operation}: found out of {array.dtype}, expected {dtype}, as the inputs are")
+    if not array.flags.c_contiguous or not array.flags.aligned:
+        raise ValueError(f"{operation}: out is not contiguous and aligned; give an array in C order")
+    refuse_overlap(operation, array, **{name: t._array for name, t in inputs.items() if t is not None})
+    tensor = out if isinstance(out, Tensor) else wrap(array, Foreign((0, None)))
+    _refuse_wanted(operation, tensor)
+    tensor.touch(f"{operation}(out=)")
+    tensor._node, tensor.requires_g = None, False
+    return tensor
+
+
+def _refuse_wanted(operation: str, out: Tensor) -> None:
+    """Raises GradientError for an out whose old values cannot be told from the new ones in a backward."""
+    if not out.requires_g:
+        return
+    if out._node is None:
+        raise GradientError(f"{operation}: out is {describe(out)}, a parameter; overwriting it would lose its values")
+    if out._node.backward is None:
+        raise GradientError(
+            f"{operation}: out is {describe(out)} and came from '{out._node.operation}', so it may share the memory of "
+            "a tensor on the tape, whose gradient would become a lie. Give it memory of its own"
+        )
+
+
+def refuse_lost(operation: str, written: Sequence[Tensor | None], read: Sequence[Tensor]) -> None:
+    """Raises ValueError if the `.g` of one of written, as it is now, shares memory with what is read beside it."""
+    for operand in read:
+        kind = type(operand._version)
+        if kind is list:  # memory of its own
+            continue
+        for tensor in written:
+            g = None if tensor is None else tensor._g
+            if g is not None and (g._version is operand._version or (kind is Foreign and _share(g, operand))):
+                raise ValueError(
+                    f"{operation}: the .g of {describe(tensor)} would be written over an operand, {describe(operand)}, "  # type: ignore[arg-type]
+                    "while that is read: it shares its memory. Give a copy: bp.tensor(t)"
+                )
+
+
+def _share(g: Tensor, other: Tensor) -> bool:
+    mine, its = g._array, other._array
+    base = mine.base
+    akin = its is mine or its.base is mine or (base is not None and its.base is base)
+    return akin and np.shares_memory(mine, its)
+
+
+def overlaps_itself(array: Any) -> bool:
+    """Whether several of its elements may lie in one place, as in a broadcast view."""
+    if array.flags.c_contiguous:
+        return False
+    reach = array.itemsize
+    for step, length in sorted((abs(step), n) for step, n in zip(array.strides, array.shape, strict=True) if n > 1):
+        if step < reach:
+            return True
+        reach += step * (length - 1)
+    return False
+
+
+def refuse_overlap(operation: str, out: Any, **inputs: Any) -> None:
+    """Raises ValueError if out shares memory with an input that would be read after it was written."""
+    for name, array in inputs.items():
+        if np.shares_memory(out, array):
+            raise ValueError(f"{operation}: out overlaps {name} in memory; give it memory of its own")

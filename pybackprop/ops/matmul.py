@@ -1,0 +1,177 @@
+"""The bare product, and `@` between tensors."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from pybackprop.autograd import versions
+from pybackprop.autograd.messages import describe
+from pybackprop.autograd.tape import cut, record
+from pybackprop.autograd.tensor import Tensor, wrap
+from pybackprop.core import native
+from pybackprop.core.arrays import Array, empty
+from pybackprop.core.errors import DTypeError, GradientError, ShapeError
+from pybackprop.ops.checks import operands, refuse_overlap
+from pybackprop.ops.linear import lin_backward, needed
+
+__all__ = ["matmul", "product"]
+
+_matmul = native.lib.bp_matmul
+
+
+def matmul(
+    a: Any,
+    b: Any,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    out: Any = None,
+    accumulate: bool = False,
+) -> Any:
+    """op(a) (rows,inner) @ op(b) (inner,cols) for arrays and tensors; op transposes where asked to.
+
+    out: a tensor or array (rows,cols) of the same dtype to write to, and then the result; its rows
+    must be contiguous. accumulate: add to what out holds. Without out the result is a new Tensor.
+    One chain of fma over the inner index, ascending. Off the tape: a backward through it raises.
+    Raises ShapeError, DTypeError, ValueError for an out that is read-only or overlaps a or b.
+    """
+    if type(out) is type(a) is type(b) is Tensor and out._node is None and out._array.flags.writeable:
+        try:
+            if not _matmul(out._matrix, a._matrix, b._matrix, transpose_a, transpose_b, accumulate):
+                version = out._version
+                version[0] += 1
+                version[1] = "matmul"
+                if versions.on:
+                    versions.note(version)
+                return out
+        except (TypeError, OverflowError):  # not described yet, or the flags are no bools
+            for operand in (out, a, b):
+                _describe(operand)
+    left, right = operands("matmul", a=a, b=b)
+    _check_2d(left.shape, right.shape)
+    left_array = left._array.T if transpose_a else left._array
+    right_array = right._array.T if transpose_b else right._array
+    shape = _check_product("matmul", left_array.shape, right_array.shape)
+    if out is None:
+        if accumulate:
+            raise ValueError("matmul: accumulate=True adds to out, and no out was given")
+        out = wrap(empty("matmul", shape, left.dtype))
+        _multiply(out._array, left_array, right_array, False)
+        return cut(out, "matmul", left, right)
+    _multiply(_writable(out, shape, left_array, right_array), left_array, right_array, bool(accumulate))
+    return out
+
+
+def _describe(t: Tensor) -> None:
+    """Tells C once where and how a matrix lies, if C can use it as it is; what cannot be written to, it cannot."""
+    if t.ndim != 2 or not t._array.flags.writeable or not t._array.flags.aligned or t.holds_its_gradient():
+        return
+    for transposed, stored in ((False, t._array), (True, t._array.T)):
+        stride = _stride(stored)
+        if stride is not None:
+            t._matrix = native.matrix(t._array, stride, transposed)
+            return
+
+
+def product(a: Any, b: Any) -> Tensor:
+    """a @ b, recorded. The gradients are those of lin, bit for bit."""
+    if a.ndim == 2 and b.ndim == 2:
+        shape = _check_product("@", a.shape, b.shape)
+        out = wrap(empty("@", shape, a.dtype))
+        _multiply(out._array, a._array, b._array, False)
+        return record(out, "@", (a, b), partial(lin_backward, a, b), needed(a, b))
+    if not 1 <= min(a.ndim, b.ndim) <= max(a.ndim, b.ndim) <= 2:
+        raise ShapeError(f"@: found {a.shape} @ {b.shape}, expected one or two dimensions on each side")
+    left = a._array if a.ndim == 2 else a._array[None]
+    right = b._array if b.ndim == 2 else b._array[:, None]
+    _check_product("@", left.shape, right.shape)
+    out = wrap(empty("@", (len(left), right.shape[1]), a.dtype))
+    _multiply(out._array, left, right, False)
+    return cut(wrap(out._array.reshape(a.shape[:-1] + b.shape[1:])), "@ with a vector", a, b)
+
+
+def _check_2d(a: tuple[int, ...], b: tuple[int, ...]) -> None:
+    if len(a) != 2 or len(b) != 2:
+        raise ShapeError(f"matmul: found a of shape {a} and b of shape {b}, expected two dimensions each")
+
+
+def _check_product(operation: str, a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, int]:
+    if a[1] == b[0]:
+        return a[0], b[1]
+    fix = ""
+    if a[1] == b[1]:
+        fix = ": the right one's transpose (.T) would fit"
+    elif a[0] == b[0]:
+        fix = ": the left one's transpose (.T) would fit"
+    raise ShapeError(
+        f"{operation}: found {a} @ {b}: axis 1 of the left has {a[1]}, axis 0 of the right has {b[0]}; "
+        f"they must agree{fix}"
+    )
+
+
+def _writable(out: Any, shape: tuple[int, int], a: Array, b: Array) -> Array:
+    """out's array, after all that could be wrong with it has been checked."""
+    array = out._array if isinstance(out, Tensor) else out
+    if not isinstance(array, np.ndarray):
+        raise DTypeError(f"matmul: out is a {type(out).__name__}, expected a tensor or a numpy array")
+    if array.shape != shape:
+        raise ShapeError(f"matmul: found out of shape {array.shape}, expected {shape}")
+    if array.dtype != a.dtype or not array.dtype.isnative:
+        raise DTypeError(f"matmul: found out of {array.dtype}, expected {a.dtype}, as a and b are")
+    if _stride(array) is None or not array.flags.aligned:
+        raise ValueError("matmul: out's rows are not contiguous and aligned; give an array in C order")
+    refuse_overlap("matmul", array, a=a, b=b)
+    if not isinstance(out, Tensor):
+        out = wrap(array)
+    elif out.requires_g and out._node is not None:
+        raise GradientError(f"matmul: out is {describe(out)}, the result of '{out._node.operation}', on the tape")
+    out.touch("matmul")
+    return array
+
+
+def _multiply(out: Array, a: Array, b: Array, accumulate: bool) -> None:
+    (a, lda, transpose_a), (b, ldb, transpose_b) = _layout(a), _layout(b)
+    ldc = _stride(out) or out.shape[1]
+    call = native.matmul[out.dtype]
+    pointers = [native.address(array) for array in (out, a, b)]
+    sizes = (*out.shape, a.shape[1])
+    rows, cols, inner = sizes
+    native.check(
+        call(
+            pointers[0],
+            ldc,
+            pointers[1],
+            lda,
+            pointers[2],
+            ldb,
+            rows,
+            inner,
+            cols,
+            transpose_a,
+            transpose_b,
+            accumulate,
+        )
+    )
+
+
+def _layout(array: Array) -> tuple[Array, int, bool]:
+    """(array or a copy, elements from one stored row to the next, whether the transpose is stored)."""
+    for transposed, stored in ((False, array), (True, array.T)):
+        row = _stride(stored)
+        if row is not None:
+            return array, row, transposed
+    copy = np.ascontiguousarray(array)
+    return copy, copy.shape[1], False
+
+
+def _stride(array: Array) -> int | None:
+    """Elements from one row to the next if C can use this array as rows of contiguous numbers, else None."""
+    cols: int = array.shape[1]
+    if array.flags.c_contiguous:
+        return cols
+    down, right = array.strides
+    if (right != array.itemsize and cols > 1) or down % array.itemsize or down < cols * array.itemsize:
+        return None
+    return int(down // array.itemsize)

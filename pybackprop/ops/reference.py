@@ -1,0 +1,159 @@
+"""The definition, callable: csrc/reference.c on numpy arrays.
+
+Every other way of computing here must give these bits. Arrays are float32 or float64, all of one dtype,
+and only read; results are new arrays. x (n,m), w (m,h), b (h), out and dout (n,h).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pybackprop.autograd.tensor import Tensor, wrap
+from pybackprop.core import native
+from pybackprop.core.arrays import Array, empty
+from pybackprop.core.errors import ShapeError
+from pybackprop.ops.checks import check_lin, check_mse, check_same, operands
+
+__all__ = [
+    "linear_backward_b",
+    "linear_backward_w",
+    "linear_backward_x",
+    "linear_forward",
+    "matmul",
+    "mse_backward",
+    "mse_forward",
+    "relu_backward",
+    "relu_forward",
+    "sgd_momentum_update",
+    "sgd_update",
+]
+
+
+def _contiguous(operation: str, **arrays: Any) -> list[Any]:
+    return [t if t is None else t.contiguous() for t in operands(operation, **arrays)]
+
+
+def _start(shape: tuple[int, ...], like: Tensor, add_to: Any) -> Tensor:
+    """The output: undefined numbers, or a copy of what is added to."""
+    out = wrap(empty("reference", shape, like.dtype))
+    if add_to is not None:
+        (start,) = operands("reference", add_to=add_to)
+        if start.shape != shape or start.dtype != like.dtype:
+            raise ShapeError(f"reference: found add_to {start.shape} {start.dtype}, expected {shape} {like.dtype}")
+        np.copyto(out._array, start._array)
+    return out
+
+
+def linear_forward(x: Any, w: Any, b: Any = None) -> Array:
+    """out (n,h) = x @ w + b"""
+    x, w, b = _contiguous("linear_forward", x=x, w=w, b=b)
+    n, m, h = check_lin("linear_forward", x, w, b)
+    out = _start((n, h), x, None)
+    bias = native.NULL if b is None else b.pointer()
+    native.check(native.ref_linear_forward[x.dtype](out.pointer(), x.pointer(), w.pointer(), bias, n, m, h))
+    return out._array
+
+
+def linear_backward_x(dout: Any, w: Any, add_to: Any = None) -> Array:
+    """dx (n,m) = dout @ w.T"""
+    dout, w = _contiguous("linear_backward_x", dout=dout, w=w)
+    n, h, m = _product_sizes("linear_backward_x", dout.shape, w.shape[::-1])
+    dx = _start((n, m), w, add_to)
+    call = native.ref_linear_backward_x[w.dtype]
+    native.check(call(dx.pointer(), dout.pointer(), w.pointer(), n, m, h, add_to is not None))
+    return dx._array
+
+
+def linear_backward_w(x: Any, dout: Any, add_to: Any = None) -> Array:
+    """dw (m,h) = x.T @ dout"""
+    x, dout = _contiguous("linear_backward_w", x=x, dout=dout)
+    m, n, h = _product_sizes("linear_backward_w", x.shape[::-1], dout.shape)
+    dw = _start((m, h), x, add_to)
+    call = native.ref_linear_backward_w[x.dtype]
+    native.check(call(dw.pointer(), x.pointer(), dout.pointer(), n, m, h, add_to is not None))
+    return dw._array
+
+
+def linear_backward_b(dout: Any, add_to: Any = None) -> Array:
+    """db (h) = dout.sum(0)"""
+    (dout,) = _contiguous("linear_backward_b", dout=dout)
+    n, h = dout.shape
+    db = _start((h,), dout, add_to)
+    native.check(native.ref_linear_backward_b[dout.dtype](db.pointer(), dout.pointer(), n, h, add_to is not None))
+    return db._array
+
+
+def matmul(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False, add_to: Any = None) -> Array:
+    """op(a) (rows,inner) @ op(b) (inner,cols)"""
+    a, b = _contiguous("matmul", a=a, b=b)
+    left = a.shape[::-1] if transpose_a else a.shape
+    right = b.shape[::-1] if transpose_b else b.shape
+    rows, inner, cols = _product_sizes("matmul", left, right)
+    c = _start((rows, cols), a, add_to)
+    call = native.ref_matmul[a.dtype]
+    sizes = (rows, inner, cols, transpose_a, transpose_b, add_to is not None)
+    native.check(call(c.pointer(), cols, a.pointer(), a.shape[1], b.pointer(), b.shape[1], *sizes))
+    return c._array
+
+
+def _product_sizes(operation: str, left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, int, int]:
+    if len(left) != 2 or len(right) != 2 or left[1] != right[0]:
+        raise ShapeError(f"{operation}: {left} @ {right} do not fit")
+    return left[0], left[1], right[1]
+
+
+def relu_forward(x: Any) -> Array:
+    """max(x, 0), a NaN kept"""
+    (x,) = _contiguous("relu_forward", x=x)
+    out = _start(x.shape, x, None)
+    native.ref_relu_forward[x.dtype](out.pointer(), x.pointer(), x.size)
+    return out._array
+
+
+def relu_backward(x: Any, dout: Any) -> Array:
+    """dout where x > 0, else 0"""
+    x, dout = _contiguous("relu_backward", x=x, dout=dout)
+    check_same("relu_backward", x=x, dout=dout)
+    dx = _start(x.shape, x, None)
+    native.ref_relu_backward[x.dtype](dx.pointer(), x.pointer(), dout.pointer(), x.size)
+    return dx._array
+
+
+def mse_forward(out: Any, targ: Any) -> Array:
+    """mean((out - targ)**2), 0-d"""
+    out, targ = _contiguous("mse_forward", out=out, targ=targ)
+    n, h = check_mse("mse_forward", out, targ)
+    loss = _start((), out, None)
+    native.check(native.ref_mse_forward[out.dtype](loss.pointer(), out.pointer(), targ.pointer(), n, h))
+    return loss._array
+
+
+def mse_backward(out: Any, targ: Any) -> Array:
+    """2 (out - targ) / size"""
+    out, targ = _contiguous("mse_backward", out=out, targ=targ)
+    check_mse("mse_backward", out, targ)
+    dout = _start(out.shape, out, None)
+    native.ref_mse_backward[out.dtype](dout.pointer(), out.pointer(), targ.pointer(), out.size)
+    return dout._array
+
+
+def sgd_update(p: Any, dp: Any, lr: float) -> Array:
+    """p - lr dp"""
+    p, dp = _contiguous("sgd_update", p=p, dp=dp)
+    check_same("sgd_update", p=p, dp=dp)
+    new = _start(p.shape, p, p)
+    native.ref_sgd_update[p.dtype](new.pointer(), dp.pointer(), lr, p.size)
+    return new._array
+
+
+def sgd_momentum_update(p: Any, v: Any, dp: Any, lr: float, mu: float) -> tuple[Array, Array]:
+    """(new p, new v): v = mu v + dp, p = p - lr v"""
+    p, v, dp = _contiguous("sgd_momentum_update", p=p, v=v, dp=dp)
+    check_same("sgd_momentum_update", p=p, v=v)
+    check_same("sgd_momentum_update", p=p, dp=dp)
+    new, velocity = _start(p.shape, p, p), _start(p.shape, p, v)
+    call = native.ref_sgd_momentum_update[p.dtype]
+    call(new.pointer(), velocity.pointer(), dp.pointer(), lr, mu, p.size)
+    return new._array, velocity._array

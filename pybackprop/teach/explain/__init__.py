@@ -1,0 +1,1 @@
+"""Why one element's gradient is what it is."""

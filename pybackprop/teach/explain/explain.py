@@ -1,0 +1,100 @@
+"""explain: why a gradient is what it is, element by element, on the learner's own numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pybackprop.autograd.tensor import Tensor
+from pybackprop.core.errors import GradientError
+from pybackprop.teach.explain.facts import Explanation, largest
+from pybackprop.teach.explain.outer_product import compare
+from pybackprop.teach.explain.paths import Index
+from pybackprop.teach.explain.prose import element
+from pybackprop.teach.explain.terms import Term
+from pybackprop.teach.explain.whole_chain import WholeChain
+from pybackprop.teach.trace.gradients import Walk, agreement, check_backward, walk_back
+from pybackprop.teach.trace.graph import Network, networks_of
+from pybackprop.teach.trace.nonfinite import first_bad
+from pybackprop.teach.trace.replay import check_unchanged
+
+__all__ = ["Explanation", "Term", "explain"]
+
+
+class Explain:
+    """`bp.explain(t, at=...)`; see __call__. compare: the lesson's first version of w.g beside the matmul."""
+
+    def __call__(self, t: Tensor, at: Any = None, *, loss: Tensor | None = None) -> Explanation:
+        """Why t.g[at] is what it is: which values move, by how much, how much the loss cares, and the sum.
+
+        t     any tensor that took part in a forward pass: weights, bias, data, pre-activation, activation, output
+        at    the element, (3, 7) or 3; without it the one with the largest gradient. For the loss itself, without
+              at, the whole chain is explained
+        loss  which loss, if t took part in several (otherwise the one whose gradient t.g holds, or the latest)
+
+        A backward must have run. Nothing is changed: no `.g`, no value. Raises IndexError for an element out of
+        range, GradientError for a tensor that took no part, a missing backward, an operation without derivative, or
+        values that were overwritten since.
+        """
+        walk, notes = _walk(t, loss)
+        if (at is None or np.shape(at) == (0,)) and walk.network.root is t and walk.network.is_loss():
+            return WholeChain(walk, notes)
+        if t is walk.network.root:
+            raise GradientError(
+                f"explain: {walk.network.name(t)} is where the backward began: nothing was computed from it"
+            )
+        where = _index(at, t, walk.network) if at is not None else largest(walk.of(t))
+        return Explanation(walk, t, where, notes)
+
+    compare = staticmethod(compare)
+
+
+def _walk(t: Any, loss: Tensor | None) -> tuple[Walk, list[str]]:
+    """The backward of the network that t took part in, and notes; of several networks the one that t.g is from."""
+    networks = networks_of(t, loss)
+    problem: GradientError | None = None
+    stale: tuple[Walk, list[str]] | None = None
+    for network in networks[:8]:
+        try:
+            check_unchanged(network)
+            check_backward(t, network)
+            walk = walk_back(network, t)
+        except GradientError as error:
+            problem = problem or error
+            continue
+        note = agreement(t, walk) if t is not network.root else _of_loss(network, walk)
+        notes = [note for note in (note, first_bad(walk)) if note]
+        if not note:
+            return walk, notes
+        stale = stale or (walk, notes)
+    if stale is None:
+        raise problem  # type: ignore[misc]
+    return stale
+
+
+def _of_loss(network: Network, walk: Walk) -> str:
+    """A note if the `.g` of a parameter is not that of this forward pass."""
+    found = (agreement(leaf, walk) for leaf in network.leaves() if leaf._g is not None)
+    return next(filter(None, found), "")
+
+
+def _index(at: Any, t: Tensor, network: Network) -> Index:
+    """at as a tuple of indices from 0. Raises IndexError, which says the valid range."""
+    name = network.name(t)
+    given = tuple(at) if isinstance(at, (tuple, list, np.ndarray)) and np.ndim(at) else (at,)
+    if any(isinstance(i, bool) or not isinstance(i, (int, np.integer)) for i in given):
+        raise IndexError(f"explain: found at={at!r}, expected whole numbers: {_valid(name, t.shape)}")
+    inside = len(given) == t.ndim and all(-size <= i < size for i, size in zip(given, t.shape, strict=True))
+    if not inside:
+        raise IndexError(f"explain: {element(name, tuple(map(int, given)))} is not there: {_valid(name, t.shape)}")
+    return tuple(int(i) % size for i, size in zip(given, t.shape, strict=True))
+
+
+def _valid(name: str, shape: Index) -> str:
+    axes = {1: ["element"], 2: ["row", "column"]}.get(len(shape), [f"axis {k}" for k in range(len(shape))])
+    ranges = ", ".join(f"{axis} 0 .. {size - 1}" for axis, size in zip(axes, shape, strict=True))
+    return f"{name} has shape {shape}: {ranges or 'at is ()'}"
+
+
+explain = Explain()

@@ -1,0 +1,65 @@
+"""Symbols: u for what a layer computes, v for what relu passes on, z for the mse, counted where there are several."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from pybackprop.autograd.storage import Storage
+from pybackprop.teach.explain.prose import shape
+from pybackprop.teach.render.formula import Name, Part, Partial
+from pybackprop.teach.trace.graph import Network, Operation
+
+LETTERS = {"lin": "u", "@": "u", "+": "u", "relu": "v", "relu_": "v", "mse": "z"}
+WIDTH = 40  # of a product of derivatives in a table
+
+
+class Symbols:
+    """The letters of one network's results, and the products of derivatives written with them."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        letters = [LETTERS.get(op.kind, "y") for op in network]
+        in_all, so_far = Counter(letters), Counter[str]()
+        self.symbols: dict[int, str] = {}
+        for op, letter in zip(network, letters, strict=True):
+            so_far[letter] += 1
+            self.symbols[id(op.output)] = letter if in_all[letter] == 1 else f"{letter}{so_far[letter]}"
+        self.factors: dict[int, list[str]] = {id(network.root): []}
+        for op in reversed(network.operations):
+            for given in op.inputs:
+                self.factors.setdefault(id(given), [*self.factors.get(id(op.output), []), self.factor(op, given)])
+
+    def of(self, tensor: Storage) -> str:
+        return self.symbols.get(id(tensor), self.network.name(tensor))
+
+    def factor(self, op: Operation, given: Storage) -> str:
+        return f"∂{self.of(op.output)}/∂{self.of(given)}"
+
+    def holds(self, op: Operation, given: Storage, width: int = WIDTH) -> str:
+        """∂z/∂u2 · ∂u2/∂v1 · …: the factors from the loss to given, through op; where it is long, not the middle."""
+        factors = [*self.factors.get(id(op.output), []), self.factor(op, given)]
+        if len(self.network.uses(given)) > 1:
+            factors[-1] += " + …"
+        product = " · ".join(factors)
+        return product if len(product) <= width else " · ".join([factors[0], "…", *factors[-2:]])
+
+    def parts(self, op: Operation, given: Storage) -> list[Part]:
+        """The same product for LaTeX and MathML."""
+        factors = [*self.factors.get(id(op.output), []), self.factor(op, given)]
+        made: list[Part] = []
+        for factor in factors:
+            above, below = factor.removeprefix("∂").split("/∂")
+            made += [*(["·"] if made else []), Partial(Name(above), Name(below))]
+        return [*made, *(["+", "…"] if len(self.network.uses(given)) > 1 else [])]
+
+    def forward(self) -> Iterator[tuple[str, str, str, str]]:
+        """(symbol, formula, name, shape) of every step."""
+        for op in self.network:
+            given = [self.of(t) for t in op.inputs]
+            formula = {
+                "lin": " + ".join([" @ ".join(given[:2]), *given[2:]]),
+                "@": " @ ".join(given),
+                "+": " + ".join(given) if len(given) > 1 else f"{given[0]} + a number",
+            }.get(op.kind, f"{op.kind.strip('._')}({', '.join(given)})")
+            yield self.of(op.output), formula, self.network.name(op.output), shape(op.output)

@@ -1,0 +1,1 @@
+"""A learner's formula: read, checked, computed."""

@@ -1,0 +1,106 @@
+"""The grammar of a learner's formula: `x.T @ dz`, `(z > 0) * da`, `2 * (out - targ) / size`.
+
+Python's own parser reads it, and a walk over a list of allowed nodes refuses everything else before a single
+number is computed: nothing is ever handed to eval. What may be written:
+
+    names             those that are in play, `name.g` for a gradient, numbers
+    + - * / @ **      and brackets; the exponent is a number
+    > >= < <= == !=   a mask of 0 and 1, to multiply with
+    .T .t() .sum(axis) .mean(axis) .unsqueeze(axis) .squeeze(axis) .float() .pow(2) .abs() .clamp_min(0) .dot(b)
+    [0]  [:,0]  [:,None]  [1:3]
+    relu(a) abs(a) len(a) a.shape[0] a.size
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+
+from pybackprop.teach.formula.allowed import check
+from pybackprop.teach.formula.errors import FormulaError, place, refuse
+
+LONGEST = 1000  # characters
+DEEPEST = 80  # brackets in brackets, or operations in operations
+HINTS = {
+    "^": "a power is **, a transpose is .T",
+    "×": "* multiplies element by element, @ is the matrix product",  # noqa: RUF001
+    "·": "* multiplies element by element, @ is the matrix product",
+    "ᵀ": "a transpose is .T",
+    "Σ": "a sum is .sum(axis)",
+}
+ASSIGNMENT = re.compile(r"(?<![=<>!])=(?!=)")
+
+
+class Formula:
+    """A formula that was read and found harmless. names: those it uses, `dz` or `z.g`, in order of appearance."""
+
+    def __init__(self, text: str, tree: ast.expr) -> None:
+        self.text, self.tree = text, tree
+        self.names = list(dict.fromkeys(name for name, _ in names_in(tree)))
+
+    def part(self, node: ast.expr) -> str:
+        """The text of one part."""
+        return ast.get_source_segment(self.text, node) or ast.unparse(node)
+
+
+def parse(text: str) -> Formula:
+    """Reads a formula; computes nothing. Raises FormulaError, which points at the place."""
+    if not isinstance(text, str):
+        raise FormulaError(f"formula: found {type(text).__name__}, expected text such as 'x.T @ dz'")
+    text = text.strip() if "#" in text else " ".join(line.strip() for line in text.strip().splitlines())
+    _check_text(text)
+    tree = _tree(text)
+    _check_depth(text, tree)
+    check(text, tree)
+    return Formula(text, tree)
+
+
+# ---- the text, before Python reads it ----
+
+
+def _check_text(text: str) -> None:
+    if not text:
+        refuse(text, None, "nothing is there, expected e.g. 'x.T @ dz'")
+    if len(text) > LONGEST:
+        refuse(text, None, f"found {len(text)} characters, expected at most {LONGEST}")
+    depth = 0
+    for k, letter in enumerate(text):
+        depth += (letter in "([{") - (letter in ")]}")
+        if depth > DEEPEST:
+            refuse(text, (k, k + 1), f"more than {DEEPEST} brackets are open here")
+        if letter in HINTS:
+            refuse(text, (k, k + 1), f"'{letter}' is not known here: {HINTS[letter]}")
+        if depth == 0 and ASSIGNMENT.match(text, k):
+            refuse(text, (k, k + 1), "a formula is only what stands to the right of '='")
+
+
+def _tree(text: str) -> ast.expr:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text, mode="eval").body
+    except SyntaxError as error:
+        at = max(0, min((error.offset or 1) - 1, len(text) - 1)) if error.lineno == 1 else None
+        refuse(text, None if at is None else (at, at + 1), f"cannot be read: {error.msg}")
+    except (ValueError, RecursionError, MemoryError, OverflowError):
+        refuse(text, None, "cannot be read: it is nested too deep, or holds a character that no formula has")
+
+
+def _check_depth(text: str, tree: ast.expr) -> None:
+    level = [tree]
+    for _ in range(DEEPEST + 1):
+        level = [child for node in level for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
+        if not level:
+            return
+    refuse(text, place(text, level[0]), f"more than {DEEPEST} operations are inside each other here")
+
+
+def names_in(tree: ast.AST) -> list[tuple[str, ast.expr]]:
+    """The names that a formula uses, `dz` or `z.g`, and where."""
+    if isinstance(tree, ast.Name):
+        return [(tree.id, tree)]
+    if isinstance(tree, ast.Attribute) and tree.attr == "g" and isinstance(tree.value, ast.Name):
+        return [(f"{tree.value.id}.g", tree)]
+    is_function = isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name)
+    return [found for child in list(ast.iter_child_nodes(tree))[is_function:] for found in names_in(child)]

@@ -1,0 +1,188 @@
+"""gradcheck: every gradient against what happens when its element moves a little.
+
+Slopes are signed central differences in double, (f(v + h) - f(v - h)) / 2h, element by element. Where
+f has a kink within h (relu at 0) any value between the two one-sided slopes is a right answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pybackprop.autograd import tape
+from pybackprop.autograd.tensor import Tensor, as_tensor, tensor
+from pybackprop.core import native
+from pybackprop.core.arrays import Array
+from pybackprop.core.errors import DTypeError, GradientError, ShapeError
+from pybackprop.engine.model import Model
+
+__all__ = ["GradCheck", "gradcheck"]
+
+RTOL = {native.FLOAT32: 1e-4, native.FLOAT64: 1e-6}
+
+
+@dataclass(frozen=True)
+class GradCheck:
+    """The outcome; true if every element agreed. The fields after count describe the worst element."""
+
+    ok: bool
+    count: int  # elements checked
+    name: str  # of the tensor
+    index: tuple[int, ...]
+    gradient: float  # as given
+    slope: float  # as measured
+    excess: float  # |gradient - slope| in units of what is allowed: above 1 is wrong
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        where = f"{self.name}[{', '.join(map(str, self.index))}]"
+        verdict = f"{self.count} elements agree; the worst" if self.ok else "a gradient is wrong: the worst element"
+        return (
+            f"gradcheck: {verdict} is {where}: gradient {self.gradient:.9g}, slope {self.slope:.9g}, "
+            f"{self.excess:.3g} times the difference allowed"
+        )
+
+
+def gradcheck(
+    f: Any,
+    *tensors: Any,
+    grads: Sequence[Any] | None = None,
+    h: float = 1e-5,
+    rtol: float | None = None,
+    atol: float = 1e-10,
+    raises: bool = True,
+) -> GradCheck:
+    """Compares gradients with measured slopes, element by element, and names the worst element.
+
+    f        a function of the tensors that returns one number, or a Model (tensors are then x and targ, and its
+             parameters are checked too)
+    tensors  those with requires_g are checked, or all if none has it; the others are data
+    grads    the gradients to check, one per tensor and, for a Model, then one per parameter (None: leave that one
+             out); without it, those of the tape
+    h        how far an element is moved, times max(1, |element|)
+    rtol     allowed difference, relative to the slope and to the tensor's largest slope; 1e-4 for float32,
+             1e-6 for float64; atol is added
+    raises   raise GradientError for a wrong gradient; otherwise the outcome is returned
+
+    Measuring takes two forward passes in float64 per element. A NaN is never right.
+    """
+    given = [as_tensor(t) for t in tensors]
+    if isinstance(f, Model):
+        function, checked = _of_model(f, given)
+    else:
+        function, checked = f, given
+    wanted, found = _gradients(function, checked, grads)
+    double = [tensor(np.array(t._array, np.float64)) for t in checked]
+    if isinstance(f, Model):
+        function, double = _of_model(f.double(), double[: len(given)])
+    worst = None
+    for k in wanted:
+        name = checked[k].name or f"tensors[{k}]"
+        limit = RTOL[checked[k].dtype] if rtol is None else rtol
+        outcome = _check_one(name, found[k], _Slopes(function, double, k, h), limit, atol)
+        worst = outcome if worst is None else _worse(worst, outcome)
+    if worst is None:
+        raise ValueError("gradcheck: there is nothing to check; give at least one tensor that is not empty")
+    if raises and not worst:
+        raise GradientError(str(worst))
+    return worst
+
+
+def _of_model(model: Model, data: Sequence[Tensor]) -> tuple[Callable[..., Tensor], list[Tensor]]:
+    """The loss as a function of the data and then the parameters, which it reads where they are."""
+    parameters = model.parameters()
+    return (lambda *values: model(*values[: len(data)])), [*data, *parameters]
+
+
+def _gradients(
+    function: Callable[..., Any], tensors: Sequence[Tensor], grads: Sequence[Any] | None
+) -> tuple[list[int], dict[int, Array]]:
+    """Which tensors to check, and their gradients."""
+    if grads is None:
+        grads = _from_tape(function, tensors)
+    if len(grads) != len(tensors):
+        raise ValueError(f"gradcheck: found {len(grads)} gradients for {len(tensors)} tensors")
+    found = {}
+    for k, (value, gradient) in enumerate(zip(tensors, grads, strict=True)):
+        if gradient is None or value.size == 0:
+            continue
+        found[k] = np.asarray(gradient, np.float64)
+        if found[k].shape != value.shape:
+            raise ShapeError(f"gradcheck: found a gradient of shape {found[k].shape} for tensor {k} of {value.shape}")
+    return list(found), found
+
+
+def _from_tape(function: Callable[..., Any], tensors: Sequence[Tensor]) -> list[Tensor | None]:
+    none_wants = not any(t.requires_g for t in tensors)
+    before = [(t, t.requires_g, t._g) for t in tensors]
+    for t in tensors:
+        t.requires_g, t._g = t.requires_g or none_wants, None
+    try:
+        result = function(*tensors)
+        if not isinstance(result, Tensor):
+            raise GradientError(f"gradcheck: f returned a {type(result).__name__}, expected a tensor with one number")
+        result.backward()
+        return [t._g for t in tensors]
+    finally:
+        for t, requires_g, g in before:
+            t.requires_g, t._g = requires_g, g
+
+
+class _Slopes:
+    """How f changes when one element of tensor k moves."""
+
+    def __init__(self, function: Callable[..., Any], tensors: Sequence[Tensor], k: int, h: float) -> None:
+        self.function, self.tensors, self.values, self.h = function, tensors, tensors[k]._array, h
+        try:
+            self.here = self._f()
+        except DTypeError as error:
+            raise DTypeError(
+                "gradcheck: slopes are measured in float64, so f must not bring float32 tensors of its own; "
+                f"give every tensor that it uses as an argument ({error})"
+            ) from error
+
+    def _f(self) -> float:
+        with tape.paused():
+            return float(self.function(*self.tensors))
+
+    def at(self, index: tuple[int, ...]) -> tuple[float, float]:
+        """(slope to the left, slope to the right)"""
+        value = self.values[index]
+        step = self.h * max(1.0, abs(value))
+        try:
+            self.values[index] = value - step
+            left = (self.here - self._f()) / step
+            self.values[index] = value + step
+            right = (self._f() - self.here) / step
+        finally:
+            self.values[index] = value
+        return left, right
+
+
+def _check_one(name: str, gradient: Array, slopes: _Slopes, rtol: float, atol: float) -> GradCheck:
+    sides = np.array([slopes.at(index) for index in np.ndindex(gradient.shape)]).reshape(*gradient.shape, 2)
+    with np.errstate(all="ignore"):
+        central = sides.mean(-1)
+        allowed = atol + rtol * (np.abs(central) + np.nanmax(np.abs(central), initial=0))
+        bent = np.abs(sides[..., 1] - sides[..., 0]) > 100 * allowed
+        blur = 10 * slopes.h * np.abs(sides).sum(-1)  # one-sided slopes are only right to the first order of h
+        low = np.where(bent, sides.min(-1) - blur, central)
+        high = np.where(bent, sides.max(-1) + blur, central)
+        excess = np.maximum(low - gradient, gradient - high) / allowed
+    excess = np.where(np.isnan(excess), np.inf, np.maximum(excess, 0))
+    index = tuple(int(i) for i in np.unravel_index(np.argmax(excess), excess.shape))
+    worst = float(excess[index])
+    slope, found = float(central[index]), float(gradient[index])
+    return GradCheck(worst <= 1, gradient.size, name, index, found, slope, worst)
+
+
+def _worse(a: GradCheck, b: GradCheck) -> GradCheck:
+    worst = b if b.excess > a.excess else a
+    return GradCheck(
+        a.ok and b.ok, a.count + b.count, worst.name, worst.index, worst.gradient, worst.slope, worst.excess
+    )

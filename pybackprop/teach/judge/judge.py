@@ -1,0 +1,132 @@
+"""judge: a learner's proposal for a gradient, and what it computes instead if it is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pybackprop.autograd.tensor import Tensor
+from pybackprop.core.arrays import Array
+from pybackprop.teach.judge.diagnosis import Attempt, Found, recognise
+from pybackprop.teach.judge.hints import hints_of, solution_of
+from pybackprop.teach.judge.mistake import Mistake
+from pybackprop.teach.judge.proposal import attempts_of, proposal_of
+from pybackprop.teach.judge.question import Question, question_of
+from pybackprop.teach.judge.verdict import Verdict
+from pybackprop.teach.trace.use import use_of
+
+__all__ = ["Verdict", "judge"]
+
+CIRCULAR = Mistake(
+    "circular",
+    {"w": ("w.g",), "b": ("b.g",), "x": ("x.g",), "relu": ("z.g",), "mse": ("out.g",)},
+    "This uses {answer}, which is what is asked for. Write it with what is known before: the values of the way "
+    "forward, and the gradient that arrives.",
+)
+ACCUMULATED = Mistake(
+    "accumulated",
+    {"w": ("w.g + x.T @ dz",), "b": ("b.g + dz.sum(0)",), "x": ("x.g + dz @ w.T",)},
+    "It adds to what is in {answer} already, which is twice the gradient once a backward has run. That is right for "
+    "a second path or a second batch; the gradient of this one is the new part alone.",
+)
+
+
+def judge(t: Tensor | Array, proposal: Any, reveal: bool = False, **names: Any) -> Verdict:
+    """Judges a proposal for the gradient of t, a tensor that took part in a forward pass.
+
+    proposal  a formula such as "x.T @ dz" (see teach.grammar for what may be written); a function whose arguments
+              are called like the names in play, which returns the gradient or, as in the lesson, sets the `.g` of
+              its argument; or an array with the gradient's numbers
+    reveal    say the solution, too
+    names     your own names for tensors, gradients, arrays and numbers: judge(w1, "x.T @ d", d=l1.g). Where t was
+              read several times, name the result that you mean: z=l1
+
+    In play are the names of the operation that read t: x (also inp), w, b and z (also out) for z = x @ w + b, with
+    dz (also dout, z.g, out.g) arriving; z and a, with da arriving, for a = relu(z); out and targ for mse; n rows, m
+    inputs, h outputs, size of what mse is the mean of. Then the tensors' own `.name`s, and the lesson's names for
+    the other tensors of the network: x, w1, b1, l1, l2, ..., out, targ. Own names come before those of the operation.
+
+    A formula or function that is right here is tried again on other shapes and numbers, in float64.
+    Raises FormulaError (a ValueError) for what is no formula over the names in play, GradientError for a tensor
+    that was not used, or whose operation no gradient arrives at; each says what to do.
+    """
+    use = use_of(t, names.values())
+    return judge_question(question_of(use, names), proposal, reveal)
+
+
+def judge_question(question: Question, proposal: Any, reveal: bool = False) -> Verdict:
+    """The verdict on a proposal for a question."""
+    given = proposal_of(question, _right_side(question, proposal))
+    question = question.read_as(given.names())
+    attempts = attempts_of(question, given)
+    own = attempts[0]
+    circular = given.formula is not None and any(question.circular(name) for name in given.formula.names)
+    all_right = all(attempt.is_right for attempt in attempts)
+    found = Found(CIRCULAR, None) if circular else None if all_right else recognise(question, attempts, given.formula)
+    if circular and _is_twice(attempts):
+        found = Found(ACCUMULATED, None)
+    ok = all_right and not circular
+    wrong = own.wrong()
+    return Verdict(
+        ok=ok,
+        runs=own.value is not None,
+        shape_ok=wrong is not None,
+        wrong=None if wrong is None else int(wrong.sum()),
+        size=own.sample.right.size,
+        mistake=None if ok else found.mistake.name if found else None,
+        hints=() if ok else tuple(hints_of(question, attempts, given, found)),
+        asked=question.asked,
+        proposal=given.text,
+        summary=_summary(question, attempts, wrong, ok, circular),
+        solution=solution_of(question, given) if reveal else None,
+        by_accident=not ok and own.is_right and not circular,
+        error=own.error or None,
+    )
+
+
+def _right_side(question: Question, proposal: Any) -> Any:
+    """A formula without `w.g = ` in front, if that names what is asked for."""
+    if isinstance(proposal, str):
+        written = re.match(r"\s*([A-Za-z_]\w*(?:\.g)?)\s*=(?!=)", proposal)
+        if written and (question.circular(written[1]) or written[1] == question.asked):
+            return proposal[written.end() :]
+    return proposal
+
+
+def _is_twice(attempts: Sequence[Attempt]) -> bool:
+    own = attempts[0]
+    return (
+        own.value is not None
+        and own.value.shape == own.sample.right.shape
+        and bool(np.allclose(own.value, 2 * own.sample.right, rtol=1e-4))
+        and bool(own.sample.right.any())
+    )
+
+
+def _summary(question: Question, attempts: Sequence[Attempt], wrong: Array | None, ok: bool, circular: bool) -> str:
+    own, right = attempts[0], attempts[0].sample.right
+    others = len(attempts) - 1
+    elsewhere = (
+        f", and on {others} other networks of other shapes" if others else ", the only numbers that it can be tried on"
+    )
+    if ok:
+        values = "the number" if right.size == 1 else f"all {right.size} values"
+        share = f" It is the share of one use; {question.asked} adds up those of all {question.uses}."
+        return f"Right: {values}, here{elsewhere}.{share if question.uses > 1 else ''}"
+    if own.value is None:
+        return "Wrong: it does not run on these shapes."
+    if wrong is None:
+        return f"Wrong: it runs, and has the shape {own.value.shape}; {question.asked} has {right.shape}."
+    if circular:
+        return "Not an answer: it uses the very gradient that is asked for."
+    if not wrong.any():
+        missed = sum(not attempt.is_right for attempt in attempts[1:])
+        return (
+            f"Right only here, by accident: on {missed} of {others} networks of other shapes and numbers it is wrong."
+        )
+    if right.ndim == 0:
+        return "Wrong: it runs and gives one number, and it is another one."
+    return f"Wrong: it runs, its shape {right.shape} is right, and {int(wrong.sum())} of {right.size} values are wrong."

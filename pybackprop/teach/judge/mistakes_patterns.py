@@ -1,0 +1,189 @@
+"""Patterns: mistakes that have no single formula, such as an update with any learning rate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from pybackprop.core.arrays import Array
+from pybackprop.teach.judge.mistake import RIGHT, Mistake, changed
+
+Roles = Mapping[str, Array]
+VALUE = {"w": "w", "b": "b", "x": "x", "relu": "z", "mse": "out", "targ": "targ"}
+
+
+def close(a: Array, b: Array) -> bool:
+    """Whether two arrays hold the same numbers but for roundings; a NaN is like a NaN."""
+    if a.shape != b.shape:
+        return False
+    with np.errstate(all="ignore"):
+        finite = np.abs(b[np.isfinite(b)])
+        limit = 1000 * np.finfo(b.dtype).eps * (finite.max() if finite.size else 0)
+        same = (np.abs(a - b) <= limit) | (a == b) | (np.isnan(a) & np.isnan(b))
+    return bool(same.all())
+
+
+def factor(a: Array, b: Array, beside: Array | None = None) -> float | None:
+    """c where a is c times b; None where there is no such c, or b is 0 everywhere.
+
+    beside: numbers of which a is a difference, and whose roundings are therefore in it.
+    """
+    if a.shape != b.shape or not b.size or not np.isfinite(b).all() or not np.isfinite(a).all():
+        return None
+    at = np.unravel_index(np.argmax(np.abs(b)), b.shape)
+    if b[at] == 0 or a[at] == 0:
+        return None
+    c = float(a[at] / b[at])
+    blur = 0.0 if beside is None else 100 * float(np.finfo(b.dtype).eps * np.abs(beside).max(initial=0))
+    agrees = close(a, b * c) or np.abs(a - b * c).max() <= blur < np.abs(a).max() / 20
+    return c if agrees else None
+
+
+def _own_value(kind: str, roles: Roles, right: Array) -> Array | None:
+    value = roles.get(VALUE.get(kind, ""))
+    return value if value is not None and value.shape == right.shape else None
+
+
+def _update(sign: int) -> Callable[..., float | None]:
+    def fits(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
+        value = _own_value(kind, roles, right)
+        rate = None if value is None or found.shape != value.shape else factor(value - found, right, value)
+        return abs(rate) if rate is not None and rate * sign > 0 else None
+
+    return fits
+
+
+def _decay(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
+    value = _own_value(kind, roles, right)
+    return None if value is None or found.shape != value.shape else factor(found - right, value, right)
+
+
+def _new_weights(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
+    if found.shape != right.shape or not {"x", "dz"} <= roles.keys():
+        return None
+    return factor(right - found, roles["dz"] @ (roles["x"].T @ roles["dz"]).T, right)
+
+
+def _constant(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
+    return None if found.shape != right.shape else factor(found - right, np.ones_like(right), right)
+
+
+def _broadcast(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
+    if not {"out", "targ"} <= roles.keys():
+        return None
+    out, targ = roles["out"], roles["targ"]
+    n = len(out)
+    return 1.0 if out.ndim != targ.ndim and n > 1 and found.shape == (n, n) else None
+
+
+def _step(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
+    c = factor(found, right)
+    return -c if c is not None and c < 0 else None
+
+
+def _factor(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
+    return factor(found, right)
+
+
+def _zero(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
+    return 0.0 if found.shape == right.shape and right.any() and not found.any() else None
+
+
+def _whole(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
+    whole = roles.get("whole")
+    return 1.0 if whole is not None and not close(whole, right) and close(found, whole) else None
+
+
+def _reshaped(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
+    same = found.size == right.size and found.shape != right.shape
+    return 1.0 if same and close(found.reshape(right.shape), right) else None
+
+
+def _updates(pattern: str) -> dict[str, tuple[str, ...]]:
+    return {kind: (pattern.format(value=VALUE[kind], right=RIGHT[kind]),) for kind in ("w", "b")}
+
+
+PATTERNS = (
+    Mistake(
+        "updated-value",
+        _updates("{value} - 0.1 * ({right})"),
+        "This is the tensor after an update, its value minus {factor:.3g} times the gradient. The gradient comes "
+        "first, and on its own; the update is a step of its own.",
+        _update(1),
+    ),
+    Mistake(
+        "updated-uphill",
+        _updates("{value} + 0.1 * ({right})"),
+        "This is the tensor after a step uphill: its value plus {factor:.3g} times the gradient. Asked is the gradient "
+        "alone; and an update subtracts it, for it points where the loss rises.",
+        _update(-1),
+    ),
+    Mistake(
+        "weight-decay-added",
+        {"w": ("x.T @ dz + 0.01 * w",), "b": ("dz.sum(0) + 0.01 * b",)},
+        "The gradient is right, plus {factor:.3g} times the tensor itself: weight decay. The loss here has no such "
+        "term.",
+        _decay,
+    ),
+    Mistake(
+        "weights-already-updated",
+        {"x": ("dz @ (w - 0.1 * (x.T @ dz)).T",)},
+        "It uses the weights after an update by {factor:.3g} times their gradient. The loss was computed with the old "
+        "ones: all gradients first, then all updates.",
+        _new_weights,
+    ),
+    Mistake(
+        "reshaped",
+        changed("({})[None]", "w", "x", "relu", "mse", "targ"),
+        "The numbers are right, in another shape. A gradient has the shape of its tensor.",
+        _reshaped,
+    ),
+    Mistake(
+        "all-zero",
+        changed("0 * ({})"),
+        "Everything is 0: as if the loss did not depend on this tensor at all.",
+        _zero,
+    ),
+    Mistake(
+        "constant-added",
+        changed("{} + 0.5"),
+        "The gradient is right, plus {factor:.3g} everywhere.",
+        _constant,
+    ),
+    Mistake(
+        "step-for-gradient",
+        changed("-0.1 * ({})"),
+        "This is -{factor:.3g} times the gradient: the step that an update with this learning rate makes.",
+        _step,
+    ),
+    Mistake(
+        "number-for-size",
+        {"mse": ("2 * (out - targ) / 1000",), "w": ("x.T @ dz / n * 7",), "b": ("dz.mean(0) * 7",)},
+        "It is the right answer times a factor that depends on the shapes. Either a number is written into it where a "
+        "size belongs, which is then right for one shape alone, or a size is missing: n, h, size.",
+        _factor,
+        varies=True,
+    ),
+    Mistake(
+        "constant-factor",
+        changed("0.37 * ({})"),
+        "Every number is {factor:.6g} times the right one: there is a factor too many or too few. Count the factors "
+        "along one path, and where each comes in.",
+        _factor,
+    ),
+)
+WHOLE = Mistake(
+    "all-uses",
+    {},
+    "These are the numbers of {answer} itself, which adds up the shares of all that the tensor was used for. Asked "
+    "here is the share of one use alone, the one that you named.",
+    _whole,
+)
+BROADCAST = Mistake(
+    "broadcast-by-accident",
+    {"mse": (RIGHT["mse"],), "targ": (RIGHT["targ"],)},
+    "A column ({n},1) and a row of {n} numbers broadcast to ({n},{n}), every output with every target. Make the "
+    "shapes equal first: targ[:,None].",
+    _broadcast,
+)

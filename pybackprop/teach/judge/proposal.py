@@ -1,0 +1,168 @@
+"""Propose: a formula, a function or an array, and what it gives on each sample."""
+
+from __future__ import annotations
+
+import dis
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pybackprop.autograd.tensor import Tensor, tensor
+from pybackprop.core.arrays import Array
+from pybackprop.core.errors import DTypeError
+from pybackprop.teach.formula.errors import FormulaError, MisfitError
+from pybackprop.teach.formula.evaluate import evaluate, listed
+from pybackprop.teach.formula.grammar import Formula, parse
+from pybackprop.teach.judge.diagnosis import Attempt
+from pybackprop.teach.judge.question import Question, Sample
+
+SLACK = 1e4  # of the other samples, whose float64 leaves room enough
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One of the three; text is how it is shown."""
+
+    text: str
+    formula: Formula | None = None
+    function: Callable[..., Any] | None = None
+    array: Array | None = None
+
+    def names(self) -> list[str]:
+        """The names that it uses."""
+        if self.formula is not None:
+            return self.formula.names
+        return [] if self.function is None else [parameter.name for parameter in _parameters(self.function)]
+
+
+def proposal_of(question: Question, given: Any) -> Proposal:
+    """Raises FormulaError for a text that is no formula, TypeError for what is none of the three."""
+    if isinstance(given, str):
+        formula = parse(given)
+        return Proposal(formula.text, formula=formula)
+    if isinstance(given, Tensor):
+        return Proposal(f"an array {given.shape}", array=np.asarray(given))
+    if callable(given):
+        _check_arguments(question, given)
+        name = getattr(given, "__name__", "<lambda>")
+        return Proposal("a function" if name == "<lambda>" else f"{name}(...)", function=given)
+    try:
+        array = np.asarray(given)
+    except ValueError:  # ragged
+        array = np.empty(0, object)
+    if array.dtype.kind not in "biuf":
+        raise DTypeError(f"judge: found {type(given).__name__}, expected a formula, a function or an array of numbers")
+    return Proposal(f"an array {array.shape}", array=array)
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError) as error:
+        raise FormulaError(f"judge: the arguments of {function!r} cannot be found out; wrap it in a lambda") from error
+
+
+def _check_arguments(question: Question, function: Callable[..., Any]) -> None:
+    arrays = question.samples[0].arrays
+    for parameter in _parameters(function):
+        optional = parameter.default is not parameter.empty or parameter.kind in (
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
+        )
+        if parameter.name not in arrays and not optional:
+            raise FormulaError(
+                f"judge: the function's argument '{parameter.name}' is not in play; in play are {listed(arrays)}"
+            )
+
+
+def attempts_of(question: Question, proposal: Proposal) -> list[Attempt]:
+    """What a proposal gives: first on the learner's own numbers, then on those samples where it can be computed."""
+    own, *others = question.samples
+    if proposal.array is not None:
+        return [Attempt(own, proposal.array.astype(own.right.dtype))]
+    found = [_attempt(question, own, proposal)]
+    if _uses_given(question, proposal):
+        return found
+    for sample in others:
+        try:
+            found.append(_attempt(question, sample, proposal))
+        except FormulaError:  # a name that only the learner's own network has
+            continue
+    return found
+
+
+def _uses_given(question: Question, proposal: Proposal) -> bool:
+    """Whether it uses an array of the caller's that is not part of the network, and so has one shape only."""
+    keys = [question.names.get(name, ("",)) for name in proposal.names()]
+    return (proposal.function is not None and _brings_numbers(proposal.function)) or any(
+        key[0] == "given" and key[1].array.ndim > 0 for key in keys
+    )
+
+
+def _brings_numbers(function: Callable[..., Any]) -> bool:
+    """Whether a function takes no operands, or reads tensors or arrays from around it: those have one shape only."""
+    if not _parameters(function):
+        return True
+    try:
+        around = inspect.getclosurevars(function).nonlocals
+        read = {step.argval for step in dis.get_instructions(function) if step.opname == "LOAD_GLOBAL"}
+    except TypeError:  # written in C
+        return False
+    outer = getattr(function, "__globals__", {})
+    values = [*around.values(), *(outer.get(name) for name in read)]
+    return any(isinstance(value, (Tensor, np.ndarray)) and value.size > 1 for value in values)
+
+
+def _attempt(question: Question, sample: Sample, proposal: Proposal) -> Attempt:
+    if proposal.formula is None:
+        return _called(question, sample, proposal.function)  # type: ignore[arg-type]
+    roles = set(question.roles.values())
+    local = all(question.names.get(name) in roles for name in proposal.formula.names)
+    slack = SLACK if sample is not question.samples[0] else 0.0 if local else 50.0
+    try:
+        value = evaluate(proposal.formula, sample.arrays, question.letters).array
+    except MisfitError as error:
+        return Attempt(sample, None, str(error))
+    return Attempt(sample, np.asarray(value, sample.right.dtype), slack=slack)
+
+
+def _called(question: Question, sample: Sample, function: Callable[..., Any]) -> Attempt:
+    """Calls a function with copies. What it raises is the learner's to read, and no error of judge."""
+    arguments: dict[str, Tensor] = {}
+    positional = []
+    for parameter in _parameters(function):
+        if parameter.name in sample.arrays:
+            arguments[parameter.name] = _copy(question, sample, parameter.name)
+            if parameter.kind is parameter.POSITIONAL_ONLY:
+                positional.append(arguments.pop(parameter.name))
+        elif parameter.default is parameter.empty and parameter.kind in (
+            parameter.POSITIONAL_ONLY,
+            parameter.POSITIONAL_OR_KEYWORD,
+            parameter.KEYWORD_ONLY,
+        ):
+            raise FormulaError(f"'{parameter.name}' is not in play here")
+    try:
+        with np.errstate(all="ignore"):
+            found = function(*positional, **arguments)
+        if found is None:
+            found = next((t.g for name, t in arguments.items() if question.circular(f"{name}.g")), None)
+        if found is None:
+            return Attempt(sample, None, "the function returned nothing, and left no .g in the tensor asked about")
+        return Attempt(
+            sample,
+            np.asarray(np.asarray(found), sample.right.dtype),
+            slack=50.0 if sample is question.samples[0] else SLACK,
+        )
+    except Exception as error:
+        return Attempt(sample, None, f"{type(error).__name__}: {error}")
+
+
+def _copy(question: Question, sample: Sample, name: str) -> Tensor:
+    made = tensor(sample.arrays[name], sample.right.dtype, name=name)
+    gradient = sample.arrays.get(f"{name}.g")
+    if gradient is not None and not question.circular(f"{name}.g"):
+        made.g = tensor(gradient, sample.right.dtype)
+    return made

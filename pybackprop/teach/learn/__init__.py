@@ -1,0 +1,1 @@
+"""Exercises, from one element to the whole network."""

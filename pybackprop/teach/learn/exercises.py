@@ -1,0 +1,238 @@
+"""exercises: the steps one after another, each answer judged, progress kept."""
+
+from __future__ import annotations
+
+import html
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pybackprop.teach.formula.errors import FormulaError
+from pybackprop.teach.formula.evaluate import evaluate, listed
+from pybackprop.teach.formula.grammar import parse
+from pybackprop.teach.judge.hints import general_hint, solution_of, words_of
+from pybackprop.teach.judge.judge import judge_question
+from pybackprop.teach.judge.proposal import Proposal
+from pybackprop.teach.judge.question import Question
+from pybackprop.teach.judge.roles import LETTERS
+from pybackprop.teach.judge.verdict import WIDTH, Verdict
+from pybackprop.teach.learn.progress import Progress, default_place
+from pybackprop.teach.learn.steps import STEPS, Step, question_for
+
+__all__ = ["Exercises", "exercises"]
+
+HELP = """\
+Answer with a formula, e.g. x.T @ dz. Or:
+  hint       one more hint                 ? FORMULA  the numbers of any formula, e.g. ? x.T
+  solution   the solution                  names      the names in play, and their shapes
+  next back  another exercise              steps      all exercises      restart  from the first
+  help       this                          quit       go on another time (so does Ctrl-D)"""
+
+
+class Exercises:
+    """The guided series. In a notebook: look at it, then `.answer("...")`; in a terminal: `.run()`."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.tries = 0
+        self.shown = 0  # hints of the last wrong answer that were shown
+        self.last: Verdict | None = None
+        names = [step.name for step in STEPS]
+        self.index = names.index(progress.at) if progress.at in names else 0
+
+    # ---- where we are ----
+
+    @property
+    def step(self) -> Step:
+        """The exercise that is to be answered."""
+        return STEPS[self.index]
+
+    @property
+    def question(self) -> Question:
+        return question_for(self.step.name)
+
+    @property
+    def done(self) -> list[str]:
+        """Names of those that were answered rightly, in the order of the series."""
+        return [step.name for step in STEPS if step.name in self.progress.done]
+
+    @property
+    def finished(self) -> bool:
+        return len(self.done) == len(STEPS)
+
+    def goto(self, number: int) -> None:
+        """Goes to exercise number, from 1. Raises ValueError for one that is not there."""
+        if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= len(STEPS):
+            raise ValueError(f"exercises: found {number!r}, expected a number from 1 to {len(STEPS)}")
+        self.index, self.tries, self.shown, self.last = number - 1, 0, 0, None
+        self._keep()
+
+    def restart(self) -> None:
+        """Forgets all progress."""
+        self.progress.done = []
+        self.goto(1)
+
+    # ---- answers ----
+
+    def answer(self, proposal: Any) -> Verdict:
+        """Judges an answer (a formula, a function or an array); a right one leads on to the next exercise.
+
+        Raises FormulaError for what is no formula over the names in play.
+        """
+        verdict = judge_question(self.question, proposal)
+        self.last, self.tries = verdict, self.tries + 1
+        if verdict.ok:
+            self._passed()
+        return verdict
+
+    def _passed(self) -> None:
+        if self.step.name not in self.progress.done:
+            self.progress.done.append(self.step.name)
+        self.tries, self.shown, self.last = 0, 0, None
+        self.index = self._next_open()
+        self._keep()
+
+    def _next_open(self) -> int:
+        order = [*range(self.index + 1, len(STEPS)), *range(self.index)]
+        return next((k for k in order if STEPS[k].name not in self.progress.done), self.index)
+
+    def hint(self) -> str:
+        """One more hint, from general to particular."""
+        general = general_hint(self.question, words_of(self.question))
+        hints = self.last.hints if self.last is not None else tuple(general)
+        self.shown = min(self.shown + 1, len(hints))
+        return hints[self.shown - 1]
+
+    def solution(self) -> str:
+        """The solution of this exercise."""
+        return solution_of(self.question, Proposal(""))
+
+    def _keep(self) -> None:
+        self.progress.at = self.step.name
+        self.progress.write()
+
+    # ---- what is shown ----
+
+    def __str__(self) -> str:
+        head = f"{self.index + 1}/{len(STEPS)}  {self.step.title}" + ("  (done)" if self._is_done(self.step) else "")
+        return "\n".join([head, textwrap.fill(self.step.text, WIDTH), f"In play: {self._names()}"])
+
+    def _names(self) -> str:
+        """What may be used; of a question about one operation, its own names."""
+        question, arrays = self.question, self.question.samples[0].arrays
+        if question.kind == "step":
+            return listed(arrays)
+        own = {"targ", "n", "m", "h", "size", *LETTERS, "dz", "da"} & question.roles.keys()
+        return listed({name: arrays[name] for name in question.names if name in own & arrays.keys()})
+
+    def _is_done(self, step: Step) -> bool:
+        return step.name in self.progress.done
+
+    def _repr_html_(self) -> str:
+        title, *rest = str(self).splitlines()
+        return f"<h4>{html.escape(title)}</h4><p>{html.escape(' '.join(rest[:-1]))}</p><p>{html.escape(rest[-1])}</p>"
+
+    def overview(self) -> str:
+        """All exercises, with a mark at those that are done and an arrow at this one."""
+        lines = []
+        for k, step in enumerate(STEPS):
+            mark = "x" if self._is_done(step) else " "
+            lines.append(f"{'>' if k == self.index else ' '} [{mark}] {k + 1:2}  {step.title}")
+        return "\n".join(lines)
+
+    # ---- in a terminal ----
+
+    def run(self, read: Callable[[str], str] = input, write: Callable[[str], None] = print) -> bool:
+        """Asks until all is done or the learner quits; True if all is done. Ctrl-D quits, Ctrl-C raises as ever."""
+        write(f"pybackprop: from one element to the whole network. Type help for what can be typed.\n\n{self}")
+        self._say_trouble(write)
+        while True:
+            try:
+                line = read("> ").strip()
+            except EOFError:
+                write("")
+                break
+            if line.lower() in ("quit", "exit", "q"):
+                break
+            if line and self._line(line, write) and self.finished:
+                write(f"\nThat was all: {len(STEPS)} of {len(STEPS)}. You can derive a backward pass by hand.")
+                return True
+        write(f"{len(self.done)} of {len(STEPS)} done; go on with: pybackprop learn")
+        return self.finished
+
+    def _line(self, line: str, write: Callable[[str], None]) -> bool:
+        """Does what a line says; True if it was a right answer."""
+        command = line.lower()
+        if line.startswith("?"):
+            self._compute(line[1:], write)
+        elif command in ("next", "skip", "back"):
+            self.goto((self.index + (-1 if command == "back" else 1)) % len(STEPS) + 1)
+            write(f"\n{self}")
+        elif command == "restart":
+            self.restart()
+            write(f"\n{self}")
+        elif command in ("hint", "solution", "steps", "help", "names"):
+            words = {"hint": self.hint, "solution": self.solution, "steps": self.overview, "names": self._shapes}
+            write(textwrap.indent(_filled(words[command]() if command in words else HELP), "  "))
+        else:
+            return self._answered(line, write)
+        self._say_trouble(write)
+        return False
+
+    def _answered(self, line: str, write: Callable[[str], None]) -> bool:
+        try:
+            verdict = self.answer(line)
+        except FormulaError as error:
+            write(textwrap.indent(str(error), "  "))
+            return False
+        if verdict.ok:
+            write(f"  {verdict.summary}" + ("" if self.finished else f"\n\n{self}"))
+        else:
+            self.shown = min(max(self.shown, self.tries), len(verdict.hints))
+            name = f"  [{verdict.mistake}]" if verdict.mistake else ""
+            hints = [_filled(hint) for hint in verdict.hints[: self.shown]]
+            fault = [_filled(verdict.error)] if verdict.error else []
+            write(textwrap.indent("\n".join([_filled(verdict.summary + name), *fault, *hints]), "  "))
+        self._say_trouble(write)
+        return verdict.ok
+
+    def _compute(self, text: str, write: Callable[[str], None]) -> None:
+        try:
+            sample = self.question.samples[0]
+            found = evaluate(parse(text), sample.arrays, self.question.letters).array
+            write(textwrap.indent(np.array2string(found, precision=4, suppress_small=True), "  "))
+        except FormulaError as error:
+            write(textwrap.indent(str(error), "  "))
+
+    def _shapes(self) -> str:
+        arrays = self.question.samples[0].arrays
+        return "\n".join(f"{name:<8} {arrays[name].shape}" for name in arrays if name.isidentifier())
+
+    def _say_trouble(self, write: Callable[[str], None]) -> None:
+        if self.progress.said:
+            write(f"({self.progress.said})")
+            self.progress.said = None
+
+
+def _filled(text: str) -> str:
+    return "\n".join(
+        textwrap.fill(line, WIDTH - 2, break_on_hyphens=False) if len(line) > WIDTH - 2 else line
+        for line in text.splitlines()
+    )
+
+
+def exercises(progress: Any = None) -> Exercises:
+    """The guided series of exercises, where the learner left off.
+
+    progress  the file that keeps it; without it exercises.json in $XDG_STATE_HOME/pybackprop or
+              ~/.local/state/pybackprop. A damaged file is put aside, and the series starts again.
+
+        lesson = bp.exercises()
+        lesson                                # in a notebook: shows the exercise
+        lesson.answer("x.T @ dz")             # judged; a right answer leads on
+        lesson.hint()
+    """
+    return Exercises(Progress(default_place() if progress is None else Path(progress).expanduser()))

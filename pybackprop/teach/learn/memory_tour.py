@@ -1,0 +1,243 @@
+"""The tour: one step of a small network in place, on numbers, and after each operation who still needs what.
+
+Everything in it is computed here: the numbers by the library, what may be forgotten from what each operation reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pybackprop.autograd.tensor import Tensor, param
+from pybackprop.core.arrays import Array
+from pybackprop.ops import linear
+
+TITLE = "Which value may be forgotten when? One step of 2 samples, 2 inputs, 2 hidden, 1 output, in place."
+TIMES = "\N{MULTIPLICATION SIGN}"
+X, TARG = [[1, 2], [-1, 0.5]], [[1], [0]]
+PARAMETERS = {"w1": [[1, -1], [0.5, 2]], "b1": [0.5, -1], "w2": [[2], [-0.5]], "b2": [0.25]}
+GIVEN = "x", "targ", "w1", "b1", "w2", "b2"
+
+
+@dataclass(frozen=True)
+class Act:
+    """An operation: what it reads, what it writes, and for a value in another one's buffer, in whose."""
+
+    code: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    over: str = ""
+    words: str = ""
+
+
+ACTS = (
+    Act(
+        "l1 = lin(x, w1, b1)",
+        ("x", "w1", "b1"),
+        ("l1",),
+        words="l1[i,j] adds x[i,k] w1[k,j] over k, plus b1[j]. A buffer of its own: 2 rows, 2 columns.",
+    ),
+    Act(
+        "l2 = relu_(l1)",
+        ("l1",),
+        ("l2",),
+        "l1",
+        "relu may run in place: its backward only asks where its input was positive, and the output is positive in\n"
+        "exactly the same places. So l2 takes l1's buffer, and nobody will miss l1.",
+    ),
+    Act(
+        "out = lin(l2, w2, b2)",
+        ("l2", "w2", "b2"),
+        ("out",),
+        words="l2 must stay: w2.g = l2.T @ out.g, and out.g is still to come.",
+    ),
+    Act(
+        "loss = mse(out, targ)",
+        ("out", "targ"),
+        ("loss",),
+        words="The forward pass is over. What waits now for the backward: x, l2, out and targ.",
+    ),
+    Act(
+        "mse_grad(out, targ, inplace=True)",
+        ("out", "targ"),
+        ("out.g",),
+        "out",
+        "out.g[i] = 2 (out[i] - targ[i]) / size reads out[i] alone, and writes in its place. lin_grad, which comes\n"
+        "next, reads l2, w2 and out.g, but not out: so out was read for the last time, and out.g may have its buffer.",
+    ),
+    Act(
+        "lin_grad(l2, out, w2, b2)",
+        ("l2", "w2", "out.g"),
+        ("l2.g", "w2.g", "b2.g"),
+        words="w2.g = l2.T @ out.g is what l2 was kept for. l2.g = out.g @ w2.T is as large as l2. It cannot lie in\n"
+        "out.g's buffer, which has one column, not two, and l2's own is still read once: for its signs.",
+    ),
+    Act(
+        "relu_grad(l1, l2, inplace=True)",
+        ("l2", "l2.g"),
+        ("l1.g",),
+        "l2.g",
+        "l1.g[i,j] is l2.g[i,j] where relu was open, and 0 elsewhere: each element reads its own place alone. Here it\n"
+        "is read from l2 which places those were, though l1's numbers are long gone.",
+    ),
+    Act(
+        "lin_grad(x, l1, w1, b1)",
+        ("x", "l1.g"),
+        ("w1.g", "b1.g"),
+        words="This is why x must stay, from the first operation to the last one: w1.g = x.T @ l1.g, and l1.g was\n"
+        "known only now. What came first is needed last. (w1 is not read: nobody wants the gradient of the data.)",
+    ),
+)
+
+
+@dataclass
+class Moment:
+    """After one operation: the buffers with the values in them, and the bytes in place and out of place."""
+
+    number: int
+    code: str
+    words: str
+    numbers: dict[str, list[Any]]
+    buffers: list[dict[str, Any]]
+    nbytes: int
+    nbytes_out_of_place: int
+    remarks: list[str] = field(default_factory=list)
+
+
+def moments() -> Iterator[Moment]:
+    """The operations one after another."""
+    values = _values()
+    buffers: dict[str, str] = {}  # the buffer that each computed value is in
+    made: list[str] = []
+    for number, act in enumerate(ACTS, 1):
+        for name in act.writes:
+            buffers[name] = buffers[act.over] if act.over else name
+            made.append(name)
+        shown = [name for name in act.writes if not name.startswith("loss")]
+        yield Moment(
+            number,
+            act.code,
+            act.words,
+            {name: values[name].tolist() for name in shown or act.writes},
+            _buffers(number, made, buffers, values),
+            sum(values[name].nbytes for name in made if buffers[name] == name and name not in GRADIENTS),
+            sum(values[name].nbytes for name in made if name not in GRADIENTS),
+            _remarks(act, values),
+        )
+
+
+GRADIENTS = tuple(f"{name}.g" for name in PARAMETERS)
+
+
+def _values() -> dict[str, Array]:
+    """Every value by its name, each from a buffer of its own, as the in-place step computes it."""
+    x, targ = np.array(X, np.float32), np.array(TARG, np.float32)
+    w1, b1, w2, b2 = (param(value, np.float32, name=name) for name, value in PARAMETERS.items())
+    for p in (w1, b1, w2, b2):
+        p.requires_g = False  # by hand: nothing is written down
+    found: dict[str, Array] = {"x": x, "targ": targ}
+
+    def keep(**tensors: Tensor | None) -> None:
+        found.update({name.replace("_g", ".g"): t.data.copy() for name, t in tensors.items() if t is not None})
+
+    keep(w1=w1, b1=b1, w2=w2, b2=b2)
+    l1 = linear.lin(x, w1, b1)
+    keep(l1=l1)
+    l2 = linear.relu_(l1)
+    keep(l2=l2)
+    out = linear.lin(l2, w2, b2)
+    keep(out=out, loss=linear.mse(out, targ))
+    linear.mse_grad(out, targ, inplace=True)
+    keep(out_g=out.g)
+    linear.lin_grad(l2, out, w2, b2)
+    keep(l2_g=l2.g, w2_g=w2.g, b2_g=b2.g)
+    linear.relu_grad(l1, l2, inplace=True)
+    keep(l1_g=l1.g)
+    linear.lin_grad(x, l1, w1, b1)
+    keep(w1_g=w1.g, b1_g=b1.g)
+    return found
+
+
+def _buffers(number: int, made: list[str], buffers: dict[str, str], values: dict[str, Array]) -> list[dict[str, Any]]:
+    """Each buffer, the value in it now, and who reads that next."""
+    found = []
+    for owner in [*GIVEN, *dict.fromkeys(buffers[name] for name in made)]:
+        inside = owner if owner in GIVEN else [name for name in made if buffers[name] == owner][-1]
+        later = [act.code for act in ACTS[number:] if inside in act.reads]
+        found.append(
+            {
+                "buffer": owner,
+                "holds": inside,
+                "shape": list(values[inside].shape),
+                "bytes": values[owner].nbytes,
+                "needed_by": later,
+                "why": _why(inside, later),
+            }
+        )
+    return found
+
+
+def _why(name: str, later: list[str]) -> str:
+    if later:
+        return f"needed by {', '.join(later)}"
+    if name in GRADIENTS or name == "loss":
+        return "a result"
+    return "kept: it will be updated" if name in PARAMETERS else "nobody needs it any more: may be forgotten"
+
+
+def _remarks(act: Act, v: dict[str, Array]) -> list[str]:
+    """What to look at among the numbers."""
+    if act.writes == ("l2",):
+        before, after = (v[name] > 0 for name in ("l1", "l2"))
+        return [f"l1 > 0: {before.tolist()}", f"l2 > 0: {after.tolist()}{': the same' * bool((before == after).all())}"]
+    if act.writes == ("out.g",):
+        one = f"2 ({v['out'][0, 0]:g} - {v['targ'][0, 0]:g}) / {v['out'].size} = {v['out.g'][0, 0]:g}"
+        return [f"out.g[0,0] = {one}: nothing but out[0,0] and targ[0,0]"]
+    if act.writes[0] == "w1.g":
+        terms = " + ".join(f"({v['x'][i, 0]:g})({v['l1.g'][i, 0]:g})" for i in range(len(v["x"])))
+        return [f"w1.g[0,0] = {terms} = {v['w1.g'][0, 0]:g}: column 0 of x, all rows of it"]
+    return []
+
+
+def to_dict() -> dict[str, Any]:
+    return {"title": TITLE, "moments": [vars(moment) for moment in moments()]}
+
+
+def text() -> str:
+    """All of it, to read."""
+    parts = [TITLE, f"x = {_numbers(np.array(X).tolist())}   targ = {_numbers(np.array(TARG).tolist())}"]
+    parts.append("   ".join(f"{name} = {_numbers(np.array(value).tolist())}" for name, value in PARAMETERS.items()))
+    found = list(moments())
+    parts += [_said(moment) for moment in found]
+    most, most_out = (max(getattr(m, name) for m in found) for name in ("nbytes", "nbytes_out_of_place"))
+    parts.append(
+        f"Beside data, parameters and their gradients: {most} bytes in place, {most_out} if every value had a buffer\n"
+        "of its own. The gradients are the same, bit for bit. With n rows all of these grow n times, and the\n"
+        "parameters do not: so what a step takes is the activations, and what can be saved is saved there."
+    )
+    return "\n\n".join(parts)
+
+
+def _said(moment: Moment) -> str:
+    lines = [f"{moment.number}. {moment.code}", *(f"   {line}" for line in moment.words.splitlines())]
+    lines += [f"     {name} = {_numbers(value)}" for name, value in moment.numbers.items()]
+    lines += [f"     {remark}" for remark in moment.remarks]
+    lines.append(f"   alive: {moment.nbytes} bytes (out of place {moment.nbytes_out_of_place})")
+    for buffer in moment.buffers:
+        if buffer["buffer"] in ("b1", "b2", "w1", "w2"):
+            continue
+        where = buffer["holds"]
+        if buffer["buffer"] != buffer["holds"]:
+            where += f" (in {buffer['buffer']}'s buffer)"
+        shape = TIMES.join(map(str, buffer["shape"])) or "1"
+        lines.append(f"     {where:<26}{shape:<5} {buffer['bytes']:>3} bytes   {buffer['why']}".rstrip())
+    return "\n".join(lines)
+
+
+def _numbers(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_numbers, value)) + "]"
+    return f"{value:g}"

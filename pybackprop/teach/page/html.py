@@ -1,0 +1,147 @@
+"""The page: a scene as one HTML file that needs nothing else, to play with in a browser.
+
+The parts lie in the folder `page` beside this module: template.html, page.css and small scripts, put together here.
+A Content-Security-Policy in the file lets it load nothing and run nothing but these scripts.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from functools import cache
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import resources
+from pathlib import Path
+from typing import IO, Any
+
+from pybackprop.atomic import replace
+from pybackprop.teach.page.scene import Scene
+
+__all__ = ["LIMIT", "html_of", "serve", "server_of", "write"]
+
+LIMIT = 1_000_000  # bytes of a page
+SCRIPTS = (
+    "numbers", "network", "explain", "backward", "products", "fragment", "dom",
+    "grid", "strip", "formula", "element", "slope", "steps", "falk", "product", "app",
+)  # fmt: skip
+HOST = "127.0.0.1"
+
+
+def html_of(scene: Scene) -> str:
+    """The page as one HTML document. Raises ValueError where it would be larger than LIMIT bytes."""
+    style, script = _part("page.css"), _script()
+    numbers = _inert(scene.to_json(derived=False))
+    parts = {"policy": _policy(style, script), "style": style, "script": script, "scene": numbers}
+    html = _part("template.html")
+    for name, text in parts.items():
+        html = html.replace("{{" + name + "}}", text, 1)
+    size = len(html.encode())
+    if size > LIMIT:
+        raise ValueError(f"page: found {size} bytes, expected at most {LIMIT}. Show fewer rows or a smaller network")
+    return html
+
+
+def write(path: str | Path, scene: Scene) -> None:
+    """Writes the page to a file, wholly or not at all. Raises OSError where that cannot be."""
+    html = html_of(scene).encode()
+
+    def write_to(stream: IO[bytes]) -> None:
+        stream.write(html)
+
+    replace(Path(os.path.realpath(path)), write_to)
+
+
+def serve(scene: Scene, port: int = 0) -> None:
+    """Shows the page on this machine's loopback address until Ctrl-C; port 0: any that is free.
+
+    Prints the address. Raises OSError for a port that is taken.
+    """
+    with server_of(scene, port) as server:
+        print(f"The page is at http://{HOST}:{server.server_port}/ (Ctrl-C ends this)", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
+
+
+def server_of(scene: Scene, port: int = 0) -> ThreadingHTTPServer:
+    """A server of the page, bound to the loopback address; the caller runs and closes it."""
+    page = html_of(scene).encode()
+
+    class Page(_Handler):
+        body = page
+
+    return _Server((HOST, port), Page)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True  # a browser that keeps its connection does not keep the command alive
+
+
+class _Handler(BaseHTTPRequestHandler):
+    body = b""
+    timeout = 10  # seconds until a silent connection is closed
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def _answer(self, with_body: bool) -> None:
+        if not self._is_for_us():  # another site's name that leads here must not read the numbers
+            self.send_error(HTTPStatus.FORBIDDEN)
+            return
+        if self.path.partition("?")[0] not in ("/", "/index.html"):
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        self.send_response(HTTPStatus.OK)
+        for name, value in _headers(len(self.body)).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if with_body:
+            self.wfile.write(self.body)
+
+    def _is_for_us(self) -> bool:
+        host = self.headers.get("Host", HOST).rpartition(":")[0] or self.headers.get("Host", HOST)
+        return host in (HOST, "localhost")
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing: the address is all that a reader needs."""
+
+
+def _headers(length: int) -> dict[str, str]:
+    return {
+        "Content-Type": "text/html; charset=utf-8", "Content-Length": str(length), "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff", "Content-Security-Policy": "frame-ancestors 'none'",
+    }  # fmt: skip
+
+
+# ---- the parts ----
+
+
+@cache
+def _part(name: str) -> str:
+    return (resources.files("pybackprop.teach.page") / name).read_text(encoding="utf-8")
+
+
+def _script() -> str:
+    return "\n".join(_part(f"{name}.js") for name in SCRIPTS)
+
+
+def _policy(style: str, script: str) -> str:
+    return (
+        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _inert(json: str) -> str:
+    """JSON in which no name can end the element that it stands in."""
+    return json.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")

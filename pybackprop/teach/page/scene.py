@@ -1,0 +1,243 @@
+"""Scene: the numbers and the structure of one network on data, as the page shows them.
+
+A scene is plain: names, shapes, numbers. `scene_of` makes it from a Model, `scene_of_operations` from the
+operations of a forward pass.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from pybackprop.autograd.tensor import Tensor, tensor
+from pybackprop.core.arrays import Array
+from pybackprop.core.errors import ShapeError
+from pybackprop.engine.model import Model
+from pybackprop.engine.shortcut import is_mse
+from pybackprop.nn.module import Lin, Relu, as_operand
+from pybackprop.ops import linear
+from pybackprop.teach.names import names_in_chain
+from pybackprop.teach.render.json_numbers import shortest
+
+__all__ = ["BYTES", "ROWS", "Scene", "scene_of", "scene_of_operations"]
+
+BYTES = 850_000  # of the numbers in a page, written as decimals; the rest of its megabyte is the page itself
+PIECE = 10_000  # numbers that are measured at a time
+ROWS = 100  # of the data in a page: each is a term of every weight's gradient, to be read one by one
+SLOTS = {"lin": ("in", "w", "b"), "relu": ("in",), "mse": ("in", "targ")}
+
+Operation = tuple[str, Sequence[Tensor], Tensor]  # "lin", "relu" or "mse", its operands, its output
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One network on n rows of data.
+
+    dtype     "float32" or "float64"
+    layers    in forward order: {"op": "lin", "in": "x", "w": "w1", "b": "b1", "out": "l1"}, ("b": None without a
+              bias), {"op": "relu", "in": "l1", "out": "l2"}, {"op": "mse", "in": "out", "targ": "targ", "out": "loss"}
+    tensors   name -> (numbers, gradient or None), arrays of one shape
+    selected  name and indices of the element to show first
+    note      what a reader must know about the numbers, e.g. that they are a part of the data
+    """
+
+    dtype: str
+    n: int
+    layers: list[dict[str, str | None]]
+    tensors: dict[str, tuple[Array, Array | None]]
+    selected: tuple[str, tuple[int, ...]]
+    note: str = ""
+
+    def choose(self, name: str, at: Sequence[int]) -> Scene:
+        """The same with another element to show first. Raises KeyError, IndexError for one that is not there."""
+        return replace(self, selected=_selected(self.tensors, (name, at), name))
+
+    def leaves(self) -> list[str]:
+        """The names of the tensors that no operation computes: data, parameters, targets."""
+        made = {layer["out"] for layer in self.layers}
+        return [name for name in self.tensors if name not in made]
+
+    def to_dict(self, derived: bool = True) -> dict[str, Any]:
+        """Lists, strings and numbers only; NaN and infinities are the strings "NaN", "Infinity", "-Infinity".
+
+        derived: with the gradients and with the tensors that operations compute; without, their data is None.
+        """
+        leaves = set(self.leaves())
+        tensors = {}
+        for name, (data, g) in self.tensors.items():
+            tensors[name] = {
+                "shape": list(data.shape),
+                "data": shortest(data) if derived or name in leaves else None,
+                "g": None if g is None or not derived else shortest(g),
+            }
+        return {
+            "dtype": self.dtype, "n": self.n, "layers": self.layers, "tensors": tensors,
+            "selected": [self.selected[0], list(self.selected[1])], "note": self.note,
+        }  # fmt: skip
+
+    def to_json(self, derived: bool = True) -> str:
+        """The same as strict JSON."""
+        return json.dumps(self.to_dict(derived), separators=(",", ":"), allow_nan=False)
+
+
+# ---- from a Model ----
+
+
+def scene_of(model: Model, x: Any, targ: Any, at: tuple[str, Sequence[int]] | None = None) -> Scene:
+    """The scene of a Model of Lin and Relu layers with Mse, on x (n,m) and targ (n,h) or (n,).
+
+    at: name and indices of the element to show first, e.g. ("w1", (2, 1)). The model is left as it is: forward and
+    backward run on copies. Of much data the first rows are taken (at most ROWS, and what fits into BYTES), and
+    `note` says so. Raises TypeError for other layers or losses, ValueError where the parameters alone are too much
+    for a page or one is used twice, KeyError and IndexError for an `at` that is not there.
+    """
+    _check_layers(model)
+    inputs, wanted = as_operand(x, model.layers), as_operand(targ, model.layers)
+    if not inputs.ndim or not wanted.ndim or len(inputs) != len(wanted) or not len(inputs):
+        raise ShapeError(f"scene: found x {inputs.shape} and targ {wanted.shape}, expected as many rows, at least one")
+    rows = _rows(model, inputs, wanted)
+    note = "" if rows == len(inputs) else f"The first {rows} of {len(inputs)} rows of the data are shown and used."
+    operations = _run(model, inputs.data[:rows], wanted.data[:rows])
+    return scene_of_operations(operations, at, note)
+
+
+def _check_layers(model: Model) -> None:
+    for layer in model.layers:
+        if type(layer) not in (Lin, Relu):
+            raise TypeError(f"scene: found the layer {layer!r}; a page shows Lin and Relu only")
+    if not any(type(layer) is Lin for layer in model.layers):
+        raise TypeError("scene: found no Lin among the layers; a page shows what weights do")
+    used = [id(p) for layer in model.layers for p in layer.parameters()]
+    if len(set(used)) < len(used):
+        raise ValueError("scene: found a parameter that is used twice; a page shows one path from each")
+    if not is_mse(model.loss):
+        raise TypeError(f"scene: found the loss {model.loss!r}; a page shows Mse() only")
+
+
+def _rows(model: Model, x: Tensor, targ: Tensor) -> int:
+    """How many rows of the data fit into a page."""
+    few = min(len(x), ROWS)
+    used = _size_of(model.parameters())
+    sizes = [_size(x.data[i]) + _size(targ.data[i]) for i in range(few)]
+    fit = int(np.searchsorted(np.cumsum(sizes), BYTES - used, side="right"))
+    if fit == 0:
+        count = sum(p.size for p in model.parameters())
+        raise ValueError(
+            f"scene: the {count} parameters and a row of the data take more bytes as text than a page has room for, "
+            f"{BYTES}. Show a smaller network, e.g. pybackprop.mlp([64, 50, 10])"
+        )
+    return fit
+
+
+def _size_of(parameters: Iterable[Tensor]) -> int:
+    """Bytes of their numbers as text; counting ends where there is no room for more, not after a million of them."""
+    used = 0
+    for p in parameters:
+        flat = p.data.ravel()
+        for start in range(0, flat.size, PIECE):
+            used += _size(flat[start : start + PIECE])
+            if used > BYTES:
+                return used
+    return used
+
+
+def _size(array: Array) -> int:
+    return len(json.dumps(shortest(array), separators=(",", ":")))
+
+
+def _run(model: Model, x: Array, targ: Array) -> list[Operation]:
+    """Forward and backward by the lesson's functions, on copies that keep the parameters' names."""
+    operations: list[Operation] = []
+    value = tensor(x)
+    for layer in model.layers:
+        operands = (value, *(_copy(p) for p in (layer.w, layer.b) if p is not None)) if type(layer) is Lin else (value,)
+        value = linear.lin(*operands) if type(layer) is Lin else linear.relu(value)
+        operations.append(("lin" if type(layer) is Lin else "relu", operands, value))
+    last = (value, tensor(targ))
+    operations.append(("mse", last, linear.mse(*last)))
+    _backward(operations)
+    return operations
+
+
+def _copy(p: Tensor) -> Tensor:
+    made = tensor(p.data)
+    made.name = p.name
+    return made
+
+
+def _backward(operations: Sequence[Operation]) -> None:
+    for op, operands, out in reversed(operations):
+        inp, *rest = operands
+        if op == "mse":
+            linear.mse_grad(inp, rest[0])
+        elif op == "relu":
+            linear.relu_grad(inp, out)
+        else:
+            linear.lin_grad(inp, out, *rest)
+
+
+# ---- from the operations of a forward pass ----
+
+
+def scene_of_operations(
+    operations: Sequence[Operation], at: tuple[str, Sequence[int]] | None = None, note: str = ""
+) -> Scene:
+    """The scene of (op, operands, output) in forward order: "lin" (x, w[, b]), "relu" (x,), last "mse" (out, targ).
+
+    Tensors show under their own names or, without one, under the lesson's (x w1 b1 l1 l2 ... out targ loss); their
+    `.g` are taken as they are. Raises ValueError unless each operation takes the output of the one before it and
+    every other operand is used once.
+    """
+    _check_chain(operations)
+    names = names_in_chain(operations)
+    layers: list[dict[str, str | None]] = []
+    tensors: dict[str, tuple[Array, Array | None]] = {}
+    for op, operands, out in operations:
+        layer = dict.fromkeys(("op", *SLOTS[op], "out"))
+        layer.update(zip(SLOTS[op], (names[id(t)] for t in operands), strict=False))
+        layers.append({**layer, "op": op, "out": names[id(out)]})
+        for t in (*operands, out):
+            tensors[names[id(t)]] = _numbers(t, operands[0].shape if op == "mse" and t is operands[1] else t.shape)
+    x = operations[0][1][0]
+    selected = _selected(tensors, at, next((layer["w"] for layer in layers if layer["op"] == "lin"), layers[0]["in"]))
+    return Scene(str(x.dtype), len(x), layers, tensors, selected, note)
+
+
+def _check_chain(operations: Sequence[Operation]) -> None:
+    if [op for op, *_ in operations].count("mse") != 1 or operations[-1][0] != "mse":
+        raise ValueError("scene: expected operations that end in one mse")
+    seen: set[int] = set()
+    before: Tensor | None = None
+    for op, operands, out in operations:
+        if op not in SLOTS:
+            raise ValueError(f"scene: found the operation {op!r}; a page shows {', '.join(SLOTS)}")
+        if before is not None and operands[0] is not before:
+            raise ValueError(f"scene: {op} does not take the output of the operation before it; a page shows a chain")
+        for t in operands[0 if before is None else 1 :]:
+            if id(t) in seen:
+                raise ValueError(
+                    f"scene: the tensor {t.name or t.shape} is used twice; a page shows one path from each"
+                )
+            seen.add(id(t))
+        before = out
+
+
+def _numbers(t: Tensor, shape: tuple[int, ...]) -> tuple[Array, Array | None]:
+    """Copies of the data and the gradient; shape: the tensor's own, or for targets (n,) that of the output (n,1)."""
+    return t.data.reshape(shape).copy(), None if t.g is None else t.g.data.reshape(shape).copy()
+
+
+def _selected(tensors: dict[str, Any], at: tuple[str, Sequence[int]] | None, first: Any) -> tuple[str, tuple[int, ...]]:
+    if at is None:
+        return first, (0,) * tensors[first][0].ndim
+    name, index = at[0], tuple(int(k) for k in at[1])
+    if name not in tensors:
+        raise KeyError(f"scene: there is no tensor {name!r}; there are {', '.join(tensors)}")
+    shape = tensors[name][0].shape
+    if len(index) != len(shape) or not all(0 <= k < size for k, size in zip(index, shape, strict=True)):
+        raise IndexError(f"scene: {name}[{','.join(map(str, index))}] is out of range; {name} has the shape {shape}")
+    return name, index

@@ -1,0 +1,1 @@
+"""Documents, formulas and numbers as text, HTML, LaTeX and JSON."""

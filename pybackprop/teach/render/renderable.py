@@ -1,0 +1,57 @@
+"""Told: what every explanation can be shown as."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pybackprop.teach.render.document import Document
+from pybackprop.teach.render.formula import Line, latex, mathml
+
+
+class Told:
+    """What can be shown: as plain text (print), in colours (rich), in a notebook, as formulas and as JSON."""
+
+    def document(self) -> Document:
+        raise NotImplementedError
+
+    def formulas(self) -> Sequence[Line]:
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return self.document().plain().strip("\n")
+
+    __repr__ = __str__
+
+    def __rich__(self) -> Any:
+        return self.document().rich()
+
+    def _repr_html_(self) -> str:
+        return self.document().html() + self.mathml()
+
+    def latex(self) -> str:
+        """The derivation, with this example's indices, as an aligned environment."""
+        return latex(self.formulas())
+
+    def mathml(self) -> str:
+        """The derivation as a <math> element."""
+        return mathml(self.formulas())
+
+    def to_json(self) -> str:
+        """to_dict as JSON; numbers that are not finite become the words "nan", "inf", "-inf"."""
+        return json.dumps(_plain(self.to_dict()), allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    return str(value) if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,0 +1,1 @@
+"""The recorded forward pass: its operations, gradients, replay and measured slopes."""

@@ -1,0 +1,223 @@
+"""Training an mlp on a split of data, epoch by epoch, so that it can be stopped and taken up again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pybackprop.core.arrays import Array, float_type
+from pybackprop.core.errors import CheckpointError
+from pybackprop.data import DataError, Split, check_finite
+from pybackprop.engine.fit import Moment
+from pybackprop.engine.model import Model, check_seed, mlp
+from pybackprop.engine.plan import compile
+from pybackprop.nn.optim import SGD
+from pybackprop.ops.linear import mse
+from pybackprop.train import checkpoint
+
+MOST_CLASSES = 100_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the bits of the trained parameters, beside the data."""
+
+    hidden: tuple[int, ...] = (50,)
+    epochs: int = 40
+    batch: int = 8
+    lr: float = 0.05
+    momentum: float = 0.9
+    seed: int = 0
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: found {getattr(self, name)}, expected a whole number from 1")
+        check_seed(self.seed)
+        float_type(self.dtype)
+
+
+class Trainer:
+    """An mlp, its SGD with momentum, its data, and how far it has come.
+
+    split     x (n,m) and labels y (n,) of integers, which become rows of the identity matrix, or targets (n,h)
+    epoch     epochs done;  losses: the mean loss of each;  accuracies: after each, on the validation part
+    seconds   spent in training steps;  samples: seen by them
+
+    Raises DataError for NaN or infinity in the data, and for labels that cannot be classes.
+    """
+
+    def __init__(self, settings: Settings, split: Split) -> None:
+        self.settings = settings
+        self.split = _checked(split, float_type(settings.dtype))
+        classes = _classes(self.split)
+        self.classifies = classes is not None
+        self.targets = _targets(self.split.y_train, classes, settings.dtype)
+        sizes = [self.split.x_train.shape[1], *settings.hidden, self.targets.shape[1]]
+        self.model: Model = mlp(sizes, settings.seed, settings.dtype)
+        self.sgd = SGD(self.model, lr=settings.lr, momentum=settings.momentum)
+        batch = min(settings.batch, len(self.targets))
+        self.plan = compile(self.model, batch=batch, optimizer=self.sgd)
+        self.epoch = self.samples = 0
+        self.seconds = 0.0
+        self.losses: list[float] = []
+        self.accuracies: list[float | None] = []
+
+    @property
+    def steps(self) -> int:
+        """Steps in an epoch; the last one takes the samples that are left."""
+        return -(-len(self.targets) // self.settings.batch)
+
+    def run_epoch(self, callback: Callable[[Moment], Any] | None = None) -> float:
+        """One pass over the shuffled training samples; the mean loss over them. callback: see Plan.fit.
+
+        Raises DivergedError as soon as a loss, or at the end a parameter, is no finite number.
+        """
+        s = self.settings
+        found = self.plan.fit(
+            self.split.x_train, self.targets, epochs=self.epoch + 1, done=self.epoch, seed=s.seed, callback=callback
+        )
+        self.epoch += 1
+        self.seconds += found[0].seconds
+        self.samples += len(self.targets)
+        self.losses.append(found[0].loss)
+        self.accuracies.append(self.accuracy())
+        return self.losses[-1]
+
+    def accuracy(self) -> float | None:
+        """The share of validation samples whose largest output is their label's; None where there are no labels."""
+        if not self.classifies or not len(self.split.x_valid):
+            return None
+        return accuracy_of(self.plan.predict(self.split.x_valid).data, self.split.y_valid)
+
+    def valid_loss(self) -> float | None:
+        """The loss on the validation samples; None if there are none."""
+        if not len(self.split.x_valid):
+            return None
+        classes = self.targets.shape[1] if self.classifies else None
+        targets = _targets(self.split.y_valid, classes, self.settings.dtype)
+        return float(mse(self.plan.predict(self.split.x_valid), targets))
+
+    # ---- what a checkpoint holds ----
+
+    def parameters(self) -> dict[str, Array]:
+        """The parameters by name."""
+        return {str(p.name): p.data for p in self.model.parameters()}
+
+    def digest(self) -> str:
+        """sha256 of the parameters: the same on every machine."""
+        return checkpoint.digest(self.parameters())
+
+    def _state(self) -> dict[str, Array]:
+        """The parameters, and the momentum of each as velocity.NAME."""
+        velocities = {f"velocity.{p.name}": self.sgd.velocity(p).data for p in self.model.parameters()}
+        return {**self.parameters(), **velocities}
+
+    def save(self, path: str | Path) -> None:
+        """Writes a checkpoint; see pybackprop.checkpoint.save."""
+        meta = {
+            "kind": "mlp",
+            "classifies": self.classifies,
+            "settings": asdict(self.settings),
+            "epoch": self.epoch,
+            "losses": self.losses,
+            "accuracies": self.accuracies,
+            "data": self._data_digest,
+        }
+        checkpoint.save(path, self._state(), meta)
+
+    def restore(self, path: str | Path) -> None:
+        """Takes up the state that a checkpoint of the same network and data holds. Raises CheckpointError."""
+        arrays, meta = checkpoint.load(path)
+        if meta.get("data") != self._data_digest:
+            raise CheckpointError(f"{path}: was trained on other data than is given now; resume with the same data")
+        _copy_into(path, self._state(), arrays)
+        self.epoch, self.losses, self.accuracies = meta["epoch"], list(meta["losses"]), list(meta["accuracies"])
+
+    @cached_property
+    def _data_digest(self) -> str:
+        arrays = {"x": self.split.x_train, "y": self.targets}
+        found = hashlib.sha256()
+        for name, array in arrays.items():
+            found.update(f"{name}{array.shape}".encode())
+            found.update(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).data)
+        return found.hexdigest()
+
+
+def settings_of(path: str | Path) -> Settings:
+    """The settings that a checkpoint was trained with. Raises CheckpointError."""
+    _, meta = checkpoint.load(path)
+    try:
+        found = meta["settings"]
+        return Settings(**{**found, "hidden": tuple(found["hidden"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: holds no settings to train on with ({error})") from error
+
+
+def load_model(path: str | Path) -> tuple[Model, bool]:
+    """(the Model that a checkpoint holds, whether its outputs are classes). Raises CheckpointError."""
+    arrays, meta = checkpoint.load(path)
+    numbers = sorted(int(name[1:]) for name in arrays if name.startswith("w") and name[1:].isdigit())
+    weights = [arrays[f"w{k}"] for k in numbers]
+    if meta.get("kind") != "mlp" or not weights or any(w.ndim != 2 for w in weights):
+        raise CheckpointError(f"{path}: holds no model that was trained by 'pybackprop train'")
+    sizes = [weights[0].shape[0], *(w.shape[1] for w in weights)]
+    model = mlp(sizes, 0, weights[0].dtype)
+    _copy_into(path, {str(p.name): p.data for p in model.parameters()}, arrays)
+    return model, bool(meta.get("classifies"))
+
+
+def accuracy_of(outputs: Array, labels: Array) -> float:
+    return float(np.mean(outputs.argmax(1) == labels))
+
+
+def _copy_into(path: str | Path, targets: dict[str, Array], arrays: dict[str, Array]) -> None:
+    """All or nothing: shapes and dtypes are checked before the first copy."""
+    for name, array in targets.items():
+        found = arrays.get(name)
+        if found is None or found.shape != array.shape or found.dtype != array.dtype:
+            holds = "nothing" if found is None else f"{found.dtype} {found.shape}"
+            raise CheckpointError(f"{path}: {name}: found {holds}, expected {array.dtype} {array.shape}")
+    for name, array in targets.items():
+        np.copyto(array, arrays[name])
+
+
+def _checked(split: Split, dtype: np.dtype[Any]) -> Split:
+    if split.x_train.ndim != 2 or not split.x_train.size:
+        raise DataError(f"x_train: found shape {split.x_train.shape}, expected samples by features, at least one each")
+    for name, array in split._asdict().items():
+        check_finite(name, array)
+    return Split(
+        split.x_train.astype(dtype, copy=False), split.y_train, split.x_valid.astype(dtype, copy=False), split.y_valid
+    )
+
+
+def _classes(split: Split) -> int | None:
+    """How many classes the labels speak of; None for targets that are no labels."""
+    if split.y_train.dtype.kind not in "iu":
+        return None
+    labels = np.concatenate([split.y_train.ravel(), split.y_valid.ravel()])
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= MOST_CLASSES:
+        raise DataError(
+            f"labels: found {low} to {high}, expected 0 to {MOST_CLASSES - 1}; make targets of floats of them"
+        )
+    return max(high + 1, 2)
+
+
+def _targets(y: Array, classes: int | None, dtype: Any) -> Array:
+    if classes is None:
+        return np.ascontiguousarray(y.reshape(len(y), -1), dtype)
+    targets = np.zeros((len(y), classes), dtype)
+    targets[np.arange(len(y)), y.ravel()] = 1
+    return targets
+
+
+__all__ = ["Settings", "Trainer", "accuracy_of", "load_model", "settings_of"]
