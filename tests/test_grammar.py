@@ -310,8 +310,8 @@ def test_no_evaluation_by_python():
     """Neither eval nor compile runs: an audit hook sees every code object that would be executed."""
     code = (
         "import sys\n"
-        "from pybackprop.teach.evaluate import evaluate\n"
-        "from pybackprop.teach.grammar import parse\n"
+        "from pybackprop.teach.formula.evaluate import evaluate\n"
+        "from pybackprop.teach.formula.grammar import parse\n"
         "import numpy as np\n"
         "seen = []\n"
         "sys.addaudithook(lambda event, args: seen.append(event) if event in ('exec', 'os.system', 'open') else None)\n"

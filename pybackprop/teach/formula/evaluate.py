@@ -42,7 +42,7 @@ class Value:
     """Numbers of the sample's dtype, and a letter for each axis."""
 
     array: Array
-    axis_letters: str
+    letters: str
 
     @property
     def T(self) -> Value:
