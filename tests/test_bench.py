@@ -445,7 +445,7 @@ def test_the_picture_of_growth(found, tmp_path, monkeypatch):
     monkeypatch.setattr(Axes, "plot", spy)
     step = found["works"][1]
     works = [{**step, "group": "growth with rows", "sizes": [n, 3, 5, 2], "flops": n * 100} for n in (2, 8)]
-    picture.draw(tmp_path / "growth.png", {**found, "works": workloads})
+    picture.draw(tmp_path / "growth.png", {**found, "works": works})
     medians = [1e3 * step["engines"][name]["median"] for name in ("numpy", "pybackprop")]
     assert drawn[:2] == [([2, 8], [ms] * 2) for ms in medians]
     assert drawn[2] == ([2, 8], [pytest.approx(n * 100 / step["peak"] / 1e6) for n in (2, 8)])

@@ -135,7 +135,7 @@ class _Evaluator:
     def _unaryop(self, node: ast.UnaryOp) -> Value:
         value = self.value(node.operand)
         array = value.array.astype(self.dtype, copy=False)
-        return Value(-array if isinstance(node.op, ast.USub) else array, value.letters)
+        return Value(np.asarray(-array if isinstance(node.op, ast.USub) else array), value.letters)
 
     def _compare(self, node: ast.Compare) -> Value:
         return self._elementwise(node, node.left, node.ops[0], node.comparators[0])
