@@ -5,10 +5,10 @@ import sys
 
 import numpy as np
 import pytest
-from compare import assert_same_bits
-from twins import assert_same_gradients, data, is_short, step, twins
 
 import pybackprop as bp
+from helpers.compare import assert_same_bits
+from helpers.twins import assert_same_gradients, data, is_short, step, twins
 from pybackprop import watch
 
 

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from compare import assert_same_bits
 
 import pybackprop as bp
+from helpers.compare import assert_same_bits
 
 HAZARDS = {}
 

@@ -1,30 +1,26 @@
-"""The benchmark: who is checked, whose turn it is, what is reported. No test asserts a time.
-
-The engines at the end are run by the bench's workers, which import this file.
-"""
+"""The benchmark: who is checked, whose turn it is, what is reported. No test asserts a time."""
 
 import importlib.util
 import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from compile_c import ROOT
 
 import pybackprop as bp
+from helpers.compile_c import ROOT
+from helpers.processes import COMMAND
 from pybackprop.bench import check, clock, crew, engine, report, resident, run, screen, works
 from pybackprop.bench.engine import ENTRIES, Entry
-from pybackprop.bench.with_numpy import Numpy
 from pybackprop.bench.works import FULL, QUICK, USUAL, Work
 from pybackprop.cli import main
 
-COMMAND = [sys.executable, "-m", "pybackprop", "bench"]
+BENCH = [*COMMAND, "bench"]
 OURS_AND_NUMPY = ["--engines", "numpy,pybackprop"]
 NUMPY, OURS, PLAN = ENTRIES[:3]
 PEERS = ENTRIES[3:]
@@ -51,7 +47,7 @@ def found():
     """What two tiny works by two engines give."""
     only = ["--only", "small: matmul 8 ", "--only", "4x3"]
     done = subprocess.run(
-        [*COMMAND, *only, *OURS_AND_NUMPY, "--rounds", "3", "--threads", "1", "--json"],
+        [*BENCH, *only, *OURS_AND_NUMPY, "--rounds", "3", "--threads", "1", "--json"],
         capture_output=True,
         text=True,
         timeout=60,
@@ -62,10 +58,10 @@ def found():
 
 @pytest.fixture
 def here(monkeypatch):
-    """Lets workers import this file; an Entry for one of its engines."""
-    paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    """Lets workers import the helpers; an Entry for an engine of helpers/bench_engines.py."""
+    paths = [str(ROOT / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
-    return lambda name: Entry(name, "numpy", f"test_bench:{name}")
+    return lambda name: Entry(name, "numpy", f"helpers.bench_engines:{name}")
 
 
 def children(pid):
@@ -326,7 +322,7 @@ def test_an_engine_that_raises_goes_on_with_the_next_work(here):
 @has_proc
 def test_an_interrupted_bench_kills_its_workers_and_shows_what_it_has():
     process = subprocess.Popen(
-        [*COMMAND, "--only", "small: matmul 4 ", "--only", "4x3", *OURS_AND_NUMPY, "--rounds", "1000000", "--json"],
+        [*BENCH, "--only", "small: matmul 4 ", "--only", "4x3", *OURS_AND_NUMPY, "--rounds", "1000000", "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -448,51 +444,3 @@ def test_the_picture_of_growth(found, tmp_path, monkeypatch):
     medians = [1e3 * step["engines"][name]["median"] for name in ("numpy", "pybackprop")]
     assert drawn[:2] == [([2, 8], [ms] * 2) for ms in medians]
     assert drawn[2] == ([2, 8], [pytest.approx(n * 100 / step["peak"] / 1e6) for n in (2, 8)])
-
-
-# ---- engines for the workers above ----
-
-
-class Zeroed(Numpy):
-    def result(self):
-        return {name: array * 0 for name, array in super().result().items()}
-
-
-class NotANumber(Numpy):
-    def result(self):
-        return {name: array * np.float32(np.nan) for name, array in super().result().items()}
-
-
-class Flipped(Numpy):
-    def result(self):
-        return {name: -array for name, array in super().result().items()}
-
-
-class Telling(Numpy):
-    def about(self):
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-        return {"cores": cores, "threads": [os.environ[name] for name in crew.COUNTS], "kernel": bp.info()["kernel"]}
-
-
-class Dying(Numpy):
-    def prepare(self, work, data):
-        call = super().prepare(work, data)
-        self.left = 5  # calls: two to prepare, two in each round
-
-        def mortal():
-            self.left -= 1
-            if self.left == 0:
-                print("its last words", file=sys.stderr, flush=True)
-                os._exit(3)
-            time.sleep(clock.SAMPLE)
-            call()
-
-        return mortal
-
-
-class Choosy(Numpy):
-    def matmul(self, a, b):
-        if len(a) % 2:
-            raise ValueError("three is odd")
-        print("what an engine prints is no answer")
-        return super().matmul(a, b)

@@ -9,7 +9,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from compile_c import ROOT
+
+from helpers.compile_c import ROOT
 
 pytestmark = pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="not in a source tree")
 SOURCES = ["csrc", "pybackprop", "build.py", "setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"]

@@ -5,10 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
-from compile_c import ROOT, SANITIZE, ahead, build, compile_one, compilers, has_openmp, link, objects, run
-from test_cli import TWO_EPOCHS
 
 import pybackprop as bp
+from helpers.compile_c import ROOT, SANITIZE, ahead, build, compile_one, compilers, has_openmp, link, objects, run
+from helpers.digests import TWO_EPOCHS
 from pybackprop import checkpoint
 
 DIGEST = "703a15f3730cae1c"  # of every result of test_core --quick

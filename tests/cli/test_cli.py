@@ -11,14 +11,12 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
+from helpers.digests import TWO_EPOCHS, TWO_EPOCHS_DOUBLE
+from helpers.processes import COMMAND
 from pybackprop import checkpoint
 from pybackprop.cli import main
 
 KEYS = ["loss", "accuracy", "epochs", "seconds", "samples_per_second", "peak_bytes", "digest", "kernel", "threads"]
-# sha256 of the parameters after `pybackprop train --epochs 2`: a constant of the definition
-TWO_EPOCHS = "52f23c5ec96b9fc28559bcf9fb70295a4b20a7a284479e913d6f494c8e173941"
-TWO_EPOCHS_DOUBLE = "d9358d553854dd6fccaf435946ab4eed2ad1020622877ea41f6c63e16c494222"
-COMMAND = [sys.executable, "-m", "pybackprop"]
 
 
 @pytest.fixture

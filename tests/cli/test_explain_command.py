@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
+from helpers.processes import COMMAND
 from pybackprop.cli import main
 from pybackprop.teach import example
 
@@ -27,7 +28,7 @@ def explain(capsys):
 
 
 def test_without_arguments_it_is_the_whole_chain_of_a_small_example():
-    done = subprocess.run([sys.executable, "-m", "pybackprop", "explain"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*COMMAND, "explain"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     for words in ("u1 = x @ w1 + b1", "v = relu(u1)", "z = mse(u2, targ)", "The Jacobian that is never built"):
         assert words in done.stdout
@@ -40,7 +41,7 @@ def test_colours_in_a_terminal():
     import pty
 
     main_end, terminal = pty.openpty()
-    command = [sys.executable, "-m", "pybackprop", "explain", "--element", "w1[3,7]"]
+    command = [*COMMAND, "explain", "--element", "w1[3,7]"]
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
     environment.pop("NO_COLOR", None)
     done = subprocess.Popen(command, stdout=terminal, env=environment)

@@ -2,17 +2,14 @@
 
 import json
 import subprocess
-import sys
 
 import pytest
-from judging import judged
 
 import pybackprop as bp
+from helpers.judging import judged
+from helpers.processes import COMMAND
 from pybackprop.cli import main
 from pybackprop.teach.mistakes import RIGHT, table
-
-COMMAND = [sys.executable, "-m", "pybackprop", "judge"]
-
 
 # ---- how a verdict looks ----
 
@@ -31,7 +28,7 @@ def test_a_verdict_as_dict_json_and_html():
 
 
 def run(*arguments):
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60)
+    return subprocess.run([*COMMAND, "judge", *arguments], capture_output=True, text=True, timeout=60)
 
 
 def test_the_command_on_the_popular_wrong_answer():

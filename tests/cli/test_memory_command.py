@@ -3,13 +3,13 @@
 import json
 import re
 import subprocess
-import sys
 import time
 
 import pytest
-from compile_c import ROOT
 
 import pybackprop as bp
+from helpers.compile_c import ROOT
+from helpers.processes import COMMAND
 from pybackprop import capacity
 from pybackprop.cli import main
 from pybackprop.memory import tour, ways
@@ -50,7 +50,7 @@ def without_what_fits(said):
 
 def test_a_prediction_is_quick():
     began = time.monotonic()
-    command = [sys.executable, "-m", "pybackprop", "memory", "--batch", "1000000000000", "--json"]
+    command = [*COMMAND, "memory", "--batch", "1000000000000", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["ways"][0]["predicted"] > 10**17

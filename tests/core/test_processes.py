@@ -1,18 +1,27 @@
 """Forked and spawned processes, and what the environment says to a new one: the bits stay, nobody waits for ever."""
 
-import multiprocessing
 import os
 import signal
 import threading
 import time
-import warnings
 
 import pytest
-from plans import STRATEGIES
-from test_settings import python
-from test_threads import OPENMP, PROBLEMS, TIMEOUT, solve, solve_all, together
 
 import pybackprop as bp
+from helpers.plans import STRATEGIES
+from helpers.processes import python
+from helpers.products import (
+    OPENMP,
+    PROBLEMS,
+    TIMEOUT,
+    forked_child,
+    forked_parent,
+    run_processes,
+    solve,
+    solve_all,
+    spawned_child,
+    together,
+)
 
 FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
@@ -21,49 +30,6 @@ FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def _solved():
     """The reference's results are there before a fork."""
     solve_all()
-
-
-def child():
-    """In a process of its own, whatever number of threads its parent used."""
-    solve_all()
-    bp.set_threads(3)
-    solve_all()
-
-
-def forked_child():
-    assert bp.threads() == 1
-    child()
-    assert bp.threads() == 1
-
-
-def forked_parent():
-    """A child that has children of its own."""
-    forked_child()
-    run_processes("fork", forked_child)
-    forked_child()
-
-
-def spawned_child():
-    bp.set_threads(3)
-    assert bp.threads() == (3 if OPENMP else 1)
-    child()
-
-
-def run_processes(method, target, count=1):
-    """Fails where one of them does not end well, and in time."""
-    context = multiprocessing.get_context(method)
-    processes = [context.Process(target=target) for _ in range(count)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12: a fork beside threads
-        for process in processes:
-            process.start()
-    until = time.monotonic() + TIMEOUT
-    for process in processes:
-        process.join(max(0, until - time.monotonic()))
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-    assert [process.exitcode for process in processes] == [0] * count
 
 
 @FORK

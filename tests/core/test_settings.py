@@ -2,22 +2,14 @@
 
 import json
 import os
-import subprocess
-import sys
 import threading
 
 import numpy as np
 import pytest
-from compare import assert_same_bits
 
 import pybackprop as bp
-
-
-def python(code, **environment):
-    """Runs a program in a fresh interpreter."""
-    return subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, timeout=120
-    )
+from helpers.compare import assert_same_bits
+from helpers.processes import python
 
 
 def test_threads_can_be_set():

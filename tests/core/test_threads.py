@@ -3,20 +3,14 @@
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from itertools import cycle
 
 import numpy as np
 import pytest
-from matrix import numbers, same
-from test_settings import python
 
 import pybackprop as bp
-
-OPENMP = bp.info()["openmp"] is not None
-TIMEOUT = 60
-# rows, inner, cols: for one thread, and for several
-SIZES = [(9, 17, 33), (61, 67, 71), (131, 101, 137), (3, 513, 1103), (1103, 512, 3), (67, 512, 61)]
+from helpers.processes import python
+from helpers.products import OPENMP, PROBLEMS, TIMEOUT, problem, solve, solve_all, together
 
 
 @pytest.fixture(autouse=True)
@@ -25,65 +19,11 @@ def _own_tiles():
     bp.set_tiles()
 
 
-@cache
-def problem(sizes, dtype):
-    """a, b, c; a @ b, c + a @ b, a.T @ c, the sum of c's rows."""
-    rows, inner, cols = sizes
-    rng = np.random.default_rng(sizes)
-    a, b, c = (numbers(rng, shape, dtype, "plain") for shape in ((rows, inner), (inner, cols), (rows, cols)))
-    ref = bp.reference
-    return (
-        a,
-        b,
-        c,
-        (
-            ref.matmul(a, b),
-            ref.matmul(a, b, add_to=c),
-            ref.linear_backward_x(c, b),
-            ref.linear_backward_w(a, c),
-            ref.linear_backward_b(c),
-        ),
-    )
-
-
-def solve(sizes, dtype):
-    """Asserts that each kind of product has the reference's bits, from arrays and from tensors."""
-    a, b, c, expected = problem(sizes, dtype)
-    added = bp.tensor(c)
-    x, w, bias, out = bp.tensor(a), bp.tensor(b), bp.tensor(np.zeros(sizes[2], dtype)), bp.tensor(c)
-    out.g = c
-    bp.matmul(x, w, out=added, accumulate=True)
-    bp.lin_grad(x, out, w, bias)
-    found = bp.matmul(a, b).data, added.data, x.g.data, w.g.data, bias.g.data
-    for name, one, right in zip(("product", "added", "dx", "dw", "db"), found, expected, strict=True):
-        assert same(one, right), f"{name} of {sizes} {np.dtype(dtype)}"
-
-
-PROBLEMS = [(sizes, dtype) for sizes in SIZES for dtype in (np.float32, np.float64)]
-
-
-def solve_all(first=0):
-    for k in range(len(PROBLEMS)):
-        solve(*PROBLEMS[(first + k) % len(PROBLEMS)])
-
-
 @pytest.fixture
 def _solved():
     """The reference's results are there: what follows spends its time in the core."""
     for each in PROBLEMS:
         problem(*each)
-
-
-def together(*calls):
-    """Calls them from as many Python threads at the same time."""
-    ready = threading.Barrier(len(calls))
-
-    def start(call):
-        ready.wait(TIMEOUT)
-        return call()
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return [each.result(TIMEOUT) for each in [pool.submit(start, call) for call in calls]]
 
 
 @pytest.mark.parametrize("threads", [1, 3])

@@ -4,7 +4,8 @@ import importlib.util
 import re
 
 import pytest
-from compile_c import ROOT
+
+from helpers.compile_c import ROOT
 
 spec = importlib.util.spec_from_file_location("make_docs", ROOT / "tools" / "make_docs.py")
 make_docs = importlib.util.module_from_spec(spec)

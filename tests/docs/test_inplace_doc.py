@@ -4,10 +4,10 @@ import re
 
 import numpy as np
 import pytest
-from compare import assert_same_bits
-from compile_c import ROOT
 
 import pybackprop as bp
+from helpers.compare import assert_same_bits
+from helpers.compile_c import ROOT
 
 TEXT = (ROOT / "docs" / "inplace.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", TEXT, re.DOTALL)

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from compile_c import ROOT
+
+from helpers.compile_c import ROOT
 
 README = (ROOT / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

@@ -4,8 +4,10 @@ import copy
 
 import numpy as np
 import pytest
-from compare import assert_same_bits, special
-from twins import (
+
+import pybackprop as bp
+from helpers.compare import assert_same_bits, special
+from helpers.twins import (
     Ordinary,
     assert_same_gradients,
     assert_same_layers,
@@ -16,8 +18,6 @@ from twins import (
     step,
     twins,
 )
-
-import pybackprop as bp
 from pybackprop import chain
 
 

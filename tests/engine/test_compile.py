@@ -5,10 +5,10 @@ import pickle
 
 import numpy as np
 import pytest
-from plans import STRATEGIES, Pair, values
-from twins import twins
 
 import pybackprop as bp
+from helpers.plans import STRATEGIES, Pair, values
+from helpers.twins import twins
 
 
 @pytest.fixture(params=STRATEGIES)

@@ -7,11 +7,11 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from compare import assert_same_bits
-from plans import STRATEGIES, Pair, ordinary_fit, shuffled, values
-from test_cli import TWO_EPOCHS, TWO_EPOCHS_DOUBLE
 
 import pybackprop as bp
+from helpers.compare import assert_same_bits
+from helpers.digests import TWO_EPOCHS, TWO_EPOCHS_DOUBLE
+from helpers.plans import STRATEGIES, Pair, ordinary_fit, shuffled, values
 from pybackprop import checkpoint, fit
 
 

@@ -9,8 +9,10 @@ import sys
 
 import numpy as np
 import pytest
-from compare import assert_same_bits, special
-from twins import (
+
+import pybackprop as bp
+from helpers.compare import assert_same_bits, special
+from helpers.twins import (
     Ordinary,
     ScaleByHand,
     assert_same_gradients,
@@ -21,8 +23,6 @@ from twins import (
     step,
     twins,
 )
-
-import pybackprop as bp
 
 
 def in_place(rng, *args, **options):

@@ -7,10 +7,10 @@ import weakref
 
 import numpy as np
 import pytest
-from compare import assert_same_bits
-from twins import assert_same_gradients, assert_same_layers, data, is_gone, is_short, layers_of, step, twins
 
 import pybackprop as bp
+from helpers.compare import assert_same_bits
+from helpers.twins import assert_same_gradients, assert_same_layers, data, is_gone, is_short, layers_of, step, twins
 
 
 def test_layers_and_loss_are_on_the_tape(pair, x, targ):

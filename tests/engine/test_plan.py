@@ -6,11 +6,11 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from compare import assert_same_bits
-from plans import STRATEGIES, Pair, values
-from twins import assert_same_gradients, twins
 
 import pybackprop as bp
+from helpers.compare import assert_same_bits
+from helpers.plans import STRATEGIES, Pair, values
+from helpers.twins import assert_same_gradients, twins
 
 CHAINS = {1: (37, 3), 2: (70, 33, 1), 3: (21, 50, 18, 10), 4: (9, 17, 64, 5, 2)}
 BATCHES = [1, 2, 7, 31, 64, 65, 127, 511, 512, 513, 1023, 1024, 1025]

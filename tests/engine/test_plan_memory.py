@@ -7,8 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from compile_c import ROOT, compilers
-from plans import STRATEGIES
+
+from helpers.compile_c import ROOT, compilers
+from helpers.plans import STRATEGIES
 
 COMPILERS = compilers()
 HERE = pytest.mark.skipif(

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from plans import STRATEGIES, Pair, ordinary_fit
 
 import pybackprop as bp
+from helpers.plans import STRATEGIES, Pair, ordinary_fit
 
 
 class Program:

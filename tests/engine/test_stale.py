@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from compare import assert_same_bits
-from twins import assert_same_gradients, data, is_short, step
 
 import pybackprop as bp
+from helpers.compare import assert_same_bits
+from helpers.twins import assert_same_gradients, data, is_short, step
 
 # ---- stale values ----
 

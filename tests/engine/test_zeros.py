@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from plans import Pair
-from twins import assert_same_gradients, twins
 
 import pybackprop as bp
+from helpers.plans import Pair
+from helpers.twins import assert_same_gradients, twins
 
 WIDTHS = (100, 40, 3)
 DENSITIES = [0, 0.02, 0.1, 0.24, 0.3, 1]  # a pass takes the terms alone up to about a quarter

@@ -1,7 +1,8 @@
 """The axes of test_matmul_matrix.py and how their values are drawn; memory laid out in all ways."""
 
 import numpy as np
-from compare import bits, special
+
+from helpers.compare import bits, special
 
 VECTOR = {"generic": 16, "avx2": 32, "avx512": 64, "neon": 16}  # bytes
 TILE_ROWS = {"generic": 4, "avx2": 6, "avx512": 14, "neon": 12}

@@ -1,11 +1,11 @@
 """A plan and the ordinary twin of its model: the same steps of both must give the same bits."""
 
 import numpy as np
-from compare import assert_same_bits
-from matrix import numbers
-from twins import assert_same_gradients, twins
 
 import pybackprop as bp
+from helpers.compare import assert_same_bits
+from helpers.matrix import numbers
+from helpers.twins import assert_same_gradients, twins
 from pybackprop import _native
 
 STRATEGIES = ["layers", "fused", "split"]

@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from compile_c import ROOT, compilers
+
+from helpers.compile_c import ROOT, compilers
 
 COMPILERS = compilers()
 HERE = pytest.mark.skipif(

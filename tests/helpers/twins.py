@@ -4,9 +4,9 @@ import copy
 from itertools import pairwise
 
 import numpy as np
-from compare import assert_same_bits
 
 import pybackprop as bp
+from helpers.compare import assert_same_bits
 from pybackprop.chain import Pass
 
 

@@ -6,9 +6,9 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from preload import HERE, library, run
 
 import pybackprop as bp
+from helpers.preload import HERE, library, run
 from pybackprop.bench import resident
 from pybackprop.memory import lessons, measure, network, programs, watch, ways
 

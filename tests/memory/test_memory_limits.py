@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from preload import HERE, library, run
 
 import pybackprop as bp
+from helpers.preload import HERE, library, run
 from pybackprop import capacity
 from pybackprop.memory import fit, network, ways
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from compare import assert_same_bits, special
-from forms import FORMS, NAMES, network, reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pybackprop as bp
+from helpers.compare import assert_same_bits, special
+from helpers.forms import FORMS, NAMES, network, reference
 
 
 @pytest.fixture(params=FORMS, ids=lambda form: form.__name__)

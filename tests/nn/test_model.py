@@ -7,10 +7,10 @@ import weakref
 
 import numpy as np
 import pytest
-from compare import assert_same_bits
-from twins import ScaleByHand
 
 import pybackprop as bp
+from helpers.compare import assert_same_bits
+from helpers.twins import ScaleByHand
 
 
 @pytest.fixture

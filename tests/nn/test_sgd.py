@@ -5,9 +5,9 @@ import pickle
 
 import numpy as np
 import pytest
-from compare import assert_same_bits
 
 import pybackprop as bp
+from helpers.compare import assert_same_bits
 
 
 @pytest.fixture

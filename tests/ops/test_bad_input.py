@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from compare import assert_same_bits
 
 import pybackprop as bp
+from helpers.compare import assert_same_bits
 
 ONES = lambda *shape: np.ones(shape, np.float32)  # noqa: E731
 

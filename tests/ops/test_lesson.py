@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from compare import assert_same_bits
-from forms import every_gradient
 
 import pybackprop as bp
+from helpers.compare import assert_same_bits
+from helpers.forms import every_gradient
 
 N, M, H = 60, 64, 50
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compare import assert_same_bits, bits
-from matrix import AXES, KINDS, LAYOUTS, LONG, THREADS, TILE_ROWS, cases, edges, lanes_of, numbers, same
-from test_settings import python
 
 import pybackprop as bp
+from helpers.compare import assert_same_bits, bits
+from helpers.matrix import AXES, KINDS, LAYOUTS, LONG, THREADS, TILE_ROWS, cases, edges, lanes_of, numbers, same
+from helpers.processes import python
 from pybackprop import _native
 from pybackprop.functional import lin_backward
 from pybackprop.tape import Sink

@@ -4,10 +4,10 @@ from itertools import product
 
 import numpy as np
 import pytest
-from compare import assert_same_bits, special
-from matrix import shifted
 
 import pybackprop as bp
+from helpers.compare import assert_same_bits, special
+from helpers.matrix import shifted
 
 TRANSPOSES = list(product((False, True), repeat=2))
 FIRST, MIDDLE, LAST = slice(0, 4), slice(4, 8), slice(8, 12)

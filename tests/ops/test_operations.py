@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from compare import assert_close, assert_same_bits, special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pybackprop as bp
+from helpers.compare import assert_close, assert_same_bits, special
 from pybackprop import _native
 
 SEGMENT = _native.SEGMENT

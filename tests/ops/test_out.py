@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from compare import assert_same_bits
 
 import pybackprop as bp
+from helpers.compare import assert_same_bits
 
 
 def lin_into(out, dtype, rng):

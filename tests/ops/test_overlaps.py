@@ -8,9 +8,9 @@ from itertools import product
 
 import numpy as np
 import pytest
-from compare import assert_same_bits
 
 import pybackprop as bp
+from helpers.compare import assert_same_bits
 
 S = 4  # all matrices are (S,S), so that any may lie on any other
 BUFFER = (3 * S, 3 * S)

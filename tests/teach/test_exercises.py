@@ -4,19 +4,19 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 
 import pybackprop as bp
+from helpers.processes import COMMAND
 from pybackprop.cli import main
 from pybackprop.teach.formula_error import FormulaError
 from pybackprop.teach.judge import judge_question
 from pybackprop.teach.steps import STEPS, question_for
 
-COMMAND = [sys.executable, "-m", "pybackprop", "learn"]
+LEARN = [*COMMAND, "learn"]
 RIGHT = {
     "one-slope": ["x[1,0]", "x[1][0]", "x.T[0,1]"],
     "other-column": ["0", "0 * x[1,0]"],
@@ -66,7 +66,7 @@ def learn(tmp_path, lines, *options):
     """Runs `pybackprop learn` with these lines on its stdin."""
     text = "\n".join(lines) + "\n" if lines else ""
     file = ["--progress", str(tmp_path / "progress.json")]
-    return subprocess.run([*COMMAND, *file, *options], input=text, capture_output=True, text=True, timeout=120)
+    return subprocess.run([*LEARN, *file, *options], input=text, capture_output=True, text=True, timeout=120)
 
 
 # ---- the steps ----
@@ -184,7 +184,7 @@ def test_the_end_of_input_ends_it_cleanly(tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
 def test_control_c_ends_it_cleanly(tmp_path):
-    command = [*COMMAND, "--progress", str(tmp_path / "p.json")]
+    command = [*LEARN, "--progress", str(tmp_path / "p.json")]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -307,7 +307,7 @@ def test_the_file_is_replaced_as_a_whole(tmp_path, monkeypatch):
 def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     done = subprocess.run(
-        [*COMMAND, "--progress", str(tmp_path / "file" / "p.json")],
+        [*LEARN, "--progress", str(tmp_path / "file" / "p.json")],
         input="x[1,0]\n",
         capture_output=True,
         text=True,

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from compare import assert_same_bits
-from networks import NETWORKS, by_hand, layers, numbers, right_gradients, tape, tensors_of
 
 import pybackprop as bp
+from helpers.compare import assert_same_bits
+from helpers.networks import NETWORKS, by_hand, layers, numbers, right_gradients, tape, tensors_of
 from pybackprop.teach import chain_rule, moves
 
 MATMUL = {

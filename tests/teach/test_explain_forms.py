@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from networks import NETWORKS, by_hand, layers, numbers, tape, tensors_of
 
 import pybackprop as bp
+from helpers.networks import NETWORKS, by_hand, layers, numbers, tape, tensors_of
 from pybackprop.teach.compare import free_bytes
 
 NAMES = ["w1", "b1", "x", "l1", "l2", "w2", "b2", "out", "targ", "loss"]

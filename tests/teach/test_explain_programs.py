@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from compare import assert_same_bits
 
 import pybackprop as bp
+from helpers.compare import assert_same_bits
 
 WIDTH = 3  # everything is (n,3) or (3,3), so that everything can be used everywhere
 

@@ -4,9 +4,9 @@ import gc
 
 import numpy as np
 import pytest
-from networks import layers, numbers, tape, tensors_of
 
 import pybackprop as bp
+from helpers.networks import layers, numbers, tape, tensors_of
 
 # ---- an element, a tensor ----
 

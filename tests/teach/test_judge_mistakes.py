@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from judging import SHAPES, hidden_layer, judged, last_layer, numbers, question
 
 import pybackprop as bp
+from helpers.judging import SHAPES, hidden_layer, judged, last_layer, numbers, question
 from pybackprop.teach.evaluate import evaluate
 from pybackprop.teach.formula_error import FormulaError
 from pybackprop.teach.grammar import parse

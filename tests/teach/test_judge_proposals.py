@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from judging import hidden_layer, judged, numbers
 
 import pybackprop as bp
+from helpers.judging import hidden_layer, judged, numbers
 from pybackprop.teach.formula_error import FormulaError
 
 # ---- functions ----

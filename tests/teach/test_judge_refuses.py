@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from judging import judged, numbers
-from twins import ScaleByHand
 
 import pybackprop as bp
+from helpers.judging import judged, numbers
+from helpers.twins import ScaleByHand
 
 
 def test_a_tensor_that_took_no_part():

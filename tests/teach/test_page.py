@@ -12,15 +12,14 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from compile_c import ROOT
-from page_browser import served
-from scenes import example
 
 import pybackprop as bp
+from helpers.compile_c import ROOT
+from helpers.page_browser import served
+from helpers.scenes import EVIL, example, renamed
 from pybackprop.teach import page
 from pybackprop.teach.scene import scene_of, scene_of_operations
 
-EVIL = "</script><img src=x onerror=alert(1)>"
 SPACES = {"http://www.w3.org/2000/svg", "http://www.w3.org/1998/Math/MathML"}  # names, not addresses to load
 
 
@@ -55,12 +54,6 @@ def html():
 @pytest.fixture(scope="module")
 def elements(html):
     return Elements(html)
-
-
-def renamed(name):
-    model = bp.mlp([3, 2, 1])
-    model.parameters()[0].name = name
-    return scene_of(model, np.ones((4, 3), np.float32), np.ones((4, 1), np.float32))
 
 
 # ---- the file ----

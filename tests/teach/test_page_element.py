@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from page_browser import MINUS
-from scenes import example
+
+from helpers.page_browser import MINUS
+from helpers.scenes import example
 
 # ---- choosing ----
 

@@ -1,9 +1,9 @@
 """The page in a browser: by keyboard, for a screen reader, and restored from its address."""
 
 import pytest
-from page_browser import TIMES
-from scenes import example
-from test_page import EVIL, renamed
+
+from helpers.page_browser import TIMES
+from helpers.scenes import EVIL, example, renamed
 
 # ---- keyboard and screen reader ----
 

@@ -4,10 +4,10 @@ import struct
 
 import numpy as np
 import pytest
-from page_browser import served
-from scenes import example
 
 import pybackprop as bp
+from helpers.page_browser import served
+from helpers.scenes import example
 from pybackprop.teach.example import small
 from pybackprop.teach.scene import scene_of
 

@@ -4,10 +4,9 @@ import time
 
 import numpy as np
 import pytest
-from page_browser import MINUS, TIMES
-from scenes import example
-from test_scene import pair
 
+from helpers.page_browser import MINUS, TIMES
+from helpers.scenes import example, pair
 from pybackprop.teach.scene import scene_of
 
 DONE = 5  # the step after the four of a network with one hidden layer

@@ -1,13 +1,12 @@
 """Scenes: the numbers and the structure of a network, as the page shows them."""
 
 import json
-from itertools import pairwise
 
 import numpy as np
 import pytest
-from scenes import example
 
 import pybackprop as bp
+from helpers.scenes import example, pair
 from pybackprop.teach import scene as teach_scene
 from pybackprop.teach.scene import BYTES, ROWS, scene_of, scene_of_operations
 
@@ -30,16 +29,6 @@ def strict(text):
 
 def numbers(described, dtype):
     return np.array([float(value) for value in described["data"]], dtype).reshape(described["shape"])
-
-
-def pair(rng, *widths, n=6, dtype=np.float32, bias=True):
-    """A Model, x and targ."""
-    layers = []
-    for k, (m, h) in enumerate(pairwise(widths)):
-        b = rng.standard_normal(h).astype(dtype) if bias else None
-        layers += [bp.Relu()] * (k > 0) + [bp.Lin(rng.standard_normal((m, h)).astype(dtype), b)]
-    x, targ = rng.standard_normal((n, widths[0])), rng.standard_normal((n, widths[-1]))
-    return bp.Model(layers), x.astype(dtype), targ.astype(dtype)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
