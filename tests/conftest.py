@@ -13,6 +13,7 @@ import pytest
 pytest.register_assert_rewrite("helpers")
 
 import pybackprop as bp
+from helpers.compile_c import Builds
 from helpers.page_browser import Page, chromium
 from helpers.twins import data, twins
 
@@ -36,6 +37,12 @@ def shared_folder(tmp_path_factory, worker_id):
     folder = (base if worker_id == "master" else base.parent) / "shared"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def builds(shared_folder):
+    """C programs, each built once in a run."""
+    return Builds(shared_folder)
 
 
 @pytest.fixture(autouse=True)

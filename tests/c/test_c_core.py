@@ -1,63 +1,74 @@
 """The C core by itself: its own tests, from C, over compilers, flags, sanitizers and mutations."""
 
-import os
 import shutil
+from functools import cache
 
 import numpy as np
 import pytest
 
 import pybackprop as bp
-from helpers.compile_c import ROOT, SANITIZE, ahead, build, compile_one, compilers, has_openmp, link, objects, run
+from helpers.compile_c import ROOT, SANITIZE, compile_one, compilers, has_openmp, link, run
 from helpers.digests import TWO_EPOCHS
 from pybackprop import checkpoint
 
 DIGEST = "703a15f3730cae1c"  # of every result of test_core --quick
 COMPILERS = compilers()
 DEFAULT = COMPILERS[0] if COMPILERS else None
+openmp_of = cache(has_openmp)
 pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler here")
 CONFIGURATIONS = [(cc, *flags) for cc in COMPILERS for flags in (("-O3", "-fopenmp"), ("-O3", ""), ("-O1", ""))]
-OPENMP = {compiler: has_openmp(compiler) for compiler in COMPILERS}
 
 
-@pytest.fixture(scope="session")
-def program(tmp_path_factory):
-    """Builds test_core once for each configuration, the usual ones side by side."""
-    folder, made = tmp_path_factory.mktemp("core"), {}
+def usual():
+    """How most programs here are built, so that they share their objects."""
+    return ["-O3", "-fopenmp" if openmp_of(DEFAULT) else ""]
 
-    def make(configuration):
-        compiler, *flags = configuration
-        return build(
-            folder / "-".join(configuration).replace("/", "-"), "test_core.c", compiler, [*filter(None, flags)]
-        )
 
-    def get(*configuration):
-        if "-fopenmp" in configuration and not OPENMP[configuration[0]]:
-            pytest.skip(f"{configuration[0]} has no OpenMP here")
-        if configuration not in made:
-            usual = [one for one in CONFIGURATIONS if OPENMP[one[0]] or "-fopenmp" not in one]
-            made.update(ahead(make, usual if configuration in usual else [configuration]))
-        return made[configuration].result()
+def every(*flags):
+    """(compiler, flags): the usual ones, then these flags by every compiler."""
+    others = [pytest.param(compiler, flags, marks=pytest.mark.compilers) for compiler in COMPILERS]
+    return [pytest.param(DEFAULT, None, id="usual"), *others]
+
+
+@pytest.fixture
+def core(builds):
+    """Builds test_core."""
+
+    def get(compiler, *flags):
+        if "-fopenmp" in flags and not openmp_of(compiler):
+            pytest.skip(f"{compiler} has no OpenMP here")
+        return builds.program("test_core.c", compiler, flags)
 
     return get
 
 
-def test_every_operation_equals_its_reference(program):
-    done = run([program(DEFAULT, "-O3", "-fopenmp" if OPENMP[DEFAULT] else "")])
+@pytest.mark.parametrize("options", [["--quick"], pytest.param([], marks=pytest.mark.slow)], ids=["quick", "whole"])
+def test_every_operation_equals_its_reference(core, options):
+    done = run([core(DEFAULT, *usual()), *options])
     assert done.returncode == 0, done.stderr
     assert " 0 failures" in done.stdout
     assert "kernels generic" in done.stdout
 
 
-@pytest.mark.parametrize(("compiler", "level", "omp"), CONFIGURATIONS)
-def test_compilers_and_flags_agree_on_every_bit(program, compiler, level, omp):
-    done = run([program(compiler, level, omp), "--quick", "--digest"])
+def check_digest(program, *runner):
+    done = run([*runner, program, "--quick", "--digest"])
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == f"digest {DIGEST}"
 
 
+def test_the_digest_of_every_result(core):
+    check_digest(core(DEFAULT, *usual()))
+
+
+@pytest.mark.compilers
+@pytest.mark.parametrize(("compiler", "level", "omp"), CONFIGURATIONS)
+def test_compilers_and_flags_agree_on_every_bit(core, compiler, level, omp):
+    check_digest(core(compiler, level, omp))
+
+
 @pytest.mark.parametrize("how", ["zero", "nan", "sign", "bit", "swap"])
-def test_the_checker_finds_wrong_results(program, how):
-    done = run([program(DEFAULT, "-O3", ""), "--quick", "--broken", how])
+def test_the_checker_finds_wrong_results(core, how):
+    done = run([core(DEFAULT, *usual()), "--quick", "--broken", how])
     assert done.returncode == 1
     assert " 0 missed" in done.stdout
     assert "differs from the reference" in done.stderr
@@ -120,36 +131,29 @@ BEHIND = {"kernels/terms.h": "sparse.c"}  # the file that includes it, where tha
 MUTANT_FLAGS = ["-O0", "-DROUNDED(a,b,c)=((a)*(b)+(c))", "-Wno-error"]
 
 
-@pytest.fixture(scope="session")
-def mutants(tmp_path_factory):
-    """A test_core for each mutation, in which all but the changed file is shared."""
-    folder = tmp_path_factory.mktemp("mutants")
-    originals = objects(folder / "original", "test_core.c", DEFAULT, MUTANT_FLAGS)
-
-    def make(mutation):
-        file, old, new = MUTATIONS[mutation]
-        sources = folder / f"mutant{list(MUTATIONS).index(mutation)}"
-        shutil.copytree(ROOT / "csrc", sources)
-        text = (sources / file).read_text()
-        assert old in text, f"{file} no longer holds {old!r}"
-        (sources / file).write_text(text.replace(old, new))
-        changed = BEHIND.get(file, "matmul.c") if file.startswith("kernels/") else file
-        mutant = compile_one(sources / "mutant.o", sources / changed, DEFAULT, MUTANT_FLAGS, sources)
-        return link(sources / "mutant", {**originals, changed: mutant}, DEFAULT, MUTANT_FLAGS)
-
-    return ahead(make, MUTATIONS)
-
-
+@pytest.mark.mutations
 @pytest.mark.parametrize("mutation", MUTATIONS)
-def test_a_mutation_of_the_core_is_found(mutants, mutation):
-    done = run([mutants[mutation].result(), "--quick"])
+def test_a_mutation_of_the_core_is_found(builds, tmp_path, mutation):
+    """In a test_core that shares all but the changed file with the others."""
+    file, old, new = MUTATIONS[mutation]
+    sources = tmp_path / "csrc"
+    shutil.copytree(ROOT / "csrc", sources)
+    text = (sources / file).read_text()
+    assert old in text, f"{file} no longer holds {old!r}"
+    (sources / file).write_text(text.replace(old, new))
+    changed = BEHIND.get(file, "matmul.c") if file.startswith("kernels/") else file
+    objects = builds.objects("test_core.c", DEFAULT, MUTANT_FLAGS)
+    objects[changed], mutant = tmp_path / "mutant.o", tmp_path / "mutant"
+    compile_one(objects[changed], sources / changed, DEFAULT, MUTANT_FLAGS, sources)
+    link(mutant, objects, DEFAULT, MUTANT_FLAGS)
+    done = run([mutant, "--quick"])
     assert done.returncode != 0
     assert done.stderr or done.returncode < 0, "failed without a word, or did not run"
 
 
-@pytest.mark.parametrize("compiler", COMPILERS)
-def test_the_lesson_runs_from_plain_c(tmp_path, compiler):
-    done = run([build(tmp_path / "lesson", "lesson.c", compiler, ["-O0"])])
+@pytest.mark.parametrize(("compiler", "flags"), every("-O0"))
+def test_the_lesson_runs_from_plain_c(builds, compiler, flags):
+    done = run([builds.program("lesson.c", compiler, flags or usual())])
     assert done.returncode == 0, done.stdout + done.stderr
     assert "measured" in done.stdout
 
@@ -169,24 +173,21 @@ def train_in_c(folder, program, *runner):
     return checkpoint.digest(arrays)
 
 
-@pytest.mark.parametrize("compiler", COMPILERS)
-def test_a_training_from_plain_c_ends_in_the_digest_of_the_command_line(tmp_path, compiler):
-    assert train_in_c(tmp_path, build(tmp_path / "train", "train.c", compiler, ["-O1"])) == TWO_EPOCHS
+@pytest.mark.parametrize(("compiler", "flags"), every("-O1"))
+def test_a_training_from_plain_c_ends_in_the_digest_of_the_command_line(builds, tmp_path, compiler, flags):
+    assert train_in_c(tmp_path, builds.program("train.c", compiler, flags or usual())) == TWO_EPOCHS
 
 
 ARM64 = ["aarch64-linux-gnu-gcc", "qemu-aarch64"]
 
 
+@pytest.mark.compilers
 @pytest.mark.skipif(not all(map(shutil.which, ARM64)), reason="needs a cross compiler and an emulator")
-def test_arm64_computes_the_same_bits(tmp_path):
+def test_arm64_computes_the_same_bits(builds, tmp_path):
     compiler, emulator = ARM64
-    core = build(tmp_path / "core", "test_core.c", compiler, ["-O2", "-static"])
-    done = run([emulator, core, "--quick", "--digest"])
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0] == f"digest {DIGEST}"
-    assert (
-        train_in_c(tmp_path, build(tmp_path / "train", "train.c", compiler, ["-O2", "-static"]), emulator) == TWO_EPOCHS
-    )
+    flags = ["-O2", "-static"]
+    check_digest(builds.program("test_core.c", compiler, flags), emulator)
+    assert train_in_c(tmp_path, builds.program("train.c", compiler, flags), emulator) == TWO_EPOCHS
 
 
 @pytest.mark.parametrize("language", ["c", "c++"])
@@ -199,12 +200,11 @@ def test_the_header_stands_alone(tmp_path, language):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.skipif(os.environ.get("PYBACKPROP_SANITIZE") != "1", reason="set PYBACKPROP_SANITIZE=1 to run it")
+@pytest.mark.sanitizers
 @pytest.mark.parametrize("omp", ["", "-fopenmp"], ids=["serial", "openmp"])
 @pytest.mark.parametrize("compiler", COMPILERS)
-def test_sanitizers_find_nothing(tmp_path, program, compiler, omp):
-    done = run([program(compiler, omp, *SANITIZE), "--quick"])
+def test_sanitizers_find_nothing(core, builds, compiler, omp):
+    done = run([core(compiler, omp, *SANITIZE), "--quick"])
     assert done.returncode == 0, done.stderr
-    lesson = build(tmp_path / "lesson", "lesson.c", compiler, [*filter(None, [omp]), *SANITIZE])
-    done = run([lesson])
+    done = run([builds.program("lesson.c", compiler, [omp, *SANITIZE])])
     assert done.returncode == 0, done.stderr

@@ -1,21 +1,11 @@
 """What a plan asks the system for while it trains: nothing. Counted in processes of their own."""
 
-import json
-import os
-import platform
-import subprocess
-import sys
+from functools import partial
 
 import pytest
 
-from helpers.compile_c import ROOT, compilers
 from helpers.plans import STRATEGIES
-
-COMPILERS = compilers()
-HERE = pytest.mark.skipif(
-    sys.platform != "linux" or platform.libc_ver()[0] != "glibc" or not COMPILERS,
-    reason="counts by replacing glibc's malloc",
-)
+from helpers.preload import HERE, run
 
 PROGRAM = """
 import ctypes, gc, json, resource, sys
@@ -66,21 +56,10 @@ print(json.dumps([min(used(action, size) for _ in range(3)) for size in sizes]))
 """
 
 
-@pytest.fixture(scope="module")
-def counting(tmp_path_factory):
+@pytest.fixture
+def counting(builds):
     """Runs the program with malloc counted: (allocations, page faults) of few steps, and of many."""
-    library = tmp_path_factory.mktemp("count") / "count_malloc.so"
-    source = ROOT / "tests" / "c" / "count_malloc.c"
-    subprocess.run([COMPILERS[0], "-O1", "-shared", "-fPIC", str(source), "-o", str(library)], check=True)
-
-    def run(strategy, threads, what):
-        environment = {**os.environ, "LD_PRELOAD": str(library), "OMP_WAIT_POLICY": "passive"}
-        command = [sys.executable, "-c", PROGRAM, strategy, str(threads), what]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    return run
+    return partial(run, builds.library("count_malloc"), PROGRAM)
 
 
 @HERE

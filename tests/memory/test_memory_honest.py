@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
-from helpers.preload import HERE, library, run
+from helpers.preload import HERE, run
 from pybackprop.bench import resident
 from pybackprop.memory import lessons, measure, network, programs, watch, ways
 
@@ -56,9 +56,9 @@ def nothing_packed(monkeypatch):
         monkeypatch.setattr(module, "packed_bytes", lambda products, dtype: 0)
 
 
-@pytest.fixture(scope="module")
-def live_malloc(tmp_path_factory):
-    return library(tmp_path_factory.mktemp("live"), "live_malloc")
+@pytest.fixture
+def live_malloc(builds):
+    return builds.library("live_malloc")
 
 
 @HERE

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
-from helpers.preload import HERE, library, run
+from helpers.preload import HERE, run
 from pybackprop import capacity
 from pybackprop.memory import fit, network, ways
 
@@ -275,9 +275,9 @@ else:
 """
 
 
-@pytest.fixture(scope="module")
-def failing(tmp_path_factory):
-    return library(tmp_path_factory.mktemp("live"), "live_malloc")
+@pytest.fixture
+def failing(builds):
+    return builds.library("live_malloc")
 
 
 @HERE
