@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
-from helpers.processes import COMMAND
+from helpers.processes import COMMAND, run_command
 from pybackprop.cli import main
 from pybackprop.teach import example
 
@@ -28,7 +28,7 @@ def explain(capsys):
 
 
 def test_without_arguments_it_is_the_whole_chain_of_a_small_example():
-    done = subprocess.run([*COMMAND, "explain"], capture_output=True, text=True, timeout=60)
+    done = run_command("explain")
     assert done.returncode == 0, done.stderr
     for words in ("u1 = x @ w1 + b1", "v = relu(u1)", "z = mse(u2, targ)", "The Jacobian that is never built"):
         assert words in done.stdout

@@ -1,13 +1,12 @@
 """judge: how a verdict looks, and the command line."""
 
 import json
-import subprocess
 
 import pytest
 
 import pybackprop as bp
 from helpers.judging import judged
-from helpers.processes import COMMAND
+from helpers.processes import run_command
 from pybackprop.cli import main
 from pybackprop.teach.mistakes import RIGHT, table
 
@@ -28,7 +27,7 @@ def test_a_verdict_as_dict_json_and_html():
 
 
 def run(*arguments):
-    return subprocess.run([*COMMAND, "judge", *arguments], capture_output=True, text=True, timeout=60)
+    return run_command("judge", *arguments)
 
 
 def test_the_command_on_the_popular_wrong_answer():

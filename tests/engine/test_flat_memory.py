@@ -1,11 +1,11 @@
 """Ten thousand steps of training take no more memory than a thousand: resident, and in numbers of objects."""
 
 import json
-import os
-import subprocess
 import sys
 
 import pytest
+
+from helpers.processes import python
 
 PROGRAM = """
 import gc, json, sys
@@ -94,7 +94,7 @@ HOWS = ["lesson", "lesson_inplace", "tape", "debug", "model", "model_inplace", "
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for resident memory")
 @pytest.mark.parametrize("how", HOWS)
 def test_ten_thousand_steps_allocate_nothing_that_grows(how):
-    done = subprocess.run([sys.executable, "-c", PROGRAM, how], env=dict(os.environ), capture_output=True, text=True)
+    done = python(PROGRAM, how)
     assert done.returncode == 0, done.stderr
     grown, objects = json.loads(done.stdout)
     assert grown < 500_000  # 50 bytes a step

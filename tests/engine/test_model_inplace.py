@@ -2,9 +2,7 @@
 
 import copy
 import json
-import os
 import pickle
-import subprocess
 import sys
 
 import numpy as np
@@ -12,6 +10,7 @@ import pytest
 
 import pybackprop as bp
 from helpers.compare import assert_same_bits, special
+from helpers.processes import python
 from helpers.twins import (
     Ordinary,
     ScaleByHand,
@@ -235,9 +234,7 @@ NUMPY_IN_PLACE = 2 * 4 * N * 50 + N * 50 + 4 * N  # l1 and its gradient, the mas
 @pytest.mark.parametrize(("inplace", "limit"), [(False, 1.1 * NUMPY_IN_PLACE), (True, 0.6 * NUMPY_IN_PLACE)])
 def test_the_peak_of_the_lessons_step(inplace, limit):
     """Beyond inputs, parameters and gradients, in resident bytes."""
-    environment = {**os.environ, "PYBACKPROP_THREADS": "2"}
-    command = [sys.executable, "-c", PROGRAM, str(inplace)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    done = python(PROGRAM, inplace, PYBACKPROP_THREADS="2")
     assert done.returncode == 0, done.stderr
     peak = json.loads(done.stdout)
     if peak is None:

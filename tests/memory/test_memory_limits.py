@@ -1,7 +1,6 @@
 """What cannot fit is refused before anything is taken; memory that fails changes nothing."""
 
 import pickle
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 import pybackprop as bp
 from helpers.preload import HERE, run
+from helpers.processes import python
 from pybackprop import capacity
 from pybackprop.memory import fit, network, ways
 
@@ -183,7 +183,7 @@ def test_a_limit_of_the_process_itself_is_seen():
         "try: bp.lin(np.ones((10**6, 1)), np.ones((1, 1000)))\n"
         "except bp.OutOfMemoryError as error: print(error.needed, error.available < 3 * 10**9)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = python(program)
     assert done.stdout.split() == ["8000000000", "True"], done.stderr
 
 

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
-from helpers.processes import COMMAND
+from helpers.processes import COMMAND, run_command
 from pybackprop.cli import main
 from pybackprop.teach.formula_error import FormulaError
 from pybackprop.teach.judge import judge_question
 from pybackprop.teach.steps import STEPS, question_for
 
-LEARN = [*COMMAND, "learn"]
 RIGHT = {
     "one-slope": ["x[1,0]", "x[1][0]", "x.T[0,1]"],
     "other-column": ["0", "0 * x[1,0]"],
@@ -66,7 +65,7 @@ def learn(tmp_path, lines, *options):
     """Runs `pybackprop learn` with these lines on its stdin."""
     text = "\n".join(lines) + "\n" if lines else ""
     file = ["--progress", str(tmp_path / "progress.json")]
-    return subprocess.run([*LEARN, *file, *options], input=text, capture_output=True, text=True, timeout=120)
+    return run_command("learn", *file, *options, input=text)
 
 
 # ---- the steps ----
@@ -184,9 +183,12 @@ def test_the_end_of_input_ends_it_cleanly(tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
 def test_control_c_ends_it_cleanly(tmp_path):
-    command = [*LEARN, "--progress", str(tmp_path / "p.json")]
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, "learn", "--progress", str(tmp_path / "p.json")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     process.stdin.write("x[1,0]\n")
     process.stdin.flush()
@@ -306,13 +308,7 @@ def test_the_file_is_replaced_as_a_whole(tmp_path, monkeypatch):
 
 def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    done = subprocess.run(
-        [*LEARN, "--progress", str(tmp_path / "file" / "p.json")],
-        input="x[1,0]\n",
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = run_command("learn", "--progress", tmp_path / "file" / "p.json", input="x[1,0]\n")
     assert done.returncode == 0
     assert "progress cannot be kept in" in done.stdout
     assert "1 of 11 done" in done.stdout

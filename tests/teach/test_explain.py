@@ -353,11 +353,11 @@ def test_a_matrix_of_a_million_elements():
     model.backward()
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         e = bp.explain(model.layers[0].w, at=(500, 500))
         said = str(e)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 1
+        seconds.append(time.process_time() - start)
+    assert min(seconds) < 1  # of this process alone, however busy the machine is
     assert len(said.splitlines()) < 60
     assert e.agrees
 
@@ -372,9 +372,9 @@ def test_the_chain_through_a_million_elements(monkeypatch):
     model.backward()
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         said = str(bp.explain(loss))
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     assert min(seconds) < 1
     assert len(said.splitlines()) < 60
     assert len(passes) == 3

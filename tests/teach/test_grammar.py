@@ -1,14 +1,12 @@
 """The grammar of formulas: it agrees with numpy, refuses everything else, and executes nothing."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pybackprop as bp
+from helpers.processes import python
 from pybackprop.teach import grammar
 from pybackprop.teach.canonical import canonical
 from pybackprop.teach.evaluate import LARGEST, evaluate
@@ -321,7 +319,7 @@ def test_no_evaluation_by_python():
         "    except ValueError: pass\n"
         "sys.exit(f'{seen}' if seen else 0)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = python(code)
     assert done.returncode == 0, done.stderr
 
 
