@@ -131,6 +131,7 @@ def test_every_result_is_checked_and_every_mistake_found(entry, kind, sizes, dty
     assert "gave []" in check.wrong(work, {}, right)
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize("entry", PEERS, ids=lambda entry: entry.name)
 def test_peers_are_right(entry):
     if entry.missing():

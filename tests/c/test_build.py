@@ -43,6 +43,7 @@ def said_in(tree, code, **environment):
     return done.stdout.strip()
 
 
+@pytest.mark.builds
 def test_an_edited_header_or_template_rebuilds(tree):
     first = build_ext(tree)
     assert first.returncode == 0, first.stderr
@@ -60,6 +61,7 @@ def test_an_edited_header_or_template_rebuilds(tree):
         stamp = extension.stat().st_mtime_ns
 
 
+@pytest.mark.builds
 def test_a_serial_build_says_so_and_computes_the_same_bits(tree):
     done = build_ext(tree, PYBACKPROP_OPENMP="0")
     assert done.returncode == 0, done.stderr
@@ -79,6 +81,7 @@ def test_without_a_compiler_it_says_what_to_install(tree):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.builds
 def test_openmp_that_is_asked_for_and_missing_is_an_error(tree, tmp_path):
     fake = tmp_path / "cc-without-openmp"
     fake.write_text('#!/bin/sh\ncase "$*" in *openmp*) exit 1;; esac\nexec cc "$@"\n')

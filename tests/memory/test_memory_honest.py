@@ -100,7 +100,13 @@ def traced(step):
     return most
 
 
-@pytest.mark.parametrize("name", ["matmul", "functions", "inplace", "model", "plan_split", "plan_fused", "torch"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("matmul", "functions", "inplace", "model", "plan_split", "plan_fused"),
+        pytest.param("torch", marks=pytest.mark.peers),
+    ],
+)
 def test_so_much_is_resident(name):
     """Large enough that what a product may pack, but did not touch, is less than 5 %."""
     way, net = ways.named(name), network.of_sizes([100, 200, 150, 3])

@@ -6,6 +6,7 @@ import pytest
 import pybackprop as bp
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.peers
 RTOL = {np.float32: 2e-4, np.float64: 1e-11}
 
 

@@ -6,6 +6,8 @@ import pytest
 from helpers.page_browser import MINUS
 from helpers.scenes import example
 
+pytestmark = pytest.mark.browser
+
 # ---- choosing ----
 
 

@@ -5,6 +5,8 @@ import pytest
 from helpers.page_browser import TIMES
 from helpers.scenes import EVIL, example, renamed
 
+pytestmark = pytest.mark.browser
+
 # ---- keyboard and screen reader ----
 
 

@@ -11,6 +11,8 @@ from helpers.scenes import example
 from pybackprop.teach.example import small
 from pybackprop.teach.scene import scene_of
 
+pytestmark = pytest.mark.browser
+
 
 @pytest.fixture(scope="module")
 def large():

@@ -7,6 +7,8 @@ import pybackprop as bp
 from helpers.scenes import pair
 from pybackprop.teach.scene import scene_of
 
+pytestmark = pytest.mark.browser
+
 CLOSE = {"float32": {"rtol": 2e-5, "atol": 1e-6}, "float64": {"rtol": 1e-12, "atol": 1e-14}}
 
 

@@ -9,6 +9,8 @@ from helpers.page_browser import MINUS, TIMES
 from helpers.scenes import example, pair
 from pybackprop.teach.scene import scene_of
 
+pytestmark = pytest.mark.browser
+
 DONE = 5  # the step after the four of a network with one hidden layer
 
 
