@@ -38,12 +38,9 @@ def test_a_large_matrix_is_a_window_that_scrolls(page, large):
 
 def test_a_large_matrix_stays_fluid(page, large):
     page.open(large)
-    took = page.js(
-        """const start = performance.now();
-        for (let k = 0; k < 10; k++) pybackprop.app.setValue(k / 100);
-        return (performance.now() - start) / 10;"""
-    )
-    assert took < 500  # milliseconds for a frame of a drag, on a machine that has other things to do; about 30 alone
+    before = page.cpu_seconds()
+    page.js("for (let k = 0; k < 10; k++) pybackprop.app.setValue(k / 100)")
+    assert (page.cpu_seconds() - before) / 10 < 0.5  # for a frame of a drag; about 0.03
 
 
 def test_the_dark_theme(page):
