@@ -54,6 +54,15 @@ def _own_settings():
     bp.set_threads(threads)
 
 
+@pytest.fixture
+def usual_tiles(monkeypatch):
+    """The blocks of a CPU with 512 KiB of cache for each core, here and in processes: what a product packs."""
+    monkeypatch.setenv("PYBACKPROP_TILES", "524288,288")
+    bp.set_tiles(524288, 288)
+    yield
+    bp.set_tiles()
+
+
 @pytest.fixture(params=SETTINGS, ids=lambda setting: f"{setting[0]}-{setting[1]}")
 def each_setting(request):
     """Every kernel that this CPU has, on one thread and on several."""

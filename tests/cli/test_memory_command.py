@@ -12,6 +12,8 @@ from pybackprop import capacity
 from pybackprop.cli import main
 from pybackprop.memory import tour, ways
 
+pytestmark = pytest.mark.usefixtures("usual_tiles")
+
 DOC = (ROOT / "docs" / "memory.md").read_text()
 
 

@@ -12,6 +12,8 @@ from pybackprop import _native, chain, convert
 from pybackprop.memory import network, ways
 from pybackprop.memory.book import Book
 
+pytestmark = pytest.mark.usefixtures("usual_tiles")
+
 LESSON = [784, 50, 1]
 
 

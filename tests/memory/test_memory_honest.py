@@ -20,6 +20,8 @@ import ctypes, gc, json, sys
 import numpy as np
 from pybackprop.memory import network, programs, ways, worker
 
+pytestmark = pytest.mark.usefixtures("usual_tiles")
+
 live, most = (ctypes.c_long.in_dll(ctypes.CDLL(None), name) for name in ("live", "most"))
 found = {}
 for name in sys.argv[3:]:

@@ -13,6 +13,8 @@ from helpers.processes import python
 from pybackprop import capacity
 from pybackprop.memory import fit, network, ways
 
+pytestmark = pytest.mark.usefixtures("usual_tiles")
+
 GB = 10**9
 
 
