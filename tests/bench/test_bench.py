@@ -1,6 +1,5 @@
-"""The benchmark: who is checked, whose turn it is, what is reported. No test asserts a time."""
+"""The benchmark: whose turn it is, what is reported, what goes wrong. No test asserts a time."""
 
-import importlib.util
 import json
 import os
 import signal
@@ -9,209 +8,23 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import pybackprop as bp
-from helpers.compile_c import ROOT
-from helpers.processes import COMMAND, TIMEOUT, run_command
-from pybackprop.bench import check, clock, crew, engine, report, resident, run, screen, works
-from pybackprop.bench.engine import ENTRIES, Entry
-from pybackprop.bench.works import FULL, QUICK, USUAL, Work
+from helpers.benches import NUMPY, OURS_AND_NUMPY, TINY, silent
+from helpers.processes import COMMAND, TIMEOUT
+from pybackprop.bench import clock, crew, run
+from pybackprop.bench.engine import Entry
+from pybackprop.bench.works import Work
 from pybackprop.cli import main
-
-OURS_AND_NUMPY = ["--engines", "numpy,pybackprop"]
-NUMPY, OURS, PLAN = ENTRIES[:3]
-PEERS = ENTRIES[3:]
-TINY = Work("small", "matmul", (4, 4, 4), "float32", 1)
-SOME = [
-    ("matmul", (5, 30, 7)),
-    ("forward", (40, 30, 7)),
-    ("backward_w", (600, 30, 7)),
-    ("backward_x", (40, 30, 7)),
-    ("step", (600, 30, 20, 1)),
-    ("step", (7, 5, 4, 3)),
-    ("step", (90, 5, 8, 7, 6, 3)),
-    ("step", (90, 5, 3)),
-]
-EPOCH = Work("", "epoch", (3000, 10, 8, 3), "float32", 1, batch=30)
 
 has_proc = pytest.mark.skipif(
     not Path(f"/proc/self/task/{os.getpid()}/children").exists(), reason="looks for processes in /proc"
 )
 
 
-@pytest.fixture(scope="module")
-def found():
-    """What two tiny works by two engines give."""
-    only = ["--only", "small: matmul 8 ", "--only", "4x3"]
-    done = run_command("bench", *only, *OURS_AND_NUMPY, "--rounds", 3, "--threads", 1, "--json")
-    assert (done.returncode, done.stderr) == (0, "")
-    return json.loads(done.stdout)
-
-
-@pytest.fixture
-def here(monkeypatch):
-    """Lets workers import the helpers; an Entry for an engine of helpers/bench_engines.py."""
-    paths = [str(ROOT / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
-    return lambda name: Entry(name, "numpy", f"helpers.bench_engines:{name}")
-
-
 def children(pid):
     return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
-
-
-def silent(*_):
-    """Told of every turn."""
-
-
-# ---- the works ----
-
-
-def test_a_level_holds_all_works_of_those_before_it():
-    quick, usual, full = (works.select(level, 2) for level in (QUICK, USUAL, FULL))
-    assert set(quick) < set(usual) < set(full)
-    for level in (quick, usual, full):
-        assert len({work.name for work in level}) == len(level)
-    assert all(work.dtype == "float32" and 2048 not in work.sizes for work in quick)
-    assert {work.threads for work in works.select(FULL, 1)} == {1}
-
-
-def test_flops_count_the_products():
-    by_label = {work.label: work.flops for work in works.select(FULL, 1)}
-    assert by_label["matmul 1024"] == 2 * 1024**3
-    assert by_label["backward-w 784x50000 @ 50000x50"] == by_label["forward 50000x784 @ 784x50"] == 2 * 50000 * 784 * 50
-    assert by_label["backward-x 50000x50 @ 50x784"] == 2 * 50000 * 784 * 50
-    assert by_label["step 50000x784→50→1"] == 2 * 50000 * (2 * 784 * 50 + 3 * 50)
-    assert by_label["epoch 60000x784→50→10 by 64 of digits"] == 2 * 60000 * (2 * 784 * 50 + 3 * 50 * 10)
-    assert by_label["step 1024x128→(16 layers of 128)"] == 2 * 1024 * 128 * 128 * (3 * 16 - 1)
-
-
-def test_images_of_digits_are_mostly_zeros():
-    chosen = works.Work("step", "step", (100, 784, 5, 1), "float32", 1, data="digits")
-    x = works.data(chosen)["x"]
-    assert chosen.label == "step 100x784→5→1 of digits"
-    assert x.shape == (100, 784)
-    assert x.dtype == np.float32
-    assert 0.1 < (x != 0).mean() < 0.25
-    assert (x.reshape(100, 28, 28)[:, :2] == 0).all()
-
-
-@pytest.mark.parametrize(("kind", "sizes"), SOME)
-def test_everybody_gets_the_same_data(kind, sizes, dtype):
-    work = Work("", kind, sizes, np.dtype(dtype).name, 1)
-    first, again = works.data(work), works.data(work)
-    for name, array in first.items():
-        assert array.dtype == dtype
-        assert (array == again[name]).all()
-        assert array.size < 1000 or array.ctypes.data % 64 == 0
-        usual = np.sqrt(2 / len(array)) if name.startswith("w") else 1
-        assert array.size < 100 or array.std() == pytest.approx(usual, rel=0.2)
-
-
-# ---- the check ----
-
-
-@pytest.mark.parametrize("entry", [NUMPY, OURS], ids=lambda entry: entry.name)
-@pytest.mark.parametrize(("kind", "sizes"), SOME)
-def test_every_result_is_checked_and_every_mistake_found(entry, kind, sizes, dtype):
-    work = Work("", kind, sizes, np.dtype(dtype).name, 1)
-    one, data = engine.load(entry.where, 1), works.data(work)
-    one.prepare(work, data)()
-    right, result = check.expected(work, data), one.result()
-    assert check.wrong(work, result, right) is None
-    for name, array in result.items():
-        nan, last = np.full_like(array, np.nan), array.copy()
-        last[(-1,) * array.ndim] += 0.01 * np.abs(array).max()
-        for bad in (np.zeros_like(array), nan, -array, last):
-            assert f"{name}" in check.wrong(work, {**result, name: bad}, right)
-        assert "expected" in check.wrong(work, {**result, name: array.astype(np.float16)}, right)
-        assert "expected" in check.wrong(work, {**result, name: array[None]}, right)
-    assert "gave []" in check.wrong(work, {}, right)
-
-
-@pytest.mark.peers
-@pytest.mark.parametrize("entry", PEERS, ids=lambda entry: entry.name)
-def test_peers_are_right(entry):
-    if entry.missing():
-        pytest.skip("not installed")
-    some = [Work("", kind, sizes, "float32", 1) for kind, sizes in SOME]
-    some += [Work("", "step", (60, 5, 4, 2), "float64", 1), EPOCH]
-    bench = run.Bench([work for work in some if entry.does(work)], [entry], 1)
-    bench.run(silent)
-    assert len(bench.results) == {"torch": len(some), "jax": len(some) - 1, "sklearn": 1}[entry.name]
-    assert [result.engines[entry.name].why for result in bench.results] == [""] * len(bench.results)
-    assert all(result.engines[entry.name].usable for result in bench.results)
-
-
-def test_a_plan_is_right_and_does_networks_only():
-    chosen = [Work("", "step", (60, 5, 4, 2), "float32", 1), EPOCH, TINY]
-    bench = run.Bench(chosen, [PLAN, NUMPY], 1)
-    bench.run(silent)
-    assert [list(result.engines) for result in bench.results] == [["plan", "numpy"], ["plan"], ["numpy"]]
-    for result in bench.results:
-        for timing in result.engines.values():
-            assert timing.usable, timing.why
-
-
-def test_an_epoch_without_updates_is_wrong():
-    one, data = engine.load(PLAN.where, 1), works.data(EPOCH)
-    one.prepare(EPOCH, data)()
-    right = check.expected(EPOCH, data)
-    assert check.wrong(EPOCH, one.result(), right) is None
-    still = bp.Model([bp.Lin(data["w1"], data["b1"]), bp.Relu(), bp.Lin(data["w2"], data["b2"])])
-    loss = np.float32(still(data["x"], data["targ"]))
-    assert "loss: found" in check.wrong(EPOCH, {"loss": loss}, right)
-    assert "loss: found" in check.wrong(EPOCH, {"loss": right["loss"].values.astype(np.float32) / 2}, right)
-
-
-def test_a_mistake_is_located():
-    data = works.data(TINY)
-    right = check.expected(TINY, data)
-    result = data["a"] @ data["b"]
-    result[2, 3] = np.nan
-    words = check.wrong(TINY, {"out": result}, right)
-    assert words.startswith("out[2, 3]: found nan, expected ")
-    assert words.endswith("1 of 16 are wrong")
-
-
-def test_a_wrong_engine_is_marked_and_gets_no_time(here, capsys):
-    wrong = ["Zeroed", "NotANumber", "Flipped"]
-    bench = run.Bench([TINY], [NUMPY, *map(here, wrong)], 2)
-    bench.run(silent)
-    found = report.report(bench, [], False)
-    engines = found["works"][0]["engines"]
-    assert len(engines["numpy"]["seconds"]) == 2
-    screen.show(found)
-    said = capsys.readouterr().out
-    for name in wrong:
-        assert set(engines[name]) == {"status", "why"}
-        assert engines[name]["status"] == "wrong"
-        assert f"{name}: small: matmul 4 float32 1 thread: WRONG: out[" in said
-
-
-@pytest.mark.skipif(not resident.RESET.exists(), reason="only Linux tells the peak")
-def test_memory_is_the_peak_of_what_is_resident():
-    kept = []
-
-    def call():
-        np.ones(4_000_000)
-        kept.append(np.ones(1_000_000))
-
-    for needed, action in ((32e6, call), (32e6, call), (0, lambda: None)):
-        assert resident.extra(action) == pytest.approx(needed, abs=2e6)
-
-
-@pytest.mark.skipif(not resident.RESET.exists(), reason="only Linux tells the peak")
-def test_the_memory_of_a_step():
-    wide = Work("step", "step", (50000, 4, 20, 1), "float32", 1)
-    bench = run.Bench([wide], [NUMPY, OURS, PLAN], 1)
-    bench.run(silent)
-    memory = {name: timing.memory for name, timing in bench.results[0].engines.items()}
-    assert memory["numpy"] > 8e6
-    assert 4e6 < memory["pybackprop"] < 14e6
-    assert memory["plan"] < 2e6
 
 
 # ---- turns ----
@@ -376,68 +189,3 @@ def test_an_engine_that_is_not_installed_is_left_out(monkeypatch, capsys):
     assert "jax: left out, it is not installed" in capsys.readouterr().out
     assert main(["bench", "--engines", "jax", "--only", "matmul 4 "]) == 1
     assert "none of them is installed" in capsys.readouterr().err
-
-
-# ---- for people ----
-
-
-def test_the_list(capsys):
-    assert main(["bench", "--list", "--only", "BACKWARD-W"]) == 0
-    names = capsys.readouterr().out.splitlines()
-    assert len(names) == 2
-    assert all("backward-w" in name for name in names)
-
-
-def test_the_tables(found, capsys):
-    screen.show(found)
-    said = capsys.readouterr().out
-    for words in ("FMA peak", "matmul 8", "step 4x3→5→2", "numpy", found["kernel"], "best peer"):
-        assert words in said
-    for seconds, words in ((2.0, "2.00 s"), (0.0123, "12.3 ms"), (0.123, "123 ms"), (4.56e-7, "0.456 µs")):
-        assert screen.duration(seconds) == words
-
-
-def test_the_page_of_performance_says_what_was_found(found):
-    pytest.importorskip("matplotlib")
-    spec = importlib.util.spec_from_file_location("make_performance", ROOT / "tools" / "make_performance.py")
-    make_performance = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(make_performance)
-    large = {**found["works"][1], "sizes": [50000, 3, 5, 2]}
-    large["engines"]["pybackprop"]["memory"] = 12_340_000
-    lines = make_performance.document([{**found, "works": [found["works"][0], large]}], ["p.png"]).splitlines()
-    assert f"## {found['cpu']}, {found['cores']} cores, kernel {found['kernel']}" in lines
-    ours = found["works"][0]["engines"]["pybackprop"]
-    (row,) = (line.split(" | ") for line in lines if line.startswith("| matmul 8 |"))
-    assert row[3:5] == ["pybackprop", screen.duration(ours["median"])]
-    assert f"**{screen.rate(ours['ratio'])}** numpy" in row
-    assert any(line.startswith("| step 4x3→5→2 | 1 |") and "12.3" in line for line in lines)
-
-
-def test_the_picture(found, tmp_path):
-    pytest.importorskip("matplotlib")
-    from pybackprop.bench import picture
-
-    picture.draw(tmp_path / "p.png", found)
-    assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"
-    picture.draw(tmp_path / "none.png", {**found, "works": []})
-
-
-def test_the_picture_of_growth(found, tmp_path, monkeypatch):
-    pytest.importorskip("matplotlib")
-    from matplotlib.axes import Axes
-
-    from pybackprop.bench import picture
-
-    drawn, plot = [], Axes.plot
-
-    def spy(axes, *given, **style):
-        drawn.append(given[:2])
-        return plot(axes, *given, **style)
-
-    monkeypatch.setattr(Axes, "plot", spy)
-    step = found["works"][1]
-    works = [{**step, "group": "growth with rows", "sizes": [n, 3, 5, 2], "flops": n * 100} for n in (2, 8)]
-    picture.draw(tmp_path / "growth.png", {**found, "works": works})
-    medians = [1e3 * step["engines"][name]["median"] for name in ("numpy", "pybackprop")]
-    assert drawn[:2] == [([2, 8], [ms] * 2) for ms in medians]
-    assert drawn[2] == ([2, 8], [pytest.approx(n * 100 / step["peak"] / 1e6) for n in (2, 8)])
