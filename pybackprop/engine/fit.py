@@ -13,9 +13,9 @@ import numpy as np
 from pybackprop.autograd.messages import describe
 from pybackprop.core import native
 from pybackprop.core.arrays import Array
+from pybackprop.core.checks import check_seed, whole
 from pybackprop.core.errors import DivergedError, ShapeError
 from pybackprop.engine.batch import pair
-from pybackprop.engine.model import check_seed
 from pybackprop.nn.optim import rate
 from pybackprop.ops.linear import mse
 
@@ -86,13 +86,6 @@ class Options:
             whole("plan.fit: patience", self.patience)
             if self.validation is None:
                 raise ValueError("plan.fit: patience looks at the validation loss; give validation=(x, targ)")
-
-
-def whole(name: str, value: Any, least: int = 1) -> int:
-    """value as an int of at least `least`; ValueError for anything else."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name}: found {value!r}, expected a whole number from {least}")
-    return int(value)
 
 
 def fit(plan: Plan, x: Any, targ: Any, options: Options) -> list[Epoch]:

@@ -13,6 +13,7 @@ from pybackprop.autograd import messages, tape
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.core import native
 from pybackprop.core.arrays import check_size, float_type, on_a_line
+from pybackprop.core.checks import check_seed, width
 from pybackprop.core.errors import GradientError
 from pybackprop.engine.shortcut import Shortcut, shortcut
 from pybackprop.nn import handwritten
@@ -170,7 +171,7 @@ def mlp(sizes: Sequence[int], seed: int = 0, dtype: Any = np.float32, inplace: b
     """
     if not np.ndim(sizes) == 1 or len(sizes) < 2:
         raise ValueError(f"mlp: found sizes {sizes}, expected a list of at least two: inputs and outputs")
-    widths = [_width(size) for size in sizes]
+    widths = [width("mlp", size) for size in sizes]
     real, state = float_type(dtype), native.new_state(check_seed(seed), PARAMETER_STREAM)
     layers: list[Any] = []
     for k, (m, h) in enumerate(pairwise(widths), 1):
@@ -185,16 +186,3 @@ def _he_uniform(m: int, h: int, dtype: np.dtype[Any], state: Any) -> Tensor:
     w = wrap(on_a_line((m, h), dtype))
     native.random_uniform[dtype](w.pointer(), float(np.sqrt(6.0 / m)), state, w.size)
     return w
-
-
-def _width(size: Any) -> int:
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-        raise ValueError(f"mlp: found a size of {size!r}, expected a whole number from 1")
-    return int(size)
-
-
-def check_seed(seed: Any) -> int:
-    """seed as an int from 0 to 2**64 - 1; ValueError for anything else."""
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
-        raise ValueError(f"seed: found {seed!r}, expected a whole number from 0 to 2**64 - 1")
-    return int(seed)

@@ -13,10 +13,11 @@ from pybackprop.autograd import versions
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.core import native
 from pybackprop.core.arrays import empty
+from pybackprop.core.checks import whole
 from pybackprop.core.errors import GradientError
 from pybackprop.engine.arena import Arena
 from pybackprop.engine.batch import Feed, rows
-from pybackprop.engine.fit import Epoch, Moment, Options, fit, whole
+from pybackprop.engine.fit import Epoch, Moment, Options, fit
 from pybackprop.engine.layout import Layout, edited, order, stages_for
 from pybackprop.engine.model import Model
 from pybackprop.nn.module import Lin

@@ -8,6 +8,7 @@ from functools import partial
 from importlib import util
 from typing import Any
 
+from pybackprop.core.checks import whole
 from pybackprop.memory import predict_lesson, predict_model, predict_plan
 from pybackprop.memory.buffers import Book
 from pybackprop.memory.ledger import Ledger
@@ -82,8 +83,6 @@ def named(name: str) -> Way:
 
 def ledger_of(model: Any, batch: Any) -> Ledger:
     """model.memory(batch)"""
-    from pybackprop.engine.fit import whole
-
     network, rows = of_model(model), whole("memory: batch", batch)
     way = named("model_inplace" if getattr(model, "inplace", False) else "model")
     title = f"{way.title}: {rows:,} rows of {network}"
