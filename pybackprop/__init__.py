@@ -49,7 +49,8 @@ from pybackprop.core.errors import (
 from pybackprop.core.settings import info, kernels, set_threads, set_tiles, threads, tiles, use_kernel
 from pybackprop.engine.model import Model, mlp
 from pybackprop.engine.plan import Plan, compile
-from pybackprop.nn.module import Lin, Module, Mse, Relu
+from pybackprop.nn.layers import Activation, Lin, Mse, Relu
+from pybackprop.nn.module import Module
 from pybackprop.nn.optim import SGD
 from pybackprop.ops import reference
 from pybackprop.ops.linear import lin, lin_grad, mse, mse_grad, relu, relu_, relu_grad
@@ -68,6 +69,7 @@ __version__ = metadata.version("pybackprop")
 
 __all__ = [
     "SGD",
+    "Activation",
     "CheckpointError",
     "DTypeError",
     "DivergedError",

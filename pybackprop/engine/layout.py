@@ -18,7 +18,7 @@ from pybackprop.engine.arena import Arena
 from pybackprop.engine.model import Model
 from pybackprop.engine.one_pass import Stage
 from pybackprop.engine.shortcut import OVERRIDES, is_mse, stages_of
-from pybackprop.nn.module import Lin, Relu
+from pybackprop.nn.layers import Lin, Relu
 from pybackprop.nn.optim import SGD
 
 if TYPE_CHECKING:

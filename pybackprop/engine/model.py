@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pybackprop.autograd import messages, tape
-from pybackprop.autograd.tensor import Tensor, wrap
+from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native
-from pybackprop.core.arrays import check_size, float_type, on_a_line
-from pybackprop.core.checks import check_seed, width
+from pybackprop.core.arrays import float_type
+from pybackprop.core.checks import width
 from pybackprop.core.errors import GradientError
 from pybackprop.engine.shortcut import Shortcut, shortcut
 from pybackprop.nn import handwritten
-from pybackprop.nn.module import Lin, Module, Mse, Relu, as_operand, parameters_in, tensors_in
+from pybackprop.nn.initial import he_uniform, parameter_stream, zero_bias
+from pybackprop.nn.layers import Lin, Mse, Relu
+from pybackprop.nn.module import Module, as_operand, parameters_in, tensors_in
 from pybackprop.ops import linear
 
 if TYPE_CHECKING:
     from pybackprop.memory.ledger import Ledger
 
 __all__ = ["Model", "mlp"]
-
-PARAMETER_STREAM = 0  # of a seed's frozen random streams; the order of the samples takes those after it
 
 
 class Model:
@@ -172,17 +172,10 @@ def mlp(sizes: Sequence[int], seed: int = 0, dtype: Any = np.float32, inplace: b
     if not np.ndim(sizes) == 1 or len(sizes) < 2:
         raise ValueError(f"mlp: found sizes {sizes}, expected a list of at least two: inputs and outputs")
     widths = [width("mlp", size) for size in sizes]
-    real, state = float_type(dtype), native.new_state(check_seed(seed), PARAMETER_STREAM)
+    real, state = float_type(dtype), parameter_stream(seed)
     layers: list[Any] = []
     for k, (m, h) in enumerate(pairwise(widths), 1):
-        w, b = _he_uniform(m, h, real, state), wrap(np.zeros(h, real))
+        w, b = he_uniform("mlp", m, h, real, state), zero_bias(h, real)
         w.name, b.name = f"w{k}", f"b{k}"
         layers += [Lin(w, b), Relu()]
     return Model(layers[:-1], inplace=inplace)
-
-
-def _he_uniform(m: int, h: int, dtype: np.dtype[Any], state: Any) -> Tensor:
-    check_size("mlp", (m, h), dtype)
-    w = wrap(on_a_line((m, h), dtype))
-    native.random_uniform[dtype](w.pointer(), float(np.sqrt(6.0 / m)), state, w.size)
-    return w

@@ -20,7 +20,7 @@ from pybackprop.engine.batch import Feed, rows
 from pybackprop.engine.fit import Epoch, Moment, Options, fit
 from pybackprop.engine.layout import Layout, edited, order, stages_for
 from pybackprop.engine.model import Model
-from pybackprop.nn.module import Lin
+from pybackprop.nn.layers import Lin
 from pybackprop.nn.optim import SGD
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from pybackprop.core import native
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import OutOfMemoryError
 from pybackprop.engine.one_pass import Chain, Pass, Room, Stage
-from pybackprop.nn.module import Lin, Module, Mse, Relu
+from pybackprop.nn.layers import Lin, Mse, Relu
+from pybackprop.nn.module import Module
 
 if TYPE_CHECKING:
     from pybackprop.engine.model import Model
