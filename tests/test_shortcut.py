@@ -17,13 +17,13 @@ def test_the_ordinary_loop_calls_no_operation_by_itself(pair, x, targ, monkeypat
     step(model, x, targ)
     for name in ("lin", "relu", "mse", "lin_backward", "relu_backward", "mse_backward"):
         monkeypatch.setattr(linear, name, None)
-    monkeypatch.setattr(one_pass.Room, "make", None)
-    memory = model._shortcut.last.room.memory
+    monkeypatch.setattr(one_pass.PassWorkspace, "allocate", None)
+    memory = model._shortcut.last.workspace.memory
     for _ in range(3):
         loss = step(model, x, targ)
         sgd.step()
         assert np.isfinite(float(loss))
-    assert model._shortcut.last.room.memory is memory
+    assert model._shortcut.last.workspace.memory is memory
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,9 @@ from pybackprop.core.errors import GradientError
 from pybackprop.engine.shortcut import Shortcut, shortcut
 from pybackprop.nn import handwritten
 from pybackprop.nn.initial import he_uniform, parameter_stream, zero_bias
-from pybackprop.nn.layers import Lin, Mse, Relu
+from pybackprop.nn.layers import Activation, Lin, Mse, Relu
 from pybackprop.nn.module import Module, as_operand, parameters_in, tensors_in
-from pybackprop.ops import linear
-
-if TYPE_CHECKING:
-    from pybackprop.memory.ledger import Ledger
+from pybackprop.nn.network import CHAIN, Network, is_unchanged, network_of
 
 __all__ = ["Model", "mlp"]
 
@@ -83,8 +80,8 @@ class Model:
         out = as_operand(x, self.layers)
         before: Any = None
         for layer in self.layers:
-            over = self.inplace and type(layer) is Relu and type(before) is Lin
-            out = _run_over(layer, out) if over else _run(layer, out)
+            over = self.inplace and type(before) is Lin and _works_in_place(layer)
+            out = _run_in_place(layer, out) if over else _run(layer, out)
             before = layer
         return out
 
@@ -103,15 +100,10 @@ class Model:
             raise GradientError("Model.backward: there is no loss yet; call model(x, targ) first")
         self._result.backward(keep, accumulate)
 
-    def memory(self, batch: int) -> Ledger:
-        """What a step of so many rows takes, buffer by buffer, and beside it other ways to compute it.
+    if TYPE_CHECKING:
 
-        Predicted from the sizes: nothing is allocated. Raises TypeError for a model that is no chain of Lin, each
-        with at most one Relu after it, and Mse; ValueError for a batch that is no whole number from 1.
-        """
-        from pybackprop.memory.schemes import ledger_of
-
-        return ledger_of(self, batch)
+        def memory(self, batch: int) -> Any:
+            """A bp.Ledger; defined above this package, see pybackprop/__init__.py."""
 
     def parameters(self) -> list[Tensor]:
         """The tensors to train, each once, in the order of the layers."""
@@ -152,12 +144,26 @@ def _run(layer: Any, *args: Tensor) -> Tensor:
     return layer(*args)  # type: ignore[no-any-return]
 
 
-def _run_over(layer: Relu, out: Tensor) -> Tensor:
+def _run_in_place(layer: Activation, out: Tensor) -> Tensor:
     """The layer's output in the place of its input."""
-    result = linear.relu_(out)
+    result: Tensor = layer.inplace(out, **layer.params)  # type: ignore[misc]
     if tape.is_recording():
         layer.args, layer.out = (out,), result
     return result
+
+
+def _works_in_place(layer: Any) -> bool:
+    return isinstance(layer, Activation) and layer.inplace is not None and is_unchanged(layer, Activation)
+
+
+def network_of_model(model: Any) -> Network:
+    """The chain that a Model is. Raises TypeError for one that is none, and names the layer; see network_of."""
+    if not isinstance(model, Model):
+        raise TypeError(f"compile: found {type(model).__name__}, expected a bp.Model")
+    network = network_of(model.layers, model.loss)
+    if type(model).forward is not Model.forward or "forward" in vars(model):
+        raise TypeError(f"compile: {type(model).__name__} has a forward of its own; {CHAIN}")
+    return network
 
 
 def mlp(sizes: Sequence[int], seed: int = 0, dtype: Any = np.float32, inplace: bool = False) -> Model:

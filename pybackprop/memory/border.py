@@ -30,8 +30,8 @@ OPERATIONS = {  # by their name in _native: what a reader calls it
     "mse_backward": "mse_grad",
 }
 WHOLE = (  # methods that are one call into C for many operations
-    (one_pass.Room, "forward", "Model: forward"),
-    (one_pass.Room, "backward", "Model: backward"),
+    (one_pass.PassWorkspace, "forward", "Model: forward"),
+    (one_pass.PassWorkspace, "backward", "Model: backward"),
     (plan.Plan, "__init__", "compile"),
     (plan.Plan, "step", "plan.step"),
     (plan.Plan, "grads", "plan.grads"),

@@ -15,10 +15,10 @@ from pybackprop.core import arrays as convert
 from pybackprop.core import native
 from pybackprop.core.arrays import Array
 from pybackprop.engine import one_pass, plan
+from pybackprop.engine.placement import backward_products, packed_bytes
 from pybackprop.memory import border
 from pybackprop.memory.buffers import Book, Buffer
 from pybackprop.memory.ledger import Ledger
-from pybackprop.nn.network import backward_products, packed_bytes
 
 
 @contextmanager
@@ -122,7 +122,7 @@ class Watch:
         """An operation was done: see border.py."""
         with self.lock:
             room = self._packed(operation, args, dtype)
-            if args and isinstance(args[0], one_pass.Room):
+            if args and isinstance(args[0], one_pass.PassWorkspace):
                 self._step_of_room(operation, args[0])
             elif args and isinstance(args[0], plan.Plan):
                 self._step_of_plan(operation, args[0])
@@ -141,7 +141,7 @@ class Watch:
 
     def _packed(self, operation: str, args: tuple[Any, ...], dtype: Any) -> Buffer | None:
         """What the C core took to pack a product's operands, at most, and has given back."""
-        if args and isinstance(args[0], one_pass.Room):
+        if args and isinstance(args[0], one_pass.PassWorkspace):
             nbytes = packed_bytes(_products_of(args[0], operation.endswith("forward")), args[0].chain.dtype)
         elif dtype is not None and operation.startswith(("lin", "@")):
             sizes = [arg for arg in args if isinstance(arg, int) and not isinstance(arg, bool)]
@@ -209,7 +209,7 @@ class Watch:
             self.roles[id(buffer), operation] = role
         return role
 
-    def _step_of_room(self, operation: str, room: one_pass.Room) -> None:
+    def _step_of_room(self, operation: str, room: one_pass.PassWorkspace) -> None:
         """A Model's pass in one call: the values that lie in its room are listed by their places."""
         whole = self._find(native.address_of(native.pointer(room.memory)))
         used = [] if whole is None else [whole, *self._values_in(room, whole)]
@@ -226,8 +226,8 @@ class Watch:
             ("parameters", "parameters", arena.values),
             ("gradients", "gradients", arena.gradients),
             ("momentum", "momentum", arena.momentum),
-            ("activations and their gradients", "activations", layout.memory),
-            ("workspace", "workspace", layout.scratch),
+            ("activations and their gradients", "activations", layout.values),
+            ("workspace", "workspace", layout.workspace),
             ("a gathered batch", "workspace", layout.gathered),
         ):
             buffer = None if array is None else self._find(_address(array))
@@ -236,13 +236,13 @@ class Watch:
                 used.append(buffer)
         self.book.step(operation, *used)
 
-    def _values_in(self, room: one_pass.Room, whole: Buffer) -> list[Buffer]:
+    def _values_in(self, room: one_pass.PassWorkspace, whole: Buffer) -> list[Buffer]:
         whole.name, whole.kind = whole.name or self._once("the room of a pass"), "activations"
         found = []
         for k, (stage, places) in enumerate(zip(room.chain.stages, room.places, strict=True), 1):
             shape = (room.n, stage.w.shape[1])
             for what, at in zip((f"l{k}", f"relu(l{k})", f"l{k}.g"), places, strict=True):
-                if what.startswith("relu") and (stage.relu is None or at == places[0]):
+                if what.startswith("relu") and (stage.activation is None or at == places[0]):
                     continue
                 key = (id(whole), f"{what} {shape}")
                 if key not in self.roles:
@@ -256,7 +256,7 @@ class Watch:
         return name if count == 1 else f"{name} {count}"
 
 
-def _products_of(room: one_pass.Room, forward: bool) -> list[tuple[int, int, int]]:
+def _products_of(room: one_pass.PassWorkspace, forward: bool) -> list[tuple[int, int, int]]:
     sizes = [stage.w.shape for stage in room.chain.stages]
     if forward:
         return [(room.n, m, h) for m, h in sizes]

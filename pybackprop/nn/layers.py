@@ -14,10 +14,12 @@ from pybackprop.core.checks import width
 from pybackprop.core.errors import ShapeError
 from pybackprop.nn.initial import he_uniform, parameter_stream, zero_bias
 from pybackprop.nn.module import Module
-from pybackprop.nn.op_shim import RELU, Op
+from pybackprop.nn.op_shim import RELU, RELU_, Op
 from pybackprop.ops import linear
 
 __all__ = ["Activation", "Lin", "Mse", "Relu"]
+
+NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 
 
 class Lin(Module):
@@ -73,7 +75,8 @@ class Activation(Module):
     """
 
     op: Op
-    params: Mapping[str, Any] = MappingProxyType({})
+    params: Mapping[str, Any] = NO_PARAMS
+    inplace: Op | None = None  # the operation that overwrites its input with the same values, if there is one
 
     def __init__(self, op: Op, /, **params: Any) -> None:
         if not isinstance(op, Op):
@@ -101,6 +104,7 @@ class Relu(Activation):
     """max(inp, 0), elementwise."""
 
     op = RELU
+    inplace = RELU_
 
     def __init__(self) -> None:
         pass

@@ -15,9 +15,9 @@ from pybackprop.core.arrays import Array, float_type
 from pybackprop.core.checks import check_seed, whole
 from pybackprop.core.errors import CheckpointError
 from pybackprop.data import DataError, Split, check_finite
-from pybackprop.engine.fit import Moment
 from pybackprop.engine.model import Model, mlp
 from pybackprop.engine.plan import compile
+from pybackprop.engine.records import Moment
 from pybackprop.nn.optim import SGD
 from pybackprop.ops.linear import mse
 from pybackprop.train import checkpoint
