@@ -20,7 +20,7 @@ from pybackprop.engine.arena import Arena
 from pybackprop.engine.batch import StepData, pair
 from pybackprop.engine.records import Epoch, Moment
 from pybackprop.nn.optim import SGD, rate
-from pybackprop.ops.linear import mse
+from pybackprop.ops import mse
 
 SLICE = 0.05  # seconds of steps without a look at Ctrl-C and the callback
 SHUFFLE_STREAM = 1  # of the seed's frozen random streams, for the first epoch; the next epochs take the next ones

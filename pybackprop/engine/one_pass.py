@@ -1,31 +1,31 @@
-"""Chain: a row of Lin and Relu with Mse at its end as the C core sees it, forward and backward one call each.
+"""Chain: a network as the C core sees it, forward and backward one call each.
 
-In tiny networks the way between the operations costs more than the operations. So a Model of such layers (see
-shortcut.py) computes a loss at once, and its tape is only written down when somebody looks: the loss's place on
-the tape is a Pass, which makes the tensors and nodes of all its layers when it is asked for them, around the
-numbers that are already there. Whatever a Pass cannot do in one call, the ordinary tape does.
+In tiny networks the calls of the operations cost more than their arithmetic. So a Model of such layers (see
+shortcut.py) computes a loss in one call, and its tape is written down only when it is needed: the node of the loss
+is a Pass, which makes the tensors and nodes of all layers when it is asked for them, around the numbers that are
+already there. Whatever a Pass cannot do in one call, the ordinary tape does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from pybackprop.autograd import messages, tape
-from pybackprop.autograd.storage import Storage
-from pybackprop.autograd.tape import Node, Sink
+from pybackprop.autograd.tape import NO_PARAMS, Node, Sink
 from pybackprop.autograd.tensor import Tensor, wrap
-from pybackprop.core import native
+from pybackprop.autograd.versions import Version
+from pybackprop.core import native, observer
 from pybackprop.core.arrays import Array, on_a_line
 from pybackprop.core.errors import GradientError
 from pybackprop.engine import placement
 from pybackprop.engine.descriptors import describe_layers, place_activation
 from pybackprop.nn.module import as_operand
 from pybackprop.nn.network import Network, Stage
-from pybackprop.ops.linear import lin_backward, mse_backward, relu_backward, relu_node
+from pybackprop.ops import LIN, MSE, Op
+from pybackprop.ops.mse import mse_backward
 
 SMALL = 2**20  # bytes that are kept though less is needed
 
@@ -59,8 +59,8 @@ class PassWorkspace:
     targ: Any
     targ_at: Any
     targ_version: int
-    read: list[tuple[Storage, int]]  # the chain's inner weights and their versions
-    written: Sequence[list[Any]] = ()  # the versions of the gradients that are bound
+    read: list[tuple[Tensor, int]]  # the chain's inner weights and their versions
+    written: Sequence[Version] = ()  # the versions of the gradients that are bound
     spent = False  # whether a backward has written gradients over activations
 
     def __init__(self, chain: Chain) -> None:
@@ -94,6 +94,8 @@ class PassWorkspace:
         status = self.chain.forward(self.loss_at, self.layers, self.count, self.x_at, self.targ_at, self.n)
         if status:
             native.check(status)
+        if observer.active is not None:
+            observer.active.ran_pass("Model: forward", self)
         loss = wrap(self.loss.copy())
         loss.requires_g, loss._node = True, node
         return loss
@@ -112,11 +114,12 @@ class PassWorkspace:
         dx, call = native.NULL, self.chain.backward
         self.spent = True
         for version in self.written:
-            version[0] += 1
-            version[1] = "backward"
+            version.wrote("backward")
         status = call(dx, self.layers, self.count, self.x_at, self.targ_at, self.n, accumulate)
         if status:
             native.check(status)
+        if observer.active is not None:
+            observer.active.ran_pass("Model: backward", self)
         return True
 
     def restore(self) -> None:
@@ -132,12 +135,12 @@ class PassWorkspace:
     def _is_stale(self) -> bool:
         """Whether a value that a backward reads was written to, or a gradient of the data is wanted."""
         x, targ = self.x, self.targ
-        if type(x) is Tensor and (x._version[0] != self.x_version or x.requires_g):
+        if type(x) is Tensor and (x._version.count != self.x_version or x.requires_g):
             return True
-        if type(targ) is Tensor and (targ._version[0] != self.targ_version or targ.requires_g):
+        if type(targ) is Tensor and (targ._version.count != self.targ_version or targ.requires_g):
             return True
         for w, version in self.read:  # noqa: SIM110 (a generator costs more than the loop)
-            if w._version[0] != version:
+            if w._version.count != version:
                 return True
         return False
 
@@ -163,23 +166,22 @@ class PassWorkspace:
         out, version = x, self.x_version
         for k, (stage, (z, a, _)) in enumerate(zip(self.chain.stages, self.places, strict=True)):
             inputs = (out, *stage.parameters())
-            node = Node("lin", inputs, partial(lin_backward, *inputs), ())
+            node = Node(LIN, inputs)
             node.saved = [(out, version), *self.read[k - 1 : k]]  # the first w is not read
             inp, out, version = out, self._tensor(z, stage, node), 0
             calls[stage.layers[0]] = (inp,), out
             if stage.activation is not None:
-                inp, out = out, self._activate_in_place(out) if self.chain.inplace else self._activate(out, a, stage)
+                inp, out = out, self._activated(stage.activation, out, a, stage)
                 calls[stage.layers[1]] = (inp,), out
         return calls, out
 
-    def _activate(self, z: Tensor, at: int, stage: Stage) -> Tensor:
-        return self._tensor(at, stage, Node("relu", (z,), partial(relu_backward, z, z), (z,)))
-
-    def _activate_in_place(self, z: Tensor) -> Tensor:
-        """z, whose numbers are already those after relu_."""
+    def _activated(self, op: Op, z: Tensor, at: int, stage: Stage) -> Tensor:
+        """A stage's activation of z. Where it works in place that is z, whose numbers are the result already."""
+        if not self.chain.inplace or stage.inplace is None:
+            return self._tensor(at, stage, Node(op, (z,), (z,), stage.params))
         before, after = z.alias(), z.alias()
         before._node, before.requires_g = z._node, True
-        z._node = Node("relu_", *relu_node(before, after))
+        z._node = Node(stage.inplace, (before,), (after,), stage.params)
         return z
 
     def _tensor(self, at: int, stage: Stage, node: Node) -> Tensor:
@@ -203,8 +205,9 @@ class Pass(Node):
 
     __slots__ = ("__weakref__", "_inputs", "calls", "done", "workspace")
 
-    operation = "mse"
-    seen = None
+    op = MSE
+    params = NO_PARAMS
+    checksums = None
     calls: dict[int, Call]
 
     def __init__(self, workspace: PassWorkspace) -> None:
@@ -212,8 +215,8 @@ class Pass(Node):
         self.done = False
         self._inputs: tuple[Tensor, Tensor] | None = None
 
-    def backward(self, upstream: Tensor, sink: Sink) -> None:
-        mse_backward(*self.inputs, upstream, sink)
+    def backward(self, upstream: Any, sink: Sink) -> None:
+        mse_backward(self.inputs, (), upstream, sink)
 
     def at_once(self, root: Any, keep: bool, accumulate: bool) -> bool:
         workspace = self.workspace

@@ -92,7 +92,7 @@ class Shortcut:
         _, workspace.targ_at, workspace.targ_version = targets
         workspace.read = read = []
         for w in self.chain.inner:
-            read.append((w, w._version[0]))
+            read.append((w, w._version.count))
         self.last = this = Pass(workspace)
         loss = workspace.forward(this)
         call = (this, None)
@@ -111,7 +111,7 @@ class Shortcut:
                 if not array.flags.c_contiguous:
                     return None
                 pointer = value.pointer()
-            return array, pointer, value._version[0]
+            return array, pointer, value._version.count
         if type(value) is not np.ndarray or value.dtype != self.dtype or not value.flags.aligned:
             return None
         try:

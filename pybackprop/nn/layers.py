@@ -14,8 +14,7 @@ from pybackprop.core.checks import width
 from pybackprop.core.errors import ShapeError
 from pybackprop.nn.initial import he_uniform, parameter_stream, zero_bias
 from pybackprop.nn.module import Module
-from pybackprop.nn.op_shim import RELU, RELU_, Op
-from pybackprop.ops import linear
+from pybackprop.ops import RELU, RELU_, Op, lin, lin_grad, mse, mse_grad
 
 __all__ = ["Activation", "Lin", "Mse", "Relu"]
 
@@ -55,10 +54,10 @@ class Lin(Module):
             raise ShapeError(f"Lin: found {shapes}, expected w (inputs, outputs) and b (outputs,)")
 
     def forward(self, inp: Any) -> Tensor:
-        return linear.lin(inp, self.w, self.b)
+        return lin(inp, self.w, self.b)
 
     def bwd(self, out: Tensor, inp: Any) -> None:
-        linear.lin_grad(inp, out, self.w, self.b)
+        lin_grad(inp, out, self.w, self.b)
 
     def __repr__(self) -> str:
         return f"Lin({self.w.shape[0]}, {self.w.shape[1]}{', no bias' if self.b is None else ''})"
@@ -93,6 +92,8 @@ class Activation(Module):
         return result
 
     def bwd(self, out: Tensor, inp: Any) -> None:
+        if self.op.grad is None:
+            raise NotImplementedError(f"{self!r}: no function sets the gradients of '{self.op.name}' by hand")
         self.op.grad(inp, out, **self.params)
 
     def __repr__(self) -> str:
@@ -117,10 +118,10 @@ class Mse(Module):
     """The mean of (inp - targ)**2. It ends the network, so its backward starts from 1 and needs no out.g."""
 
     def forward(self, inp: Any, targ: Any) -> Tensor:
-        return linear.mse(inp, targ)
+        return mse(inp, targ)
 
     def bwd(self, out: Tensor, inp: Any, targ: Any) -> None:
-        linear.mse_grad(inp, targ)
+        mse_grad(inp, targ)
 
     def __repr__(self) -> str:
         return "Mse()"

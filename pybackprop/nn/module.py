@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pybackprop.autograd.tensor import Tensor, wrap
-from pybackprop.autograd.versions import Foreign
+from pybackprop.autograd.tensor import Tensor, foreign
 from pybackprop.core.arrays import as_array
 from pybackprop.core.errors import GradientError
 
@@ -92,9 +91,9 @@ def as_operand(value: Any, beside: Any) -> Tensor:
     if isinstance(value, Tensor):
         return value
     if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.dtype.itemsize in (4, 8):
-        return wrap(as_array(value), Foreign((0, None)))  # has a dtype of its own: no need to look for one beside it
+        return foreign(as_array(value))  # has a dtype of its own: no need to look for one beside it
     like = next((tensor.dtype for tensor in tensors_in(beside)), None)
-    return wrap(as_array(value, like), Foreign((0, None)))
+    return foreign(as_array(value, like))
 
 
 def tensors_in(owner: Any) -> list[Tensor]:

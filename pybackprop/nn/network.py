@@ -20,8 +20,8 @@ from pybackprop.core.arrays import float_type
 from pybackprop.core.checks import width
 from pybackprop.core.errors import DTypeError, ShapeError
 from pybackprop.nn.layers import Activation, Lin, Mse, Relu
-from pybackprop.nn.op_shim import Op
 from pybackprop.nn.optim import SGD
+from pybackprop.ops import Op
 
 CHAIN = "a plan is made of Lin, each with at most one activation after it, and Mse"
 METHODS = ("__call__", "backward", "bwd", "forward")  # what a layer is, if none of them is its own

@@ -19,7 +19,7 @@ from pybackprop.engine.model import Model, mlp
 from pybackprop.engine.plan import compile
 from pybackprop.engine.records import Moment
 from pybackprop.nn.optim import SGD
-from pybackprop.ops.linear import mse
+from pybackprop.ops import mse
 from pybackprop.train import checkpoint
 
 MOST_CLASSES = 100_000
