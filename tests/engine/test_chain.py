@@ -18,7 +18,8 @@ from helpers.twins import (
     step,
     twins,
 )
-from pybackprop.engine import one_pass
+from pybackprop.engine import one_pass, placement
+from pybackprop.nn import network
 
 
 @pytest.mark.parametrize("n", [1, 2, 511, 512, 513, 1025])
@@ -93,33 +94,32 @@ def test_batches_of_changing_size(pair, rng):
 def test_a_small_last_batch_takes_no_new_memory(pair, rng):
     model, _ = pair
     step(model, *data(rng, 64))
-    memory = model._shortcut.last.room.memory
+    memory = model._shortcut.last.workspace.memory
     for n in (10, 64, 10, 64):
         step(model, *data(rng, n))
-        assert model._shortcut.last.room.memory is memory
+        assert model._shortcut.last.workspace.memory is memory
 
 
 def test_much_memory_is_not_kept_for_little(pair, rng):
     model, _ = pair
     step(model, *data(rng, 100_000))
     step(model, *data(rng, 6))
-    assert model._shortcut.last.room.memory.nbytes < 4096
+    assert model._shortcut.last.workspace.memory.nbytes < 4096
 
 
 @pytest.mark.parametrize(("inplace", "hidden", "last"), [(False, 2, 2), (True, 1, 1)])
 def test_memory_of_a_pass_is_that_of_its_values(inplace, hidden, last):
     """A hidden layer's z and a, whose place its gradient takes; the output and its gradient. In place: one each."""
-    first = one_pass.Stage(bp.param(np.ones((784, 50), "f")), None, 0, 1)
-    assert one_pass.Chain([first], np.dtype("f"), inplace).places(1000)[1] == hidden * 50_000
-    second = one_pass.Stage(bp.param(np.ones((50, 1), "f")), None, 2)
-    parts = one_pass.Chain([first, second], np.dtype("f"), inplace)
-    assert parts.places(50_000 // 16 * 16)[1] == hidden * 50 * 50_000 + last * 50_000
+    layers = [bp.Lin(np.ones((784, 50), "f")), bp.Relu(), bp.Lin(np.ones((50, 1), "f"))]
+    assert placement.of_pass(network.network_of(layers[:2], bp.Mse()), 1000, inplace)[1] == hidden * 50_000
+    both = network.network_of(layers, bp.Mse())
+    assert placement.of_pass(both, 50_000 // 16 * 16, inplace)[1] == hidden * 50 * 50_000 + last * 50_000
 
 
 def test_places_do_not_overlap(rng):
     lins = layers_of(rng, (3, 7, 2, 9, 1), np.float64)[::2]
-    parts = one_pass.Chain([one_pass.Stage(lin.w, lin.b, id(lin)) for lin in lins], np.dtype("d"))
-    found, size = parts.places(13)
+    parts = network.network_of(lins, bp.Mse())
+    found, size = placement.of_pass(parts, 13)
     z_and_a = sorted({at for z, a, _ in found for at in (z, a)})
     assert z_and_a[-1] < size
     for (_, _, dz), (_, _, other), stage in zip(found, found[1:], parts.stages, strict=False):

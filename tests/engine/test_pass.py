@@ -243,9 +243,9 @@ def test_a_pass_that_nobody_needs_gives_its_memory_to_the_next(pair, x, targ):
     model, _ = pair
     for _ in range(3):
         float(model(x, targ))
-    memory = model._shortcut.last.room.memory
+    memory = model._shortcut.last.workspace.memory
     float(model(x, targ))
-    assert model._shortcut.last.room.memory is memory
+    assert model._shortcut.last.workspace.memory is memory
 
 
 @pytest.mark.parametrize("as_list", [False, True])

@@ -19,13 +19,13 @@ def test_the_ordinary_loop_calls_no_operation_by_itself(pair, x, targ, monkeypat
     for name in ("lin", "relu", "mse"):
         monkeypatch.setattr(ops, name, None)
     monkeypatch.setattr(Node, "backward", None)
-    monkeypatch.setattr(one_pass.Room, "make", None)
-    memory = model._shortcut.last.room.memory
+    monkeypatch.setattr(one_pass.PassWorkspace, "allocate", None)
+    memory = model._shortcut.last.workspace.memory
     for _ in range(3):
         loss = step(model, x, targ)
         sgd.step()
         assert np.isfinite(float(loss))
-    assert model._shortcut.last.room.memory is memory
+    assert model._shortcut.last.workspace.memory is memory
 
 
 @pytest.mark.parametrize(

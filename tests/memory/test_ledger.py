@@ -151,7 +151,7 @@ def test_a_plan_lists_all_that_it_has(strategy, momentum):
     model = bp.mlp([30, 20, 10, 3])
     plan = bp.compile(model, batch=700, optimizer=bp.SGD(lr=0.1, momentum=momentum), strategy=strategy)
     found = plan.memory()
-    assert found.peak == found["workspace"] == plan.layout.memory.nbytes + plan.layout.scratch.nbytes
+    assert found.peak == found["workspace"] == plan.layout.values.nbytes + plan.layout.workspace.nbytes
     assert sum(b.nbytes for b in found.buffers if b.kind == "parameters") == plan.arena.values.nbytes
     assert sum(b.nbytes for b in found.buffers if b.kind == "momentum") == found["momentum"]
     assert (found["momentum"] > 0) is (momentum > 0)
@@ -256,12 +256,12 @@ def test_a_compile_and_a_fit_in_a_ledger(rng):
 
 
 def test_nothing_is_left_behind_when_it_closes():
-    tables = dict(native.linear_forward), one_pass.Room.forward, bp.Plan.step
+    tables = dict(native.linear_forward), one_pass.PassWorkspace.forward, bp.Plan.step
     with contextlib.suppress(ZeroDivisionError), bp.ledger() as led:
         bp.relu(np.ones((100, 100), np.float32))
         raise ZeroDivisionError
     assert observer.active is None
-    assert (dict(native.linear_forward), one_pass.Room.forward, bp.Plan.step) == tables
+    assert (dict(native.linear_forward), one_pass.PassWorkspace.forward, bp.Plan.step) == tables
     assert len(led.buffers) == 1
     bp.relu(np.ones((100, 100), np.float32))
     assert len(led.buffers) == 1
