@@ -9,7 +9,8 @@ from judging import judged
 
 import pybackprop as bp
 from pybackprop.cli.main import main
-from pybackprop.teach.judge.mistake import RIGHT, table
+from pybackprop.teach.judge.kinds import RIGHT
+from pybackprop.teach.judge.mistakes import table
 
 COMMAND = [sys.executable, "-m", "pybackprop", "judge"]
 

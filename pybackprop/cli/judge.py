@@ -100,7 +100,8 @@ def _show(verdict: Verdict, options: argparse.Namespace) -> None:
 
 def listing() -> str:
     """All mistakes: name, the kind of question, an example, what it computes instead."""
-    from pybackprop.teach.judge.mistake import RIGHT, table
+    from pybackprop.teach.judge.kinds import RIGHT
+    from pybackprop.teach.judge.mistakes import table
     from pybackprop.teach.judge.verdict import WIDTH
 
     lines = [f"right: {kind + '.g':<7} {formula}" for kind, formula in RIGHT.items()]

@@ -13,7 +13,8 @@ from pybackprop.teach.formula.canonical import canonical
 from pybackprop.teach.formula.errors import FormulaError
 from pybackprop.teach.formula.evaluate import Value, evaluate
 from pybackprop.teach.formula.grammar import Formula
-from pybackprop.teach.judge.mistake import Mistake, mistakes_of
+from pybackprop.teach.judge.mistake import Mistake
+from pybackprop.teach.judge.mistakes import mistakes_of
 from pybackprop.teach.judge.mistakes_patterns import close
 from pybackprop.teach.judge.question import Question, Sample
 
@@ -63,7 +64,7 @@ def recognise(question: Question, attempts: Sequence[Attempt], proposal: Formula
         return None
     found = [
         match
-        for mistake in (*question.mistakes, *mistakes_of(question.kind))
+        for mistake in (*question.mistakes, *mistakes_of(question.kind.name))
         if (match := _match(question, seen, mistake)) is not None
     ]
     if not found or found[0].formula is None:
@@ -83,7 +84,7 @@ def _telling(attempts: Sequence[Attempt]) -> Sequence[Attempt]:
 def _match(question: Question, seen: Sequence[Attempt], mistake: Mistake) -> Found | None:
     if mistake.fits is not None:
         return _fits(question, seen, mistake)
-    for formula in mistake.parsed(question.kind):
+    for formula in mistake.parsed(question.kind.name):
         if _agrees_everywhere(seen, formula):
             return Found(mistake, formula)
     return None

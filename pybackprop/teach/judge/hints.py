@@ -14,24 +14,6 @@ from pybackprop.teach.judge.diagnosis import Attempt, Found
 from pybackprop.teach.judge.proposal import Proposal
 from pybackprop.teach.judge.question import Question
 
-GENERAL = {
-    "w": "Move one element of {w} and watch which elements of {z} move with it, and by how much each.",
-    "x": "Move one element of {x} and watch which elements of {z} move with it, and by how much each.",
-    "b": "{b} has one number for each column, and was broadcast over the rows. Which elements of {z} move with {b}[0]?",
-    "relu": "Which elements of {a} move with one element of {z}, and does that depend on {z}?",
-    "mse": "Write the loss down for two numbers, ((out0 - targ0)**2 + (out1 - targ1)**2) / 2, and move out0.",
-    "targ": "Write the loss down for two numbers, ((out0 - targ0)**2 + (out1 - targ1)**2) / 2, and move targ0.",
-}
-WHY = {
-    "w": "every row i of {z} adds its share {x}[i,k] * {dz}[i,j]; the sum over i is a row of {x}.T times a column "
-    "of {dz}",
-    "x": "every column j of {z} adds its share {dz}[i,j] * {w}[k,j]; the sum over j is a row of {dz} times a column "
-    "of {w}.T",
-    "b": "{b}[j] moves column j of {z} by 1 in every row; the rows' shares are added up",
-    "relu": "each element lets its own gradient through where it was positive, hence * and not @",
-    "mse": "the square brings the 2, the mean over all numbers the 1/size",
-    "targ": "as for out, and the minus is that of targ in the difference",
-}
 ROLES = ("x", "w", "b", "z", "dz", "a", "da", "out", "targ")
 
 
@@ -50,8 +32,7 @@ def hints_of(question: Question, attempts: Sequence[Attempt], proposal: Proposal
 
 def general_hint(question: Question, words: dict[str, str]) -> list[str]:
     """What to look at first; nothing for a layer of the learner's own."""
-    general = question.general or GENERAL.get(question.kind)
-    return [general.format(**words)] if general else []
+    return [question.kind.hint.format(**words)] if question.kind.hint else []
 
 
 def _used(proposal: Proposal) -> list[str]:
@@ -71,12 +52,12 @@ def _on_numbers(question: Question, attempts: Sequence[Attempt], proposal: Propo
     attempt = _telling(attempts)
     at = _element(attempt)
     used = _used(proposal)
-    should = element.due(question, attempt.sample.roles, at, used)
     index = f"[{','.join(map(str, at))}]" if at else ""
     name = question.asked.removesuffix(".g")
-    if should is None:
+    if question.kind.element is None:
         return _numbers_only(question, attempt, at, index)
-    moves, total = should
+    words = {role: question.word(role, used) for role in (*ROLES, "size")}
+    moves, total = question.kind.element(words, attempt.sample.roles, at)
     shape = (
         ""
         if attempt is attempts[0]
@@ -152,9 +133,10 @@ def _where(own: Attempt) -> list[str]:
 
 def solution_of(question: Question, proposal: Proposal) -> str:
     """The right formula, and why."""
-    if question.right is None:
+    right, why = question.kind.right, question.kind.why
+    if right is None:
         return f"{question.asked} comes from the layer's own backward; there is no formula for it here."
-    words = {role: question.word(role, _used(proposal)) for role in ROLES}
-    named = re.sub(r"\b[a-z]+\b", lambda found: words.get(found[0], found[0]), question.right)
-    why = f": {WHY[question.kind].format(**words)}" if question.kind in WHY else ""
-    return f"Solution: {question.asked} = {named}{why}."
+    used = _used(proposal)
+    words = {role: question.word(role, used) for role in (*ROLES, *question.roles) if role != "answer"}
+    named = re.sub(r"\b[a-z]\w*\b", lambda name: words.get(name[0], name[0]), right)
+    return f"Solution: {question.asked} = {named}" + (f": {why.format(**words)}" if why else "") + "."

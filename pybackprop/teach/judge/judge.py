@@ -22,13 +22,13 @@ __all__ = ["Verdict", "judge"]
 
 CIRCULAR = Mistake(
     "circular",
-    {"w": ("w.g",), "b": ("b.g",), "x": ("x.g",), "relu": ("z.g",), "mse": ("out.g",)},
+    {},
     "This uses {answer}, which is what is asked for. Write it with what is known before: the values of the way "
     "forward, and the gradient that arrives.",
 )
 ACCUMULATED = Mistake(
     "accumulated",
-    {"w": ("w.g + x.T @ dz",), "b": ("b.g + dz.sum(0)",), "x": ("x.g + dz @ w.T",)},
+    {},
     "It adds to what is in {answer} already, which is twice the gradient once a backward has run. That is right for "
     "a second path or a second batch; the gradient of this one is the new part alone.",
 )

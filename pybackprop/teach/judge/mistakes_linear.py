@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pybackprop.teach.judge.mistake import LINEAR, Mistake, changed
+from pybackprop.teach.judge.mistake import LINEAR, MSE, RELU, Mistake, changed
 
 SWAPPED = (
     Mistake(
@@ -38,8 +38,8 @@ SWAPPED = (
         {
             "w": ("dz.T @ x",),
             "x": ("w @ dz.T",),
-            "relu": ("((z > 0) * da).T",),
-            "mse": ("(2 * (out - targ) / size).T",),
+            RELU: ("((z > 0) * da).T",),
+            MSE: ("(2 * (out - targ) / size).T",),
         },
         "All the numbers are right, and each stands at [j,i] instead of [i,j]: it is the right answer transposed. "
         "A gradient has the shape of its tensor, element for element. Swap the two operands and transpose both.",
@@ -230,4 +230,4 @@ SOURCES = (
         "All signs are lost. They say which way to move the element for the loss to rise.",
     ),
 )
-LIN = (*SWAPPED, *SUMS, *SOURCES)
+OF_LINEAR = (*SWAPPED, *SUMS, *SOURCES)

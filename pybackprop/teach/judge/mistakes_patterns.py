@@ -1,16 +1,15 @@
-"""Patterns: mistakes that have no single formula, such as an update with any learning rate."""
+"""Mistakes that have no single formula, such as an update with any learning rate."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
 from pybackprop.core.arrays import Array
-from pybackprop.teach.judge.mistake import RIGHT, Mistake, changed
-
-Roles = Mapping[str, Array]
-VALUE = {"w": "w", "b": "b", "x": "x", "relu": "z", "mse": "out", "targ": "targ"}
+from pybackprop.teach.judge.kind import Kind, Roles
+from pybackprop.teach.judge.kinds import RIGHT, B, W
+from pybackprop.teach.judge.mistake import MSE, RELU, Mistake, changed
 
 
 def close(a: Array, b: Array) -> bool:
@@ -40,13 +39,13 @@ def factor(a: Array, b: Array, beside: Array | None = None) -> float | None:
     return c if agrees else None
 
 
-def _own_value(kind: str, roles: Roles, right: Array) -> Array | None:
-    value = roles.get(VALUE.get(kind, ""))
+def _own_value(kind: Kind, roles: Roles, right: Array) -> Array | None:
+    value = roles.get(kind.role)
     return value if value is not None and value.shape == right.shape else None
 
 
 def _update(sign: int) -> Callable[..., float | None]:
-    def fits(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
+    def fits(kind: Kind, roles: Roles, right: Array, found: Array) -> float | None:
         value = _own_value(kind, roles, right)
         rate = None if value is None or found.shape != value.shape else factor(value - found, right, value)
         return abs(rate) if rate is not None and rate * sign > 0 else None
@@ -54,22 +53,22 @@ def _update(sign: int) -> Callable[..., float | None]:
     return fits
 
 
-def _decay(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
+def _decay(kind: Kind, roles: Roles, right: Array, found: Array) -> float | None:
     value = _own_value(kind, roles, right)
     return None if value is None or found.shape != value.shape else factor(found - right, value, right)
 
 
-def _new_weights(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
+def _new_weights(kind: Kind, roles: Roles, right: Array, found: Array) -> float | None:
     if found.shape != right.shape or not {"x", "dz"} <= roles.keys():
         return None
     return factor(right - found, roles["dz"] @ (roles["x"].T @ roles["dz"]).T, right)
 
 
-def _constant(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
+def _constant(kind: Kind, roles: Roles, right: Array, found: Array) -> float | None:
     return None if found.shape != right.shape else factor(found - right, np.ones_like(right), right)
 
 
-def _broadcast(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
+def _broadcast(kind: Kind, roles: Roles, right: Array, found: Array) -> float | None:
     if not {"out", "targ"} <= roles.keys():
         return None
     out, targ = roles["out"], roles["targ"]
@@ -77,31 +76,31 @@ def _broadcast(kind: str, roles: Roles, right: Array, found: Array) -> float | N
     return 1.0 if out.ndim != targ.ndim and n > 1 and found.shape == (n, n) else None
 
 
-def _step(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
+def _step(kind: Kind, roles: Roles, right: Array, found: Array) -> float | None:
     c = factor(found, right)
     return -c if c is not None and c < 0 else None
 
 
-def _factor(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
+def _factor(kind: Kind, roles: Roles, right: Array, found: Array) -> float | None:
     return factor(found, right)
 
 
-def _zero(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
+def _zero(kind: Kind, roles: Roles, right: Array, found: Array) -> float | None:
     return 0.0 if found.shape == right.shape and right.any() and not found.any() else None
 
 
-def _whole(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
+def _whole(kind: Kind, roles: Roles, right: Array, found: Array) -> float | None:
     whole = roles.get("whole")
     return 1.0 if whole is not None and not close(whole, right) and close(found, whole) else None
 
 
-def _reshaped(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
+def _reshaped(kind: Kind, roles: Roles, right: Array, found: Array) -> float | None:
     same = found.size == right.size and found.shape != right.shape
     return 1.0 if same and close(found.reshape(right.shape), right) else None
 
 
 def _updates(pattern: str) -> dict[str, tuple[str, ...]]:
-    return {kind: (pattern.format(value=VALUE[kind], right=RIGHT[kind]),) for kind in ("w", "b")}
+    return {kind.name: (pattern.format(value=kind.role, right=kind.right),) for kind in (W, B)}
 
 
 PATTERNS = (
@@ -135,7 +134,7 @@ PATTERNS = (
     ),
     Mistake(
         "reshaped",
-        changed("({})[None]", "w", "x", "relu", "mse", "targ"),
+        changed("({})[None]", "w", "x", RELU, MSE, "targ"),
         "The numbers are right, in another shape. A gradient has the shape of its tensor.",
         _reshaped,
     ),
@@ -159,7 +158,7 @@ PATTERNS = (
     ),
     Mistake(
         "number-for-size",
-        {"mse": ("2 * (out - targ) / 1000",), "w": ("x.T @ dz / n * 7",), "b": ("dz.mean(0) * 7",)},
+        {MSE: ("2 * (out - targ) / 1000",), "w": ("x.T @ dz / n * 7",), "b": ("dz.mean(0) * 7",)},
         "It is the right answer times a factor that depends on the shapes. Either a number is written into it where a "
         "size belongs, which is then right for one shape alone, or a size is missing: n, h, size.",
         _factor,
@@ -182,7 +181,7 @@ WHOLE = Mistake(
 )
 BROADCAST = Mistake(
     "broadcast-by-accident",
-    {"mse": (RIGHT["mse"],), "targ": (RIGHT["targ"],)},
+    {MSE: (RIGHT[MSE],), "targ": (RIGHT["targ"],)},
     "A column ({n},1) and a row of {n} numbers broadcast to ({n},{n}), every output with every target. Make the "
     "shapes equal first: targ[:,None].",
     _broadcast,

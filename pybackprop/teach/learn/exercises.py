@@ -13,11 +13,10 @@ import numpy as np
 from pybackprop.teach.formula.errors import FormulaError
 from pybackprop.teach.formula.evaluate import evaluate, listed
 from pybackprop.teach.formula.grammar import parse
-from pybackprop.teach.judge.hints import general_hint, solution_of, words_of
+from pybackprop.teach.judge.hints import ROLES, general_hint, solution_of, words_of
 from pybackprop.teach.judge.judge import judge_question
 from pybackprop.teach.judge.proposal import Proposal
 from pybackprop.teach.judge.question import Question
-from pybackprop.teach.judge.roles import LETTERS
 from pybackprop.teach.judge.verdict import WIDTH, Verdict
 from pybackprop.teach.learn.progress import Progress, default_place
 from pybackprop.teach.learn.steps import STEPS, Step, question_for
@@ -123,9 +122,9 @@ class Exercises:
     def _names(self) -> str:
         """What may be used; of a question about one operation, its own names."""
         question, arrays = self.question, self.question.samples[0].arrays
-        if question.kind == "step":
+        if self.step.right is not None:
             return listed(arrays)
-        own = {"targ", "n", "m", "h", "size", *LETTERS, "dz", "da"} & question.roles.keys()
+        own = {*ROLES, "n", "m", "h", "size"} & question.roles.keys()
         return listed({name: arrays[name] for name in question.names if name in own & arrays.keys()})
 
     def _is_done(self, step: Step) -> bool:

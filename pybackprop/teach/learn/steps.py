@@ -9,11 +9,13 @@ import numpy as np
 
 from pybackprop.teach.formula.evaluate import evaluate
 from pybackprop.teach.formula.grammar import parse
+from pybackprop.teach.judge.kind import Kind
 from pybackprop.teach.judge.mistake import Mistake
 from pybackprop.teach.judge.question import RUNS, Question, Sample, question_of
 from pybackprop.teach.small_network import ROLE_OF, example
 from pybackprop.teach.trace.use import use_of
 
+STEP = "step"  # the kind of question that an exercise's own answer belongs to
 SAME = (("same", np.float64), ("same", np.float64))
 
 
@@ -40,7 +42,7 @@ class Step:
 
 
 def _wrong(name: str, says: str, *formulas: str) -> Mistake:
-    return Mistake(name, {"step": formulas}, says)
+    return Mistake(name, {STEP: formulas}, says)
 
 
 FORWARD = ("x", "w", "b", "z")
@@ -272,13 +274,11 @@ def question_for(name: str) -> Question:
     samples = [_part(sample, step.right, allowed) for sample in whole.samples]
     return replace(
         whole,
-        kind="step",
+        kind=Kind(STEP, right=step.right, hint=step.general or ""),
         asked=step.asked or "",
-        right=step.right,
         names=names,
         samples=samples,
         mistakes=step.mistakes,
-        general=step.general,
     )
 
 

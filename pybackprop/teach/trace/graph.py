@@ -77,18 +77,23 @@ def network_of(tensor: Storage, loss: Storage | None = None) -> Network:
 def networks_of(tensor: Storage, loss: Storage | None = None) -> list[Network]:
     """All of them, single numbers first, and the latest first among those."""
     if loss is not None:
-        made = _network(loss) if loss._node is not None else None
+        made = network_ending_in(loss) if loss._node is not None else None
         if made is None or not _takes_part(tensor, made):
             raise GradientError(f"explain: {describe(tensor)} took no part in computing loss, {describe(loss)}")
         return [made]
-    found = [_network(tip) for tip in _tips(on_tape(tensor))]
-    fitting = [network for network in reversed(found) if _takes_part(tensor, network)]
+    fitting = [network for network in reversed(networks_on_tape(tensor)) if _takes_part(tensor, network)]
     if not fitting:
         _refuse(tensor)
     return sorted(fitting, key=lambda network: (not network.is_loss(), network.root._g is None))
 
 
-def _network(root: Storage) -> Network:
+def networks_on_tape(part: Any) -> list[Network]:
+    """Every network that is alive, the oldest first. part: as of on_tape."""
+    return [network_ending_in(tip) for tip in _tips(on_tape(part))]
+
+
+def network_ending_in(root: Storage) -> Network:
+    """The operations between the leaves and root."""
     steps = [(t, t._node) for t in reversed(_from_root(root))]
     operations = tuple(Operation(node.operation, tuple(node.inputs), t, node) for t, node in steps if node is not None)
     return Network(operations, root, names_of(operations, root))
