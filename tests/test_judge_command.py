@@ -63,7 +63,7 @@ def test_the_command_knows_every_gradient(of, formula, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["x.T @ dq"], "'dq' is no name"),
+        (["x.T @ dq"], "'dq' is not a name you can use here"),
         (["(" * 1000], "brackets"),
         (["x.__class__"], "not known here"),
         (["x.T @"], "cannot be read"),

@@ -1,4 +1,4 @@
-"""Mistakes made with a = relu(z), and with mse(out, targ), where each element moves for itself."""
+"""Mistakes with a = relu(z), and with mse(out, targ), where each element moves on its own."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ OF_RELU = (
     Mistake(
         "value-for-gradient",
         {RELU: ("relu(z)", "a", "(z > 0) * a", "(z > 0) * z"), MSE: ("(out - targ)**2 / size", "(out - targ)**2")},
-        "These are values of the way forward once more. Asked is how much the loss moves with each element.",
+        "These are values of the forward pass once more. The question is how much the loss moves with each element.",
     ),
     Mistake(
         "matmul-for-elementwise",
@@ -129,7 +129,7 @@ OF_MSE = (
     Mistake(
         "loss-for-gradient",
         {MSE: ("((out - targ)**2).mean()", "((out - targ)**2).sum()"), "targ": ("((out - targ)**2).mean()",)},
-        "This is the loss itself, one number. Asked is how it moves with each element of {out}.",
+        "This is the loss itself, one number. The question is how it moves with each element of {out}.",
     ),
     Mistake(
         "mean-of-differences",

@@ -1,4 +1,4 @@
-"""Mistakes made with z = x @ w + b. The outer product of one row and one column is where most of them begin."""
+"""Mistakes with z = x @ w + b. Most of them begin where a matrix product is a sum of outer products."""
 
 from __future__ import annotations
 
@@ -216,8 +216,8 @@ SOURCES = (
     Mistake(
         "one-step-too-far",
         {"x": ("(x > 0) * (dz @ w.T)",)},
-        "This is the gradient of what went into the relu before {x}. Asked is that of {x} itself, behind that relu: "
-        "its mask comes one step later.",
+        "This is the gradient of what went into the relu before {x}. The question is that of {x} itself, behind that "
+        "relu: its mask comes one step later.",
     ),
     Mistake(
         "clamped",

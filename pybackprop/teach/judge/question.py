@@ -1,4 +1,4 @@
-"""Question: which gradient is asked for, the names that may be used, and the numbers to try an answer on.
+"""Which gradient is asked for, the names that may be used, and the numbers to try an answer on.
 
 The first sample holds the learner's own numbers; the others are runs of the same network on other shapes.
 """
@@ -41,7 +41,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked.
+    """A question: the gradient of one tensor along one of its uses.
 
     kind      which gradient, of which operation
     asked     what the answer is called, e.g. w1.g
@@ -67,7 +67,7 @@ class Question:
         return answer is not None and self.names.get(name) == answer
 
     def word(self, role: str, used: Sequence[str] = ()) -> str:
-        """How a role is called: as in the learner's formula, if it is in there, else as the learner named it."""
+        """What to call a role: as the learner's formula does, if it is in there, else as the learner named it."""
         key = self.roles.get(role)
         called = [name for name, k in self.names.items() if k == key]
         if in_use := [name for name in used if name in called]:
@@ -78,10 +78,10 @@ class Question:
         return plain[0] if plain else called[0] if called else role
 
     def read_as(self, used: Sequence[str]) -> Question:
-        """This question with `out` as the network's output where a formula speaks of the network.
+        """This question for a formula that uses these names: with `out` as the network's output if it means that.
 
-        In the lesson's lin_grad(inp, out, w, b) `out` is what the operation gave, in its forward pass what the
-        network gave. A formula that uses a name from outside the operation means the latter.
+        In the lesson's lin_grad(inp, out, w, b), `out` is the operation's result; in its forward pass, the network's.
+        A formula that uses a name from outside the operation means the latter.
         """
         outs = {"out", "out.g", "dout"}
         own = set(self.roles.values())
@@ -89,10 +89,10 @@ class Question:
         outside = any(key[0] != "given" and key not in own for key in keys)
         if f"{HIDDEN}out" not in self.names or not outside:
             return self
-        moved = {name: f"{HIDDEN}{name}" for name in outs}
-        names = {**self.names, **{name: self.names[other] for name, other in moved.items()}}
+        hidden = {name: f"{HIDDEN}{name}" for name in outs}
+        names = {**self.names, **{name: self.names[other] for name, other in hidden.items()}}
         samples = [
-            replace(s, arrays={**s.arrays, **{n: s.arrays[other] for n, other in moved.items() if other in s.arrays}})
+            replace(s, arrays={**s.arrays, **{n: s.arrays[other] for n, other in hidden.items() if other in s.arrays}})
             for s in self.samples
         ]
         return replace(self, names=names, samples=samples, letters={**self.letters, **dict.fromkeys(outs, "??")})
@@ -175,8 +175,8 @@ def _sample(question: Question, run: Run) -> Sample:
     dtype = run.right.dtype
 
     def looked_up(names: Mapping[str, Key]) -> dict[str, Array]:
-        found = {name: _numbers(key, run) for name, key in names.items()}
-        return {name: np.asarray(array, dtype) for name, array in found.items() if array is not None}
+        arrays = {name: _numbers(key, run) for name, key in names.items()}
+        return {name: np.asarray(array, dtype) for name, array in arrays.items() if array is not None}
 
     roles = looked_up(question.roles)
     if run.whole is not None:
