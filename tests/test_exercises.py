@@ -171,7 +171,7 @@ def test_commands(tmp_path):
     assert "FORMULA" in done.stdout
     assert "x        (4, 3)" in done.stdout
     assert "[[ " in done.stdout
-    assert "'q' is no name" in done.stdout
+    assert "'q' is not a name you can use here" in done.stdout
     assert "11/11  The whole network" in done.stdout
     assert done.stdout.rstrip().endswith("0 of 11 done; go on with: pybackprop learn")
 
