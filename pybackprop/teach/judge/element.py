@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from pybackprop.core.arrays import Array
-from pybackprop.teach.explain.prose import element as called
-from pybackprop.teach.explain.prose import other_at
 from pybackprop.teach.formula.allowed import COMPARISONS, whole_number
 from pybackprop.teach.formula.errors import FormulaError
 from pybackprop.teach.formula.evaluate import Value, evaluate
 from pybackprop.teach.formula.grammar import Formula
 from pybackprop.teach.judge.question import Question
+from pybackprop.teach.trace.notation import element as called
+from pybackprop.teach.trace.notation import other_at
 
 ALL, MOST = 6, 4  # so many terms are all written out; of more, the heaviest
 

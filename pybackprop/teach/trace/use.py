@@ -17,7 +17,7 @@ from pybackprop.autograd.storage import Storage
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import GradientError
-from pybackprop.teach.trace.gradients import Private
+from pybackprop.teach.trace.gradients import Private, gradients_from
 from pybackprop.teach.trace.graph import on_tape
 
 
@@ -143,19 +143,10 @@ def _downstream(output: Tensor, results: list[Tensor]) -> list[Tensor]:
 
 def gradients(root: Storage) -> dict[int, Array]:
     """d root / d tensor by id, for every tensor that root was computed from; empty where the numbers are gone."""
-    order = tape._from_root(root)
-    sink = Private()
-    start = sink.into(root)
-    assert start is not None
-    start[0]._array[...] = 1
     try:
-        for result in order:
-            node: Any = result._node
-            node.check()
-            node.backward(sink.buffers[id(result)], sink)
+        return {key: tensor._array for key, tensor in gradients_from(root).items()}
     except GradientError:
         return {}
-    return {key: tensor._array for key, tensor in sink.buffers.items()}
 
 
 def _arriving(output: Tensor, grads: dict[int, Array]) -> Array:
