@@ -6,6 +6,7 @@ network on data.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from pybackprop.autograd.tensor import Tensor, param, tensor
 from pybackprop.core import native
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import ShapeError
-from pybackprop.ops.linear import lin, mse, relu
+from pybackprop.ops import lin, mse, relu
 
 SHAPE = (4, 5, 8)  # rows, inputs, hidden; one output, as in the lesson
 ROWS, HIDDEN = 64, 50  # of an example on data
@@ -64,7 +65,7 @@ def small(shape: tuple[int, ...] = SHAPE) -> Example:
     n, *sizes = shape if len(shape) > 3 else (*shape, 1)
     state = native.new_state(SEED, 0)
     x, targ = _quarters((n, sizes[0]), state), _quarters((n, sizes[-1]), state)
-    layers = [_layer(_quarters((m, h), state), _quarters((h,), state)) for m, h in zip(sizes, sizes[1:], strict=False)]
+    layers = [_layer(_quarters((m, h), state), _quarters((h,), state)) for m, h in itertools.pairwise(sizes)]
     return _with_data_gradient(x, targ, layers)
 
 
@@ -106,7 +107,7 @@ def on_data(path: Path | None, hidden: int = HIDDEN) -> Example:
     sizes = [x.shape[1], hidden, targ.shape[1]]
     layers = [
         _layer(_he_uniform(m, h, x.dtype, state), tensor(np.zeros(h, np.float32)))
-        for m, h in zip(sizes, sizes[1:], strict=False)
+        for m, h in itertools.pairwise(sizes)
     ]
     return _with_data_gradient(x, targ, layers)
 

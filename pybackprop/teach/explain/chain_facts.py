@@ -60,7 +60,7 @@ def largest_checked(walk: Walk) -> list[tuple[str, float, float, float]]:
 
 def jacobians(network: Network) -> list[dict[str, Any]]:
     """For each product: the size of ∂u/∂x, (n·h) × (n·m), and what is built instead, x.g (n,m)."""
-    products = [op for op in network if op.opens_layer]
+    products = [op for op in network if op.is_product]
     return [_jacobian_of(op, network) for op in products]
 
 

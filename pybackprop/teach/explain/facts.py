@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pybackprop.autograd.storage import Storage
+from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native
 from pybackprop.core.arrays import Array
 from pybackprop.teach.explain.paths import paths_of, words_of
@@ -24,7 +24,7 @@ MEASURED_RTOL = {native.FLOAT32: 1e-4, native.FLOAT64: 1e-6}  # of a sum whose t
 class Facts:
     """One element of one tensor, what it moves, and what its gradient adds up to. See Explanation."""
 
-    def __init__(self, walk: Walk, tensor: Storage, at: Index, notes: Sequence[str]) -> None:
+    def __init__(self, walk: Walk, tensor: Tensor, at: Index, notes: Sequence[str]) -> None:
         network = walk.network
         self.walk, self.tensor, self.at, self.notes = walk, tensor, at, tuple(notes)
         self.name, self.shape, self.dtype = network.name(tensor), tensor.shape, tensor.dtype

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pybackprop.autograd.storage import Storage
+from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
 from pybackprop.teach.explain.rules import Path, Words, rule_for
 from pybackprop.teach.trace.gradients import Walk
@@ -14,7 +14,7 @@ from pybackprop.teach.trace.graph import Network, Operation
 from pybackprop.teach.trace.notation import Index
 
 
-def paths_of(tensor: Storage, at: Index, walk: Walk) -> list[Path]:
+def paths_of(tensor: Tensor, at: Index, walk: Walk) -> list[Path]:
     """Every path from the element on, in the order in which a backward adds them."""
     paths: list[Path] = []
     for op in reversed(walk.network.operations):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pybackprop.autograd.storage import Storage
+from pybackprop import ops
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.errors import GradientError
 from pybackprop.engine.model import Model
 from pybackprop.nn.module import Lin, Mse, Relu
 from pybackprop.teach.page.scene import Scene, scene_of
-from pybackprop.teach.trace import _ops as ops
 from pybackprop.teach.trace.gradients import Walk, largest
 from pybackprop.teach.trace.graph import Network, Operation
 from pybackprop.teach.trace.notation import Index
@@ -18,7 +17,7 @@ from pybackprop.teach.trace.notation import Index
 RELUS = (ops.RELU, ops.RELU_)
 
 
-def scene_of_walk(walk: Walk, tensor: Storage, at: Index) -> Scene:
+def scene_of_walk(walk: Walk, tensor: Tensor, at: Index) -> Scene:
     """The network with one element chosen; for the loss, the first parameter's element with the largest gradient.
 
     Of much data the first rows are taken, see scene_of. Raises GradientError for steps that the page cannot compute.
@@ -43,7 +42,7 @@ def _layers(network: Network) -> list[Any]:
     for op in network.operations[:-1]:
         if before is not None and op.inputs[0] is not before.output:
             raise GradientError("explain: the page shows a chain, and this network has a step off it")
-        if op.opens_layer:
+        if op.is_product:
             layers.append(Lin(*(aliases[id(t)] for t in op.inputs[1:])))
         elif before is not None and _is_bias(op, before):
             layers[-1] = Lin(aliases[id(before.inputs[1])], aliases[id(op.inputs[1])])
@@ -57,7 +56,7 @@ def _layers(network: Network) -> list[Any]:
     return layers
 
 
-def _alias(parameter: Storage) -> Tensor:
+def _alias(parameter: Tensor) -> Tensor:
     """A layer makes its own parameters want a gradient; a frozen one of the learner's must stay frozen."""
     alias = parameter.alias()
     alias.name = parameter.name

@@ -13,16 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from pybackprop.autograd.storage import Storage
+from pybackprop import ops
 from pybackprop.autograd.tensor import Tensor, param, tensor
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import ShapeError
 from pybackprop.engine.model import Model
 from pybackprop.engine.shortcut import is_mse
 from pybackprop.nn.module import Lin, Relu, as_operand
+from pybackprop.ops import Op
 from pybackprop.teach.render.json_numbers import shortest
-from pybackprop.teach.trace import _ops as ops
-from pybackprop.teach.trace._ops import Op
 from pybackprop.teach.trace.graph import Operation, names_of
 
 __all__ = ["BYTES", "ROWS", "Scene", "scene_of", "scene_of_operations"]
@@ -186,9 +185,15 @@ def scene_of_operations(
     `.g` are taken as they are. Raises ValueError unless each operation takes the output of the one before it and
     every other operand is used once.
     """
-    steps = [Operation(ops.op_of(name), tuple(operands), out) for name, operands, out in operations]
+    steps = [Operation(_op_of(name), tuple(operands), out) for name, operands, out in operations]
     _check_chain(steps)
     return _scene(steps, at, note)
+
+
+def _op_of(name: str) -> Op:
+    if name not in ops.registry:
+        raise ValueError(f"scene: found the operation {name!r}; a page shows {', '.join(op.name for op in SLOTS)}")
+    return ops.registry[name]
 
 
 def _scene(operations: Sequence[Operation], at: tuple[str, Sequence[int]] | None, note: str) -> Scene:
@@ -211,7 +216,7 @@ def _check_chain(operations: Sequence[Operation]) -> None:
     if [op.is_loss for op in operations] != [False] * (len(operations) - 1) + [True]:
         raise ValueError("scene: expected operations that end in one mse")
     seen: set[int] = set()
-    before: Storage | None = None
+    before: Tensor | None = None
     for op in operations:
         if op.op not in SLOTS:
             shown = ", ".join(shown.name for shown in SLOTS)
@@ -229,7 +234,7 @@ def _check_chain(operations: Sequence[Operation]) -> None:
         before = op.output
 
 
-def _numbers(t: Storage, shape: tuple[int, ...]) -> tuple[Array, Array | None]:
+def _numbers(t: Tensor, shape: tuple[int, ...]) -> tuple[Array, Array | None]:
     """Copies of the data and the gradient; shape: the tensor's own, or for targets (n,) that of the output (n,1)."""
     return t.data.reshape(shape).copy(), None if t.g is None else t.g.data.reshape(shape).copy()
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pybackprop.autograd.storage import Storage
-from pybackprop.autograd.tape import Sink, _from_root
+from pybackprop.autograd.tape import Sink, from_root
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import GradientError
@@ -27,10 +26,10 @@ class Private(Sink):
         self.only = only
         self.buffers: dict[int, Tensor] = {}
 
-    def wants(self, tensor: Storage) -> bool:
+    def wants(self, tensor: Tensor) -> bool:
         return self.only is None or id(tensor) in self.only
 
-    def into(self, tensor: Storage) -> tuple[Tensor, bool] | None:
+    def into(self, tensor: Tensor) -> tuple[Tensor, bool] | None:
         if not self.wants(tensor):
             return None
         add = id(tensor) in self.buffers
@@ -39,7 +38,7 @@ class Private(Sink):
         return self.buffers[id(tensor)], add
 
 
-def gradients_from(root: Storage, start: Any = 1, only: set[int] | None = None) -> dict[int, Tensor]:
+def gradients_from(root: Tensor, start: Any = 1, only: set[int] | None = None) -> dict[int, Tensor]:
     """The gradient of every tensor that root was computed from, by id, in buffers of their own.
 
     start: what arrives at root. only: ids of the tensors that get a gradient; None: all.
@@ -48,7 +47,7 @@ def gradients_from(root: Storage, start: Any = 1, only: set[int] | None = None) 
     sink = Private(None if only is None else only | {id(root)})
     buffer, _ = sink.into(root)  # type: ignore[misc]
     buffer._array[...] = start
-    for result in _from_root(root):
+    for result in from_root(root):
         node: Any = result._node
         node.check()
         upstream = sink.buffers.get(id(result))
@@ -64,16 +63,16 @@ class Walk:
     network: Network
     buffers: dict[int, Tensor]
 
-    def of(self, tensor: Storage) -> Array:
+    def of(self, tensor: Tensor) -> Array:
         """The tensor's gradient. Raises KeyError for one that has none."""
         return self.buffers[id(tensor)]._array
 
-    def reaches(self, tensor: Storage) -> bool:
+    def reaches(self, tensor: Tensor) -> bool:
         """Whether the tensor has a gradient."""
         return id(tensor) in self.buffers
 
 
-def walk_back(network: Network, tensor: Storage) -> Walk:
+def walk_back(network: Network, tensor: Tensor) -> Walk:
     """The gradients of all intermediate results and parameters, and of tensor whatever it is.
 
     Raises GradientError where an operation has no derivative here.
@@ -83,12 +82,12 @@ def walk_back(network: Network, tensor: Storage) -> Walk:
     return Walk(network, gradients_from(root, 1 if network.is_loss() else _given(root), only))
 
 
-def is_wanted(tensor: Storage) -> bool:
+def is_wanted(tensor: Tensor) -> bool:
     """Whether it gets a gradient: parameters and results do, and data to which the lesson's functions gave a `.g`."""
     return tensor.requires_g or tensor._g is not None
 
 
-def _given(root: Storage) -> Array:
+def _given(root: Tensor) -> Array:
     if root._g is None:
         raise GradientError(
             f"explain: no loss was computed from the result of shape {root.shape}, and its .g is None. Compute one "
@@ -114,7 +113,7 @@ def same(a: Array, b: Array) -> bool:
     return bool(np.array_equal(a, b, equal_nan=True))
 
 
-def check_backward(tensor: Storage, network: Network) -> None:
+def check_backward(tensor: Tensor, network: Network) -> None:
     """Raises GradientError if no backward has reached the tensor yet, and says which call is missing."""
     leaves = [leaf for leaf in network.leaves() if leaf.requires_g]
     if tensor is network.root and leaves:
@@ -126,7 +125,7 @@ def check_backward(tensor: Storage, network: Network) -> None:
     raise GradientError(f"explain: there was no backward yet: {name}.g is None. {missing_calls(tensor, network)}")
 
 
-def missing_calls(tensor: Storage, network: Network) -> str:
+def missing_calls(tensor: Tensor, network: Network) -> str:
     """What to call so that tensor gets its gradient."""
     if isinstance(network.root._node, Pass):
         return "Call model.backward() after loss = model(x, targ)"
@@ -144,15 +143,19 @@ def missing_calls(tensor: Storage, network: Network) -> str:
 
 
 def call_by_hand(op: Operation, network: Network) -> str:
-    """The lesson's function that makes an operation's gradients, called; empty for those that have none."""
-    if not op.op.lesson_grad:
+    """The function that makes an operation's gradients by hand, called; empty for those that have none."""
+    function = op.op.lesson_grad
+    if not function:
         return ""
-    first, *others = [network.name(given) for given in op.inputs]
-    upstream = [] if op.is_loss else [network.name(op.output)]  # a backward begins at the loss, with 1
-    return f"bp.{op.op.lesson_grad}({', '.join([first, *upstream, *others])})"
+    names, out = [network.name(given) for given in op.inputs], network.name(op.output)
+    params = [f"{name}={value!r}" for name, value in op.params.items()]
+    if "." in function:  # the method of an operation that somebody defined
+        return f"{function}({', '.join([*names, out, *params])})"
+    upstream = [] if op.is_loss else [out]  # a backward begins at the loss, with 1
+    return f"bp.{function}({', '.join([names[0], *upstream, *names[1:], *params])})"
 
 
-def agreement(tensor: Storage, walk: Walk) -> str:
+def agreement(tensor: Tensor, walk: Walk) -> str:
     """A note where a `.g` holds something else than the gradient of this forward pass; empty if all is well."""
     name = walk.network.name(tensor)
     if tensor._g is not None and not same(tensor._g._array, walk.of(tensor)):

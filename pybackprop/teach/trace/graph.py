@@ -7,31 +7,36 @@ tensors that are alive, which takes tens of milliseconds when somebody asks, and
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from pybackprop import ops
 from pybackprop.autograd.messages import describe
-from pybackprop.autograd.storage import Storage
-from pybackprop.autograd.tape import Node, _from_root
+from pybackprop.autograd.tape import NO_PARAMS, Node, from_root
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.errors import GradientError
 from pybackprop.engine.one_pass import Pass
-from pybackprop.teach.trace import _ops
-from pybackprop.teach.trace._ops import Op
+from pybackprop.nn.handwritten import Call
+from pybackprop.ops import Op
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One step of a forward pass: what was computed from what. node: its place on the tape, if it has one."""
+    """One step of a forward pass: what was computed from what.
 
-    op: Op
-    inputs: tuple[Storage, ...]
-    output: Storage
+    op      the record of the operation, or of the call of a layer whose gradients somebody wrote by hand
+    node    its place on the tape, if it has one
+    params  its other arguments
+    """
+
+    op: Op | Call
+    inputs: tuple[Tensor, ...]
+    output: Tensor
     node: Node | None = None
-    params: dict[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=lambda: NO_PARAMS)
 
     @property
     def name(self) -> str:
@@ -39,18 +44,21 @@ class Operation:
         return self.op.name
 
     @property
-    def opens_layer(self) -> bool:
-        """Whether it multiplies by weights; names count layers by these."""
-        return "w" in self.op.operands
+    def is_product(self) -> bool:
+        """Whether it multiplies the data (n,m) by weights (m,h): such operations open a new layer."""
+        match self.op.axes:
+            case [data, weights, *_, out] if len(data) == len(weights) == 2:
+                return data[1] == weights[0] and out == data[0] + weights[1]
+        return False
 
     @property
     def is_loss(self) -> bool:
         """Whether it compares with targets, as mse does: a backward begins there."""
-        return "targ" in self.op.operands
+        return "targ" in self.op.operands and self.output.ndim == 0
 
     def is_target(self, slot: int) -> bool:
         """Whether input `slot` holds the targets, whose gradient is left out unless somebody wants it."""
-        return self.op.operands[slot : slot + 1] == ("targ",)
+        return self.is_loss and self.op.operands[slot] == "targ"
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,7 @@ class Network(Sequence[Operation]):
     """The operations between the leaves and root, each after those whose results it reads."""
 
     operations: tuple[Operation, ...]
-    root: Storage
+    root: Tensor
     names: dict[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -70,15 +78,15 @@ class Network(Sequence[Operation]):
     def __iter__(self) -> Iterator[Operation]:
         return iter(self.operations)
 
-    def name(self, tensor: Storage) -> str:
+    def name(self, tensor: Tensor) -> str:
         """What the text calls a tensor: its own name, or the lesson's (x, w1, b1, l1, ..., out, targ, loss)."""
         return self.names.get(id(tensor), tensor.name or "t")
 
-    def uses(self, tensor: Storage) -> list[tuple[Operation, int]]:
+    def uses(self, tensor: Tensor) -> list[tuple[Operation, int]]:
         """Where a tensor goes in: (operation, which of its inputs)."""
         return [(op, slot) for op in self for slot, given in enumerate(op.inputs) if given is tensor]
 
-    def leaves(self) -> list[Storage]:
+    def leaves(self) -> list[Tensor]:
         """What no operation computed, in the order of first use."""
         by_id = {id(t): t for op in self for t in op.inputs if t._node is None}
         return list(by_id.values())
@@ -93,7 +101,7 @@ class Network(Sequence[Operation]):
         return self.root.size == 1 and (g is None or float(g) == 1 or self.operations[-1].is_loss)
 
 
-def network_of(tensor: Storage, loss: Storage | None = None) -> Network:
+def network_of(tensor: Tensor, loss: Tensor | None = None) -> Network:
     """The operations that led from the leaves to the loss that tensor takes part in (the latest, if there are several).
 
     loss: which one is meant. Raises GradientError for a tensor that took no part in a forward pass that is alive.
@@ -101,7 +109,7 @@ def network_of(tensor: Storage, loss: Storage | None = None) -> Network:
     return networks_of(tensor, loss)[0]
 
 
-def networks_of(tensor: Storage, loss: Storage | None = None) -> list[Network]:
+def networks_of(tensor: Tensor, loss: Tensor | None = None) -> list[Network]:
     """All of them, single numbers first, and the latest first among those."""
     if loss is not None:
         network = _network(loss) if loss._node is not None else None
@@ -115,17 +123,18 @@ def networks_of(tensor: Storage, loss: Storage | None = None) -> list[Network]:
     return sorted(with_tensor, key=lambda network: (not network.is_loss(), network.root._g is None))
 
 
-def _network(root: Storage) -> Network:
-    steps = [(t, t._node) for t in reversed(_from_root(root))]
+def _network(root: Tensor) -> Network:
+    steps = [(t, t._node) for t in reversed(from_root(root))]
     operations = tuple(_operation(t, node) for t, node in steps if node is not None)
     return Network(operations, root, names_of(operations, root))
 
 
-def _operation(output: Storage, node: Node) -> Operation:
-    return Operation(_ops.op_of(node.operation), tuple(node.inputs), output, node)
+def _operation(output: Tensor, node: Node) -> Operation:
+    op = node.op if node.has_derivative else Op(node.op.name, node.op.replay, None, ())
+    return Operation(op, tuple(node.inputs), output, node, node.params)
 
 
-def _takes_part(tensor: Storage, network: Network) -> bool:
+def _takes_part(tensor: Tensor, network: Network) -> bool:
     return network.root is tensor or bool(network.uses(tensor))
 
 
@@ -169,13 +178,13 @@ def _is_known(node: Node, part: Any) -> bool:
     return any(part is one for one in parts) or getattr(part, "_node", None) is node
 
 
-def _tips(tensors: Sequence[Storage]) -> list[Storage]:
+def _tips(tensors: Sequence[Tensor]) -> list[Tensor]:
     """Those that no other one was computed from."""
     used = {id(given) for t in tensors if t._node is not None for given in t._node.inputs}
     return [t for t in tensors if id(t) not in used]
 
 
-def _refuse(tensor: Storage) -> None:
+def _refuse(tensor: Tensor) -> None:
     if not isinstance(tensor, Tensor):
         raise TypeError(f"explain: found a {type(tensor).__name__}, expected a tensor that took part in a forward pass")
     raise GradientError(
@@ -189,42 +198,36 @@ def _refuse(tensor: Storage) -> None:
 # ---- names: a tensor's own, or the one that the lesson has for its part ----
 
 
-def names_of(operations: Sequence[Operation], root: Storage) -> dict[int, str]:
+def names_of(operations: Sequence[Operation], root: Tensor) -> dict[int, str]:
     """By id: x, w1, b1, l1, l2, w2, b2, out, targ, loss, for those that have no name of their own."""
-    roles: list[tuple[Storage, str]] = []
+    roles: list[tuple[Tensor, str]] = []
     layer = 0
     for number, op in enumerate(operations, 1):
-        layer += op.opens_layer
+        layer += op.is_product
         roles += [(given, _leaf(op, slot, layer)) for slot, given in enumerate(op.inputs) if given._node is None]
         roles.append((op.output, _result(op, operations[-1], number, root)))
     return unique(roles)
 
 
 def _leaf(op: Operation, slot: int, layer: int) -> str:
-    given = op.inputs[slot]
+    role, given = op.op.operands[slot], op.inputs[slot]
     if op.is_loss:
-        return op.op.operands[slot]
-    if op.opens_layer:
-        return f"{op.op.operands[slot]}{layer}" if slot else op.op.operands[0]
-    if own := _attribute(op, given):
-        return own
+        return role
+    if op.is_product:
+        return f"{role}{layer}" if slot else role
+    if slot and op.op is not ops.ADD and not role.startswith("inp"):  # both operands of + are alike
+        return role
     return f"b{layer}" if given.requires_g and given.ndim == 1 else "x"
 
 
-def _attribute(op: Operation, given: Storage) -> str:
-    """What a layer of one's own calls its parameter."""
-    layer = getattr(op.node and op.node.backward, "args", (None,))[0]
-    return next((name for name, part in getattr(layer, "__dict__", {}).items() if part is given), "")
-
-
-def _result(op: Operation, last: Operation, number: int, root: Storage) -> str:
+def _result(op: Operation, last: Operation, number: int, root: Tensor) -> str:
     if op.output is root and root.size == 1:
         return "loss"
     is_output = op.output is root or (last.is_loss and last.inputs[0] is op.output)
     return "out" if is_output else f"l{number}"
 
 
-def unique(roles: Iterable[tuple[Storage, str]]) -> dict[int, str]:
+def unique(roles: Iterable[tuple[Tensor, str]]) -> dict[int, str]:
     """By id, for tensors and their parts' names: own names first; the later of two that are the same is numbered."""
     roles, names = list(roles), dict[int, str]()
     taken: set[str] = set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pybackprop.autograd.storage import Storage
+from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
 from pybackprop.teach.trace.gradients import Walk
 from pybackprop.teach.trace.graph import Network
@@ -29,7 +29,7 @@ def _forward(network: Network) -> str:
     return ""
 
 
-def _note(network: Network, tensor: Storage, at: Index, operation: str) -> str:
+def _note(network: Network, tensor: Tensor, at: Index, operation: str) -> str:
     value, name = float(tensor._array[at]), element(network.name(tensor), at)
     if not operation:
         return f"{name} is {value}: it was there before anything was computed. {_spreads(value)}"

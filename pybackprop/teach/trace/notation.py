@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from pybackprop.autograd.storage import Storage
+from pybackprop.autograd.tensor import Tensor
 
 Index: TypeAlias = "tuple[int, ...]"
 
@@ -24,7 +24,7 @@ def upto(letter: str, count: int) -> str:
     return f"{letter} = 0" if count == 1 else f"{letter} = 0 .. {count - 1}"
 
 
-def shape(array: Storage) -> str:
+def shape(array: Tensor) -> str:
     """(4,3), and (8) for a vector."""
     return f"({','.join(map(str, array.shape))})"
 

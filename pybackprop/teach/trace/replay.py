@@ -2,52 +2,25 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from pybackprop.autograd import tape
-from pybackprop.autograd.storage import Storage
-from pybackprop.autograd.tensor import wrap
+from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import GradientError
-from pybackprop.nn import handwritten
-from pybackprop.nn.module import as_operand, parameters_in, tensors_in
+from pybackprop.ops import Op
 from pybackprop.teach.trace.gradients import same
 from pybackprop.teach.trace.graph import Network, Operation
 
 Values: TypeAlias = "dict[int, Array]"
 
 
-def replay(op: Operation, arrays: list[Array]) -> Array:
+def replay(op: Operation, arrays: Sequence[Array]) -> Array:
     """The operation's output for these arrays, computed off the tape."""
-    if op.op.forward is not None:
-        if len(arrays) == 1 and op.name == "+":
-            return _add(op, arrays)
+    with np.errstate(all="ignore"):
         return op.op.replay(arrays, **op.params)
-    return _own_layer(op, arrays)
-
-
-def _add(op: Operation, given: list[Array]) -> Array:
-    before, after = (t._array.astype(np.float64) for t in (op.inputs[0], op.output))
-    return np.asarray(given[0] + (after - before).astype(given[0].dtype))
-
-
-def _own_layer(op: Operation, arrays: list[Array]) -> Array:
-    """A layer of one's own: a copy of it in the dtype of what comes in. arrays: its arguments, then its parameters."""
-    layer: Any = getattr(op.node and op.node.backward, "args", (None,))[0]
-    if not handwritten.is_by_hand(layer):
-        raise GradientError(f"explain: '{op.name}' cannot be run once more")
-    twin = copy.deepcopy(layer)
-    for tensor in tensors_in(twin):
-        tensor._become(tensor._array.astype(arrays[0].dtype))
-    parameters = parameters_in(twin)
-    count = len(arrays) - len(parameters)
-    for parameter, array in zip(parameters, arrays[count:], strict=True):
-        parameter._become(array)
-    with tape.paused(), np.errstate(all="ignore"):
-        return as_operand(twin(*map(wrap, arrays[:count])), twin)._array
 
 
 def check_unchanged(network: Network) -> None:
@@ -55,19 +28,19 @@ def check_unchanged(network: Network) -> None:
     overwritten: Values = {}  # what relu_ wrote over, as it should
     below = {id(op.inputs[0]) for op in network if op.op.inplace}
     for op in network:
-        changed = [t for t, version in op.node.saved if t._version[0] != version] if op.node else []
+        changed = [t for t, version in op.node.saved if t._version.count != version] if op.node else []
         if changed:
             _refuse(changed[0], op, network)
-        if op.op.forward is None or (op.name == "+" and len(op.inputs) == 1):
+        if not isinstance(op.op, Op):  # a layer of one's own may compute something else each time
             continue
         values = replay(op, [overwritten.get(id(t), t._array) for t in op.inputs])
         if id(op.output) in below:
             overwritten[id(op.output)] = values
         elif not same(values, op.output._array):
-            _refuse(op.output if op.output._version[0] and not op.op.inplace else None, op, network)
+            _refuse(op.output if op.output._version.count and not op.op.inplace else None, op, network)
 
 
-def _refuse(tensor: Storage | None, op: Operation, network: Network) -> None:
+def _refuse(tensor: Tensor | None, op: Operation, network: Network) -> None:
     names = [network.name(given) for given in op.inputs]
     what = " or ".join(names) if tensor is None else network.name(tensor)
     if tensor is not None and tensor._g is not None and np.shares_memory(tensor._array, tensor._g._array):
@@ -96,7 +69,7 @@ def in_double(network: Network) -> Values:
 class Double:
     """The forward pass in double, with one element moved. Only what depends on its tensor is run again."""
 
-    def __init__(self, network: Network, tensor: Storage, values: Values) -> None:
+    def __init__(self, network: Network, tensor: Tensor, values: Values) -> None:
         """values: those of in_double."""
         self.network, self.tensor, self.values = network, tensor, values
         self.depend: set[int] = {id(tensor)}

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pybackprop.autograd.storage import Storage
-from pybackprop.autograd.tensor import param
+from pybackprop.autograd.tensor import Tensor, param
 from pybackprop.core.arrays import Array
 from pybackprop.teach.trace.gradients import gradients_from
 from pybackprop.teach.trace.graph import Network, Operation
@@ -49,7 +48,7 @@ class _Crossing:
     at: Index
 
 
-def measure(network: Network, tensor: Storage, at: Index, total: float, values: Values) -> Check:
+def measure(network: Network, tensor: Tensor, at: Index, total: float, values: Values) -> Check:
     """Compares total, the gradient of one element, with what happens to the loss when the element moves.
 
     values: those of in_double.
@@ -120,7 +119,6 @@ def _differ(op: Operation, kink: float, values: Array) -> int:
 
 def slope_at_kink(op: Operation) -> float:
     """Which of the two slopes at its corner an operation's own backward takes."""
-    assert op.op.forward is not None
     corner = param(np.full(1, op.op.kink))
-    result = op.op.forward(corner.clone(), **op.params)
+    result: Tensor = op.op.forward(corner.clone(), **op.params)  # type: ignore[union-attr]
     return float(gradients_from(result)[id(corner)]._array[0])

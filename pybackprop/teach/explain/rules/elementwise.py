@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from pybackprop.arithmetic import _sum_to
+from pybackprop import ops
+from pybackprop.autograd.broadcast import sum_to
 from pybackprop.core.arrays import Array
 from pybackprop.ops import reference
 from pybackprop.teach.explain.rules.linear import _Summand
 from pybackprop.teach.explain.rules.rule import Path, Rule, Words, function_name, rule
 from pybackprop.teach.render.formula import Name, Part
-from pybackprop.teach.trace import _ops as ops
 from pybackprop.teach.trace.graph import Network, Operation
 from pybackprop.teach.trace.notation import Index, element, shape
 
@@ -61,7 +61,7 @@ class Broadcast(_Summand):
         """As numpy adds in the operation's own backward, where all columns are summed side by side."""
         dout = np.zeros(path.operation.output.shape, upstream.dtype)
         dout[tuple(path.moved[: len(upstream)].T)] = upstream
-        total = _sum_to(dout, path.operation.inputs[path.slot].shape)[path.at]
+        total = sum_to(dout, path.operation.inputs[path.slot].shape)[path.at]
         return total if path.start is None else upstream.dtype.type(path.start) + total
 
     def words(self, path: Path, network: Network) -> Words:

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from pybackprop import ops
 from pybackprop.core.arrays import Array
 from pybackprop.ops import reference
 from pybackprop.teach.explain.rules.rule import Marks, Path, Rule, Words, rule
 from pybackprop.teach.render.formula import Name, Part
-from pybackprop.teach.trace import _ops as ops
 from pybackprop.teach.trace.graph import Network, Operation
 from pybackprop.teach.trace.notation import Index, element, shape, upto
 
@@ -156,7 +156,7 @@ class _Summand(Rule):
     symbol = "u"
 
     def forward(self, op: Operation, names: list[str]) -> str:
-        return " + ".join(names) if len(names) > 1 else f"{names[0]} + a number"
+        return " + ".join([*names, *(f"{number:g}" for number in op.params.values())])
 
 
 @rule(ops.LIN, "b")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from pybackprop.autograd.storage import Storage
+from pybackprop import ops
+from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
 from pybackprop.teach.explain.rules.rule import Marks, Path, Rule, Words, line, rule
 from pybackprop.teach.render.formula import Name, Part, Partial
-from pybackprop.teach.trace import _ops as ops
 from pybackprop.teach.trace.graph import Network, Operation
 from pybackprop.teach.trace.notation import Index, element, other_at, shape
 
@@ -87,7 +87,7 @@ class Target(Output):
     filled = -1
 
 
-def as_shaped(name: str, tensor: Storage, like: Storage) -> str:
+def as_shaped(name: str, tensor: Tensor, like: Tensor) -> str:
     """A name, with an index that gives it the shape of like where one is (n) and one (n,1)."""
     if tensor.ndim == like.ndim:
         return name

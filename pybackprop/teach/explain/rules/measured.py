@@ -52,7 +52,8 @@ class Measured(Rule):
         return Words(
             Z,
             _moves(path, me, there, Z),
-            f"No rule is registered for '{op.name}': what moves, and by how much, was measured by nudging.{_equation(op)}",
+            f"No rule is registered for '{op.name}': what moves, and by how much, was measured by nudging."
+            f"{_equation(op)}",
             _by(path, me),
             there,
             f"∂{there}/∂{me}",

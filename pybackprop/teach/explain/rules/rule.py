@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pybackprop.core.arrays import Array
+from pybackprop.ops import Op
 from pybackprop.teach.render.formula import Name, Part, Partial, Sum
-from pybackprop.teach.trace._ops import Op
 from pybackprop.teach.trace.graph import Network, Operation
 from pybackprop.teach.trace.notation import Index
 
