@@ -9,7 +9,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pybackprop.teach.small_network import OUTPUTS, ROLE_OF, example
+from pybackprop.teach.example import OUTPUTS, ROLE_OF, decimals
 
 if TYPE_CHECKING:
     from pybackprop.teach.judge.judge import Verdict
@@ -79,7 +79,7 @@ def run_judge(options: argparse.Namespace) -> int:
         return 0
     if options.formula is None:
         options.parser.error("a formula is missing, e.g. pybackprop judge 'x.T @ dz'")
-    tensors = example(options.shape, options.seed)
+    tensors = decimals(options.shape, options.seed).tensors
     try:
         verdict = judge(tensors[ROLE_OF[options.of]], options.formula, options.reveal)
     except FormulaError as error:

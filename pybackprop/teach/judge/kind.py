@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from pybackprop.core.arrays import Array
+from pybackprop.nn.handwritten import Call
+from pybackprop.ops import Op
 from pybackprop.teach.judge.sums import Sum
-from pybackprop.teach.trace.op_of import Op
 from pybackprop.teach.trace.use import Use
 
 Words = Mapping[str, str]  # by role: how the text calls it
@@ -87,7 +88,7 @@ class Reading:
         return {**dict(zip(self.operands, operands, strict=False)), self.result: result}
 
 
-_READINGS: dict[Op, Reading] = {}
+_READINGS: dict[Op | Call, Reading] = {}
 
 
 def questions(*operations: Op, reading: Reading) -> Callable[[Ask], Ask]:
@@ -100,12 +101,12 @@ def questions(*operations: Op, reading: Reading) -> Callable[[Ask], Ask]:
     return register
 
 
-def is_known(op: Op) -> bool:
+def is_known(op: Op | Call) -> bool:
     """Whether somebody registered how an operation is read."""
     return op in _READINGS
 
 
-def reading_of(op: Op, count: int) -> Reading:
+def reading_of(op: Op | Call, count: int) -> Reading:
     """How an operation with so many operands is read: as registered, or generically.
 
     Generically, operands have the names that the operation gives them, others are x, w, b in order; the result is z,

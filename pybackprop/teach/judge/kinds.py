@@ -7,12 +7,12 @@ from functools import partial
 
 import numpy as np
 
+from pybackprop import ops
 from pybackprop.core.arrays import Array
-from pybackprop.teach.explain.prose import element as called
-from pybackprop.teach.explain.prose import other_at
 from pybackprop.teach.judge.kind import At, Kind, Reading, Roles, Words, questions
 from pybackprop.teach.judge.sums import Sum, number, plain, products
-from pybackprop.teach.trace.op_of import ops
+from pybackprop.teach.trace.notation import element as called
+from pybackprop.teach.trace.notation import other_at
 from pybackprop.teach.trace.use import Use
 
 # ---- z = x @ w + b ----

@@ -12,10 +12,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from pybackprop import ops
 from pybackprop.core.arrays import Array
 from pybackprop.teach.judge import kinds  # noqa: F401 (registers what is known of the operations)
 from pybackprop.teach.judge.kind import reading_of
-from pybackprop.teach.trace.op_of import op_of, ops
 from pybackprop.teach.trace.use import Use
 
 Key: TypeAlias = tuple[Any, ...]
@@ -60,7 +60,7 @@ def roles_of(use: Use, ids: dict[int, int]) -> dict[str, Key]:
     if reading.ahead and use.operands[0].ndim == 2:
         roles["m"] = ("length", ids[id(use.operands[0])], 1)
     roles["size"] = ("size", _averaged(use, ids, parts[rows]))
-    numbers = {name: value for name, value in use.params.items() if isinstance(value, (int, float))}
+    numbers = {name: value for name, value in use.operation.params.items() if isinstance(value, (int, float))}
     return roles | {name: ("given", Given(np.asarray(value, np.float64))) for name, value in numbers.items()}
 
 
@@ -73,21 +73,20 @@ def _behind(use: Use, ids: dict[int, int]) -> dict[str, int]:
     for operation in use.network:
         if not any(operand is output for operand in operation.inputs):
             continue
-        op = op_of(operation.node)
-        reading = reading_of(op, len(operation.inputs))
+        reading = reading_of(operation.op, len(operation.inputs))
         if reading.behind:
             tensors = dict(
                 zip((*reading.operands, reading.result), (*operation.inputs, operation.output), strict=False)
             )
             return {reading.behind: ids[id(tensors[reading.behind])]}
-        output = operation.output if op is ops.ADD else output
+        output = operation.output if operation.op is ops.ADD else output
     return {}
 
 
 def _averaged(use: Use, ids: dict[int, int], otherwise: int) -> int:
     """The tensor whose mean the loss is."""
     last = use.network.operations[-1]
-    return ids[id(last.inputs[0])] if op_of(last.node) is ops.MSE else otherwise
+    return ids[id(last.inputs[0])] if last.op is ops.MSE else otherwise
 
 
 # ---- names ----
@@ -146,7 +145,7 @@ def lesson_names(use: Use, ids: dict[int, int]) -> dict[str, int]:
     results: dict[str, int] = {}
     weights = count = 0
     for operation in use.network:
-        op, operands = op_of(operation.node), [ids[id(t)] for t in operation.inputs]
+        op, operands = operation.op, [ids[id(t)] for t in operation.inputs]
         if op is ops.MSE:
             names |= {"out": operands[0], "targ": operands[1], "loss": ids[id(operation.output)]}
             continue

@@ -7,12 +7,12 @@ from functools import lru_cache
 
 import numpy as np
 
+from pybackprop.teach.example import ROLE_OF, decimals
 from pybackprop.teach.formula.evaluate import evaluate
 from pybackprop.teach.formula.grammar import parse
 from pybackprop.teach.judge.kind import Kind
 from pybackprop.teach.judge.mistake import Mistake
 from pybackprop.teach.judge.question import RUNS, Question, Sample, question_of
-from pybackprop.teach.small_network import ROLE_OF, example
 from pybackprop.teach.trace.use import use_of
 
 STEP = "step"  # the kind of question that an exercise's own answer belongs to
@@ -265,7 +265,7 @@ STEPS = (
 def question_for(name: str) -> Question:
     """The question of a step, on the numbers of the example."""
     step = next(step for step in STEPS if step.name == name)
-    tensors = example()
+    tensors = decimals().tensors
     use = use_of(tensors[ROLE_OF[step.about]])
     whole = question_of(use, {}, SAME if step.same_shape else RUNS)
     if step.right is None:

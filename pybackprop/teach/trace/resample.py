@@ -6,17 +6,18 @@ and values of which some are exactly 0, where relu has its kink.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from pybackprop import ops
 from pybackprop.autograd.tensor import Tensor, param
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import ShapeError
-from pybackprop.teach.trace.graph import Operation, network_ending_in
-from pybackprop.teach.trace.op_of import Op, op_of, ops, params_of
+from pybackprop.ops import Op
+from pybackprop.teach.trace.graph import Operation
 from pybackprop.teach.trace.use import Use, all_gradients, gradient_along
 
 Axis = tuple[int, int]  # (tensor, axis)
@@ -28,7 +29,7 @@ class Instruction:
     """One operation of a program. Tensors are numbers here."""
 
     op: Op
-    params: dict[str, Any]
+    params: Mapping[str, Any]
     inputs: tuple[int, ...]
     output: int
 
@@ -125,12 +126,14 @@ def _tie_mse(program: Program, instruction: Instruction) -> bool:
 
 @ties_axes(ops.ADD)
 def _tie_sum(program: Program, instruction: Instruction) -> bool:
-    """Two tensors of one shape, or a matrix and a bias."""
-    if len(instruction.inputs) != 2:
+    """Two tensors of one shape, a matrix and a bias, or a tensor and a plain number."""
+    (left, *others), out, shapes = instruction.inputs, instruction.output, program.shapes
+    if shapes[left] != shapes[out]:
         return False
-    (left, right), out = instruction.inputs, instruction.output
-    shapes = program.shapes
     program.tie_all(left, out)
+    if not others:
+        return np.ndim(instruction.params["number"]) == 0
+    right = others[0]
     if shapes[left] == shapes[right]:
         program.tie_all(right, out)
         return True
@@ -147,6 +150,8 @@ def programs_of(use: Use) -> Iterator[Program]:
     """What can be run again: all operations of the network if it ends in one number; and the use's own alone."""
     candidates = [use.network.operations] if use.network.root.size == 1 else []
     for operations in (*candidates, (use.operation,)):
+        if not all(isinstance(operation.op, Op) for operation in operations):
+            continue  # the call of a layer that somebody wrote by hand belongs to that layer
         program = _program(use, operations)
         if all(_tie(program, instruction) for instruction in program.instructions):
             yield program
@@ -160,8 +165,8 @@ def _program(use: Use, operations: Sequence[Operation]) -> Program:
         for tensor in (*operation.inputs, operation.output):
             shapes[ids.setdefault(id(tensor), len(ids))] = tensor.shape
         inputs = tuple(ids[id(t)] for t in operation.inputs)
-        node = operation.node
-        instructions.append(Instruction(op_of(node), params_of(node), inputs, ids[id(operation.output)]))
+        assert isinstance(operation.op, Op)
+        instructions.append(Instruction(operation.op, operation.params, inputs, ids[id(operation.output)]))
     asked = next(instruction for instruction in instructions if instruction.output == ids[id(use.output)])
     return Program(instructions, shapes, asked, use.slot)
 
@@ -249,6 +254,6 @@ def _gradients(program: Program, tensors: dict[int, Tensor], rng: np.random.Gene
     """By tensor: of the single number at the end, or, without one, a random gradient of the result asked about."""
     end = tensors[program.instructions[-1].output]
     if end.ndim == 0:
-        by_id = all_gradients(network_ending_in(end))
+        by_id = all_gradients(end)
         return {t: by_id[id(tensor)] for t, tensor in tensors.items() if id(tensor) in by_id}
     return {program.asked.output: rng.uniform(-1, 1, end.shape).astype(end.dtype)}

@@ -15,9 +15,10 @@ from pybackprop.autograd import messages
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import GradientError
-from pybackprop.teach.trace.gradients import Private
+from pybackprop.nn.handwritten import Call
+from pybackprop.ops import Op
+from pybackprop.teach.trace.gradients import Private, gradients_from
 from pybackprop.teach.trace.graph import Network, Operation, network_ending_in, networks_on_tape
-from pybackprop.teach.trace.op_of import Op, op_of, params_of
 
 
 @dataclass(frozen=True)
@@ -37,24 +38,19 @@ class Use:
     grads: dict[int, Array] = field(default_factory=dict)
 
     @property
-    def op(self) -> Op:
-        found: Op = op_of(self.operation.node)
-        return found
+    def op(self) -> Op | Call:
+        return self.operation.op
 
     @property
-    def params(self) -> dict[str, Any]:
-        return params_of(self.operation.node)
-
-    @property
-    def operands(self) -> tuple[Any, ...]:
+    def operands(self) -> tuple[Tensor, ...]:
         return self.operation.inputs
 
     @property
-    def output(self) -> Any:
+    def output(self) -> Tensor:
         return self.operation.output
 
     @property
-    def tensor(self) -> Any:
+    def tensor(self) -> Tensor:
         """The tensor that was read."""
         return self.operands[self.slot]
 
@@ -75,25 +71,16 @@ def gradient_along(node: Any, operand: Any, upstream: Tensor) -> Array:
     sink = Private()
     node.backward(upstream, sink)
     if id(operand) not in sink.buffers:
-        raise GradientError(f"the backward of '{op_of(node).name}' gives {messages.describe(operand)} no gradient")
+        raise GradientError(f"the backward of '{node.op.name}' gives {messages.describe(operand)} no gradient")
     return sink.buffers[id(operand)]._array
 
 
-def all_gradients(network: Network) -> dict[int, Array]:
-    """d root / d tensor by id, for every tensor of a network; empty where a value that is needed was overwritten."""
-    sink = Private()
-    start = sink.into(network.root)
-    assert start is not None
-    start[0]._array[...] = 1
+def all_gradients(root: Tensor) -> dict[int, Array]:
+    """d root / d tensor by id, for every tensor that root was computed from; empty where needed values are gone."""
     try:
-        for operation in reversed(network.operations):
-            operation.node.check()
-            upstream = sink.buffers.get(id(operation.output))
-            if upstream is not None and operation.node.backward is not None:
-                operation.node.backward(upstream, sink)
+        return {key: tensor._array for key, tensor in gradients_from(root).items()}
     except GradientError:
         return {}
-    return {key: tensor._array for key, tensor in sink.buffers.items()}
 
 
 # ---- which operation read a tensor ----
@@ -111,10 +98,10 @@ def use_of(t: Any, among: Iterable[Any] = ()) -> Use:
     if not readers:
         raise GradientError(_unused(t))
     operation = _one_of(t, readers, list(among))
-    if operation.node.backward is None:
-        raise GradientError(f"'{op_of(operation.node).name}' read {messages.describe(t)}, and has no derivative here")
+    if operation.op.backward is None:
+        raise GradientError(f"'{operation.name}' read {messages.describe(t)}, and has no derivative here")
     network = _around(operation, networks)
-    grads = all_gradients(network) if network.root.size == 1 else {}
+    grads = all_gradients(network.root) if network.root.size == 1 else {}
     slot = next(k for k, operand in enumerate(operation.inputs) if operand is t)
     return Use(operation, slot, _arriving(operation, grads), network, grads)
 
@@ -151,7 +138,7 @@ def _one_of(t: Tensor, readers: list[Operation], among: list[Any]) -> Operation:
         chosen = chosen[-1:] if all(_repeats(chosen[0], other) for other in chosen) else chosen
     if len(chosen) == 1:
         return chosen[0]
-    into = ", ".join(f"'{op_of(r.node).name}' -> {messages.describe(r.output)}" for r in readers)
+    into = ", ".join(f"'{r.name}' -> {messages.describe(r.output)}" for r in readers)
     raise GradientError(
         f"{messages.describe(t)} was read {len(readers)} times: {into}. Each adds its share to "
         "the gradient. Name the result that you mean, e.g. z=l1"
@@ -160,7 +147,7 @@ def _one_of(t: Tensor, readers: list[Operation], among: list[Any]) -> Operation:
 
 def _repeats(one: Operation, other: Operation) -> bool:
     """Whether two operations are the same step of two forward passes on the same numbers."""
-    equal = op_of(one.node) is op_of(other.node) and np.array_equal(one.output._array, other.output._array)
+    equal = one.name == other.name and np.array_equal(one.output._array, other.output._array)
     return equal and all(np.array_equal(p._array, q._array) for p, q in zip(one.inputs, other.inputs, strict=False))
 
 
@@ -179,7 +166,7 @@ def _arriving(operation: Operation, grads: dict[int, Array]) -> Array:
     if id(output) in grads:
         return grads[id(output)]
     raise GradientError(
-        f"no gradient has arrived at {messages.describe(output)}, the result of '{op_of(operation.node).name}': "
+        f"no gradient has arrived at {messages.describe(output)}, the result of '{operation.name}': "
         "its .g is None, and no loss that was computed from it and still has its values is alive. Run forward "
         "again, then loss.backward(keep=True), or mse_grad and so on by hand"
     )
