@@ -1,0 +1,39 @@
+"""Notation: how elements, index ranges and shapes are written in every text."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from pybackprop.autograd.tensor import Tensor
+
+Index: TypeAlias = "tuple[int, ...]"
+
+
+def element(name: str, at: Index) -> str:
+    """w1[3,7]; a single number is called by its name alone."""
+    return f"{name}[{','.join(map(str, at))}]" if at else name
+
+
+def other_at(at: Index, ndim: int) -> Index:
+    """The index in the target of an element of the output, or the other way round, where one is (n) and one (n,1)."""
+    return (*at, *(0,) * ndim)[:ndim]
+
+
+def upto(letter: str, count: int) -> str:
+    """i = 0 .. 5"""
+    return f"{letter} = 0" if count == 1 else f"{letter} = 0 .. {count - 1}"
+
+
+def shape(array: Tensor) -> str:
+    """(4,3), and (8) for a vector."""
+    return f"({','.join(map(str, array.shape))})"
+
+
+def size_of(count: int) -> str:
+    """A number of bytes in words: 2.56 KB, 392 TB."""
+    size, unit = float(count), "bytes"
+    for larger in ("KB", "MB", "GB", "TB", "PB", "EB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.3g} {unit}"
