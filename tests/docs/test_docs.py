@@ -1,16 +1,17 @@
 """The outputs that the documents quote are those that the commands have (renew them: python tools/make_docs.py)."""
 
 import importlib.util
-import re
+from pathlib import Path
 
 import pytest
-from compile_c import ROOT
 
+ROOT = Path(__file__).resolve().parents[2]
 spec = importlib.util.spec_from_file_location("make_docs", ROOT / "tools" / "make_docs.py")
 make_docs = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(make_docs)
 
 QUESTIONS = {"b1[7]": "b1.g = l1.g.sum(0)", "w1[3,7]": "w1.g = x.T @ l1.g", "x[1,2]": "x.g = l1.g @ w1.T"}
+ASKED = {"README.md": ["w1[3,7]"], "why.md": list(QUESTIONS)}
 
 
 @pytest.mark.parametrize("document", make_docs.DOCUMENTS, ids=lambda path: path.name)
@@ -20,11 +21,11 @@ def test_the_outputs_are_those_of_the_commands(document):
 
 
 @pytest.mark.parametrize("document", make_docs.DOCUMENTS, ids=lambda path: path.name)
-def test_the_three_questions_are_answered_by_three_commands(document):
+def test_each_question_is_answered_by_a_command(document):
     quoted = {code.strip(): output for _, code, output in make_docs.QUOTED.findall(document.read_text("utf-8"))}
-    for element, answer in QUESTIONS.items():
+    for element in ASKED[document.name]:
         output = quoted[f'pybackprop explain --element "{element}"']
-        assert f"5. From one element to all: {answer}" in output
+        assert f"5. From one element to all: {QUESTIONS[element]}" in output
         assert "bit for bit" in output
         assert all(len(line) <= 100 for line in output.splitlines())
 
@@ -40,5 +41,3 @@ def test_why_names_its_sources_and_the_wrong_answer():
     text = (ROOT / "docs" / "why.md").read_text("utf-8")
     for words in ("dz @ x.T", "column", "arXiv:1802.01528", "backpropagation from the foundations", "4.5.2", "6.2"):
         assert words in text
-    for name in re.findall(r"\]\((\.\./[^)#:]+)\)", text):
-        assert (ROOT / "docs" / name).exists(), name
