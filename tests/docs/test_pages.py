@@ -35,9 +35,7 @@ def with_code(found):
     return [pytest.param(page, id=page.name) for page in PAGES if found(page)]
 
 
-@pytest.mark.parametrize(
-    "page", with_code(lambda page: blocks(page, "python") and page.name not in ELSEWHERE)
-)
+@pytest.mark.parametrize("page", with_code(lambda page: blocks(page, "python") and page.name not in ELSEWHERE))
 def test_the_python_blocks_run_one_after_another(page):
     names = {}
     for block in blocks(page, "python"):
