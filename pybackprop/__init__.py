@@ -51,9 +51,19 @@ from pybackprop.engine.model import Model, mlp
 from pybackprop.engine.plan import Plan, compile
 from pybackprop.nn.module import Lin, Module, Mse, Relu
 from pybackprop.nn.optim import SGD
-from pybackprop.ops import reference
-from pybackprop.ops.linear import lin, lin_grad, mse, mse_grad, relu, relu_, relu_grad
-from pybackprop.ops.matmul import matmul
+from pybackprop.ops import (
+    Op,
+    define_op,
+    lin,
+    lin_grad,
+    matmul,
+    mse,
+    mse_grad,
+    reference,
+    relu,
+    relu_,
+    relu_grad,
+)
 from pybackprop.teach.gradcheck import GradCheck, gradcheck
 
 if TYPE_CHECKING:
@@ -79,6 +89,7 @@ __all__ = [
     "Model",
     "Module",
     "Mse",
+    "Op",
     "OutOfMemoryError",
     "Plan",
     "Relu",
@@ -89,6 +100,7 @@ __all__ = [
     "compile",
     "data",
     "debug",
+    "define_op",
     "exercises",
     "explain",
     "fits",

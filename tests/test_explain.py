@@ -263,14 +263,14 @@ def test_no_gradient_and_no_value_is_touched(network):
     t = network(numbers(np.float32))
     tensors = {name: value for name, value in t.items() if isinstance(value, bp.Tensor)}
     before = {
-        n: (v.data.copy(), v.g, None if v.g is None else v.g.data.copy(), v._version[0]) for n, v in tensors.items()
+        n: (v.data.copy(), v.g, None if v.g is None else v.g.data.copy(), v._version.count) for n, v in tensors.items()
     }
     for value in tensors.values():
         str(bp.explain(value))
     for name, (data, g, numbers_of_g, version) in before.items():
         assert_same_bits(tensors[name].data, data)
         assert tensors[name].g is g
-        assert tensors[name]._version[0] == version
+        assert tensors[name]._version.count == version
         if g is not None:
             assert_same_bits(g.data, numbers_of_g)
 

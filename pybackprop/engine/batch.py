@@ -97,7 +97,7 @@ def as_data(operation: str, name: str, value: Any, dtype: np.dtype[Any]) -> Arra
         )
     if isinstance(value, Tensor) and value._node is not None:
         raise GradientError(
-            f"{operation}: {name} is a result of '{value._node.operation}', whose operands get no gradient from a "
+            f"{operation}: {name} is a result of '{value._node.op.name}', whose operands get no gradient from a "
             "plan; give its numbers, .data, or use model(x, targ)"
         )
     return np.require(array, None, ["C", "A"])

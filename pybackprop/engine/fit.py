@@ -17,7 +17,7 @@ from pybackprop.core.errors import DivergedError, ShapeError
 from pybackprop.engine.batch import pair
 from pybackprop.engine.model import check_seed
 from pybackprop.nn.optim import rate
-from pybackprop.ops.linear import mse
+from pybackprop.ops import mse
 
 if TYPE_CHECKING:
     from pybackprop.engine.plan import Plan

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pybackprop import ops
 from pybackprop.autograd import messages, tape
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.core import native
@@ -17,7 +18,6 @@ from pybackprop.core.errors import GradientError
 from pybackprop.engine.shortcut import Shortcut, shortcut
 from pybackprop.nn import handwritten
 from pybackprop.nn.module import Lin, Module, Mse, Relu, as_operand, parameters_in, tensors_in
-from pybackprop.ops import linear
 
 if TYPE_CHECKING:
     from pybackprop.memory.ledger import Ledger
@@ -153,7 +153,7 @@ def _run(layer: Any, *args: Tensor) -> Tensor:
 
 def _run_over(layer: Relu, out: Tensor) -> Tensor:
     """The layer's output in the place of its input."""
-    result = linear.relu_(out)
+    result = ops.relu_(out)
     if tape.is_recording():
         layer.args, layer.out = (out,), result
     return result

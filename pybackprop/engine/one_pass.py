@@ -10,20 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from pybackprop import ops
 from pybackprop.autograd import messages
-from pybackprop.autograd.storage import Storage
-from pybackprop.autograd.tape import Node, Sink
+from pybackprop.autograd.tape import NO_PARAMS, Node, Sink
 from pybackprop.autograd.tensor import Tensor, wrap
-from pybackprop.core import native
+from pybackprop.autograd.versions import Version
+from pybackprop.core import native, observer
 from pybackprop.core.arrays import Array, on_a_line, whole_lines
 from pybackprop.core.errors import GradientError
 from pybackprop.nn.module import as_operand
-from pybackprop.ops.linear import lin_backward, mse_backward, relu_backward, relu_node
 
 SMALL = 2**20  # bytes of room that are kept though less is needed
 
@@ -90,8 +89,8 @@ class Room:
     targ: Any
     targ_at: Any
     targ_version: int
-    read: list[tuple[Storage, int]]  # the chain's inner weights and their versions
-    written: Sequence[list[Any]] = ()  # the versions of the gradients that are bound
+    read: list[tuple[Tensor, int]]  # the chain's inner weights and their versions
+    written: Sequence[Version] = ()  # the versions of the gradients that are bound
     spent = False  # whether a backward has written gradients over activations
 
     def __init__(self, chain: Chain) -> None:
@@ -126,6 +125,8 @@ class Room:
         status = self.chain.forward(self.loss_at, self.layers, self.count, self.x_at, self.targ_at, self.n)
         if status:
             native.check(status)
+        if observer.active is not None:
+            observer.active.ran_pass("Model: forward", self)
         loss = wrap(self.loss.copy())
         loss.requires_g, loss._node = True, node
         return loss
@@ -144,11 +145,12 @@ class Room:
         dx, call = native.NULL, self.chain.backward
         self.spent = True
         for version in self.written:
-            version[0] += 1
-            version[1] = "backward"
+            version.wrote("backward")
         status = call(dx, self.layers, self.count, self.x_at, self.targ_at, self.n, accumulate)
         if status:
             native.check(status)
+        if observer.active is not None:
+            observer.active.ran_pass("Model: backward", self)
         return True
 
     def restore(self) -> None:
@@ -164,12 +166,12 @@ class Room:
     def _is_stale(self) -> bool:
         """Whether a value that a backward reads was written to, or a gradient of the data is wanted."""
         x, targ = self.x, self.targ
-        if type(x) is Tensor and (x._version[0] != self.x_version or x.requires_g):
+        if type(x) is Tensor and (x._version.count != self.x_version or x.requires_g):
             return True
-        if type(targ) is Tensor and (targ._version[0] != self.targ_version or targ.requires_g):
+        if type(targ) is Tensor and (targ._version.count != self.targ_version or targ.requires_g):
             return True
         for w, version in self.read:  # noqa: SIM110 (a generator costs more than the loop)
-            if w._version[0] != version:
+            if w._version.count != version:
                 return True
         return False
 
@@ -195,7 +197,7 @@ class Room:
         out, version = x, self.x_version
         for k, (stage, (z, a, _)) in enumerate(zip(self.chain.stages, self.places, strict=True)):
             inputs = (out, *stage.parameters())
-            node = Node("lin", inputs, partial(lin_backward, *inputs), ())
+            node = Node(ops.LIN, inputs)
             node.saved = [(out, version), *self.read[k - 1 : k]]  # the first w is not read
             made = self._tensor(z, stage, node)
             calls[stage.lin] = (out,), made
@@ -206,13 +208,13 @@ class Room:
         return calls, out
 
     def _relu(self, z: Tensor, at: int, stage: Stage) -> Tensor:
-        return self._tensor(at, stage, Node("relu", (z,), partial(relu_backward, z, z), (z,)))
+        return self._tensor(at, stage, Node(ops.RELU, (z,), (z,)))
 
     def _relu_in_place(self, z: Tensor) -> Tensor:
         """z, whose numbers are already those after relu_."""
         before, after = z.alias(), z.alias()
         before._node, before.requires_g = z._node, True
-        z._node = Node("relu_", *relu_node(before, after))
+        z._node = Node(ops.RELU_, (before,), (after,))
         return z
 
     def _tensor(self, at: int, stage: Stage, node: Node) -> Tensor:
@@ -232,8 +234,9 @@ class Pass(Node):
 
     __slots__ = ("__weakref__", "_inputs", "calls", "done", "room")
 
-    operation = "mse"
-    seen = None
+    op = ops.MSE
+    params = NO_PARAMS
+    checksums = None
     calls: dict[int, Call]
 
     def __init__(self, room: Room) -> None:
@@ -242,7 +245,7 @@ class Pass(Node):
         self._inputs: tuple[Tensor, Tensor] | None = None
 
     def backward(self, upstream: Tensor, sink: Sink) -> None:
-        mse_backward(*self.inputs, upstream, sink)
+        ops.MSE.backward(self.inputs, (), upstream, sink)
 
     def at_once(self, root: Any, keep: bool, accumulate: bool) -> bool:
         room = self.room

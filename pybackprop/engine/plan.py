@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pybackprop.autograd import versions
+from pybackprop.autograd import messages, versions
 from pybackprop.autograd.tensor import Tensor, wrap
-from pybackprop.core import native
+from pybackprop.core import native, observer
 from pybackprop.core.arrays import empty
 from pybackprop.core.errors import GradientError
 from pybackprop.engine.arena import Arena
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from pybackprop.memory.ledger import Ledger
 
 __all__ = ["Plan", "compile"]
+
+messages.remedies["compile"] = "Compile before forward; the plan gave the parameters other memory"
+messages.remedies["plan.step"] = "Call backward before the plan's step"
 
 
 def compile(
@@ -81,6 +84,7 @@ class Plan:
         self._trained = [(p, p._array, g) for p, g in zip(parameters[:wanted], arena.g, strict=True)]
         self._frozen = [(p, p._array) for p in parameters[wanted:]]
         self._set_momentum()
+        self._tell("compile")
 
     # ---- steps ----
 
@@ -93,7 +97,9 @@ class Plan:
         if not self.feed.holds(x, targ):
             self._take("plan.grads", x, targ)
         self._run_grads(accumulate)
-        self.arena.written[0] += 1
+        self.arena.written.count += 1
+        if observer.active is not None:
+            self._tell("plan.grads")
         return self._loss[0]  # type: ignore[no-any-return]
 
     def step(self, x: Any, targ: Any) -> float:
@@ -109,10 +115,13 @@ class Plan:
         if feed.dx is not native.NULL:
             self._run_grads(False)
             native.sgd_step[self.dtype](self.c_plan.parameters, self.c_plan.parameter_count, sgd.lr, sgd.momentum)
+            self._tell("plan.step")
             return self._loss[0]  # type: ignore[no-any-return]
         status = self._c_step(self.c_plan, self._loss, feed.x_at, feed.targ_at, self._rows, sgd.lr, sgd.momentum)
         if status:
             native.check(status)
+        if observer.active is not None:
+            self._tell("plan.step")
         return self._loss[0]  # type: ignore[no-any-return]
 
     def predict(self, x: Any) -> Tensor:
@@ -122,6 +131,7 @@ class Plan:
         out = wrap(empty("plan.predict", (len(found), self.layout.outputs), self.dtype))
         call = native.plan_predict[self.dtype]
         native.check(call(self.c_plan, out.pointer(), native.pointer(found), len(found)))
+        self._tell("plan.predict")
         return out
 
     def fit(
@@ -159,7 +169,9 @@ class Plan:
         are those before that step.
         """
         options = Options(epochs, seed, batch, done, validation, patience, schedule, callback, checkpoint, progress)
-        return fit(self, x, targ, options)
+        history = fit(self, x, targ, options)
+        self._tell("plan.fit")
+        return history
 
     # ---- what it is ----
 
@@ -199,11 +211,11 @@ class Plan:
     def touch(self) -> None:
         """Tells the tape that the parameters change."""
         for version in self._versions:
-            version[0] += 1
-            version[1] = "plan.step"
+            version.count += 1  # not wrote(): a step of a small network takes a microsecond
+            version.by = "plan.step"
         if versions.on:
             for version in self._versions:
-                versions.note(version)
+                version.remember()
 
     def _check(self, operation: str) -> None:
         """The model is as it was compiled, and its gradients are where C writes them."""
@@ -231,6 +243,10 @@ class Plan:
         feed = self.feed
         call = self._c_grads
         native.check(call(self.c_plan, self._loss, feed.x_at, feed.targ_at, self._rows, feed.dx, accumulate))
+
+    def _tell(self, operation: str) -> None:
+        if observer.active is not None:
+            observer.active.ran_plan(operation, self)
 
     def _set_momentum(self) -> None:
         self._moves = self.optimizer is not None and self.optimizer.momentum != 0

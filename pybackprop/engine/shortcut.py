@@ -80,7 +80,7 @@ class Shortcut:
         _, room.targ_at, room.targ_version = wanted
         room.read = read = []
         for w in self.chain.inner:
-            read.append((w, w._version[0]))
+            read.append((w, w._version.count))
         self.last = made = Pass(room)
         loss = room.forward(made)
         call = (made, None)
@@ -99,7 +99,7 @@ class Shortcut:
                 if not array.flags.c_contiguous:
                     return None
                 pointer = value.pointer()
-            return array, pointer, value._version[0]
+            return array, pointer, value._version.count
         if type(value) is not np.ndarray or value.dtype != self.dtype or not value.flags.aligned:
             return None
         try:

@@ -1,21 +1,20 @@
-"""A ledger of a real run: what our code made, used and let go, as it happened."""
+"""A ledger of a real run: what our code made, used and let go, as it happened. Listens at core/observer.py."""
 
 from __future__ import annotations
 
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from pybackprop.core import arrays as convert
-from pybackprop.core import native
+from pybackprop.core import native, observer
 from pybackprop.core.arrays import Array
+from pybackprop.core.observer import Product
 from pybackprop.engine import one_pass, plan
-from pybackprop.memory import border
 from pybackprop.memory.buffers import Book, Buffer
 from pybackprop.memory.ledger import Ledger
 from pybackprop.nn.network import backward_products, packed_bytes
@@ -30,59 +29,59 @@ def ledger(title: str = "what our code made") -> Iterator[Ledger]:
     them there. Views are no buffers; what is written into the memory of another value is listed as sharing it.
     led is complete after the block. Ledgers may be open at the same time: each hears of everything.
     """
-    watch = Watch()
-    _crowd.join(watch)
+    recorder = Recorder()
+    _open.join(recorder)
     try:
-        yield Ledger(title, watch.book)
+        yield Ledger(title, recorder.book)
     finally:
-        _crowd.leave(watch)
-        watch.close()
+        _open.leave(recorder)
+        recorder.close()
 
 
-class Crowd:
-    """All ledgers that are open, in whatever order and thread they come and go."""
+class Open:
+    """All recorders that are open, in whatever order and thread they come and go. The observer, while there are any."""
 
     def __init__(self) -> None:
-        self.watches: list[Watch] = []
+        self.recorders: list[Recorder] = []
         self.lock = threading.Lock()
-        self.border = ExitStack()
 
-    def join(self, watch: Watch) -> None:
+    def join(self, recorder: Recorder) -> None:
         with self.lock:
-            if not self.watches:
-                self.border.enter_context(border.watched(self.told))
-            self.watches = [*self.watches, watch]
-            convert.watcher = self
+            self.recorders = [*self.recorders, recorder]
+            observer.active = self
 
-    def leave(self, watch: Watch) -> None:
+    def leave(self, recorder: Recorder) -> None:
         with self.lock:
-            self.watches = [one for one in self.watches if one is not watch]
-            if not self.watches:
-                convert.watcher = None
-                self.border.close()
+            self.recorders = [one for one in self.recorders if one is not recorder]
+            if not self.recorders:
+                observer.active = None
 
-    def made(self, array: Array) -> None:
-        for watch in self.watches:
-            watch.made(array)
+    def allocated(self, array: Array) -> None:
+        for recorder in self.recorders:
+            recorder.allocated(array)
 
-    def called(self, array: Array, name: str, kind: str) -> None:
-        for watch in self.watches:
-            watch.called(array, name, kind)
+    def named(self, array: Array, name: str, kind: str) -> None:
+        for recorder in self.recorders:
+            recorder.named(array, name, kind)
 
-    def computed(self, operation: str, out: Any, inputs: Sequence[Any]) -> None:
-        for watch in self.watches:
-            watch.computed(operation, out, inputs)
+    def ran(self, operation: str, *arrays: Array, products: Sequence[Product] = ()) -> None:
+        for recorder in self.recorders:
+            recorder.ran(operation, *arrays, products=products)
 
-    def told(self, operation: str, args: tuple[Any, ...], dtype: Any) -> None:
-        for watch in self.watches:
-            watch.told(operation, args, dtype)
+    def ran_pass(self, operation: str, workspace: one_pass.Room) -> None:
+        for recorder in self.recorders:
+            recorder.ran_pass(operation, workspace)
+
+    def ran_plan(self, operation: str, made: plan.Plan) -> None:
+        for recorder in self.recorders:
+            recorder.ran_plan(operation, made)
 
 
-_crowd = Crowd()
+_open = Open()
 
 
-class Watch:
-    """Hears of arrays when they are made (convert.py), of operations, and of arrays that go.
+class Recorder:
+    """Enters into a book what it is told of arrays and operations, and which arrays went.
 
     A buffer is known by the address of the array that owns its memory.
     """
@@ -95,42 +94,36 @@ class Watch:
         self.names: dict[str, int] = {}
         self.open = True
 
-    # ---- what convert, tape and tensors tell ----
+    # ---- what it is told ----
 
-    def made(self, array: Array) -> None:
-        """An array was made for an operation that is to come."""
+    def allocated(self, array: Array) -> None:
+        """An array was allocated for an operation that is to come."""
         with self.lock:
             self._enter(array, "", "temporary")
 
-    def called(self, array: Array, name: str, kind: str) -> None:
+    def named(self, array: Array, name: str, kind: str) -> None:
         """It has a name now."""
         with self.lock:
             buffer = self._find(_address(array))
             if buffer is not None:
                 buffer.name, buffer.kind = self._once(name), kind
 
-    def computed(self, operation: str, out: Any, inputs: Sequence[Any]) -> None:
-        """numpy computed out from inputs; if the C core did, it has been told already."""
-        with self.lock:
-            arrays = [value for value in (_array_of(part) for part in (out, *inputs)) if value is not None]
-            if arrays and not self._was_told(arrays[0]):
-                if arrays[0].base is None and self._find(_address(arrays[0])) is None:
-                    self._enter(arrays[0], "", "temporary")
-                self._step(operation, [_address(array) for array in arrays], views=arrays[0].base is not None)
+    def ran(self, operation: str, *arrays: Array, products: Sequence[Product] = ()) -> None:
+        """An operation wrote the first array, and read or wrote the others; numpy may have made the first."""
+        with self.lock, self._packed(operation, products, arrays[0].dtype if arrays else None):
+            if arrays and arrays[0].base is None and self._find(_address(arrays[0])) is None:
+                self._enter(arrays[0], "", "temporary")
+            self._step(operation, [_address(array) for array in arrays])
 
-    def told(self, operation: str, args: tuple[Any, ...], dtype: Any) -> None:
-        """An operation was done: see border.py."""
+    def ran_pass(self, operation: str, workspace: one_pass.Room) -> None:
         with self.lock:
-            room = self._packed(operation, args, dtype)
-            if args and isinstance(args[0], one_pass.Room):
-                self._step_of_room(operation, args[0])
-            elif args and isinstance(args[0], plan.Plan):
-                self._step_of_plan(operation, args[0])
-            else:
-                self._step(operation, [native.address_of(arg) for arg in args if native.is_pointer(arg)])
-            if room is not None:
-                room.made_by, room.first_use, room.last_use = operation, room.made, room.made
-                self.book.free(room)
+            products = _products_of(workspace, operation.endswith("forward"))
+            with self._packed(operation, products, workspace.chain.dtype):
+                self._step_of_room(operation, workspace)
+
+    def ran_plan(self, operation: str, made: plan.Plan) -> None:
+        with self.lock:
+            self._step_of_plan(operation, made)
 
     def close(self) -> None:
         with self.lock:
@@ -139,16 +132,15 @@ class Watch:
 
     # ---- how it is entered ----
 
-    def _packed(self, operation: str, args: tuple[Any, ...], dtype: Any) -> Buffer | None:
-        """What the C core took to pack a product's operands, at most, and has given back."""
-        if args and isinstance(args[0], one_pass.Room):
-            nbytes = packed_bytes(_products_of(args[0], operation.endswith("forward")), args[0].chain.dtype)
-        elif dtype is not None and operation.startswith(("lin", "@")):
-            sizes = [arg for arg in args if isinstance(arg, int) and not isinstance(arg, bool)]
-            nbytes = packed_bytes([_product(operation, *sizes[-3:])], dtype) if len(sizes) >= 3 else 0
-        else:
-            nbytes = 0
-        return self.book.make("packed operands", (nbytes,), "workspace", np.uint8) if nbytes else None
+    @contextmanager
+    def _packed(self, operation: str, products: Sequence[Product], dtype: Any) -> Iterator[None]:
+        """Enters what the C core took to pack the products' operands, at most, and has given back."""
+        nbytes = packed_bytes(products, dtype) if products else 0
+        packed = self.book.make("packed operands", (nbytes,), "workspace", np.uint8) if nbytes else None
+        yield
+        if packed is not None:
+            packed.made_by, packed.first_use, packed.last_use = operation, packed.made, packed.made
+            self.book.free(packed)
 
     def _enter(self, array: Array, name: str, kind: str) -> None:
         owner: Any = array
@@ -181,17 +173,10 @@ class Watch:
                 return buffer
         return None
 
-    def _was_told(self, array: Array) -> bool:
-        """Whether the last step wrote this."""
-        buffer, steps = self._find(_address(array)), self.book.steps
-        return buffer is not None and bool(steps) and buffer.last_use == steps[-1].number
-
-    def _step(self, operation: str, addresses: list[int], views: bool = False) -> None:
+    def _step(self, operation: str, addresses: list[int]) -> None:
         """The first address is what was written, the others what was read or written too."""
         found = [self._find(address) for address in addresses]
         used = [buffer for buffer in found if buffer is not None]
-        if views:
-            return
         for buffer in found[:1]:
             if buffer is not None:
                 used.append(self._role(operation, buffer))
@@ -261,18 +246,6 @@ def _products_of(room: one_pass.Room, forward: bool) -> list[tuple[int, int, int
     if forward:
         return [(room.n, m, h) for m, h in sizes]
     return [product for k, (m, h) in enumerate(sizes) for product in backward_products(room.n, m, h, k > 0)]
-
-
-def _product(operation: str, n: int, m: int, h: int) -> tuple[int, int, int]:
-    """(rows, inner, cols) of what an operation multiplies, from the sizes that C was given."""
-    if operation == "lin_grad: inp.g":
-        return n, h, m
-    return (m, n, h) if operation.startswith("lin_grad") else (n, m, h)
-
-
-def _array_of(value: Any) -> Array | None:
-    array = getattr(value, "_array", getattr(value, "data", None))
-    return array if isinstance(array, np.ndarray) else None
 
 
 def _address(array: Array) -> int:

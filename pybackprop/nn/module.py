@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from pybackprop.autograd.tensor import Tensor, param, wrap
-from pybackprop.autograd.versions import Foreign
+from pybackprop import ops
+from pybackprop.autograd.tensor import Tensor, foreign, param
 from pybackprop.core.arrays import as_array
 from pybackprop.core.errors import GradientError, ShapeError
-from pybackprop.ops import linear
 
 __all__ = ["Lin", "Module", "Mse", "Relu"]
 
@@ -94,10 +93,10 @@ class Lin(Module):
             raise ShapeError(f"Lin: found {found}, expected w (inputs, outputs) and b (outputs,)")
 
     def forward(self, inp: Any) -> Tensor:
-        return linear.lin(inp, self.w, self.b)
+        return ops.lin(inp, self.w, self.b)
 
     def bwd(self, out: Tensor, inp: Any) -> None:
-        linear.lin_grad(inp, out, self.w, self.b)
+        ops.lin_grad(inp, out, self.w, self.b)
 
     def __repr__(self) -> str:
         return f"Lin({self.w.shape[0]}, {self.w.shape[1]}{', no bias' if self.b is None else ''})"
@@ -107,10 +106,10 @@ class Relu(Module):
     """max(inp, 0), elementwise."""
 
     def forward(self, inp: Any) -> Tensor:
-        return linear.relu(inp)
+        return ops.relu(inp)
 
     def bwd(self, out: Tensor, inp: Any) -> None:
-        linear.relu_grad(inp, out)
+        ops.relu_grad(inp, out)
 
     def __repr__(self) -> str:
         return "Relu()"
@@ -120,10 +119,10 @@ class Mse(Module):
     """The mean of (inp - targ)**2. It ends the network, so its backward starts from 1 and needs no out.g."""
 
     def forward(self, inp: Any, targ: Any) -> Tensor:
-        return linear.mse(inp, targ)
+        return ops.mse(inp, targ)
 
     def bwd(self, out: Tensor, inp: Any, targ: Any) -> None:
-        linear.mse_grad(inp, targ)
+        ops.mse_grad(inp, targ)
 
     def __repr__(self) -> str:
         return "Mse()"
@@ -142,9 +141,9 @@ def as_operand(value: Any, beside: Any) -> Tensor:
     if isinstance(value, Tensor):
         return value
     if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.dtype.itemsize in (4, 8):
-        return wrap(as_array(value), Foreign((0, None)))  # has a dtype of its own: no need to look for one beside it
+        return foreign(as_array(value))  # has a dtype of its own: no need to look for one beside it
     like = next((tensor.dtype for tensor in tensors_in(beside)), None)
-    return wrap(as_array(value, like), Foreign((0, None)))
+    return foreign(as_array(value, like))
 
 
 def tensors_in(owner: Any) -> list[Tensor]:

@@ -13,7 +13,7 @@ from pybackprop import data
 from pybackprop.autograd.tensor import Tensor, tensor
 from pybackprop.core import native
 from pybackprop.core.errors import ShapeError
-from pybackprop.ops.linear import lin, lin_grad, mse, mse_grad, relu, relu_grad
+from pybackprop.ops import lin, lin_grad, mse, mse_grad, relu, relu_grad
 
 SHAPE = (4, 5, 8)  # rows, inputs, hidden; one output, as in the lesson
 ROWS, HIDDEN = 64, 50  # of an example on data

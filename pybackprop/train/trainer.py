@@ -18,7 +18,7 @@ from pybackprop.engine.fit import Moment
 from pybackprop.engine.model import Model, check_seed, mlp
 from pybackprop.engine.plan import compile
 from pybackprop.nn.optim import SGD
-from pybackprop.ops.linear import mse
+from pybackprop.ops import mse
 from pybackprop.train import checkpoint
 
 MOST_CLASSES = 100_000
