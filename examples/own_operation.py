@@ -19,21 +19,25 @@ softplus = bp.define_op(
 
 def main():
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((6, 4)).astype(np.float32)
-    targ = rng.standard_normal((6, 2)).astype(np.float32)
-    w1, b1 = bp.param(rng.standard_normal((4, 3)), np.float32, name="w1"), bp.param(np.zeros(3), np.float32, name="b1")
-    w2, b2 = bp.param(rng.standard_normal((3, 2)), np.float32, name="w2"), bp.param(np.zeros(2), np.float32, name="b2")
+    x = bp.tensor(rng.standard_normal((4, 3)), np.float32, name="x")
+    targ = rng.standard_normal((4, 1)).astype(np.float32)
+    shapes = {"w1": (3, 2), "b1": (2,), "w2": (2, 1), "b2": (1,)}
+    w1, b1, w2, b2 = (bp.param(rng.standard_normal(s), np.float32, name=name) for name, s in shapes.items())
 
-    # As a layer; a Model, the tape and gradcheck need nothing else.
-    model = bp.Model([bp.Lin(w1, b1), bp.Activation(softplus), bp.Lin(w2, b2)], loss=bp.Mse())
+    # As a layer: a Model and gradcheck need nothing else.
+    model = bp.Model([bp.Lin(w1, b1), softplus, bp.Lin(w2, b2)], loss=bp.Mse())
     print(bp.gradcheck(model, x, targ))
 
-    # In an expression. explain knows the operation from its two functions and its equation.
+    # In an expression, on the tape and in the ledger.
     with bp.ledger() as ledger:
-        loss = bp.mse(softplus(bp.tensor(x, name="x") @ w1 + b1) @ w2 + b2, targ)
+        l1 = bp.lin(x, w1, b1)
+        l1.name = "l1"
+        loss = bp.mse(bp.lin(softplus(l1), w2, b2), targ)
         loss.backward(keep=True)
-    print(bp.explain(w1, at=(0, 0)))
     print(ledger)
+
+    # Why the gradient of its input is what it is: from the two functions and the equation.
+    print(bp.explain(l1, at=(0, 1)))
 
 
 if __name__ == "__main__":

@@ -37,9 +37,13 @@ def with_code(found):
 
 @pytest.mark.parametrize("page", with_code(lambda page: blocks(page, "python") and page.name not in ELSEWHERE))
 def test_the_python_blocks_run_one_after_another(page):
-    names = {}
-    for block in blocks(page, "python"):
-        exec(compile(block, page.name, "exec"), names)
+    names, known = {}, set(bp.ops.registry)
+    try:
+        for block in blocks(page, "python"):
+            exec(compile(block, page.name, "exec"), names)
+    finally:
+        for defined in set(bp.ops.registry) - known:  # by bp.define_op
+            del bp.ops.registry[defined]
 
 
 @pytest.mark.parametrize("page", with_code(lambda page: commands(page) and page.name != "CONTRIBUTING.md"))
