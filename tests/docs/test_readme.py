@@ -44,7 +44,7 @@ def test_it_says_where_the_core_is(path):
     assert f"]({path})" in README
 
 
-@pytest.mark.parametrize("path", ["pybackprop/ops/linear.py", "pybackprop/teach/explain"])
+@pytest.mark.parametrize("path", ["pybackprop/ops/linear.py", "pybackprop/teach/explain/rules/linear.py"])
 def test_it_says_where_the_python_is(path):
     assert f"]({path})" in README
 
