@@ -43,7 +43,7 @@ def small(shape: tuple[int, ...] = SHAPE) -> Example:
 
 def on_data(path: Path | None, hidden: int = HIDDEN) -> Example:
     """The first rows of a data set (without a path, the built-in digits) and a fresh network on them."""
-    from pybackprop.engine.model import _he_uniform
+    from pybackprop.nn.initial import he_uniform
 
     split = data.digits() if path is None else data.dataset(path, np.float32)
     x = tensor(np.asarray(split.x_train)[:ROWS])
@@ -53,7 +53,7 @@ def on_data(path: Path | None, hidden: int = HIDDEN) -> Example:
     targ = tensor(rows.astype(np.float32))
     state = native.new_state(SEED, 0)
     sizes = [x.shape[1], hidden, targ.shape[1]]
-    return _run(x, targ, sizes, lambda m, h: (_he_uniform(m, h, x.dtype, state), tensor(np.zeros(h, np.float32))))
+    return _run(x, targ, sizes, lambda m, h: (he_uniform("mlp", m, h, x.dtype, state), tensor(np.zeros(h, np.float32))))
 
 
 def _quarters(shape: tuple[int, ...], state: object) -> Tensor:

@@ -1,11 +1,11 @@
 """The outputs that the documents quote are those that the commands have (renew them: python tools/make_docs.py)."""
 
 import importlib.util
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from helpers.compile_c import ROOT
+
 spec = importlib.util.spec_from_file_location("make_docs", ROOT / "tools" / "make_docs.py")
 make_docs = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(make_docs)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import pybackprop as bp
+from helpers.compile_c import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 

@@ -1,15 +1,14 @@
 """Every block of code in docs/inplace.md runs, and says what the document says that it says."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
-from compare import assert_same_bits
 
 import pybackprop as bp
+from helpers.compare import assert_same_bits
+from helpers.compile_c import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "inplace.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", TEXT, re.DOTALL)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import pybackprop as bp
+from helpers.compile_c import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 ELSEWHERE = {"README.md": "test_readme.py", "inplace.md": "test_inplace_doc.py"}  # their code, and what it says
 WRONG = 'pybackprop judge "dz @ x.T"'  # judge says that the formula is wrong, by its exit code too

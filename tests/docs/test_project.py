@@ -2,13 +2,11 @@
 
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 
 import pybackprop as bp
-
-ROOT = Path(__file__).resolve().parents[2]
+from helpers.compile_c import ROOT
 
 
 def text_of(name):

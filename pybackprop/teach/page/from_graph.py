@@ -7,7 +7,7 @@ from typing import Any
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.errors import GradientError
 from pybackprop.engine.model import Model
-from pybackprop.nn.module import Lin, Mse, Relu
+from pybackprop.nn.layers import Lin, Mse, Relu
 from pybackprop.teach.explain.facts import largest
 from pybackprop.teach.explain.paths import Index
 from pybackprop.teach.page.scene import Scene, scene_of
