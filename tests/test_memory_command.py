@@ -11,7 +11,7 @@ from compile_c import ROOT
 
 import pybackprop as bp
 from pybackprop.cli.main import main
-from pybackprop.core import available_memory
+from pybackprop.core.units import parse_bytes
 from pybackprop.memory import schemes
 from pybackprop.teach.learn import memory_tour
 
@@ -147,7 +147,7 @@ def test_the_readmes_table_is_what_is_predicted():
     names = ["first", "matmul", "functions", "inplace", "model", "model_inplace", "plan_fused", "numpy", "torch"]
     ledgers = bp.mlp([784, 50, 1]).memory(50_000).alternatives
     for name, (_, predicted, measured, _) in zip(names, rows, strict=True):
-        told, found = available_memory.read(predicted), available_memory.read(measured)
+        told, found = parse_bytes(predicted), parse_bytes(measured)
         assert abs(told - ledgers[name].peak) <= max(2 * 10**6, 0.05 * told), name
         if name != "numpy":
             assert abs(told - found) <= max(10**6, 0.05 * told), name

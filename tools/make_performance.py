@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from pybackprop.bench import plot
-from pybackprop.bench.table import LARGE, TITLES, duration, rate
+from pybackprop.bench.table import LARGE, TITLES
+from pybackprop.core.units import megabytes_text, seconds_text, three_digits
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 HEAD = """# How fast, how lean
@@ -55,12 +56,12 @@ def _group(report: Mapping[str, Any], group: str) -> Iterator[str]:
     yield _row("work", "threads", "limit", "", "time", "of the limit", *peers, "ratio", "target")
     yield _row(*["---"] * (8 + len(peers)))
     for work in works:
-        limit = duration(work["flops"] / work["peak"] / 1e9) if work["peak"] else ""
+        limit = seconds_text(work["flops"] / work["peak"] / 1e9) if work["peak"] else ""
         for name in [name for name in own if _time(work, name)]:
             timing = work["engines"][name]
             percent, ratio = timing["percent_of_peak"], timing.get("ratio")
             share = "" if percent is None else f"{percent:.0f} %"
-            best = "" if ratio is None else f"**{rate(ratio)}** {work['best_peer']}"
+            best = "" if ratio is None else f"**{three_digits(ratio)}** {work['best_peer']}"
             label = work["label"] + (", float64" if work["dtype"] == "float64" else "")
             times = [_time(work, peer) for peer in peers]
             yield _row(label, work["threads"], limit, name, _time(work, name), share, *times, best, work["target"])
@@ -69,7 +70,7 @@ def _group(report: Mapping[str, Any], group: str) -> Iterator[str]:
 
 def _time(work: Mapping[str, Any], name: str) -> str:
     timing = work["engines"].get(name, {})
-    return duration(timing["median"]) if "median" in timing else ""
+    return seconds_text(timing["median"]) if "median" in timing else ""
 
 
 def _memory(report: Mapping[str, Any]) -> Iterator[str]:
@@ -81,7 +82,7 @@ def _memory(report: Mapping[str, Any]) -> Iterator[str]:
     for work in works:
         counts = [work["engines"].get(name, {}).get("memory") for name in engines]
         label = work["label"] + (", float64" if work["dtype"] == "float64" else "")
-        yield _row(label, work["threads"], *["" if count is None else f"{count / 1e6:.1f}" for count in counts])
+        yield _row(label, work["threads"], *["" if count is None else megabytes_text(count) for count in counts])
     yield ""
 
 

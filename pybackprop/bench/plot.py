@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from pybackprop.bench.table import TITLES, duration, rate
+from pybackprop.bench.table import TITLES
+from pybackprop.core.units import seconds_text, three_digits
 
 COLOURS = {"plan": "#8f1d35", "pybackprop": "#d1495b", "numpy": "#4d77a5", "torch": "#e8a23d", "jax": "#5fa08a"}
 MORE_COLOURS = ("#8a5a9e", "#8c8c8c", "#5b5b5b")  # for engines that have none above
@@ -96,7 +97,7 @@ def _bars_of(axes: Any, found: Mapping[str, Any], work: Mapping[str, Any], at: f
         if "median" in timing:
             value = timing["gflops_median"]
             axes.barh(at, value, BAR * 0.92, color=_colours(found)[name])
-            words, place = f"{rate(value)}   {duration(timing['median'])}", {"textcoords": "offset points"}
+            words, place = f"{three_digits(value)}   {seconds_text(timing['median'])}", {"textcoords": "offset points"}
             axes.annotate(words, (value, at), (4, 0), **place, va="center", fontsize=7, zorder=4, bbox=paper)
         at += BAR
     return at
@@ -108,7 +109,7 @@ def _setting(dtype: str, threads: int) -> str:
 
 def _ratio(work: Mapping[str, Any]) -> str:
     ratios = [timing["ratio"] for timing in work["engines"].values() if "ratio" in timing]
-    return f", {rate(ratios[0])} x {work['best_peer']}" if ratios else ""
+    return f", {three_digits(ratios[0])} x {work['best_peer']}" if ratios else ""
 
 
 def _curves(

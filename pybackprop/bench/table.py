@@ -14,6 +14,7 @@ from rich.table import Table
 from pybackprop.bench.engines.engine import Entry
 from pybackprop.bench.schedule import Bench
 from pybackprop.bench.workloads import Work
+from pybackprop.core.units import megabytes_text, seconds_text, three_digits
 
 WIDE = 150  # columns for whoever does not read at a terminal
 LARGE = 10_000  # rows from which on a step's memory is worth a look
@@ -147,7 +148,7 @@ def _memory(found: Mapping[str, Any], works: Sequence[Mapping[str, Any]]) -> Tab
         table.add_column(name, justify="right", style="cyan" if found["engines"][name]["ours"] else None)
     for work in works:
         bytes_of = [work["engines"].get(name, {}).get("memory") for name in engines]
-        cells = ["" if count is None else f"{count / 1e6:.1f}" for count in bytes_of]
+        cells = ["" if count is None else megabytes_text(count) for count in bytes_of]
         table.add_row(f"{work['label']} {work['dtype']}", str(work["threads"]), *cells)
     return table
 
@@ -158,9 +159,9 @@ def _own(work: Mapping[str, Any], name: str, kernel: str) -> list[str]:
         return ["", _status(timing), "", "", ""]
     percent = timing["percent_of_peak"]
     return [
-        duration(timing["best"]),
-        duration(timing["median"]),
-        rate(timing["gflops_median"]),
+        seconds_text(timing["best"]),
+        seconds_text(timing["median"]),
+        three_digits(timing["gflops_median"]),
         "" if percent is None else f"{percent:.1f} %",
         kernel,
     ]
@@ -170,8 +171,8 @@ def _peers(work: Mapping[str, Any], peers: Sequence[str]) -> Iterator[str]:
     for name in peers:
         timing = work["engines"].get(name, {"status": ""})
         if "median" in timing:
-            yield duration(timing["median"])
-            yield rate(timing["gflops_median"])
+            yield seconds_text(timing["median"])
+            yield three_digits(timing["gflops_median"])
         else:
             yield _status(timing)
             yield ""
@@ -186,20 +187,7 @@ def _ratio(work: Mapping[str, Any], name: str) -> str:
     ratio = work["engines"].get(name, {}).get("ratio")
     if ratio is None:
         return ""
-    return f"[bold {'green' if ratio >= 1 else 'red'}]{rate(ratio)}[/] {work['best_peer']}"
-
-
-def duration(seconds: float) -> str:
-    """Three digits and a unit that fits."""
-    for unit, factor in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
-        if seconds * factor >= 1 or unit == "µs":
-            break
-    return f"{rate(seconds * factor)} {unit}"
-
-
-def rate(number: float) -> str:
-    """Three digits."""
-    return f"{number:.0f}" if number >= 99.95 else f"{number:#.3g}"
+    return f"[bold {'green' if ratio >= 1 else 'red'}]{three_digits(ratio)}[/] {work['best_peer']}"
 
 
 def _trouble(found: Mapping[str, Any]) -> Iterator[str]:

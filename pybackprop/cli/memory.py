@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pybackprop.core import available_memory
+from pybackprop.core.units import bytes_text, parse_bytes
 
 LAYERS, BATCH = (784, 50, 1), 50_000  # the lesson's
 
@@ -77,13 +78,13 @@ def _all(options: argparse.Namespace) -> int:
     from pybackprop.nn import network
 
     found = network.of_sizes(options.layers, options.dtype)
-    room = available_memory.available() if options.memory is None else available_memory.read(options.memory)
+    room = available_memory.available() if options.memory is None else parse_bytes(options.memory)
     ledgers = schemes.all_of(found, options.batch)
     report = _report(options, found, ledgers, room)
     if options.json:
         print(json.dumps(report))
     else:
-        head = "fits" if room is None else f"rows in {available_memory.said(room)}"
+        head = "fits" if room is None else f"rows in {bytes_text(room)}"
         title = f"one step, {options.batch:,} rows of {found}: bytes at its worst moment, beyond what is held"
         table.ways(title, report["ways"], head, _notes(report))
     if options.plot is not None:
@@ -109,7 +110,7 @@ def _report(options: argparse.Namespace, network: Any, ledgers: Any, room: int |
                 "predicted": ledger.peak,
                 "measured": real.peak,
                 "why_not": real.why,
-                "largest_buffer": f"{top.name}, {available_memory.said(top.nbytes)}",
+                "largest_buffer": f"{top.name}, {bytes_text(top.nbytes)}",
                 "largest_buffer_bytes": top.nbytes,
                 "note": way.note,
                 "fits": largest.get(name, 0),
@@ -129,8 +130,8 @@ def _report(options: argparse.Namespace, network: Any, ledgers: Any, room: int |
 
 
 def _notes(report: dict[str, Any]) -> list[str]:
-    held = ", ".join(f"{name} {available_memory.said(count)}" for name, count in report["held"].items())
-    notes = [f"held before and after: {held}; ways that compute x.g hold {available_memory.said(_data(report))} more"]
+    held = ", ".join(f"{name} {bytes_text(count)}" for name, count in report["held"].items())
+    notes = [f"held before and after: {held}; ways that compute x.g hold {bytes_text(_data(report))} more"]
     titles = {row["title"]: row["why_not"] for row in report["ways"] if row["why_not"]}
     return [*notes, *(f"{title}: not measured, {why}" for title, why in titles.items())]
 

@@ -10,6 +10,7 @@ from rich import progress as bars
 from rich.console import Console
 from rich.table import Table
 
+from pybackprop.core.units import bytes_text
 from pybackprop.engine.fit import Moment
 from pybackprop.train.trainer import Trainer
 
@@ -67,9 +68,7 @@ def summary(trainer: Trainer, found: Mapping[str, Any]) -> None:
         "loss": f"{found['loss']:.6f}" + ("" if valid_loss is None else f", {valid_loss:.6f} on the validation part"),
         "accuracy": "" if found["accuracy"] is None else f"{found['accuracy']:.2%} on the validation part",
         "epochs": f"{found['epochs']} in {found['seconds']:.2f} s, {found['samples_per_second']:,.0f} samples/s",
-        "peak memory": ""
-        if found["peak_bytes"] is None
-        else f"{found['peak_bytes'] / 1e6:.1f} MB of the whole process",
+        "peak memory": "" if found["peak_bytes"] is None else f"{bytes_text(found['peak_bytes'])} of the whole process",
         "kernel": f"{found['kernel']}, {found['threads']} threads at most",
         "digest": found["digest"],
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pybackprop.core import available_memory
+from pybackprop.core.units import parse_bytes
 from pybackprop.memory.schemes import NAMES, named
 from pybackprop.nn.network import Network, of_model
 
@@ -22,7 +23,7 @@ def fits(model: Any, memory: int | str | None = None) -> dict[str, int]:
     0: not even one row fits. Nothing is allocated. Raises ValueError for memory that is no size, TypeError for
     another model.
     """
-    room = available_memory.available() if memory is None else available_memory.read(memory)
+    room = available_memory.available() if memory is None else parse_bytes(memory)
     if room is None:
         raise ValueError("fits: this system does not tell how much memory is available; give memory='2GB'")
     return of_network(of_model(model), room)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pybackprop.core.available_memory import said
+from pybackprop.core.units import bytes_text
 from pybackprop.memory.buffers import HELD, Book, Buffer, Step
 
 
@@ -136,7 +136,7 @@ class Ledger:
         return table.text(self)
 
     def __repr__(self) -> str:
-        return f"Ledger({self.title!r}, peak={said(self.peak)}, {len(self.buffers)} buffers)"
+        return f"Ledger({self.title!r}, peak={bytes_text(self.peak)}, {len(self.buffers)} buffers)"
 
     def _repr_html_(self) -> str:
         from pybackprop.memory import plot as picture

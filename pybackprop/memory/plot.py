@@ -8,8 +8,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from pybackprop.core.available_memory import said
 from pybackprop.core.plotting import check, matplotlib_figure
+from pybackprop.core.units import byte_unit, bytes_text
 from pybackprop.memory.buffers import Buffer
 from pybackprop.memory.ledger import Ledger
 from pybackprop.memory.table import COLUMNS, cells, held_of, made_of
@@ -62,12 +62,12 @@ def _lives(ledger: Ledger) -> list[Buffer]:
 def _alive(axes: Any, ledger: Ledger) -> None:
     """Bytes over the steps."""
     numbers, peak = [step.number for step in ledger.steps], ledger.peak_step
-    scale, unit = _unit(ledger.peak)
+    scale, unit = byte_unit(ledger.peak)
     axes.bar(numbers, [step.alive / scale for step in ledger.steps], width=0.9, color="#c9d3df")
     axes.bar([peak.number], [peak.alive / scale], width=0.9, color=PEAK)
     late = peak.number > len(numbers) / 2
     axes.annotate(
-        f"peak {said(peak.alive)}: step {peak.number}, {peak.operation}",
+        f"peak {bytes_text(peak.alive)}: step {peak.number}, {peak.operation}",
         (peak.number, peak.alive / scale),
         (-4 if late else 4, 4),
         textcoords="offset points",
@@ -90,7 +90,7 @@ def _bars(axes: Any, ledger: Ledger, lives: Sequence[Buffer]) -> None:
             used = buffer.last_use - buffer.first_use + 0.9
             hatch = {"hatch": "////", "facecolor": "none", "edgecolor": colour} if shares else {"color": colour}
             axes.barh(row, used, left=buffer.first_use - 0.45, height=0.7, **hatch)
-    names = [b.name + (f" (in {b.shares})" if b.shares else f", {said(b.nbytes)}") for b in lives]
+    names = [b.name + (f" (in {b.shares})" if b.shares else f", {bytes_text(b.nbytes)}") for b in lives]
     axes.set_yticks(range(len(lives)), names, fontsize=8)
     for label, buffer in zip(axes.get_yticklabels(), lives, strict=True):
         label.set_fontweight("bold" if id(buffer) in at_peak else "normal")
@@ -114,12 +114,12 @@ def compare(path: Path, ledgers: Mapping[str, Ledger], rows: Sequence[Mapping[st
     figure = matplotlib_figure().Figure(figsize=(WIDTH, 0.9 + 0.42 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     for at, row in enumerate(rows):
-        alone, words = row["measured"] is None, said(row["predicted"])
+        alone, words = row["measured"] is None, bytes_text(row["predicted"])
         height = 0.34 * (1 + alone)
         axes.barh(at - 0.18 * (not alone), row["predicted"], height, color="#4d77a5", label="predicted" * (at == 0))
         if not alone:
             axes.barh(at + 0.18, row["measured"], height=0.34, color="#e8a23d", label="measured" * (at == 0))
-            words += f", measured {said(row['measured'])}"
+            words += f", measured {bytes_text(row['measured'])}"
         axes.annotate(words, (max(row["predicted"], row["measured"] or 0), at), (4, 0), va="center", fontsize=8,
                       textcoords="offset points")  # fmt: skip
     axes.set_yticks(range(len(rows)), [row["title"] for row in rows])
@@ -133,23 +133,16 @@ def compare(path: Path, ledgers: Mapping[str, Ledger], rows: Sequence[Mapping[st
     figure.savefig(path, dpi=130)
 
 
-def _unit(peak: int) -> tuple[float, str]:
-    for scale, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if peak >= scale:
-            return scale, unit
-    return 1.0, "bytes"
-
-
 def html(ledger: Ledger) -> str:
     """The table, and where matplotlib is installed the picture."""
     at_peak = {id(buffer) for buffer in ledger.at_peak}
     head = "".join(f"<th style='text-align:left'>{name}</th>" for name in COLUMNS)
     body = "".join(_row(buffer, id(buffer) in at_peak) for buffer in ledger.buffers)
     step = ledger.peak_step
-    said_peak = f"peak: <b>{said(ledger.peak)}</b> in step {step.number}, {escape(step.operation)}"
+    said_peak = f"peak: <b>{bytes_text(ledger.peak)}</b> in step {step.number}, {escape(step.operation)}"
     parts = [
         f"<div><b>{escape(ledger.title)}</b><br>{said_peak}: {escape(made_of(ledger))}",
-        f"<br>held before and after: {said(ledger.held)} ({escape(held_of(ledger))})" if ledger.held else "",
+        f"<br>held before and after: {bytes_text(ledger.held)} ({escape(held_of(ledger))})" if ledger.held else "",
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>",
         _svg(ledger),
         "</div>",

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pybackprop.core.available_memory import said
+from pybackprop.core.units import bytes_text
 from pybackprop.memory.buffers import Buffer
 from pybackprop.memory.ledger import Ledger
 
@@ -47,9 +47,9 @@ def _print(console: Console, ledger: Ledger) -> None:
     step = ledger.peak_step
     console.print(Text(ledger.title, "bold"))
     console.print(table(ledger))
-    console.print(Text(f"peak: {said(ledger.peak)} in step {step.number}, {step.operation}: {made_of(ledger)}"))
+    console.print(Text(f"peak: {bytes_text(ledger.peak)} in step {step.number}, {step.operation}: {made_of(ledger)}"))
     if ledger.held:
-        console.print(Text(f"beside it, held before and after: {said(ledger.held)} ({held_of(ledger)})"))
+        console.print(Text(f"beside it, held before and after: {bytes_text(ledger.held)} ({held_of(ledger)})"))
 
 
 def table(ledger: Ledger) -> Table:
@@ -69,7 +69,7 @@ def cells(buffer: Buffer, at_peak: bool) -> list[str]:
     shape = TIMES.join(map(str, buffer.shape)) or "one number"
     uses = "" if buffer.first_use is None else f"{buffer.first_use} to {buffer.last_use}"
     freed = "" if buffer.freed is None else str(buffer.freed)
-    shown = "" if buffer.shares else said(buffer.nbytes)
+    shown = "" if buffer.shares else bytes_text(buffer.nbytes)
     by = buffer.made_by if buffer.made == 0 else f"{buffer.made}: {buffer.made_by}"
     return [buffer.name + " *" * at_peak, f"{shape} {buffer.dtype}", shown, by, uses, freed, buffer.shares or ""]
 
@@ -77,7 +77,7 @@ def cells(buffer: Buffer, at_peak: bool) -> list[str]:
 def made_of(ledger: Ledger, most: int = 4) -> str:
     """The largest buffers of the peak."""
     there = ledger.at_peak
-    words = [f"{buffer.name} {said(buffer.nbytes)}" for buffer in there[:most]]
+    words = [f"{buffer.name} {bytes_text(buffer.nbytes)}" for buffer in there[:most]]
     return ", ".join([*words, *([f"{len(there) - most} more"] if len(there) > most else [])])
 
 
@@ -86,7 +86,7 @@ def held_of(ledger: Ledger) -> str:
     for buffer in ledger.buffers:
         if buffer.held and buffer.shares is None and not ledger.book.counts(buffer):
             sums[buffer.kind] = sums.get(buffer.kind, 0) + buffer.nbytes
-    return ", ".join(f"{kind} {said(count)}" for kind, count in sums.items())
+    return ", ".join(f"{kind} {bytes_text(count)}" for kind, count in sums.items())
 
 
 def ways(title: str, rows: Sequence[Mapping[str, Any]], fits: str, notes: Sequence[str] = ()) -> None:
@@ -102,9 +102,9 @@ def ways(title: str, rows: Sequence[Mapping[str, Any]], fits: str, notes: Sequen
     made.add_column("the largest buffer", overflow="fold")
     made.add_column(fits, justify="right", no_wrap=True)
     for row in rows:
-        found = [said(row["measured"]) if row["measured"] is not None else "-"] if measured else []
+        found = [bytes_text(row["measured"]) if row["measured"] is not None else "-"] if measured else []
         made.add_row(
-            Text(row["title"]), said(row["predicted"]), *found, Text(row["largest_buffer"]), f"{row['fits']:,}"
+            Text(row["title"]), bytes_text(row["predicted"]), *found, Text(row["largest_buffer"]), f"{row['fits']:,}"
         )
     console.print(made)
     for note in notes:

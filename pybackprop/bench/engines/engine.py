@@ -75,12 +75,12 @@ class Entry:
 
 
 ENTRIES = (
-    Entry("numpy", "numpy", "pybackprop.bench.with_numpy:Numpy", kinds=EAGER),
-    Entry("pybackprop", "pybackprop", "pybackprop.bench.with_ours:Pybackprop", ours=True, kinds=EAGER),
-    Entry("plan", "pybackprop", "pybackprop.bench.with_ours:Planned", ours=True, kinds=NETWORKS),
-    Entry("torch", "torch", "pybackprop.bench.with_torch:Torch"),
-    Entry("jax", "jax", "pybackprop.bench.with_jax:Jax", kinds=EAGER),
-    Entry("sklearn", "sklearn", "pybackprop.bench.with_sklearn:Sklearn", kinds=("epoch",)),
+    Entry("numpy", "numpy", "pybackprop.bench.engines.numpy:Numpy", kinds=EAGER),
+    Entry("pybackprop", "pybackprop", "pybackprop.bench.engines.pybackprop:Pybackprop", ours=True, kinds=EAGER),
+    Entry("plan", "pybackprop", "pybackprop.bench.engines.pybackprop:Planned", ours=True, kinds=NETWORKS),
+    Entry("torch", "torch", "pybackprop.bench.engines.torch:Torch"),
+    Entry("jax", "jax", "pybackprop.bench.engines.jax:Jax", kinds=EAGER),
+    Entry("sklearn", "sklearn", "pybackprop.bench.engines.sklearn:Sklearn", kinds=("epoch",)),
 )
 
 

@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 
 from pybackprop.core import available_memory
+from pybackprop.core.units import bytes_text
 from pybackprop.memory.schemes import Way
 from pybackprop.nn.network import Network
 
@@ -59,4 +60,4 @@ def _too_large(needed: int) -> str:
     found = available_memory.available()
     if found is None or needed + OVERHEAD <= SHARE * found:
         return ""
-    return f"it needs {available_memory.said(needed)}, and {available_memory.said(found)} are available"
+    return f"it needs {bytes_text(needed)}, and {bytes_text(found)} are available"

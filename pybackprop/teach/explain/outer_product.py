@@ -13,9 +13,9 @@ import numpy as np
 
 from pybackprop.autograd.tensor import Tensor, tensor
 from pybackprop.core.arrays import Array, float_type
+from pybackprop.core.units import bytes_text, seconds_text
 from pybackprop.ops import reference
 from pybackprop.ops.matmul import matmul
-from pybackprop.teach.explain.prose import size_of
 from pybackprop.teach.render.document import Block, Document, Formula, Heading, Table, Text
 from pybackprop.teach.render.formula import Line, Name, Sum
 from pybackprop.teach.render.renderable import Told
@@ -89,8 +89,9 @@ def _refuse_too_large(name: str, needed: int) -> None:
     free = free_bytes()
     if needed > 0.8 * free:
         raise MemoryError(
-            f"explain.compare: '{name}' stores n·m·h products, {size_of(needed)} at this size, and {size_of(free)} of "
-            "memory are free. Choose a smaller size=(n, m, h). (This is why the lesson replaced it.)"
+            f"explain.compare: '{name}' stores n·m·h products, {bytes_text(needed)} at this size, "
+            f"and {bytes_text(free)} of memory are free. "
+            "Choose a smaller size=(n, m, h). (This is why the lesson replaced it.)"
         )
 
 
@@ -189,7 +190,7 @@ class Comparison(Told):
             self._table(),
         ]
         if "products" in self.offsets:
-            big = size_of(WAYS["broadcast"].temporary(*LESSON) * 4)
+            big = bytes_text(WAYS["broadcast"].temporary(*LESSON) * 4)
             blocks.append(Text(f"At the lesson's size, x (50000,784) and out (50000,50), the products take {big}."))
         return Document(blocks)
 
@@ -216,7 +217,7 @@ class Comparison(Told):
 
     def _table(self) -> Table:
         rows = [
-            [way.name, size_of(way.temporary), size_of(way.peak), f"{way.seconds * 1e3:.3g} ms"] for way in self.ways
+            [way.name, bytes_text(way.temporary), bytes_text(way.peak), seconds_text(way.seconds)] for way in self.ways
         ]
         return Table(["", "products stored", "arrays at the peak", "time"], rows, ["", "", "", "total"])
 

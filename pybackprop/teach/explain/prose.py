@@ -72,16 +72,6 @@ def words_of(path: Path, network: Network, is_only: bool = True) -> Words:
     return replace(words, moves=words.moves.replace(", and nothing else", ", and on this path nothing else"))
 
 
-def size_of(count: int) -> str:
-    """Bytes in words: 2.56 KB, 392 TB."""
-    size, unit = float(count), "bytes"
-    for larger in ("KB", "MB", "GB", "TB", "PB", "EB"):
-        if size < 1000:
-            break
-        size, unit = size / 1000, larger
-    return f"{size:.3g} {unit}"
-
-
 def _weight(path: Path, network: Network) -> Words:
     x, w, *bias = path.operation.inputs
     z = path.operation.output

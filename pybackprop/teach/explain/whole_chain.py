@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from pybackprop.core.units import bytes_text
 from pybackprop.teach.explain.derivation import whole
 from pybackprop.teach.explain.facts import Explanation, largest
 from pybackprop.teach.explain.paths import PRODUCTS, backward_order, rule_of
-from pybackprop.teach.explain.prose import difference, shape, size_of
+from pybackprop.teach.explain.prose import difference, shape
 from pybackprop.teach.explain.symbols import Symbols
 from pybackprop.teach.explain.terms import Terms
 from pybackprop.teach.render.document import Block, Document, Formula, Heading, Table, Text
@@ -221,14 +222,14 @@ def _never_built(e: WholeChain) -> Iterator[Block]:
         "of u (n rows, h outputs), a column for each of the n·m elements of x (m inputs)."
     )
     for one in found:
-        jacobian_bytes, built_bytes = size_of(one["bytes"]), size_of(one["built_bytes"])
+        jacobian_bytes, built_bytes = bytes_text(one["bytes"]), bytes_text(one["built_bytes"])
         yield Formula(
             f"{one['of']}: {one['rows']:,} by {one['columns']:,} = {one['numbers']:,} numbers, {jacobian_bytes}; "
             f"instead {one['built_instead']}: {one['built_numbers']:,} numbers, {built_bytes}"
         )
     big = jacobian("u", "x", *LESSON, 4)
     yield Text(
-        f"(For the lesson's layer, 50000 rows, 784 → 50: {big['numbers']:,} numbers, {size_of(big['bytes'])}.) "
+        f"(For the lesson's layer, 50000 rows, 784 → 50: {big['numbers']:,} numbers, {bytes_text(big['bytes'])}.) "
         "Almost all of them are zeros, for u[i,j] moves only with row i of x, and the others are the elements of w, "
         "again and again, once for each row. And we want only its product with the row of numbers that arrives, u.g: "
         "that is u.g @ w.T, with no Jacobian in memory at any time."
