@@ -22,7 +22,7 @@ from pybackprop.bench import processes, report, resident_memory, schedule, table
 from pybackprop.bench.engines import engine
 from pybackprop.bench.engines.engine import ENTRIES, Entry
 from pybackprop.bench.engines.numpy import Numpy
-from pybackprop.bench.workloads import FULL, QUICK, USUAL, Work
+from pybackprop.bench.workloads import FULL, QUICK, USUAL, Workload
 from pybackprop.cli.main import main
 from pybackprop.core import units
 
@@ -30,7 +30,7 @@ COMMAND = [sys.executable, "-m", "pybackprop", "bench"]
 OURS_AND_NUMPY = ["--engines", "numpy,pybackprop"]
 NUMPY, OURS, PLAN = ENTRIES[:3]
 PEERS = ENTRIES[3:]
-TINY = Work("small", "matmul", (4, 4, 4), "float32", 1)
+TINY = Workload("small", "matmul", (4, 4, 4), "float32", 1)
 SOME = [
     ("matmul", (5, 30, 7)),
     ("forward", (40, 30, 7)),
@@ -41,7 +41,7 @@ SOME = [
     ("step", (90, 5, 8, 7, 6, 3)),
     ("step", (90, 5, 3)),
 ]
-EPOCH = Work("", "epoch", (3000, 10, 8, 3), "float32", 1, batch=30)
+EPOCH = Workload("", "epoch", (3000, 10, 8, 3), "float32", 1, batch=30)
 
 has_proc = pytest.mark.skipif(
     not Path(f"/proc/self/task/{os.getpid()}/children").exists(), reason="looks for processes in /proc"
@@ -101,7 +101,7 @@ def test_flops_count_the_products():
 
 
 def test_images_of_digits_are_mostly_zeros():
-    chosen = workloads.Work("step", "step", (100, 784, 5, 1), "float32", 1, data="digits")
+    chosen = workloads.Workload("step", "step", (100, 784, 5, 1), "float32", 1, data="digits")
     x = workloads.data(chosen)["x"]
     assert chosen.label == "step 100x784→5→1 of digits"
     assert x.shape == (100, 784)
@@ -112,7 +112,7 @@ def test_images_of_digits_are_mostly_zeros():
 
 @pytest.mark.parametrize(("kind", "sizes"), SOME)
 def test_everybody_gets_the_same_data(kind, sizes, dtype):
-    work = Work("", kind, sizes, np.dtype(dtype).name, 1)
+    work = Workload("", kind, sizes, np.dtype(dtype).name, 1)
     first, again = workloads.data(work), workloads.data(work)
     for name, array in first.items():
         assert array.dtype == dtype
@@ -128,7 +128,7 @@ def test_everybody_gets_the_same_data(kind, sizes, dtype):
 @pytest.mark.parametrize("entry", [NUMPY, OURS], ids=lambda entry: entry.name)
 @pytest.mark.parametrize(("kind", "sizes"), SOME)
 def test_every_result_is_checked_and_every_mistake_found(entry, kind, sizes, dtype):
-    work = Work("", kind, sizes, np.dtype(dtype).name, 1)
+    work = Workload("", kind, sizes, np.dtype(dtype).name, 1)
     one, data = engine.load(entry.where, 1), workloads.data(work)
     one.prepare(work, data)()
     right, result = validate.expected(work, data), one.result()
@@ -147,8 +147,8 @@ def test_every_result_is_checked_and_every_mistake_found(entry, kind, sizes, dty
 def test_peers_are_right(entry):
     if entry.missing():
         pytest.skip("not installed")
-    some = [Work("", kind, sizes, "float32", 1) for kind, sizes in SOME]
-    some += [Work("", "step", (60, 5, 4, 2), "float64", 1), EPOCH]
+    some = [Workload("", kind, sizes, "float32", 1) for kind, sizes in SOME]
+    some += [Workload("", "step", (60, 5, 4, 2), "float64", 1), EPOCH]
     bench = schedule.Bench([work for work in some if entry.does(work)], [entry], 1)
     bench.run(silent)
     assert len(bench.results) == {"torch": len(some), "jax": len(some) - 1, "sklearn": 1}[entry.name]
@@ -157,7 +157,7 @@ def test_peers_are_right(entry):
 
 
 def test_a_plan_is_right_and_does_networks_only():
-    chosen = [Work("", "step", (60, 5, 4, 2), "float32", 1), EPOCH, TINY]
+    chosen = [Workload("", "step", (60, 5, 4, 2), "float32", 1), EPOCH, TINY]
     bench = schedule.Bench(chosen, [PLAN, NUMPY], 1)
     bench.run(silent)
     assert [list(result.engines) for result in bench.results] == [["plan", "numpy"], ["plan"], ["numpy"]]
@@ -216,7 +216,7 @@ def test_memory_is_the_peak_of_what_is_resident():
 
 @pytest.mark.skipif(not resident_memory.RESET.exists(), reason="only Linux tells the peak")
 def test_the_memory_of_a_step():
-    wide = Work("step", "step", (50000, 4, 20, 1), "float32", 1)
+    wide = Workload("step", "step", (50000, 4, 20, 1), "float32", 1)
     bench = schedule.Bench([wide], [NUMPY, OURS, PLAN], 1)
     bench.run(silent)
     memory = {name: timing.memory for name, timing in bench.results[0].engines.items()}
@@ -272,9 +272,9 @@ def test_a_sample_is_a_call_or_many():
 
 def test_workers_get_the_threads_they_are_told(here):
     before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-    with processes.Crew("generic") as workers:
+    with processes.EngineProcesses("generic") as workers:
         workers.ask(here("Telling"), 1, "forget")
-        told = workers.hellos["Telling", 1]["about"]
+        told = workers.descriptions["Telling", 1]["about"]
     assert told["threads"] == ["1"] * len(processes.COUNTS)
     assert told["kernel"] == "generic"
     if before is not None:
@@ -317,7 +317,7 @@ def test_a_worker_that_cannot_start_is_not_tried_again(here):
 
 
 def test_an_engine_that_raises_goes_on_with_the_next_work(here):
-    odd = Work("small", "matmul", (3, 3, 3), "float32", 1)
+    odd = Workload("small", "matmul", (3, 3, 3), "float32", 1)
     bench = schedule.Bench([odd, TINY], [here("Choosy")], 1)
     bench.run(silent)
     first, second = (result.engines["Choosy"] for result in bench.results)
@@ -365,7 +365,7 @@ def test_wrong_usage_exits_with_2(options, capsys):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--only", "matmul", "--only", "nothing"], "no work's name holds 'nothing'"),
+        (["--only", "matmul", "--only", "nothing"], "no workload's name contains 'nothing'"),
         (["--quick", "--only", "float64"], "--full has some"),
         (["--kernel", "fast"], "'fast' is not among the kernels"),
         (["--plot", "p.xyz"], "expected a name that ends in .png"),

@@ -36,8 +36,8 @@ def test_it_prints_the_lessons_step(memory):
     assert "7.88 GB" in first
     assert "7.84 GB" in said
     assert re.search(r"^plan +\d(\.\d+)? MB", said, re.MULTILINE)
-    for way in schemes.WAYS:
-        assert f"\n{way.title}" in said
+    for scheme in schemes.SCHEMES:
+        assert f"\n{scheme.title}" in said
     assert "50,000 rows of 784→50→1, float32" in said
 
 

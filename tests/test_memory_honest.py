@@ -28,7 +28,7 @@ from pybackprop.bench.memory import worker
 live, most = (ctypes.c_long.in_dll(ctypes.CDLL(None), name) for name in ("live", "most"))
 found = {}
 for name in sys.argv[3:]:
-    widths, batch, way = json.loads(sys.argv[1]), int(sys.argv[2]), ways.named(name)
+    widths, batch, way = json.loads(sys.argv[1]), int(sys.argv[2]), schemes.named(name)
     make = worker.program_of({"program": way.program})
     rng = np.random.default_rng(0)
     make(programs.given(widths, 8, "float32", rng))()

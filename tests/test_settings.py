@@ -11,6 +11,7 @@ import pytest
 from compare import assert_same_bits
 
 import pybackprop as bp
+from pybackprop.core import settings
 
 
 def python(code, **environment):
@@ -89,13 +90,13 @@ def test_absurd_tiles_are_refused(cut):
 )
 def test_a_containers_quota_limits_the_threads(tmp_path, monkeypatch, text, quota):
     (tmp_path / "cpu.max").write_text(text)
-    monkeypatch.setattr(bp.settings, "CGROUP", tmp_path / "cpu.max")
-    assert bp.settings.cpu_quota() == quota
+    monkeypatch.setattr(settings, "CGROUP", tmp_path / "cpu.max")
+    assert settings.cpu_quota() == quota
     bp.set_threads(None)
     most = bp.threads()
     assert most <= (quota or most)
-    monkeypatch.setattr(bp.settings, "CGROUP", tmp_path / "none")
-    assert bp.settings.cpu_quota() is None
+    monkeypatch.setattr(settings, "CGROUP", tmp_path / "none")
+    assert settings.cpu_quota() is None
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from pybackprop.nn.module import Lin, Module, Mse, Relu, as_operand, parameters_
 from pybackprop.ops import linear
 
 if TYPE_CHECKING:
-    from pybackprop.memory.ledger import Ledger
+    from pybackprop.memory.views import Ledger
 
 __all__ = ["Model", "mlp"]
 
@@ -108,9 +108,9 @@ class Model:
         Predicted from the sizes: nothing is allocated. Raises TypeError for a model that is no chain of Lin, each
         with at most one Relu after it, and Mse; ValueError for a batch that is no whole number from 1.
         """
-        from pybackprop.memory.schemes import ledger_of
+        from pybackprop.memory.schemes import model_ledger
 
-        return ledger_of(self, batch)
+        return model_ledger(self, batch)
 
     def parameters(self) -> list[Tensor]:
         """The tensors to train, each once, in the order of the layers."""

@@ -23,7 +23,7 @@ from pybackprop.nn.module import Lin
 from pybackprop.nn.optim import SGD
 
 if TYPE_CHECKING:
-    from pybackprop.memory.ledger import Ledger
+    from pybackprop.memory.views import Ledger
 
 __all__ = ["Plan", "compile"]
 
@@ -173,9 +173,9 @@ class Plan:
 
         The workspace has room for a gathered batch after the first fit.
         """
-        from pybackprop.memory.predict_plan import ledger_of
+        from pybackprop.memory.schemes import plan_ledger
 
-        return ledger_of(self)
+        return plan_ledger(self)
 
     def __repr__(self) -> str:
         return f"Plan({self.model!r}, batch={self.batch}, strategy={self.layout.strategy!r})"

@@ -16,8 +16,8 @@ from pybackprop.core import native
 from pybackprop.core.arrays import Array
 from pybackprop.engine import one_pass, plan
 from pybackprop.memory import border
-from pybackprop.memory.buffers import Book, Buffer
-from pybackprop.memory.ledger import Ledger
+from pybackprop.memory.buffers import PASS, Buffer, BufferLog
+from pybackprop.memory.views import Ledger
 from pybackprop.nn.network import backward_products, packed_bytes
 
 
@@ -33,7 +33,7 @@ def ledger(title: str = "what our code made") -> Iterator[Ledger]:
     watch = Watch()
     _crowd.join(watch)
     try:
-        yield Ledger(title, watch.book)
+        yield Ledger(title, watch.log)
     finally:
         _crowd.leave(watch)
         watch.close()
@@ -88,7 +88,7 @@ class Watch:
     """
 
     def __init__(self) -> None:
-        self.book = Book(counts_held=True)
+        self.log = BufferLog(counts_held=True)
         self.lock = threading.RLock()  # an array may go at any moment, also while another one is entered
         self.known: dict[int, tuple[int, Buffer, Any]] = {}  # by address: size, buffer, weak reference to its owner
         self.roles: dict[tuple[int, str], Buffer] = {}  # values by their buffer and who wrote them
@@ -130,11 +130,11 @@ class Watch:
                 self._step(operation, [native.address_of(arg) for arg in args if native.is_pointer(arg)])
             if room is not None:
                 room.made_by, room.first_use, room.last_use = operation, room.made, room.made
-                self.book.free(room)
+                self.log.free(room)
 
     def close(self) -> None:
         with self.lock:
-            self.book.close()
+            self.log.close()
             self.open = False
 
     # ---- how it is entered ----
@@ -148,7 +148,7 @@ class Watch:
             nbytes = packed_bytes([_product(operation, *sizes[-3:])], dtype) if len(sizes) >= 3 else 0
         else:
             nbytes = 0
-        return self.book.make("packed operands", (nbytes,), "workspace", np.uint8) if nbytes else None
+        return self.log.make("packed operands", (nbytes,), "workspace", np.uint8) if nbytes else None
 
     def _enter(self, array: Array, name: str, kind: str) -> None:
         owner: Any = array
@@ -156,7 +156,7 @@ class Watch:
             owner = owner.base
         at = _address(owner)
         self._gone(at)  # else somebody else's memory lies where ours did, and we were not told
-        buffer = self.book.make(name, array.shape, kind, array.dtype, array.nbytes)
+        buffer = self.log.make(name, array.shape, kind, array.dtype, array.nbytes)
         self.known[at] = (owner.nbytes, buffer, weakref.ref(owner, partial(self._forget, at)))
 
     def _forget(self, at: int, reference: Any) -> None:
@@ -170,7 +170,7 @@ class Watch:
             if found is not None and self.open:
                 if not found[1].name:
                     found[1].name = self._once("tensor")
-                self.book.free(found[1])
+                self.log.free(found[1])
 
     def _find(self, address: int) -> Buffer | None:
         found = self.known.get(address)
@@ -183,7 +183,7 @@ class Watch:
 
     def _was_told(self, array: Array) -> bool:
         """Whether the last step wrote this."""
-        buffer, steps = self._find(_address(array)), self.book.steps
+        buffer, steps = self._find(_address(array)), self.log.steps
         return buffer is not None and bool(steps) and buffer.last_use == steps[-1].number
 
     def _step(self, operation: str, addresses: list[int], views: bool = False) -> None:
@@ -197,7 +197,7 @@ class Watch:
                 used.append(self._role(operation, buffer))
         for buffer in used:
             buffer.name = buffer.name or self._once(operation)
-        self.book.step(operation, *used)
+        self.log.step(operation, *used)
 
     def _role(self, operation: str, buffer: Buffer) -> Buffer:
         """The value that an operation wrote there: the buffer itself, or another one in the same memory."""
@@ -205,7 +205,7 @@ class Watch:
             return buffer
         role = self.roles.get((id(buffer), operation))
         if role is None:
-            role = self.book.share(self._once(operation), buffer.shape, buffer.kind, buffer)
+            role = self.log.share(self._once(operation), buffer.shape, buffer.kind, buffer)
             self.roles[id(buffer), operation] = role
         return role
 
@@ -217,7 +217,7 @@ class Watch:
             for tensor in (p, p._g):
                 found = None if tensor is None else self._find(_address(tensor._array))
                 used += [] if found is None else [found]
-        self.book.step(operation, *used)
+        self.log.step(operation, *used)
 
     def _step_of_plan(self, operation: str, made: plan.Plan) -> None:
         arena, layout = made.arena, made.layout
@@ -234,10 +234,10 @@ class Watch:
             if buffer is not None:
                 buffer.name, buffer.kind = buffer.name or self._once(f"the plan's {name}"), kind
                 used.append(buffer)
-        self.book.step(operation, *used)
+        self.log.step(operation, *used)
 
     def _values_in(self, room: one_pass.Room, whole: Buffer) -> list[Buffer]:
-        whole.name, whole.kind = whole.name or self._once("the room of a pass"), "activations"
+        whole.name, whole.kind = whole.name or self._once(PASS), "activations"
         found = []
         for k, (stage, places) in enumerate(zip(room.chain.stages, room.places, strict=True), 1):
             shape = (room.n, stage.w.shape[1])
@@ -246,7 +246,7 @@ class Watch:
                     continue
                 key = (id(whole), f"{what} {shape}")
                 if key not in self.roles:
-                    self.roles[key] = self.book.share(self._once(what), shape, "activations", whole)
+                    self.roles[key] = self.log.share(self._once(what), shape, "activations", whole)
                 found.append(self.roles[key])
         return found
 
