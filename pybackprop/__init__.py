@@ -54,11 +54,22 @@ from pybackprop.core.settings import info, kernels, set_threads, set_tiles, thre
 from pybackprop.core.version import __version__ as __version__
 from pybackprop.engine.model import Model, mlp
 from pybackprop.engine.plan import Plan, compile
-from pybackprop.nn.module import Lin, Module, Mse, Relu
+from pybackprop.nn.layers import Activation, Lin, Mse, Relu
+from pybackprop.nn.module import Module
 from pybackprop.nn.optim import SGD
-from pybackprop.ops import reference
-from pybackprop.ops.linear import lin, lin_grad, mse, mse_grad, relu, relu_, relu_grad
-from pybackprop.ops.matmul import matmul
+from pybackprop.ops import (
+    Op,
+    define_op,
+    lin,
+    lin_grad,
+    matmul,
+    mse,
+    mse_grad,
+    reference,
+    relu,
+    relu_,
+    relu_grad,
+)
 
 if TYPE_CHECKING:
     from pybackprop import data
@@ -72,6 +83,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SGD",
+    "Activation",
     "CheckpointError",
     "DTypeError",
     "DivergedError",
@@ -83,6 +95,7 @@ __all__ = [
     "Model",
     "Module",
     "Mse",
+    "Op",
     "OutOfMemoryError",
     "Plan",
     "Relu",
@@ -93,6 +106,7 @@ __all__ = [
     "compile",
     "data",
     "debug",
+    "define_op",
     "exercises",
     "explain",
     "fits",
@@ -133,6 +147,38 @@ _LAZY = {
     "judge": "pybackprop.teach.judge.judge",
     "ledger": "pybackprop.memory.recorder",
 }
+
+
+def _model_memory(self: Model, batch: int) -> "Ledger":
+    """What a step of so many rows takes, buffer by buffer, and beside it other ways to compute it.
+
+    Predicted from the sizes: nothing is allocated. Raises TypeError for a model that is no chain of Lin, each
+    with at most one activation after it, and Mse; ValueError for a batch that is no whole number from 1.
+    """
+    from pybackprop.memory.schemes import model_ledger
+
+    return model_ledger(self, batch)
+
+
+def _plan_memory(self: Plan) -> "Ledger":
+    """Every buffer that the plan has; ["parameters"], ["gradients"], ["momentum"], ["workspace"] and ["total"] are
+    their bytes. `.peak` is the workspace: what a step needs beyond data, parameters, gradients and momentum.
+
+    The workspace holds a gathered batch too after the first fit.
+    """
+    from pybackprop.memory.schemes import plan_ledger
+
+    return plan_ledger(self)
+
+
+def _attach(kind: type, name: str, method: Any) -> None:
+    """Gives a class a method that needs a package above its own."""
+    method.__name__, method.__qualname__, method.__module__ = name, f"{kind.__name__}.{name}", kind.__module__
+    setattr(kind, name, method)
+
+
+_attach(Model, "memory", _model_memory)
+_attach(Plan, "memory", _plan_memory)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,27 +1,17 @@
-"""Stories: what happened to a value that a gradient still needs: who overwrote it, who needs it, what to do."""
+"""Messages about a value that a gradient still needs: which one, who overwrote it, who needs it, what to do."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 from weakref import WeakValueDictionary
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pybackprop.autograd.storage import Storage
-    from pybackprop.autograd.tape import Node
+from pybackprop.autograd.protocols import TensorLike
 
 models: WeakValueDictionary[int, Any] = WeakValueDictionary()  # all that there are, to find a tensor's place in them
 
 UNSEEN = "a write past this library (t.data[...] = …, or the array that it shares memory with)"
-REMEDIES = {
-    "relu_": "Use relu, which keeps its input",
-    "mse_grad(inplace=True)": "Use inplace=False, or call it after everything that reads out",
-    "SGD.step": "Update after backward",
-    "-=": "Update after backward",
-    "compile": "Compile before forward; the plan gave the parameters other memory",
-    "plan.step": "Call backward before the plan's step",
-}
+remedies = {"-=": "Update after backward"}  # by what overwrote a value; those who overwrite add theirs
 SPENT = (
     "backward: the activations of this pass are gone: its backward has run, and with inplace=True the gradients took "
     "their place. Run forward again before a second backward (accumulate=True adds), look at a layer's out before "
@@ -29,52 +19,27 @@ SPENT = (
 )
 
 
-def overwritten(asks: str, node: Node, tensor: Storage, version: int | None) -> str:
-    """Of a tensor that node read and that is no longer what it was. version: the one it had then, if it is known."""
-    what, place = _overwriter(tensor._version, version)
-    read = f" (called at {node.seen[1]})" if node.seen else ""
-    remedy = REMEDIES.get(what, "Overwrite only after backward")
+def overwritten(asks: str, node: Any, tensor: TensorLike, count: int | None) -> str:
+    """Of a tensor that node read and that is no longer what it was. count: of its version then, if it is known."""
+    by, place = tensor._version.overwritten_by(count) or (UNSEEN, "")
+    read = f" (called at {node.checksums[1]})" if node.checksums else ""
+    purpose = node.op.purpose(node.inputs, tensor)
+    remedy = remedies.get(by, "Overwrite only after backward")
     return (
-        f"{asks}: {describe(tensor)} was overwritten after '{node.operation}'{read} read it, by {what}{place}. "
-        f"The gradient of '{node.operation}' still needs the old values{_purpose(node, tensor)}. "
+        f"{asks}: {describe(tensor)} was overwritten after '{node.op.name}'{read} read it, by {by}{place}. "
+        f"The gradient of '{node.op.name}' still needs the old values{': for ' * bool(purpose)}{purpose}. "
         f"{remedy}, run forward again, or write to a copy: bp.tensor(t)"
     )
 
 
-def _overwriter(version: list[Any], read: int | None) -> tuple[str, str]:
-    """(the operation, " at file:line" if that is known): the first one after a version was read."""
-    if read == version[0] or version[1] is None:
-        return UNSEEN, ""
-    for count, what, where in version[2:]:
-        if read is not None and count > read:
-            return what, f" at {where}"
-    return version[1], ""
-
-
-def _purpose(node: Node, tensor: Storage) -> str:
-    """ ": for w.g = x.T @ out.g", where it is known."""
-    if node.operation in ("lin", "@"):
-        x, w = node.inputs[0], node.inputs[1]
-        if tensor is x:
-            return f": for {_short(w, 'w')}.g = {_short(x, 'x')}.T @ out.g"
-        return f": for {_short(x, 'x')}.g = out.g @ {_short(w, 'w')}.T" if tensor is w else ""
-    if node.operation in ("relu", "relu_"):
-        return ": for inp.g = (inp > 0) * out.g"
-    return ": for out.g = 2 (out - targ) / size" if node.operation == "mse" else ""
-
-
-def _short(tensor: Storage, otherwise: str) -> str:
-    return tensor.name or otherwise
-
-
-def describe(tensor: Storage) -> str:
+def describe(tensor: TensorLike) -> str:
     """A tensor by its name, its shape, and its place in a Model if it has one."""
     name = f"'{tensor.name}' " if tensor.name else ""
     place = place_of(tensor)
     return f"the tensor {name}of shape {tensor.shape}" + (f" ({place})" if place else "")
 
 
-def place_of(tensor: Storage) -> str | None:
+def place_of(tensor: TensorLike) -> str | None:
     """layers[0].w, or layers[1].out, for a tensor, or a view of one, in a living Model."""
     for model in list(models.values()):
         for place, found in _places(model):
@@ -94,35 +59,31 @@ def _places(model: Any) -> Iterator[tuple[str, Any]]:
             yield f"layers[{k}].out", out
 
 
-def no_gradient(operation: str, out: Storage) -> str:
+def no_gradient(operation: str, out: TensorLike) -> str:
     """Of an out.g that is None."""
-    taken = out._g_at
-    if isinstance(taken, str):
-        return f"{operation}: out.g is None: {taken}"
+    place = out._g_place
+    if place is not None and place.gone:
+        return f"{operation}: out.g is None: {place.gone}"
     return (
         f"{operation}: out.g is None: there is no gradient to pass on yet. Backward runs from the end to the "
         "start: call mse_grad(out, targ) first, then each function's _grad in reverse order"
     )
 
 
-TAKEN = (
-    "relu_grad(inplace=True) wrote inp.g over it, and the buffer is inp.g now. Read inp.g, or use inplace=False to "
-    "keep both"
-)
 FREED = "backward() uses the gradients' buffers of intermediate results again. backward(keep=True) leaves them readable"
 
 
-def stale(operation: str, out: Storage) -> str:
+def stale(operation: str, out: TensorLike) -> str:
     """Of an out.g that belongs to values which out no longer has."""
-    what, place = _overwriter(out._version, out._g_at[0])
+    by, place = out._version.overwritten_by(out._g_place.values if out._g_place else None) or (UNSEEN, "")
     return (
         f"{operation}: out.g is stale: it is the gradient of values that out, {describe(out)}, no longer has: since "
-        f"then it was overwritten by {what}{place}. Call mse_grad (or the _grad of the operation after this one) "
+        f"then it was overwritten by {by}{place}. Call mse_grad (or the _grad of the operation after this one) "
         "again after each forward pass; if you filled out.g by hand, assign it: out.g = …"
     )
 
 
-def spoiled(operation: str, name: str, tensor: Storage) -> str:
+def spoiled(operation: str, name: str, tensor: TensorLike) -> str:
     """Of an operand whose numbers are its own gradient."""
     return (
         f"{operation}: {name} is {describe(tensor)}, which mse_grad(inplace=True) has overwritten with its own "
@@ -131,7 +92,7 @@ def spoiled(operation: str, name: str, tensor: Storage) -> str:
     )
 
 
-def not_yet_through_relu(out: Storage) -> str:
+def not_yet_through(out: TensorLike) -> str:
     """Of an out that relu_ overwrote, whose gradient did not pass it yet."""
     return (
         f"lin_grad: out is {describe(out)}, which relu_ has overwritten: its .g is still the gradient of relu's "

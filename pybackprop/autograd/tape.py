@@ -8,53 +8,72 @@ order in which every `.g` is complete before it is used (law of total derivative
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
 from pybackprop.autograd import messages, versions
-from pybackprop.core import arrays
+from pybackprop.autograd.protocols import Operation, TensorLike
+from pybackprop.core import observer
 from pybackprop.core.errors import GradientError
 
-if TYPE_CHECKING:
-    from pybackprop.autograd.storage import Storage
-    from pybackprop.autograd.tensor import Tensor
-
-Backward: TypeAlias = "Callable[[Tensor, Sink], None]"
+T = TypeVar("T", bound=TensorLike)
+NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 
 
 class Node:
     """One operation on the tape.
 
-    saved   tensors whose values backward reads, with their versions
-    seen    their checksums, and where the operation was called, if debug was on (see watch.py)
+    op        its record
+    inputs    its operands, and the nodes that those came from
+    params    its other arguments
+    saved     tensors whose values backward reads, with the counts of their versions
+    checksums  of those, and where the operation was called, if debug was on (see versions.py)
     """
 
-    __slots__ = ("backward", "inputs", "operation", "origins", "saved", "seen")
+    __slots__ = ("checksums", "inputs", "op", "origins", "params", "saved")
 
-    seen: tuple[list[int], str] | None
+    op: Operation
+    params: Mapping[str, Any]
+    checksums: tuple[list[int], str] | None
 
     def __init__(
-        self, operation: str, inputs: Sequence[Storage], backward: Backward | None, saved: Sequence[Storage]
+        self,
+        op: Operation,
+        inputs: Sequence[TensorLike],
+        saved: Sequence[TensorLike] = (),
+        params: Mapping[str, Any] = NO_PARAMS,
     ) -> None:
-        self.operation = operation
+        self.op = op
         self.inputs = inputs
+        self.params = params
         self.origins = [tensor._node for tensor in inputs]
-        self.backward = backward
-        self.saved = [(tensor, tensor._version[0]) for tensor in saved]
-        self.seen = versions.seen(saved) if versions.on else None
+        self.saved = [(tensor, tensor._version.count) for tensor in saved]
+        self.checksums = (versions.checksums(saved), versions.caller()) if versions.on else None
 
-    def at_once(self, root: Storage, keep: bool, accumulate: bool) -> bool:
+    @property
+    def has_derivative(self) -> bool:
+        return self.op.backward is not None
+
+    def backward(self, upstream: TensorLike, sink: Sink) -> None:
+        """Passes the gradient of the result on to the inputs' gradients that sink wants."""
+        backward: Any = self.op.backward
+        backward(self.inputs, [t for t, _ in self.saved], upstream, sink, **self.params)
+
+    def at_once(self, root: TensorLike, keep: bool, accumulate: bool) -> bool:
         """Makes the whole walk back from root, whose node this is, if it knows a shorter way than `backward`."""
         return False
 
     def check(self) -> None:
         """Raises GradientError where this operation has no derivative or lost a value that it needs."""
-        if self.backward is None:
+        if not self.has_derivative:
             raise GradientError(
-                f"backward: no derivative is known here for '{self.operation}', so the path to the tensors "
+                f"backward: no derivative is known here for '{self.op.name}', so the path to the tensors "
                 "that want a gradient is cut there. Use lin, @, +, relu or mse on that path, or write this "
                 "step's gradient by hand and assign it to .g"
             )
@@ -65,13 +84,31 @@ class Node:
 
     def check_values(self, asks: str) -> None:
         """Raises GradientError where a value that it needs was overwritten."""
-        for tensor, version in self.saved:
-            if tensor._version[0] != version:
-                raise GradientError(messages.overwritten(asks, self, tensor, version))
-        if self.seen is not None:
-            for (tensor, version), checksum in zip(self.saved, self.seen[0], strict=True):
+        for tensor, count in self.saved:
+            if tensor._version.count != count:
+                raise GradientError(messages.overwritten(asks, self, tensor, count))
+        if self.checksums is not None:
+            for (tensor, count), checksum in zip(self.saved, self.checksums[0], strict=True):
                 if versions.checksum(tensor) != checksum:
-                    raise GradientError(messages.overwritten(asks, self, tensor, version))
+                    raise GradientError(messages.overwritten(asks, self, tensor, count))
+
+
+@dataclass(frozen=True)
+class NoDerivative:
+    """The record of an operation that has no derivative here."""
+
+    name: str
+    inplace = False
+    backward = None
+
+    def purpose(self, inputs: Sequence[TensorLike], tensor: TensorLike) -> str:
+        return ""
+
+    def replay(self, arrays: Sequence[Any], **params: Any) -> Any:
+        raise GradientError(f"'{self.name}' cannot be run once more")
+
+
+no_derivative = lru_cache(maxsize=256)(NoDerivative)
 
 
 class Sink:
@@ -79,25 +116,26 @@ class Sink:
 
     keep = True
 
-    def wants(self, tensor: Storage) -> bool:
+    def wants(self, tensor: TensorLike) -> bool:
         """Whether somebody wants this tensor's gradient."""
         return tensor.requires_g
 
-    def into(self, tensor: Storage) -> tuple[Tensor, bool] | None:
+    def into(self, tensor: TensorLike) -> tuple[Any, bool] | None:
         """(the buffer, whether to add to it); None if nobody wants this tensor's gradient."""
         raise NotImplementedError
 
-    def put(self, tensor: Storage, make: Callable[[Tensor], None]) -> None:
-        """For elementwise gradients: make fills a tensor, which is stored or added."""
-        found = self.into(tensor)
-        if found is None:
-            return
-        buffer, add = found
+    def put(self, tensor: TensorLike, fill: Callable[[Any], None]) -> Any:
+        """For elementwise gradients: fill writes one into a tensor, which is stored or added. The buffer, if wanted."""
+        target = self.into(tensor)
+        if target is None:
+            return None
+        buffer, add = target
         fresh = buffer.new_like() if add else buffer
-        make(fresh)
+        fill(fresh)
         if add:
             with np.errstate(all="ignore"):
                 np.add(buffer._array, fresh._array, out=buffer._array)
+        return buffer
 
 
 class Gradients(Sink):
@@ -109,10 +147,10 @@ class Gradients(Sink):
     def __init__(self, keep: bool, accumulate: bool) -> None:
         self.keep = keep
         self.accumulate = accumulate
-        self.buffers: dict[int, Tensor] = {}
-        self.free: dict[tuple[Any, ...], list[Tensor]] = {}
+        self.buffers: dict[int, Any] = {}
+        self.free: dict[tuple[Any, ...], list[Any]] = {}
 
-    def into(self, tensor: Storage) -> tuple[Tensor, bool] | None:
+    def into(self, tensor: TensorLike) -> tuple[Any, bool] | None:
         if not tensor.requires_g:
             return None
         buffer = self.buffers.get(id(tensor))
@@ -124,15 +162,15 @@ class Gradients(Sink):
         self.buffers[id(tensor)] = buffer
         return buffer, add
 
-    def _temporary(self, tensor: Storage) -> Tensor:
+    def _temporary(self, tensor: TensorLike) -> Any:
         spare = self.free.get((tensor.shape, tensor.dtype))
         return spare.pop() if spare else tensor.new_like()
 
-    def take(self, tensor: Storage) -> Tensor | None:
+    def take(self, tensor: TensorLike) -> Any:
         """The finished gradient of an intermediate result; None if nobody wanted it."""
         return self.buffers.pop(id(tensor), None)
 
-    def give_back(self, buffer: Tensor) -> None:
+    def give_back(self, buffer: TensorLike) -> None:
         if not self.keep:
             self.free.setdefault((buffer.shape, buffer.dtype), []).append(buffer)
 
@@ -143,16 +181,16 @@ class Explicit(Sink):
     def __init__(self, operation: str, *given: Any) -> None:
         self.operation = operation
         self.given = given
-        self.seen: list[int] = []
+        self.written: list[int] = []
 
-    def into(self, tensor: Storage) -> tuple[Tensor, bool] | None:
-        for value in self.given:  # by identity: == compares numbers
-            if value is tensor:
-                break
-        else:
+    def wants(self, tensor: TensorLike) -> bool:
+        return any(value is tensor for value in self.given)  # by identity: == compares numbers
+
+    def into(self, tensor: TensorLike) -> tuple[Any, bool] | None:
+        if not self.wants(tensor):
             return None
-        again = id(tensor) in self.seen
-        self.seen.append(id(tensor))
+        again = id(tensor) in self.written
+        self.written.append(id(tensor))
         return tensor.write_g(self.operation), again
 
 
@@ -178,56 +216,69 @@ def paused() -> Iterator[None]:
 
 
 def record(
-    out: Tensor, operation: str, inputs: Sequence[Storage], backward: Backward, saved: Sequence[Storage] = ()
-) -> Tensor:
-    """Puts out on the tape if one of its inputs wants a gradient."""
-    if arrays.watcher is not None:
-        arrays.watcher.computed(operation, out, inputs)
+    out: T,
+    op: Operation,
+    inputs: Sequence[TensorLike],
+    saved: Sequence[TensorLike] = (),
+    params: Mapping[str, Any] = NO_PARAMS,
+    products: Sequence[observer.Product] = (),
+) -> T:
+    """Puts out on the tape if one of its inputs wants a gradient. products: see Observer.ran."""
+    if observer.active is not None:
+        arrays = [t._array for t in inputs]
+        observer.active.ran(op.name, out._array, *arrays, products=products, is_new=out._version.count == 0)
     if _switch.recording:
         for tensor in inputs:
             if tensor.requires_g:
                 out.requires_g = True
-                out._node = Node(operation, inputs, backward, saved)
+                out._node = Node(op, inputs, saved, params)
                 break
     return out
 
 
-def cut(out: Tensor, operation: str, *inputs: Any) -> Tensor:
+def cut(out: T, operation: str, *inputs: Any, products: Sequence[observer.Product] = ()) -> T:
     """Marks out as computed by an operation that has no derivative here. Keeps no operand alive."""
-    if arrays.watcher is not None:
-        arrays.watcher.computed(operation, out, inputs)
+    if observer.active is not None and out._version is not getattr(inputs[0], "_version", None):  # a view is no buffer
+        arrays = [array for array in map(_array_of, inputs) if array is not None]
+        observer.active.ran(operation, out._array, *arrays, products=products, is_new=True)
     if _switch.recording and any(getattr(tensor, "requires_g", False) for tensor in inputs):
         out.requires_g = True
-        out._node = Node(operation, (), None, ())
+        out._node = Node(no_derivative(operation), ())
     return out
 
 
-def backward(root: Storage, keep: bool, accumulate: bool) -> None:
+def _array_of(value: Any) -> Any:
+    array = getattr(value, "_array", getattr(value, "data", None))
+    return array if isinstance(array, np.ndarray) else None
+
+
+def backward(root: TensorLike, keep: bool, accumulate: bool) -> None:
     """Fills `.g` of every leaf that wants it with d root / d leaf. root is one number."""
     if root._node is not None and root._node.at_once(root, keep, accumulate):
         return
     if root.size != 1:
         _refuse_non_scalar(root)
-    order = _from_root(root)
+    order = from_root(root)
     for tensor in order:
-        tensor._node.check()  # type: ignore[union-attr]
+        tensor._node.check()
     _refuse_lost(order)
     gradients = Gradients(keep, accumulate)
-    gradients.into(root)[0]._array[...] = 1  # type: ignore[index]
+    start: Any = gradients.into(root)
+    start[0]._array[...] = 1
     for tensor in order:
         upstream = gradients.take(tensor)
         if upstream is None:
             continue
-        tensor._node.backward(upstream, gradients)  # type: ignore[union-attr, misc]
+        tensor._node.backward(upstream, gradients)
         gradients.give_back(upstream)
         if not keep:
-            tensor._g, tensor._g_at = None, messages.FREED
+            tensor.lose_g(messages.FREED)
 
 
-def _refuse_lost(order: Sequence[Storage]) -> None:
+def _refuse_lost(order: Sequence[TensorLike]) -> None:
     """Raises GradientError if this walk would write a leaf's `.g` that one of its operations still reads."""
     nodes: list[Any] = [tensor._node for tensor in order]
-    read = [t for node in nodes for t, _ in node.saved if isinstance(t._version, versions.OfGradient)]
+    read = [t for node in nodes for t, _ in node.saved if isinstance(t._version, versions.GradientVersion)]
     if not read:
         return
     leaves = [t for node in nodes for t in node.inputs if t._node is None and t.requires_g and t._g is not None]
@@ -240,23 +291,23 @@ def _refuse_lost(order: Sequence[Storage]) -> None:
                 )
 
 
-def _refuse_non_scalar(root: Storage) -> NoReturn:
+def _refuse_non_scalar(root: TensorLike) -> NoReturn:
     raise GradientError(
         f"backward: found a tensor of shape {root.shape}, expected one number: the gradient of many numbers "
         "is a Jacobian. Reduce it first, e.g. with mse(out, targ)"
     )
 
 
-def _from_root(root: Storage) -> list[Storage]:
+def from_root(root: Any) -> list[Any]:
     """The tensors on the tape between root and the leaves, each after all that were computed from it."""
     if root._node is None:
         raise GradientError(
             "backward: this tensor is not on a tape. Either nothing it was computed from wants a gradient "
             "(make the weights with bp.param, or set requires_g = True), or there was no forward pass yet"
         )
-    order: list[Storage] = []
+    order: list[Any] = []
     seen: set[int] = set()
-    stack: list[tuple[Storage, bool]] = [(root, False)]
+    stack: list[tuple[Any, bool]] = [(root, False)]
     while stack:  # a loop, not a recursion: a graph may be deeper than Python's stack
         tensor, done = stack.pop()
         if done:
@@ -264,6 +315,6 @@ def _from_root(root: Storage) -> list[Storage]:
         elif id(tensor) not in seen:
             seen.add(id(tensor))
             stack.append((tensor, True))
-            operands = tensor._node.inputs  # type: ignore[union-attr]
+            operands = tensor._node.inputs
             stack.extend((operand, False) for operand in operands if operand._node is not None)
     return order[::-1]

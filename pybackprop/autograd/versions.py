@@ -1,26 +1,23 @@
-"""Watch: what `bp.debug()` switches on: where values are overwritten, and checksums of those that a backward needs.
+"""Versions: how often memory was written to through this library, and by what; and what `bp.debug()` adds to that.
 
-A version (a list that all views of some memory share) counts the writes through this library: [how many, by what].
-While debug is on, who wrote is added to it, with file and line: the last few (how many, by what, where).
+A backward compares the version of a value that it reads with the one at the forward pass, so an overwritten value is
+an error and not a wrong gradient.
 """
 
 from __future__ import annotations
 
 import sys
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from pybackprop.autograd.storage import Storage
+from pybackprop.autograd.protocols import TensorLike
 
 on = False
 REMEMBERED = 8  # overwrites of one piece of memory
-HERE = str(Path(__file__).parent.parent) + "/"
+PACKAGE = str(Path(__file__).parent.parent) + "/"
 
 
 class debug:
@@ -45,60 +42,129 @@ class debug:
         on = self.before
 
 
-class Foreign(list[Any]):
-    """The version of memory that came from elsewhere, and may be part of anything."""
+class Version:
+    """The writes to some memory; shared by all views of it.
+
+    count    how many there were
+    by       the operation that wrote last; None before the first write
+    log      (count, by, file:line) of the last few, while debug is on
+    own      nothing else can be the same memory, except what shares this version
+    foreign  the memory came from elsewhere, and may be part of anything
+    """
+
+    __slots__ = ("by", "count", "log")
+
+    own = True
+    foreign = False
+    count: int
+    by: str | None
+    log: list[tuple[int, str, str]]
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.by = None
+        self.log = []
+
+    def wrote(self, operation: str) -> None:
+        """Counts a write by an operation."""
+        self.count += 1
+        self.by = operation
+        if on:
+            self.remember()
+
+    def remember(self) -> None:
+        """Notes where in the caller's program the write was that was just counted."""
+        del self.log[: max(0, len(self.log) - REMEMBERED + 1)]
+        self.log.append((self.count, str(self.by), caller()))
+
+    def overwritten_by(self, read_at: int | None) -> tuple[str, str] | None:
+        """(the first operation that wrote after count was read_at, " at file:line" if known); None: nobody is known."""
+        if read_at == self.count or self.by is None:
+            return None
+        for count, by, where in self.log:
+            if read_at is not None and count > read_at:
+                return by, f" at {where}"
+        return self.by, ""
 
 
-class OfGradient(list[Any]):
-    """The version of a gradient's buffer: what else has it is the same memory, what has not is not."""
+class ForeignVersion(Version):
+    """The version of memory that came from elsewhere."""
+
+    __slots__ = ()
+    own = False
+    foreign = True
 
 
-class Following(OfGradient):
+class GradientVersion(Version):
+    """The version of a gradient's buffer."""
+
+    __slots__ = ()
+    own = False
+
+
+class DerivedVersion(GradientVersion):
     """A version of memory that is also written to whenever some other memory is, by those who only count the latter.
 
     So a plan's step, which counts its writes to the parameters, pays nothing for the gradients that it writes too.
     """
 
-    def __init__(self, *others: list[Any]) -> None:
-        super().__init__([0, None])
-        self.others = others
+    __slots__ = ("_by", "_count", "_others")
 
-    def __getitem__(self, k: Any) -> Any:
-        own = super().__getitem__(k)
-        if k == 0:
-            return own + sum(other[0] for other in self.others)
-        return own or "a step of the plan" if k == 1 else own
+    def __init__(self, *others: Version) -> None:
+        self._others = others
+        super().__init__()
+        self._count = 0
 
-    def __setitem__(self, k: Any, value: Any) -> None:
-        super().__setitem__(k, value - sum(other[0] for other in self.others) if k == 0 else value)
+    @property
+    def count(self) -> int:  # type: ignore[override]
+        return self._count + sum(other.count for other in self._others)
 
+    @count.setter
+    def count(self, value: int) -> None:
+        self._count = value - sum(other.count for other in self._others)
 
-def wrote(version: list[Any], what: str) -> None:
-    """Counts a write by the operation `what`."""
-    version[0] += 1
-    version[1] = what
-    if on:
-        note(version)
+    @property
+    def by(self) -> str:  # type: ignore[override]
+        return self._by or "a step of the plan"
 
-
-def note(version: list[Any]) -> None:
-    """Remembers where the write was that was just counted."""
-    del version[2 : max(2, len(version) - REMEMBERED + 1)]
-    version.append((version[0], version[1], where()))
+    @by.setter
+    def by(self, operation: str | None) -> None:
+        self._by = operation
 
 
-def where() -> str:
+class GradientPlace:
+    """Which values a tensor's `.g` is the gradient of.
+
+    values   the count of the tensor's version when `.g` was written
+    writes   the count of `.g`'s own version then: if it has changed, somebody filled `.g` by hand
+    through  `.g` has gone back through an operation that overwrote the tensor, to the values before it
+    gone     why there is no `.g` any more; empty if nobody took it
+    """
+
+    __slots__ = ("gone", "through", "values", "writes")
+
+    def __init__(self) -> None:
+        self.forget("")
+
+    def set(self, values: int, writes: int, through: bool = False) -> None:
+        self.values, self.writes, self.through, self.gone = values, writes, through, ""
+
+    def forget(self, reason: str) -> None:
+        self.values = self.writes = -1
+        self.through, self.gone = False, reason
+
+
+def caller() -> str:
     """file:line of the caller outside this package."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(HERE):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
 
 
-def seen(tensors: Iterable[Storage]) -> tuple[list[int], str]:
-    """The checksums of some values, and where the operation that reads them was called."""
-    return [checksum(tensor) for tensor in tensors], where()
+def checksums(tensors: Iterable[TensorLike]) -> list[int]:
+    return [checksum(tensor) for tensor in tensors]
 
 
-def checksum(tensor: Storage) -> int:
+def checksum(tensor: TensorLike) -> int:
     return zlib.adler32(np.ascontiguousarray(tensor._array).reshape(-1).view(np.uint8).data)

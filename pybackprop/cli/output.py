@@ -1,63 +1,17 @@
-"""What people see of a training: a progress bar, a summary, tables of two columns. Loads rich."""
+"""Tables of two columns, and the summary of a training. Loads rich."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any
 
-from rich import progress as bars
 from rich.table import Table
 
-from pybackprop.core.terminal import stderr_console, stdout_console
+from pybackprop.core.terminal import stdout_console
 from pybackprop.core.units import bytes_text, seconds_text
-from pybackprop.engine.fit import Moment
 from pybackprop.train.trainer import Trainer
 
 WIDTH = 110  # of text that goes to no terminal
-
-
-class Progress:
-    """A live bar on stderr over all steps, with the losses of the last epoch."""
-
-    def __init__(self, epochs: int, steps: int, done: int, shown: bool) -> None:
-        console = stderr_console()
-        self.bar = bars.Progress(
-            bars.TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
-            bars.BarColumn(),
-            bars.TimeRemainingColumn(),
-            bars.TextColumn("{task.fields[text]}"),
-            console=console,
-            disable=not (shown and (console.is_terminal or console.is_jupyter)),
-        )
-        total, completed = steps * epochs, steps * done
-        self.task = self.bar.add_task("train", total=total, completed=completed, epoch=done, epochs=epochs, text="")
-
-    def __enter__(self) -> Progress:
-        self.bar.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        self.bar.stop()
-
-    def update(self, moment: Moment) -> None:
-        """A callback of Plan.fit."""
-        completed = (moment.epoch - 1) * moment.steps + moment.step
-        if moment.done is None:
-            self.bar.update(self.task, completed=completed)
-        else:
-            self.bar.update(self.task, completed=completed, epoch=moment.epoch)
-            self.say(moment.done.loss, validation=moment.done.validation)
-
-    def say(self, loss: float, validation: float | None = None, accuracy: float | None = None) -> None:
-        """Shows what is known about the last epoch."""
-        text = f"loss {loss:.5f}"
-        text += "" if validation is None else f"  validation {validation:.5f}"
-        text += "" if accuracy is None else f"  accuracy {accuracy:.2%}"
-        self.bar.update(self.task, text=text)
 
 
 def summary(trainer: Trainer, report: Mapping[str, Any]) -> None:

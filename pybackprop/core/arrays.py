@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from pybackprop.core import available_memory
+from pybackprop.core import available_memory, observer
 from pybackprop.core.errors import DTypeError, ShapeError
 from pybackprop.core.native import FLOAT32, FLOAT64, place
 
@@ -31,8 +31,6 @@ Array: TypeAlias = npt.NDArray[Any]
 
 LINE = 64  # bytes of a cache's line, and of the widest vector
 LARGE = 4096  # bytes from which an array is worth being placed
-
-watcher: Any = None  # the open ledger (see memory/watch.py), which hears of every array that is made here
 
 
 def float_type(dtype: Any) -> np.dtype[Any]:
@@ -106,8 +104,8 @@ def on_a_line(shape: tuple[int, ...], dtype: np.dtype[Any], what: str = "tensor"
     else:
         available_memory.check(what, size, shape[0] if rows is None and shape else rows)
         made = _placed(size, shape, dtype)
-    if watcher is not None:
-        watcher.made(made)
+    if observer.active is not None:
+        observer.active.allocated(made)
     return made
 
 
@@ -119,8 +117,8 @@ def lines(count: int, dtype: np.dtype[Any], what: str = "compile", rows: int | N
     available_memory.check(what, count * dtype.itemsize, rows)
     made = _placed(count * dtype.itemsize, (count,), dtype)
     made[...] = 0
-    if watcher is not None:
-        watcher.made(made)
+    if observer.active is not None:
+        observer.active.allocated(made)
     return made
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pybackprop.autograd.tensor import Tensor, wrap
-from pybackprop.autograd.versions import Following
+from pybackprop.autograd.versions import DerivedVersion, Version
 from pybackprop.core import native
 from pybackprop.core.arrays import Array, check_size, lines, whole_lines
 from pybackprop.nn.optim import SGD
@@ -39,7 +39,7 @@ class Arena:
         self.update = native.parameters(1)
         self.update[0].p, self.update[0].dp = native.pointer(self.values), native.pointer(self.gradients)
         self.update[0].size = self.updated_values.size
-        self.written: list[Any] = [0, None]  # how often plan.grads wrote gradients
+        self.written = Version()  # counts the writes of plan.grads to the gradients
         writes = self.written, *(p._version for p in self.parameters[: min(updated, 1)])
         self.g = [_like(p, view, writes) for p, view in self._views(self.gradients, wanted)]
 
@@ -86,8 +86,8 @@ def _move(p: Tensor, view: Array) -> None:
     p._array, p._pointer, p._matrix = view, None, None
 
 
-def _like(p: Tensor, view: Array, writes: Iterable[list[Any]]) -> Tensor:
-    made = wrap(view, Following(*writes))
+def _like(p: Tensor, view: Array, writes: Iterable[Version]) -> Tensor:
+    made = wrap(view, DerivedVersion(*writes))
     made.name = None if p.name is None else f"{p.name}.g"
     return made
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from pybackprop.core import available_memory
 from pybackprop.core.units import parse_bytes
-from pybackprop.memory.schemes import NAMES, named
-from pybackprop.nn.network import Network, of_model
+from pybackprop.memory.schemes import NAMES, named, network_of
+from pybackprop.nn.network import Network
 
 MOST = 2**40  # rows: a larger batch is not searched for
 CHOSEN, STRATEGIES = "plan", ("plan_layers", "plan_split", "plan_fused")
@@ -16,7 +16,7 @@ CHOSEN, STRATEGIES = "plan", ("plan_layers", "plan_split", "plan_fused")
 def fits(model: Any, memory: int | str | None = None) -> dict[str, int]:
     """The largest batch for each way to compute a step, by the names of `Ledger.alternatives`.
 
-    model   a bp.Model of Lin, Relu and Mse
+    model   a bp.Model of Lin, each with at most one activation after it, and Mse
     memory  bytes, or "2GB", "1.5GiB"; None: what is available now. It has to hold the batch itself, the parameters,
             their gradients and the step's peak; the momentum of an optimizer is not counted
 
@@ -26,7 +26,7 @@ def fits(model: Any, memory: int | str | None = None) -> dict[str, int]:
     limit = available_memory.available() if memory is None else parse_bytes(memory)
     if limit is None:
         raise ValueError("fits: this system does not tell how much memory is available; give memory='2GB'")
-    return of_network(of_model(model), limit)
+    return of_network(network_of(model), limit)
 
 
 def of_network(network: Network, limit: int) -> dict[str, int]:

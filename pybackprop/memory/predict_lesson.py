@@ -5,8 +5,10 @@ Each prediction follows line by line the program of the same name in bench/memor
 
 from __future__ import annotations
 
+from pybackprop import ops
+from pybackprop.engine.placement import backward_products, packed_bytes
 from pybackprop.memory.buffers import Buffer, BufferLog
-from pybackprop.nn.network import Network, backward_products, packed_bytes
+from pybackprop.nn.network import Network
 
 
 class PredictedRun:
@@ -29,7 +31,8 @@ class PredictedRun:
 
     def activation(self, k: int) -> str:
         """The name of the activation after layer k; empty if there is none."""
-        return "" if self.network.stages[k].relu is None else "relu"
+        activation = self.network.stages[k].activation
+        return "" if activation is None else activation.name
 
     def rows(self, name: str, width: int, kind: str = "activations") -> Buffer:
         return self.log.make(name, (self.n, width), kind)
@@ -83,7 +86,7 @@ def _lesson_forward(run: PredictedRun) -> tuple[list[Buffer], list[Buffer]]:
         before.append(out)
         if run.activation(k):
             inp, out = out, run.rows(f"{run.activation(k)}(l{k + 1})", h)
-            run.log.step(".clamp_min", inp, out)
+            run.log.step(".clamp_min" if stage.activation is ops.RELU else run.activation(k), inp, out)
         after.append(out)
         inp = out
     return before, after
@@ -112,17 +115,28 @@ def _lesson_mse(run: PredictedRun, out: Buffer) -> Buffer:
 
 
 def _lesson_activation_grad(run: PredictedRun, k: int, before: Buffer, upstream: Buffer) -> Buffer:
-    """relu's: inp.g = (inp > 0).float() * out.g"""
+    """inp.g = slope * out.g, where the slope of relu is (inp > 0).float()."""
     h, log = run.network.stages[k].w.shape[1], run.log
+    slope = _lesson_slope(run, k, before)
+    value = run.rows(f"{slope.name} * {run.gradient_of(k)}", h, "temporary")
+    log.step("*", slope, upstream, value)
+    log.free(slope)
+    return _assign(run, f"l{k + 1}.g", value)
+
+
+def _lesson_slope(run: PredictedRun, k: int, before: Buffer) -> Buffer:
+    stage, log = run.network.stages[k], run.log
+    h = stage.w.shape[1]
+    if stage.activation is not ops.RELU:
+        slope = run.rows(f"slope of {run.activation(k)}(l{k + 1})", h, "temporary")
+        log.step("slope", before, slope)
+        return slope
     mask = log.make(f"l{k + 1} > 0", (run.n, h), "temporary", bool)
     log.step("a comparison", before, mask)
-    numbers = run.rows(f"(l{k + 1} > 0).float()", h, "temporary")
-    log.step(".float", mask, numbers)
+    slope = run.rows(f"(l{k + 1} > 0).float()", h, "temporary")
+    log.step(".float", mask, slope)
     log.free(mask)
-    value = run.rows(f"(l{k + 1} > 0) * {run.gradient_of(k)}", h, "temporary")
-    log.step("*", numbers, upstream, value)
-    log.free(numbers)
-    return _assign(run, f"l{k + 1}.g", value)
+    return slope
 
 
 def _lesson_lin_grad(run: PredictedRun, k: int, inp: Buffer, upstream: Buffer, outer_products: bool) -> Buffer:
@@ -204,18 +218,19 @@ def _functions_forward(run: PredictedRun, inplace: bool) -> tuple[list[Buffer], 
         out = run.rows(f"l{k + 1}", h)
         run.compute("lin", [(run.n, m, h)], inp, run.w[k], *run.b[k : k + 1], out)
         before.append(out)
-        if activation := run.activation(k):
-            name = f"{activation}(l{k + 1})"
-            inp, out = out, run.log.share(name, (run.n, h), "activations", out) if inplace else run.rows(name, h)
-            run.log.step(activation + "_" * inplace, inp, out)
+        if stage.activation is not None:
+            name, over = f"{run.activation(k)}(l{k + 1})", stage.inplace if inplace else None
+            inp, out = out, run.rows(name, h) if over is None else run.log.share(name, (run.n, h), "activations", out)
+            run.log.step((over or stage.activation).name, inp, out)
         after.append(out)
         inp = out
     return before, after
 
 
 def _functions_activation_grad(run: PredictedRun, k: int, before: Buffer, upstream: Buffer, inplace: bool) -> Buffer:
-    name, h = f"l{k + 1}.g", run.network.stages[k].w.shape[1]
-    if inplace:
+    name, stage = f"l{k + 1}.g", run.network.stages[k]
+    h = stage.w.shape[1]
+    if inplace and stage.inplace is not None:
         gradient = run.log.share(name, (run.n, h), "activation gradients", upstream)
     else:
         gradient = run.rows(name, h, "activation gradients")

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pybackprop.core.arrays import whole_lines
-from pybackprop.engine.one_pass import Chain
+from pybackprop import ops
+from pybackprop.engine import placement
+from pybackprop.engine.placement import backward_products
 from pybackprop.memory.buffers import PASS, Buffer, BufferLog
 from pybackprop.memory.predict_lesson import PredictedRun
-from pybackprop.nn.network import Network, backward_products
+from pybackprop.nn.network import Network
 
 
 def model(network: Network, batch: int) -> BufferLog:
     """loss = model(x, targ); model.backward(): one workspace for all layers' results and gradients."""
-    return _model(network, batch, *Chain(network.stages, network.dtype).places(batch))
+    return _model(network, batch, *placement.of_pass(network, batch))
 
 
 def model_inplace(network: Network, batch: int) -> BufferLog:
     """Model(..., inplace=True): each layer has one place, for z, then relu's result, then their gradient."""
-    sizes = [whole_lines(batch * stage.w.shape[1], network.dtype) for stage in network.stages]
-    starts = [sum(sizes[:k]) for k in range(len(sizes))]
-    return _model(network, batch, [(at, at, at) for at in starts], sum(sizes))
+    return _model(network, batch, *placement.of_pass(network, batch, inplace=True))
 
 
 def _model(network: Network, batch: int, places: Sequence[tuple[int, int, int]], size: int) -> BufferLog:
@@ -87,41 +86,45 @@ def numpy(network: Network, batch: int) -> BufferLog:
 
 
 def torch(network: Network, batch: int) -> BufferLog:
-    """PyTorch's autograd, from what its operations save: addmm and mse_loss their operands, relu its result.
+    """PyTorch's autograd, from what its operations save: relu its result, all others their operands.
 
     A result that no operation saves is freed with its variable; what was saved is freed when its backward has run.
     """
     run = PredictedRun(network, batch, gradient_of_x=False)
-    log, saved = run.log, list[Buffer]()
+    log, results, saved = run.log, list[Buffer](), list[Buffer]()
     inp = run.x
     for k, stage in enumerate(network.stages):
-        out = run.rows(f"l{k + 1}", stage.w.shape[1])
+        z = out = run.rows(f"l{k + 1}", stage.w.shape[1])
         log.step("addmm", inp, run.w[k], *run.b[k : k + 1], out)
         if activation := run.activation(k):
-            z, out = out, run.rows(f"{activation}(l{k + 1})", stage.w.shape[1])
+            out = run.rows(f"{activation}(l{k + 1})", stage.w.shape[1])
             log.step(activation, z, out)
+        if stage.activation is ops.RELU:
             log.free(z)
-        saved.append(out)
+        saved.append(out if stage.activation is ops.RELU else z)
+        results.append(out)
         inp = out
     loss = log.make("loss", (), "activations")
     log.step("mse_loss", inp, run.targ, loss)
-    _torch_backward(run, saved)
+    _torch_backward(run, results, saved)
     return log
 
 
-def _torch_backward(run: PredictedRun, saved: list[Buffer]) -> None:
+def _torch_backward(run: PredictedRun, results: list[Buffer], saved: list[Buffer]) -> None:
+    """results: what each layer gives on; saved: what its activation saved, or the same if there is none."""
     network, log = run.network, run.log
     gradient = run.rows("out.grad", network.widths[-1], "activation gradients")
-    log.step("MseLossBackward", saved[-1], run.targ, gradient)
+    log.step("MseLossBackward", results[-1], run.targ, gradient)
     for k in range(len(network.stages) - 1, -1, -1):
         if activation := run.activation(k):
             masked = run.rows(f"l{k + 1}.grad", network.widths[k + 1], "activation gradients")
             log.step(f"{activation.title().replace('_', '')}Backward", gradient, saved[k], masked)
-            log.free(gradient, saved[k])
+            log.free(gradient, saved[k], results[k])
             gradient = masked
         below = run.rows(f"{run.gradient_of(k - 1)}rad", network.widths[k], "activation gradients") if k else None
-        inp = saved[k - 1] if k else run.x
-        used = [inp, run.w[k], gradient, run.w_g[k], *run.b_g[k : k + 1]]
+        used = [results[k - 1] if k else run.x, run.w[k], gradient, run.w_g[k], *run.b_g[k : k + 1]]
         log.step("AddmmBackward", *used, *([] if below is None else [below]))
         log.free(gradient, *([] if run.activation(k) else [saved[k]]))
+        if k and saved[k - 1] is not results[k - 1]:
+            log.free(results[k - 1])  # only this addmm has saved it
         gradient = below or gradient

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from pybackprop.core import native
 from pybackprop.core.arrays import whole_lines
+from pybackprop.engine import placement
 from pybackprop.engine.layout import Layout
+from pybackprop.engine.placement import workspace_bytes
 from pybackprop.memory.buffers import Buffer, BufferLog
-from pybackprop.nn.network import Network, workspace_bytes
+from pybackprop.nn.network import Network
 
 if TYPE_CHECKING:
     from pybackprop.engine.plan import Plan
@@ -16,9 +18,8 @@ if TYPE_CHECKING:
 
 def predicted(network: Network, batch: int, strategy: str | None = None, momentum: bool = False) -> BufferLog:
     """The buffers of `compile(model, batch=batch, strategy=strategy)` and of a step. None: the one it would choose."""
-    layout = Layout(network.stages, batch, strategy, None)
-    parameters = [p for stage in network.stages for p in stage.parameters()]
-    arena = sum(whole_lines(p.size, network.dtype) for p in parameters) * network.dtype.itemsize
+    layout = Layout(network, batch, strategy, None)
+    arena = sum(whole_lines(p.size, network.dtype) for p in network.parameters()) * network.dtype.itemsize
     log = BufferLog(network.dtype)
     used = _hold(log, network, batch, (arena, arena, arena if momentum else 0))
     return _work(log, network, layout, used, gathered=0)
@@ -26,7 +27,7 @@ def predicted(network: Network, batch: int, strategy: str | None = None, momentu
 
 def of_plan(plan: Plan) -> BufferLog:
     """The buffers that a plan has."""
-    arena, network = plan.arena, Network(tuple(plan.layout.stages), plan.dtype)
+    arena, network = plan.arena, plan.layout.network
     momentum = 0 if arena.momentum is None else arena.momentum.nbytes
     log = BufferLog(network.dtype)
     used = _hold(log, network, plan.batch, (arena.values.nbytes, arena.gradients.nbytes, momentum))
@@ -61,22 +62,21 @@ def _arrays(log: BufferLog, layout: Layout) -> list[Buffer]:
     """Each layer's z and dz, all in one array. An activation works in place. The fused strategy has none."""
     if layout.strategy == "fused":
         return []
-    sizes, places, gradients = layout.places()
-    owner = log.make("activations and their gradients", (gradients + sum(sizes),), "activations")
+    places, size = placement.of_plan(layout.network, layout.batch, layout.strategy)
+    owner = log.make("activations and their gradients", (size,), "activations")
     parts = []
-    for k, (stage, place) in enumerate(zip(layout.stages, places, strict=True), 1):
+    for k, (stage, (z, _, dz)) in enumerate(zip(layout.network.stages, places, strict=True), 1):
         shape = (layout.batch, stage.w.shape[1])
-        activation = "" if stage.relu is None else "relu"
-        name = f"l{k}, then {activation}(l{k})" if activation else f"l{k}"
+        name = f"l{k}" if stage.activation is None else f"l{k}, then {stage.activation.name}(l{k})"
         parts.append(log.share(name, shape, "activations", owner))
-        gradient = f"l{k}.g" if place is not None else f"l{k}.g (where l{k} was)"
+        gradient = f"l{k}.g" if dz != z else f"l{k}.g (where l{k} was)"
         parts.append(log.share(gradient, shape, "activation gradients", owner))
     return [owner, *parts]
 
 
 def _workspace(log: BufferLog, network: Network, layout: Layout) -> list[Buffer]:
     """The C core's workspace: what all threads share and what each has of its own if fused, else packed operands."""
-    nbytes = layout.scratch.nbytes or workspace_bytes(network, layout.batch, layout.strategy) or 0
+    nbytes = layout.workspace.nbytes or workspace_bytes(network, layout.batch, layout.strategy) or 0
     if layout.strategy != "fused":
         return [log.make("packed operands", (nbytes,), "workspace", "uint8")]
     one, two = (workspace_bytes(network, count * native.SEGMENT, "fused") or 0 for count in (1, 2))

@@ -8,14 +8,14 @@ from functools import partial
 from importlib import util
 from typing import TYPE_CHECKING, Any
 
-from pybackprop.engine.fit import whole
+from pybackprop.core.checks import whole
+from pybackprop.engine.model import Model, network_of_model
 from pybackprop.memory import predict_lesson, predict_model, predict_plan
 from pybackprop.memory.buffers import BufferLog
 from pybackprop.memory.views import Ledger
-from pybackprop.nn.network import Network, of_model
+from pybackprop.nn.network import Network
 
 if TYPE_CHECKING:
-    from pybackprop.engine.model import Model
     from pybackprop.engine.plan import Plan
 
 Predict = Callable[[Network, int], BufferLog]
@@ -81,9 +81,23 @@ def all_of(network: Network, batch: int, names: Iterable[str] = NAMES) -> dict[s
     return {name: named(name).ledger(network, batch) for name in names}
 
 
+def network_of(model: Any) -> Network:
+    """A model's layers. Raises TypeError for a model that is no chain such as a plan's, and names the layer."""
+    if not isinstance(model, Model):
+        raise TypeError(f"memory: found {type(model).__name__}, expected a bp.Model")
+    try:
+        return network_of_model(model)
+    except TypeError as error:
+        fault = str(error).removeprefix("compile: ").split(";")[0]
+        raise TypeError(
+            f"memory: {fault}; a prediction knows Lin, each with at most one activation after it, and Mse. "
+            "Count a real step instead: with bp.ledger() as led: model(x, targ).backward()"
+        ) from error
+
+
 def model_ledger(model: Model, batch: Any) -> Ledger:
     """model.memory(batch)"""
-    network, rows = of_model(model), whole("memory: batch", batch)
+    network, rows = network_of(model), whole("memory: batch", batch)
     scheme = named("model_inplace" if model.inplace else "model")
     title = f"{scheme.title}: {rows:,} rows of {network}"
     return Ledger(title, scheme.predict(network, rows), others=lambda: all_of(network, rows), note=scheme.note)
@@ -98,7 +112,7 @@ def plan_ledger(plan: Plan) -> Ledger:
         "momentum": 0 if arena.momentum is None else arena.momentum.nbytes,
         "workspace": plan.layout.nbytes(),
     }
-    network = Network(tuple(plan.layout.stages), plan.dtype)
+    network = plan.layout.network
     title = f"a plan, strategy {plan.layout.strategy}: {batch:,} rows of {network}"
     log = predict_plan.of_plan(plan)
     return Ledger(title, log, {**totals, "total": sum(totals.values())}, lambda: all_of(network, batch))

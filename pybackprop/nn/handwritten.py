@@ -7,16 +7,18 @@ layer's attributes, and the gradients that its backward leaves are handed to the
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
-from pybackprop.arithmetic import copy_backward
 from pybackprop.autograd import messages, tape
-from pybackprop.autograd.tensor import Tensor
+from pybackprop.autograd.tensor import Tensor, wrap
+from pybackprop.core.arrays import Array
 from pybackprop.core.errors import GradientError
-from pybackprop.nn.module import as_operand, parameters_in
+from pybackprop.nn.module import as_operand, parameters_in, tensors_in
+from pybackprop.ops.add import copy_backward
 
 
 def is_by_hand(layer: Any) -> bool:
@@ -37,38 +39,79 @@ def run(layer: Any, args: Sequence[Tensor]) -> Tensor:
     before = dict(vars(layer))
     with tape.paused():
         out = as_operand(layer(*given), layer)
-    state = dict(vars(layer))
-    parameters = parameters_in(layer)
+    call = Call(layer, dict(vars(layer)), list(zip(args, given, strict=True)), out, parameters_in(layer))
     result = out.alias()
-    backward = partial(_backward, layer, state, list(zip(args, given, strict=True)), out, parameters)
-    tape.record(result, type(layer).__name__, (*args, *parameters), backward, (*given, *parameters, out))
+    tape.record(result, call, (*args, *call.parameters), (*given, *call.parameters, out))
     if not tape.is_recording():
         _restore(layer, before)
     return result
 
 
-def _backward(
-    layer: Any,
-    state: dict[str, Any],
-    pairs: list[tuple[Tensor, Tensor]],
-    out: Tensor,
-    parameters: list[Tensor],
-    upstream: Tensor,
-    sink: tape.Sink,
-) -> None:
-    out._g = upstream
-    with _attributes(layer, state), _fresh_gradients(parameters) as fresh:
-        layer.backward()
-        fresh.extend(parameter._g for parameter in parameters)
-    if not sink.keep:
-        out._g = None
-    name = type(layer).__name__
-    found = [(arg, given._g) for arg, given in pairs] + list(zip(parameters, fresh, strict=True))
-    for tensor, gradient in found:
-        if gradient is not None:
-            copy_backward(tensor, gradient, sink)
-        elif sink.wants(tensor):
-            raise GradientError(f"{name}: its backward left no .g in {messages.describe(tensor)}, which needs one")
+class Call:
+    """One call of a layer, as the record of an operation (see Op): its inputs are the arguments and the parameters.
+
+    state  the layer's attributes after the call
+    given  each argument, and the alias of it that the layer was called with
+    """
+
+    inplace = False
+    elementwise = False
+    kink = None
+    activation = None
+    equation = ""
+    lesson_grad = ""
+    axes: tuple[str, ...] = ()
+    gradients: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        layer: Any,
+        state: dict[str, Any],
+        given: list[tuple[Tensor, Tensor]],
+        out: Tensor,
+        parameters: list[Tensor],
+    ) -> None:
+        self.layer, self.state, self.given, self.out, self.parameters = layer, state, given, out, parameters
+        self.name = type(layer).__name__
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """inp for one argument, else inp1, inp2, ...; the parameters by the layer's attributes."""
+        count = len(self.given)
+        arguments = ("inp",) if count == 1 else tuple(f"inp{k}" for k in range(1, count + 1))
+        attributes = {id(value): name for name, value in self.state.items()}
+        return (*arguments, *(attributes.get(id(p), p.name or "w") for p in self.parameters))
+
+    def purpose(self, inputs: Sequence[Tensor], tensor: Tensor) -> str:
+        return ""
+
+    def replay(self, arrays: Sequence[Array], **params: Any) -> Array:
+        """The layer's output for other arrays: arguments, then parameters; by a copy of it in their dtype."""
+        twin = copy.deepcopy(self.layer)
+        for tensor in tensors_in(twin):
+            tensor._become(tensor._array.astype(arrays[0].dtype))
+        parameters = parameters_in(twin)
+        count = len(arrays) - len(parameters)
+        for parameter, array in zip(parameters, arrays[count:], strict=True):
+            parameter._become(array)
+        with tape.paused():
+            return as_operand(twin(*map(wrap, arrays[:count])), twin)._array
+
+    def backward(self, inputs: Sequence[Tensor], saved: Sequence[Tensor], upstream: Tensor, sink: tape.Sink) -> None:
+        self.out._g = upstream
+        with _attributes(self.layer, self.state), _fresh_gradients(self.parameters) as fresh:
+            self.layer.backward()
+            fresh.extend(parameter._g for parameter in self.parameters)
+        if not sink.keep:
+            self.out._g = None
+        gradients = [(arg, given._g) for arg, given in self.given] + list(zip(self.parameters, fresh, strict=True))
+        for tensor, gradient in gradients:
+            if gradient is not None:
+                copy_backward(tensor, gradient, sink)
+            elif sink.wants(tensor):
+                raise GradientError(
+                    f"{self.name}: its backward left no .g in {messages.describe(tensor)}, which needs one"
+                )
 
 
 @contextmanager

@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from pybackprop.autograd import versions
+from pybackprop.autograd import messages
 from pybackprop.autograd.messages import describe
 from pybackprop.autograd.tensor import Tensor, wrap
-from pybackprop.core import native
+from pybackprop.core import native, observer
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import GradientError, ShapeError
 
 __all__ = ["SGD"]
+
+messages.remedies["SGD.step"] = "Update after backward"
 
 
 class SGD:
@@ -107,12 +109,11 @@ class _Bound:
 
     def update(self, lr: float, momentum: float) -> None:
         for version in self.versions:
-            version[0] += 1
-            version[1] = "SGD.step"
-            if versions.on:
-                versions.note(version)
+            version.wrote("SGD.step")
         for call, array, count in self.calls:
             call(array, count, lr, momentum)
+        if observer.active is not None:
+            observer.active.ran("SGD.step")
 
 
 def parameter_list(parameters: Any) -> list[Tensor]:
@@ -139,7 +140,7 @@ def _check(p: Tensor) -> None:
     if p._g.shape != p.shape:
         raise ShapeError(f"SGD.step: {describe(p)} has a .g of shape {p._g.shape}")
     if p._node is not None:
-        raise GradientError(f"SGD.step: {describe(p)} is a result ('{p._node.operation}'), not a parameter")
+        raise GradientError(f"SGD.step: {describe(p)} is a result ('{p._node.op.name}'), not a parameter")
     if not p._array.flags.writeable or not p._array.flags.c_contiguous:
         raise ValueError(f"SGD.step: {describe(p)} is read-only or not contiguous; make it with bp.param")
 

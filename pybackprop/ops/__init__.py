@@ -1,1 +1,29 @@
-"""The operations, each with its forward, its backward and its record."""
+"""The operations, each with forward, backward and record (Op). Importing this attaches `@` and `+` to Tensor."""
+
+from pybackprop.ops.add import ADD, CLONE
+from pybackprop.ops.linear import LIN, lin, lin_grad
+from pybackprop.ops.matmul import MATMUL, matmul
+from pybackprop.ops.mse import MSE, mse, mse_grad
+from pybackprop.ops.op import Op, define_op, registry
+from pybackprop.ops.relu import RELU, RELU_, relu, relu_, relu_grad
+
+__all__ = [
+    "ADD",
+    "CLONE",
+    "LIN",
+    "MATMUL",
+    "MSE",
+    "RELU",
+    "RELU_",
+    "Op",
+    "define_op",
+    "lin",
+    "lin_grad",
+    "matmul",
+    "mse",
+    "mse_grad",
+    "registry",
+    "relu",
+    "relu_",
+    "relu_grad",
+]

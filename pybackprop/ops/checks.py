@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from pybackprop.autograd import messages
 from pybackprop.autograd.messages import describe
-from pybackprop.autograd.tensor import Tensor, wrap
-from pybackprop.autograd.versions import Foreign
+from pybackprop.autograd.tensor import Tensor, foreign
 from pybackprop.core.arrays import as_array
 from pybackprop.core.errors import DTypeError, GradientError, ShapeError
 from pybackprop.core.native import FLOAT32, FLOAT64
@@ -21,16 +20,19 @@ def operands(operation: str, **values: Any) -> list[Any]:
 
     Raises DTypeError where float32 and float64 meet, or a value is no real number.
     """
+    return operands_of(operation, values)
+
+
+def operands_of(operation: str, values: Mapping[str, Any]) -> list[Any]:
+    """The same, of values by their names."""
     if ready := _as_they_are(values.values()):
         return ready
     for name, value in values.items():
         if isinstance(value, Tensor) and value.holds_its_gradient():
             raise GradientError(messages.spoiled(operation, name, value))
-    like = next((v.dtype for v in reversed(values.values()) if isinstance(v, Tensor)), None)
+    like = next((v.dtype for v in reversed([*values.values()]) if isinstance(v, Tensor)), None)
     made = {
-        name: v
-        if v is None or isinstance(v, Tensor)
-        else wrap(as_array(v, like, f"{operation}: {name}"), Foreign((0, None)))
+        name: v if v is None or isinstance(v, Tensor) else foreign(as_array(v, like, f"{operation}: {name}"))
         for name, v in values.items()
     }
     there = {name: t for name, t in made.items() if t is not None}
@@ -46,7 +48,7 @@ def _as_they_are(values: Iterable[Any]) -> list[Any]:
     dtype: Any = None
     for value in values:
         if type(value) is np.ndarray and value.dtype in (FLOAT32, FLOAT64) and value.flags.aligned:
-            value = wrap(value, Foreign((0, None)))
+            value = foreign(value)
         if value is not None:
             if type(value) is not Tensor or (dtype is not None and value._array.dtype is not dtype):
                 return []
@@ -141,8 +143,9 @@ def upstream_of(operation: str, out: Tensor) -> Tensor:
         raise GradientError(f"{operation}: out is a {type(out).__name__}, which has no .g; give forward's own result")
     if out._g is None:
         raise GradientError(messages.no_gradient(operation, out))
-    g, at, version = out._g, out._g_at, out._version
-    if type(at) is tuple and at[0] != version[0] and at[1] == g._version[0] and g._version is not version:
+    g, place, version = out._g, out._g_place, out._version
+    known = place is not None and not place.gone and place.writes == g._version.count and g._version is not version
+    if known and place is not None and place.values != version.count:
         raise GradientError(messages.stale(operation, out))
     node = out._node
     if node is not None:
@@ -163,7 +166,7 @@ def output(operation: str, out: Any, shape: tuple[int, ...], **inputs: Tensor | 
     if not array.flags.c_contiguous or not array.flags.aligned:
         raise ValueError(f"{operation}: out is not contiguous and aligned; give an array in C order")
     refuse_overlap(operation, array, **{name: t._array for name, t in inputs.items() if t is not None})
-    tensor = out if isinstance(out, Tensor) else wrap(array, Foreign((0, None)))
+    tensor = out if isinstance(out, Tensor) else foreign(array)
     _refuse_wanted(operation, tensor)
     tensor.touch(f"{operation}(out=)")
     tensor._node, tensor.requires_g = None, False
@@ -176,9 +179,9 @@ def _refuse_wanted(operation: str, out: Tensor) -> None:
         return
     if out._node is None:
         raise GradientError(f"{operation}: out is {describe(out)}, a parameter; overwriting it would lose its values")
-    if out._node.backward is None:
+    if not out._node.has_derivative:
         raise GradientError(
-            f"{operation}: out is {describe(out)} and came from '{out._node.operation}', so it may share the memory of "
+            f"{operation}: out is {describe(out)} and came from '{out._node.op.name}', so it may share the memory of "
             "a tensor on the tape, whose gradient would become a lie. Give it memory of its own"
         )
 
@@ -186,12 +189,12 @@ def _refuse_wanted(operation: str, out: Tensor) -> None:
 def refuse_lost(operation: str, written: Sequence[Tensor | None], read: Sequence[Tensor]) -> None:
     """Raises ValueError if the `.g` of one of written, as it is now, shares memory with what is read beside it."""
     for operand in read:
-        kind = type(operand._version)
-        if kind is list:  # memory of its own
+        version = operand._version
+        if version.own:
             continue
         for tensor in written:
             g = None if tensor is None else tensor._g
-            if g is not None and (g._version is operand._version or (kind is Foreign and _share(g, operand))):
+            if g is not None and (g._version is version or (version.foreign and _share(g, operand))):
                 raise ValueError(
                     f"{operation}: the .g of {describe(tensor)} would be written over an operand, {describe(operand)}, "  # type: ignore[arg-type]
                     "while that is read: it shares its memory. Give a copy: bp.tensor(t)"

@@ -1,23 +1,22 @@
-"""The bare product, and `@` between tensors."""
+"""matmul: the bare product, and `@` between tensors, which has lin's gradients. In C: csrc/ops/matmul.c."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from pybackprop.autograd import versions
 from pybackprop.autograd.messages import describe
 from pybackprop.autograd.tape import cut, record
-from pybackprop.autograd.tensor import Tensor, wrap
-from pybackprop.core import native
+from pybackprop.autograd.tensor import Tensor, operand, wrap
+from pybackprop.core import native, observer
 from pybackprop.core.arrays import Array, empty
 from pybackprop.core.errors import DTypeError, GradientError, ShapeError
 from pybackprop.ops.checks import operands, refuse_overlap
 from pybackprop.ops.linear import lin_backward, needed
+from pybackprop.ops.op import Op, attach, register
 
-__all__ = ["matmul", "product"]
+__all__ = ["MATMUL", "matmul", "product"]
 
 _matmul = native.lib.bp_matmul
 
@@ -40,11 +39,9 @@ def matmul(
     if type(out) is type(a) is type(b) is Tensor and out._node is None and out._array.flags.writeable:
         try:
             if not _matmul(out._matrix, a._matrix, b._matrix, transpose_a, transpose_b, accumulate):
-                version = out._version
-                version[0] += 1
-                version[1] = "matmul"
-                if versions.on:
-                    versions.note(version)
+                out._version.wrote("matmul")
+                if observer.active is not None:
+                    _tell(out._array, a, b, transpose_a)
                 return out
         except (TypeError, OverflowError):  # not described yet, or the flags are no bools
             for operand in (out, a, b):
@@ -59,9 +56,19 @@ def matmul(
             raise ValueError("matmul: accumulate=True adds to out, and no out was given")
         out = wrap(empty("matmul", shape, left.dtype))
         _multiply(out._array, left_array, right_array, False)
-        return cut(out, "matmul", left, right)
-    _multiply(_writable(out, shape, left_array, right_array), left_array, right_array, bool(accumulate))
+        return cut(out, "matmul", left, right, products=((shape[0], left_array.shape[1], shape[1]),))
+    array = _writable(out, shape, left_array, right_array)
+    _multiply(array, left_array, right_array, bool(accumulate))
+    if observer.active is not None:
+        _tell(array, left, right, transpose_a)
     return out
+
+
+def _tell(out: Array, a: Tensor, b: Tensor, transpose_a: bool) -> None:
+    """Tells the observer of a product that was written to a given out."""
+    product = (out.shape[0], a.shape[0 if transpose_a else 1], out.shape[1])
+    assert observer.active is not None
+    observer.active.ran("matmul", out, a._array, b._array, products=(product,))
 
 
 def _describe(t: Tensor) -> None:
@@ -75,13 +82,23 @@ def _describe(t: Tensor) -> None:
             return
 
 
-def product(a: Any, b: Any) -> Tensor:
-    """a @ b, recorded. The gradients are those of lin, bit for bit."""
+def at(self: Tensor, other: Any) -> Tensor:
+    """self @ other: (n,m) @ (m,h) on the tape, with lin's gradients bit for bit; with a vector off it."""
+    return product(self, operand("@", self, other))
+
+
+def rat(self: Tensor, other: Any) -> Tensor:
+    """other @ self."""
+    return product(operand("@", self, other), self)
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """a @ b for tensors of one dtype."""
     if a.ndim == 2 and b.ndim == 2:
         shape = _check_product("@", a.shape, b.shape)
         out = wrap(empty("@", shape, a.dtype))
         _multiply(out._array, a._array, b._array, False)
-        return record(out, "@", (a, b), partial(lin_backward, a, b), needed(a, b))
+        return record(out, MATMUL, (a, b), needed(a, b), products=((shape[0], a.shape[1], shape[1]),))
     if not 1 <= min(a.ndim, b.ndim) <= max(a.ndim, b.ndim) <= 2:
         raise ShapeError(f"@: found {a.shape} @ {b.shape}, expected one or two dimensions on each side")
     left = a._array if a.ndim == 2 else a._array[None]
@@ -126,7 +143,7 @@ def _writable(out: Any, shape: tuple[int, int], a: Array, b: Array) -> Array:
     if not isinstance(out, Tensor):
         out = wrap(array)
     elif out.requires_g and out._node is not None:
-        raise GradientError(f"matmul: out is {describe(out)}, the result of '{out._node.operation}', on the tape")
+        raise GradientError(f"matmul: out is {describe(out)}, the result of '{out._node.op.name}', on the tape")
     out.touch("matmul")
     return array
 
@@ -175,3 +192,19 @@ def _stride(array: Array) -> int | None:
     if (right != array.itemsize and cols > 1) or down % array.itemsize or down < cols * array.itemsize:
         return None
     return int(down // array.itemsize)
+
+
+MATMUL = register(
+    Op(
+        "@",
+        product,
+        lin_backward,
+        operands=("x", "w"),
+        equation="out[i,j] = Σ_k x[i,k] w[k,j]",
+        gradients=("out.g @ w.T", "x.T @ out.g"),
+        axes=("ik", "kj", "ij"),
+        references=("linear_forward", "linear_backward_x", "linear_backward_w"),
+    )
+)
+attach("__matmul__", at)
+attach("__rmatmul__", rat)

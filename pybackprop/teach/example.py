@@ -13,7 +13,7 @@ from pybackprop import data
 from pybackprop.autograd.tensor import Tensor, tensor
 from pybackprop.core import native
 from pybackprop.core.errors import ShapeError
-from pybackprop.ops.linear import lin, lin_grad, mse, mse_grad, relu, relu_grad
+from pybackprop.ops import lin, lin_grad, mse, mse_grad, relu, relu_grad
 
 SHAPE = (4, 5, 8)  # rows, inputs, hidden; one output, as in the lesson
 ROWS, HIDDEN = 64, 50  # of an example on data
@@ -43,7 +43,7 @@ def small(shape: tuple[int, ...] = SHAPE) -> Example:
 
 def on_data(path: Path | None, hidden: int = HIDDEN) -> Example:
     """The first rows of a data set (without a path, the built-in digits) and a fresh network on them."""
-    from pybackprop.engine.model import _he_uniform
+    from pybackprop.nn.initial import he_uniform
 
     split = data.digits() if path is None else data.dataset(path, np.float32)
     x = tensor(np.asarray(split.x_train)[:ROWS])
@@ -53,7 +53,7 @@ def on_data(path: Path | None, hidden: int = HIDDEN) -> Example:
     targ = tensor(rows.astype(np.float32))
     state = native.new_state(SEED, 0)
     sizes = [x.shape[1], hidden, targ.shape[1]]
-    return _run(x, targ, sizes, lambda m, h: (_he_uniform(m, h, x.dtype, state), tensor(np.zeros(h, np.float32))))
+    return _run(x, targ, sizes, lambda m, h: (he_uniform("mlp", m, h, x.dtype, state), tensor(np.zeros(h, np.float32))))
 
 
 def _quarters(shape: tuple[int, ...], state: object) -> Tensor:

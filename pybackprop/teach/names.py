@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from pybackprop.autograd.storage import Storage
+from pybackprop.autograd.tensor import Tensor
 
 if TYPE_CHECKING:
     from pybackprop.teach.trace.graph import Operation
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 PRODUCTS = ("lin", "@")
 
 
-def names_of(operations: Sequence[Operation], root: Storage) -> dict[int, str]:
+def names_of(operations: Sequence[Operation], root: Tensor) -> dict[int, str]:
     """By id: x, w1, b1, l1, l2, w2, b2, out, targ, loss, for those that have no name of their own."""
-    wanted: list[tuple[Storage, str]] = []
+    wanted: list[tuple[Tensor, str]] = []
     layer = 0
     for results, op in enumerate(operations, 1):
         layer += op.kind in PRODUCTS
@@ -24,12 +24,12 @@ def names_of(operations: Sequence[Operation], root: Storage) -> dict[int, str]:
     return unique(wanted)
 
 
-def names_in_chain(operations: Sequence[tuple[str, Sequence[Storage], Storage]]) -> dict[int, str]:
+def names_in_chain(operations: Sequence[tuple[str, Sequence[Tensor], Tensor]]) -> dict[int, str]:
     """The same for (op, operands, output) of a chain in forward order, in which an operand's place tells its part."""
     return unique(_parts(operations))
 
 
-def _parts(operations: Sequence[tuple[str, Sequence[Storage], Storage]]) -> Iterator[tuple[Storage, str]]:
+def _parts(operations: Sequence[tuple[str, Sequence[Tensor], Tensor]]) -> Iterator[tuple[Tensor, str]]:
     yield operations[0][1][0], "x"
     weights = 0
     for k, (op, operands, out) in enumerate(operations, 1):
@@ -51,20 +51,20 @@ def _leaf(op: Operation, slot: int, layer: int) -> str:
     return f"b{layer}" if given.requires_g and given.ndim == 1 else "x"
 
 
-def _attribute(op: Operation, given: Storage) -> str:
+def _attribute(op: Operation, given: Tensor) -> str:
     """What a layer of the learner's own calls its parameter."""
-    layer = getattr(op.node.backward, "args", (None,))[0]
+    layer = getattr(op.node.op, "layer", None)
     return next((name for name, part in getattr(layer, "__dict__", {}).items() if part is given), "")
 
 
-def _result(op: Operation, operations: Sequence[Operation], number: int, root: Storage) -> str:
+def _result(op: Operation, operations: Sequence[Operation], number: int, root: Tensor) -> str:
     if op.output is root and root.size == 1:
         return "loss"
     is_last = op.output is root or any(last.kind == "mse" and last.inputs[0] is op.output for last in operations[-1:])
     return "out" if is_last else f"l{number}"
 
 
-def unique(wanted: Iterable[tuple[Storage, str]]) -> dict[int, str]:
+def unique(wanted: Iterable[tuple[Tensor, str]]) -> dict[int, str]:
     """By id, for tensors and their parts' names: own names first; the later of two that are the same is numbered."""
     wanted, names = list(wanted), dict[int, str]()
     taken: set[str] = set()

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from pybackprop import ops
 from pybackprop.autograd.tensor import Tensor, param
 from pybackprop.core.arrays import Array
-from pybackprop.ops import linear
 
 OUTPUTS = 2
 ROLE_OF = {"x": "x", "w": "w1", "b": "b1", "z": "l1", "a": "l2", "out": "out", "targ": "targ"}
@@ -27,10 +27,10 @@ def example(shape: Sequence[int] = (4, 3, 2), seed: int = 0, dtype: Any = np.flo
     x, targ = param(numbers(n, m)), param(numbers(n, OUTPUTS))
     w1, b1, w2, b2 = (param(numbers(*s)) for s in ((m, h), (h,), (h, OUTPUTS), (OUTPUTS,)))
     b1.data[:] = np.abs(b1.data)  # so that most of relu is open
-    l1 = linear.lin(x, w1, b1)
-    l2 = linear.relu(l1)
-    out = linear.lin(l2, w2, b2)
-    loss = linear.mse(out, targ)
+    l1 = ops.lin(x, w1, b1)
+    l2 = ops.relu(l1)
+    out = ops.lin(l2, w2, b2)
+    loss = ops.mse(out, targ)
     loss.backward(keep=True)
     names = ("x", "w1", "b1", "l1", "l2", "w2", "b2", "out", "targ", "loss")
     return dict(zip(names, (x, w1, b1, l1, l2, w2, b2, out, targ, loss), strict=True))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pybackprop.autograd.storage import Storage
+from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
 from pybackprop.teach.explain.derivation import derivation
 from pybackprop.teach.explain.element_text import tell
@@ -38,7 +38,7 @@ class Explanation(Told):
     notes    what the reader must know: a .g that is not of this forward pass, a NaN and where it arose
     """
 
-    def __init__(self, walk: Walk, tensor: Storage, at: Index, notes: Sequence[str]) -> None:
+    def __init__(self, walk: Walk, tensor: Tensor, at: Index, notes: Sequence[str]) -> None:
         network = walk.network
         self.walk, self.tensor, self.at, self.notes = walk, tensor, at, tuple(notes)
         self.name, self.shape, self.dtype = network.name(tensor), tensor.shape, tensor.dtype

@@ -21,7 +21,7 @@ from pybackprop.teach.explain.paths import Index, Path
 from pybackprop.teach.explain.prose import element
 
 if TYPE_CHECKING:
-    from pybackprop.autograd.storage import Storage
+    from pybackprop.autograd.tensor import Tensor
 
 WINDOW = 16  # rows and columns of a matrix that are drawn
 BARS = 40  # terms that are drawn
@@ -101,7 +101,7 @@ def _panels(e: Explanation, path: Path) -> list[Panel]:
     return [mine, *arrives, found]
 
 
-def _panel(name: str, tensor: Storage, role: str, at: Index) -> Panel:
+def _panel(name: str, tensor: Tensor, role: str, at: Index) -> Panel:
     return Panel(name, tensor._array, role, *_at(at[: tensor.ndim]))
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from pybackprop.arithmetic import _sum_to
-from pybackprop.autograd.storage import Storage
+from pybackprop.autograd.broadcast import sum_to
+from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import GradientError
 from pybackprop.ops import reference
@@ -70,7 +70,7 @@ class Rule:
     add: Callable[[Path, Array, Array], Any]
 
 
-def paths_of(tensor: Storage, at: Index, walk: Walk) -> list[Path]:
+def paths_of(tensor: Tensor, at: Index, walk: Walk) -> list[Path]:
     """Every path from the element on, in the order in which a backward adds them."""
     paths: list[Path] = []
     for op in reversed(walk.network.operations):
@@ -206,7 +206,7 @@ def _add_broadcast(path: Path, local: Array, upstream: Array) -> Any:
     shape = path.operation.inputs[path.slot].shape
     dout = np.zeros(path.operation.output.shape, upstream.dtype)
     dout[tuple(path.moved[: len(upstream)].T)] = upstream
-    found = _sum_to(dout, shape)[path.at]
+    found = sum_to(dout, shape)[path.at]
     return found if path.start is None else upstream.dtype.type(path.start) + found
 
 

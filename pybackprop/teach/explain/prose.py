@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from pybackprop.autograd.storage import Storage
+from pybackprop.autograd.tensor import Tensor
 from pybackprop.teach.explain.paths import Index, Path
 from pybackprop.teach.trace.graph import Network, Operation
 
@@ -42,7 +42,7 @@ def other_at(at: Index, ndim: int) -> Index:
     return (*at, *(0,) * ndim)[:ndim]
 
 
-def as_shaped(name: str, tensor: Storage, wanted: Storage) -> str:
+def as_shaped(name: str, tensor: Tensor, wanted: Tensor) -> str:
     """A name, with an index that gives it the shape of wanted where one is (n) and one (n,1)."""
     if tensor.ndim == wanted.ndim:
         return name
@@ -59,7 +59,7 @@ def upto(letter: str, count: int) -> str:
     return f"{letter} = 0" if count == 1 else f"{letter} = 0 .. {count - 1}"
 
 
-def shape(array: Storage) -> str:
+def shape(array: Tensor) -> str:
     """(4,3), and (8) for a vector."""
     return f"({','.join(map(str, array.shape))})"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from pybackprop.autograd.storage import Storage
+from pybackprop.autograd.tensor import Tensor
 from pybackprop.teach.explain.prose import shape
 from pybackprop.teach.render.formula import Name, Part, Partial
 from pybackprop.teach.trace.graph import Network, Operation
@@ -30,13 +30,13 @@ class Symbols:
             for given in op.inputs:
                 self.factors.setdefault(id(given), [*self.factors.get(id(op.output), []), self.factor(op, given)])
 
-    def of(self, tensor: Storage) -> str:
+    def of(self, tensor: Tensor) -> str:
         return self.symbols.get(id(tensor), self.network.name(tensor))
 
-    def factor(self, op: Operation, given: Storage) -> str:
+    def factor(self, op: Operation, given: Tensor) -> str:
         return f"∂{self.of(op.output)}/∂{self.of(given)}"
 
-    def holds(self, op: Operation, given: Storage, width: int = WIDTH) -> str:
+    def holds(self, op: Operation, given: Tensor, width: int = WIDTH) -> str:
         """∂z/∂u2 · ∂u2/∂v1 · …: the factors from the loss to given, through op; where it is long, not the middle."""
         factors = [*self.factors.get(id(op.output), []), self.factor(op, given)]
         if len(self.network.uses(given)) > 1:
@@ -44,7 +44,7 @@ class Symbols:
         product = " · ".join(factors)
         return product if len(product) <= width else " · ".join([factors[0], "…", *factors[-2:]])
 
-    def parts(self, op: Operation, given: Storage) -> list[Part]:
+    def parts(self, op: Operation, given: Tensor) -> list[Part]:
         """The same product for LaTeX and MathML."""
         factors = [*self.factors.get(id(op.output), []), self.factor(op, given)]
         made: list[Part] = []

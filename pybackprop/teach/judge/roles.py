@@ -86,18 +86,18 @@ def _behind(use: Use, ids: dict[int, int]) -> dict[str, int]:
         node: Any = result._node
         if not any(operand is output for operand in node.inputs):
             continue
-        if node.operation in ("relu", "relu_"):
+        if node.op.name in ("relu", "relu_"):
             return {"a": ids[id(result)]}
-        if node.operation == "mse":
+        if node.op.name == "mse":
             return {"targ": ids[id(node.inputs[1])]}
-        output = result if node.operation == "+" else output
+        output = result if node.op.name == "+" else output
     return {}
 
 
 def _measured(use: Use, ids: dict[int, int], otherwise: int) -> int:
     """The tensor whose mean the loss is."""
     node: Any = use.results[-1]._node
-    return ids[id(node.inputs[0])] if node.operation == "mse" else otherwise
+    return ids[id(node.inputs[0])] if node.op.name == "mse" else otherwise
 
 
 def names_of(
@@ -158,14 +158,14 @@ def lesson_names(use: Use, ids: dict[int, int]) -> dict[str, int]:
     for result in use.results:
         node: Any = result._node
         operands = [ids[id(t)] for t in node.inputs]
-        if node.operation == "mse":
+        if node.op.name == "mse":
             names |= {"out": operands[0], "targ": operands[1], "loss": ids[id(result)]}
             continue
-        if node.operation in ("lin", "@"):
+        if node.op.name in ("lin", "@"):
             weights += 1
             names.setdefault("x", operands[0])
             names |= {f"{letter}{weights}": t for letter, t in zip("wb", operands[1:], strict=False)}
-        elif node.operation == "+" and node.inputs[1].ndim == 1:
+        elif node.op.name == "+" and node.inputs[1].ndim == 1:
             names[f"b{weights}"] = operands[1]
             count -= 1  # x @ w + b is one step of the lesson
         count += 1

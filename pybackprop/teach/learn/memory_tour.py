@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from pybackprop import ops
 from pybackprop.autograd.tensor import Tensor, param
 from pybackprop.core.arrays import Array
-from pybackprop.ops import linear
 
 TITLE = "Which value may be forgotten when? One step of 2 samples, 2 inputs, 2 hidden, 1 output, in place."
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -144,19 +144,19 @@ def _values() -> dict[str, Array]:
         found.update({name.replace("_g", ".g"): t.data.copy() for name, t in tensors.items() if t is not None})
 
     keep(w1=w1, b1=b1, w2=w2, b2=b2)
-    l1 = linear.lin(x, w1, b1)
+    l1 = ops.lin(x, w1, b1)
     keep(l1=l1)
-    l2 = linear.relu_(l1)
+    l2 = ops.relu_(l1)
     keep(l2=l2)
-    out = linear.lin(l2, w2, b2)
-    keep(out=out, loss=linear.mse(out, targ))
-    linear.mse_grad(out, targ, inplace=True)
+    out = ops.lin(l2, w2, b2)
+    keep(out=out, loss=ops.mse(out, targ))
+    ops.mse_grad(out, targ, inplace=True)
     keep(out_g=out.g)
-    linear.lin_grad(l2, out, w2, b2)
+    ops.lin_grad(l2, out, w2, b2)
     keep(l2_g=l2.g, w2_g=w2.g, b2_g=b2.g)
-    linear.relu_grad(l1, l2, inplace=True)
+    ops.relu_grad(l1, l2, inplace=True)
     keep(l1_g=l1.g)
-    linear.lin_grad(x, l1, w1, b1)
+    ops.lin_grad(x, l1, w1, b1)
     keep(w1_g=w1.g, b1_g=b1.g)
     return found
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pybackprop.autograd.storage import Storage
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.errors import GradientError
 from pybackprop.engine.model import Model
-from pybackprop.nn.module import Lin, Mse, Relu
+from pybackprop.nn.layers import Lin, Mse, Relu
 from pybackprop.teach.explain.facts import largest
 from pybackprop.teach.explain.paths import Index
 from pybackprop.teach.page.scene import Scene, scene_of
@@ -16,7 +15,7 @@ from pybackprop.teach.trace.gradients import Walk
 from pybackprop.teach.trace.graph import Network, Operation
 
 
-def scene(walk: Walk, tensor: Storage, at: Index) -> Scene:
+def scene(walk: Walk, tensor: Tensor, at: Index) -> Scene:
     """The network with one element chosen; for the loss, the first parameter's element with the largest gradient.
 
     Of much data the first rows are taken, see scene_of. Raises GradientError for steps that the page cannot compute.
@@ -55,7 +54,7 @@ def _layers(network: Network) -> list[Any]:
     return layers
 
 
-def _alias(parameter: Storage) -> Tensor:
+def _alias(parameter: Tensor) -> Tensor:
     """A layer makes its own parameters want a gradient; a frozen one of the learner's must stay frozen."""
     made = parameter.alias()
     made.name = parameter.name

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from pybackprop import ops
 from pybackprop.autograd.tensor import Tensor, tensor
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import ShapeError
 from pybackprop.engine.model import Model
-from pybackprop.engine.shortcut import is_mse
-from pybackprop.nn.module import Lin, Relu, as_operand
-from pybackprop.ops import linear
+from pybackprop.nn.layers import Lin, Relu
+from pybackprop.nn.module import as_operand
+from pybackprop.nn.network import is_mse
 from pybackprop.teach.names import names_in_chain
 from pybackprop.teach.render.json_numbers import shortest
 
@@ -155,10 +156,10 @@ def _run(model: Model, x: Array, targ: Array) -> list[Operation]:
     value = tensor(x)
     for layer in model.layers:
         operands = (value, *(_copy(p) for p in (layer.w, layer.b) if p is not None)) if type(layer) is Lin else (value,)
-        value = linear.lin(*operands) if type(layer) is Lin else linear.relu(value)
+        value = ops.lin(*operands) if type(layer) is Lin else ops.relu(value)
         operations.append(("lin" if type(layer) is Lin else "relu", operands, value))
     last = (value, tensor(targ))
-    operations.append(("mse", last, linear.mse(*last)))
+    operations.append(("mse", last, ops.mse(*last)))
     _backward(operations)
     return operations
 
@@ -173,11 +174,11 @@ def _backward(operations: Sequence[Operation]) -> None:
     for op, operands, out in reversed(operations):
         inp, *rest = operands
         if op == "mse":
-            linear.mse_grad(inp, rest[0])
+            ops.mse_grad(inp, rest[0])
         elif op == "relu":
-            linear.relu_grad(inp, out)
+            ops.relu_grad(inp, out)
         else:
-            linear.lin_grad(inp, out, *rest)
+            ops.lin_grad(inp, out, *rest)
 
 
 # ---- from the operations of a forward pass ----

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pybackprop.autograd.storage import Storage
 from pybackprop.autograd.tape import Sink
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
@@ -25,10 +24,10 @@ class Private(Sink):
         self.wanted = wanted
         self.buffers: dict[int, Tensor] = {}
 
-    def wants(self, tensor: Storage) -> bool:
+    def wants(self, tensor: Tensor) -> bool:
         return self.wanted is None or id(tensor) in self.wanted
 
-    def into(self, tensor: Storage) -> tuple[Tensor, bool] | None:
+    def into(self, tensor: Tensor) -> tuple[Tensor, bool] | None:
         if not self.wants(tensor):
             return None
         again = id(tensor) in self.buffers
@@ -44,11 +43,11 @@ class Walk:
     network: Network
     buffers: dict[int, Tensor]
 
-    def of(self, tensor: Storage) -> Array:
+    def of(self, tensor: Tensor) -> Array:
         return self.buffers[id(tensor)]._array
 
 
-def walk_back(network: Network, tensor: Storage) -> Walk:
+def walk_back(network: Network, tensor: Tensor) -> Walk:
     """The gradients of all intermediate results and parameters, and of tensor whatever it is.
 
     Raises GradientError where an operation has no derivative here.
@@ -61,19 +60,19 @@ def walk_back(network: Network, tensor: Storage) -> Walk:
     start[0]._array[...] = 1 if network.is_loss() else _given(root)
     for op in reversed(network.operations):
         upstream = sink.buffers.get(id(op.output))
-        if op.node.backward is None:
+        if not op.node.has_derivative:
             op.node.check()
         elif upstream is not None:
             op.node.backward(upstream, sink)
     return Walk(network, sink.buffers)
 
 
-def _wants(tensor: Storage) -> bool:
+def _wants(tensor: Tensor) -> bool:
     """Parameters and results, and the data if the lesson's functions gave it a `.g`."""
     return tensor.requires_g or tensor._g is not None
 
 
-def _given(root: Storage) -> Array:
+def _given(root: Tensor) -> Array:
     if root._g is None:
         raise GradientError(
             f"explain: no loss was computed from the result of shape {root.shape}, and its .g is None. Compute one "
@@ -91,7 +90,7 @@ def same(a: Array, b: Array) -> bool:
     return bool(np.array_equal(a, b, equal_nan=True))
 
 
-def check_backward(tensor: Storage, network: Network) -> None:
+def check_backward(tensor: Tensor, network: Network) -> None:
     """Raises GradientError if no backward has reached the tensor yet, and says which call is missing."""
     leaves = [leaf for leaf in network.leaves() if leaf.requires_g]
     if tensor is network.root and leaves:
@@ -103,7 +102,7 @@ def check_backward(tensor: Storage, network: Network) -> None:
     raise GradientError(f"explain: there was no backward yet: {name}.g is None. {missing_calls(tensor, network)}")
 
 
-def missing_calls(tensor: Storage, network: Network) -> str:
+def missing_calls(tensor: Tensor, network: Network) -> str:
     """What to call so that tensor gets its gradient."""
     if isinstance(network.root._node, Pass):
         return "Call model.backward() after loss = model(x, targ)"
@@ -131,7 +130,7 @@ def by_hand(op: Operation, network: Network) -> str:
     return f"bp.relu_grad({names[0]}, {out})" if op.kind == "relu" else ""
 
 
-def agreement(tensor: Storage, walk: Walk) -> str:
+def agreement(tensor: Tensor, walk: Walk) -> str:
     """A note where a `.g` holds something else than the gradient of this forward pass; empty if all is well."""
     name = walk.network.name(tensor)
     if tensor._g is not None and not same(tensor._g._array, walk.of(tensor)):

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pybackprop.autograd.messages import describe
-from pybackprop.autograd.storage import Storage
-from pybackprop.autograd.tape import Node, _from_root
+from pybackprop.autograd.tape import Node, from_root
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.errors import GradientError
 from pybackprop.engine.one_pass import Pass
@@ -25,8 +24,8 @@ class Operation:
     """One step of a forward pass. kind: lin, @, +, relu, relu_, mse, .clone, or the name of a layer of your own."""
 
     kind: str
-    inputs: tuple[Storage, ...]
-    output: Storage
+    inputs: tuple[Tensor, ...]
+    output: Tensor
     node: Node
 
 
@@ -35,7 +34,7 @@ class Network(Sequence[Operation]):
     """The operations between the leaves and root, each after those whose results it reads."""
 
     operations: tuple[Operation, ...]
-    root: Storage
+    root: Tensor
     names: dict[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -47,15 +46,15 @@ class Network(Sequence[Operation]):
     def __iter__(self) -> Iterator[Operation]:
         return iter(self.operations)
 
-    def name(self, tensor: Storage) -> str:
+    def name(self, tensor: Tensor) -> str:
         """What the text calls a tensor: its own name, or the lesson's (x, w1, b1, l1, ..., out, targ, loss)."""
         return self.names.get(id(tensor), tensor.name or "t")
 
-    def uses(self, tensor: Storage) -> list[tuple[Operation, int]]:
+    def uses(self, tensor: Tensor) -> list[tuple[Operation, int]]:
         """Where a tensor goes in: (operation, which of its inputs)."""
         return [(op, slot) for op in self for slot, given in enumerate(op.inputs) if given is tensor]
 
-    def leaves(self) -> list[Storage]:
+    def leaves(self) -> list[Tensor]:
         """What no operation computed, in the order of first use."""
         found = {id(t): t for op in self for t in op.inputs if t._node is None}
         return list(found.values())
@@ -66,7 +65,7 @@ class Network(Sequence[Operation]):
         return self.root.size == 1 and (g is None or float(g) == 1 or self.operations[-1].kind == "mse")
 
 
-def network_of(tensor: Storage, loss: Storage | None = None) -> Network:
+def network_of(tensor: Tensor, loss: Tensor | None = None) -> Network:
     """The operations that led from the leaves to the loss that tensor takes part in (the latest, if there are several).
 
     loss: which one is meant. Raises GradientError for a tensor that took no part in a forward pass that is alive.
@@ -74,7 +73,7 @@ def network_of(tensor: Storage, loss: Storage | None = None) -> Network:
     return networks_of(tensor, loss)[0]
 
 
-def networks_of(tensor: Storage, loss: Storage | None = None) -> list[Network]:
+def networks_of(tensor: Tensor, loss: Tensor | None = None) -> list[Network]:
     """All of them, single numbers first, and the latest first among those."""
     if loss is not None:
         made = _network(loss) if loss._node is not None else None
@@ -88,13 +87,13 @@ def networks_of(tensor: Storage, loss: Storage | None = None) -> list[Network]:
     return sorted(fitting, key=lambda network: (not network.is_loss(), network.root._g is None))
 
 
-def _network(root: Storage) -> Network:
-    steps = [(t, t._node) for t in reversed(_from_root(root))]
-    operations = tuple(Operation(node.operation, tuple(node.inputs), t, node) for t, node in steps if node is not None)
+def _network(root: Tensor) -> Network:
+    steps = [(t, t._node) for t in reversed(from_root(root))]
+    operations = tuple(Operation(node.op.name, tuple(node.inputs), t, node) for t, node in steps if node is not None)
     return Network(operations, root, names_of(operations, root))
 
 
-def _takes_part(tensor: Storage, network: Network) -> bool:
+def _takes_part(tensor: Tensor, network: Network) -> bool:
     return network.root is tensor or bool(network.uses(tensor))
 
 
@@ -128,20 +127,20 @@ def _is_known(node: Node, part: Any) -> bool:
     """A Pass writes its tape down when asked for its inputs: only the one that part took part in is asked."""
     if not isinstance(node, Pass) or node._inputs is not None:
         return True
-    room = node.room
+    room = node.workspace
     if room is None:
         return False
     parts = (*room.chain.parameters, room.x, room.targ)
     return any(part is one for one in parts) or getattr(part, "_node", None) is node
 
 
-def _tips(tensors: Sequence[Storage]) -> list[Storage]:
+def _tips(tensors: Sequence[Tensor]) -> list[Tensor]:
     """Those that no other one was computed from."""
     used = {id(given) for t in tensors if t._node is not None for given in t._node.inputs}
     return [t for t in tensors if id(t) not in used]
 
 
-def _refuse(tensor: Storage) -> None:
+def _refuse(tensor: Tensor) -> None:
     if not isinstance(tensor, Tensor):
         raise TypeError(f"explain: found a {type(tensor).__name__}, expected a tensor that took part in a forward pass")
     raise GradientError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pybackprop.autograd.storage import Storage
+from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
 from pybackprop.teach.explain.prose import element
 from pybackprop.teach.trace.gradients import Walk
@@ -28,7 +28,7 @@ def _forward(network: Network) -> str:
     return ""
 
 
-def _said(network: Network, tensor: Storage, at: tuple[int, ...], kind: str) -> str:
+def _said(network: Network, tensor: Tensor, at: tuple[int, ...], kind: str) -> str:
     value, name = float(tensor._array[at]), element(network.name(tensor), at)
     if not kind:
         return f"{name} is {value}: it was there before anything was computed. {_spreads(value)}"

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
 
+from pybackprop import ops
 from pybackprop.autograd import tape
-from pybackprop.autograd.storage import Storage
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import GradientError
-from pybackprop.nn import handwritten
-from pybackprop.nn.module import as_operand, parameters_in, tensors_in
-from pybackprop.ops import linear
 from pybackprop.ops.matmul import product
 from pybackprop.teach.trace.gradients import same
 from pybackprop.teach.trace.graph import Network, Operation
@@ -28,18 +24,18 @@ def compute(op: Operation, given: list[Array]) -> Array:
     tensors = [wrap(array) for array in given]
     with tape.paused(), np.errstate(all="ignore"):
         if op.kind == "lin":
-            return linear.lin(*tensors)._array
+            return ops.lin(*tensors)._array
         if op.kind == "@":
             return product(tensors[0], tensors[1])._array
         if op.kind == "+":
             return _add(op, given)
         if op.kind in ("relu", "relu_"):
-            return linear.relu(tensors[0])._array
+            return ops.relu(tensors[0])._array
         if op.kind == "mse":
-            return linear.mse(*tensors)._array
+            return ops.mse(*tensors)._array
         if op.kind == ".clone":
             return np.array(given[0])
-        return _own(op, tensors)
+        return op.node.op.replay(given)
 
 
 def _add(op: Operation, given: list[Array]) -> Array:
@@ -50,27 +46,12 @@ def _add(op: Operation, given: list[Array]) -> Array:
     return np.asarray(given[0] + (after - before).astype(given[0].dtype))
 
 
-def _own(op: Operation, tensors: list[Tensor]) -> Array:
-    """A layer of the learner's own, a copy of it in the dtype of what comes in; tensors: arguments, then parameters."""
-    layer: Any = getattr(op.node.backward, "args", (None,))[0]
-    if not handwritten.is_by_hand(layer):
-        raise GradientError(f"explain: '{op.kind}' cannot be run once more")
-    twin = copy.deepcopy(layer)
-    for tensor in tensors_in(twin):
-        tensor._become(tensor._array.astype(tensors[0].dtype))
-    parameters = parameters_in(twin)
-    count = len(tensors) - len(parameters)
-    for parameter, given in zip(parameters, tensors[count:], strict=True):
-        parameter._become(given._array)
-    return as_operand(twin(*tensors[:count]), twin)._array
-
-
 def check_unchanged(network: Network) -> None:
     """Raises GradientError if a value of the forward pass was overwritten since."""
     redone: Values = {}
     below = {id(op.inputs[0]) for op in network if op.kind == "relu_"}
     for op in network:
-        changed = [t for t, version in op.node.saved if t._version[0] != version]
+        changed = [t for t, version in op.node.saved if t._version.count != version]
         if changed:
             _refuse(changed[0], op, network)
         if op.kind not in KNOWN or (op.kind == "+" and len(op.inputs) == 1):
@@ -79,10 +60,10 @@ def check_unchanged(network: Network) -> None:
         if id(op.output) in below:  # relu_ wrote over it, as it should
             redone[id(op.output)] = found
         elif not same(found, op.output._array):
-            _refuse(op.output if op.output._version[0] and op.kind != "relu_" else None, op, network)
+            _refuse(op.output if op.output._version.count and op.kind != "relu_" else None, op, network)
 
 
-def _refuse(tensor: Storage | None, op: Operation, network: Network) -> None:
+def _refuse(tensor: Tensor | None, op: Operation, network: Network) -> None:
     names = [network.name(given) for given in op.inputs]
     what = " or ".join(names) if tensor is None else network.name(tensor)
     if tensor is not None and tensor._g is not None and np.shares_memory(tensor._array, tensor._g._array):
@@ -111,7 +92,7 @@ def in_double(network: Network) -> Values:
 class Double:
     """The forward pass in double, with one element moved. Only what depends on its tensor is run anew."""
 
-    def __init__(self, network: Network, tensor: Storage, values: Values) -> None:
+    def __init__(self, network: Network, tensor: Tensor, values: Values) -> None:
         """values: those of in_double."""
         self.network, self.tensor, self.values = network, tensor, values
         self.depend: set[int] = {id(tensor)}

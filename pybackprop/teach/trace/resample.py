@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from pybackprop import ops
 from pybackprop.autograd.tensor import Tensor, param
 from pybackprop.core.arrays import Array
-from pybackprop.ops import linear
 from pybackprop.teach.trace.use import Use, gradients
 
 Axis = tuple[int, int]  # (tensor, axis)
@@ -72,7 +72,7 @@ def _network(use: Use, results: Sequence[Tensor]) -> Network | None:
         node: Any = result._node
         for tensor in (*node.inputs, result):
             shapes[ids.setdefault(id(tensor), len(ids))] = tensor.shape
-        steps.append(Step(node.operation, tuple(ids[id(t)] for t in node.inputs), ids[id(result)]))
+        steps.append(Step(node.op.name, tuple(ids[id(t)] for t in node.inputs), ids[id(result)]))
     asked = next(step for step in steps if step.output == ids[id(use.output)])
     network = Network(steps, shapes, asked, use.place)
     return network if all(_tie(network, step) for step in steps) else None
@@ -167,14 +167,14 @@ def _sizes(net: Network, rng: np.random.Generator, lengths: str) -> dict[Axis, i
 
 def _compute(operation: str, operands: list[Tensor]) -> Tensor:
     if operation in ("relu", "relu_"):
-        return linear.relu(*operands)
+        return ops.relu(*operands)
     if operation == ".clone":
         return operands[0].clone()
     if operation == "@":
         return operands[0] @ operands[1]
     if operation == "+":
         return operands[0] + operands[1]
-    return linear.lin(*operands) if operation == "lin" else linear.mse(*operands)
+    return ops.lin(*operands) if operation == "lin" else ops.mse(*operands)
 
 
 def _grads(net: Network, tensors: dict[int, Tensor], rng: np.random.Generator) -> dict[int, Array]:

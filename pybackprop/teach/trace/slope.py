@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pybackprop.autograd.storage import Storage
+from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
 from pybackprop.teach.explain.prose import element
 from pybackprop.teach.trace.graph import Network
@@ -34,7 +34,7 @@ class Check:
     flipped: int = 0
 
 
-def measure(network: Network, tensor: Storage, at: tuple[int, ...], total: float, values: Values) -> Check:
+def measure(network: Network, tensor: Tensor, at: tuple[int, ...], total: float, values: Values) -> Check:
     """Compares total, the gradient of one element, with what happens to the loss when the element moves.
 
     values: those of in_double.

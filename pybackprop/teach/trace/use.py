@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from pybackprop.autograd import messages, tape
-from pybackprop.autograd.storage import Storage
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import GradientError
@@ -66,15 +65,15 @@ def use_of(t: Any, among: Iterable[Any] = ()) -> Use:
         raise GradientError(_unused(t))
     output = _one_of(t, readers, list(among))
     node: Any = output._node
-    if node.backward is None:
-        raise GradientError(f"'{node.operation}' read {messages.describe(t)}, and has no derivative here")
+    if not node.has_derivative:
+        raise GradientError(f"'{node.op.name}' read {messages.describe(t)}, and has no derivative here")
     around = _downstream(output, results)
     grads = gradients(around[-1]) if around[-1].size == 1 else {}
     arriving = _arriving(output, grads)
     operands: tuple[Any, ...] = tuple(node.inputs)
     place = next(k for k, operand in enumerate(operands) if operand is t)
-    ordered = tape._from_root(around[-1])[::-1]
-    return Use(node.operation, operands, place, output, arriving, [_as_tensor(r) for r in ordered], grads)
+    ordered = tape.from_root(around[-1])[::-1]
+    return Use(node.op.name, operands, place, output, arriving, [_as_tensor(r) for r in ordered], grads)
 
 
 def _tensor_of(t: Any, results: list[Tensor]) -> Tensor:
@@ -113,7 +112,7 @@ def _one_of(t: Tensor, readers: list[Tensor], among: list[Any]) -> Tensor:
         chosen = chosen[-1:] if all(_same(chosen[0], other) for other in chosen) else chosen
     if len(chosen) == 1:
         return chosen[0]
-    into = ", ".join(f"'{r._node.operation}' -> {messages.describe(r)}" for r in readers)  # type: ignore[union-attr]
+    into = ", ".join(f"'{r._node.op.name}' -> {messages.describe(r)}" for r in readers)  # type: ignore[union-attr]
     raise GradientError(
         f"{messages.describe(t)} was read {len(readers)} times: {into}. Each adds its share to "
         "the gradient. Name the result that you mean, e.g. z=l1"
@@ -123,7 +122,7 @@ def _one_of(t: Tensor, readers: list[Tensor], among: list[Any]) -> Tensor:
 def _same(one: Tensor, other: Tensor) -> bool:
     """Whether two results are the same step of two forward passes on the same numbers."""
     a, b = one._node, other._node
-    equal = np.array_equal(one._array, other._array) and a.operation == b.operation  # type: ignore[union-attr]
+    equal = np.array_equal(one._array, other._array) and a.op is b.op  # type: ignore[union-attr]
     return equal and all(np.array_equal(p._array, q._array) for p, q in zip(a.inputs, b.inputs, strict=False))  # type: ignore[union-attr]
 
 
@@ -141,9 +140,9 @@ def _downstream(output: Tensor, results: list[Tensor]) -> list[Tensor]:
     return [*found, ends[-1]] if ends else found[:1]
 
 
-def gradients(root: Storage) -> dict[int, Array]:
+def gradients(root: Tensor) -> dict[int, Array]:
     """d root / d tensor by id, for every tensor that root was computed from; empty where the numbers are gone."""
-    order = tape._from_root(root)
+    order = tape.from_root(root)
     sink = Private()
     start = sink.into(root)
     assert start is not None
@@ -165,7 +164,7 @@ def _arriving(output: Tensor, grads: dict[int, Array]) -> Array:
     if id(output) in grads:
         return grads[id(output)]
     raise GradientError(
-        f"no gradient has arrived at {messages.describe(output)}, the result of '{output._node.operation}': "  # type: ignore[union-attr]
+        f"no gradient has arrived at {messages.describe(output)}, the result of '{output._node.op.name}': "  # type: ignore[union-attr]
         "its .g is None, and no loss that was computed from it and still has its values is alive. Run forward "
         "again, then loss.backward(keep=True), or mse_grad and so on by hand"
     )

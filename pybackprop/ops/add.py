@@ -1,0 +1,92 @@
+"""+ between tensors and numbers, and .clone(): what passes its gradient on as it is.
+
+What was broadcast is summed over the axes along which it was: of a bias, (h) to (n,h), b.g = out.g.sum(0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from pybackprop.autograd.broadcast import sum_to
+from pybackprop.autograd.tape import NO_PARAMS, Sink, record
+from pybackprop.autograd.tensor import Tensor, operand
+from pybackprop.core.arrays import Array
+from pybackprop.ops.linear import bias_backward
+from pybackprop.ops.op import Op, attach, register
+
+__all__ = ["ADD", "CLONE", "add", "clone", "copy_backward"]
+
+
+def add(self: Tensor, other: Any) -> Tensor:
+    """self + other: a tensor, an array or a number. Shapes that broadcast are summed back in the gradient."""
+    return _add(self, operand("+", self, other))
+
+
+def _add(left: Tensor, right: Tensor | None = None, number: float | None = None) -> Tensor:
+    if isinstance(right, Tensor):
+        inputs, params, addend = (left, right), NO_PARAMS, right._array
+    else:
+        addend = right if number is None else number
+        inputs, params = (left,), {"number": addend}
+    with np.errstate(all="ignore"):
+        out = left._make(np.add(left._array, addend))
+    return record(out, ADD, inputs, (), params)
+
+
+def _add_backward(
+    inputs: Sequence[Tensor], saved: Sequence[Tensor], dout: Tensor, sink: Sink, number: Any = None
+) -> None:
+    for given in inputs:
+        if given.ndim == 1 and dout.ndim == 2 and given.shape == dout.shape[1:]:
+            bias_backward(given, dout, sink.into(given))
+        else:
+            sink.put(given, partial(_copy, sum_to(dout._array, given.shape)))
+
+
+def clone(self: Tensor) -> Tensor:
+    """A copy. The tape passes its gradient on unchanged; bp.tensor(t) is a copy that is off the tape."""
+    return record(self._make(np.array(self._array)), CLONE, (self,))
+
+
+def _clone_backward(inputs: Sequence[Tensor], saved: Sequence[Tensor], dout: Tensor, sink: Sink) -> None:
+    copy_backward(inputs[0], dout, sink)
+
+
+def copy_backward(given: Tensor, dout: Tensor, sink: Sink) -> None:
+    """Passes dout on as it is."""
+    sink.put(given, partial(_copy, dout._array))
+
+
+def _copy(array: Array, into: Tensor) -> None:
+    np.copyto(into._array, array)
+
+
+ADD = register(
+    Op(
+        "+",
+        _add,
+        _add_backward,
+        operands=("a", "b"),
+        equation="out = a + b",
+        gradients=("out.g", "out.g"),
+        references=("linear_backward_b",),
+    )
+)
+CLONE = register(
+    Op(
+        ".clone",
+        clone,
+        _clone_backward,
+        operands=("inp",),
+        equation="out = inp",
+        gradients=("out.g",),
+        elementwise=True,
+    )
+)
+attach("__add__", add)
+attach("__radd__", add)
+attach("clone", clone)

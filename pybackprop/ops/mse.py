@@ -1,0 +1,106 @@
+"""mse: the mean of the squared differences, and its gradient. In C: csrc/ops/mse.c.
+
+All raise ShapeError for shapes that do not fit, DTypeError for mixed dtypes or what is no real number, GradientError
+for a gradient that is not there yet or whose values were overwritten, ValueError for an out that is read-only, not
+contiguous, or overlaps what is read. Nothing is written before all checks pass.
+Sources: fast.ai's lesson "backpropagation from the foundations"; Parr & Howard, "The Matrix Calculus You Need For Deep
+Learning" (arXiv:1802.01528).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from pybackprop.autograd import messages
+from pybackprop.autograd.tape import Explicit, Sink, record
+from pybackprop.autograd.tensor import Tensor, wrap
+from pybackprop.core import native, observer
+from pybackprop.core.arrays import on_a_line
+from pybackprop.core.errors import GradientError
+from pybackprop.ops.checks import check_mse, operands, refuse_lost, refuse_overlap
+from pybackprop.ops.op import Op, register
+
+__all__ = ["MSE", "mse", "mse_grad"]
+
+INPLACE_GRAD = "mse_grad(inplace=True)"
+messages.remedies[INPLACE_GRAD] = "Use inplace=False, or call it after everything that reads out"
+
+
+def mse(out: Any, targ: Any) -> Tensor:
+    """mean((out - targ)**2) over all elements, as a 0-d tensor that float() accepts.
+
+    Equal shapes, or a column (n,1) against (n,).
+    """
+    out, targ = operands("mse", out=out, targ=targ)
+    n, h = check_mse("mse", out, targ)
+    loss = wrap(on_a_line((), out.dtype))
+    call = native.mse_forward[out.dtype]
+    native.check(call(loss.pointer(), out.contiguous().pointer(), targ.contiguous().pointer(), n, h))
+    return record(loss, MSE, (out, targ), (out, targ))
+
+
+def mse_grad(out: Tensor, targ: Any, inplace: bool = False) -> None:
+    """out.g = 2 (out - targ) / size; size counts all elements, for the mean was taken over all.
+
+    targ.g, its negative, is set too if targ.requires_g.
+    inplace: the gradient is written over out itself, which then shares its memory with out.g.
+    """
+    if not isinstance(out, Tensor):
+        raise GradientError(f"mse_grad: out is a {type(out).__name__}, which has no .g; make it with bp.tensor")
+    out, t = operands("mse_grad", out=out, targ=targ)
+    check_mse("mse_grad", out, t)
+    if t._g is not None:
+        refuse_lost("mse_grad", (t,), (out,))
+    if inplace:
+        _share_gradient(out, t)
+    _backward(out, t, None, Explicit("mse_grad", out, targ if t.requires_g else None))
+
+
+def _share_gradient(out: Tensor, targ: Tensor) -> None:
+    """Makes out's own memory the place of out.g."""
+    refuse_overlap(INPLACE_GRAD, out._array, targ=targ._array)
+    if not out._array.flags.c_contiguous:
+        raise ValueError("mse_grad(inplace=True): out is not contiguous; use a copy (.clone()) or inplace=False")
+    out.touch(INPLACE_GRAD)
+    out._g, out._matrix = out.alias(), None
+
+
+def mse_backward(inputs: Sequence[Tensor], saved: Sequence[Tensor], dloss: Tensor, sink: Sink) -> None:
+    """dloss: the gradient of the loss, one number."""
+    _backward(inputs[0], inputs[1], dloss, sink)
+
+
+def _backward(out: Tensor, targ: Tensor, dloss: Tensor | None, sink: Sink) -> None:
+    sink.put(targ, partial(_mse_dout, out, targ, dloss, -1))
+    sink.put(out, partial(_mse_dout, out, targ, dloss, 1))
+
+
+def _mse_dout(out: Tensor, targ: Tensor, dloss: Tensor | None, sign: int, dout: Tensor) -> None:
+    call = native.mse_backward[out.dtype]
+    call(dout.pointer(), out.contiguous().pointer(), targ.contiguous().pointer(), out.size)
+    factor = sign if dloss is None else sign * float(dloss)
+    if factor != 1:
+        with np.errstate(all="ignore"):
+            np.multiply(dout._array, dout.dtype.type(factor), out=dout._array)
+    if observer.active is not None:
+        observer.active.ran("mse_grad", dout._array, out._array, targ._array)
+
+
+MSE = register(
+    Op(
+        "mse",
+        mse,
+        mse_backward,
+        operands=("out", "targ"),
+        equation="loss = Σ_ij (out[i,j] - targ[i,j])² / size",
+        gradients=("2 (out - targ) / size", "-2 (out - targ) / size"),
+        axes=("ij", "ij", ""),
+        references=("mse_forward", "mse_backward"),
+        grad=mse_grad,
+        lesson_grad="mse_grad",
+    )
+)

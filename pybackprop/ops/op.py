@@ -1,0 +1,205 @@
+"""The record of an operation, and the registry of all of them.
+
+What an operation is stands in one record: its forward, its backward, its equation, what its backward reads. The tape
+keeps the record with each result, and everything else asks it: messages, the replay of a forward pass, gradcheck, the
+ledger, plans, and what explains. An operation made with `define_op` from two functions on numpy arrays is known
+to all of them too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pybackprop.autograd import tape
+from pybackprop.autograd.tensor import Tensor, wrap
+from pybackprop.core import observer
+from pybackprop.core.arrays import Array
+from pybackprop.core.errors import GradientError, ShapeError
+from pybackprop.ops.checks import operands_of, upstream_of
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """An operation. Called, it computes: op(*operands, **params) is its forward, recorded on the tape.
+
+    name         on the tape and in messages
+    forward      (*operands, **params) -> Tensor
+    backward     (inputs, saved, dout, sink, **params): fills those gradients of the inputs that sink wants, from dout,
+                 the gradient of the result. saved: the tensors that forward gave to `record` for it
+    operands     what the lesson calls the inputs: ("x", "w", "b")
+    equation     one element of the result: "out[i,j] = Σ_k x[i,k] w[k,j] + b[j]"
+    gradients    an input's gradient each, with `out.g` arriving: ("out.g @ w.T", "x.T @ out.g", "out.g.sum(0)")
+    axes         the letters of each operand's axes and then of the result's; empty for any shape, element by element
+    references   the functions of pybackprop.ops.reference that define it: forward, then backward
+    grad         the lesson's function that sets the `.g` of the inputs from out.g, and what it is called
+    inplace      whether the result overwrites its input
+    elementwise  whether each element of the input moves its own element of the result alone
+    kink         where such a function has a corner; None if it has none
+    activation   its name among the activations that the C core computes after a linear layer; None: compile refuses it
+    replayed     the forward for a replay, where that must be another function than forward
+    """
+
+    name: str
+    forward: Callable[..., Any]
+    backward: Callable[..., None] | None
+    operands: tuple[str, ...]
+    equation: str = ""
+    gradients: tuple[str, ...] = ()
+    axes: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+    grad: Callable[..., None] | None = None
+    lesson_grad: str = ""
+    inplace: bool = False
+    elementwise: bool = False
+    kink: float | None = None
+    activation: str | None = None
+    replayed: Callable[..., Any] | None = field(default=None, repr=False)
+
+    def __call__(self, *operands: Any, **params: Any) -> Any:
+        return self.forward(*operands, **params)
+
+    def replay(self, arrays: Sequence[Array], **params: Any) -> Array:
+        """The result once more, for these arrays, off the tape."""
+        with tape.paused(), np.errstate(all="ignore"):
+            result: Array = (self.replayed or self.forward)(*map(wrap, arrays), **params)._array
+        return result
+
+    def purpose(self, inputs: Sequence[Any], tensor: Any) -> str:
+        """ "w.g = x.T @ out.g": the gradient that the values of one of the inputs are kept for; empty if unknown."""
+        names = {role: given.name or role for role, given in zip(self.operands, inputs, strict=False)}
+        mine = next((r for r, given in zip(self.operands, inputs, strict=False) if given is tensor), self.operands[0])
+        for role, formula in zip(self.operands, self.gradients, strict=False):
+            if re.search(rf"\b{mine}\b", formula):
+                return f"{names.get(role, role)}.g = " + re.sub(r"\b\w+\b", lambda m: names.get(m[0], m[0]), formula)
+        return ""
+
+    def __repr__(self) -> str:
+        return f"<operation {self.name}({', '.join(self.operands)})>"
+
+
+registry: dict[str, Op] = {}
+
+
+def register(op: Op) -> Op:
+    """Puts an operation among those that are known by name. Raises ValueError for a name that is taken."""
+    if op.name in registry:
+        raise ValueError(f"there is an operation '{op.name}' already; choose another name")
+    registry[op.name] = op
+    return op
+
+
+def attach(name: str, function: Callable[..., Any]) -> None:
+    """Makes a function a method of Tensor. The class declares it for type checkers."""
+    function.__name__, function.__qualname__ = name, f"Tensor.{name}"
+    setattr(Tensor, name, function)
+
+
+def define_op(
+    name: str,
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    *,
+    operands: Sequence[str] = ("inp",),
+    equation: str = "",
+    gradients: Sequence[str] = (),
+    axes: Sequence[str] = (),
+    elementwise: bool = False,
+    kink: float | None = None,
+) -> Op:
+    """Makes an operation of two functions on numpy arrays, registers it, and returns it; call it like bp.relu.
+
+    forward      (*arrays, **params) -> array
+    backward     (dout, *arrays, **params) -> the gradient of each operand, an array or a tuple of arrays (None: it has
+                 none), each of its operand's shape; dout has the shape of the result
+    operands, equation, gradients, axes, elementwise, kink: see Op; they are used by messages and explanations
+
+    The result works on the tape, in layers (`bp.Activation(op)`), in a Model, in gradcheck, in the ledger and in
+    explain; compile refuses it, for the C core cannot compute it. All arrays are of one dtype, float32 or float64.
+    Raises ValueError for a name that is taken.
+
+        leaky_relu = bp.define_op(
+            "my_leaky_relu",
+            forward=lambda x, slope=0.01: np.where(x > 0, x, slope * x),
+            backward=lambda dout, x, slope=0.01: np.where(x > 0, dout, slope * dout),
+            elementwise=True,
+            kink=0.0,
+        )
+    """
+    return register(
+        _FromArrays(name, forward, backward, tuple(operands)).op(
+            equation=equation, gradients=tuple(gradients), axes=tuple(axes), elementwise=elementwise, kink=kink
+        )
+    )
+
+
+class _FromArrays:
+    """An operation's functions on tensors, from those on arrays."""
+
+    def __init__(
+        self, name: str, forward: Callable[..., Any], backward: Callable[..., Any], operands: tuple[str, ...]
+    ) -> None:
+        self.name, self.compute, self.differentiate, self.operands = name, forward, backward, operands
+
+    def op(self, **facts: Any) -> Op:
+        self.record = Op(
+            self.name,
+            self.forward,
+            self.backward,
+            self.operands,
+            grad=self.grad,
+            lesson_grad=f"{self.name}.grad",
+            **facts,
+        )
+        return self.record
+
+    def forward(self, *values: Any, **params: Any) -> Tensor:
+        inputs = operands_of(self.name, self._named(values))
+        arrays = [t._array for t in inputs]
+        with np.errstate(all="ignore"):
+            result = np.asarray(self.compute(*arrays, **params), inputs[0].dtype)
+        if any(np.may_share_memory(result, array) for array in arrays):
+            result = result.copy()
+        return tape.record(wrap(result), self.record, inputs, inputs, params)
+
+    def backward(
+        self, inputs: Sequence[Tensor], saved: Sequence[Tensor], dout: Tensor, sink: Any, **params: Any
+    ) -> None:
+        with np.errstate(all="ignore"):
+            results = self.differentiate(dout._array, *(t._array for t in inputs), **params)
+        gradients = results if isinstance(results, tuple) else (results,)
+        if len(gradients) != len(inputs):
+            raise GradientError(
+                f"{self.name}: its backward gave {len(gradients)} gradients for {len(inputs)} operands; return one "
+                "for each, in their order, and None for an operand without"
+            )
+        for role, tensor, gradient in zip(self.operands, inputs, gradients, strict=True):
+            if gradient is not None and sink.wants(tensor):
+                self._put(role, tensor, np.asarray(gradient), sink)
+
+    def _put(self, role: str, tensor: Tensor, gradient: Array, sink: Any) -> None:
+        if gradient.shape != tensor.shape:
+            raise ShapeError(
+                f"{self.name}: its backward gave a gradient of shape {gradient.shape} for {role} of shape "
+                f"{tensor.shape}; a gradient has one number for each number of its tensor"
+            )
+        buffer = sink.put(tensor, lambda into: np.copyto(into._array, gradient, casting="same_kind"))
+        if buffer is not None and observer.active is not None:
+            observer.active.ran(f"{self.name}_grad", buffer._array, tensor._array)
+
+    def grad(self, *values: Any, **params: Any) -> None:
+        """(*operands, out, **params): sets the `.g` of the operands from out.g."""
+        *given, out = values
+        dout = upstream_of(f"{self.name}.grad", out)
+        inputs = operands_of(f"{self.name}.grad", self._named(given))
+        self.backward(inputs, inputs, dout, tape.Explicit(f"{self.name}.grad", *given), **params)
+
+    def _named(self, values: Sequence[Any]) -> dict[str, Any]:
+        if len(values) != len(self.operands):
+            expected = ", ".join(self.operands)
+            raise TypeError(f"{self.name}: found {len(values)} operands, expected {len(self.operands)}: {expected}")
+        return dict(zip(self.operands, values, strict=True))
