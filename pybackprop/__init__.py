@@ -64,6 +64,7 @@ from pybackprop.ops import (
     relu_,
     relu_grad,
 )
+from pybackprop.other_libraries import missing
 from pybackprop.teach.gradcheck import GradCheck, gradcheck
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ __all__ = [
     "use_kernel",
 ]
 
-# Who only trains need not wait for what teaches and counts.
+# Loaded when first asked for: training does not pay for the teaching tools.
 _ON_DEMAND = {
     "Explanation": "pybackprop.teach.explain.explain",
     "Ledger": "pybackprop.memory.ledger",
@@ -141,12 +142,15 @@ _ON_DEMAND = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _ON_DEMAND:
-        raise AttributeError(f"module 'pybackprop' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_ON_DEMAND[name]), name)
-    return value
-
-
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ON_DEMAND})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
+
+
+if not TYPE_CHECKING:  # to a type checker it would say that there is an attribute of any name
+
+    def __getattr__(name: str) -> Any:
+        """A name that is loaded when first asked for. Raises AttributeError, with a hint for other libraries' names."""
+        if name not in _ON_DEMAND:
+            return missing(name)
+        value = globals()[name] = getattr(import_module(_ON_DEMAND[name]), name)
+        return value

@@ -116,7 +116,7 @@ class DerivedVersion(GradientVersion):
         self._count = 0
 
     @property
-    def count(self) -> int:  # type: ignore[override]
+    def count(self) -> int:
         return self._count + sum(other.count for other in self._others)
 
     @count.setter
@@ -124,7 +124,7 @@ class DerivedVersion(GradientVersion):
         self._count = value - sum(other.count for other in self._others)
 
     @property
-    def by(self) -> str:  # type: ignore[override]
+    def by(self) -> str:
         return self._by or "a step of the plan"
 
     @by.setter
