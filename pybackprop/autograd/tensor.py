@@ -329,26 +329,26 @@ class Tensor:
     def __hash__(self) -> int:
         return object.__hash__(self)  # by identity, as == compares numbers
 
-    def _compare(self, name: str, function: Any, other: Any) -> Mask:
+    def _compare(self, name: str, function: Any, other: Any) -> Mask[Tensor]:
         other = operand(name, self, other)
         return Mask(function(self._array, getattr(other, "_array", other)), self.dtype, self._make)
 
-    def __gt__(self, other: ArrayLike) -> Mask:
+    def __gt__(self, other: ArrayLike) -> Mask[Tensor]:
         return self._compare(">", np.greater, other)
 
-    def __ge__(self, other: ArrayLike) -> Mask:
+    def __ge__(self, other: ArrayLike) -> Mask[Tensor]:
         return self._compare(">=", np.greater_equal, other)
 
-    def __lt__(self, other: ArrayLike) -> Mask:
+    def __lt__(self, other: ArrayLike) -> Mask[Tensor]:
         return self._compare("<", np.less, other)
 
-    def __le__(self, other: ArrayLike) -> Mask:
+    def __le__(self, other: ArrayLike) -> Mask[Tensor]:
         return self._compare("<=", np.less_equal, other)
 
-    def __eq__(self, other: object) -> Mask:  # type: ignore[override]
+    def __eq__(self, other: object) -> Mask[Tensor]:  # type: ignore[override]
         return self._compare("==", np.equal, other)
 
-    def __ne__(self, other: object) -> Mask:  # type: ignore[override]
+    def __ne__(self, other: object) -> Mask[Tensor]:  # type: ignore[override]
         return self._compare("!=", np.not_equal, other)
 
     # ---- shapes, sums and the like, in a lesson's spelling: dim for axis, keepdim for keepdims ----

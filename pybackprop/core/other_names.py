@@ -13,6 +13,9 @@ from typing import Any, NoReturn
 class OtherName:
     """Stands in a class for an attribute that it does not have. A subclass or an instance may define it."""
 
+    name: str
+    hint: str
+
     def __init__(self, name: str, hint: str) -> None:
         self.name, self.hint = name, hint
         self.__doc__ = f"Not here: {hint}."
@@ -42,7 +45,7 @@ def attach(kind: type, hints: Mapping[str, str]) -> None:
         if name in vars(kind):
             raise ValueError(f"{kind.__name__} has an attribute '{name}'")
         setattr(kind, name, descriptor(name, hint))
-    kind.__dir__ = _dir  # type: ignore[method-assign]
+    setattr(kind, "__dir__", _dir)  # noqa: B010
 
 
 def _dir(self: Any) -> list[str]:
