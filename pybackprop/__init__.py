@@ -70,6 +70,7 @@ from pybackprop.ops import (
     relu_,
     relu_grad,
 )
+from pybackprop.other_libraries import missing
 
 if TYPE_CHECKING:
     from pybackprop import data
@@ -181,14 +182,17 @@ _attach(Model, "memory", _model_memory)
 _attach(Plan, "memory", _plan_memory)
 
 
-def __getattr__(name: str) -> Any:
-    if name == "data":
-        return import_module("pybackprop.data")  # which sets the attribute
-    if name not in _LAZY:
-        raise AttributeError(f"module 'pybackprop' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_LAZY[name]), name)
-    return value
-
-
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, "data"})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
+
+
+if not TYPE_CHECKING:  # to a type checker it would say that there is an attribute of any name
+
+    def __getattr__(name: str) -> Any:
+        """A name that is loaded when first asked for. Raises AttributeError, with a hint for other libraries' names."""
+        if name == "data":
+            return import_module("pybackprop.data")  # which sets the attribute
+        if name not in _LAZY:
+            return missing(name)
+        value = globals()[name] = getattr(import_module(_LAZY[name]), name)
+        return value

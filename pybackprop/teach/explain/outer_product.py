@@ -13,7 +13,7 @@ import numpy as np
 from pybackprop.autograd.tensor import Tensor, tensor
 from pybackprop.core.arrays import Array, float_type
 from pybackprop.core.available_memory import available
-from pybackprop.core.units import bytes_text, seconds_text
+from pybackprop.core.units import bytes_text
 from pybackprop.ops import reference
 from pybackprop.ops.matmul import matmul
 from pybackprop.teach.render.document import Block, Document, Formula, Heading, Table, Text
@@ -94,7 +94,8 @@ def _refuse_too_large(name: str, needed: int) -> None:
     if needed > 0.8 * free:
         raise MemoryError(
             f"explain.compare: '{name}' stores n·m·h products, {bytes_text(needed)} at this size, and "
-            f"{bytes_text(free)} of memory are free. Choose a smaller size=(n, m, h). (This is why the lesson replaced it.)"
+            f"{bytes_text(free)} of memory are free. Choose a smaller size=(n, m, h). "
+            "(This is why the lesson replaced it.)"
         )
 
 
