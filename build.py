@@ -104,7 +104,7 @@ ffibuilder.cdef(declarations())
 ffibuilder.set_source(
     "pybackprop._core",
     '#include "pybackprop.h"',
-    sources=relative("csrc/*.c"),
+    sources=relative("csrc/*/*.c"),
     include_dirs=["csrc"],
     depends=relative("csrc/**/*.[ch]"),
     py_limited_api=True,

@@ -1,6 +1,6 @@
 """pybackprop: f = mse(relu(x @ w + b)), forward and backward, from the foundations.
 
-One definition (csrc/reference.c), many speeds: every kernel, thread count and machine gives the same bits.
+One definition (csrc/ops/reference.c), many speeds: every kernel, thread count and machine gives the same bits.
 
     import pybackprop as bp
 

@@ -1,4 +1,4 @@
-"""The definition, callable: csrc/reference.c on numpy arrays.
+"""The definition, callable: csrc/ops/reference.c on numpy arrays.
 
 Every other way of computing here must give these bits. Arrays are float32 or float64, all of one dtype,
 and only read; results are new arrays. x (n,m), w (m,h), b (h), out and dout (n,h).

@@ -35,11 +35,16 @@ def compile_one(target, source, compiler, flags, sources=ROOT / "csrc"):
 
 
 def objects(target, program, compiler, flags):
-    """The objects of the core and a program of tests/c by the name of their source, compiled side by side."""
-    files = [ROOT / "tests" / "c" / program, *sorted((ROOT / "csrc").glob("*.c"))]
+    """The objects of the core, by the path of their source in csrc/, and of a program of tests/c, side by side."""
+    core = ROOT / "csrc"
+    files = {program: ROOT / "tests" / "c" / program}
+    files |= {file.relative_to(core).as_posix(): file for file in sorted(core.glob("*/*.c"))}
+
+    def one(name):
+        return compile_one(f"{target}.{name.replace('/', '.')}.o", files[name], compiler, flags)
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        made = pool.map(lambda file: compile_one(f"{target}.{file.stem}.o", file, compiler, flags), files)
-        return dict(zip((file.name for file in files), made, strict=True))
+        return dict(zip(files, pool.map(one, files), strict=True))
 
 
 def link(target, made, compiler, flags):

@@ -79,7 +79,7 @@ NETWORKS = [by_hand, tape, tape_kept, expression, layers, layers_looked_at, in_p
 
 
 def right_gradients(arrays):
-    """Every tensor's gradient by csrc/reference.c."""
+    """Every tensor's gradient by csrc/ops/reference.c."""
     a, r = arrays, bp.reference
     l1 = r.linear_forward(a["x"], a["w1"], a["b1"])
     l2 = r.relu_forward(l1)

@@ -32,7 +32,7 @@ class Explanation(Told):
     moves    which values move when the element moves, in words
     terms    each with .at .local .upstream .product (and .through, the tensor that .at is an index of), in the
              definition's order; len() and slices cost little however many there are
-    total    their sum as csrc/reference.c adds them: t.g[at], bit for bit (agrees says so; g is what t.g holds)
+    total    their sum as csrc/ops/reference.c adds them: t.g[at], bit for bit (agrees says so; g is what t.g holds)
     matmul   the gradient of the whole tensor: "x.T @ l1.g"
     check    relative error, signed, of total against a measured slope; NaN where nothing can be measured
     notes    what the reader must know: a .g that is not of this forward pass, a NaN and where it arose

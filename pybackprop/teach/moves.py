@@ -1,7 +1,7 @@
 """Moves: what moves when one element moves, by how much each, and how the definition adds it up.
 
 A Path is one way from the element to what one operation computed from it. Its sum is added by
-csrc/reference.c itself, on the one row and the one column that meet in the element.
+csrc/ops/reference.c itself, on the one row and the one column that meet in the element.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 /* sparse_cases.h: products without the terms that are zero, beside the definition; included once per
    element type, after core_cases.h. */
 
-#include "sparse.h"
+#include "plan/sparse.h"
 
 /* An array of whole lines, as these products read and write them, with guards behind. */
 static REAL *NAME(lines)(size_t size) {

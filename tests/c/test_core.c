@@ -62,20 +62,20 @@ static void hash_bytes(const void *data, size_t size) {
 }
 
 #define BP_TEMPLATE "core_cases.h"
-#include "each_type.h"
+#include "template/for_each_type.h"
 #undef BP_TEMPLATE
 #define BP_TEMPLATE "memory_cases.h"
-#include "each_type.h"
+#include "template/for_each_type.h"
 #undef BP_TEMPLATE
 enum { DEEP = 3 }; /* layers of a chain */
 #define BP_TEMPLATE "chain_cases.h"
-#include "each_type.h"
+#include "template/for_each_type.h"
 #undef BP_TEMPLATE
 #define BP_TEMPLATE "plan_cases.h"
-#include "each_type.h"
+#include "template/for_each_type.h"
 #undef BP_TEMPLATE
 #define BP_TEMPLATE "sparse_cases.h"
-#include "each_type.h"
+#include "template/for_each_type.h"
 
 static void test_kernels(int quick) {
     for (int kernel = -1; kernel <= bp_kernel_count(); kernel++) {

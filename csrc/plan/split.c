@@ -18,16 +18,16 @@ static void ask_for(const char *at, size_t bytes) {
     for (size_t k = 0; k < bytes && bytes <= ASKED_BYTES; k += 64) __builtin_prefetch(at + k);
 }
 
-#define BP_TEMPLATE "product.h"
-#include "each_type.h"
+#define BP_TEMPLATE "gemm/product.h"
+#include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
-#define BP_TEMPLATE "plan.h"
-#include "each_type.h"
+#define BP_TEMPLATE "plan/plan.h"
+#include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
-#define BP_TEMPLATE "split.c"
-#include "each_type.h"
+#define BP_TEMPLATE "plan/split.c"
+#include "template/for_each_type.h"
 
 #else
 

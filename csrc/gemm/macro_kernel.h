@@ -1,5 +1,5 @@
-/* block.h: one block of a product: both operands packed, or read where they lie, and all of its tiles;
- * included by matmul.c once per element type and kernel.
+/* macro_kernel.h: one block of a product: both operands packed, or read where they lie, and all of its
+ * tiles; included by matmul.c once per element type and kernel.
  */
 #define CHUNK_WIDTH (TILE_ROWS <= LANES ? TILE_ROWS : (TILE_ROWS + LANES - 1) / LANES * LANES)
 #define MOST_HEIGHT 252 /* rows of a column of tiles that waits in a buffer to be finished */

@@ -12,10 +12,10 @@
 
 #include <stdlib.h>
 
-#include "kernels/all.h"
+#include "isa/all.h"
 
-#define BP_TEMPLATE "product.h"
-#include "each_type.h"
+#define BP_TEMPLATE "gemm/product.h"
+#include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
 enum {
@@ -27,8 +27,8 @@ enum {
     SHALLOW = 128            /* inner indices, up to which writing c takes most of the time */
 };
 
-#define BP_TEMPLATE "matmul.c"
-#include "each_kernel.h"
+#define BP_TEMPLATE "ops/matmul.c"
+#include "template/for_each_kernel.h"
 
 static size_t bytes_of(const bp_matrix *m) {
     size_t rows = m->transposed ? m->cols : m->rows, cols = m->transposed ? m->rows : m->cols;
@@ -59,14 +59,14 @@ bp_status bp_matmul(const bp_matrix *c, const bp_matrix *a, const bp_matrix *b, 
 
 #elif defined KERNEL
 
-#include "kernels/vector.h"
-#include "kernels/tile.h"
-#include "kernels/transpose.h"
-#include "kernels/pack.h"
-#include "kernels/block.h"
-#include "kernels/blocking.h"
-#include "kernels/sums.h"
-#include "kernels/few.h"
+#include "isa/simd.h"
+#include "gemm/micro_kernel.h"
+#include "gemm/transpose.h"
+#include "gemm/pack.h"
+#include "gemm/macro_kernel.h"
+#include "gemm/blocking.h"
+#include "gemm/column_sums.h"
+#include "gemm/small.h"
 
 /* Just before this part of b is packed or read, so that memory is read once for both. */
 static void LOCAL(add_sums)(const LOCAL(work) * w, const LOCAL(block) * b) {

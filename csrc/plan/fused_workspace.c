@@ -1,16 +1,16 @@
-/* workspace.c: where a fused pass keeps what: the parameters' copies, which all threads share, and each
-   thread's rows, sums and lists. */
+/* fused_workspace.c: where a fused pass keeps what: the parameters' copies, which all threads share, and
+   each thread's rows, sums and lists. */
 #ifndef REAL
 #include "internal.h"
 
 enum { MOST_BYTES = 256 * 1024 }; /* of a tile's inputs */
 
-#define BP_TEMPLATE "sparse.h"
-#include "each_type.h"
+#define BP_TEMPLATE "plan/sparse.h"
+#include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
-#define BP_TEMPLATE "fused.h"
-#include "each_type.h"
+#define BP_TEMPLATE "plan/fused.h"
+#include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
 /* Rows of a tile, a divisor of a segment: their inputs take a part of the second cache. */
@@ -28,8 +28,8 @@ void bp_copy_rows(void *to, size_t ld, const void *from, size_t size, size_t row
     }
 }
 
-#define BP_TEMPLATE "workspace.c"
-#include "each_type.h"
+#define BP_TEMPLATE "plan/fused_workspace.c"
+#include "template/for_each_type.h"
 
 #else
 

@@ -4,7 +4,7 @@
  * +; so the bits are those of all terms, as long as the other factor is finite.
  */
 
-#include "kernels/ahead.h"
+#include "gemm/prefetch.h"
 
 /* Where at least one of a pair of rows of a matrix (rows,size) is not zero, the numbers of both: pair by
    pair, and in a pair block by block. Two rows share what each loads, and images beside each other often

@@ -1,4 +1,4 @@
-/* terms.h: lists of the numbers that are not zero, and vectors added for each of them; included by
+/* sparse_rows.h: lists of the numbers that are not zero, and vectors added for each of them; included by
  * sparse.c once per element type and kernel. Rows are whole lines of the cache, so whole vectors.
  */
 

@@ -1,8 +1,8 @@
 /* relu.c: out = max(x, 0), and its gradient. */
 #ifndef REAL
 #include "internal.h"
-#define BP_TEMPLATE "relu.c"
-#include "each_kernel.h"
+#define BP_TEMPLATE "ops/relu.c"
+#include "template/for_each_kernel.h"
 
 #elif defined KERNEL
 

@@ -6,7 +6,7 @@ typedef struct {
     int guarded;
 } NAME(bp_update);
 
-/* chain.c: layer by layer, with rooms for its products. */
+/* layers.c: layer by layer, with rooms for its products. */
 REAL *NAME(bp_output)(const bp_layer *layer);
 /* z, a of each layer; where out is not NULL, the last one's output goes there instead. */
 bp_status NAME(bp_layers_forward)(const bp_rooms *rooms, REAL *out, const bp_layer *layers, size_t count,
@@ -22,7 +22,7 @@ bp_status NAME(bp_split_grads)(const bp_plan *plan, const bp_rooms *rooms, REAL 
                                const REAL *targ, size_t n, REAL *dx, int accumulate,
                                const NAME(bp_update) * update);
 
-/* fused.c, workspace.c: one pass over the data. */
+/* fused.c, fused_workspace.c: one pass over the data. */
 bp_status NAME(bp_fused_workspace)(const bp_plan *plan, size_t *bytes);
 bp_status NAME(bp_fused_grads)(const bp_plan *plan, REAL *loss, const REAL *x, const REAL *targ,
                                size_t n, REAL *dx, int accumulate);

@@ -1,4 +1,4 @@
-/* tile.h: the micro-kernel, included by matmul.c once per element type and kernel.
+/* micro_kernel.h: the micro-kernel, included by matmul.c once per element type and kernel.
  *
  * A tile is rows x (vectors * LANES) numbers of the product, all of them in registers: rows at the most
  * TILE_ROWS, vectors 1 or 2. Each step of the inner index loads `vectors` vectors of one operand, and
@@ -8,7 +8,7 @@
 #define PANEL (2 * LANES)
 #define TILE_ROWS BP_PASTE(TILE_ROWS, KERNEL)
 
-#include "ahead.h"
+#include "gemm/prefetch.h"
 
 #ifndef BP_STEPS
 #define BP_STEPS 8 /* of the inner index from one request to the next: more lines at once would wait */

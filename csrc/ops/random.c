@@ -28,8 +28,8 @@ void bp_random_permutation(int64_t *index, uint64_t *state, size_t size) {
     }
 }
 
-#define BP_TEMPLATE "random.c"
-#include "each_type.h"
+#define BP_TEMPLATE "ops/random.c"
+#include "template/for_each_type.h"
 #else
 
 void NAME(bp_random_uniform)(REAL *out, double bound, uint64_t *state, size_t size) {

@@ -3,7 +3,7 @@
 #ifndef REAL
 #include "internal.h"
 
-#include "kernels/all.h"
+#include "isa/all.h"
 
 enum {
     NEAR_BYTES = 24 * 1024, /* of the other factor, that stay in the first cache from row to row */
@@ -11,17 +11,17 @@ enum {
     SAMPLE = 4              /* rows that tell how many zeros to expect */
 };
 
-#define BP_TEMPLATE "sparse.h"
-#include "each_type.h"
+#define BP_TEMPLATE "plan/sparse.h"
+#include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
-#define BP_TEMPLATE "sparse.c"
-#include "each_kernel.h"
+#define BP_TEMPLATE "plan/sparse.c"
+#include "template/for_each_kernel.h"
 
 #elif defined KERNEL
 
-#include "kernels/vector.h"
-#include "kernels/terms.h"
+#include "isa/simd.h"
+#include "gemm/sparse_rows.h"
 
 static void LOCAL(all_finite)(int *finite, const REAL *a, size_t size) {
     LOCAL(vector) zeros[4] = {0}; /* and NaN */

@@ -1,5 +1,5 @@
-/* sums.h: the columns of a matrix, summed over the rows of a segment; included once per element type and
- * kernel.
+/* column_sums.h: the columns of a matrix, summed over the rows of a segment; included once per element
+ * type and kernel.
  */
 #define COLUMNS 256 /* partial sums on the stack */
 

@@ -2,12 +2,12 @@
 #ifndef REAL
 #include "internal.h"
 
-#include "kernels/all.h"
+#include "isa/all.h"
 
 enum { CHAINS = 12 }; /* side by side: at least the latency of one times the units that work on them */
 
-#define BP_TEMPLATE "peak.c"
-#include "each_kernel.h"
+#define BP_TEMPLATE "runtime/peak.c"
+#include "template/for_each_kernel.h"
 
 #elif defined KERNEL
 

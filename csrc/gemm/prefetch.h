@@ -1,5 +1,5 @@
-/* ahead.h: memory that will be needed soon, asked for while something else is computed: a few lines at a
- * time.
+/* prefetch.h: memory that will be needed soon, asked for while something else is computed: a few lines
+ * at a time.
  */
 #ifndef BP_AHEAD_H
 #define BP_AHEAD_H

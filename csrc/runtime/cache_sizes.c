@@ -1,4 +1,4 @@
-/* tiles.c: how large the blocks of a product are: what the caches hold, or what was asked for. */
+/* cache_sizes.c: how large the blocks of a product are: what the caches hold, or what was asked for. */
 #include "internal.h"
 
 #include <stdatomic.h>

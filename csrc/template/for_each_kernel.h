@@ -1,13 +1,12 @@
-/* each_kernel.h: includes BP_TEMPLATE once per element type and kernel, with each_type.h's names and
-     KERNEL        generic, avx2, avx512 or neon    LOCAL(op)  op_f32_avx2, ...
-     VECTOR_BYTES  the width of its registers
-   and then once more per type without KERNEL, for the functions that dispatch.
-   The instruction set is chosen per function by pragma, so one build runs on every CPU. */
+/* for_each_kernel.h: includes BP_TEMPLATE once per element type and kernel, with for_each_type.h's names
+   and KERNEL        generic, avx2, avx512 or neon    LOCAL(op)  op_f32_avx2, ... VECTOR_BYTES  the width
+   of its registers and then once more per type without KERNEL, for the functions that dispatch. The
+   instruction set is chosen per function by pragma, so one build runs on every CPU. */
 #define LOCAL(op) BP_PASTE(NAME(op), KERNEL)
 
 #define KERNEL generic
 #define VECTOR_BYTES 16
-#include "each_type.h"
+#include "for_each_type.h"
 #undef KERNEL
 #undef VECTOR_BYTES
 
@@ -20,7 +19,7 @@
 #endif
 #define KERNEL avx2
 #define VECTOR_BYTES 32
-#include "each_type.h"
+#include "for_each_type.h"
 #undef KERNEL
 #undef VECTOR_BYTES
 #ifdef __clang__
@@ -34,7 +33,7 @@
 #endif
 #define KERNEL avx512
 #define VECTOR_BYTES 64
-#include "each_type.h"
+#include "for_each_type.h"
 #undef KERNEL
 #undef VECTOR_BYTES
 #ifdef __clang__
@@ -45,9 +44,9 @@
 #elif defined BP_ARM64
 #define KERNEL neon
 #define VECTOR_BYTES 16
-#include "each_type.h"
+#include "for_each_type.h"
 #undef KERNEL
 #undef VECTOR_BYTES
 #endif
 
-#include "each_type.h"
+#include "for_each_type.h"

@@ -15,24 +15,24 @@
 
 enum { DEPTH = 256 }; /* of the rows of a panel of w at a time: 32 KiB for float */
 
-#define BP_TEMPLATE "product.h"
-#include "each_type.h"
+#define BP_TEMPLATE "gemm/product.h"
+#include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
-#define BP_TEMPLATE "plan.h"
-#include "each_type.h"
+#define BP_TEMPLATE "plan/plan.h"
+#include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
-#define BP_TEMPLATE "sparse.h"
-#include "each_type.h"
+#define BP_TEMPLATE "plan/sparse.h"
+#include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
-#define BP_TEMPLATE "fused.h"
-#include "each_type.h"
+#define BP_TEMPLATE "plan/fused.h"
+#include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
-#define BP_TEMPLATE "fused.c"
-#include "each_kernel.h"
+#define BP_TEMPLATE "plan/fused.c"
+#include "template/for_each_kernel.h"
 
 #elif defined KERNEL
 

@@ -1,4 +1,4 @@
-/* few.h: products so small that the way to the tiles would take longer than they do; included by
+/* small.h: products so small that the way to the tiles would take longer than they do; included by
  * matmul.c once per element type and kernel.
  */
 enum {

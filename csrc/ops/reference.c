@@ -6,8 +6,8 @@
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
-#define BP_TEMPLATE "reference.c"
-#include "each_type.h"
+#define BP_TEMPLATE "ops/reference.c"
+#include "template/for_each_type.h"
 #else
 
 /* out (n,h) = x (n,m) @ w (m,h) + b (h) */

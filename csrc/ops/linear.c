@@ -2,16 +2,16 @@
 #ifndef REAL
 #include "internal.h"
 
-#define BP_TEMPLATE "product.h"
-#include "each_type.h"
+#define BP_TEMPLATE "gemm/product.h"
+#include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
-#define BP_TEMPLATE "linear.c"
-#include "each_kernel.h"
+#define BP_TEMPLATE "ops/linear.c"
+#include "template/for_each_kernel.h"
 
 #elif defined KERNEL
 
-#include "kernels/sums.h"
+#include "gemm/column_sums.h"
 
 /* db (h) += dout (n,h) summed over its rows, segment by segment, for the columns that are mine */
 static void LOCAL(add_rows)(REAL *db, const REAL *dout, size_t n, size_t h, bp_range mine) {

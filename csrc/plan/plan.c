@@ -24,16 +24,16 @@ static bp_rooms rooms_of(const bp_plan *plan) {
     return (bp_rooms){plan->workspace, plan->workspace_bytes / count / 64 * 64, count};
 }
 
-#define BP_TEMPLATE "product.h"
-#include "each_type.h"
+#define BP_TEMPLATE "gemm/product.h"
+#include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
-#define BP_TEMPLATE "plan.h"
-#include "each_type.h"
+#define BP_TEMPLATE "plan/plan.h"
+#include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
-#define BP_TEMPLATE "plan.c"
-#include "each_type.h"
+#define BP_TEMPLATE "plan/plan.c"
+#include "template/for_each_type.h"
 
 #else
 

@@ -1,8 +1,8 @@
 /* sgd.c: the parameters' update, plain and with momentum. */
 #ifndef REAL
 #include "internal.h"
-#define BP_TEMPLATE "sgd.c"
-#include "each_kernel.h"
+#define BP_TEMPLATE "ops/sgd.c"
+#include "template/for_each_kernel.h"
 
 #elif defined KERNEL
 

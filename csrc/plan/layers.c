@@ -1,4 +1,4 @@
-/* chain.c: layers in a row and mse at their end, forward and backward in one call each. Layer by layer,
+/* layers.c: layers in a row and mse at their end, forward and backward in one call each. Layer by layer,
    by the public operations: the bits are theirs. */
 #ifndef REAL
 #include "internal.h"
@@ -19,16 +19,16 @@ double bp_forward_work(const bp_layer *layers, size_t count, size_t n) {
     return sum * (double)n;
 }
 
-#define BP_TEMPLATE "product.h"
-#include "each_type.h"
+#define BP_TEMPLATE "gemm/product.h"
+#include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
-#define BP_TEMPLATE "plan.h"
-#include "each_type.h"
+#define BP_TEMPLATE "plan/plan.h"
+#include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
-#define BP_TEMPLATE "chain.c"
-#include "each_type.h"
+#define BP_TEMPLATE "plan/layers.c"
+#include "template/for_each_type.h"
 
 #else
 

@@ -2,12 +2,12 @@
 #ifndef REAL
 #include "internal.h"
 
-#define BP_TEMPLATE "product.h"
-#include "each_type.h"
+#define BP_TEMPLATE "gemm/product.h"
+#include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
-#define BP_TEMPLATE "mse.c"
-#include "each_kernel.h"
+#define BP_TEMPLATE "ops/mse.c"
+#include "template/for_each_kernel.h"
 
 #elif defined KERNEL
 

@@ -1,4 +1,4 @@
-/* each_type.h: includes BP_TEMPLATE once per element type, with
+/* for_each_type.h: includes BP_TEMPLATE once per element type, with
      REAL      the type                     NAME(op)  op_f32, op_f64
      FMA       the correctly rounded fused multiply-add of that type
    Not guarded: it is meant to be included more than once. */
