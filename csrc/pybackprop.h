@@ -44,7 +44,8 @@ typedef enum {
     BP_EMPTY = 2,    /* the mean of nothing */
     BP_UNKNOWN = 3,  /* no such kernel, or not on this CPU */
     BP_MISMATCH = 4, /* matrices that do not fit each other; nothing was written */
-    BP_DIVERGED = 5  /* the loss is no finite number */
+    BP_DIVERGED = 5, /* the loss is no finite number */
+    BP_INVALID = 6   /* an unknown activation, or its parameter out of range; nothing was written */
 } bp_status;
 
 /* ---- linear: out = x @ w + b ------------------------------------------------------------ */
@@ -146,6 +147,26 @@ void bp_relu_backward_f64(double *dx, const double *x, const double *dout, size_
 void bp_ref_relu_backward_f32(float *dx, const float *x, const float *dout, size_t size);
 void bp_ref_relu_backward_f64(double *dx, const double *x, const double *dout, size_t size);
 
+/* ---- leaky_relu: out = x where x > 0, else negative_slope * x ---------------------------- */
+
+/* out = x where x > 0, else negative_slope * x, rounded once: so NaN where x is NaN, and -0 stays -0.
+   out may be x. */
+void bp_leaky_relu_forward_f32(float *out, const float *x, float negative_slope, size_t size);
+void bp_leaky_relu_forward_f64(double *out, const double *x, double negative_slope, size_t size);
+void bp_ref_leaky_relu_forward_f32(float *out, const float *x, float negative_slope, size_t size);
+void bp_ref_leaky_relu_forward_f64(double *out, const double *x, double negative_slope, size_t size);
+
+/* dx = dout where x > 0, else negative_slope * dout, rounded once. x is the input of the forward or,
+   if negative_slope > 0, its output: both are then positive in the same places. dx may be dout or x. */
+void bp_leaky_relu_backward_f32(float *dx, const float *x, const float *dout, float negative_slope,
+                                size_t size);
+void bp_leaky_relu_backward_f64(double *dx, const double *x, const double *dout, double negative_slope,
+                                size_t size);
+void bp_ref_leaky_relu_backward_f32(float *dx, const float *x, const float *dout, float negative_slope,
+                                    size_t size);
+void bp_ref_leaky_relu_backward_f64(double *dx, const double *x, const double *dout,
+                                    double negative_slope, size_t size);
+
 /* ---- mse: loss = mean((out - targ)^2) --------------------------------------------------- */
 
 /* loss (1) = mean over all n*h elements. The difference is taken in the arrays' type; squares and
@@ -165,15 +186,25 @@ void bp_ref_mse_backward_f64(double *dout, const double *out, const double *targ
 
 /* ---- chain: layers in a row, mse at their end, one call -------------------------------------- */
 
-/* A linear layer, and the relu after it where there is one. Arrays of the type in the call's name. */
+typedef enum {
+    BP_ACTIVATION_NONE = 0,      /* a layer's output is z */
+    BP_ACTIVATION_RELU = 1,      /* bp_relu_forward, bp_relu_backward */
+    BP_ACTIVATION_LEAKY_RELU = 2 /* bp_leaky_relu_forward, bp_leaky_relu_backward */
+} bp_activation;
+
+/* A linear layer and the activation after it. Arrays of the type in the call's name. */
 typedef struct {
-    size_t m, h;       /* inputs, outputs */
-    const void *w, *b; /* (m,h), (h); b may be NULL: no bias */
-    void *z, *a;       /* (n,h) each: in @ w + b, and relu of it. a NULL: no relu; a may be z */
-    void *dz;          /* (n,h): room for the gradient of a and then of z; may be that of any layer but
-                          the ones beside it. May be a, which is lost in backward, where relu reads z or,
-                          if a is z too, the signs beneath each tile. May be z if a is NULL */
-    void *dw, *db;     /* their gradients; NULL: nobody wants it */
+    size_t m, h;           /* inputs, outputs */
+    const void *w, *b;     /* (m,h), (h); b may be NULL: no bias */
+    int activation;        /* a bp_activation */
+    double negative_slope; /* of BP_ACTIVATION_LEAKY_RELU: positive and finite, after rounding to the
+                              arrays' type, since backward may read outputs only; else BP_INVALID */
+    void *z, *a;           /* (n,h) each: z = in @ w + b, a = activation(z). a may be z, and is not used
+                              with BP_ACTIVATION_NONE */
+    void *dz;              /* (n,h): the gradient of a and then of z. May be the dz of any layer but the
+                              neighbours. May be a, which backward then overwrites: it reads z or, if a is
+                              z too, the outputs beneath each tile. May be z without an activation */
+    void *dw, *db;         /* gradients of w and b; NULL: not wanted */
 } bp_layer;
 
 /* z, a of each layer, and loss (1) = mean((output (n,h) - targ (n,h))^2): the operations above, one
@@ -231,8 +262,8 @@ typedef enum {
 /* What stays the same from step to step. The caller owns all memory; two calls at once on one plan are
    not allowed. Strategies differ in speed only. */
 typedef struct {
-    const bp_layer *layers; /* BP_FUSED leaves z, a and dz alone; an a says that there is a relu.
-                               BP_SPLIT writes no z where there is an a, and each dz is its own */
+    const bp_layer *layers; /* BP_FUSED does not use z, a and dz. BP_SPLIT writes no z where there is an
+                               activation, and needs a dz of its own for each layer */
     size_t count;
     const bp_parameter *parameters; /* what a step updates, each dp a layer's dw or db */
     size_t parameter_count;

@@ -104,6 +104,7 @@ class Room:
         self.gradients: list[tuple[Tensor, Any]] = [(p, self) for p in chain.parameters]  # none of them bound yet
         for layer, stage in zip(self.layers, chain.stages, strict=True):
             layer.m, layer.h = stage.w.shape
+            layer.activation = _native.NO_ACTIVATION if stage.relu is None else _native.ACTIVATIONS["relu"]
             layer.w = stage.w.pointer()
             layer.b = _native.NULL if stage.b is None else stage.b.pointer()
 

@@ -39,6 +39,7 @@ class Layout:
         plan.strategy, plan.sparse = _native.STRATEGIES[self.strategy], sparse is not False
         for layer, stage in zip(self.c_layers, stages, strict=True):
             layer.m, layer.h = stage.w.shape
+            layer.activation = _native.NO_ACTIVATION if stage.relu is None else _native.ACTIVATIONS["relu"]
         self.memory = self.scratch = self.gathered = np.empty(0, self.dtype)
         self.gather_batch = 0
 
@@ -52,8 +53,6 @@ class Layout:
         needed = _native.workspace_bytes(self.c_plan, self.dtype)
         if needed is None:
             raise ValueError(f"compile: strategy '{self.strategy}' does not exist for these layers")
-        if self.strategy == "fused":
-            self._mark_relu()
         self.scratch = lines(-(-needed // self.dtype.itemsize), self.dtype)
         self.c_plan.workspace, self.c_plan.workspace_bytes = _native.pointer(self.scratch), self.scratch.nbytes
 
@@ -89,11 +88,6 @@ class Layout:
         turns = [max((sizes[k] for k in range(turn, count - over, 2)), default=0) for turn in (0, 1)]
         places = [None if over and k == count - 1 else turns[0] * (k % 2) for k in range(count)]
         return places, sum(turns)
-
-    def _mark_relu(self) -> None:
-        """A fused pass keeps no activations; a layer's a only says that a relu comes after it."""
-        for layer, stage in zip(self.c_layers, self.stages, strict=True):
-            layer.a = _native.NULL if stage.relu is None else layer.w
 
     def gather_room(self, batch: int) -> None:
         """Makes place for the rows of a batch of that size, gathered, if there is none yet."""

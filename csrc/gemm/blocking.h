@@ -29,7 +29,7 @@ static LOCAL(work) LOCAL(work_of)(const NAME(bp_product) * t, bp_range rows, bp_
         .inner = t->inner,
         .accumulate = t->accumulate,
         .segmented = t->segmented,
-        .relu = t->relu,
+        .epilogue = t->epilogue,
         .bias = t->bias ? t->bias + cols.begin : NULL,
         .sums = t->sums && rows.begin == 0 ? t->sums + cols.begin : NULL};
 }

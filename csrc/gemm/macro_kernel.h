@@ -15,7 +15,8 @@ typedef struct {
     REAL *c;
     size_t ldc, inner;
     int turned; /* the wide operand is a: tiles are transposed on their way to c */
-    int accumulate, segmented, relu;
+    int accumulate, segmented;
+    bp_epilogue epilogue;
     const REAL *bias;
     REAL *sums;
     REAL *room, *single_room;
@@ -133,7 +134,7 @@ static void LOCAL(run_panel)(const LOCAL(work) * w, LOCAL(block) * b, size_t d) 
     _Alignas(64) REAL buffer[(MOST_HEIGHT + LANES) * PANEL];
     size_t count = b->width - d < PANEL ? b->width - d : PANEL, vectors = count > LANES ? 2 : 1;
     const REAL *bias = w->bias && b->last ? w->bias + (w->turned ? b->s : b->d + d) : NULL;
-    int relu = w->relu && b->last;
+    int activation = b->last ? w->epilogue.activation : BP_ACTIVATION_NONE;
     REAL *c = w->turned ? w->c + (b->d + d) * w->ldc + b->s : w->c + b->s * w->ldc + b->d + d;
     int straight = !w->turned && b->finish != FINISH_ADD && count == vectors * LANES;
     REAL *to = straight ? c : buffer;
@@ -162,11 +163,22 @@ static void LOCAL(run_panel)(const LOCAL(work) * w, LOCAL(block) * b, size_t d) 
         LOCAL(run_tile)(&job, rows, vectors);
     }
     if (w->turned)
-        LOCAL(write_columns)(c, w->ldc, buffer, b->height, count, b->finish, bias, relu);
-    else if (!straight || bias || relu)
-        LOCAL(write_rows)(c, w->ldc, to, stride, b->height, count, b->finish, bias, relu);
+        LOCAL(write_columns)(c, w->ldc, buffer, b->height, count, b->finish, bias, activation);
+    else if (!straight || bias || activation == BP_ACTIVATION_RELU)
+        LOCAL(write_rows)(c, w->ldc, to, stride, b->height, count, b->finish, bias, activation);
+}
+
+/* The activation of c's numbers, where write_rows and write_columns have not applied it. */
+static void LOCAL(activate)(bp_epilogue epilogue, REAL *c, size_t ldc, size_t rows, size_t cols) {
+    if (epilogue.activation != BP_ACTIVATION_NONE && epilogue.activation != BP_ACTIVATION_RELU)
+        NAME(bp_activation_rows)(epilogue, c, ldc, rows, cols);
 }
 
 static void LOCAL(run_block)(const LOCAL(work) * w, LOCAL(block) * b) {
     for (size_t d = 0; d < b->width; d += PANEL) LOCAL(run_panel)(w, b, d);
+    if (!b->last) return;
+    if (w->turned)
+        LOCAL(activate)(w->epilogue, w->c + b->d * w->ldc + b->s, w->ldc, b->width, b->height);
+    else
+        LOCAL(activate)(w->epilogue, w->c + b->s * w->ldc + b->d, w->ldc, b->height, b->width);
 }

@@ -51,7 +51,7 @@ static void LOCAL(pack)(REAL *packed, size_t width, const REAL *from, size_t ste
 #ifndef BP_FINISH
 #define BP_FINISH
 typedef enum {
-    FINISH_CHAIN, /* + 0: a -0 of underflow never shows; + bias and relu, if it is the last block */
+    FINISH_CHAIN, /* + 0: a -0 of underflow never shows; + bias and relu, in the last block */
     FINISH_ADD,   /* it was a segment's: added to the total */
     FINISH_LATER  /* nothing: it goes on */
 } bp_finish;
@@ -59,14 +59,14 @@ typedef enum {
 
 /* Writes n numbers of sums to c. */
 static inline void LOCAL(finish)(REAL *c, LOCAL(vector) sum, size_t n, bp_finish finish,
-                                 const REAL *bias, int relu) {
+                                 const REAL *bias, int activation) {
     const LOCAL(vector) zero = {0};
     if (finish == FINISH_ADD)
         sum = LOCAL(load_lanes)(c, n) + sum;
     else {
         sum = sum + zero;
         if (bias) sum = sum + LOCAL(load_lanes)(bias, n);
-        if (relu) { /* <= is false for a NaN, which so passes through */
+        if (activation == BP_ACTIVATION_RELU) { /* <= is false for a NaN, which so passes through */
             __typeof__(sum <= zero) keep = ~(sum <= zero);
             sum = (LOCAL(vector))((__typeof__(keep))sum & keep);
         }
@@ -83,11 +83,11 @@ static void LOCAL(read_rows)(REAL *tile, const REAL *c, size_t ldc, size_t rows,
 
 /* c (rows,count) = tile, rows stride apart (it may be c itself), finished */
 static void LOCAL(write_rows)(REAL *c, size_t ldc, const REAL *tile, size_t stride, size_t rows,
-                              size_t count, bp_finish finish, const REAL *bias, int relu) {
+                              size_t count, bp_finish finish, const REAL *bias, int activation) {
     for (size_t r = 0; r < rows; r++)
         for (size_t q = 0; q < count; q += LANES)
             LOCAL(finish)(c + r * ldc + q, LOCAL(load)(tile + r * stride + q), count - q, finish,
-                          bias ? bias + q : NULL, relu);
+                          bias ? bias + q : NULL, activation);
 }
 
 /* tile (rows,PANEL) = the transpose of c (count,rows), rows of c ldc apart */
@@ -106,7 +106,7 @@ static void LOCAL(read_columns)(REAL *tile, const REAL *c, size_t ldc, size_t ro
 
 /* c (count,rows) = the transpose of tile (rows,PANEL), finished */
 static void LOCAL(write_columns)(REAL *c, size_t ldc, const REAL *tile, size_t rows, size_t count,
-                                 bp_finish finish, const REAL *bias, int relu) {
+                                 bp_finish finish, const REAL *bias, int activation) {
     for (size_t q = 0; q < count; q += LANES)
         for (size_t r = 0; r < rows; r += LANES) {
             LOCAL(vector) block[LANES];
@@ -116,6 +116,7 @@ static void LOCAL(write_columns)(REAL *c, size_t ldc, const REAL *tile, size_t r
             LOCAL(find_rows)(row, tile + r * PANEL, PANEL, n);
             LOCAL(load_columns)(block, row, q, LANES);
             for (size_t i = 0; i < lanes; i++)
-                LOCAL(finish)(c + (q + i) * ldc + r, block[i], n, finish, bias ? bias + r : NULL, relu);
+                LOCAL(finish)(c + (q + i) * ldc + r, block[i], n, finish, bias ? bias + r : NULL,
+                              activation);
         }
 }

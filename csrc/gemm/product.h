@@ -1,4 +1,5 @@
 /* product.h: the one blocked product behind matmul and linear. Included once per element type. */
+#include "ops/activation.h"
 
 /* c (rows,cols) = a (rows,inner) @ b (inner,cols), each element reached by strides, so that a
    transpose is only a matter of which stride is which:
@@ -10,11 +11,11 @@ typedef struct {
     REAL *sums;       /* (cols) += b summed over inner, segment by segment, or NULL; b_col is 1 */
     size_t ldc, a_row, a_inner, b_inner, b_col;
     size_t rows, inner, cols;
-    int relu;         /* of the finished chain and bias */
-    int accumulate;   /* start from c */
-    int segmented;    /* cut the sum over inner into segments */
-    int unfinished;   /* bp_multiply_here: the chains go on later, a -0 in them stays */
-    const void *next; /* bp_multiply_here: memory that will be needed after this */
+    bp_epilogue epilogue; /* the activation of the finished chain and bias */
+    int accumulate;       /* start from c */
+    int segmented;        /* cut the sum over inner into segments */
+    int unfinished;       /* bp_multiply_here: the chains go on later, a -0 in them stays */
+    const void *next;     /* bp_multiply_here: memory that will be needed after this */
     size_t next_bytes;
     REAL *room;            /* bp_multiply_turned */
     const bp_rooms *rooms; /* bp_multiply: to pack in. NULL, or too small: it gets some by itself */
@@ -30,9 +31,9 @@ void NAME(bp_multiply_part)(const NAME(bp_product) * product, bp_range rows, bp_
    are set now. */
 size_t NAME(bp_room_bytes)(size_t rows, size_t inner, size_t cols);
 
-/* The linear operations, with rooms; forward with relu behind it where that is not 0. */
+/* The linear operations, with rooms; forward with an activation behind it. */
 bp_status NAME(bp_linear_forward_in)(const bp_rooms *rooms, REAL *out, const REAL *x, const REAL *w,
-                                     const REAL *b, int relu, size_t n, size_t m, size_t h);
+                                     const REAL *b, bp_epilogue epilogue, size_t n, size_t m, size_t h);
 bp_status NAME(bp_linear_backward_x_in)(const bp_rooms *rooms, REAL *dx, const REAL *dout, const REAL *w,
                                         size_t n, size_t m, size_t h, int accumulate);
 bp_status NAME(bp_linear_backward_wb_in)(const bp_rooms *rooms, REAL *dw, REAL *db, const REAL *x,

@@ -36,6 +36,7 @@ static void LOCAL(run_few)(const LOCAL(work) * w) {
                 LOCAL(vector) number = a->at[i * a->step + p * a->along] - zero;
                 sum = LOCAL(vector_fma)(number, LOCAL(load_lanes)(b.at + p * b.along + j, n), sum);
             }
-            LOCAL(finish)(c, sum, n, finish, w->bias ? w->bias + j : NULL, w->relu);
+            LOCAL(finish)(c, sum, n, finish, w->bias ? w->bias + j : NULL, w->epilogue.activation);
         }
+    LOCAL(activate)(w->epilogue, w->c, w->ldc, a->size, b.size);
 }

@@ -31,9 +31,9 @@ static int NAME(sizes_overflow)(size_t n, size_t m, size_t h) {
 
 /* out (n,h) = x (n,m) @ w (m,h) + b (h) */
 bp_status NAME(bp_linear_forward_in)(const bp_rooms *rooms, REAL *out, const REAL *x, const REAL *w,
-                                     const REAL *b, int relu, size_t n, size_t m, size_t h) {
+                                     const REAL *b, bp_epilogue epilogue, size_t n, size_t m, size_t h) {
     if (NAME(sizes_overflow)(n, m, h)) return BP_OVERFLOW;
-    NAME(bp_product) t = {.c = out, .a = x, .b = w, .bias = b, .relu = relu, .rooms = rooms};
+    NAME(bp_product) t = {.c = out, .a = x, .b = w, .bias = b, .epilogue = epilogue, .rooms = rooms};
     t.rows = n, t.inner = m, t.cols = h;
     t.ldc = h, t.a_row = m, t.a_inner = 1, t.b_inner = h, t.b_col = 1;
     NAME(bp_multiply)(&t);
@@ -42,7 +42,7 @@ bp_status NAME(bp_linear_forward_in)(const bp_rooms *rooms, REAL *out, const REA
 
 bp_status NAME(bp_linear_forward)(REAL *out, const REAL *x, const REAL *w, const REAL *b, size_t n,
                                   size_t m, size_t h) {
-    return NAME(bp_linear_forward_in)(NULL, out, x, w, b, 0, n, m, h);
+    return NAME(bp_linear_forward_in)(NULL, out, x, w, b, (bp_epilogue){0}, n, m, h);
 }
 
 /* dx (n,m) = dout (n,h) @ w.T (h,m) */

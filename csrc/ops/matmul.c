@@ -174,7 +174,7 @@ static void LOCAL(turned_panel)(const NAME(bp_product) * t, bp_ahead *ahead, siz
         p += depth;
     } while (p < t->inner);
     LOCAL(write_columns)(t->c + d * t->ldc + from, t->ldc, buffer, height, count, FINISH_CHAIN,
-                         t->bias ? t->bias + from : NULL, t->relu);
+                         t->bias ? t->bias + from : NULL, t->epilogue.activation);
 }
 
 /* Asks for what the caller will need next, with each tile for some of it. */
@@ -190,6 +190,7 @@ static void LOCAL(multiply_turned)(const NAME(bp_product) * t) {
         for (size_t d = 0; d < t->rows; d += PANEL)
             LOCAL(turned_panel)(t, &b.ahead, d, LOCAL(at_most)(t->rows - d, PANEL), from,
                                 LOCAL(at_most)(t->cols - from, MOST_HEIGHT));
+    LOCAL(activate)(t->epilogue, t->c, t->ldc, t->rows, t->cols);
 }
 
 /* Whether lanes are better used by rows than by columns, which must then be packed. */
@@ -207,7 +208,7 @@ static void LOCAL(multiply_here)(const NAME(bp_product) * t) {
          .ldc = t->ldc,
          .inner = t->inner,
          .accumulate = t->accumulate,
-         .relu = t->relu,
+         .epilogue = t->epilogue,
          .bias = t->bias};
     LOCAL(block)
     b = {.depth = t->inner,

@@ -109,6 +109,17 @@ void NAME(bp_ref_relu_backward)(REAL *dx, const REAL *x, const REAL *dout, size_
     for (size_t i = 0; i < size; i++) dx[i] = x[i] > 0 ? dout[i] : 0;
 }
 
+/* out = x where x > 0, else negative_slope * x: a NaN is not > 0, and times the slope it is a NaN */
+void NAME(bp_ref_leaky_relu_forward)(REAL *out, const REAL *x, REAL negative_slope, size_t size) {
+    for (size_t i = 0; i < size; i++) out[i] = x[i] > 0 ? x[i] : negative_slope * x[i];
+}
+
+/* dx = dout where x > 0, else negative_slope * dout */
+void NAME(bp_ref_leaky_relu_backward)(REAL *dx, const REAL *x, const REAL *dout, REAL negative_slope,
+                                      size_t size) {
+    for (size_t i = 0; i < size; i++) dx[i] = x[i] > 0 ? dout[i] : negative_slope * dout[i];
+}
+
 /* loss = mean over all elements of (out - targ)^2 */
 bp_status NAME(bp_ref_mse_forward)(REAL *loss, const REAL *out, const REAL *targ, size_t n, size_t h) {
     if (bp_overflows(n, h, sizeof(REAL))) return BP_OVERFLOW;

@@ -59,8 +59,8 @@ static void LOCAL(add_all)(REAL *restrict dw, const REAL *restrict sum, size_t l
 
 /* ---- one tile ---- */
 
-/* a (rows,hp) = in (rows,m) @ w + b, and relu of it: by panels of w that stay in the first cache. *next,
-   of next_bytes, is asked for in the meantime. */
+/* a (rows,hp) = the activation of in (rows,m) @ w + b: by panels of w that stay in the first cache.
+ *next, of next_bytes, is asked for in the meantime. */
 static void NAME(layer_forward)(const NAME(pass) * p, REAL *own, size_t q, const REAL *in, size_t ld,
                                 size_t rows, const char *next, size_t next_bytes) {
     const bp_layer *l = p->plan->layers + q;
@@ -75,7 +75,8 @@ static void NAME(layer_forward)(const NAME(pass) * p, REAL *own, size_t q, const
             t = {.c = own + s->a + j, .a = in + k, .b = p->shared + s->w + j * l->m + k * panel};
             t.rows = rows, t.inner = depth, t.cols = s->hp - j < panel ? s->hp - j : panel;
             t.ldc = s->hp, t.a_row = ld, t.a_inner = 1, t.b_inner = panel, t.b_col = 1;
-            t.bias = l->b && last ? p->shared + s->b + j : NULL, t.relu = l->a && last;
+            t.bias = l->b && last ? p->shared + s->b + j : NULL,
+            t.epilogue = last ? bp_epilogue_of(l) : (bp_epilogue){0};
             t.accumulate = k > 0;
             t.next = next,
             t.next_bytes = depth ? next_bytes * depth / l->m * t.cols / s->hp / 64 * 64 : 0;
@@ -91,7 +92,8 @@ static void NAME(layer_turned)(const NAME(pass) * p, REAL *own, size_t q, const 
                                const REAL *next, size_t next_bytes) {
     const bp_layer *l = p->plan->layers + q;
     const bp_stage *s = p->stages + q;
-    NAME(bp_product) t = {.c = own + s->a, .a = in, .b = l->w, .bias = l->b, .relu = l->a != NULL};
+    NAME(bp_product)
+    t = {.c = own + s->a, .a = in, .b = l->w, .bias = l->b, .epilogue = bp_epilogue_of(l)};
     t.rows = rows, t.inner = l->m, t.cols = l->h;
     t.ldc = s->hp, t.a_row = s->mp, t.a_inner = 1, t.b_inner = l->h, t.b_col = 1;
     t.next = next, t.next_bytes = next_bytes, t.room = own + p->room_at;
@@ -123,7 +125,7 @@ static void NAME(tile_forward)(NAME(worker) * t, size_t rows, const REAL *next, 
         size_t bytes = q ? 0 : next_bytes;
         if (q == 0 && t->listed) {
             const REAL *w = p->shared + s->rows_of_w, *bias = p->shared + s->b;
-            NAME(bp_terms_forward)(own + s->a, s->hp, &t->x, w, bias, l->a != NULL, rows, l->h,
+            NAME(bp_terms_forward)(own + s->a, s->hp, &t->x, w, bias, bp_epilogue_of(l), rows, l->h,
                                    &t->ahead);
         } else if (NAME(bp_turn_pays)(l->h)) {
             NAME(layer_turned)(p, own, q, in, rows, next, bytes);
@@ -186,10 +188,11 @@ static void NAME(tile_backward_w)(NAME(worker) * t, size_t q, size_t row, size_t
     const bp_stage *s = p->stages + q;
     const REAL *in = q ? t->own + s[-1].a : t->own + p->x_at, *d = t->own + s->d;
     size_t h = p->plan->layers[q].h;
+    int zeros = p->sparse && bp_activation_makes_zeros(p->plan->layers[q].activation);
     REAL *sum = t->own + s->sum;
     if (q == 0 && t->listed && NAME(listed_backward_w)(t, row, rows, first)) return;
     if (q == 0 && p->lists) NAME(lay_sums)(t, 0, first);
-    if (p->sparse && s->mp >= 128 && s->mp < UINT32_MAX / BP_MOST_ROWS) {
+    if (zeros && s->mp >= 128 && s->mp < UINT32_MAX / BP_MOST_ROWS) {
         NAME(bp_columns) terms = NAME(bp_list_columns)(t->own + p->columns_at, d, s->hp, rows, h, s->mp);
         if (terms.h && NAME(bp_all_finite)(in, rows * s->mp)) {
             if (first) memset(sum, 0, h * s->mp * sizeof(REAL));
@@ -223,7 +226,8 @@ static void NAME(tile_backward)(NAME(worker) * t, size_t row, size_t rows) {
         const bp_layer *l = p->plan->layers + q;
         const bp_stage *s = p->stages + q;
         REAL *d = own + s->d, *sum_b = own + s->sum_b;
-        if (l->a) NAME(bp_relu_backward)(d, own + s->a, d, rows * s->hp);
+        if (l->activation != BP_ACTIVATION_NONE)
+            NAME(bp_activation_backward)(bp_epilogue_of(l), d, own + s->a, d, rows * s->hp);
         if (l->dw) NAME(tile_backward_w)(t, q, row, rows, first);
         if (l->db && first) memset(sum_b, 0, s->hp * sizeof(REAL));
         if (l->db) BP_DISPATCH(NAME(add_up), (sum_b, d, s->hp, rows, l->h));

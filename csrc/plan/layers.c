@@ -33,26 +33,31 @@ double bp_forward_work(const bp_layer *layers, size_t count, size_t n) {
 #else
 
 /* what the next layer reads */
-REAL *NAME(bp_output)(const bp_layer *layer) { return layer->a ? layer->a : layer->z; }
+REAL *NAME(bp_output)(const bp_layer *layer) {
+    return layer->activation == BP_ACTIVATION_NONE ? layer->z : layer->a;
+}
 
 bp_status NAME(bp_layers_forward)(const bp_rooms *rooms, REAL *out, const bp_layer *layers, size_t count,
                                   const REAL *x, size_t n) {
     const REAL *in = x;
     for (const bp_layer *l = layers; l < layers + count; l++) {
-        int to_out = out && l == layers + count - 1, in_place = to_out || l->a == l->z;
+        int to_out = out && l == layers + count - 1;
         REAL *z = to_out ? out : l->z, *a = to_out ? out : NAME(bp_output)(l);
-        bp_status status =
-            NAME(bp_linear_forward_in)(rooms, z, in, l->w, l->b, l->a && in_place, n, l->m, l->h);
+        const bp_epilogue epilogue = bp_epilogue_of(l), none = {0};
+        bp_status status = NAME(bp_linear_forward_in)(rooms, z, in, l->w, l->b, a == z ? epilogue : none,
+                                                      n, l->m, l->h);
         if (status != BP_OK) return status;
-        if (l->a && !in_place) NAME(bp_relu_forward)(a, z, n * l->h);
+        if (a != z) NAME(bp_activation_forward)(epilogue, a, z, n * l->h);
         in = a;
     }
     return BP_OK;
 }
 
-/* z (n,h) = in (n,m) @ w + b, a (n,h) = relu(z), layer after layer; loss = mean((output - targ)^2) */
+/* z (n,h) = in (n,m) @ w + b, a (n,h) = activation(z), layer after layer; loss = mean((output - targ)^2)
+ */
 bp_status NAME(bp_chain_forward)(REAL *loss, const bp_layer *layers, size_t count, const REAL *x,
                                  const REAL *targ, size_t n) {
+    if (!NAME(bp_activations_valid)(layers, count)) return BP_INVALID;
     return NAME(bp_chain_forward_in)(NULL, loss, layers, count, x, targ, n);
 }
 
@@ -73,14 +78,16 @@ static bp_status NAME(parameters_backward)(const bp_rooms *rooms, const bp_layer
     return l->db ? NAME(bp_linear_backward_b)(l->db, l->dz, n, l->h, accumulate) : BP_OK;
 }
 
-/* Whether a layer's gradient takes the place of the only array that tells where its relu was open. */
-static int NAME(loses_signs)(const bp_layer *l) { return l->a && l->a == l->z && l->dz == l->a; }
+/* Whether a layer's gradient is written over the only array from which its activation's can be told. */
+static int NAME(overwrites_output)(const bp_layer *l) {
+    return l->activation != BP_ACTIVATION_NONE && l->a == l->z && l->dz == l->a;
+}
 
-/* a (rows,m) = dz (rows,h) @ w.T where a > 0, else 0: its gradient waits in a tile until the signs
-   beneath it were read. An element's sum is over h, whatever the tile, so the bits are those of the
-   whole. */
+/* a (rows,m) = the activation's gradient, from dz (rows,h) @ w.T and the outputs in a: the product waits
+   in a tile until the outputs beneath it were read. An element's sum is over h, whatever the tile, so
+   the bits are those of the whole. */
 static void NAME(backward_over_rows)(const bp_rooms *rooms, REAL *a, const REAL *dz, const bp_layer *l,
-                                     bp_range mine) {
+                                     bp_epilogue before, bp_range mine) {
     REAL tile[BP_SIGNS];
     size_t m = l->m, h = l->h, width = m < BP_SIGNS_WIDTH ? m : BP_SIGNS_WIDTH;
     for (size_t i = mine.begin, rows; width && i < mine.end; i += rows) {
@@ -93,33 +100,34 @@ static void NAME(backward_over_rows)(const bp_rooms *rooms, REAL *a, const REAL 
                 cols == m ? rows * m : cols; /* numbers that lie side by side in a and in tile */
             for (size_t e = 0; e < rows * cols; e += run) {
                 REAL *here = a + i * m + k + e / cols * m;
-                NAME(bp_relu_backward)(here, here, tile + e, run);
+                NAME(bp_activation_backward)(before, here, here, tile + e, run);
             }
         }
     }
 }
 
-static bp_status NAME(backward_over)(const bp_rooms *rooms, REAL *a, const bp_layer *l, size_t n) {
+static bp_status NAME(backward_over)(const bp_rooms *rooms, REAL *a, const bp_layer *l,
+                                     bp_epilogue before, size_t n) {
     if (bp_overflows(n, l->m, sizeof(REAL)) || bp_overflows(n, l->h, sizeof(REAL))) return BP_OVERFLOW;
     BP_SHARE(bp_threads_for((double)n * (double)l->m * (double)l->h), n, 64, mine,
-             NAME(backward_over_rows)(rooms, a, l->dz, l, mine));
+             NAME(backward_over_rows)(rooms, a, l->dz, l, before, mine));
     return BP_OK;
 }
 
 /* The gradient of the mse, over the output that it reads */
-static void NAME(mse_backward_over)(REAL *a, const REAL *targ, size_t size) {
+static void NAME(mse_backward_over)(bp_epilogue epilogue, REAL *a, const REAL *targ, size_t size) {
     REAL tile[BP_SIGNS], factor = (REAL)(2.0 / (double)size);
     for (size_t i = 0; i < size; i += BP_SIGNS) {
         size_t count = size - i < BP_SIGNS ? size - i : BP_SIGNS;
         NAME(bp_mse_difference)(tile, a + i, targ + i, factor, count);
-        NAME(bp_relu_backward)(a + i, a + i, tile, count);
+        NAME(bp_activation_backward)(epilogue, a + i, a + i, tile, count);
     }
 }
 
-/* dz of the last layer, before its relu */
+/* dz of the last layer: the gradient of its output, or where that is overwritten, of its z */
 static void NAME(last_backward)(const bp_layer *last, const REAL *targ, size_t n) {
-    if (NAME(loses_signs)(last))
-        NAME(mse_backward_over)(last->a, targ, n * last->h);
+    if (NAME(overwrites_output)(last))
+        NAME(mse_backward_over)(bp_epilogue_of(last), last->a, targ, n * last->h);
     else
         NAME(bp_mse_backward)(last->dz, NAME(bp_output)(last), targ, n * last->h);
 }
@@ -129,12 +137,14 @@ static void NAME(last_backward)(const bp_layer *last, const REAL *targ, size_t n
 static bp_status NAME(input_backward)(const bp_rooms *rooms, REAL *din, const bp_layer *l,
                                       const bp_layer *before, size_t n, int add) {
     if (!din) return BP_OK;
-    if (before && NAME(loses_signs)(before)) return NAME(backward_over)(rooms, din, l, n);
+    if (before && NAME(overwrites_output)(before))
+        return NAME(backward_over)(rooms, din, l, bp_epilogue_of(before), n);
     return NAME(bp_linear_backward_x_in)(rooms, din, l->dz, l->w, n, l->m, l->h, add);
 }
 
 bp_status NAME(bp_chain_backward)(REAL *dx, const bp_layer *layers, size_t count, const REAL *x,
                                   const REAL *targ, size_t n, int accumulate) {
+    if (!NAME(bp_activations_valid)(layers, count)) return BP_INVALID;
     return NAME(bp_chain_backward_in)(NULL, dx, layers, count, x, targ, n, accumulate);
 }
 
@@ -149,8 +159,9 @@ bp_status NAME(bp_chain_backward_in)(const bp_rooms *rooms, REAL *dx, const bp_l
         const bp_layer *l = layers + k;
         const REAL *in = k ? NAME(bp_output)(l - 1) : x;
         REAL *din = k == 0 ? dx : k > lowest ? l[-1].dz : NULL;
-        if (l->a && !NAME(loses_signs)(l))
-            NAME(bp_relu_backward)(l->dz, l->dz == l->a ? l->z : l->a, l->dz, n * l->h);
+        if (l->activation != BP_ACTIVATION_NONE && !NAME(overwrites_output)(l))
+            NAME(bp_activation_backward)(bp_epilogue_of(l), l->dz, l->dz == l->a ? l->z : l->a, l->dz,
+                                         n * l->h);
         bp_status status = NAME(parameters_backward)(rooms, l, in, n, accumulate);
         if (status == BP_OK)
             status = NAME(input_backward)(rooms, din, l, k ? l - 1 : NULL, n, k == 0 && accumulate);

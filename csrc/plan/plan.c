@@ -53,6 +53,7 @@ static bp_status NAME(rooms_bytes)(const bp_plan *plan, size_t *bytes) {
 }
 
 bp_status NAME(bp_plan_workspace)(const bp_plan *plan, size_t *bytes) {
+    if (!NAME(bp_activations_valid)(plan->layers, plan->count)) return BP_INVALID;
     switch (plan->strategy) {
     case BP_FUSED: return NAME(bp_fused_workspace)(plan, bytes);
     case BP_LAYERS:
@@ -75,6 +76,7 @@ static bp_status NAME(grads_and_update)(const bp_plan *plan, REAL *loss, const R
                                         size_t n, REAL *dx, int accumulate,
                                         const NAME(bp_update) * update) {
     if (n > plan->batch) return BP_MISMATCH;
+    if (!NAME(bp_activations_valid)(plan->layers, plan->count)) return BP_INVALID;
     const bp_rooms rooms = rooms_of(plan);
     bp_status status = BP_UNKNOWN;
     switch (plan->strategy) {
@@ -101,6 +103,7 @@ bp_status NAME(bp_plan_step)(const bp_plan *plan, REAL *loss, const REAL *x, con
 
 bp_status NAME(bp_plan_predict)(const bp_plan *plan, REAL *out, const REAL *x, size_t n) {
     if (plan->count == 0 || plan->batch == 0) return BP_EMPTY;
+    if (!NAME(bp_activations_valid)(plan->layers, plan->count)) return BP_INVALID;
     size_t m = plan->layers[0].m, h = plan->layers[plan->count - 1].h;
     const bp_rooms rooms = rooms_of(plan);
     bp_status status = BP_OK;

@@ -97,7 +97,9 @@ static void LOCAL(each_pair)(void (*op)(const LOCAL(pair) *, REAL *, size_t), co
 }
 
 static void LOCAL(terms_forward)(REAL *out, size_t ld, const NAME(bp_terms) * x, const REAL *w,
-                                 const REAL *b, int relu, size_t rows, size_t h, bp_ahead *ahead) {
+                                 const REAL *b, bp_epilogue epilogue, size_t rows, size_t h,
+                                 bp_ahead *ahead) {
+    const int relu = epilogue.activation == BP_ACTIVATION_RELU;
     memset(out, 0, rows * ld * sizeof(REAL));
     LOCAL(each_pair)(LOCAL(gather_pair), x, out, ld, (REAL *)w, rows, h, ahead);
     for (size_t i = 0; i < rows; i++)
@@ -105,6 +107,8 @@ static void LOCAL(terms_forward)(REAL *out, size_t ld, const NAME(bp_terms) * x,
             REAL sum = out[i * ld + j] + 0 + b[j];
             out[i * ld + j] = relu && sum <= 0 ? 0 : sum;
         }
+    if (!relu && epilogue.activation != BP_ACTIVATION_NONE)
+        NAME(bp_activation_rows)(epilogue, out, ld, rows, h);
 }
 
 static void LOCAL(terms_backward_w)(REAL *sum, const NAME(bp_terms) * x, const REAL *dout, size_t ld,
@@ -175,8 +179,8 @@ int NAME(bp_list_terms)(NAME(bp_terms) * terms, const REAL *x, size_t ld, size_t
 }
 
 void NAME(bp_terms_forward)(REAL *out, size_t ld, const NAME(bp_terms) * x, const REAL *w, const REAL *b,
-                            int relu, size_t rows, size_t h, bp_ahead *ahead) {
-    BP_DISPATCH(NAME(terms_forward), (out, ld, x, w, b, relu, rows, h, ahead));
+                            bp_epilogue epilogue, size_t rows, size_t h, bp_ahead *ahead) {
+    BP_DISPATCH(NAME(terms_forward), (out, ld, x, w, b, epilogue, rows, h, ahead));
 }
 
 void NAME(bp_terms_backward_w)(REAL *sum, const NAME(bp_terms) * x, const REAL *dout, size_t ld,

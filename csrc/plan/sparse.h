@@ -5,6 +5,7 @@
  */
 
 #include "gemm/prefetch.h"
+#include "ops/activation.h"
 
 /* Where at least one of a pair of rows of a matrix (rows,size) is not zero, the numbers of both: pair by
    pair, and in a pair block by block. Two rows share what each loads, and images beside each other often
@@ -40,10 +41,9 @@ int NAME(bp_list_terms)(NAME(bp_terms) * terms, const REAL *x, size_t ld, size_t
 /* Times that each product below asks for a share of what is ahead. */
 size_t NAME(bp_terms_times)(const NAME(bp_terms) * terms, size_t rows, size_t h);
 
-/* out (rows,h), rows ld apart, = x @ w (size,h) + b; then relu, if it is not 0. Rows of w are a step
- * apart. */
+/* out (rows,h), rows ld apart, = the activation of x @ w (size,h) + b. Rows of w are a step apart. */
 void NAME(bp_terms_forward)(REAL *out, size_t ld, const NAME(bp_terms) * x, const REAL *w, const REAL *b,
-                            int relu, size_t rows, size_t h, bp_ahead *ahead);
+                            bp_epilogue epilogue, size_t rows, size_t h, bp_ahead *ahead);
 
 /* sum (size,h), rows a step apart, += x.T @ dout (rows,h), rows ld apart: chains that go on later. dout
    is finite. */

@@ -47,8 +47,8 @@ static void NAME(rows_forward)(const NAME(step) * s, bp_range rows) {
     const REAL *in = s->x + rows.begin * s->plan->layers[0].m;
     for (const bp_layer *l = s->plan->layers; l < s->plan->layers + s->plan->count; l++) {
         REAL *out = NAME(bp_output)(l) + rows.begin * l->h;
-        NAME(bp_linear_forward_in)(s->rooms, out, in, l->w, l->b, l->a != NULL, rows.end - rows.begin,
-                                   l->m, l->h);
+        NAME(bp_linear_forward_in)(s->rooms, out, in, l->w, l->b, bp_epilogue_of(l),
+                                   rows.end - rows.begin, l->m, l->h);
         in = out;
     }
 }
@@ -63,7 +63,10 @@ static void NAME(rows_backward)(const NAME(step) * s, bp_range rows) {
         const bp_layer *l = layers + k;
         REAL *dz = (REAL *)l->dz + rows.begin * l->h;
         REAL *din = k == 0 ? s->dx : k > s->lowest ? l[-1].dz : NULL;
-        if (l->a) NAME(bp_relu_backward)(dz, (REAL *)l->a + rows.begin * l->h, dz, count * l->h);
+        if (l->activation != BP_ACTIVATION_NONE) {
+            const REAL *a = (REAL *)l->a + rows.begin * l->h;
+            NAME(bp_activation_backward)(bp_epilogue_of(l), dz, a, dz, count * l->h);
+        }
         if (din)
             NAME(bp_linear_backward_x_in)(s->rooms, din + rows.begin * l->m, dz, l->w, count, l->m, l->h,
                                           k == 0 && s->accumulate);
