@@ -1,24 +1,23 @@
 /* pybackprop.h: the whole C API, and the conventions that every file here follows.
- *
- * Arrays are row-major and contiguous unless a leading dimension is given.
- *   n rows (samples), m inputs, h outputs;  x (n,m)  w (m,h)  b (h)  out (n,h)
- * Arguments: outputs, inputs, sizes. Every function has a twin bp_ref_... in reference.c,
- * which is its definition: the same bits for the same inputs, for every kernel, thread count,
- * compiler and machine (a NaN counts as equal to a NaN).
- *
- * How sums are added. A *chain* over an index starts at +0 and, index ascending, does
- * acc = fma(a, b, acc); it ends with acc + 0, so that a -0 left by underflow never shows.
- * Sums over rows (dw, db, the loss) are cut into segments of BP_SEGMENT rows; each segment is
- * summed from 0, and the segments' partial sums are added in ascending order, from +0.
- * With accumulate != 0 a chain, or the total of the segments, starts from what the output holds;
- * without it the output's old content is never read.
- *
- * relu'(0) = 0. mse is the mean over all elements, so its gradient carries 2 / (n*h).
- *
- * Outputs must not overlap inputs, except where a function says "may be". No function allocates,
- * prints, exits or keeps a pointer. Results are undefined if sizes lie; a NULL array is fine
- * where its size is 0.
- */
+
+   Arrays are row-major and contiguous unless a leading dimension is given. n rows (samples), m
+   inputs, h outputs; x (n,m) w (m,h) b (h) out (n,h) Arguments: outputs, inputs, sizes. Every
+   function has a twin bp_ref_... in reference.c, which is its definition: the same bits for the
+   same inputs, for every kernel, thread count, compiler and machine (a NaN counts as equal to a
+   NaN).
+
+   How sums are added. A *chain* over an index starts at +0 and, index ascending, does acc = fma(a,
+   b, acc); it ends with acc + 0, so that a -0 left by underflow never shows. Sums over rows (dw,
+   db, the loss) are cut into segments of BP_SEGMENT rows; each segment is summed from 0, and the
+   segments' partial sums are added in ascending order, from +0. With accumulate != 0 a chain, or
+   the total of the segments, starts from what the output holds; without it the output's old content
+   is never read.
+
+   relu'(0) = 0. mse is the mean over all elements, so its gradient carries 2 / (n*h).
+
+   Outputs must not overlap inputs, except where a function says "may be". No function allocates,
+   prints, exits or keeps a pointer. Results are undefined if sizes lie; a NULL array is fine where
+   its size is 0. */
 #ifndef PYBACKPROP_H
 #define PYBACKPROP_H
 
@@ -98,19 +97,19 @@ bp_status bp_linear_backward_wb_f64(double *dw, double *db, const double *x, con
 
 /* ---- matmul: the bare product ----------------------------------------------------------- */
 
-/* c (rows,cols) = op(a) (rows,inner) @ op(b) (inner,cols), one unsegmented chain over inner.
-   op(a) is a, or with transpose_a the transpose of a stored (inner,rows); likewise b.
-   lda, ldb, ldc: elements from one stored row to the next, at least the row's length. */
+/* c (rows,cols) = op(a) (rows,inner) @ op(b) (inner,cols), one unsegmented chain over inner. op(a)
+   is a, or with transpose_a the transpose of a stored (inner,rows); likewise b. lda, ldb, ldc, the
+   leading dimensions: elements from one stored row to the next, at least the row's length. */
 bp_status bp_matmul_f32(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb,
                         size_t rows, size_t inner, size_t cols, int transpose_a, int transpose_b,
                         int accumulate);
 bp_status bp_matmul_f64(double *c, size_t ldc, const double *a, size_t lda, const double *b, size_t ldb,
                         size_t rows, size_t inner, size_t cols, int transpose_a, int transpose_b,
                         int accumulate);
-/* The bytes that all threads together take to pack such a product's operands in, at most, and give back;
-   0 where they lie on the stack. As things are set now: kernel, threads, tiles. */
-size_t bp_matmul_room_f32(size_t rows, size_t inner, size_t cols);
-size_t bp_matmul_room_f64(size_t rows, size_t inner, size_t cols);
+/* The most bytes that all threads together allocate, and free again, to pack such a product's operands;
+ * 0 where the stack is enough. For the current kernel, threads and block sizes. */
+size_t bp_matmul_workspace_f32(size_t rows, size_t inner, size_t cols);
+size_t bp_matmul_workspace_f64(size_t rows, size_t inner, size_t cols);
 bp_status bp_ref_matmul_f32(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb,
                             size_t rows, size_t inner, size_t cols, int transpose_a, int transpose_b,
                             int accumulate);
@@ -122,13 +121,13 @@ bp_status bp_ref_matmul_f64(double *c, size_t ldc, const double *a, size_t lda, 
 typedef struct {
     void *data;
     size_t rows, cols;
-    size_t stride; /* elements from one stored row to the next */
+    size_t ld; /* leading dimension: elements from one stored row to the next */
     int is_double, transposed;
 } bp_matrix;
 
-/* The same for matrices that are described once and used often. BP_MISMATCH where shapes or types do not
-   fit, c is stored transposed, or the memory between c's first and last element might overlap that of a
-   or b. */
+/* The same for matrices that are described once and used often. BP_MISMATCH where shapes or types
+   do not fit, c is stored transposed, or the memory between c's first and last element might
+   overlap that of a or b. */
 bp_status bp_matmul(const bp_matrix *c, const bp_matrix *a, const bp_matrix *b, int transpose_a,
                     int transpose_b, int accumulate);
 
@@ -269,7 +268,7 @@ typedef struct {
     size_t parameter_count;
     int strategy, sparse; /* sparse: terms that are exactly zero may be left out */
     size_t batch;         /* the most rows in a step */
-    void *x, *targ;       /* (batch,m), (batch,h): room where bp_plan_run gathers a batch */
+    void *x, *targ;       /* (batch,m), (batch,h): where bp_plan_run gathers a batch */
     void *workspace; /* what the strategy needs beside the layers' own arrays, zeros at first: numbers
                         beyond a row's end are read, though no result depends on them */
     size_t workspace_bytes;

@@ -1,39 +1,41 @@
-/* pack.h: operands put in the order in which tiles read them; included once per element type and kernel.
- */
+/* pack.h: operands put in the order in which tiles read them; included once per element type and
+   kernel. */
 
 enum { LOCAL(panels_at_once) = 4 };
 
-/* Whole panels of numbers that lie side by side, a few in one pass, so that each row is read in one go:
-   packed (panels,inner,PANEL) = the numbers (d,p), d < panels * PANEL, p < inner, of from[d + p * along]
- */
-static void LOCAL(copy_panels)(REAL *packed, const REAL *from, size_t along, size_t panels,
+/* Whole panels of numbers that lie side by side, a few in one pass, so that each row is read in one
+   go: packed (panels,inner,NR) = the numbers (d,p), d < panels * NR, p < inner, of from[d + p *
+   inner_stride] */
+static void LOCAL(copy_panels)(REAL *packed, const REAL *from, size_t inner_stride, size_t panels,
                                size_t inner) {
     for (size_t p = 0; p < inner; p++) {
-        const REAL *row = from + p * along;
+        const REAL *row = from + p * inner_stride;
         for (size_t q = 0; q < panels; q++) {
-            REAL *to = packed + (q * inner + p) * PANEL;
-            __builtin_prefetch(row + 8 * along + q * PANEL);
-            LOCAL(vector) first = LOCAL(load)(row + q * PANEL);
-            LOCAL(store)(to + LANES, LOCAL(load)(row + q * PANEL + LANES));
+            REAL *to = packed + (q * inner + p) * NR;
+            __builtin_prefetch(row + 8 * inner_stride + q * NR);
+            LOCAL(vector) first = LOCAL(load)(row + q * NR);
+            LOCAL(store)(to + LANES, LOCAL(load)(row + q * NR + LANES));
             LOCAL(store)(to, first);
         }
     }
 }
 
-/* packed (inner,width) = the numbers (d,p), d < count, p < inner, of from[d * step + p * along], in
-   whole vectors: what is beyond count is undefined, and so are LANES numbers after the last row. Where
-   width is less than a vector the next row overwrites what is too much. One of step and along is 1. */
-static void LOCAL(pack)(REAL *packed, size_t width, const REAL *from, size_t step, size_t along,
+/* packed (inner,width) = the numbers (d,p), d < count, p < inner, of from[d * stride + p *
+   inner_stride], in whole vectors: what is beyond count is undefined, and so are LANES numbers
+   after the last row. Where width is less than a vector the next row overwrites what is too much.
+   One of stride and inner_stride is 1. */
+static void LOCAL(pack)(REAL *packed, size_t width, const REAL *from, size_t stride, size_t inner_stride,
                         size_t count, size_t inner) {
-    if (step == 1) {
+    if (stride == 1) {
         for (size_t p = 0; p < inner; p++)
             for (size_t d = 0; d < count; d += LANES)
-                LOCAL(store)(packed + p * width + d, LOCAL(load_lanes)(from + p * along + d, count - d));
+                LOCAL(store)(packed + p * width + d,
+                             LOCAL(load_lanes)(from + p * inner_stride + d, count - d));
         return;
     }
     for (size_t d = 0; d < count; d += LANES) {
         const REAL *row[LANES];
-        LOCAL(find_rows)(row, from + d * step, step, count - d);
+        LOCAL(find_rows)(row, from + d * stride, stride, count - d);
         for (size_t p = 0; p < inner; p += LANES) {
             LOCAL(vector) block[LANES];
             size_t n = inner - p < LANES ? inner - p : LANES;
@@ -74,23 +76,23 @@ static inline void LOCAL(finish)(REAL *c, LOCAL(vector) sum, size_t n, bp_finish
     LOCAL(store_lanes)(c, sum, n);
 }
 
-/* tile (rows,PANEL) = rows of c (rows,count), ldc apart */
+/* tile (rows,NR) = rows of c (rows,count), ldc apart */
 static void LOCAL(read_rows)(REAL *tile, const REAL *c, size_t ldc, size_t rows, size_t count) {
     for (size_t r = 0; r < rows; r++)
         for (size_t q = 0; q < count; q += LANES)
-            LOCAL(store)(tile + r * PANEL + q, LOCAL(load_lanes)(c + r * ldc + q, count - q));
+            LOCAL(store)(tile + r * NR + q, LOCAL(load_lanes)(c + r * ldc + q, count - q));
 }
 
-/* c (rows,count) = tile, rows stride apart (it may be c itself), finished */
-static void LOCAL(write_rows)(REAL *c, size_t ldc, const REAL *tile, size_t stride, size_t rows,
+/* c (rows,count) = tile, rows ld apart (it may be c itself), finished */
+static void LOCAL(write_rows)(REAL *c, size_t ldc, const REAL *tile, size_t ld, size_t rows,
                               size_t count, bp_finish finish, const REAL *bias, int activation) {
     for (size_t r = 0; r < rows; r++)
         for (size_t q = 0; q < count; q += LANES)
-            LOCAL(finish)(c + r * ldc + q, LOCAL(load)(tile + r * stride + q), count - q, finish,
+            LOCAL(finish)(c + r * ldc + q, LOCAL(load)(tile + r * ld + q), count - q, finish,
                           bias ? bias + q : NULL, activation);
 }
 
-/* tile (rows,PANEL) = the transpose of c (count,rows), rows of c ldc apart */
+/* tile (rows,NR) = the transpose of c (count,rows), rows of c ldc apart */
 static void LOCAL(read_columns)(REAL *tile, const REAL *c, size_t ldc, size_t rows, size_t count) {
     for (size_t q = 0; q < count; q += LANES) {
         const REAL *row[LANES];
@@ -99,12 +101,12 @@ static void LOCAL(read_columns)(REAL *tile, const REAL *c, size_t ldc, size_t ro
             LOCAL(vector) block[LANES];
             size_t n = rows - r < LANES ? rows - r : LANES;
             LOCAL(load_columns)(block, row, r, n);
-            for (size_t i = 0; i < n; i++) LOCAL(store)(tile + (r + i) * PANEL + q, block[i]);
+            for (size_t i = 0; i < n; i++) LOCAL(store)(tile + (r + i) * NR + q, block[i]);
         }
     }
 }
 
-/* c (count,rows) = the transpose of tile (rows,PANEL), finished */
+/* c (count,rows) = the transpose of tile (rows,NR), finished */
 static void LOCAL(write_columns)(REAL *c, size_t ldc, const REAL *tile, size_t rows, size_t count,
                                  bp_finish finish, const REAL *bias, int activation) {
     for (size_t q = 0; q < count; q += LANES)
@@ -113,7 +115,7 @@ static void LOCAL(write_columns)(REAL *c, size_t ldc, const REAL *tile, size_t r
             const REAL *row[LANES];
             size_t n = rows - r < LANES ? rows - r : LANES,
                    lanes = count - q < LANES ? count - q : LANES;
-            LOCAL(find_rows)(row, tile + r * PANEL, PANEL, n);
+            LOCAL(find_rows)(row, tile + r * NR, NR, n);
             LOCAL(load_columns)(block, row, q, LANES);
             for (size_t i = 0; i < lanes; i++)
                 LOCAL(finish)(c + (q + i) * ldc + r, block[i], n, finish, bias ? bias + r : NULL,

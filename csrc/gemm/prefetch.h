@@ -1,8 +1,7 @@
-/* prefetch.h: memory that will be needed soon, asked for while something else is computed: a few lines
- * at a time.
- */
-#ifndef BP_AHEAD_H
-#define BP_AHEAD_H
+/* prefetch.h: memory that will be needed soon, requested a few cache lines at a time during other
+   work. */
+#ifndef BP_PREFETCH_H
+#define BP_PREFETCH_H
 
 #include <stddef.h>
 
@@ -10,14 +9,14 @@ typedef struct {
     const char *at;
     size_t stride, rows, bytes; /* rows of so many bytes, stride apart */
     size_t row, offset;         /* where we are */
-    size_t share;               /* lines at a time */
-} bp_ahead;
+    size_t lines;               /* per call */
+} bp_prefetch;
 
-static inline void bp_ask(bp_ahead *a) {
-    for (size_t k = a->share; k > 0 && a->row < a->rows; k--) {
-        __builtin_prefetch(a->at + a->row * a->stride + a->offset, 0, 2);
-        a->offset += 64;
-        if (a->offset >= a->bytes) a->offset = 0, a->row++;
+static inline void bp_prefetch_some(bp_prefetch *next) {
+    for (size_t k = next->lines; k > 0 && next->row < next->rows; k--) {
+        __builtin_prefetch(next->at + next->row * next->stride + next->offset, 0, 2);
+        next->offset += 64;
+        if (next->offset >= next->bytes) next->offset = 0, next->row++;
     }
 }
 

@@ -17,8 +17,9 @@ typedef struct {
     int unfinished;       /* bp_multiply_here: the chains go on later, a -0 in them stays */
     const void *next;     /* bp_multiply_here: memory that will be needed after this */
     size_t next_bytes;
-    REAL *room;            /* bp_multiply_turned */
-    const bp_rooms *rooms; /* bp_multiply: to pack in. NULL, or too small: it gets some by itself */
+    REAL *panel; /* bp_multiply_transposed: workspace */
+    const bp_workspace
+        *workspace; /* bp_multiply: for packing. NULL or too small: it allocates its own */
 } NAME(bp_product);
 
 /* Computes it with as many threads as it is worth; each owns some of c's rows or columns. */
@@ -27,17 +28,19 @@ void NAME(bp_multiply)(const NAME(bp_product) * product);
 /* The calling thread's part: those rows and columns. */
 void NAME(bp_multiply_part)(const NAME(bp_product) * product, bp_range rows, bp_range cols);
 
-/* Bytes of a room in which any part of a product of this size, or smaller, finds its place, as things
-   are set now. */
-size_t NAME(bp_room_bytes)(size_t rows, size_t inner, size_t cols);
+/* Bytes of one thread's workspace for any part of a product of this size or smaller, with the current
+ * kernel and block sizes. */
+size_t NAME(bp_multiply_workspace)(size_t rows, size_t inner, size_t cols);
 
-/* The linear operations, with rooms; forward with an activation behind it. */
-bp_status NAME(bp_linear_forward_in)(const bp_rooms *rooms, REAL *out, const REAL *x, const REAL *w,
-                                     const REAL *b, bp_epilogue epilogue, size_t n, size_t m, size_t h);
-bp_status NAME(bp_linear_backward_x_in)(const bp_rooms *rooms, REAL *dx, const REAL *dout, const REAL *w,
-                                        size_t n, size_t m, size_t h, int accumulate);
-bp_status NAME(bp_linear_backward_wb_in)(const bp_rooms *rooms, REAL *dw, REAL *db, const REAL *x,
-                                         const REAL *dout, size_t n, size_t m, size_t h, int accumulate);
+/* The linear operations, with workspace; forward with an activation behind it. */
+bp_status NAME(bp_linear_forward_in)(const bp_workspace *workspace, REAL *out, const REAL *x,
+                                     const REAL *w, const REAL *b, bp_epilogue epilogue, size_t n,
+                                     size_t m, size_t h);
+bp_status NAME(bp_linear_backward_x_in)(const bp_workspace *workspace, REAL *dx, const REAL *dout,
+                                        const REAL *w, size_t n, size_t m, size_t h, int accumulate);
+bp_status NAME(bp_linear_backward_wb_in)(const bp_workspace *workspace, REAL *dw, REAL *db,
+                                         const REAL *x, const REAL *dout, size_t n, size_t m, size_t h,
+                                         int accumulate);
 NAME(bp_product)
 NAME(bp_backward_w_product)(REAL *dw, const REAL *x, const REAL *dout, size_t n, size_t m, size_t h,
                             int accumulate);
@@ -45,16 +48,16 @@ NAME(bp_backward_w_product)(REAL *dw, const REAL *x, const REAL *dout, size_t n,
 /* bp_mse_backward of a part of the rows: the factor is that of all. */
 void NAME(bp_mse_difference)(REAL *dout, const REAL *out, const REAL *targ, REAL factor, size_t size);
 
-/* Computes it with the calling thread alone, where nothing needs packing: b_col is 1, and what is beyond
-   the columns of b and c, up to whole lines of 64 bytes, may be read and written. */
+/* Computes it with the calling thread alone, where nothing needs packing: b_col is 1, and what is
+   beyond the columns of b and c, up to whole lines of 64 bytes, may be read and written. */
 void NAME(bp_multiply_here)(const NAME(bp_product) * product);
 
 /* The same with vectors down the columns of c: a_inner and b_col are 1, a is packed piece by piece in
-   room, BP_TURNED_ROOM bytes. Not for c that is added to. */
-void NAME(bp_multiply_turned)(const NAME(bp_product) * product);
+ * panel, BP_TRANSPOSED_WORKSPACE bytes. Not for c that is added to. */
+void NAME(bp_multiply_transposed)(const NAME(bp_product) * product);
 
 /* Whether that is faster for so many columns. */
-int NAME(bp_turn_pays)(size_t cols);
+int NAME(bp_transposing_pays)(size_t cols);
 
 /* *sum = the squared errors of one segment's numbers, as bp_mse_forward adds them. */
 void NAME(bp_segment_error)(double *sum, const REAL *out, const REAL *targ, size_t size);

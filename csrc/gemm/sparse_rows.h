@@ -1,6 +1,6 @@
-/* sparse_rows.h: lists of the numbers that are not zero, and vectors added for each of them; included by
- * sparse.c once per element type and kernel. Rows are whole lines of the cache, so whole vectors.
- */
+/* sparse_rows.h: lists of the numbers that are not zero, and vectors added for each of them;
+   included by sparse.c once per element type and kernel. Rows are whole lines of the cache, so
+   whole vectors. */
 
 /* Appends the terms from <= k < to of a pair of rows, x and y, to the lists; how many there are then. */
 static size_t LOCAL(list_pair)(const NAME(bp_terms) * terms, size_t count, const REAL *x, const REAL *y,

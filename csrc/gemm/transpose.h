@@ -1,9 +1,8 @@
-/* transpose.h: LANES x LANES numbers, transposed on their way from memory to registers; included once
- * per element type and kernel.
- *
- * Each register is filled with pieces of 16 bytes from rows PIECE apart, which loads do beside the units
- * that shuffle. What is left is PIECE x PIECE transposes inside the pieces, all at once.
- */
+/* transpose.h: LANES x LANES numbers, transposed on their way from memory to registers; included
+   once per element type and kernel.
+
+   Each register is filled with pieces of 16 bytes from rows PIECE apart, which loads do beside the
+   units that shuffle. What is left is PIECE x PIECE transposes inside the pieces, all at once. */
 #define PIECE (16 / sizeof(REAL))
 #define INTERLEAVE_PAIRS(half, a, b)                                                                    \
     (LOCAL(vector)) BP_PASTE(interleave_##half##_f64, KERNEL)((LOCAL(doubles))(a), (LOCAL(doubles))(b))
@@ -11,13 +10,13 @@
 typedef double LOCAL(doubles) __attribute__((vector_size(VECTOR_BYTES)));
 
 /* row[i] = row i; beyond the `count` rows that there are, the last one again */
-static inline void LOCAL(find_rows)(const REAL **row, const REAL *from, size_t stride, size_t count) {
-    for (size_t i = 0; i < LANES; i++) row[i] = from + (i < count ? i : count - 1) * stride;
+static inline void LOCAL(find_rows)(const REAL **row, const REAL *from, size_t ld, size_t count) {
+    for (size_t i = 0; i < LANES; i++) row[i] = from + (i < count ? i : count - 1) * ld;
 }
 
 /* columns[j] = number p + j of each row, j < PIECE */
 static inline __attribute__((always_inline)) void
-LOCAL(load_few_columns)(LOCAL(vector) * columns, const REAL *const *row, size_t p) {
+LOCAL(load_piece_columns)(LOCAL(vector) * columns, const REAL *const *row, size_t p) {
     LOCAL(vector) v[4], low[2], high[2];
     BP_UNROLL
     for (size_t j = 0; j < PIECE; j++) v[j] = LOCAL(gather_pieces)(row + j, p);
@@ -46,7 +45,7 @@ static inline void LOCAL(load_columns)(LOCAL(vector) * columns, const REAL *cons
         row = inside, p = 0;
     }
     BP_UNROLL
-    for (size_t i = 0; i < LANES; i += PIECE) LOCAL(load_few_columns)(columns + i, row, p + i);
+    for (size_t i = 0; i < LANES; i += PIECE) LOCAL(load_piece_columns)(columns + i, row, p + i);
 }
 
 #undef PIECE

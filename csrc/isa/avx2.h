@@ -5,7 +5,7 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-#define TILE_ROWS_avx2 6
+#define MR_avx2 6
 
 #define vector_fma_f32_avx2 _mm256_fmadd_ps
 #define vector_fma_f64_avx2 _mm256_fmadd_pd

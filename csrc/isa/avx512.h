@@ -5,7 +5,7 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-#define TILE_ROWS_avx512 14
+#define MR_avx512 14
 
 #define vector_fma_f32_avx512 _mm512_fmadd_ps
 #define vector_fma_f64_avx512 _mm512_fmadd_pd
@@ -36,8 +36,8 @@ bp_inline_avx512 __m512d gather_pieces_f64_avx512(const double *const *row, size
     return _mm512_insertf64x2(v, _mm_loadu_pd(row[6] + p), 3);
 }
 
-/* first, second: where v or w is not 0, the lanes of both, and at: base + lane * step, side by side; how
-   many there are. What is beyond them, up to a whole vector, is overwritten. */
+/* first, second: where v or w is not 0, the lanes of both, and at: base + lane * step, side by
+   side; how many there are. What is beyond them, up to a whole vector, is overwritten. */
 bp_inline_avx512 size_t list_lanes_f32_avx512(float *first, float *second, uint32_t *at, __m512 v,
                                               __m512 w, uint32_t base, uint32_t step) {
     const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);

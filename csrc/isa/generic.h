@@ -1,5 +1,5 @@
-/* generic.h: any CPU, with the compiler's 16-byte vectors. Where the hardware lacks a fused multiply-add
-   the C library's exact one is called for each number. */
+/* generic.h: any CPU, with the compiler's 16-byte vectors. Where the hardware lacks a fused
+   multiply-add the C library's exact one is called for each number. */
 #ifndef BP_GENERIC_H
 #define BP_GENERIC_H
 
@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define TILE_ROWS_generic 4
+#define MR_generic 4
 
 typedef float bp_vector_f32 __attribute__((vector_size(16)));
 typedef double bp_vector_f64 __attribute__((vector_size(16)));

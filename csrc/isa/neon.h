@@ -6,7 +6,7 @@
 
 #include <arm_neon.h>
 
-#define TILE_ROWS_neon 12
+#define MR_neon 12
 
 #define vector_fma_f32_neon(a, b, c) vfmaq_f32(c, a, b)
 #define vector_fma_f64_neon(a, b, c) vfmaq_f64(c, a, b)

@@ -23,8 +23,8 @@ int NAME(bp_activations_valid)(const bp_layer *layers, size_t count);
 /* out (size) = the activation of x; out may be x. Not for BP_ACTIVATION_NONE. */
 void NAME(bp_activation_forward)(bp_epilogue epilogue, REAL *out, const REAL *x, size_t size);
 
-/* dx (size) = the gradient of its input. x is its input or its output: both must tell it. dx may be dout
-   or x. Not for BP_ACTIVATION_NONE. */
+/* dx (size) = the gradient of its input. x is its input or its output: both must tell it. dx may be
+   dout or x. Not for BP_ACTIVATION_NONE. */
 void NAME(bp_activation_backward)(bp_epilogue epilogue, REAL *dx, const REAL *x, const REAL *dout,
                                   size_t size);
 

@@ -1,5 +1,6 @@
 /* linear.c: out = x @ w + b, and its three gradients. */
 #ifndef REAL
+/* ---- once ---- */
 #include "internal.h"
 
 #define BP_TEMPLATE "gemm/product.h"
@@ -10,6 +11,7 @@
 #include "template/for_each_kernel.h"
 
 #elif defined KERNEL
+/* ---- per type and kernel ---- */
 
 #include "gemm/column_sums.h"
 
@@ -23,6 +25,7 @@ static void LOCAL(add_rows)(REAL *db, const REAL *dout, size_t n, size_t h, bp_r
 }
 
 #else
+/* ---- per type ---- */
 
 static int NAME(sizes_overflow)(size_t n, size_t m, size_t h) {
     return bp_overflows(n, m, sizeof(REAL)) || bp_overflows(m, h, sizeof(REAL)) ||
@@ -30,10 +33,12 @@ static int NAME(sizes_overflow)(size_t n, size_t m, size_t h) {
 }
 
 /* out (n,h) = x (n,m) @ w (m,h) + b (h) */
-bp_status NAME(bp_linear_forward_in)(const bp_rooms *rooms, REAL *out, const REAL *x, const REAL *w,
-                                     const REAL *b, bp_epilogue epilogue, size_t n, size_t m, size_t h) {
+bp_status NAME(bp_linear_forward_in)(const bp_workspace *workspace, REAL *out, const REAL *x,
+                                     const REAL *w, const REAL *b, bp_epilogue epilogue, size_t n,
+                                     size_t m, size_t h) {
     if (NAME(sizes_overflow)(n, m, h)) return BP_OVERFLOW;
-    NAME(bp_product) t = {.c = out, .a = x, .b = w, .bias = b, .epilogue = epilogue, .rooms = rooms};
+    NAME(bp_product)
+    t = {.c = out, .a = x, .b = w, .bias = b, .epilogue = epilogue, .workspace = workspace};
     t.rows = n, t.inner = m, t.cols = h;
     t.ldc = h, t.a_row = m, t.a_inner = 1, t.b_inner = h, t.b_col = 1;
     NAME(bp_multiply)(&t);
@@ -46,10 +51,10 @@ bp_status NAME(bp_linear_forward)(REAL *out, const REAL *x, const REAL *w, const
 }
 
 /* dx (n,m) = dout (n,h) @ w.T (h,m) */
-bp_status NAME(bp_linear_backward_x_in)(const bp_rooms *rooms, REAL *dx, const REAL *dout, const REAL *w,
-                                        size_t n, size_t m, size_t h, int accumulate) {
+bp_status NAME(bp_linear_backward_x_in)(const bp_workspace *workspace, REAL *dx, const REAL *dout,
+                                        const REAL *w, size_t n, size_t m, size_t h, int accumulate) {
     if (NAME(sizes_overflow)(n, m, h)) return BP_OVERFLOW;
-    NAME(bp_product) t = {.c = dx, .a = dout, .b = w, .accumulate = accumulate, .rooms = rooms};
+    NAME(bp_product) t = {.c = dx, .a = dout, .b = w, .accumulate = accumulate, .workspace = workspace};
     t.rows = n, t.inner = h, t.cols = m;
     t.ldc = m, t.a_row = h, t.a_inner = 1, t.b_inner = 1, t.b_col = h;
     NAME(bp_multiply)(&t);
@@ -72,15 +77,15 @@ NAME(bp_backward_w_product)(REAL *dw, const REAL *x, const REAL *dout, size_t n,
 }
 
 /* and where db is not NULL, db (h) = dout summed over rows, in the same pass */
-bp_status NAME(bp_linear_backward_wb_in)(const bp_rooms *rooms, REAL *dw, REAL *db, const REAL *x,
-                                         const REAL *dout, size_t n, size_t m, size_t h,
+bp_status NAME(bp_linear_backward_wb_in)(const bp_workspace *workspace, REAL *dw, REAL *db,
+                                         const REAL *x, const REAL *dout, size_t n, size_t m, size_t h,
                                          int accumulate) {
     if (NAME(sizes_overflow)(n, m, h)) return BP_OVERFLOW;
     if (db && m == 0) return NAME(bp_linear_backward_b)(db, dout, n, h, accumulate);
     if (n == 0 && accumulate) return BP_OK; /* no segment is added: a -0 in dw stays */
     if (db && !accumulate) memset(db, 0, h * sizeof(REAL));
     NAME(bp_product) t = NAME(bp_backward_w_product)(dw, x, dout, n, m, h, accumulate);
-    t.sums = db, t.rooms = rooms;
+    t.sums = db, t.workspace = workspace;
     NAME(bp_multiply)(&t);
     return BP_OK;
 }

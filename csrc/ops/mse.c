@@ -1,5 +1,6 @@
 /* mse.c: loss = mean((out - targ)^2), and its gradient. */
 #ifndef REAL
+/* ---- once ---- */
 #include "internal.h"
 
 #define BP_TEMPLATE "gemm/product.h"
@@ -10,6 +11,7 @@
 #include "template/for_each_kernel.h"
 
 #elif defined KERNEL
+/* ---- per type and kernel ---- */
 
 static void LOCAL(add_squares)(double *restrict lane, const REAL *out, const REAL *targ, size_t count) {
     for (size_t l = 0; l < count; l++) {
@@ -35,6 +37,7 @@ static void LOCAL(mse_backward)(REAL *dout, const REAL *out, const REAL *targ, R
 }
 
 #else
+/* ---- per type ---- */
 
 void NAME(bp_segment_error)(double *sum, const REAL *out, const REAL *targ, size_t size) {
     BP_DISPATCH(NAME(squared_error), (sum, out, targ, size));

@@ -2,6 +2,7 @@
    parameters and shuffles are the same bits everywhere. splitmix64 is Steele, Lea & Flood, "Fast
    splittable pseudorandom number generators" (2014). */
 #ifndef REAL
+/* ---- once ---- */
 #include "internal.h"
 
 static uint64_t next(uint64_t *state) {
@@ -31,6 +32,7 @@ void bp_random_permutation(int64_t *index, uint64_t *state, size_t size) {
 #define BP_TEMPLATE "ops/random.c"
 #include "template/for_each_type.h"
 #else
+/* ---- per type ---- */
 
 void NAME(bp_random_uniform)(REAL *out, double bound, uint64_t *state, size_t size) {
     for (size_t i = 0; i < size; i++) {

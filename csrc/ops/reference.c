@@ -1,7 +1,7 @@
 /* reference.c: what each operation *is*. Never optimised: every fast version must give these bits.
- * Read the sums as they are written; the order of the additions is part of the definition.
- */
+   Read the sums as they are written; the order of the additions is part of the definition. */
 #ifndef REAL
+/* ---- once ---- */
 #include "internal.h"
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
@@ -9,6 +9,7 @@ static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 #define BP_TEMPLATE "ops/reference.c"
 #include "template/for_each_type.h"
 #else
+/* ---- per type ---- */
 
 /* out (n,h) = x (n,m) @ w (m,h) + b (h) */
 bp_status NAME(bp_ref_linear_forward)(REAL *out, const REAL *x, const REAL *w, const REAL *b, size_t n,

@@ -1,10 +1,12 @@
 /* relu.c: out = max(x, 0), and its gradient. */
 #ifndef REAL
+/* ---- once ---- */
 #include "internal.h"
 #define BP_TEMPLATE "ops/relu.c"
 #include "template/for_each_kernel.h"
 
 #elif defined KERNEL
+/* ---- per type and kernel ---- */
 
 /* x <= 0 is false for a NaN, which so passes through. */
 static void LOCAL(relu_forward)(REAL *out, const REAL *x, size_t size) {
@@ -19,6 +21,7 @@ static void LOCAL(relu_backward)(REAL *dx, const REAL *x, const REAL *dout, size
 }
 
 #else
+/* ---- per type ---- */
 
 void NAME(bp_relu_forward)(REAL *out, const REAL *x, size_t size) {
     BP_SHARE(bp_threads_for((double)size), size, 64, mine,

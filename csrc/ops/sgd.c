@@ -1,10 +1,12 @@
 /* sgd.c: the parameters' update, plain and with momentum. */
 #ifndef REAL
+/* ---- once ---- */
 #include "internal.h"
 #define BP_TEMPLATE "ops/sgd.c"
 #include "template/for_each_kernel.h"
 
 #elif defined KERNEL
+/* ---- per type and kernel ---- */
 
 static void LOCAL(sgd_update)(REAL *restrict p, const REAL *restrict dp, REAL lr, size_t size) {
     for (size_t i = 0; i < size; i++) p[i] = FMA(-lr, dp[i], p[i]);
@@ -19,6 +21,7 @@ static void LOCAL(sgd_momentum_update)(REAL *restrict p, REAL *restrict v, const
 }
 
 #else
+/* ---- per type ---- */
 
 void NAME(bp_sgd_update)(REAL *p, const REAL *dp, REAL lr, size_t size) {
     BP_SHARE(

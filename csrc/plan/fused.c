@@ -1,7 +1,8 @@
-/* fused.c: a step as one pass over the data. Rows in tiles; a tile goes through all layers and back
-   while it is in cache, and adds to its segment's gradients; segments are added up in the definition's
-   order. */
+/* fused.c: a step as one pass over the data. A tile of rows goes forward and backward through all
+   layers while it is in cache, and adds to its segment's gradients; segments are added in the
+   definition's order. */
 #ifndef REAL
+/* ---- once ---- */
 #include "internal.h"
 
 #ifdef _OPENMP
@@ -35,6 +36,7 @@ enum { DEPTH = 256 }; /* of the rows of a panel of w at a time: 32 KiB for float
 #include "template/for_each_kernel.h"
 
 #elif defined KERNEL
+/* ---- per type and kernel ---- */
 
 /* acc (h) += the rows of d */
 static void LOCAL(add_up)(REAL *restrict acc, const REAL *restrict d, size_t ld, size_t rows, size_t h) {
@@ -43,7 +45,7 @@ static void LOCAL(add_up)(REAL *restrict acc, const REAL *restrict d, size_t ld,
 }
 
 /* dw (m,h) = its old numbers, or +0, and the transpose of sum */
-static void LOCAL(add_turned)(REAL *dw, const REAL *sum, size_t ld, size_t m, size_t h, int add) {
+static void LOCAL(add_transposed)(REAL *dw, const REAL *sum, size_t ld, size_t m, size_t h, int add) {
     for (size_t k = 0; k < m; k++)
         for (size_t j = 0; j < h; j++) dw[k * h + j] = (add ? dw[k * h + j] : 0) + sum[j * ld + k];
 }
@@ -56,11 +58,12 @@ static void LOCAL(add_all)(REAL *restrict dw, const REAL *restrict sum, size_t l
 }
 
 #else
+/* ---- per type ---- */
 
 /* ---- one tile ---- */
 
 /* a (rows,hp) = the activation of in (rows,m) @ w + b: by panels of w that stay in the first cache.
- *next, of next_bytes, is asked for in the meantime. */
+ *next, of next_bytes, is prefetched meanwhile. */
 static void NAME(layer_forward)(const NAME(pass) * p, REAL *own, size_t q, const REAL *in, size_t ld,
                                 size_t rows, const char *next, size_t next_bytes) {
     const bp_layer *l = p->plan->layers + q;
@@ -87,17 +90,17 @@ static void NAME(layer_forward)(const NAME(pass) * p, REAL *own, size_t q, const
     } while (k < l->m);
 }
 
-/* The same where vectors of rows leave fewer lanes empty: w is read where it lies. */
-static void NAME(layer_turned)(const NAME(pass) * p, REAL *own, size_t q, const REAL *in, size_t rows,
-                               const REAL *next, size_t next_bytes) {
+/* The same where vectors down the columns leave fewer lanes empty: w is read in place. */
+static void NAME(layer_transposed)(const NAME(pass) * p, REAL *own, size_t q, const REAL *in,
+                                   size_t rows, const REAL *next, size_t next_bytes) {
     const bp_layer *l = p->plan->layers + q;
     const bp_stage *s = p->stages + q;
     NAME(bp_product)
     t = {.c = own + s->a, .a = in, .b = l->w, .bias = l->b, .epilogue = bp_epilogue_of(l)};
     t.rows = rows, t.inner = l->m, t.cols = l->h;
     t.ldc = s->hp, t.a_row = s->mp, t.a_inner = 1, t.b_inner = l->h, t.b_col = 1;
-    t.next = next, t.next_bytes = next_bytes, t.room = own + p->room_at;
-    NAME(bp_multiply_turned)(&t);
+    t.next = next, t.next_bytes = next_bytes, t.panel = own + p->panel_at;
+    NAME(bp_multiply_transposed)(&t);
 }
 
 /* The tile's inputs: their terms where they are few, else a copy in rows of whole lines. */
@@ -109,9 +112,9 @@ static void NAME(take_inputs)(NAME(worker) * t, size_t row, size_t rows, const R
     t->listed = p->lists && NAME(bp_list_terms)(&t->x, x, m, rows, m);
     if (!t->listed) bp_copy_rows(t->own + p->x_at, p->stages[0].mp, x, m, rows, sizeof(REAL));
     size_t products = p->out ? 1 : 2, lines = (next_bytes + 63) / 64;
-    t->ahead = (bp_ahead){.at = (const char *)next, .rows = next_bytes > 0, .bytes = next_bytes};
+    t->prefetch = (bp_prefetch){.at = (const char *)next, .rows = next_bytes > 0, .bytes = next_bytes};
     size_t times = t->listed ? products * NAME(bp_terms_times)(&t->x, rows, p->plan->layers[0].h) : 0;
-    t->ahead.share = times ? (lines + times - 1) / times : 0;
+    t->prefetch.lines = times ? (lines + times - 1) / times : 0;
 }
 
 /* a of each layer, from the tile's inputs on */
@@ -126,9 +129,9 @@ static void NAME(tile_forward)(NAME(worker) * t, size_t rows, const REAL *next, 
         if (q == 0 && t->listed) {
             const REAL *w = p->shared + s->rows_of_w, *bias = p->shared + s->b;
             NAME(bp_terms_forward)(own + s->a, s->hp, &t->x, w, bias, bp_epilogue_of(l), rows, l->h,
-                                   &t->ahead);
-        } else if (NAME(bp_turn_pays)(l->h)) {
-            NAME(layer_turned)(p, own, q, in, rows, next, bytes);
+                                   &t->prefetch);
+        } else if (NAME(bp_transposing_pays)(l->h)) {
+            NAME(layer_transposed)(p, own, q, in, rows, next, bytes);
         } else {
             NAME(layer_forward)(p, own, q, in, s->mp, rows, (const char *)next, bytes);
         }
@@ -150,23 +153,24 @@ static void NAME(tile_loss)(const NAME(pass) * p, REAL *own, size_t row, size_t 
     }
 }
 
-/* Puts the first layer's sums so that they lie by_rows, or not. */
+/* Stores the first layer's sums by rows (m,step), or transposed (h,mp), as its next product wants
+   them. */
 static void NAME(lay_sums)(NAME(worker) * t, int by_rows, int first) {
     const bp_layer *l = t->p->plan->layers;
     const bp_stage *s = t->p->stages;
-    REAL *sum = t->own + s->sum, *turned = t->own + s->turned_sum;
-    if (first && by_rows) memset(turned, 0, l->m * s->step * sizeof(REAL));
+    REAL *sum = t->own + s->sum, *transposed = t->own + s->transposed_sum;
+    if (first && by_rows) memset(transposed, 0, l->m * s->step * sizeof(REAL));
     for (size_t k = 0; !first && by_rows != t->by_rows && k < l->m; k++)
         for (size_t j = 0; j < l->h; j++)
             if (by_rows)
-                turned[k * s->step + j] = sum[j * s->mp + k];
+                transposed[k * s->step + j] = sum[j * s->mp + k];
             else
-                sum[j * s->mp + k] = turned[k * s->step + j];
+                sum[j * s->mp + k] = transposed[k * s->step + j];
     t->by_rows = by_rows;
 }
 
-/* The first layer's part of its segment's chains, by the data's terms alone. 0: d is not finite, and the
-   data was copied for the way with all terms. */
+/* The first layer's part of its segment's chains, by the data's terms alone. 0: d is not finite,
+   and the data was copied for the way with all terms. */
 static int NAME(listed_backward_w)(NAME(worker) * t, size_t row, size_t rows, int first) {
     const NAME(pass) *p = t->p;
     const bp_layer *l = p->plan->layers;
@@ -177,7 +181,7 @@ static int NAME(listed_backward_w)(NAME(worker) * t, size_t row, size_t rows, in
         return 0;
     }
     NAME(lay_sums)(t, 1, first);
-    NAME(bp_terms_backward_w)(t->own + s->turned_sum, &t->x, d, s->hp, rows, l->h, &t->ahead);
+    NAME(bp_terms_backward_w)(t->own + s->transposed_sum, &t->x, d, s->hp, rows, l->h, &t->prefetch);
     return 1;
 }
 
@@ -192,7 +196,7 @@ static void NAME(tile_backward_w)(NAME(worker) * t, size_t q, size_t row, size_t
     REAL *sum = t->own + s->sum;
     if (q == 0 && t->listed && NAME(listed_backward_w)(t, row, rows, first)) return;
     if (q == 0 && p->lists) NAME(lay_sums)(t, 0, first);
-    if (zeros && s->mp >= 128 && s->mp < UINT32_MAX / BP_MOST_ROWS) {
+    if (zeros && s->mp >= 128 && s->mp < UINT32_MAX / BP_MAX_TILE_ROWS) {
         NAME(bp_columns) terms = NAME(bp_list_columns)(t->own + p->columns_at, d, s->hp, rows, h, s->mp);
         if (terms.h && NAME(bp_all_finite)(in, rows * s->mp)) {
             if (first) memset(sum, 0, h * s->mp * sizeof(REAL));
@@ -284,9 +288,9 @@ static void NAME(add_segment)(NAME(pass) * p, const NAME(worker) * t, size_t sta
         REAL *db = l->db;
         const REAL *sum_b = t->own + s->sum_b;
         if (l->dw && q == 0 && t->by_rows) {
-            BP_DISPATCH(NAME(add_all), (l->dw, t->own + s->turned_sum, s->step, l->m, l->h, add));
+            BP_DISPATCH(NAME(add_all), (l->dw, t->own + s->transposed_sum, s->step, l->m, l->h, add));
         } else if (l->dw) {
-            BP_DISPATCH(NAME(add_turned), (l->dw, t->own + s->sum, s->mp, l->m, l->h, add));
+            BP_DISPATCH(NAME(add_transposed), (l->dw, t->own + s->sum, s->mp, l->m, l->h, add));
         }
         for (size_t j = 0; db && j < l->h; j++) db[j] = (add ? db[j] : 0) + sum_b[j];
     }

@@ -3,8 +3,8 @@
 #define BP_STAGE
 
 enum {
-    BP_MOST_ROWS = 64, /* of a tile */
-    BP_W_PANEL = 128   /* bytes of w's columns, copied so that they lie together */
+    BP_MAX_TILE_ROWS = 64, /* of a tile */
+    BP_W_PANEL = 128       /* bytes of w's columns, copied so that they lie together */
 };
 
 /* to (rows,ld) = rows of from (rows,size), numbers of so many bytes; what is beyond size is 0 */
@@ -16,7 +16,7 @@ typedef struct {
     size_t w, wt, b;              /* among the shared: (m,hp), (h,mp), (hp) */
     size_t a, d, sum, sum_b, out; /* among a thread's: (rows,hp), (rows,hp), (h,mp), (hp); the
                                      segment's outputs (BP_SEGMENT,h) */
-    size_t terms, turned_sum;     /* likewise: lists of the data's numbers that are not zero, (m,step) */
+    size_t terms, transposed_sum; /* likewise: lists of the data's numbers that are not zero, (m,step) */
     size_t rows_of_w;             /* among the shared: (m,step) */
 } bp_stage;
 #endif
@@ -31,7 +31,7 @@ typedef struct {
     double total;
     const bp_stage *stages;
     REAL *shared;
-    size_t rows, shared_size, own_size, x_at, room_at, columns_at;
+    size_t rows, shared_size, own_size, x_at, panel_at, columns_at;
     int lists; /* whether lists of the data's terms may pay */
 } NAME(pass);
 
@@ -39,10 +39,10 @@ typedef struct {
 typedef struct {
     const NAME(pass) * p;
     REAL *own;
-    NAME(bp_terms) x; /* the data's terms, */
-    int listed;       /* if they are so few that they alone are used in this tile */
-    bp_ahead ahead;   /* then: the inputs of the next tile */
-    int by_rows;      /* the first layer's sums are in turned_sum (m,step), not in sum (h,mp) */
+    NAME(bp_terms) x;     /* the data's terms, */
+    int listed;           /* if they are so few that they alone are used in this tile */
+    bp_prefetch prefetch; /* then: the inputs of the next tile */
+    int by_rows;          /* the first layer's sums are in transposed_sum (m,step), not in sum (h,mp) */
 } NAME(worker);
 
 /* Fills what p says of places, and the layers' stages, where they are not NULL. */

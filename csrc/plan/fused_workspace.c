@@ -1,9 +1,10 @@
-/* fused_workspace.c: where a fused pass keeps what: the parameters' copies, which all threads share, and
-   each thread's rows, sums and lists. */
+/* fused_workspace.c: where a fused pass keeps what: the parameters' copies, which all threads
+   share, and each thread's rows, sums and lists. */
 #ifndef REAL
+/* ---- once ---- */
 #include "internal.h"
 
-enum { MOST_BYTES = 256 * 1024 }; /* of a tile's inputs */
+enum { TILE_BYTES = 256 * 1024 }; /* of a tile's inputs */
 
 #define BP_TEMPLATE "plan/sparse.h"
 #include "template/for_each_type.h"
@@ -15,8 +16,8 @@ enum { MOST_BYTES = 256 * 1024 }; /* of a tile's inputs */
 
 /* Rows of a tile, a divisor of a segment: their inputs take a part of the second cache. */
 static size_t rows_of(size_t row_bytes) {
-    size_t rows = BP_MOST_ROWS;
-    while (rows > 16 && rows * row_bytes > MOST_BYTES) rows /= 2;
+    size_t rows = BP_MAX_TILE_ROWS;
+    while (rows > 16 && rows * row_bytes > TILE_BYTES) rows /= 2;
     return rows;
 }
 
@@ -32,6 +33,7 @@ void bp_copy_rows(void *to, size_t ld, const void *from, size_t size, size_t row
 #include "template/for_each_type.h"
 
 #else
+/* ---- per type ---- */
 
 static size_t NAME(take)(size_t *at, size_t numbers) {
     size_t here = *at;
@@ -56,7 +58,7 @@ static bp_stage NAME(place)(const bp_layer *l, int last, size_t rows, size_t *sh
 /* What the first layer needs where the data's zeros may be left out. */
 static void NAME(place_lists)(bp_stage *s, size_t m, size_t rows, size_t *shared, size_t *own) {
     s->terms = NAME(take)(own, NAME(bp_terms_bytes)(rows, m, s->step) / sizeof(REAL));
-    s->turned_sum = NAME(take)(own, m * s->step);
+    s->transposed_sum = NAME(take)(own, m * s->step);
     s->rows_of_w = NAME(take)(shared, m * s->step);
 }
 
@@ -75,7 +77,7 @@ void NAME(bp_fused_place)(NAME(pass) * p, bp_stage *stages) {
         if (plan->layers[k].h > widest) widest = plan->layers[k].h;
     }
     p->x_at = NAME(take)(&p->own_size, p->rows * bp_rounded(plan->layers[0].m, 64 / sizeof(REAL)));
-    p->room_at = NAME(take)(&p->own_size, BP_TURNED_ROOM / sizeof(REAL));
+    p->panel_at = NAME(take)(&p->own_size, BP_TRANSPOSED_WORKSPACE / sizeof(REAL));
     p->columns_at = NAME(take)(&p->own_size, NAME(bp_columns_bytes)(p->rows, widest) / sizeof(REAL));
 }
 
@@ -88,7 +90,7 @@ bp_status NAME(bp_fused_workspace)(const bp_plan *plan, size_t *bytes) {
     if (plan->count == 0) return BP_EMPTY;
     for (const bp_layer *l = plan->layers; l < plan->layers + plan->count; l++)
         if (bp_overflows(l->m, l->h, 1024 * sizeof(REAL)) ||
-            bp_overflows(l->m, BP_MOST_ROWS, 1024 * sizeof(REAL)) ||
+            bp_overflows(l->m, BP_MAX_TILE_ROWS, 1024 * sizeof(REAL)) ||
             bp_overflows(l->h, BP_SEGMENT, 1024 * sizeof(REAL)))
             return BP_OVERFLOW; /* so that no sum below comes near */
     NAME(bp_fused_place)(&p, NULL);
@@ -104,7 +106,7 @@ void NAME(bp_fused_copy)(const NAME(pass) * p) {
         const bp_layer *l = p->plan->layers + q;
         const bp_stage *s = p->stages + q;
         const REAL *w = l->w;
-        REAL *to = p->shared + s->w, *turned = p->shared + s->wt;
+        REAL *to = p->shared + s->w, *transposed = p->shared + s->wt;
         const size_t panel = BP_W_PANEL / sizeof(REAL);
         memset(p->shared + s->b, 0, s->hp * sizeof(REAL));
         if (l->b) memcpy(p->shared + s->b, l->b, l->h * sizeof(REAL));
@@ -119,8 +121,8 @@ void NAME(bp_fused_copy)(const NAME(pass) * p) {
             bp_copy_rows(p->shared + s->rows_of_w, s->step, w, l->h, l->m, sizeof(REAL));
         if (p->out || q < p->lowest + !p->dx) continue; /* nobody wants the gradient of its input */
         for (size_t j = 0; j < l->h; j++) {
-            for (size_t k = 0; k < l->m; k++) turned[j * s->mp + k] = w[k * l->h + j];
-            memset(turned + j * s->mp + l->m, 0, (s->mp - l->m) * sizeof(REAL));
+            for (size_t k = 0; k < l->m; k++) transposed[j * s->mp + k] = w[k * l->h + j];
+            memset(transposed + j * s->mp + l->m, 0, (s->mp - l->m) * sizeof(REAL));
         }
     }
 }

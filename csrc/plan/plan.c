@@ -1,27 +1,25 @@
 /* plan.c: whole training steps over memory that was laid out beforehand, and a run of many of them. */
 #ifndef REAL
+/* ---- once ---- */
+#define _POSIX_C_SOURCE 200112L /* clock_gettime */
 #include "internal.h"
 
 #include <time.h>
 
-enum { FEW = 16 }; /* numbers of a row that are copied before memcpy would have begun */
+enum { SHORT_ROW = 16 }; /* elements: shorter rows are copied faster by a loop than by memcpy */
 
 static double now(void) {
     struct timespec t;
-    timespec_get(&t, TIME_UTC);
+    clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* A clock that was set back counts as late, lest nobody be served until it has caught up. */
-static int is_late(double began, double seconds) {
-    double spent = now() - began;
-    return spent < 0 || spent >= seconds;
-}
+static int is_late(double began, double seconds) { return now() - began >= seconds; }
 
-/* The workspace of all strategies but the fused one: a room for each thread, beginning on a line. */
-static bp_rooms rooms_of(const bp_plan *plan) {
+/* The workspace of all strategies but the fused one: a piece for each thread, on whole cache lines. */
+static bp_workspace workspace_of(const bp_plan *plan) {
     size_t count = (size_t)bp_threads();
-    return (bp_rooms){plan->workspace, plan->workspace_bytes / count / 64 * 64, count};
+    return (bp_workspace){plan->workspace, plan->workspace_bytes / count / 64 * 64, count};
 }
 
 #define BP_TEMPLATE "gemm/product.h"
@@ -36,16 +34,18 @@ static bp_rooms rooms_of(const bp_plan *plan) {
 #include "template/for_each_type.h"
 
 #else
+/* ---- per type ---- */
 
-/* A room in which each of the layers' products finds its place, for each thread. */
-static bp_status NAME(rooms_bytes)(const bp_plan *plan, size_t *bytes) {
+/* Workspace for the largest of the layers' products, for each thread. */
+static bp_status NAME(products_workspace)(const bp_plan *plan, size_t *bytes) {
     size_t n = plan->batch, most = 0;
     for (const bp_layer *l = plan->layers; l < plan->layers + plan->count; l++) {
         if (bp_overflows(n, l->m, 64 * sizeof(REAL)) || bp_overflows(n, l->h, 64 * sizeof(REAL)) ||
             bp_overflows(l->m, l->h, 64 * sizeof(REAL)))
             return BP_OVERFLOW;
-        size_t of[] = {NAME(bp_room_bytes)(n, l->m, l->h), NAME(bp_room_bytes)(n, l->h, l->m),
-                       NAME(bp_room_bytes)(l->m, n, l->h)};
+        size_t of[] = {NAME(bp_multiply_workspace)(n, l->m, l->h),
+                       NAME(bp_multiply_workspace)(n, l->h, l->m),
+                       NAME(bp_multiply_workspace)(l->m, n, l->h)};
         for (size_t k = 0; k < sizeof of / sizeof *of; k++) most = of[k] > most ? of[k] : most;
     }
     *bytes = most * (size_t)bp_threads();
@@ -57,18 +57,18 @@ bp_status NAME(bp_plan_workspace)(const bp_plan *plan, size_t *bytes) {
     switch (plan->strategy) {
     case BP_FUSED: return NAME(bp_fused_workspace)(plan, bytes);
     case BP_LAYERS:
-    case BP_SPLIT: return NAME(rooms_bytes)(plan, bytes);
+    case BP_SPLIT: return NAME(products_workspace)(plan, bytes);
     default: return BP_UNKNOWN;
     }
 }
 
-static bp_status NAME(layers_grads)(const bp_plan *plan, const bp_rooms *rooms, REAL *loss,
+static bp_status NAME(layers_grads)(const bp_plan *plan, const bp_workspace *workspace, REAL *loss,
                                     const REAL *x, const REAL *targ, size_t n, REAL *dx,
                                     int accumulate) {
     const bp_layer *layers = plan->layers;
-    bp_status status = NAME(bp_chain_forward_in)(rooms, loss, layers, plan->count, x, targ, n);
+    bp_status status = NAME(bp_chain_forward_in)(workspace, loss, layers, plan->count, x, targ, n);
     if (status != BP_OK) return status;
-    return NAME(bp_chain_backward_in)(rooms, dx, layers, plan->count, x, targ, n, accumulate);
+    return NAME(bp_chain_backward_in)(workspace, dx, layers, plan->count, x, targ, n, accumulate);
 }
 
 /* The gradients, and where update is not NULL, the update. */
@@ -77,11 +77,14 @@ static bp_status NAME(grads_and_update)(const bp_plan *plan, REAL *loss, const R
                                         const NAME(bp_update) * update) {
     if (n > plan->batch) return BP_MISMATCH;
     if (!NAME(bp_activations_valid)(plan->layers, plan->count)) return BP_INVALID;
-    const bp_rooms rooms = rooms_of(plan);
+    const bp_workspace workspace = workspace_of(plan);
     bp_status status = BP_UNKNOWN;
     switch (plan->strategy) {
-    case BP_SPLIT: return NAME(bp_split_grads)(plan, &rooms, loss, x, targ, n, dx, accumulate, update);
-    case BP_LAYERS: status = NAME(layers_grads)(plan, &rooms, loss, x, targ, n, dx, accumulate); break;
+    case BP_SPLIT:
+        return NAME(bp_split_grads)(plan, &workspace, loss, x, targ, n, dx, accumulate, update);
+    case BP_LAYERS:
+        status = NAME(layers_grads)(plan, &workspace, loss, x, targ, n, dx, accumulate);
+        break;
     case BP_FUSED: status = NAME(bp_fused_grads)(plan, loss, x, targ, n, dx, accumulate); break;
     default: break;
     }
@@ -105,14 +108,14 @@ bp_status NAME(bp_plan_predict)(const bp_plan *plan, REAL *out, const REAL *x, s
     if (plan->count == 0 || plan->batch == 0) return BP_EMPTY;
     if (!NAME(bp_activations_valid)(plan->layers, plan->count)) return BP_INVALID;
     size_t m = plan->layers[0].m, h = plan->layers[plan->count - 1].h;
-    const bp_rooms rooms = rooms_of(plan);
+    const bp_workspace workspace = workspace_of(plan);
     bp_status status = BP_OK;
     for (size_t row = 0; row < n && status == BP_OK; row += plan->batch) {
         size_t rows = n - row < plan->batch ? n - row : plan->batch;
         if (plan->strategy == BP_FUSED)
             status = NAME(bp_fused_predict)(plan, out + row * h, x + row * m, rows);
         else
-            status = NAME(bp_layers_forward)(&rooms, out + row * h, plan->layers, plan->count,
+            status = NAME(bp_layers_forward)(&workspace, out + row * h, plan->layers, plan->count,
                                              x + row * m, rows);
     }
     return status;
@@ -125,7 +128,7 @@ static void NAME(gather)(REAL *restrict to, const REAL *restrict from, const int
                          size_t size) {
     for (size_t i = 0; i < n; i++) {
         const REAL *row = from + (size_t)order[i] * size;
-        if (size < FEW)
+        if (size < SHORT_ROW)
             for (size_t k = 0; k < size; k++) to[i * size + k] = row[k];
         else
             memcpy(to + i * size, row, size * sizeof(REAL));

@@ -1,6 +1,7 @@
 /* sparse.c: products whose terms that are exactly zero are left out: pixels of the background, and what
    relu made zero. See sparse.h for why that changes no bit. */
 #ifndef REAL
+/* ---- once ---- */
 #include "internal.h"
 
 #include "isa/all.h"
@@ -19,6 +20,7 @@ enum {
 #include "template/for_each_kernel.h"
 
 #elif defined KERNEL
+/* ---- per type and kernel ---- */
 
 #include "isa/simd.h"
 #include "gemm/sparse_rows.h"
@@ -83,14 +85,15 @@ static LOCAL(pair) LOCAL(pair_at)(const NAME(bp_terms) * x, size_t i, size_t blo
 /* op for all pairs of x's rows and those of `of`, h columns, rows ld apart: so many vectors at a time,
    and in them block after block of `other`. */
 static void LOCAL(each_pair)(void (*op)(const LOCAL(pair) *, REAL *, size_t), const NAME(bp_terms) * x,
-                             REAL *of, size_t ld, REAL *other, size_t rows, size_t h, bp_ahead *ahead) {
+                             REAL *of, size_t ld, REAL *other, size_t rows, size_t h,
+                             bp_prefetch *prefetch) {
     REAL spare[4 * LANES] = {0};
     for (size_t j = 0, vectors; j < h; j += vectors * LANES) {
         vectors = (h - j + LANES - 1) / LANES < 4 ? (h - j + LANES - 1) / LANES : 4;
         for (size_t block = 0; block < x->blocks; block++)
             for (size_t i = 0; i < rows; i += 2) {
                 LOCAL(pair) t = LOCAL(pair_at)(x, i, block, of, ld, spare, rows, j);
-                bp_ask(ahead);
+                bp_prefetch_some(prefetch);
                 op(&t, other + j, vectors);
             }
     }
@@ -98,10 +101,10 @@ static void LOCAL(each_pair)(void (*op)(const LOCAL(pair) *, REAL *, size_t), co
 
 static void LOCAL(terms_forward)(REAL *out, size_t ld, const NAME(bp_terms) * x, const REAL *w,
                                  const REAL *b, bp_epilogue epilogue, size_t rows, size_t h,
-                                 bp_ahead *ahead) {
+                                 bp_prefetch *prefetch) {
     const int relu = epilogue.activation == BP_ACTIVATION_RELU;
     memset(out, 0, rows * ld * sizeof(REAL));
-    LOCAL(each_pair)(LOCAL(gather_pair), x, out, ld, (REAL *)w, rows, h, ahead);
+    LOCAL(each_pair)(LOCAL(gather_pair), x, out, ld, (REAL *)w, rows, h, prefetch);
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < h; j++) {
             REAL sum = out[i * ld + j] + 0 + b[j];
@@ -112,8 +115,8 @@ static void LOCAL(terms_forward)(REAL *out, size_t ld, const NAME(bp_terms) * x,
 }
 
 static void LOCAL(terms_backward_w)(REAL *sum, const NAME(bp_terms) * x, const REAL *dout, size_t ld,
-                                    size_t rows, size_t h, bp_ahead *ahead) {
-    LOCAL(each_pair)(LOCAL(spread_pair), x, (REAL *)dout, ld, sum, rows, h, ahead);
+                                    size_t rows, size_t h, bp_prefetch *prefetch) {
+    LOCAL(each_pair)(LOCAL(spread_pair), x, (REAL *)dout, ld, sum, rows, h, prefetch);
 }
 
 static void LOCAL(columns_backward_w)(REAL *sum, const NAME(bp_columns) * d, const REAL *x) {
@@ -133,6 +136,7 @@ static void LOCAL(terms_times)(size_t *times, const NAME(bp_terms) * terms, size
 }
 
 #else
+/* ---- per type ---- */
 
 int NAME(bp_terms_may_pay)(size_t size, size_t h) {
     return h * sizeof(REAL) >= 128 && size >= 64 && size < UINT32_MAX / NAME(bp_terms_step)(h);
@@ -179,13 +183,13 @@ int NAME(bp_list_terms)(NAME(bp_terms) * terms, const REAL *x, size_t ld, size_t
 }
 
 void NAME(bp_terms_forward)(REAL *out, size_t ld, const NAME(bp_terms) * x, const REAL *w, const REAL *b,
-                            bp_epilogue epilogue, size_t rows, size_t h, bp_ahead *ahead) {
-    BP_DISPATCH(NAME(terms_forward), (out, ld, x, w, b, epilogue, rows, h, ahead));
+                            bp_epilogue epilogue, size_t rows, size_t h, bp_prefetch *prefetch) {
+    BP_DISPATCH(NAME(terms_forward), (out, ld, x, w, b, epilogue, rows, h, prefetch));
 }
 
 void NAME(bp_terms_backward_w)(REAL *sum, const NAME(bp_terms) * x, const REAL *dout, size_t ld,
-                               size_t rows, size_t h, bp_ahead *ahead) {
-    BP_DISPATCH(NAME(terms_backward_w), (sum, x, dout, ld, rows, h, ahead));
+                               size_t rows, size_t h, bp_prefetch *prefetch) {
+    BP_DISPATCH(NAME(terms_backward_w), (sum, x, dout, ld, rows, h, prefetch));
 }
 
 size_t NAME(bp_columns_bytes)(size_t rows, size_t h) {

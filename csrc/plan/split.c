@@ -3,19 +3,20 @@
    it takes its part of the gradients' elements, each of which adds over all rows; and then, where the
    step updates, of the parameters. */
 #ifndef REAL
+/* ---- once ---- */
 #include "internal.h"
 
 enum { ROWS = 16, ELEMENTS = 4, NUMBERS = 64 }; /* shares are cut at multiples of these */
-enum { ASKED_BYTES = 256 * 1024 };              /* of one array, at most, before it is read */
+enum { PREFETCH_BYTES = 256 * 1024 }; /* of an array, at most: larger ones would evict what is in use */
 
 /* One of `team` threads' part of 0 .. size - 1. */
 static bp_range part(int team, size_t size, size_t step) {
     return team == 1 ? (bp_range){0, size} : bp_my_share(size, step);
 }
 
-/* What other threads wrote is on its way before the first sum waits for it, line after line. */
-static void ask_for(const char *at, size_t bytes) {
-    for (size_t k = 0; k < bytes && bytes <= ASKED_BYTES; k += 64) __builtin_prefetch(at + k);
+/* Requests what other threads wrote before the first sum needs it. */
+static void prefetch_array(const char *at, size_t bytes) {
+    for (size_t k = 0; k < bytes && bytes <= PREFETCH_BYTES; k += 64) __builtin_prefetch(at + k);
 }
 
 #define BP_TEMPLATE "gemm/product.h"
@@ -30,10 +31,11 @@ static void ask_for(const char *at, size_t bytes) {
 #include "template/for_each_type.h"
 
 #else
+/* ---- per type ---- */
 
 typedef struct {
     const bp_plan *plan;
-    const bp_rooms *rooms;
+    const bp_workspace *workspace;
     REAL *loss;
     const REAL *x, *targ;
     size_t n, lowest;
@@ -47,7 +49,7 @@ static void NAME(rows_forward)(const NAME(step) * s, bp_range rows) {
     const REAL *in = s->x + rows.begin * s->plan->layers[0].m;
     for (const bp_layer *l = s->plan->layers; l < s->plan->layers + s->plan->count; l++) {
         REAL *out = NAME(bp_output)(l) + rows.begin * l->h;
-        NAME(bp_linear_forward_in)(s->rooms, out, in, l->w, l->b, bp_epilogue_of(l),
+        NAME(bp_linear_forward_in)(s->workspace, out, in, l->w, l->b, bp_epilogue_of(l),
                                    rows.end - rows.begin, l->m, l->h);
         in = out;
     }
@@ -68,8 +70,8 @@ static void NAME(rows_backward)(const NAME(step) * s, bp_range rows) {
             NAME(bp_activation_backward)(bp_epilogue_of(l), dz, a, dz, count * l->h);
         }
         if (din)
-            NAME(bp_linear_backward_x_in)(s->rooms, din + rows.begin * l->m, dz, l->w, count, l->m, l->h,
-                                          k == 0 && s->accumulate);
+            NAME(bp_linear_backward_x_in)(s->workspace, din + rows.begin * l->m, dz, l->w, count, l->m,
+                                          l->h, k == 0 && s->accumulate);
     }
 }
 
@@ -79,8 +81,8 @@ static void NAME(add_over_rows)(const NAME(step) * s, int team) {
         const bp_layer *l = s->plan->layers + k;
         const REAL *in = k ? NAME(bp_output)(l - 1) : s->x;
         bp_range rows = {0, l->m}, cols = {0, l->h};
-        if (team > 1) ask_for(l->dz, s->n * l->h * sizeof(REAL));
-        if (team > 1 && k) ask_for((const char *)in, s->n * l->m * sizeof(REAL));
+        if (team > 1) prefetch_array(l->dz, s->n * l->h * sizeof(REAL));
+        if (team > 1 && k) prefetch_array((const char *)in, s->n * l->m * sizeof(REAL));
         if (l->m >= l->h)
             rows = part(team, l->m, ELEMENTS);
         else
@@ -88,7 +90,7 @@ static void NAME(add_over_rows)(const NAME(step) * s, int team) {
         if (l->dw) {
             NAME(bp_product)
             t = NAME(bp_backward_w_product)(l->dw, in, l->dz, s->n, l->m, l->h, s->accumulate);
-            t.rooms = s->rooms;
+            t.workspace = s->workspace;
             NAME(bp_multiply_part)(&t, rows, cols);
         }
         if (l->db && (team == 1 || bp_thread() == 0))
@@ -109,8 +111,8 @@ static void NAME(update)(const NAME(step) * s, int team) {
     }
 }
 
-/* What each thread of a team does. team: 1, maybe inside another team, or those asked for: there may be
-   fewer. */
+/* What each thread of a team does. team: 1, possibly inside another team, or the threads requested, of
+ * which OpenMP may give fewer. */
 static void NAME(take_part)(const NAME(step) * s, int team) {
     bp_range rows = part(team, s->n, ROWS);
     const bp_layer *last = s->plan->layers + s->plan->count - 1;
@@ -131,8 +133,8 @@ static void NAME(take_part)(const NAME(step) * s, int team) {
     if (!s->update->guarded || isfinite(*s->loss)) NAME(update)(s, team);
 }
 
-bp_status NAME(bp_split_grads)(const bp_plan *plan, const bp_rooms *rooms, REAL *loss, const REAL *x,
-                               const REAL *targ, size_t n, REAL *dx, int accumulate,
+bp_status NAME(bp_split_grads)(const bp_plan *plan, const bp_workspace *workspace, REAL *loss,
+                               const REAL *x, const REAL *targ, size_t n, REAL *dx, int accumulate,
                                const NAME(bp_update) * update) {
     if (plan->count == 0) return BP_EMPTY;
     for (const bp_layer *l = plan->layers; l < plan->layers + plan->count; l++) {
@@ -141,7 +143,7 @@ bp_status NAME(bp_split_grads)(const bp_plan *plan, const bp_rooms *rooms, REAL 
             return BP_OVERFLOW;
     }
     if (n * plan->layers[plan->count - 1].h == 0) return BP_EMPTY;
-    NAME(step) s = {plan, rooms, loss, x, targ, n, 0, dx, accumulate, update};
+    NAME(step) s = {plan, workspace, loss, x, targ, n, 0, dx, accumulate, update};
     s.lowest = bp_lowest_wanted(plan->layers, plan->count, dx != NULL);
     int team = bp_threads_for(3 * bp_forward_work(plan->layers, plan->count, n));
     if (team == 1) {

@@ -1,4 +1,5 @@
-/* cache_sizes.c: how large the blocks of a product are: what the caches hold, or what was asked for. */
+/* cache_sizes.c: the sizes of a product's blocks, from the sizes of the caches or as set by the
+   caller. */
 #include "internal.h"
 
 #include <stdatomic.h>
@@ -11,7 +12,7 @@ enum { _SC_LEVEL1_DCACHE_SIZE, _SC_LEVEL2_CACHE_SIZE };
 #define sysconf(name) ((long)0 * (name))
 #endif
 
-enum { LEAST_BLOCK = 4096, LEAST_DEPTH = 8 };
+enum { MIN_BLOCK = 4096, MIN_KC = 8 };
 
 static atomic_size_t block = 0, depth = 0;  /* 0: what the caches suggest */
 static atomic_size_t first = 0, second = 0; /* bytes of a core's caches, 0: not known yet */
@@ -45,8 +46,8 @@ size_t bp_tiles_depth(void) {
 }
 
 bp_status bp_set_tiles(size_t new_block, size_t new_depth) {
-    if (new_block != 0 && new_block != between(LEAST_BLOCK, new_block, BP_MOST_BLOCK)) return BP_UNKNOWN;
-    if (new_depth != 0 && new_depth != between(LEAST_DEPTH, new_depth, BP_MOST_DEPTH)) return BP_UNKNOWN;
+    if (new_block != 0 && new_block != between(MIN_BLOCK, new_block, BP_MAX_BLOCK)) return BP_UNKNOWN;
+    if (new_depth != 0 && new_depth != between(MIN_KC, new_depth, BP_MAX_KC)) return BP_UNKNOWN;
     atomic_store(&block, new_block);
     atomic_store(&depth, new_depth);
     return BP_OK;

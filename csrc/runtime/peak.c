@@ -1,5 +1,6 @@
 /* peak.c: nothing but fused multiply-adds in registers: the limit that no product can pass. */
 #ifndef REAL
+/* ---- once ---- */
 #include "internal.h"
 
 #include "isa/all.h"
@@ -10,6 +11,7 @@ enum { CHAINS = 12 }; /* side by side: at least the latency of one times the uni
 #include "template/for_each_kernel.h"
 
 #elif defined KERNEL
+/* ---- per type and kernel ---- */
 
 typedef REAL LOCAL(vector) __attribute__((vector_size(VECTOR_BYTES)));
 
@@ -30,6 +32,7 @@ static void LOCAL(burst)(double *operations, const REAL *factor, size_t steps) {
 }
 
 #else
+/* ---- per type ---- */
 
 double NAME(bp_fma_burst)(size_t steps) {
     const REAL factor = (REAL)0.5;

@@ -84,7 +84,7 @@ def _ghost(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
 
 def packed_bytes(products: Iterable[tuple[int, int, int]], dtype: np.dtype[Any]) -> int:
     """What the C core takes to pack the operands of products (rows, inner, cols), one after another, at most."""
-    return max((int(_native.matmul_room[dtype](*sizes)) for sizes in products), default=0)
+    return max((int(_native.matmul_workspace[dtype](*sizes)) for sizes in products), default=0)
 
 
 def backward_products(n: int, m: int, h: int, gradient_of_x: bool) -> list[tuple[int, int, int]]:
