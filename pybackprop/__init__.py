@@ -1,6 +1,6 @@
 """pybackprop: f = mse(relu(x @ w + b)), forward and backward, from the foundations.
 
-One definition (csrc/reference.c), many speeds: every kernel, thread count and machine gives the same bits.
+One definition (csrc/ops/reference.c), many speeds: every kernel, thread count and machine gives the same bits.
 
     import pybackprop as bp
 
@@ -60,6 +60,8 @@ from pybackprop.nn.optim import SGD
 from pybackprop.ops import (
     Op,
     define_op,
+    leaky_relu,
+    leaky_relu_grad,
     lin,
     lin_grad,
     matmul,
@@ -116,6 +118,8 @@ __all__ = [
     "judge",
     "kernels",
     "ledger",
+    "leaky_relu",
+    "leaky_relu_grad",
     "lin",
     "lin_grad",
     "matmul",
