@@ -21,7 +21,8 @@ from pybackprop.cli.memory import add_parser as memory_parser
 from pybackprop.core import settings
 from pybackprop.core.errors import DivergedError
 from pybackprop.train import checkpoint
-from pybackprop.train.trainer import Settings, Trainer, accuracy_of, load_model, settings_of
+from pybackprop.train.model_file import read
+from pybackprop.train.trainer import Settings, Trainer, accuracy_of, settings_of
 
 DEFAULTS = Settings()
 INTERRUPTED = 128 + signal.SIGINT
@@ -206,8 +207,8 @@ def peak_bytes() -> int | None:
 
 
 def run_predict(options: argparse.Namespace) -> int:
-    model, classifies = load_model(options.model)
-    weights = model.parameters()[0]
+    contents = read(options.model)
+    model, classifies, weights = contents.model, contents.classifies, contents.parameters["w1"]
     features, dtype = weights.shape[0], weights.dtype
     x, labels = _samples(options.data, features, dtype)
     outputs = model.predict(x).data
