@@ -64,9 +64,9 @@ class Open:
         for recorder in self.recorders:
             recorder.named(array, name, kind)
 
-    def ran(self, operation: str, *arrays: Array, products: Sequence[Product] = ()) -> None:
+    def ran(self, operation: str, *arrays: Array, products: Sequence[Product] = (), is_new: bool = False) -> None:
         for recorder in self.recorders:
-            recorder.ran(operation, *arrays, products=products)
+            recorder.ran(operation, *arrays, products=products, is_new=is_new)
 
     def ran_pass(self, operation: str, workspace: one_pass.PassWorkspace) -> None:
         for recorder in self.recorders:
@@ -108,10 +108,10 @@ class Recorder:
             if buffer is not None:
                 buffer.name, buffer.kind = self._once(name), kind
 
-    def ran(self, operation: str, *arrays: Array, products: Sequence[Product] = ()) -> None:
-        """An operation wrote the first array, and read or wrote the others; numpy may have made the first."""
+    def ran(self, operation: str, *arrays: Array, products: Sequence[Product] = (), is_new: bool = False) -> None:
+        """An operation wrote the first array, and read or wrote the others."""
         with self.lock, self._packed(operation, products, arrays[0].dtype if arrays else None):
-            if arrays and arrays[0].base is None and self._find(_address(arrays[0])) is None:
+            if is_new and arrays[0].base is None and self._find(_address(arrays[0])) is None:
                 self._enter(arrays[0], "", "temporary")
             self._step(operation, [_address(array) for array in arrays])
 
