@@ -67,13 +67,13 @@ from pybackprop.ops import (
     relu_,
     relu_grad,
 )
-from pybackprop.teach.gradcheck import GradCheck, gradcheck
 
 if TYPE_CHECKING:
     from pybackprop.memory.fits import fits
     from pybackprop.memory.ledger import Ledger
     from pybackprop.memory.recorder import ledger
     from pybackprop.teach.explain.explain import Explanation, explain
+    from pybackprop.teach.gradcheck import GradCheck, gradcheck
     from pybackprop.teach.judge.judge import Verdict, judge
     from pybackprop.teach.learn.exercises import exercises
     from pybackprop.train.model_file import load, save
@@ -138,11 +138,13 @@ __all__ = [
 # Loaded lazily: training does not pay for what teaches, predicts memory and writes files.
 _ON_DEMAND = {
     "Explanation": "pybackprop.teach.explain.explain",
+    "GradCheck": "pybackprop.teach.gradcheck",
     "Ledger": "pybackprop.memory.ledger",
     "Verdict": "pybackprop.teach.judge.judge",
     "exercises": "pybackprop.teach.learn.exercises",
     "explain": "pybackprop.teach.explain.explain",
     "fits": "pybackprop.memory.fits",
+    "gradcheck": "pybackprop.teach.gradcheck",
     "load": "pybackprop.train.model_file",
     "save": "pybackprop.train.model_file",
     "judge": "pybackprop.teach.judge.judge",
