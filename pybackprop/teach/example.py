@@ -95,7 +95,7 @@ def on_data(path: Path | None, hidden: int = HIDDEN) -> Example:
 
     Raises DataError for a file that is none.
     """
-    from pybackprop.engine.model import _he_uniform
+    from pybackprop.nn.initial import he_uniform
 
     split = data.digits() if path is None else data.dataset(path, np.float32)
     x = tensor(np.asarray(split.x_train)[:ROWS])
@@ -106,7 +106,7 @@ def on_data(path: Path | None, hidden: int = HIDDEN) -> Example:
     state = native.new_state(SEED, 0)
     sizes = [x.shape[1], hidden, targ.shape[1]]
     layers = [
-        _layer(_he_uniform(m, h, x.dtype, state), tensor(np.zeros(h, np.float32)))
+        _layer(he_uniform("mlp", m, h, x.dtype, state), tensor(np.zeros(h, np.float32)))
         for m, h in itertools.pairwise(sizes)
     ]
     return _with_data_gradient(x, targ, layers)

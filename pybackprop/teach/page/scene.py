@@ -18,8 +18,9 @@ from pybackprop.autograd.tensor import Tensor, param, tensor
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import ShapeError
 from pybackprop.engine.model import Model
-from pybackprop.engine.shortcut import is_mse
-from pybackprop.nn.module import Lin, Relu, as_operand
+from pybackprop.nn.layers import Lin, Relu
+from pybackprop.nn.module import as_operand
+from pybackprop.nn.network import is_mse
 from pybackprop.ops import Op
 from pybackprop.teach.render.json_numbers import shortest
 from pybackprop.teach.trace.graph import Operation, names_of
