@@ -49,7 +49,8 @@ from pybackprop.core.errors import (
 from pybackprop.core.settings import info, kernels, set_threads, set_tiles, threads, tiles, use_kernel
 from pybackprop.engine.model import Model, mlp
 from pybackprop.engine.plan import Plan, compile
-from pybackprop.nn.module import Lin, Module, Mse, Relu
+from pybackprop.nn.layers import Activation, Lin, Mse, Relu
+from pybackprop.nn.module import Module
 from pybackprop.nn.optim import SGD
 from pybackprop.ops import (
     Op,
@@ -78,6 +79,7 @@ __version__ = metadata.version("pybackprop")
 
 __all__ = [
     "SGD",
+    "Activation",
     "CheckpointError",
     "DTypeError",
     "DivergedError",
@@ -128,7 +130,7 @@ __all__ = [
     "use_kernel",
 ]
 
-# Who only trains need not wait for what teaches and counts.
+# Loaded lazily: training does not pay for what teaches, predicts memory and writes files.
 _ON_DEMAND = {
     "Explanation": "pybackprop.teach.explain.explain",
     "Ledger": "pybackprop.memory.ledger",
@@ -139,6 +141,38 @@ _ON_DEMAND = {
     "judge": "pybackprop.teach.judge.judge",
     "ledger": "pybackprop.memory.recorder",
 }
+
+
+def _model_memory(self: Model, batch: int) -> "Ledger":
+    """What a step of so many rows takes, buffer by buffer, and beside it other ways to compute it.
+
+    Predicted from the sizes: nothing is allocated. Raises TypeError for a model that is no chain of Lin, each
+    with at most one activation after it, and Mse; ValueError for a batch that is no whole number from 1.
+    """
+    from pybackprop.memory.schemes import ledger_of
+
+    return ledger_of(self, batch)
+
+
+def _plan_memory(self: Plan) -> "Ledger":
+    """Every buffer that the plan has; ["parameters"], ["gradients"], ["momentum"], ["workspace"] and ["total"] are
+    their bytes. `.peak` is the workspace: what a step needs beyond data, parameters, gradients and momentum.
+
+    The workspace holds a gathered batch too after the first fit.
+    """
+    from pybackprop.memory.predict_plan import ledger_of
+
+    return ledger_of(self)
+
+
+def _attach(kind: type, name: str, method: Any) -> None:
+    """Gives a class a method that needs a package above its own."""
+    method.__name__, method.__qualname__, method.__module__ = name, f"{kind.__name__}.{name}", kind.__module__
+    setattr(kind, name, method)
+
+
+_attach(Model, "memory", _model_memory)
+_attach(Plan, "memory", _plan_memory)
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,7 @@
     python tools/make_docs.py
 
 A block of sh or python that is followed by a block of text is run, and the text is replaced by what it printed.
-tests/test_docs.py fails where a document holds anything else.
+tests/docs/test_docs.py fails where a document holds anything else.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class Mask:
         self.dtype_compared = dtype_compared
         self._wrap = wrap
         if observer.active is not None:
-            observer.active.ran("a comparison", self.data)
+            observer.active.ran("a comparison", self.data, is_new=True)
 
     def float(self) -> Any:
         """0 and 1 as a Tensor in the dtype of the tensor that was compared."""

@@ -153,7 +153,7 @@ def _trainer(options: argparse.Namespace) -> Trainer:
 
 def _train(trainer: Trainer, options: argparse.Namespace) -> int:
     """All epochs, with progress and checkpoints; the exit code."""
-    from pybackprop.cli.output import Progress
+    from pybackprop.engine.progress import Progress
 
     kept = ""
     epochs = trainer.settings.epochs

@@ -1,60 +1,14 @@
-"""What people see of a training: a progress bar and a summary. Only this and bench/screen.py import rich."""
+"""What people see of a training at its end: a summary."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any
 
-from rich import progress as bars
 from rich.console import Console
 from rich.table import Table
 
-from pybackprop.engine.fit import Moment
 from pybackprop.train.trainer import Trainer
-
-
-class Progress:
-    """A live bar on stderr over all steps, with what is said about the last epoch."""
-
-    def __init__(self, epochs: int, steps: int, done: int, shown: bool) -> None:
-        console = Console(stderr=True)
-        self.bar = bars.Progress(
-            bars.TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
-            bars.BarColumn(),
-            bars.TimeRemainingColumn(),
-            bars.TextColumn("{task.fields[said]}"),
-            console=console,
-            disable=not (shown and (console.is_terminal or console.is_jupyter)),
-        )
-        total, completed = steps * epochs, steps * done
-        self.task = self.bar.add_task("train", total=total, completed=completed, epoch=done, epochs=epochs, said="")
-
-    def __enter__(self) -> Progress:
-        self.bar.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        self.bar.stop()
-
-    def update(self, moment: Moment) -> None:
-        """A callback of Plan.fit."""
-        completed = (moment.epoch - 1) * moment.steps + moment.step
-        if moment.done is None:
-            self.bar.update(self.task, completed=completed)
-        else:
-            self.bar.update(self.task, completed=completed, epoch=moment.epoch)
-            self.say(moment.done.loss, validation=moment.done.validation)
-
-    def say(self, loss: float, validation: float | None = None, accuracy: float | None = None) -> None:
-        """What is known about the last epoch."""
-        said = f"loss {loss:.5f}"
-        said += "" if validation is None else f"  validation {validation:.5f}"
-        said += "" if accuracy is None else f"  accuracy {accuracy:.2%}"
-        self.bar.update(self.task, said=said)
 
 
 def summary(trainer: Trainer, found: Mapping[str, Any]) -> None:

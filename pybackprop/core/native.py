@@ -21,6 +21,7 @@ SEGMENT: int = lib.BP_SEGMENT
 UNKNOWN: int = lib.BP_UNKNOWN
 DIVERGED: int = lib.BP_DIVERGED
 STRATEGIES = {"layers": lib.BP_LAYERS, "fused": lib.BP_FUSED, "split": lib.BP_SPLIT}
+ACTIVATIONS = {"relu": 1}
 
 linear_forward = {FLOAT32: lib.bp_linear_forward_f32, FLOAT64: lib.bp_linear_forward_f64}
 linear_backward_x = {FLOAT32: lib.bp_linear_backward_x_f32, FLOAT64: lib.bp_linear_backward_x_f64}

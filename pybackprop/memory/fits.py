@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pybackprop.core import available_memory
-from pybackprop.memory.schemes import NAMES, named
-from pybackprop.nn.network import Network, of_model
+from pybackprop.memory.schemes import NAMES, named, network_of
+from pybackprop.nn.network import Network
 
 MOST = 2**40  # rows: more is said to be no limit
 CHOSEN, STRATEGIES = "plan", ("plan_layers", "plan_split", "plan_fused")
@@ -25,7 +25,7 @@ def fits(model: Any, memory: int | str | None = None) -> dict[str, int]:
     room = available_memory.available() if memory is None else available_memory.read(memory)
     if room is None:
         raise ValueError("fits: this system does not tell how much memory is available; give memory='2GB'")
-    return of_network(of_model(model), room)
+    return of_network(network_of(model), room)
 
 
 def of_network(network: Network, room: int) -> dict[str, int]:

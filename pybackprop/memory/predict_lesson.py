@@ -5,8 +5,9 @@ Each follows line by line the program of the same name in `programs.py`.
 
 from __future__ import annotations
 
+from pybackprop.engine.placement import backward_products, packed_bytes
 from pybackprop.memory.buffers import Book, Buffer
-from pybackprop.nn.network import Network, backward_products, packed_bytes
+from pybackprop.nn.network import Network
 
 
 class Hand:
@@ -34,7 +35,7 @@ class Hand:
         """What the gradient of a layer's result is called; -1: of the data."""
         if k < 0:
             return "x.g"
-        return f"l{k + 1}.g" if self.network.stages[k].relu is None else f"relu(l{k + 1}).g"
+        return f"l{k + 1}.g" if self.network.stages[k].activation is None else f"relu(l{k + 1}).g"
 
     def compute(self, operation: str, products: list[tuple[int, int, int]], *used: Buffer) -> None:
         """An operation of the C core's, and the products (rows, inner, cols) whose operands it packs."""
@@ -59,7 +60,7 @@ def _lesson(network: Network, batch: int, products: bool) -> Book:
     before, after = _lesson_forward(hand)
     gradients = _lesson_mse(hand, after[-1])
     for k in range(len(network.stages) - 1, -1, -1):
-        if network.stages[k].relu is not None:
+        if network.stages[k].activation is not None:
             gradients = _lesson_relu_grad(hand, k, before[k], gradients)
         gradients = _lesson_lin_grad(hand, k, after[k - 1] if k else hand.x, gradients, products)
     return hand.book
@@ -77,7 +78,7 @@ def _lesson_forward(hand: Hand) -> tuple[list[Buffer], list[Buffer]]:
             hand.book.step("+", product, out)
             hand.book.free(product)
         before.append(out)
-        if stage.relu is not None:
+        if stage.activation is not None:
             inp, out = out, hand.rows(f"relu(l{k + 1})", h)
             hand.book.step(".clamp_min", inp, out)
         after.append(out)
@@ -176,13 +177,13 @@ def _functions(network: Network, batch: int, inplace: bool) -> Book:
     book, out = hand.book, after[-1]
     loss = book.make("loss", (), "activations")
     book.step("mse", out, hand.targ, loss)
-    if inplace and network.stages[-1].relu is None:
+    if inplace and network.stages[-1].activation is None:
         upstream = book.share("out.g", out.shape, "activation gradients", out)
     else:
         upstream = hand.rows("out.g", network.widths[-1], "activation gradients")
     book.step("mse_grad", out, hand.targ, upstream)
     for k in range(len(network.stages) - 1, -1, -1):
-        if network.stages[k].relu is not None:
+        if network.stages[k].activation is not None:
             upstream = _functions_relu_grad(hand, k, before[k], upstream, inplace)
         inp_g = hand.x_g if k == 0 else hand.rows(hand.gradient_of(k - 1), network.widths[k], "activation gradients")
         used = [after[k - 1] if k else hand.x, upstream, hand.w[k], hand.w_g[k]]
@@ -200,7 +201,7 @@ def _functions_forward(hand: Hand, inplace: bool) -> tuple[list[Buffer], list[Bu
         out = hand.rows(f"l{k + 1}", h)
         hand.compute("lin", [(hand.n, m, h)], inp, hand.w[k], *hand.b[k : k + 1], out)
         before.append(out)
-        if stage.relu is not None:
+        if stage.activation is not None:
             name = f"relu(l{k + 1})"
             inp, out = out, hand.book.share(name, (hand.n, h), "activations", out) if inplace else hand.rows(name, h)
             hand.book.step("relu_" if inplace else "relu", inp, out)

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pybackprop.core.arrays import whole_lines
-from pybackprop.engine.one_pass import Chain
+from pybackprop.engine import placement
+from pybackprop.engine.placement import backward_products
 from pybackprop.memory.buffers import Book, Buffer
 from pybackprop.memory.predict_lesson import Hand
-from pybackprop.nn.network import Network, backward_products
+from pybackprop.nn.network import Network
 
 
 def model(network: Network, batch: int) -> Book:
     """loss = model(x, targ); model.backward(): one room for all layers' results and gradients."""
-    return _model(network, batch, *Chain(network.stages, network.dtype).places(batch))
+    return _model(network, batch, *placement.of_pass(network, batch))
 
 
 def model_inplace(network: Network, batch: int) -> Book:
     """Model(..., inplace=True): each layer has one place, for z, then relu's result, then their gradient."""
-    sizes = [whole_lines(batch * stage.w.shape[1], network.dtype) for stage in network.stages]
-    starts = [sum(sizes[:k]) for k in range(len(sizes))]
-    return _model(network, batch, [(at, at, at) for at in starts], sum(sizes))
+    return _model(network, batch, *placement.of_pass(network, batch, inplace=True))
 
 
 def _model(network: Network, batch: int, places: Sequence[tuple[int, int, int]], size: int) -> Book:
@@ -33,7 +31,7 @@ def _model(network: Network, batch: int, places: Sequence[tuple[int, int, int]],
         shape = (batch, h)
         out = book.share(f"l{k}", shape, "activations", room)
         hand.compute("lin", [(batch, m, h)], inp, hand.w[k - 1], *hand.b[k - 1 : k], out)
-        if stage.relu is not None:
+        if stage.activation is not None:
             inp, out = out, book.share(f"relu(l{k})" + (f" (where l{k} was)" if a == z else ""), shape, out.kind, room)
             book.step("relu", inp, out)
         outs.append(out)
@@ -49,7 +47,7 @@ def _model_backward(hand: Hand, room: Buffer, outs: list[Buffer]) -> None:
     gradient = book.share("out.g", outs[-1].shape, "activation gradients", room)
     book.step("mse_grad", outs[-1], hand.targ, gradient)
     for k in range(len(network.stages), 0, -1):
-        if network.stages[k - 1].relu is not None:
+        if network.stages[k - 1].activation is not None:
             book.step("relu_grad", outs[k - 1], gradient)
         used = [outs[k - 2] if k > 1 else hand.x, hand.w[k - 1], gradient, hand.w_g[k - 1], *hand.b_g[k - 1 : k]]
         if k > 1:
@@ -96,7 +94,7 @@ def torch(network: Network, batch: int) -> Book:
     for k, stage in enumerate(network.stages):
         out = hand.rows(f"l{k + 1}", stage.w.shape[1])
         book.step("addmm", inp, hand.w[k], *hand.b[k : k + 1], out)
-        if stage.relu is not None:
+        if stage.activation is not None:
             z, out = out, hand.rows(f"relu(l{k + 1})", stage.w.shape[1])
             book.step("relu", z, out)
             book.free(z)
@@ -113,7 +111,7 @@ def _torch_backward(hand: Hand, saved: list[Buffer]) -> None:
     gradient = hand.rows("out.grad", network.widths[-1], "activation gradients")
     book.step("MseLossBackward", saved[-1], hand.targ, gradient)
     for k in range(len(network.stages) - 1, -1, -1):
-        if network.stages[k].relu is not None:
+        if network.stages[k].activation is not None:
             masked = hand.rows(f"l{k + 1}.grad", network.widths[k + 1], "activation gradients")
             book.step("ReluBackward", gradient, saved[k], masked)
             book.free(gradient, saved[k])
@@ -122,5 +120,5 @@ def _torch_backward(hand: Hand, saved: list[Buffer]) -> None:
         inp = saved[k - 1] if k else hand.x
         used = [inp, hand.w[k], gradient, hand.w_g[k], *hand.b_g[k : k + 1]]
         book.step("AddmmBackward", *used, *([] if below is None else [below]))
-        book.free(gradient, *([saved[k]] if network.stages[k].relu is None else []))
+        book.free(gradient, *([saved[k]] if network.stages[k].activation is None else []))
         gradient = below or gradient

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from pybackprop.core import native
 from pybackprop.core.arrays import whole_lines
+from pybackprop.engine import placement
 from pybackprop.engine.layout import Layout
+from pybackprop.engine.placement import workspace_bytes
 from pybackprop.memory.buffers import Book, Buffer
 from pybackprop.memory.ledger import Ledger
-from pybackprop.nn.network import Network, workspace_bytes
+from pybackprop.nn.network import Network
 
 if TYPE_CHECKING:
     from pybackprop.engine.plan import Plan
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
 
 def predicted(network: Network, batch: int, strategy: str | None = None, momentum: bool = False) -> Book:
     """The buffers of `compile(model, batch=batch, strategy=strategy)` and of a step. None: the one it would choose."""
-    layout = Layout(network.stages, batch, strategy, None)
-    parameters = [p for stage in network.stages for p in stage.parameters()]
+    layout = Layout(network, batch, strategy, None)
+    parameters = network.parameters()
     arena = sum(whole_lines(p.size, network.dtype) for p in parameters) * network.dtype.itemsize
     book = Book(network.dtype)
     used = _hold(book, network, batch, (arena, arena, arena if momentum else 0))
@@ -27,7 +29,7 @@ def predicted(network: Network, batch: int, strategy: str | None = None, momentu
 
 def of_plan(plan: Plan) -> Book:
     """The buffers that a plan has."""
-    arena, network = plan.arena, Network(tuple(plan.layout.stages), plan.dtype)
+    arena, network = plan.arena, plan.layout.network
     momentum = 0 if arena.momentum is None else arena.momentum.nbytes
     book = Book(network.dtype)
     used = _hold(book, network, plan.batch, (arena.values.nbytes, arena.gradients.nbytes, momentum))
@@ -45,7 +47,7 @@ def ledger_of(plan: Plan) -> Ledger:
         "momentum": 0 if arena.momentum is None else arena.momentum.nbytes,
         "workspace": plan.layout.nbytes(),
     }
-    network = Network(tuple(plan.layout.stages), plan.dtype)
+    network = plan.layout.network
     title = f"a plan, strategy {plan.layout.strategy}: {batch:,} rows of {network}"
     book = of_plan(plan)
     return Ledger(title, book, {**totals, "total": sum(totals.values())}, lambda: all_of(network, batch))
@@ -79,21 +81,21 @@ def _arrays(book: Book, layout: Layout) -> list[Buffer]:
     """Each layer's z and dz, all in one array. relu works in place. A fused pass has none."""
     if layout.strategy == "fused":
         return []
-    sizes, places, gradients = layout.places()
-    owner = book.make("activations and their gradients", (gradients + sum(sizes),), "activations")
+    places, size = placement.of_plan(layout.network, layout.batch, layout.strategy)
+    owner = book.make("activations and their gradients", (size,), "activations")
     parts = []
-    for k, (stage, place) in enumerate(zip(layout.stages, places, strict=True), 1):
+    for k, (stage, (z, _, dz)) in enumerate(zip(layout.network.stages, places, strict=True), 1):
         shape = (layout.batch, stage.w.shape[1])
-        name = f"l{k}" if stage.relu is None else f"l{k}, then relu(l{k})"
+        name = f"l{k}" if stage.activation is None else f"l{k}, then relu(l{k})"
         parts.append(book.share(name, shape, "activations", owner))
-        where = f"l{k}.g" if place is not None else f"l{k}.g (where l{k} was)"
+        where = f"l{k}.g" if dz != z else f"l{k}.g (where l{k} was)"
         parts.append(book.share(where, shape, "activation gradients", owner))
     return [owner, *parts]
 
 
 def _scratch(book: Book, network: Network, layout: Layout) -> list[Buffer]:
     """The workspace: in a fused pass what all threads share and what each has for itself, else packed operands."""
-    nbytes = layout.scratch.nbytes or workspace_bytes(network, layout.batch, layout.strategy) or 0
+    nbytes = layout.workspace.nbytes or workspace_bytes(network, layout.batch, layout.strategy) or 0
     if layout.strategy != "fused":
         return [book.make("packed operands", (nbytes,), "workspace", "uint8")]
     one, two = (workspace_bytes(network, count * native.SEGMENT, "fused") or 0 for count in (1, 2))

@@ -15,9 +15,9 @@ from pybackprop.core import native, observer
 from pybackprop.core.arrays import Array
 from pybackprop.core.observer import Product
 from pybackprop.engine import one_pass, plan
+from pybackprop.engine.placement import backward_products, packed_bytes
 from pybackprop.memory.buffers import Book, Buffer
 from pybackprop.memory.ledger import Ledger
-from pybackprop.nn.network import backward_products, packed_bytes
 
 
 @contextmanager
@@ -64,11 +64,11 @@ class Open:
         for recorder in self.recorders:
             recorder.named(array, name, kind)
 
-    def ran(self, operation: str, *arrays: Array, products: Sequence[Product] = ()) -> None:
+    def ran(self, operation: str, *arrays: Array, products: Sequence[Product] = (), is_new: bool = False) -> None:
         for recorder in self.recorders:
-            recorder.ran(operation, *arrays, products=products)
+            recorder.ran(operation, *arrays, products=products, is_new=is_new)
 
-    def ran_pass(self, operation: str, workspace: one_pass.Room) -> None:
+    def ran_pass(self, operation: str, workspace: one_pass.PassWorkspace) -> None:
         for recorder in self.recorders:
             recorder.ran_pass(operation, workspace)
 
@@ -108,14 +108,14 @@ class Recorder:
             if buffer is not None:
                 buffer.name, buffer.kind = self._once(name), kind
 
-    def ran(self, operation: str, *arrays: Array, products: Sequence[Product] = ()) -> None:
-        """An operation wrote the first array, and read or wrote the others; numpy may have made the first."""
+    def ran(self, operation: str, *arrays: Array, products: Sequence[Product] = (), is_new: bool = False) -> None:
+        """An operation wrote the first array, and read or wrote the others."""
         with self.lock, self._packed(operation, products, arrays[0].dtype if arrays else None):
-            if arrays and arrays[0].base is None and self._find(_address(arrays[0])) is None:
+            if is_new and arrays[0].base is None and self._find(_address(arrays[0])) is None:
                 self._enter(arrays[0], "", "temporary")
             self._step(operation, [_address(array) for array in arrays])
 
-    def ran_pass(self, operation: str, workspace: one_pass.Room) -> None:
+    def ran_pass(self, operation: str, workspace: one_pass.PassWorkspace) -> None:
         with self.lock:
             products = _products_of(workspace, operation.endswith("forward"))
             with self._packed(operation, products, workspace.chain.dtype):
@@ -194,7 +194,7 @@ class Recorder:
             self.roles[id(buffer), operation] = role
         return role
 
-    def _step_of_room(self, operation: str, room: one_pass.Room) -> None:
+    def _step_of_room(self, operation: str, room: one_pass.PassWorkspace) -> None:
         """A Model's pass in one call: the values that lie in its room are listed by their places."""
         whole = self._find(native.address_of(native.pointer(room.memory)))
         used = [] if whole is None else [whole, *self._values_in(room, whole)]
@@ -211,8 +211,8 @@ class Recorder:
             ("parameters", "parameters", arena.values),
             ("gradients", "gradients", arena.gradients),
             ("momentum", "momentum", arena.momentum),
-            ("activations and their gradients", "activations", layout.memory),
-            ("workspace", "workspace", layout.scratch),
+            ("activations and their gradients", "activations", layout.values),
+            ("workspace", "workspace", layout.workspace),
             ("a gathered batch", "workspace", layout.gathered),
         ):
             buffer = None if array is None else self._find(_address(array))
@@ -221,13 +221,13 @@ class Recorder:
                 used.append(buffer)
         self.book.step(operation, *used)
 
-    def _values_in(self, room: one_pass.Room, whole: Buffer) -> list[Buffer]:
+    def _values_in(self, room: one_pass.PassWorkspace, whole: Buffer) -> list[Buffer]:
         whole.name, whole.kind = whole.name or self._once("the room of a pass"), "activations"
         found = []
         for k, (stage, places) in enumerate(zip(room.chain.stages, room.places, strict=True), 1):
             shape = (room.n, stage.w.shape[1])
             for what, at in zip((f"l{k}", f"relu(l{k})", f"l{k}.g"), places, strict=True):
-                if what.startswith("relu") and (stage.relu is None or at == places[0]):
+                if what.startswith("relu") and (stage.activation is None or at == places[0]):
                     continue
                 key = (id(whole), f"{what} {shape}")
                 if key not in self.roles:
@@ -241,7 +241,7 @@ class Recorder:
         return name if count == 1 else f"{name} {count}"
 
 
-def _products_of(room: one_pass.Room, forward: bool) -> list[tuple[int, int, int]]:
+def _products_of(room: one_pass.PassWorkspace, forward: bool) -> list[tuple[int, int, int]]:
     sizes = [stage.w.shape for stage in room.chain.stages]
     if forward:
         return [(room.n, m, h) for m, h in sizes]

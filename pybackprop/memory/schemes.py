@@ -8,10 +8,12 @@ from functools import partial
 from importlib import util
 from typing import Any
 
+from pybackprop.core.checks import whole
+from pybackprop.engine.model import Model, network_of_model
 from pybackprop.memory import predict_lesson, predict_model, predict_plan
 from pybackprop.memory.buffers import Book
 from pybackprop.memory.ledger import Ledger
-from pybackprop.nn.network import Network, of_model
+from pybackprop.nn.network import Network
 
 Predict = Callable[[Network, int], "Book"]
 
@@ -80,11 +82,23 @@ def named(name: str) -> Way:
     raise ValueError(f"found the way {name!r}, expected one of {', '.join(NAMES)}")
 
 
+def network_of(model: Any) -> Network:
+    """A model's layers. Raises TypeError for one that is no chain that a plan knows, and names the layer."""
+    if not isinstance(model, Model):
+        raise TypeError(f"memory: found {type(model).__name__}, expected a bp.Model")
+    try:
+        return network_of_model(model)
+    except TypeError as error:
+        fault = str(error).removeprefix("compile: ").split(";")[0]
+        raise TypeError(
+            f"memory: {fault}; a prediction knows Lin, each with at most one activation after it, and Mse. "
+            "Count a real step instead: with bp.ledger() as led: model(x, targ).backward()"
+        ) from error
+
+
 def ledger_of(model: Any, batch: Any) -> Ledger:
     """model.memory(batch)"""
-    from pybackprop.engine.fit import whole
-
-    network, rows = of_model(model), whole("memory: batch", batch)
+    network, rows = network_of(model), whole("memory: batch", batch)
     way = named("model_inplace" if getattr(model, "inplace", False) else "model")
     title = f"{way.title}: {rows:,} rows of {network}"
     return Ledger(title, way.predict(network, rows), others=lambda: all_of(network, rows), note=way.note)

@@ -6,10 +6,10 @@ network on data.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,6 +20,7 @@ from pybackprop.autograd.tensor import Tensor, param, tensor
 from pybackprop.core import native
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import ShapeError
+from pybackprop.nn.initial import he_uniform
 from pybackprop.ops import lin, lin_grad, mse, mse_grad, relu, relu_grad
 
 SHAPE = (4, 5, 8)  # rows, inputs, hidden; one output, as in the lesson
@@ -73,7 +74,7 @@ def small(shape: tuple[int, ...] = SHAPE) -> Example:
     n, *sizes = shape if len(shape) > 3 else (*shape, 1)
     state = native.new_state(SEED, 0)
     x, targ = _quarters((n, sizes[0]), state), _quarters((n, sizes[-1]), state)
-    layers = [_layer(_quarters((m, h), state), _quarters((h,), state)) for m, h in itertools.pairwise(sizes)]
+    layers = [_layer(_quarters((m, h), state), _quarters((h,), state)) for m, h in pairwise(sizes)]
     return run(x, targ, layers)
 
 
@@ -95,8 +96,6 @@ def on_data(path: Path | None, hidden: int = HIDDEN) -> Example:
 
     Raises DataError for a file that is none.
     """
-    from pybackprop.engine.model import _he_uniform
-
     split = data.digits() if path is None else data.dataset(path, np.float32)
     x = tensor(np.asarray(split.x_train)[:ROWS])
     labels = np.asarray(split.y_train)
@@ -106,7 +105,7 @@ def on_data(path: Path | None, hidden: int = HIDDEN) -> Example:
     state = native.new_state(SEED, 0)
     sizes = [x.shape[1], hidden, targ.shape[1]]
     layers = [
-        _layer(_he_uniform(m, h, x.dtype, state), tensor(np.zeros(h, np.float32))) for m, h in itertools.pairwise(sizes)
+        _layer(he_uniform("example", m, h, x.dtype, state), tensor(np.zeros(h, np.float32))) for m, h in pairwise(sizes)
     ]
     return run(x, targ, layers)
 

@@ -8,7 +8,7 @@ from pybackprop import ops
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.errors import GradientError
 from pybackprop.engine.model import Model
-from pybackprop.nn.module import Lin, Mse, Relu
+from pybackprop.nn.layers import Lin, Mse, Relu
 from pybackprop.teach.page.scene import Scene, scene_of
 from pybackprop.teach.trace.gradients import Walk, largest
 from pybackprop.teach.trace.graph import Network, Operation

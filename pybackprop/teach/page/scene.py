@@ -18,11 +18,12 @@ from pybackprop.autograd.tensor import Tensor, tensor
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import ShapeError
 from pybackprop.engine.model import Model
-from pybackprop.engine.shortcut import is_mse
-from pybackprop.nn.module import Lin, Relu, as_operand
+from pybackprop.nn.layers import Lin, Relu
+from pybackprop.nn.module import as_operand
+from pybackprop.nn.network import is_mse
 from pybackprop.ops import Op
 from pybackprop.teach.render.json_numbers import shortest
-from pybackprop.teach.trace.gradients import arguments_by_hand
+from pybackprop.teach.trace.gradients import set_gradients
 from pybackprop.teach.trace.graph import Operation, names_of
 
 __all__ = ["BYTES", "ROWS", "Scene", "scene_of", "scene_of_operations"]
@@ -158,12 +159,12 @@ def _run(model: Model, x: Array, targ: Array) -> list[Operation]:
     value = tensor(x)
     for layer in model.layers:
         parameters = [_copy(p) for p in (layer.w, layer.b) if p is not None] if type(layer) is Lin else []
-        op = ops.LIN if type(layer) is Lin else ops.RELU
+        op = ops.LIN if type(layer) is Lin else layer.op
         operations.append(_operation(op, value, *parameters))
         value = operations[-1].output
     operations.append(_operation(ops.MSE, value, tensor(targ)))
     for operation in reversed(operations):
-        operation.op.grad(*arguments_by_hand(operation))
+        set_gradients(operation)
     return operations
 
 

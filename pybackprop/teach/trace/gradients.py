@@ -161,6 +161,12 @@ def arguments_by_hand(op: Operation) -> list[Tensor]:
     return [first, *others] if op.is_loss else [first, op.output, *others]  # a backward begins at the loss, with 1
 
 
+def set_gradients(op: Operation) -> None:
+    """Calls it. Raises AttributeError for an operation that has none."""
+    record: Any = op.op
+    record.grad(*arguments_by_hand(op), **op.params)
+
+
 def agreement(tensor: Tensor, walk: Walk) -> str:
     """A note where a `.g` holds something else than the gradient of this forward pass; empty if all is well."""
     name = walk.network.name(tensor)

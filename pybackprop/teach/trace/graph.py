@@ -182,7 +182,7 @@ def _is_known(node: Node, part: Any) -> bool:
     """A Pass writes its tape down when asked for its inputs: only the one that part took part in is asked."""
     if not isinstance(node, Pass) or node._inputs is not None:
         return True
-    room = node.room
+    room = node.workspace
     if room is None:
         return False
     parts = (*room.chain.parameters, room.x, room.targ)
