@@ -101,7 +101,7 @@ class Rule:
     letter = ""  # the index that is summed over
     nothing = "There is not a single row here: nothing moves, and the sum over nothing is 0."  # where no term is
     counted = "term"  # what partial sums are counted by
-    symbol = "y"  # of the operation's result, in the whole chain: u, v, z
+    symbol = "y"  # of the operation's result, in the whole chain: u of a layer, v of an activation
     measured = False  # whether the local derivatives were measured
     cut = False  # whether a long sum is cut into segments
     filled = 0  # where in a backward the operand's gradient is filled: in order of operands, lower numbers first
