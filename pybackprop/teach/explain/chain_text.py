@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, TypeAlias
 
+from pybackprop.core.units import bytes_text
 from pybackprop.teach.explain.chain_facts import jacobian, jacobians
 from pybackprop.teach.explain.symbols import Symbols
 from pybackprop.teach.render.document import Block, Document, Formula, Heading, Table, Text
 from pybackprop.teach.trace.graph import Network
-from pybackprop.teach.trace.notation import size_of
 
 LESSON = (50000, 784, 50)  # n, m, h of the lesson's first layer
 
@@ -71,14 +71,14 @@ def _never_built(network: Network) -> Iterator[Block]:
         "of u (n rows, h outputs), a column for each of the n·m elements of x (m inputs)."
     )
     for one in jacobians(network):
-        jacobian_bytes, built_bytes = size_of(one["bytes"]), size_of(one["built_bytes"])
+        jacobian_bytes, built_bytes = bytes_text(one["bytes"]), bytes_text(one["built_bytes"])
         yield Formula(
             f"{one['of']}: {one['rows']:,} by {one['columns']:,} = {one['numbers']:,} numbers, {jacobian_bytes}; "
             f"instead {one['built_instead']}: {one['built_numbers']:,} numbers, {built_bytes}"
         )
     big = jacobian("u", "x", *LESSON, 4)
     yield Text(
-        f"(For the lesson's layer, 50000 rows, 784 → 50: {big['numbers']:,} numbers, {size_of(big['bytes'])}.) "
+        f"(For the lesson's layer, 50000 rows, 784 → 50: {big['numbers']:,} numbers, {bytes_text(big['bytes'])}.) "
         "Almost all of them are zeros, for u[i,j] moves only with row i of x, and the others are the elements of w, "
         "again and again, once for each row. And we want only its product with the row of numbers that arrives, u.g: "
         "that is u.g @ w.T, with no Jacobian in memory at any time."

@@ -13,12 +13,12 @@ import numpy as np
 from pybackprop.autograd.tensor import Tensor, tensor
 from pybackprop.core.arrays import Array, float_type
 from pybackprop.core.available_memory import available
+from pybackprop.core.units import bytes_text
 from pybackprop.ops import reference
 from pybackprop.ops.matmul import matmul
 from pybackprop.teach.render.document import Block, Document, Formula, Heading, Table, Text
 from pybackprop.teach.render.formula import Line, Name, Sum
 from pybackprop.teach.render.renderable import Renderable
-from pybackprop.teach.trace.notation import size_of
 
 SIZE = (256, 100, 50)  # n, m, h
 LESSON = (50000, 784, 50)
@@ -93,8 +93,9 @@ def _refuse_too_large(name: str, needed: int) -> None:
     free = free_bytes()
     if needed > 0.8 * free:
         raise MemoryError(
-            f"explain.compare: '{name}' stores n·m·h products, {size_of(needed)} at this size, and {size_of(free)} of "
-            "memory are free. Choose a smaller size=(n, m, h). (This is why the lesson replaced it.)"
+            f"explain.compare: '{name}' stores n·m·h products, {bytes_text(needed)} at this size, and "
+            f"{bytes_text(free)} of memory are free. Choose a smaller size=(n, m, h). "
+            "(This is why the lesson replaced it.)"
         )
 
 
@@ -193,7 +194,7 @@ class Comparison(Renderable):
             self._table(),
         ]
         if "products" in self.offsets:
-            big = size_of(METHODS["broadcast"].temporary(*LESSON) * 4)
+            big = bytes_text(METHODS["broadcast"].temporary(*LESSON) * 4)
             blocks.append(Text(f"At the lesson's size, x (50000,784) and out (50000,50), the products take {big}."))
         return Document(blocks)
 
@@ -220,7 +221,8 @@ class Comparison(Renderable):
 
     def _table(self) -> Table:
         rows = [
-            [way.name, size_of(way.temporary), size_of(way.peak), f"{way.seconds * 1e3:.3g} ms"] for way in self.ways
+            [way.name, bytes_text(way.temporary), bytes_text(way.peak), f"{way.seconds * 1e3:.3g} ms"]
+            for way in self.ways
         ]
         return Table(["", "products stored", "arrays at the peak", "time"], rows, ["", "", "", "total"])
 

@@ -122,18 +122,23 @@ def network_of(tensor: Tensor, loss: Tensor | None = None) -> Network:
 def networks_of(tensor: Tensor, loss: Tensor | None = None) -> list[Network]:
     """All of them, single numbers first, and the latest first among those."""
     if loss is not None:
-        network = _network(loss) if loss._node is not None else None
+        network = network_ending_in(loss) if loss._node is not None else None
         if network is None or not _takes_part(tensor, network):
             raise GradientError(f"explain: {describe(tensor)} took no part in computing loss, {describe(loss)}")
         return [network]
-    networks = [_network(tip) for tip in _tips(on_tape(tensor))]
-    with_tensor = [network for network in reversed(networks) if _takes_part(tensor, network)]
+    with_tensor = [network for network in reversed(networks_on_tape(tensor)) if _takes_part(tensor, network)]
     if not with_tensor:
         _refuse(tensor)
     return sorted(with_tensor, key=lambda network: (not network.is_loss(), network.root._g is None))
 
 
-def _network(root: Tensor) -> Network:
+def networks_on_tape(part: Any) -> list[Network]:
+    """Every network that is alive, the oldest first. part: as of on_tape."""
+    return [network_ending_in(tip) for tip in _tips(on_tape(part))]
+
+
+def network_ending_in(root: Tensor) -> Network:
+    """The operations between the leaves and root."""
     steps = [(t, t._node) for t in reversed(from_root(root))]
     operations = tuple(_operation(t, node) for t, node in steps if node is not None)
     return Network(operations, root, names_of(operations, root))

@@ -27,13 +27,3 @@ def upto(letter: str, count: int) -> str:
 def shape(array: Tensor) -> str:
     """(4,3), and (8) for a vector."""
     return f"({','.join(map(str, array.shape))})"
-
-
-def size_of(count: int) -> str:
-    """A number of bytes in words: 2.56 KB, 392 TB."""
-    size, unit = float(count), "bytes"
-    for larger in ("KB", "MB", "GB", "TB", "PB", "EB"):
-        if size < 1000:
-            break
-        size, unit = size / 1000, larger
-    return f"{size:.3g} {unit}"
