@@ -1,6 +1,6 @@
 """pybackprop: f = mse(relu(x @ w + b)), forward and backward, from the foundations.
 
-One definition (csrc/reference.c), many speeds: every kernel, thread count and machine gives the same bits.
+One definition (csrc/ops/reference.c), many speeds: every kernel, thread count and machine gives the same bits.
 
     import pybackprop as bp
 
@@ -32,10 +32,14 @@ One definition (csrc/reference.c), many speeds: every kernel, thread count and m
     bp.exercises()                                    # from one element to the whole network, step by step
 """
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from pybackprop import data
+from pybackprop.core import interrupt
+
+interrupt.exit_quietly_while_loading()  # before numpy, which takes the longest to load
+
+# ruff: noqa: E402
 from pybackprop.autograd.tensor import Tensor, as_tensor, param, tensor
 from pybackprop.autograd.versions import debug
 from pybackprop.core.errors import (
@@ -47,13 +51,17 @@ from pybackprop.core.errors import (
     ShapeError,
 )
 from pybackprop.core.settings import info, kernels, set_threads, set_tiles, threads, tiles, use_kernel
+from pybackprop.core.version import __version__ as __version__
 from pybackprop.engine.model import Model, mlp
 from pybackprop.engine.plan import Plan, compile
-from pybackprop.nn.module import Lin, Module, Mse, Relu
+from pybackprop.nn.layers import Activation, Lin, Mse, Relu
+from pybackprop.nn.module import Module
 from pybackprop.nn.optim import SGD
 from pybackprop.ops import (
     Op,
     define_op,
+    leaky_relu,
+    leaky_relu_grad,
     lin,
     lin_grad,
     matmul,
@@ -65,20 +73,20 @@ from pybackprop.ops import (
     relu_grad,
 )
 from pybackprop.other_libraries import missing
-from pybackprop.teach.gradcheck import GradCheck, gradcheck
 
 if TYPE_CHECKING:
+    from pybackprop import data
     from pybackprop.memory.fits import fits
-    from pybackprop.memory.ledger import Ledger
     from pybackprop.memory.recorder import ledger
+    from pybackprop.memory.views import Ledger
     from pybackprop.teach.explain.explain import Explanation, explain
+    from pybackprop.teach.gradcheck import GradCheck, gradcheck
     from pybackprop.teach.judge.judge import Verdict, judge
     from pybackprop.teach.learn.exercises import exercises
 
-__version__ = metadata.version("pybackprop")
-
 __all__ = [
     "SGD",
+    "Activation",
     "CheckpointError",
     "DTypeError",
     "DivergedError",
@@ -110,6 +118,8 @@ __all__ = [
     "judge",
     "kernels",
     "ledger",
+    "leaky_relu",
+    "leaky_relu_grad",
     "lin",
     "lin_grad",
     "matmul",
@@ -129,17 +139,51 @@ __all__ = [
     "use_kernel",
 ]
 
-# Loaded when first asked for: training does not pay for the teaching tools.
-_ON_DEMAND = {
+# Loaded at first use: training does not pay for teaching tools, memory predictions and readers of files.
+_LAZY = {
     "Explanation": "pybackprop.teach.explain.explain",
-    "Ledger": "pybackprop.memory.ledger",
+    "GradCheck": "pybackprop.teach.gradcheck",
+    "Ledger": "pybackprop.memory.views",
     "Verdict": "pybackprop.teach.judge.judge",
     "exercises": "pybackprop.teach.learn.exercises",
     "explain": "pybackprop.teach.explain.explain",
     "fits": "pybackprop.memory.fits",
+    "gradcheck": "pybackprop.teach.gradcheck",
     "judge": "pybackprop.teach.judge.judge",
     "ledger": "pybackprop.memory.recorder",
 }
+
+
+def _model_memory(self: Model, batch: int) -> "Ledger":
+    """What a step of so many rows takes, buffer by buffer, and beside it other ways to compute it.
+
+    Predicted from the sizes: nothing is allocated. Raises TypeError for a model that is no chain of Lin, each
+    with at most one activation after it, and Mse; ValueError for a batch that is no whole number from 1.
+    """
+    from pybackprop.memory.schemes import model_ledger
+
+    return model_ledger(self, batch)
+
+
+def _plan_memory(self: Plan) -> "Ledger":
+    """Every buffer that the plan has; ["parameters"], ["gradients"], ["momentum"], ["workspace"] and ["total"] are
+    their bytes. `.peak` is the workspace: what a step needs beyond data, parameters, gradients and momentum.
+
+    The workspace holds a gathered batch too after the first fit.
+    """
+    from pybackprop.memory.schemes import plan_ledger
+
+    return plan_ledger(self)
+
+
+def _attach(kind: type, name: str, method: Any) -> None:
+    """Gives a class a method that needs a package above its own."""
+    method.__name__, method.__qualname__, method.__module__ = name, f"{kind.__name__}.{name}", kind.__module__
+    setattr(kind, name, method)
+
+
+_attach(Model, "memory", _model_memory)
+_attach(Plan, "memory", _plan_memory)
 
 
 def __dir__() -> list[str]:
@@ -150,7 +194,9 @@ if not TYPE_CHECKING:  # to a type checker it would say that there is an attribu
 
     def __getattr__(name: str) -> Any:
         """A name that is loaded when first asked for. Raises AttributeError, with a hint for other libraries' names."""
-        if name not in _ON_DEMAND:
+        if name == "data":
+            return import_module("pybackprop.data")  # which sets the attribute
+        if name not in _LAZY:
             return missing(name)
-        value = globals()[name] = getattr(import_module(_ON_DEMAND[name]), name)
+        value = globals()[name] = getattr(import_module(_LAZY[name]), name)
         return value

@@ -10,7 +10,8 @@ from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.other_names import attach, module_getattr
 from pybackprop.engine.model import Model
 from pybackprop.engine.plan import Plan
-from pybackprop.nn.module import Lin, Module
+from pybackprop.nn.layers import Lin
+from pybackprop.nn.module import Module
 from pybackprop.nn.optim import SGD
 
 LIN = "a linear layer is `bp.Lin(784, 50)`, or `bp.Lin(w, b)` from arrays, w (inputs, outputs)"

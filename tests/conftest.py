@@ -1,13 +1,22 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use, and how tests share the machine's processors."""
 
+import os
 import signal
+
+# Read when OpenMP is loaded, here and in what tests start: with a process for each processor, threads that wait
+# must sleep, not spin.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 import pytest
-from page_browser import Page, chromium
-from twins import data, twins
+
+pytest.register_assert_rewrite("helpers")
 
 import pybackprop as bp
+from helpers.compile_c import Builds
+from helpers.page_browser import Page, chromium
+from helpers.twins import data, twins
+from pybackprop.core import settings
 
 # A shell starts what it runs in the background with SIGINT ignored, and so would be whoever is started here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -15,13 +24,44 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 SETTINGS = [(kernel, threads) for kernel in bp.kernels() for threads in (1, 3)]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_auto_num_workers(config):
+    """One process per processor that may be used; none beside this one for tests that are named one by one."""
+    named = all("::" in argument for argument in config.args)
+    return 0 if named else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory, worker_id):
+    """A folder of this run that all its processes have in common."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def builds(shared_folder):
+    """C programs, each built once in a run."""
+    return Builds(shared_folder)
+
+
 @pytest.fixture(autouse=True)
 def _own_settings():
     """Leaves kernel and threads as they were, whatever a test does to them."""
-    kernel, threads = bp.info()["kernel"], bp.threads()
+    kernel, threads = settings.kernel(), bp.threads()
     yield
     bp.use_kernel(kernel)
     bp.set_threads(threads)
+
+
+@pytest.fixture
+def usual_tiles(monkeypatch):
+    """The blocks of a CPU with 512 KiB of cache for each core, here and in processes: what a product packs."""
+    monkeypatch.setenv("PYBACKPROP_TILES", "524288,288")
+    bp.set_tiles(524288, 288)
+    yield
+    bp.set_tiles()
 
 
 @pytest.fixture(params=SETTINGS, ids=lambda setting: f"{setting[0]}-{setting[1]}")

@@ -1,9 +1,9 @@
-"""Runs the commands that README.md and docs/why.md quote, and writes their outputs below them.
+"""Runs the commands whose outputs README.md, docs/why.md and docs/memory.md quote, and renews those outputs.
 
     python tools/make_docs.py
 
 A block of sh or python that is followed by a block of text is run, and the text is replaced by what it printed.
-tests/test_docs.py fails where a document holds anything else.
+tests/docs/test_docs.py fails where a document holds anything else.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "why.md"]
+DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "why.md", ROOT / "docs" / "memory.md"]
 QUOTED = re.compile(r"```(sh|python)\n([^`]*)```\n\n```text\n(.*?)```", re.DOTALL)
 
 

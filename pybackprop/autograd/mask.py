@@ -39,7 +39,7 @@ class Mask(Generic[T]):
         self.dtype_compared = dtype_compared
         self._wrap = wrap
         if observer.active is not None:
-            observer.active.ran("a comparison", self.data)
+            observer.active.ran("a comparison", self.data, is_new=True)
 
     def float(self) -> T:
         """0 and 1 as a Tensor of this shape, in the dtype of the tensor that was compared."""

@@ -236,7 +236,8 @@ def record(
 ) -> T:
     """Puts out on the tape if one of its inputs wants a gradient. products: see Observer.ran."""
     if observer.active is not None:
-        observer.active.ran(op.name, out._array, *(t._array for t in inputs), products=products)
+        arrays = [t._array for t in inputs]
+        observer.active.ran(op.name, out._array, *arrays, products=products, is_new=out._version.count == 0)
     if _switch.recording:
         for tensor in inputs:
             if tensor.requires_g:
@@ -250,7 +251,7 @@ def cut(out: T, operation: str, *inputs: Any, products: Sequence[observer.Produc
     """Marks out as computed by an operation that has no derivative here. Keeps no operand alive."""
     if observer.active is not None and out._version is not getattr(inputs[0], "_version", None):  # a view is no buffer
         arrays = [array for array in map(_array_of, inputs) if array is not None]
-        observer.active.ran(operation, out._array, *arrays, products=products)
+        observer.active.ran(operation, out._array, *arrays, products=products, is_new=True)
     if _switch.recording and any(getattr(tensor, "requires_g", False) for tensor in inputs):
         out.requires_g = True
         out._node = Node(no_derivative(operation), ())

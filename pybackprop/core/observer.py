@@ -23,10 +23,11 @@ class Observer(Protocol):
     def named(self, array: Array, name: str, kind: str) -> None:
         """That array has a name and a kind (parameters, gradients, data) now."""
 
-    def ran(self, operation: str, out: Array, *others: Array, products: Sequence[Product] = ()) -> None:
-        """An operation wrote out, and read or wrote the others.
+    def ran(self, operation: str, *arrays: Array, products: Sequence[Product] = (), is_new: bool = False) -> None:
+        """An operation wrote the first array, and read or wrote the others.
 
         products: the matrix products in it, whose operands the C core packed into a workspace of its own.
+        is_new: the first array was made by the operation, maybe by numpy, which tells nobody.
         """
 
     def ran_pass(self, operation: str, workspace: Any) -> None:

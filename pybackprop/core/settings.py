@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import re
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pybackprop.core.checks import is_whole, whole
 from pybackprop.core.native import lib, text
+from pybackprop.core.version import __version__
 
 __all__ = ["info", "kernels", "set_threads", "set_tiles", "threads", "tiles", "use_kernel"]
 
@@ -33,9 +34,7 @@ def set_threads(count: int | None) -> None:
         lib.bp_set_threads(0)
         lib.bp_limit_threads(min(cpu_quota() or 0, MOST_THREADS))
         return
-    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or not 1 <= count <= MOST_THREADS:
-        raise ValueError(f"set_threads: found {count!r}, expected a whole number from 1 to {MOST_THREADS}")
-    lib.bp_set_threads(int(count))
+    lib.bp_set_threads(whole("set_threads", count, 1, MOST_THREADS))
 
 
 def cpu_quota() -> int | None:
@@ -79,7 +78,7 @@ def set_tiles(block: int | None = None, depth: int | None = None) -> None:
     block: 4096 to 4194304 bytes; depth: 8 to 2048 numbers. Raises ValueError for others.
     """
     for name, value in (("block", block), ("depth", depth)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1):
+        if value is not None and not is_whole(value):
             raise ValueError(f"set_tiles: found {name}={value!r}, expected a whole number")
     if lib.bp_set_tiles(min(block or 0, 2**31), min(depth or 0, 2**31)):
         raise ValueError(f"set_tiles: found {block},{depth}, expected 4096 to 4194304 bytes and 8 to 2048 numbers")
@@ -96,10 +95,12 @@ def cpu() -> str:
 
 
 def info() -> dict[str, Any]:
-    """Versions, CPU, kernels, threads, OpenMP and compiler: what a report of a problem should hold."""
+    """Versions, CPU, kernels, threads, OpenMP and compiler: what a bug report should contain."""
+    from importlib import metadata  # takes as long to load as a quarter of this library
+
     openmp = int(lib.bp_openmp())
     return {
-        "version": metadata.version("pybackprop"),
+        "version": __version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": cpu(),

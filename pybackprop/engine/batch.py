@@ -1,4 +1,4 @@
-"""Feed: the data of a plan's steps, checked, and where C finds it."""
+"""StepData: the data of a plan's steps, checked, and where C finds it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from pybackprop.core.arrays import Array, as_array
 from pybackprop.core.errors import DTypeError, GradientError, ShapeError
 from pybackprop.ops.checks import mse_hint
 
-NOTHING = object()  # what nobody gives
+NOTHING = object()  # not any data
 
 
-class Feed:
+class StepData:
     """x (n,m) and targ (n,h) of the last step. They are remembered, so that the same ones are checked only once.
 
     x_at, targ_at  C's pointers;  dx  C's pointer to x.g where x wants one, else NULL
     """
 
-    __slots__ = ("_found", "_given", "_shapes", "dtype", "dx", "h", "m", "most", "targ_at", "x_at")
+    __slots__ = ("_arrays", "_given", "_shapes", "dtype", "dx", "h", "m", "most", "targ_at", "x_at")
 
     def __init__(self, m: int, h: int, dtype: np.dtype[Any], most: int) -> None:
         self.m, self.h, self.dtype, self.most = m, h, dtype, most
         self.x_at = self.targ_at = self.dx = native.NULL
         self._given: tuple[Any, Any] = (NOTHING, NOTHING)
-        self._found: tuple[Any, Any] = (None, None)
+        self._arrays: tuple[Any, Any] = (None, None)
         self._shapes: tuple[Any, Any] = ((), ())
 
     def holds(self, x: Any, targ: Any) -> bool:
@@ -35,7 +35,7 @@ class Feed:
         given_x, given_targ = self._given
         if x is not given_x or targ is not given_targ:
             return False
-        array_x, array_targ = self._found
+        array_x, array_targ = self._arrays
         shape_x, shape_targ = self._shapes
         if (array_x.shape, array_x.dtype) != shape_x or (array_targ.shape, array_targ.dtype) != shape_targ:
             return False
@@ -46,43 +46,43 @@ class Feed:
     def take(self, operation: str, x: Any, targ: Any) -> int:
         """n. Raises ShapeError, DTypeError, GradientError for what a step cannot be made of."""
         self._given = (NOTHING, NOTHING)
-        found, wanted = pair(operation, x, targ, self)
-        n = len(found)
+        data, targets = pair(operation, x, targ, self)
+        n = len(data)
         if n > self.most:
             raise ShapeError(
                 f"{operation}: found {n} rows, expected at most {self.most}, as compiled; compile with batch={n}, "
                 "or use fit, which cuts the data into batches"
             )
-        self.x_at, self.targ_at, self.dx = native.pointer(found), native.pointer(wanted), native.NULL
+        self.x_at, self.targ_at, self.dx = native.pointer(data), native.pointer(targets), native.NULL
         if isinstance(x, Tensor) and x.requires_g:
             self.dx = _gradient_of(operation, x)
-        elif found is _array_of(x) and wanted is _array_of(targ):
-            self._given, self._found = (x, targ), (found, wanted)
-            self._shapes = (found.shape, found.dtype), (wanted.shape, wanted.dtype)
+        elif data is _array_of(x) and targets is _array_of(targ):
+            self._given, self._arrays = (x, targ), (data, targets)
+            self._shapes = (data.shape, data.dtype), (targets.shape, targets.dtype)
         return n
 
 
-def pair(operation: str, x: Any, targ: Any, feed: Feed) -> tuple[Array, Array]:
+def pair(operation: str, x: Any, targ: Any, expected: StepData) -> tuple[Array, Array]:
     """x (n,m) and targ (n,h), contiguous and of the parameters' dtype; targ (n,) stands for (n,1)."""
-    found, wanted = rows(operation, x, feed), as_data(operation, "targ", targ, feed.dtype)
-    out = (len(found), feed.h)
-    if wanted.shape != out and not (feed.h == 1 and wanted.shape == out[:1]):
-        raise ShapeError(f"{operation}: found out {out} and targ {wanted.shape}{mse_hint(out, wanted.shape)}")
+    data, targets = rows(operation, x, expected), as_data(operation, "targ", targ, expected.dtype)
+    out = (len(data), expected.h)
+    if targets.shape != out and not (expected.h == 1 and targets.shape == out[:1]):
+        raise ShapeError(f"{operation}: found out {out} and targ {targets.shape}{mse_hint(out, targets.shape)}")
     if isinstance(targ, Tensor) and targ.requires_g:
         raise GradientError(f"{operation}: targ wants a gradient, which a plan does not compute; use model(x, targ)")
-    return found, wanted
+    return data, targets
 
 
-def rows(operation: str, x: Any, feed: Feed) -> Array:
+def rows(operation: str, x: Any, expected: StepData) -> Array:
     """x (n,m), contiguous and of the parameters' dtype."""
-    found = as_data(operation, "x", x, feed.dtype)
-    if found.ndim != 2:
+    data = as_data(operation, "x", x, expected.dtype)
+    if data.ndim != 2:
         raise ShapeError(
-            f"{operation}: found x of shape {found.shape}, expected rows of {feed.m} features; one row is x[None]"
+            f"{operation}: found x of shape {data.shape}, expected rows of {expected.m} features; one row is x[None]"
         )
-    if found.shape[1] != feed.m:
-        raise ShapeError(f"{operation}: found x {found.shape}, expected {feed.m} features: the first layer's inputs")
-    return found
+    if data.shape[1] != expected.m:
+        raise ShapeError(f"{operation}: found x {data.shape}, expected {expected.m} features: the first layer's inputs")
+    return data
 
 
 def as_data(operation: str, name: str, value: Any, dtype: np.dtype[Any]) -> Array:

@@ -6,59 +6,39 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from pybackprop.autograd.messages import describe
+from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native
 from pybackprop.core.arrays import Array
+from pybackprop.core.checks import check_seed, whole
 from pybackprop.core.errors import DivergedError, ShapeError
-from pybackprop.engine.batch import pair
-from pybackprop.engine.model import check_seed
-from pybackprop.nn.optim import rate
+from pybackprop.engine.arena import Arena
+from pybackprop.engine.batch import StepData, pair
+from pybackprop.engine.records import Epoch, Moment
+from pybackprop.nn.optim import SGD, rate
 from pybackprop.ops import mse
-
-if TYPE_CHECKING:
-    from pybackprop.engine.plan import Plan
 
 SLICE = 0.05  # seconds of steps without a look at Ctrl-C and the callback
 SHUFFLE_STREAM = 1  # of the seed's frozen random streams, for the first epoch; the next epochs take the next ones
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """What an epoch was.
+class Plan(Protocol):
+    """What a fit needs of a plan."""
 
-    epoch       its number, from 1
-    loss        the mean over its samples, each as it was before its step's update
-    validation  the loss on the validation part after the epoch; None without one
-    lr          the learning rate
-    seconds     spent in its steps
-    """
+    batch: int
+    dtype: Any
+    c_plan: Any
+    arena: Arena
+    step_data: StepData
 
-    epoch: int
-    loss: float
-    validation: float | None
-    lr: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Moment:
-    """How far a fit has come.
-
-    epoch    the number of this epoch, from 1
-    step     its steps that are done, of `steps`
-    loss     the mean over its samples so far
-    done     the epoch's record, once it has ended
-    """
-
-    epoch: int
-    step: int
-    steps: int
-    loss: float
-    done: Epoch | None = None
+    def check_step(self, operation: str) -> SGD: ...
+    def reserve_batch(self, rows: int) -> None: ...
+    def predict(self, x: Any) -> Tensor: ...
+    def touch(self) -> None: ...
 
 
 @dataclass
@@ -88,13 +68,6 @@ class Options:
                 raise ValueError("plan.fit: patience looks at the validation loss; give validation=(x, targ)")
 
 
-def whole(name: str, value: Any, least: int = 1) -> int:
-    """value as an int of at least `least`; ValueError for anything else."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name}: found {value!r}, expected a whole number from {least}")
-    return int(value)
-
-
 def fit(plan: Plan, x: Any, targ: Any, options: Options) -> list[Epoch]:
     """See Plan.fit."""
     return _Fit(plan, x, targ, options).run()
@@ -110,7 +83,7 @@ class _Fit:
     def __init__(self, plan: Plan, x: Any, targ: Any, options: Options) -> None:
         self.plan, self.options = plan, options
         self.sgd = plan.check_step("plan.fit")
-        self.x, self.targ = pair("plan.fit", x, targ, plan.feed)
+        self.x, self.targ = pair("plan.fit", x, targ, plan.step_data)
         self.validation = _validation(plan, options.validation)
         self.n, self.batch = len(self.x), plan.batch if options.batch is None else options.batch
         if self.n == 0:
@@ -118,7 +91,7 @@ class _Fit:
         if self.batch > plan.batch:
             raise ValueError(f"plan.fit: found batch={self.batch}, expected at most {plan.batch}, as compiled")
         self.steps = -(-self.n // self.batch)
-        plan.layout.gather_room(min(self.batch, self.n))
+        plan.reserve_batch(min(self.batch, self.n))
         self.order, self.at = native.indices(self.n), native.progress()
         self.call = native.plan_run[plan.dtype]
         self.best: tuple[float, list[Array]] | None = None
@@ -130,7 +103,7 @@ class _Fit:
         with ExitStack() as stack:
             callbacks = [o.callback] if o.callback is not None else []
             if o.progress:
-                from pybackprop.cli.output import Progress
+                from pybackprop.engine.progress import Progress
 
                 bar = stack.enter_context(Progress(o.epochs, self.steps, o.done, shown=True))
                 callbacks.append(bar.update)
@@ -221,7 +194,7 @@ def _validation(plan: Plan, given: Any) -> tuple[Array, Array] | None:
         x, targ = given
     except (TypeError, ValueError):
         raise ValueError("plan.fit: validation: expected a pair (x, targ)") from None
-    found = pair("plan.fit: validation", x, targ, plan.feed)
+    found = pair("plan.fit: validation", x, targ, plan.step_data)
     if not len(found[0]):
         raise ShapeError("plan.fit: validation: found no rows, expected at least one")
     return found

@@ -9,22 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pybackprop import ops
 from pybackprop.autograd import messages, tape
-from pybackprop.autograd.tensor import Tensor, wrap
+from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native
-from pybackprop.core.arrays import check_size, float_type, on_a_line
+from pybackprop.core.arrays import float_type
+from pybackprop.core.checks import width
 from pybackprop.core.errors import GradientError
 from pybackprop.engine.shortcut import Shortcut, shortcut
 from pybackprop.nn import handwritten
-from pybackprop.nn.module import Lin, Module, Mse, Relu, as_operand, parameters_in, tensors_in
-
-if TYPE_CHECKING:
-    from pybackprop.memory.ledger import Ledger
+from pybackprop.nn.initial import he_uniform, parameter_stream, zero_bias
+from pybackprop.nn.layers import Activation, Lin, Mse, Relu
+from pybackprop.nn.module import Module, as_operand, parameters_in, tensors_in
+from pybackprop.nn.network import CHAIN, Network, is_unchanged, network_of
 
 __all__ = ["Model", "mlp"]
-
-PARAMETER_STREAM = 0  # of a seed's frozen random streams; the order of the samples takes those after it
 
 
 class Model:
@@ -82,8 +80,8 @@ class Model:
         out = as_operand(x, self.layers)
         before: Any = None
         for layer in self.layers:
-            over = self.inplace and type(layer) is Relu and type(before) is Lin
-            out = _run_over(layer, out) if over else _run(layer, out)
+            over = self.inplace and type(before) is Lin and _works_in_place(layer)
+            out = _run_in_place(layer, out) if over else _run(layer, out)
             before = layer
         return out
 
@@ -102,15 +100,10 @@ class Model:
             raise GradientError("Model.backward: there is no loss yet; call model(x, targ) first")
         self._result.backward(keep, accumulate)
 
-    def memory(self, batch: int) -> Ledger:
-        """What a step of so many rows takes, buffer by buffer, and beside it other ways to compute it.
+    if TYPE_CHECKING:
 
-        Predicted from the sizes: nothing is allocated. Raises TypeError for a model that is no chain of Lin, each
-        with at most one Relu after it, and Mse; ValueError for a batch that is no whole number from 1.
-        """
-        from pybackprop.memory.schemes import ledger_of
-
-        return ledger_of(self, batch)
+        def memory(self, batch: int) -> Any:
+            """A bp.Ledger; defined above this package, see pybackprop/__init__.py."""
 
     def parameters(self) -> list[Tensor]:
         """The tensors to train, each once, in the order of the layers."""
@@ -151,12 +144,26 @@ def _run(layer: Any, *args: Tensor) -> Tensor:
     return layer(*args)  # type: ignore[no-any-return]
 
 
-def _run_over(layer: Relu, out: Tensor) -> Tensor:
+def _run_in_place(layer: Activation, out: Tensor) -> Tensor:
     """The layer's output in the place of its input."""
-    result = ops.relu_(out)
+    result: Tensor = layer.inplace(out, **layer.params)  # type: ignore[misc]
     if tape.is_recording():
         layer.args, layer.out = (out,), result
     return result
+
+
+def _works_in_place(layer: Any) -> bool:
+    return isinstance(layer, Activation) and layer.inplace is not None and is_unchanged(layer, Activation)
+
+
+def network_of_model(model: Any) -> Network:
+    """The chain that a Model is. Raises TypeError for one that is none, and names the layer; see network_of."""
+    if not isinstance(model, Model):
+        raise TypeError(f"compile: found {type(model).__name__}, expected a bp.Model")
+    network = network_of(model.layers, model.loss)
+    if type(model).forward is not Model.forward or "forward" in vars(model):
+        raise TypeError(f"compile: {type(model).__name__} has a forward of its own; {CHAIN}")
+    return network
 
 
 def mlp(sizes: Sequence[int], seed: int = 0, dtype: Any = np.float32, inplace: bool = False) -> Model:
@@ -170,31 +177,11 @@ def mlp(sizes: Sequence[int], seed: int = 0, dtype: Any = np.float32, inplace: b
     """
     if not np.ndim(sizes) == 1 or len(sizes) < 2:
         raise ValueError(f"mlp: found sizes {sizes}, expected a list of at least two: inputs and outputs")
-    widths = [_width(size) for size in sizes]
-    real, state = float_type(dtype), native.new_state(check_seed(seed), PARAMETER_STREAM)
+    widths = [width("mlp", size) for size in sizes]
+    real, state = float_type(dtype), parameter_stream(seed)
     layers: list[Any] = []
     for k, (m, h) in enumerate(pairwise(widths), 1):
-        w, b = _he_uniform(m, h, real, state), wrap(np.zeros(h, real))
+        w, b = he_uniform("mlp", m, h, real, state), zero_bias(h, real)
         w.name, b.name = f"w{k}", f"b{k}"
         layers += [Lin(w, b), Relu()]
     return Model(layers[:-1], inplace=inplace)
-
-
-def _he_uniform(m: int, h: int, dtype: np.dtype[Any], state: Any) -> Tensor:
-    check_size("mlp", (m, h), dtype)
-    w = wrap(on_a_line((m, h), dtype))
-    native.random_uniform[dtype](w.pointer(), float(np.sqrt(6.0 / m)), state, w.size)
-    return w
-
-
-def _width(size: Any) -> int:
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-        raise ValueError(f"mlp: found a size of {size!r}, expected a whole number from 1")
-    return int(size)
-
-
-def check_seed(seed: Any) -> int:
-    """seed as an int from 0 to 2**64 - 1; ValueError for anything else."""
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
-        raise ValueError(f"seed: found {seed!r}, expected a whole number from 0 to 2**64 - 1")
-    return int(seed)

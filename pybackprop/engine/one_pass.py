@@ -1,56 +1,45 @@
-"""Chain: a row of Lin and Relu with Mse at its end as the C core sees it, forward and backward one call each.
+"""Chain: a network as the C core sees it, forward and backward one call each.
 
-In tiny networks the way between the operations costs more than the operations. So a Model of such layers (see
-shortcut.py) computes a loss at once, and its tape is only written down when somebody looks: the loss's place on
-the tape is a Pass, which makes the tensors and nodes of all its layers when it is asked for them, around the
-numbers that are already there. Whatever a Pass cannot do in one call, the ordinary tape does.
+In tiny networks the calls of the operations cost more than their arithmetic. So a Model of such layers (see
+shortcut.py) computes a loss in one call, and its tape is written down only when it is needed: the node of the loss
+is a Pass, which makes the tensors and nodes of all layers when it is asked for them, around the numbers that are
+already there. Whatever a Pass cannot do in one call, the ordinary tape does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from pybackprop import ops
-from pybackprop.autograd import messages
+from pybackprop.autograd import messages, tape
 from pybackprop.autograd.tape import NO_PARAMS, Node, Sink
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.autograd.versions import Version
 from pybackprop.core import native, observer
-from pybackprop.core.arrays import Array, on_a_line, whole_lines
+from pybackprop.core.arrays import Array, on_a_line
 from pybackprop.core.errors import GradientError
+from pybackprop.engine import placement
+from pybackprop.engine.descriptors import describe_layers
 from pybackprop.nn.module import as_operand
+from pybackprop.nn.network import Network, Stage
+from pybackprop.ops import LIN, MSE, Op
+from pybackprop.ops.mse import mse_backward
 
-SMALL = 2**20  # bytes of room that are kept though less is needed
+SMALL = 2**20  # bytes that are kept though less is needed
 
 Call: TypeAlias = "tuple[tuple[Any, ...], Tensor | None]"
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A Lin and the Relu after it, if there is one. Layers are named by their id: they know of the Pass."""
-
-    w: Tensor
-    b: Tensor | None
-    lin: int
-    relu: int | None = None
-
-    def parameters(self) -> tuple[Tensor, ...]:
-        return (self.w,) if self.b is None else (self.w, self.b)
 
 
 class Chain:
     """What stays the same from pass to pass."""
 
-    def __init__(self, stages: Sequence[Stage], dtype: np.dtype[Any], inplace: bool = False) -> None:
-        self.stages = stages
-        self.dtype = dtype
+    def __init__(self, network: Network, inplace: bool = False) -> None:
+        self.network, self.stages, self.dtype = network, network.stages, network.dtype
         self.inplace = inplace
-        self.parameters = [p for stage in stages for p in stage.parameters()]
-        self.inner = [stage.w for stage in stages[1:]]  # what a backward reads: nobody wants the data's .g
+        self.parameters = network.parameters()
+        self.inner = [stage.w for stage in self.stages[1:]]  # what a backward reads: nobody wants the data's .g
         self.forward = native.chain_forward[self.dtype]
         self.backward = native.chain_backward[self.dtype]
 
@@ -60,27 +49,8 @@ class Chain:
         fits = len(x) == 2 and x[1] == m and h > 0 and (targ == (x[0], h) or (h == 1 and targ == x[:1]))
         return x[0] if fits else 0
 
-    def places(self, n: int) -> tuple[list[tuple[int, int, int]], int]:
-        """Where in a room each stage's z, a and dz begin, and how many numbers that is in all.
 
-        Without Relu a is z. With one, dz takes the place of a, which relu gives again from z. The other gradients
-        lie in two places in turn, so that those of neighbours do not meet. inplace: each stage has one place.
-        """
-        sizes = [whole_lines(n * stage.w.shape[1], self.dtype) for stage in self.stages]
-        own = [
-            0 if self.inplace or stage.relu is not None else size
-            for stage, size in zip(self.stages, sizes, strict=True)
-        ]
-        turns = [max(own[::-1][turn::2], default=0) for turn in (0, 1)]
-        found, at = [], sum(turns)
-        for k, (stage, size) in enumerate(zip(self.stages, sizes, strict=True)):
-            z, at = at, at + size
-            a, at = (z, at) if self.inplace or stage.relu is None else (at, at + size)
-            found.append((z, a, turns[0] * ((len(sizes) - 1 - k) % 2) if own[k] else a))
-        return found, at
-
-
-class Room:
+class PassWorkspace:
     """The memory of one pass at a time, and that pass's data."""
 
     x: Any
@@ -96,28 +66,26 @@ class Room:
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
         self.count = len(chain.stages)
-        self.layers = native.layers(self.count)
+        self.layers = describe_layers(chain.stages)
         self.loss = np.empty((), chain.dtype)
         self.loss_at = native.pointer(self.loss)
         self.shapes: tuple[Any, ...] = ()
         self.memory: Array = np.empty(0, chain.dtype)
         self.gradients: list[tuple[Tensor, Any]] = [(p, self) for p in chain.parameters]  # none of them bound yet
         for layer, stage in zip(self.layers, chain.stages, strict=True):
-            layer.m, layer.h = stage.w.shape
             layer.w = stage.w.pointer()
             layer.b = native.NULL if stage.b is None else stage.b.pointer()
 
-    def make(self, n: int, shapes: tuple[Any, ...]) -> None:
-        """Makes place for n rows. shapes: those of x and targ."""
+    def allocate(self, n: int, shapes: tuple[Any, ...]) -> None:
+        """Gives the values of n rows their places. shapes: those of x and targ."""
         self.n, self.shapes = n, shapes
-        self.places, size = self.chain.places(n)
+        self.places, size = placement.of_pass(self.chain.network, n, self.chain.inplace)
         if size > self.memory.size or self.memory.nbytes > max(SMALL, 4 * size * self.memory.itemsize):
             self.memory = np.empty(0, self.chain.dtype)  # the old goes before the new comes
             self.memory = on_a_line((size,), self.chain.dtype, "Model", n)
         base = native.pointer(self.memory)
-        for layer, stage, (z, a, dz) in zip(self.layers, self.chain.stages, self.places, strict=True):
-            layer.z, layer.dz = base + z, base + dz
-            layer.a = native.NULL if stage.relu is None else base + a
+        for layer, (z, a, dz) in zip(self.layers, self.places, strict=True):
+            layer.z, layer.a, layer.dz = base + z, base + a, base + dz
 
     def forward(self, node: Node) -> Tensor:
         """The loss, with its place on the tape."""
@@ -157,10 +125,10 @@ class Room:
         """Computes those activations once more that a backward wrote gradients over; raises where that cannot be."""
         if self.chain.inplace:
             raise GradientError(messages.SPENT)
-        relu = native.relu_forward[self.chain.dtype]
-        for layer, stage in zip(self.layers, self.chain.stages, strict=True):
-            if stage.relu is not None:
-                relu(layer.a, layer.z, self.n * layer.h)
+        with tape.paused():
+            for stage, (z, a, _) in zip(self.chain.stages, self.places, strict=True):
+                if stage.activation is not None:
+                    stage.activation(self._values(z, stage), out=self._values(a, stage), **stage.params)
         self.spent = False
 
     def _is_stale(self) -> bool:
@@ -197,59 +165,61 @@ class Room:
         out, version = x, self.x_version
         for k, (stage, (z, a, _)) in enumerate(zip(self.chain.stages, self.places, strict=True)):
             inputs = (out, *stage.parameters())
-            node = Node(ops.LIN, inputs)
+            node = Node(LIN, inputs)
             node.saved = [(out, version), *self.read[k - 1 : k]]  # the first w is not read
-            made = self._tensor(z, stage, node)
-            calls[stage.lin] = (out,), made
-            out, version = made, 0
-            if stage.relu is not None:
-                out = self._relu_in_place(out) if self.chain.inplace else self._relu(out, a, stage)
-                calls[stage.relu] = (made,), out
+            inp, out, version = out, self._tensor(z, stage, node), 0
+            calls[stage.layers[0]] = (inp,), out
+            if stage.activation is not None:
+                inp, out = out, self._activated(stage.activation, out, a, stage)
+                calls[stage.layers[1]] = (inp,), out
         return calls, out
 
-    def _relu(self, z: Tensor, at: int, stage: Stage) -> Tensor:
-        return self._tensor(at, stage, Node(ops.RELU, (z,), (z,)))
-
-    def _relu_in_place(self, z: Tensor) -> Tensor:
-        """z, whose numbers are already those after relu_."""
+    def _activated(self, op: Op, z: Tensor, at: int, stage: Stage) -> Tensor:
+        """A stage's activation of z. Where it works in place that is z, whose numbers are the result already."""
+        if not self.chain.inplace or stage.inplace is None:
+            return self._tensor(at, stage, Node(op, (z,), (z,), stage.params))
         before, after = z.alias(), z.alias()
         before._node, before.requires_g = z._node, True
-        z._node = Node(ops.RELU_, (before,), (after,))
+        z._node = Node(stage.inplace, (before,), (after,), stage.params)
         return z
 
     def _tensor(self, at: int, stage: Stage, node: Node) -> Tensor:
         """The numbers (n,h) that a stage left there, on the tape."""
+        tensor = wrap(self._values(at, stage))
+        tensor.requires_g, tensor._node = True, node
+        return tensor
+
+    def _values(self, at: int, stage: Stage) -> Array:
+        """The numbers (n,h) of a stage that begin there."""
         shape = (self.n, stage.w.shape[1])
-        made = wrap(self.memory[at : at + shape[0] * shape[1]].reshape(shape))
-        made.requires_g, made._node = True, node
-        return made
+        return self.memory[at : at + shape[0] * shape[1]].reshape(shape)
 
 
 class Pass(Node):
     """The loss's place on the tape after a pass in one call.
 
-    room    what it computed; None after its tape was written down, or the room was taken for the next pass
-    done    whether its backward has run: then the next pass may take the room
+    workspace  what it computed; None after its tape was written down, or the workspace was taken for the next pass
+    done       whether its backward has run: then the next pass may take the workspace
     """
 
-    __slots__ = ("__weakref__", "_inputs", "calls", "done", "room")
+    __slots__ = ("__weakref__", "_inputs", "calls", "done", "workspace")
 
-    op = ops.MSE
+    op = MSE
     params = NO_PARAMS
     checksums = None
     calls: dict[int, Call]
 
-    def __init__(self, room: Room) -> None:
-        self.room: Room | None = room
+    def __init__(self, workspace: PassWorkspace) -> None:
+        self.workspace: PassWorkspace | None = workspace
         self.done = False
         self._inputs: tuple[Tensor, Tensor] | None = None
 
-    def backward(self, upstream: Tensor, sink: Sink) -> None:
-        ops.MSE.backward(self.inputs, (), upstream, sink)
+    def backward(self, upstream: Any, sink: Sink) -> None:
+        mse_backward(self.inputs, (), upstream, sink)
 
     def at_once(self, root: Any, keep: bool, accumulate: bool) -> bool:
-        room = self.room
-        if room is None or keep or not root.requires_g or not room.backward(accumulate):
+        workspace = self.workspace
+        if workspace is None or keep or not root.requires_g or not workspace.backward(accumulate):
             return False
         root._g = None
         self.done = True
@@ -267,15 +237,15 @@ class Pass(Node):
 
     def _write_down(self) -> tuple[Tensor, Tensor]:
         """Makes the tensors and nodes of all layers as they would be after a call of each."""
-        room = self.room
-        if room is None:
+        workspace = self.workspace
+        if workspace is None:
             raise GradientError(
                 "backward: the values behind this loss are gone: its backward has run, and the next model(x, targ) "
                 "took their place. Run forward again"
             )
-        x, targ = as_operand(room.x, None), as_operand(room.targ, None)
-        self.calls, out = room.write_down(x)
+        x, targ = as_operand(workspace.x, None), as_operand(workspace.targ, None)
+        self.calls, out = workspace.write_down(x)
         self.origins = [out._node, targ._node]
-        self.saved = [(out, 0), (targ, room.targ_version)]
-        self._inputs, self.room = (out, targ), None
+        self.saved = [(out, 0), (targ, workspace.targ_version)]
+        self._inputs, self.workspace = (out, targ), None
         return out, targ

@@ -10,20 +10,22 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pybackprop.autograd import messages, versions
+from pybackprop.autograd.messages import describe
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.core import native, observer
 from pybackprop.core.arrays import empty
+from pybackprop.core.checks import whole
 from pybackprop.core.errors import GradientError
 from pybackprop.engine.arena import Arena
-from pybackprop.engine.batch import Feed, rows
-from pybackprop.engine.fit import Epoch, Moment, Options, fit, whole
-from pybackprop.engine.layout import Layout, edited, order, stages_for
-from pybackprop.engine.model import Model
-from pybackprop.nn.module import Lin
+from pybackprop.engine.batch import StepData, rows
+from pybackprop.engine.fit import Options, fit
+from pybackprop.engine.layout import Layout
+from pybackprop.engine.model import Model, network_of_model
+from pybackprop.engine.records import Epoch, Moment
+from pybackprop.engine.shortcut import may_change
+from pybackprop.nn.layers import Lin
+from pybackprop.nn.network import name_of, updated_by, updated_first
 from pybackprop.nn.optim import SGD
-
-if TYPE_CHECKING:
-    from pybackprop.memory.ledger import Ledger
 
 __all__ = ["Plan", "compile"]
 
@@ -36,7 +38,7 @@ def compile(
 ) -> Plan:
     """A Plan of the model's step for up to `batch` rows.
 
-    model      a chain: Lin, each with at most one Relu after it, ended by Mse; all float32 or all float64
+    model      a chain: Lin, each with at most one activation after it, ended by Mse; all float32 or all float64
     optimizer  updates its parameters, or without any those of the model; needed by step and fit
     strategy   "layers": one layer after another; "split": threads share a step's rows, then the gradients;
                "fused": one pass over the rows; None: what is expected to be the fastest. Speed only
@@ -64,23 +66,27 @@ class Plan:
     def __init__(
         self, model: Model, batch: int, optimizer: SGD | None, strategy: str | None, sparse: bool | None
     ) -> None:
-        stages, updated = stages_for(model, optimizer)
+        network = network_of_model(model)
+        if optimizer is not None and not isinstance(optimizer, SGD):
+            raise TypeError(f"compile: found optimizer {type(optimizer).__name__}, expected a bp.SGD")
+        updated = [] if optimizer is None else updated_by(optimizer, network.parameters())
         self.model, self.optimizer = model, optimizer
         self.batch = whole("compile: batch", batch)
-        self.layout = Layout(stages, self.batch, strategy, sparse)
+        self.layout = Layout(network, self.batch, strategy, sparse)
         self.dtype = dtype = self.layout.dtype
-        parameters, wanted = order(stages, updated)
+        parameters, wanted = updated_first(network.parameters(), updated)
         self.arena = arena = Arena(parameters, len(updated), wanted, dtype)
         self.layout.bind(arena)
         arena.move_in()
         self.c_plan, self._loss = self.layout.c_plan, native.number(dtype)
         self._c_grads, self._c_step = native.plan_grads[dtype], native.plan_step[dtype]
-        self.feed = Feed(self.layout.inputs, self.layout.outputs, dtype, self.batch)
+        self.step_data = StepData(self.layout.inputs, self.layout.outputs, dtype, self.batch)
         self._rows = 0
         self._moves = False
         self._versions = [p._version for p in updated]
         self._layers, self._loss_layer = list(model.layers), model.loss
         self._lins = [(layer, layer.w, layer.b) for layer in model.layers if type(layer) is Lin]
+        self._activations = [(layer, layer.op, dict(layer.params)) for layer in model.layers if may_change(layer)]
         self._trained = [(p, p._array, g) for p, g in zip(parameters[:wanted], arena.g, strict=True)]
         self._frozen = [(p, p._array) for p in parameters[wanted:]]
         self._set_momentum()
@@ -94,7 +100,7 @@ class Plan:
         Overwrites what an earlier backward left; accumulate=True adds to it.
         """
         self._check("plan.grads")
-        if not self.feed.holds(x, targ):
+        if not self.step_data.holds(x, targ):
             self._take("plan.grads", x, targ)
         self._run_grads(accumulate)
         self.arena.written.count += 1
@@ -108,16 +114,16 @@ class Plan:
         Raises ValueError if the plan was compiled without an optimizer.
         """
         sgd = self.check_step("plan.step")
-        feed = self.feed
-        if not feed.holds(x, targ):
+        data = self.step_data
+        if not data.holds(x, targ):
             self._take("plan.step", x, targ)
         self.touch()
-        if feed.dx is not native.NULL:
+        if data.dx is not native.NULL:
             self._run_grads(False)
             native.sgd_step[self.dtype](self.c_plan.parameters, self.c_plan.parameter_count, sgd.lr, sgd.momentum)
             self._tell("plan.step")
             return self._loss[0]  # type: ignore[no-any-return]
-        status = self._c_step(self.c_plan, self._loss, feed.x_at, feed.targ_at, self._rows, sgd.lr, sgd.momentum)
+        status = self._c_step(self.c_plan, self._loss, data.x_at, data.targ_at, self._rows, sgd.lr, sgd.momentum)
         if status:
             native.check(status)
         if observer.active is not None:
@@ -127,10 +133,10 @@ class Plan:
     def predict(self, x: Any) -> Tensor:
         """The output (n,h) for x (n,m) with any number of rows, which are taken `batch` at a time."""
         self._check("plan.predict")
-        found = rows("plan.predict", x, self.feed)
-        out = wrap(empty("plan.predict", (len(found), self.layout.outputs), self.dtype))
+        data = rows("plan.predict", x, self.step_data)
+        out = wrap(empty("plan.predict", (len(data), self.layout.outputs), self.dtype))
         call = native.plan_predict[self.dtype]
-        native.check(call(self.c_plan, out.pointer(), native.pointer(found), len(found)))
+        native.check(call(self.c_plan, out.pointer(), native.pointer(data), len(data)))
         self._tell("plan.predict")
         return out
 
@@ -175,19 +181,14 @@ class Plan:
 
     # ---- what it is ----
 
+    if TYPE_CHECKING:
+
+        def memory(self) -> Any:
+            """A bp.Ledger; defined above this package, see pybackprop/__init__.py."""
+
     def describe(self) -> str:
         """The strategy and why it was chosen; operations and bytes of a full step, and what limits its speed."""
         return self.layout.describe()
-
-    def memory(self) -> Ledger:
-        """Every buffer that the plan has; ["parameters"], ["gradients"], ["momentum"], ["workspace"] and ["total"] are
-        their bytes. `.peak` is the workspace: what a step needs beyond data, parameters, gradients and momentum.
-
-        The workspace has room for a gathered batch after the first fit.
-        """
-        from pybackprop.memory.predict_plan import ledger_of
-
-        return ledger_of(self)
 
     def __repr__(self) -> str:
         return f"Plan({self.model!r}, batch={self.batch}, strategy={self.layout.strategy!r})"
@@ -208,6 +209,9 @@ class Plan:
             self._set_momentum()
         return sgd
 
+    def reserve_batch(self, rows: int) -> None:
+        self.layout.reserve_batch(rows)
+
     def touch(self) -> None:
         """Tells the tape that the parameters change."""
         for version in self._versions:
@@ -225,6 +229,9 @@ class Plan:
         for lin, w, b in self._lins:
             if lin.w is not w or lin.b is not b:
                 raise edited(operation, self)
+        for layer, op, params in self._activations:
+            if layer.op is not op or layer.params != params:
+                raise edited(operation, self)
         for p, array, g in self._trained:
             if p._array is not array or not p.requires_g:
                 raise edited(operation, self)
@@ -237,12 +244,12 @@ class Plan:
     def _take(self, operation: str, x: Any, targ: Any) -> None:
         if any(x is p for p in self.arena.parameters):
             raise GradientError(f"{operation}: x is a parameter, its gradient has two parts; use model(x, targ)")
-        self._rows = self.feed.take(operation, x, targ)
+        self._rows = self.step_data.take(operation, x, targ)
 
     def _run_grads(self, accumulate: bool) -> None:
-        feed = self.feed
+        data = self.step_data
         call = self._c_grads
-        native.check(call(self.c_plan, self._loss, feed.x_at, feed.targ_at, self._rows, feed.dx, accumulate))
+        native.check(call(self.c_plan, self._loss, data.x_at, data.targ_at, self._rows, data.dx, accumulate))
 
     def _tell(self, operation: str) -> None:
         if observer.active is not None:
@@ -251,3 +258,33 @@ class Plan:
     def _set_momentum(self) -> None:
         self._moves = self.optimizer is not None and self.optimizer.momentum != 0
         self.arena.set_momentum(self.optimizer)
+
+
+def edited(operation: str, plan: Plan) -> RuntimeError:
+    """The error that says what about a plan's model is not as it was compiled."""
+    return RuntimeError(f"{operation}: the model was edited after compile: {_edit(plan)}. Compile it again")
+
+
+def _edit(plan: Plan) -> str:
+    model, layers = plan.model, plan._layers
+    if len(model.layers) != len(layers):
+        return f"it has {len(model.layers)} layers instead of {len(layers)}"
+    for k, (now, then) in enumerate(zip(model.layers, layers, strict=True)):
+        if now is not then:
+            return f"layers[{k}] is another {name_of(now)} than the {name_of(then)} that was there"
+    if model.loss is not plan._loss_layer:
+        return f"the loss is another {name_of(model.loss)}"
+    for layer, w, b in plan._lins:
+        for name, now, then in (("w", layer.w, w), ("b", layer.b, b)):
+            if now is not then:
+                what = "no parameter" if then is None else describe(then)
+                return f"layers[{layers.index(layer)}].{name} is not {what} any more"
+    for activation, op, params in plan._activations:
+        if activation.op is not op or activation.params != params:
+            return f"layers[{layers.index(activation)}] is not the {name_of(activation)} that it was"
+    for k, p in enumerate(plan.arena.parameters):
+        if p.requires_g is not (k < plan.arena.wanted):
+            return f"requires_g of {describe(p)} is now {p.requires_g}"
+    before = [*((p, array) for p, array, _ in plan._trained), *plan._frozen]
+    moved = next(p for p, array in before if p._array is not array)
+    return f"{describe(moved)} has other memory: it was compiled into another plan, or converted"

@@ -1,11 +1,9 @@
-"""Forecast: what a step of a plan will cost, from its sizes alone, and so how to compute it."""
+"""The cost model of a plan's step, from its sizes alone, and the strategy that it suggests."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pybackprop.core import native
-from pybackprop.engine.one_pass import Stage
+from pybackprop.nn.network import Network
 
 SMALL_STEP = 400_000  # operations that take less time than the way to them: no second thread is worth waking
 BALANCE = 10  # operations that a processor makes while memory gives it one byte, about
@@ -15,15 +13,14 @@ ROWS_EACH = 16  # for a thread, at least, where they share a step's rows
 SEGMENTS_EACH = 2  # for a thread, at least, that all end at about the same time
 
 
-class Forecast:
+class CostModel:
     """flops: operations of a full step's forward and backward, counted densely; nbytes: that it reads and writes."""
 
-    def __init__(self, stages: Sequence[Stage], batch: int) -> None:
-        self.batch = batch
-        self.itemsize = stages[0].w.dtype.itemsize
+    def __init__(self, network: Network, batch: int) -> None:
+        stages, self.batch, self.itemsize = network.stages, batch, network.dtype.itemsize
         self.sizes = [stage.w.shape for stage in stages]
-        wanted = [any(p.requires_g for p in stage.parameters()) for stage in stages]
-        lowest = wanted.index(True) if True in wanted else len(stages)
+        trained = [any(p.requires_g for p in stage.parameters()) for stage in stages]
+        lowest = trained.index(True) if True in trained else len(stages)
         products = [1 + stage.w.requires_g + (k > lowest) for k, stage in enumerate(stages)]
         self.flops = sum(2 * batch * m * h * count for (m, h), count in zip(self.sizes, products, strict=True))
         weights = sum(m * h * count for (m, h), count in zip(self.sizes, products, strict=True))

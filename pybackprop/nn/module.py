@@ -1,4 +1,4 @@
-"""The lesson's layers: Module and those made of lin, relu and mse.
+"""Module: what a layer is.
 
 Called by itself, a layer remembers its arguments and its output, and `backward()` passes `out.g` on to
 the `.g` of all of them, as in the lesson. A Model runs the same layers over the tape.
@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from pybackprop import ops
-from pybackprop.autograd.tensor import Tensor, foreign, param
+from pybackprop.autograd.tensor import Tensor, foreign
 from pybackprop.core.arrays import as_array
-from pybackprop.core.errors import GradientError, ShapeError
+from pybackprop.core.errors import GradientError
 
-__all__ = ["Lin", "Module", "Mse", "Relu"]
+__all__ = ["Module"]
 
 
 class Module:
@@ -79,55 +78,6 @@ class Module:
         return {name: value for name, value in vars(self).items() if name not in self.last_call}
 
 
-class Lin(Module):
-    """inp @ w + b, with w (m,h) and b (h) (or None); both become parameters.
-
-    Raises ShapeError if they do not fit each other.
-    """
-
-    def __init__(self, w: Any, b: Any = None) -> None:
-        self.w = _parameter(w)
-        self.b = None if b is None else _parameter(b)
-        if self.w.ndim != 2 or (self.b is not None and self.b.shape != self.w.shape[1:]):
-            found = f"w {self.w.shape}" + ("" if self.b is None else f" and b {self.b.shape}")
-            raise ShapeError(f"Lin: found {found}, expected w (inputs, outputs) and b (outputs,)")
-
-    def forward(self, inp: Any) -> Tensor:
-        return ops.lin(inp, self.w, self.b)
-
-    def bwd(self, out: Tensor, inp: Any) -> None:
-        ops.lin_grad(inp, out, self.w, self.b)
-
-    def __repr__(self) -> str:
-        return f"Lin({self.w.shape[0]}, {self.w.shape[1]}{', no bias' if self.b is None else ''})"
-
-
-class Relu(Module):
-    """max(inp, 0), elementwise."""
-
-    def forward(self, inp: Any) -> Tensor:
-        return ops.relu(inp)
-
-    def bwd(self, out: Tensor, inp: Any) -> None:
-        ops.relu_grad(inp, out)
-
-    def __repr__(self) -> str:
-        return "Relu()"
-
-
-class Mse(Module):
-    """The mean of (inp - targ)**2. It ends the network, so its backward starts from 1 and needs no out.g."""
-
-    def forward(self, inp: Any, targ: Any) -> Tensor:
-        return ops.mse(inp, targ)
-
-    def bwd(self, out: Tensor, inp: Any, targ: Any) -> None:
-        ops.mse_grad(inp, targ)
-
-    def __repr__(self) -> str:
-        return "Mse()"
-
-
 def _last_call(layer: Module) -> tuple[Any, Tensor | None]:
     """(args, out); after a pass in one call (see chain.py) the tape is written down now that somebody looks."""
     args, out = layer._last_call
@@ -179,10 +129,3 @@ def _parts(owner: Any) -> list[Any]:
 def parameters_in(owner: Any) -> list[Tensor]:
     """Those of them that want a gradient and are not the result of an operation."""
     return [tensor for tensor in tensors_in(owner) if tensor.requires_g and tensor._node is None]
-
-
-def _parameter(value: Any) -> Tensor:
-    if not isinstance(value, Tensor):
-        return param(value)
-    value.requires_g = True
-    return value

@@ -1,27 +1,61 @@
-"""Network: layers of which only the sizes are known. Nothing of their size is allocated."""
+"""Network: a chain of linear layers, each with at most one activation after it, that ends in the mean squared error.
+
+What computes such a chain in one call (a Model's pass, a plan) or predicts its memory reads it from here, and so
+agrees on what such a chain is. Other models are computed layer by layer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
 
+from pybackprop.autograd.messages import describe
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.core import native
 from pybackprop.core.arrays import float_type
-from pybackprop.engine.layout import stages_for
-from pybackprop.engine.model import Model
-from pybackprop.engine.one_pass import Stage
+from pybackprop.core.checks import width
+from pybackprop.core.errors import DTypeError, ShapeError
+from pybackprop.nn.layers import Activation, Lin, Mse, Relu
+from pybackprop.nn.optim import SGD
+from pybackprop.ops import Op
 
-MOST = 2**30  # of a size, so that products of sizes can be addressed
+CHAIN = "a plan is made of Lin, each with at most one activation after it, and Mse"
+METHODS = ("__call__", "backward", "bwd", "forward")  # what a layer is, if none of them is its own
+LARGEST_SIZE = 2**30  # of a layer known by its size alone, so that products of sizes can be addressed
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A Lin and the activation after it, if there is one.
+
+    activation  an operation that the C core knows, see `Op.activation`; params: its further arguments
+    inplace     the operation that overwrites z with the same values; None: there is none
+    layers      the ids of the layers, Lin's first: by them a Pass finds the calls that it stands for
+    """
+
+    w: Tensor
+    b: Tensor | None
+    activation: Op | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    inplace: Op | None = None
+    layers: tuple[int, ...] = ()
+
+    def followed_by(self, layer: Activation) -> Stage:
+        """The stage with an activation after its Lin."""
+        layers = (*self.layers, id(layer))
+        return replace(self, activation=layer.op, params=dict(layer.params), inplace=layer.inplace, layers=layers)
+
+    def parameters(self) -> tuple[Tensor, ...]:
+        return (self.w,) if self.b is None else (self.w, self.b)
 
 
 @dataclass(frozen=True)
 class Network:
-    """Lin layers, each with at most one Relu after it, and Mse: stages, and the dtype of all."""
+    """The stages of a chain, and the dtype of all parameters."""
 
     stages: tuple[Stage, ...]
     dtype: np.dtype[Any]
@@ -30,9 +64,12 @@ class Network:
     def widths(self) -> list[int]:
         return [int(self.stages[0].w.shape[0]), *(int(stage.w.shape[1]) for stage in self.stages)]
 
+    def parameters(self) -> list[Tensor]:
+        return [p for stage in self.stages for p in stage.parameters()]
+
     @property
     def parameter_bytes(self) -> int:
-        return sum(p.nbytes for stage in self.stages for p in stage.parameters())
+        return sum(p.nbytes for p in self.parameters())
 
     def data_bytes(self, batch: int) -> int:
         """Of x (batch,m) and targ (batch,h)."""
@@ -43,60 +80,151 @@ class Network:
 
 
 def of_sizes(sizes: Sequence[int], dtype: Any = np.float32) -> Network:
-    """What `mlp(sizes)` would be. Raises ValueError for fewer than two sizes, or one that is none."""
-    widths = list(sizes)
-    if len(widths) < 2:
-        raise ValueError(f"layers: found {widths}, expected at least two sizes: inputs and outputs")
-    for size in widths:
-        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or not 1 <= size <= MOST:
-            raise ValueError(f"layers: found a size of {size!r}, expected a whole number from 1")
-    real, last = float_type(dtype), len(widths) - 2
-    return Network(
-        tuple(
-            Stage(_ghost((m, h), real), _ghost((h,), real), k, None if k == last else k)
-            for k, (m, h) in enumerate(pairwise(map(int, widths)))
-        ),
-        real,
-    )
+    """What `mlp(sizes)` would be; no parameters are allocated.
+
+    Raises ValueError for fewer than two sizes, or one that is no whole number from 1.
+    """
+    given = list(sizes)
+    if len(given) < 2:
+        raise ValueError(f"layers: found {given}, expected at least two sizes: inputs and outputs")
+    pairs = list(pairwise(width("layers", size, LARGEST_SIZE) for size in given))
+    real, relu = float_type(dtype), Relu()
+    stages = [Stage(_unallocated((m, h), real), _unallocated((h,), real)) for m, h in pairs]
+    return Network((*(stage.followed_by(relu) for stage in stages[:-1]), stages[-1]), real)
 
 
-def of_model(model: Any) -> Network:
-    """A model's layers. Raises TypeError for one that is no chain of Lin, Relu and Mse, and names the layer."""
-    if not isinstance(model, Model):
-        raise TypeError(f"memory: found {type(model).__name__}, expected a bp.Model")
-    try:
-        stages, _ = stages_for(model, None)
-    except TypeError as error:
-        said = str(error).removeprefix("compile: ").split(";")[0]
-        raise TypeError(
-            f"memory: {said}; a prediction knows Lin, each with at most one Relu after it, and Mse. "
-            "Count a real step instead: with bp.ledger() as led: model(x, targ).backward()"
-        ) from error
+def _unallocated(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
+    """A tensor of this shape whose elements are all one and the same number in memory."""
+    tensor = wrap(np.broadcast_to(np.zeros((), dtype), shape))
+    tensor.requires_g = True
+    return tensor
+
+
+# ---- whether layers are a chain ----
+
+
+def is_mse(loss: Any) -> bool:
+    return type(loss) is Mse and is_unchanged(loss, Mse)
+
+
+def is_unchanged(layer: Any, kind: type) -> bool:
+    """Whether a layer computes as `kind` does: neither it nor its class has a method of its own."""
+    return methods_of(type(layer)) == _METHODS_OF[kind] and not vars(layer).keys() & METHODS
+
+
+def methods_of(kind: type) -> list[Any]:
+    return [getattr(kind, name) for name in METHODS]
+
+
+_METHODS_OF: dict[type, list[Any]] = {kind: methods_of(kind) for kind in (Lin, Activation, Mse)}
+
+
+def is_activation(layer: Any) -> bool:
+    """Whether a layer is one of this package's activations; a subclass of one may be anything."""
+    return isinstance(layer, Activation) and type(layer).__module__ == Activation.__module__
+
+
+def activation_of(layer: Any) -> Op | None:
+    """The operation that a layer applies, if that is all that it does and the C core knows it as an activation."""
+    if not is_activation(layer) or not is_unchanged(layer, Activation):
+        return None
+    return layer.op if layer.op.activation in native.ACTIVATIONS else None
+
+
+def stages_of(layers: Sequence[Any]) -> list[Stage] | None:
+    """Each Lin and the activation after it; None if there is anything else."""
+    stages: list[Stage] = []
+    for layer in layers:
+        if type(layer) is Lin and is_unchanged(layer, Lin):
+            stages.append(Stage(layer.w, layer.b, layers=(id(layer),)))
+        elif activation_of(layer) is not None and stages and stages[-1].activation is None:
+            stages[-1] = stages[-1].followed_by(layer)
+        else:
+            return None
+    return stages
+
+
+def network_of(layers: Sequence[Any], loss: Any) -> Network:
+    """The chain that layers and a loss are. Raises TypeError, ShapeError, DTypeError or ValueError if they are none."""
+    stages = stages_of(layers)
+    if not stages or not is_mse(loss):
+        raise TypeError(f"compile: {_fault(layers, loss)}; {CHAIN}")
+    _check_parameters([p for stage in stages for p in stage.parameters()])
+    _check_shapes(stages)
     return Network(tuple(stages), stages[0].w.dtype)
 
 
-def _ghost(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
-    """A tensor of this shape whose numbers are all one and the same."""
-    ghost = wrap(np.broadcast_to(np.zeros((), dtype), shape))
-    ghost.requires_g = True
-    return ghost
+def _fault(layers: Sequence[Any], loss: Any) -> str:
+    """Why layers and a loss are no chain."""
+    before: Any = None
+    for k, layer in enumerate(layers):
+        if type(layer) is not Lin and not is_activation(layer):
+            return f"layers[{k}] is {name_of(layer)}"
+        if not is_unchanged(layer, Lin if type(layer) is Lin else Activation):
+            return f"layers[{k}], {name_of(layer)}, has a method of its own"
+        if is_activation(layer):
+            if activation_of(layer) is None:
+                return f"layers[{k}], {layer!r}, is unknown to the C core, so a Model has to train it, as it can"
+            if type(before) is not Lin:
+                return f"layers[{k}] is a {name_of(layer)} with no Lin before it"
+        before = layer
+    return f"the loss is {name_of(loss)}" if layers else "the model has no layers"
 
 
-def packed_bytes(products: Iterable[tuple[int, int, int]], dtype: np.dtype[Any]) -> int:
-    """What the C core takes to pack the operands of products (rows, inner, cols), one after another, at most."""
-    return max((int(native.matmul_room[dtype](*sizes)) for sizes in products), default=0)
+def name_of(layer: Any) -> str:
+    return str(getattr(layer, "__name__", type(layer).__name__))
 
 
-def backward_products(n: int, m: int, h: int, gradient_of_x: bool) -> list[tuple[int, int, int]]:
-    """w.g = inp.T @ out.g, and where it is wanted inp.g = out.g @ w.T"""
-    return [(m, n, h), *([(n, h, m)] if gradient_of_x else [])]
+def _check_parameters(parameters: list[Tensor]) -> None:
+    seen: set[int] = set()
+    for p in parameters:
+        if not isinstance(p, Tensor) or p._node is not None:
+            raise TypeError(f"compile: {describe(p)} is no parameter; make it with bp.param")
+        if id(p) in seen:
+            raise ValueError(f"compile: {describe(p)} is used twice; a plan has one gradient for each use: use Model")
+        if p.dtype != parameters[0].dtype:
+            raise DTypeError(
+                f"compile: {describe(p)} is {p.dtype}, {describe(parameters[0])} is {parameters[0].dtype}; "
+                "convert with model.double() or .float()"
+            )
+        if not p._array.flags.writeable:
+            raise ValueError(f"compile: {describe(p)} is read-only memory; use a copy: bp.param(t)")
+        seen.add(id(p))
+    for p, other in combinations(parameters, 2):
+        if np.may_share_memory(p._array, other._array):
+            raise ValueError(
+                f"compile: {describe(p)} and {describe(other)} share memory; a plan has each once: use Model"
+            )
 
 
-def workspace_bytes(network: Network, batch: int, strategy: str) -> int | None:
-    """A plan's workspace beside the layers' own arrays; None where there is no such plan."""
-    layers, plan = native.layers(len(network.stages)), native.plan()
-    for layer, stage in zip(layers, network.stages, strict=True):
-        layer.m, layer.h = stage.w.shape
-    plan.layers, plan.count, plan.batch = layers, len(network.stages), batch
-    plan.strategy, plan.sparse = native.STRATEGIES[strategy], True
-    return native.workspace_bytes(plan, network.dtype)
+def _check_shapes(stages: Sequence[Stage]) -> None:
+    inputs = stages[0].w.shape[:1]
+    for k, stage in enumerate(stages, 1):
+        w, b = stage.w.shape, None if stage.b is None else stage.b.shape
+        if len(w) != 2 or w[:1] != inputs or (b is not None and b != w[1:]):
+            shapes = f"w {w}" + ("" if b is None else f" and b {b}")
+            raise ShapeError(f"compile: Lin {k}: found {shapes}, expected {inputs[0] if inputs else 'some'} inputs")
+        inputs = w[1:]
+
+
+# ---- which parameters an optimizer updates ----
+
+
+def updated_by(optimizer: SGD, parameters: Sequence[Tensor]) -> list[Tensor]:
+    """Those of the parameters that want a gradient and are the optimizer's.
+
+    Raises ValueError if it has one that is not among them.
+    """
+    listed = parameters if optimizer.parameters is None else optimizer.parameters
+    known, mine = {id(p) for p in parameters}, {id(p) for p in listed}
+    for p in listed:
+        if id(p) not in known:
+            raise ValueError(f"compile: the optimizer updates {describe(p)}, which the model does not have")
+    return [p for p in parameters if p.requires_g and id(p) in mine]
+
+
+def updated_first(parameters: Sequence[Tensor], updated: Sequence[Tensor]) -> tuple[list[Tensor], int]:
+    """(all parameters: those to update, then the others that want a gradient, then the rest; how many want one)."""
+    mine = {id(p) for p in updated}
+    wanting = [*updated, *(p for p in parameters if p.requires_g and id(p) not in mine)]
+    return [*wanting, *(p for p in parameters if not p.requires_g)], len(wanting)

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from pybackprop.core.arrays import Array, float_type
+from pybackprop.core.checks import check_seed, whole
 from pybackprop.core.errors import CheckpointError
 from pybackprop.data import DataError, Split, check_finite
-from pybackprop.engine.fit import Moment
-from pybackprop.engine.model import Model, check_seed, mlp
+from pybackprop.engine.model import Model, mlp
 from pybackprop.engine.plan import compile
+from pybackprop.engine.records import Moment
 from pybackprop.nn.optim import SGD
 from pybackprop.ops import mse
 from pybackprop.train import checkpoint
@@ -38,8 +39,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: found {getattr(self, name)}, expected a whole number from 1")
+            whole(name, getattr(self, name))
         check_seed(self.seed)
         float_type(self.dtype)
 

@@ -1,4 +1,4 @@
-"""Canonical: two spellings of one formula become the same text: `dz.t()`, `out.g.T`; `a * b`, `b * a`."""
+"""A formula in a canonical spelling, so that `dz.t()` and `out.g.T`, or `a * b` and `b * a`, are the same text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FLIPPED = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
 
 
 def canonical(formula: Formula, meaning: Callable[[str], object]) -> str:
-    """A text that is the same for two formulas which differ in spelling only. meaning: what a name stands for."""
+    """A text that is the same for two formulas that differ in spelling only. meaning: what a name stands for."""
 
     def text(node: ast.expr) -> str:
         if isinstance(node, ast.Name):

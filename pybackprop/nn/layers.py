@@ -1,0 +1,157 @@
+"""The layers: Lin, the activations, and Mse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from pybackprop.autograd.tensor import Tensor, param
+from pybackprop.core.arrays import float_type
+from pybackprop.core.checks import width
+from pybackprop.core.errors import ShapeError
+from pybackprop.nn.initial import he_uniform, parameter_stream, zero_bias
+from pybackprop.nn.module import Module
+from pybackprop.ops import RELU, RELU_, Op, lin, lin_grad, mse, mse_grad
+
+__all__ = ["Activation", "Lin", "Mse", "Relu"]
+
+NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
+
+
+class Lin(Module):
+    """inp @ w + b, from parameters or from sizes.
+
+    Lin(w, b)     w (m,h) and b (h), or None for no bias; both become parameters
+    Lin(784, 50)  m inputs and h outputs: w is He-uniform, in [-a, a) with a = sqrt(6 / m), and b is 0
+
+    seed   of w, 0 unless given. It gives the same bits on every machine, those of the first layer of mlp; layers of
+           one network need different seeds, for theirs would be correlated otherwise
+    bias   False: no bias
+    dtype  float32 unless given
+
+    Raises ShapeError for parameters that do not fit each other, and for one size alone; ValueError for a size that is
+    no whole number from 1, or a seed outside 0 .. 2**64 - 1; DTypeError for another dtype; TypeError for seed, bias
+    or dtype together with arrays.
+    """
+
+    def __init__(
+        self, w: Any, b: Any = None, *, seed: int | None = None, bias: bool | None = None, dtype: Any = None
+    ) -> None:
+        if bias is not None and not isinstance(bias, (bool, np.bool_)):
+            raise TypeError(f"Lin: found bias of type {type(bias).__name__}, expected True or False; Lin(w, b) takes b")
+        if _is_number(w) or _is_number(b):
+            self.w, self.b = _from_sizes(w, b, 0 if seed is None else seed, bias is None or bool(bias), dtype)
+            return
+        if (seed, bias, dtype) != (None, None, None):
+            raise TypeError("Lin: seed, bias and dtype go with sizes, as in Lin(784, 50, seed=0); leave them out here")
+        self.w = _parameter(w)
+        self.b = None if b is None else _parameter(b)
+        if self.w.ndim != 2 or (self.b is not None and self.b.shape != self.w.shape[1:]):
+            shapes = f"w {self.w.shape}" + ("" if self.b is None else f" and b {self.b.shape}")
+            raise ShapeError(f"Lin: found {shapes}, expected w (inputs, outputs) and b (outputs,)")
+
+    def forward(self, inp: Any) -> Tensor:
+        return lin(inp, self.w, self.b)
+
+    def bwd(self, out: Tensor, inp: Any) -> None:
+        lin_grad(inp, out, self.w, self.b)
+
+    def __repr__(self) -> str:
+        return f"Lin({self.w.shape[0]}, {self.w.shape[1]}{', no bias' if self.b is None else ''})"
+
+
+class Activation(Module):
+    """An operation on one operand as a layer: op(inp, **params).
+
+    op      one of this package's operations, or one made with bp.define_op
+    params  its further arguments
+
+    A plan (bp.compile) computes it in C where the core knows the operation: where op.activation is its name there.
+    Raises TypeError for what is no operation. A function needs no layer: it can stand in a Model as it is.
+    """
+
+    op: Op
+    params: Mapping[str, Any] = NO_PARAMS
+    inplace: Op | None = None  # the operation that overwrites its input with the same values, if there is one
+
+    def __init__(self, op: Op, /, **params: Any) -> None:
+        if not isinstance(op, Op):
+            raise TypeError(
+                f"Activation: found {getattr(op, '__name__', type(op).__name__)}, expected an operation, such as "
+                "those of bp.define_op; a function can stand in a Model as it is"
+            )
+        self.op = op
+        if params:
+            self.params = params
+
+    def forward(self, inp: Any) -> Tensor:
+        result: Tensor = self.op(inp, **self.params)
+        return result
+
+    def bwd(self, out: Tensor, inp: Any) -> None:
+        if self.op.grad is None:
+            raise NotImplementedError(f"{self!r}: no function sets the gradients of '{self.op.name}' by hand")
+        self.op.grad(inp, out, **self.params)
+
+    def __repr__(self) -> str:
+        params = "".join(f", {name}={value!r}" for name, value in self.params.items())
+        return f"Activation({self.op.name}{params})"
+
+
+class Relu(Activation):
+    """max(inp, 0), elementwise."""
+
+    op = RELU
+    inplace = RELU_
+
+    def __init__(self) -> None:
+        pass
+
+    def __repr__(self) -> str:
+        return "Relu()"
+
+
+class Mse(Module):
+    """The mean of (inp - targ)**2. It ends the network, so its backward starts from 1 and needs no out.g."""
+
+    def forward(self, inp: Any, targ: Any) -> Tensor:
+        return mse(inp, targ)
+
+    def bwd(self, out: Tensor, inp: Any, targ: Any) -> None:
+        mse_grad(inp, targ)
+
+    def __repr__(self) -> str:
+        return "Mse()"
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a size was meant: a Python or numpy number, and no array or tensor."""
+    return isinstance(value, (int, float, complex, np.generic))
+
+
+def _from_sizes(m: Any, h: Any, seed: Any, bias: bool, dtype: Any) -> tuple[Tensor, Tensor | None]:
+    """The parameters of Lin(m, h)."""
+    if not (_is_number(m) and _is_number(h)):
+        given = " and ".join(_said(value) for value in (m, h) if value is not None)
+        raise ShapeError(
+            f"Lin: found {given}, expected two sizes, inputs and outputs: Lin(784, 50); "
+            "or two arrays, w (inputs, outputs) and b (outputs,): Lin(w, b)"
+        )
+    m, h = width("Lin", m), width("Lin", h)
+    real = float_type(np.float32 if dtype is None else dtype)
+    w, b = he_uniform("Lin", m, h, real, parameter_stream(seed)), zero_bias(h, real) if bias else None
+    return _parameter(w), None if b is None else _parameter(b)
+
+
+def _said(value: Any) -> str:
+    return f"the size {value!r}" if _is_number(value) else f"an array of shape {np.shape(value)}"
+
+
+def _parameter(value: Any) -> Tensor:
+    if not isinstance(value, Tensor):
+        return param(value)
+    value.requires_g = True
+    return value

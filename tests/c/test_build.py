@@ -1,0 +1,119 @@
+"""Building: what a stranger's compiler and pip make of it."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from helpers.compile_c import ROOT
+
+pytestmark = pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="not in a source tree")
+SOURCES = ["csrc", "pybackprop", "build.py", "setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"]
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A copy of the sources without anything built."""
+    for name in SOURCES:
+        source = ROOT / name
+        ignore = shutil.ignore_patterns("*.so", "_core.c", "__pycache__")
+        shutil.copytree(source, tmp_path / name, ignore=ignore) if source.is_dir() else shutil.copy(source, tmp_path)
+    return tmp_path
+
+
+def build_ext(tree, **environment):
+    pytest.importorskip("setuptools", minversion="77")
+    pytest.importorskip("cffi")
+    return subprocess.run(
+        [sys.executable, "setup.py", "build_ext", "--inplace"],
+        cwd=tree, env={**os.environ, "CFLAGS": "-O0", **environment}, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+
+
+def said_in(tree, code, **environment):
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tree, env={**os.environ, **environment}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.builds
+def test_an_edited_header_or_template_rebuilds(tree):
+    first = build_ext(tree)
+    assert first.returncode == 0, first.stderr
+    (extension,) = (tree / "pybackprop").glob("_core*.so")
+    assert extension.name == "_core.abi3.so"
+    stamp = extension.stat().st_mtime_ns
+    build_ext(tree)
+    assert extension.stat().st_mtime_ns == stamp
+    for name in ("pybackprop.h", "template/for_each_kernel.h", "gemm/product.h"):
+        header = tree / "csrc" / name
+        header.write_text(header.read_text() + "\n/* edited */\n")
+        os.utime(header, ns=(stamp + 10**9, stamp + 10**9))
+        build_ext(tree)
+        assert extension.stat().st_mtime_ns > stamp
+        stamp = extension.stat().st_mtime_ns
+
+
+@pytest.mark.builds
+def test_a_serial_build_says_so_and_computes_the_same_bits(tree):
+    done = build_ext(tree, PYBACKPROP_OPENMP="0")
+    assert done.returncode == 0, done.stderr
+    assert "OpenMP off" in done.stdout
+    code = "import pybackprop as bp, numpy as np, hashlib; a = np.random.default_rng(0).standard_normal((700, 300)); " \
+        "print(hashlib.sha256(bp.matmul(a, a.T).data).hexdigest())"  # fmt: skip
+    where = "import pybackprop as bp; print(bp.__file__, bp.info()['openmp'], bp.threads())"
+    assert said_in(tree, where).split() == [str(tree / "pybackprop" / "__init__.py"), "None", "1"]
+    assert said_in(tree, code) == said_in(ROOT, code, PYBACKPROP_THREADS="3")
+
+
+def test_without_a_compiler_it_says_what_to_install(tree):
+    done = build_ext(tree, CC="no-such-compiler")
+    assert done.returncode != 0
+    for words in ("no working C compiler", "no-such-compiler", "apt-get install build-essential", "xcode-select"):
+        assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.builds
+def test_openmp_that_is_asked_for_and_missing_is_an_error(tree, tmp_path):
+    fake = tmp_path / "cc-without-openmp"
+    fake.write_text('#!/bin/sh\ncase "$*" in *openmp*) exit 1;; esac\nexec cc "$@"\n')
+    fake.chmod(0o755)
+    done = build_ext(tree, CC=str(fake), PYBACKPROP_OPENMP="1")
+    assert done.returncode != 0
+    assert "PYBACKPROP_OPENMP=1 asks for OpenMP" in done.stderr
+    done = build_ext(tree, CC=str(fake))
+    assert done.returncode == 0, done.stderr
+    assert "OpenMP off" in done.stdout
+
+
+def test_the_extension_uses_the_limited_api_only():
+    import pybackprop._core
+
+    assert Path(pybackprop._core.__file__).name == f"_core.abi3{'.so' if os.name == 'posix' else '.pyd'}"
+
+
+def test_flags_never_include_fast_math():
+    text = (ROOT / "build.py").read_text()
+    assert '"-O3", "-ffp-contract=off"' in text
+    for forbidden in ("fast-math", "-Ofast", "-march=native"):
+        assert forbidden not in text
+    assert "fast-math" not in (sysconfig.get_config_var("CFLAGS") or "")
+
+
+@pytest.mark.skipif(not os.environ.get("PYBACKPROP_WHEEL"), reason="set PYBACKPROP_WHEEL to a wheel to look into it")
+def test_the_wheel_holds_what_it_should():
+    path = Path(os.environ["PYBACKPROP_WHEEL"])
+    assert "-cp310-abi3-" in path.name
+    names = zipfile.ZipFile(path).namelist()
+    for name in ("pybackprop/py.typed", "pybackprop/_core.pyi", "pybackprop/data/digits.npz", "pybackprop/__main__.py",
+                 "pybackprop/teach/page/template.html", "pybackprop/teach/page/app.js"):  # fmt: skip
+        assert name in names
+    assert not [name for name in names if name.endswith((".c", ".h")) or name.startswith(("tests", "tools", "build"))]

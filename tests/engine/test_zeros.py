@@ -1,0 +1,106 @@
+"""Terms that are exactly zero may be left out of a pass: the bits are those of all terms."""
+
+import numpy as np
+import pytest
+
+import pybackprop as bp
+from helpers.plans import Pair
+from helpers.twins import assert_same_gradients, twins
+
+WIDTHS = (100, 40, 3)
+DENSITIES = [0, 0.02, 0.1, 0.24, 0.3, 1]  # a pass takes the terms alone up to about a quarter
+
+
+def thinned(rng, x, density):
+    """x with that share of its numbers left: the others are +0 or -0."""
+    zeros = np.where(rng.random(x.shape) < 0.5, 0, -0.0).astype(x.dtype)
+    return np.where(rng.random(x.shape) < density, x, zeros)
+
+
+@pytest.mark.parametrize("density", DENSITIES)
+def test_data_with_zeros(rng, dtype, density, each_setting):
+    for n in (1, 63, 65, 513, 1100):
+        pair = Pair(rng, WIDTHS, dtype, n, 0.001, strategy="fused")
+        x, targ = pair.data(n)
+        for _ in range(2):
+            pair.step(thinned(rng, x, density), targ)
+
+
+@pytest.mark.parametrize(
+    "widths", [(64, 32, 1), (65, 33, 2), (784, 50, 10), (200, 64, 40, 2), (63, 40, 1), (100, 7, 1)]
+)
+def test_widths(rng, dtype, widths):
+    pair = Pair(rng, widths, dtype, 300, 0.001, strategy="fused")
+    x, targ = pair.data(300)
+    pair.step(thinned(rng, x, 0.1), targ)
+
+
+def test_tiles_of_both_kinds_in_a_segment(rng, dtype, each_setting):
+    pair = Pair(rng, WIDTHS, dtype, 1030, 0.001, strategy="fused")
+    x, targ = pair.data(1030)
+    for start in range(0, 1030, 64):
+        if rng.random() < 0.6:
+            x[start : start + 64] = thinned(rng, x[start : start + 64], 0.1)
+    pair.step(x, targ)
+    x[:512] = thinned(rng, x[:512], 0.1)
+    pair.step(x, targ)
+
+
+def test_rows_that_look_sparse_and_are_not(rng, dtype):
+    pair = Pair(rng, WIDTHS, dtype, 128, 0.001, strategy="fused")
+    x, targ = pair.data(128)
+    x[::4] = 0
+    pair.step(x, targ)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", ["x", "targ", "w", "b"])
+def test_numbers_that_are_not_finite(rng, dtype, where, value, each_setting):
+    pair = Pair(rng, WIDTHS, dtype, 600, 0.001, strategy="fused")
+    x, targ = pair.data(600)
+    x = thinned(rng, x, 0.1)
+    if where == "x":
+        x[300, 7] = value
+    elif where == "targ":
+        targ[300, 1] = value
+    else:
+        for model in (pair.model, pair.twin):
+            model.parameters()[0 if where == "w" else 1].data[..., 5] = value
+    pair.step(x, targ)
+
+
+def test_numbers_that_underflow(rng, dtype):
+    pair = Pair(rng, WIDTHS, dtype, 600, 0.001, strategy="fused")
+    pair.step(*pair.data(600, "small"))
+
+
+def test_accumulation_and_the_gradient_of_the_data(rng, dtype, each_setting):
+    model, twin = twins(rng, WIDTHS, dtype)
+    plan = bp.compile(model, batch=600, strategy="fused")
+    x = thinned(rng, rng.standard_normal((600, 100)).astype(dtype), 0.1)
+    targ = rng.standard_normal((600, 3)).astype(dtype)
+    mine, its = bp.tensor(x, requires_g=True), bp.tensor(x, requires_g=True)
+    for accumulate in (False, True):
+        plan.grads(mine, targ, accumulate)
+        twin(its, targ).backward(accumulate=accumulate)
+        assert_same_gradients(model, twin)
+        np.testing.assert_array_equal(mine.g.data, its.g.data)
+
+
+def test_it_may_be_switched_off(rng, dtype):
+    x = thinned(rng, rng.standard_normal((600, 100)).astype(dtype), 0.1)
+    targ = rng.standard_normal((600, 3)).astype(dtype)
+    (model, twin), plans = twins(rng, WIDTHS, dtype), []
+    for one, sparse in ((model, True), (twin, False)):
+        plan = bp.compile(bp.Model(one.layers), batch=600, strategy="fused", sparse=sparse)
+        plans.append((plan.memory()["workspace"], plan.grads(x, targ), plan.predict(x).data.tobytes()))
+    assert plans[0][1:] == plans[1][1:]
+    assert plans[0][0] > plans[1][0]  # no room for lists
+    assert_same_gradients(model, twin)
+
+
+def test_predict(rng, dtype, each_setting):
+    model, twin = twins(rng, WIDTHS, dtype)
+    plan = bp.compile(model, batch=512, strategy="fused")
+    x = thinned(rng, rng.standard_normal((1300, 100)).astype(dtype), 0.1)
+    assert plan.predict(x).data.tobytes() == twin.predict(x).data.tobytes()

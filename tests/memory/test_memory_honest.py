@@ -1,0 +1,178 @@
+"""The ledger's peaks are those that a process really has: counted by the C allocator, by Python's, and in RAM."""
+
+import json
+import sys
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import pybackprop as bp
+from helpers.preload import HERE, run
+from pybackprop.bench import resident_memory
+from pybackprop.bench.memory import measure, programs
+from pybackprop.memory import predict_lesson, recorder, schemes
+from pybackprop.nn import network
+
+pytestmark = pytest.mark.usefixtures("usual_tiles")
+
+SIZES = [((784, 50, 1), 4000), ((64, 50, 10), 6000), ((30, 200, 150, 3), 5000), ((20, 5), 9000)]
+OURS = ["first", "matmul", "functions", "inplace", "model", "model_inplace", "plan_layers", "plan_split", "plan_fused"]
+
+COUNT = """
+import ctypes, gc, json, sys
+import numpy as np
+from pybackprop.nn import network
+from pybackprop.bench.memory import programs
+from pybackprop.memory import schemes
+from pybackprop.bench.memory import worker
+
+
+live, most = (ctypes.c_long.in_dll(ctypes.CDLL(None), name) for name in ("live", "most"))
+found = {}
+for name in sys.argv[3:]:
+    widths, batch, way = json.loads(sys.argv[1]), int(sys.argv[2]), schemes.named(name)
+    make = worker.program_of({"program": way.program})
+    rng = np.random.default_rng(0)
+    make(programs.given(widths, 8, "float32", rng))()
+    data = programs.given(widths, batch, "float32", rng)
+    data.touch_gradients()
+    step = make(data)
+    gc.collect()
+    before = most.value = live.value
+    step()
+    found[name] = most.value - before
+    del step, data
+print(json.dumps(found))
+"""
+
+
+def agrees(found, predicted):
+    """Within 5 % or 1 MB, whichever is more."""
+    return abs(found - predicted) <= max(10**6, 0.05 * predicted)
+
+
+def held_again(name, widths):
+    """compile makes the parameters and gradients anew."""
+    return 2 * network.of_sizes(widths).parameter_bytes if name.startswith("plan") else 0
+
+
+@pytest.fixture
+def nothing_packed(monkeypatch):
+    """What the C core packs is not numpy's, so it is left out where numpy's allocations are compared."""
+    for module in (predict_lesson, recorder):
+        monkeypatch.setattr(module, "packed_bytes", lambda products, dtype: 0)
+
+
+@pytest.fixture
+def live_malloc(builds):
+    return builds.library("live_malloc")
+
+
+@HERE
+@pytest.mark.parametrize(("widths", "batch"), SIZES)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_c_allocator_counts_the_same(live_malloc, widths, batch, threads):
+    found = run(live_malloc, COUNT, json.dumps(widths), batch, *OURS, threads=threads)
+    bp.set_threads(threads)
+    predicted = {name: schemes.named(name).ledger(network.of_sizes(widths), batch).peak for name in OURS}
+    wrong = {
+        name: (found[name], predicted[name])
+        for name in OURS
+        if not agrees(found[name] - held_again(name, widths), predicted[name])
+    }
+    assert not wrong
+
+
+@pytest.mark.parametrize(("widths", "batch"), SIZES)
+@pytest.mark.parametrize("name", OURS)
+def test_numpy_asks_for_the_same(nothing_packed, rng, widths, batch, name):
+    way = schemes.named(name)
+    predicted = way.ledger(network.of_sizes(widths), batch).peak
+    data = programs.given(list(widths), batch, np.float32, rng)
+    data.touch_gradients()
+    program = getattr(programs, way.program[0])
+    if way.program[1:]:
+        program = program(*way.program[1:])
+    found = traced(program(data)) - held_again(name, widths)
+    assert abs(found - predicted) <= max(10**5, 0.01 * predicted)
+
+
+def traced(step):
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    kept = step()
+    most = tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.stop()
+    del kept
+    return most
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("matmul", "functions", "inplace", "model", "plan_split", "plan_fused"),
+        pytest.param("torch", marks=pytest.mark.peers),
+    ],
+)
+def test_so_much_is_resident(name):
+    """Large enough that what a product may pack, but did not touch, is less than 5 %."""
+    way, net = schemes.named(name), network.of_sizes([100, 200, 150, 3])
+    if way.missing() or resident_memory.extra(lambda: None) is None:
+        pytest.skip("cannot be measured here")
+    found = measure.measure(way, net, 20_000)
+    assert found.peak is not None, found.why
+    assert agrees(found.peak, way.ledger(net, 20_000).peak)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="uses Linux's /proc")
+def test_what_does_not_fit_is_not_measured(monkeypatch):
+    monkeypatch.setattr("pybackprop.core.available_memory.available", lambda: 10**9)
+    found = measure.measure(schemes.named("first"), network.of_sizes([784, 50, 1]), 50_000)
+    assert found.peak is None
+    assert "it needs" in found.why
+
+
+# ---- a real run ----
+
+
+def small(rng, batch=3000):
+    data = programs.given([40, 30, 5], batch, np.float32, rng)
+    data.touch_gradients()
+    return data
+
+
+@pytest.mark.parametrize("name", ["first", "matmul", "functions", "inplace", "model"])
+def test_a_real_run_is_entered_as_it_is_predicted(nothing_packed, rng, name):
+    step = getattr(programs, name)(small(rng))
+    with bp.ledger() as led:
+        kept = step()
+    predicted = schemes.named(name).ledger(network.of_sizes([40, 30, 5]), 3000)
+    assert led.peak == pytest.approx(predicted.peak, abs=3000)
+    del kept
+
+
+@pytest.mark.parametrize("name", ["first", "matmul", "functions", "inplace", "model"])
+def test_a_real_run_is_what_numpy_asks_for(nothing_packed, rng, name):
+    step = getattr(programs, name)(small(rng))
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    with bp.ledger() as led:
+        kept = step()
+    found = tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.stop()
+    assert abs(found - led.peak) <= 10**5
+    del kept
+
+
+def test_the_tape_is_entered_too(nothing_packed, rng):
+    data = small(rng)
+    (w1, b1), (w2, b2) = data.layers
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    with bp.ledger() as led:
+        bp.mse(bp.relu(data.x @ w1 + b1) @ w2 + b2, data.targ).backward()
+    found = tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.stop()
+    assert abs(found - led.peak) <= 10**5
+    assert all(buffer.freed is not None for buffer in led.buffers)

@@ -1,0 +1,212 @@
+"""The page as a file: whole, harmless, small, and served to this machine alone."""
+
+import base64
+import hashlib
+import http.client
+import json
+import re
+import signal
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+import pybackprop as bp
+from helpers.compile_c import ROOT
+from helpers.page_browser import served
+from helpers.scenes import EVIL, example, renamed
+from pybackprop.teach.page import html as page
+from pybackprop.teach.page.scene import scene_of, scene_of_operations
+
+SPACES = {"http://www.w3.org/2000/svg", "http://www.w3.org/1998/Math/MathML"}  # names, not addresses to load
+
+
+class Elements(HTMLParser):
+    """The elements of a document: (tag, attributes); the text of scripts and styles by kind."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found, self.texts, self.is_open = [], [], False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        self.is_open = tag in ("script", "style")
+
+    def handle_endtag(self, tag):
+        self.is_open = False
+
+    def handle_data(self, data):
+        if self.is_open:
+            self.texts.append((*self.found[-1], data))
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.found if name == tag]
+
+
+@pytest.fixture(scope="module")
+def html():
+    return page.html_of(example())
+
+
+@pytest.fixture(scope="module")
+def elements(html):
+    return Elements(html)
+
+
+# ---- the file ----
+
+
+def test_it_names_no_address_to_load_from(html, elements):
+    assert set(re.findall(r"https?://[\w./]+", html)) == SPACES
+    for tag, attrs in elements.found:
+        addresses = {attrs.get(name, "#") for name in ("src", "href", "srcset", "action", "data")}
+        assert all(address.startswith(("#", "data:,")) for address in addresses), (tag, attrs)
+    assert not re.search(r"url\(|@import|import\(|fetch\(|XMLHttp|WebSocket|EventSource|sendBeacon", html)
+
+
+def test_its_policy_lets_nothing_run_but_its_own_script_and_style(elements):
+    (policy,) = [attrs["content"] for attrs in elements.all("meta") if "http-equiv" in attrs]
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules.pop("default-src") == "'none'"
+    assert rules.pop("img-src") == "data:"
+    assert rules.pop("base-uri") == rules.pop("form-action") == "'none'"
+    texts = {tag: text for tag, attrs, text in elements.texts if attrs.get("type") != "application/json"}
+    for tag in ("script", "style"):
+        digest = base64.b64encode(hashlib.sha256(texts[tag].encode()).digest()).decode()
+        assert rules.pop(f"{tag}-src") == f"'sha256-{digest}'"
+    assert not rules
+
+
+def test_it_has_no_handlers_or_styles_in_its_markup(elements):
+    for tag, attrs in elements.found:
+        assert not [name for name in attrs if name.startswith("on") or name == "style"], (tag, attrs)
+
+
+def test_every_label_and_title_that_is_referred_to_is_there(elements):
+    ids = [attrs["id"] for _, attrs in elements.found if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    wanted = [attrs["aria-labelledby"] for _, attrs in elements.found if "aria-labelledby" in attrs]
+    wanted += [attrs["href"][1:] for attrs in elements.all("a")]
+    assert len(wanted) >= 8
+    assert set(wanted) <= set(ids)
+    assert dict(elements.found)["html"]["lang"] == "en"
+
+
+@pytest.mark.parametrize("name", [EVIL, "<!--<script>", "a&lt;b", "{{script}}", "\u2028", '"\\', "__proto__"])
+def test_a_name_cannot_leave_its_place(name):
+    found = Elements(page.html_of(renamed(name)))
+    assert [tag for tag, _ in found.found] == [tag for tag, _ in Elements(page.html_of(example((4, 3, 2)))).found]
+    (scene,) = [text for _, attrs, text in found.texts if attrs.get("type") == "application/json"]
+    assert json.loads(scene)["layers"][0]["w"] == name
+    assert name in json.loads(scene)["tensors"]
+
+
+def test_a_large_network_stays_under_a_megabyte(rng):
+    x, targ = (rng.standard_normal(size).astype(np.float32) for size in [(100, 784), (100, 10)])
+    html = page.html_of(scene_of(bp.mlp([784, 50, 10]), x, targ))
+    assert 800_000 < len(html.encode()) < page.LIMIT
+
+
+def test_the_page_without_numbers_leaves_them_room(html):
+    assert len(html.encode()) < 130_000
+
+
+def test_what_would_be_larger_is_refused(rng):
+    big = [rng.standard_normal(size) for size in [(300, 300), (300,), (4, 300), (4, 300)]]
+    w, b, x, targ = (bp.tensor(array, np.float64) for array in big)
+    out = bp.lin(x, w, b)
+    scene = scene_of_operations([("lin", (x, w, b), out), ("mse", (out, targ), bp.mse(out, targ))])
+    with pytest.raises(ValueError, match=r"found \d{7} bytes, expected at most 1000000"):
+        page.html_of(scene)
+
+
+def test_the_scripts_are_strict_and_small():
+    folder = ROOT / "pybackprop" / "teach" / "page"
+    if not folder.is_dir():
+        pytest.skip("not in a source tree")
+    scripts = sorted(folder.glob("*.js"))
+    assert {path.stem for path in scripts} == set(page.SCRIPTS)
+    for path in scripts:
+        text = path.read_text()
+        assert text.count('"use strict";') == 1, path
+        assert len(text.splitlines()) < 300, path
+        assert text.endswith("})(globalThis.pybackprop ??= {});\n"), path
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\(|new Function", text), path
+
+
+# ---- written ----
+
+
+def test_it_is_written_whole_or_not_at_all(tmp_path, monkeypatch, html):
+    path = tmp_path / "page.html"
+    page.write(path, example())
+    assert path.read_text(encoding="utf-8") == html
+    monkeypatch.setattr(page, "LIMIT", 1000)
+    with pytest.raises(ValueError, match="at most 1000"):
+        page.write(path, example())
+    assert [entry.name for entry in tmp_path.iterdir()] == ["page.html"]
+    assert path.read_text(encoding="utf-8") == html
+
+
+def test_a_place_that_is_not_there_is_an_oserror(tmp_path):
+    with pytest.raises(OSError, match="no-such-folder"):
+        page.write(tmp_path / "no-such-folder" / "page.html", example())
+
+
+# ---- served ----
+
+
+@pytest.fixture
+def server():
+    with served(example()) as server:
+        yield server
+
+
+def answer(server, path, method="GET", **headers):
+    connection = http.client.HTTPConnection(page.HOST, server.server_port, timeout=10)
+    try:
+        connection.request(method, path, headers=headers)
+        response = connection.getresponse()
+        return response.status, response.read(), response.headers
+    finally:
+        connection.close()
+
+
+def test_it_is_served_on_the_loopback_address(server, html):
+    assert server.server_address[0] == "127.0.0.1"
+    status, body, headers = answer(server, "/")
+    assert (status, body.decode()) == (200, html)
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    assert answer(server, "/index.html?x=1")[0] == 200
+    assert answer(server, "/", "HEAD")[:2] == (200, b"")
+    for path in ("/page.css", "/../page.py", "/etc/passwd", "/page"):
+        assert answer(server, path)[0] == 404, path
+    assert answer(server, "/", "POST")[0] == 501
+
+
+def test_a_foreign_name_that_leads_here_is_refused(server):
+    assert answer(server, "/", Host=f"localhost:{server.server_port}")[0] == 200
+    for host in ("example.org", f"example.org:{server.server_port}", "127.0.0.1.example.org", "[::1]:80"):
+        status, body, _ = answer(server, "/", Host=host)
+        assert status == 403, host
+        assert b"scene" not in body
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_ctrl_c_ends_it_cleanly():
+    command = [sys.executable, "-W", "error", "-m", "pybackprop", "explain", "--serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        first = process.stdout.readline()
+        port = int(re.search(r"http://127\.0\.0\.1:(\d+)/ ", first)[1])
+        connection = http.client.HTTPConnection(page.HOST, port, timeout=10)
+        connection.request("GET", "/")
+        assert connection.getresponse().status == 200
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+        connection.close()
+    assert process.returncode == 0
+    assert (out, err) == ("\n", "")
+    assert err == ""

@@ -1,0 +1,115 @@
+"""The page in a browser: one element, what it moves, its terms, its value dragged."""
+
+import numpy as np
+import pytest
+
+from helpers.page_browser import MINUS
+from helpers.scenes import example
+
+pytestmark = pytest.mark.browser
+
+# ---- choosing ----
+
+
+MOVES = [
+    # an element, what it moves, what the gradient that arrives is read from, by how much, and its formula's letters
+    ("w1", 2, 1, "l1", [[i, 1] for i in range(4)], ("x", [[i, 2] for i in range(4)]), "∑i=03xi,2·l1.gi,1"),
+    ("b1", 0, 0, "l1", [[i, 0] for i in range(4)], None, "∑i=03l1.gi,0"),
+    ("x", 3, 2, "l1", [[3, 0], [3, 1]], ("w1", [[2, 0], [2, 1]]), "∑j=01l1.g3,j·w12,j"),
+    ("l1", 0, 0, "l2", [[0, 0]], None, "(l10,0>0)·l2.g0,0"),
+    ("l2", 3, 1, "out", [[3, 0]], ("w2", [[1, 0]]), "∑j=00out.g3,j·w21,j"),
+    ("w2", 1, 0, "out", [[i, 0] for i in range(4)], ("l2", [[i, 1] for i in range(4)]), "∑i=03l2i,1·out.gi,0"),
+    ("out", 1, 0, "loss", [[0, 0]], None, f"24·(out1,0{MINUS}targ1,0)"),
+    ("targ", 1, 0, "loss", [[0, 0]], None, f"{MINUS}24·(out1,0{MINUS}targ1,0)"),
+]
+
+
+@pytest.mark.parametrize(("name", "row", "column", "out", "moved", "source", "formula"), MOVES)
+def test_a_chosen_element_lights_up_what_it_moves(page, name, row, column, out, moved, source, formula):
+    page.open(example())
+    page.click(page.cell(name, row, column))
+    index = [row, column] if name != "b1" else [column]
+    called = f"{name}[{','.join(map(str, index))}]"
+    assert page.chosen() == called
+    assert page.text("#sentence").startswith(called)
+    assert page.marked(name, "chosen") == [[row, column]]
+    assert page.marked(out, "moves") == moved
+    if out != "loss":
+        assert page.marked(out, "upstream", gradient=True) == moved
+    if source:
+        assert page.marked(source[0], "source") == source[1]
+    assert formula in page.text("#formula").replace(" ", "")
+    rows = page.driver.find_elements("css selector", "#terms tbody tr")
+    assert len(rows) == len(moved)
+    assert rows[0].text.startswith(out)
+    assert page.text("#terms tbody tr:last-child .partial") == page.text("#gradient")
+    assert page.text("#formula").endswith(page.text("#gradient"))
+    page.until(lambda: page.fragment() != "")
+    assert page.fragment() == f"#at={name}.{'.'.join(map(str, index))}"
+
+
+def test_a_gradient_is_chosen_as_its_value_is(page):
+    page.open(example())
+    page.click(page.cell("w2", 1, 0, gradient=True))
+    assert page.chosen() == "w2[1,0]"
+    assert page.marked("w2", "chosen", gradient=True) == [[1, 0]]
+
+
+def test_where_relu_stops_nothing_moves(page):
+    page.open(example())
+    page.click(page.cell("l1", 0, 1))
+    assert "is not positive" in page.text("#sentence")
+    assert page.marked("l2", "moves") == page.marked("out", "onwards") == []
+    assert page.text("#gradient") == "0"
+
+
+# ---- dragging ----
+
+
+def test_dragging_a_number_sideways_moves_the_loss(page):
+    page.open(example())
+    before = page.number("#loss")
+    page.drag(page.cell("w1", 1, 0), 48)
+    assert page.chosen() == "w1[1,0]"
+    assert page.values("w1")[2] == pytest.approx(0.1 + 24 * 0.01, abs=1e-6)
+    assert page.number("#loss") != before
+    assert "changed" in page.cell("w1", 1, 0).get_attribute("class")
+    assert page.until(lambda: page.fragment() == "#at=w1.1.0&set=w1.1.0:0.34")
+    page.click("#everything")
+    assert page.number("#loss") == before
+
+
+@pytest.mark.parametrize("at", ["w1.2.0", "b1.0", "x.3.1", "l1.1.0", "l2.1.0", "out.2.0", "targ.0.0"])
+def test_along_the_slope_the_loss_moves_as_the_gradient_says(page, at):
+    page.open(example(dtype=np.float64), f"#at={at}")
+    slope, before = page.js("const {view} = pybackprop.app; return [view.total, view.run.loss]")
+    page.js("const a = pybackprop.app; a.setValue(a.valueAt(a.state.at) + 1e-3)")
+    assert page.js("return pybackprop.app.view.run.loss") - before == pytest.approx(slope * 1e-3, abs=2e-6)
+    assert slope != 0
+
+
+def test_the_slider_the_number_and_the_plot_are_one_value(page):
+    page.open(example(), "#at=w1.0.0")
+    page.find("#value input[type=range]").send_keys("\ue014" * 5)  # arrow right
+    page.settle()
+    assert page.values("w1")[0] == pytest.approx(0.35, abs=1e-6)
+    number = page.find("#value input[type=number]")
+    assert float(number.get_attribute("value")) == pytest.approx(0.35)
+    number.clear()
+    number.send_keys("-0.125\n")
+    page.settle()
+    assert page.values("w1")[0] == -0.125
+    page.drag(page.find("#plot svg"), 60)
+    assert page.values("w1")[0] > 0.3
+    page.click("#value button")
+    assert page.values("w1")[0] == np.float32(0.3)
+    assert not page.find("#value button").is_enabled()
+
+
+def test_what_is_no_number_changes_nothing(page):
+    page.open(example(), "#at=w1.0.0")
+    number = page.find("#value input[type=number]")
+    number.clear()
+    number.send_keys("\t")
+    page.settle()
+    assert page.values("w1")[0] == np.float32(0.3)

@@ -1,0 +1,158 @@
+"""The page in a browser: the backward pass step by step, and the products of a layer."""
+
+import time
+
+import numpy as np
+import pytest
+
+from helpers.page_browser import MINUS, TIMES
+from helpers.scenes import example, pair
+from pybackprop.teach.page.scene import scene_of
+
+pytestmark = pytest.mark.browser
+
+DONE = 5  # the step after the four of a network with one hidden layer
+
+
+# ---- the backward pass ----
+
+
+def test_stepping_back_writes_one_gradient_after_another(page):
+    page.open(example(), "#step=0")
+    written = [[], ["out"], ["out", "l2", "w2", "b2"], ["out", "l2", "w2", "b2", "l1"]]
+    names = ["x", "w1", "b1", "l1", "l2", "w2", "b2", "out"]
+    for step, there in enumerate([*written, names, names]):
+        shown = [name for name in names if "empty" not in page.cell(name, 0, 0, gradient=True).get_attribute("class")]
+        assert sorted(shown) == sorted(there), step
+        if step < DONE:
+            page.click("#step-controls button.main")
+    assert page.text("#step-sentence") == "The backward pass is complete: every gradient is written."
+    assert not page.find("#step-controls button.main").is_enabled()
+
+
+def test_each_step_says_what_it_reads_and_writes(page):
+    page.open(example(), "#step=1")
+    assert page.text("#step-sentence") == "Step 1 of 4: mse_grad(out, targ) starts from the loss and writes out.g."
+    page.click("#step-list li:nth-child(2) button")
+    assert "lin_grad(l2, out, w2, b2) reads out.g and writes l2.g, w2.g and b2.g" in page.text("#step-sentence")
+    assert page.text("#step-list .now .equations") == "l2.g = out.g @ w2.Tw2.g = l2.T @ out.gb2.g = out.g.sum(0)"
+    assert page.text(".layer.current h3") == "out = l2 @ w2 + b2"
+
+
+def test_in_place_the_gradients_share_storage(page):
+    page.open(example(), "#step=3")
+    assert page.cell("l2", 0, 0, gradient=True).text == "0.0088"
+    page.click("#inplace")
+    assert "relu_grad(l1, l2, inplace=True) reads l2.g and writes l1.g over l2.g" in page.text("#step-sentence")
+    assert "overwritten" in page.cell("l2", 0, 0, gradient=True).get_attribute("class")
+    assert page.cell("l1", 0, 0, gradient=True).text == "0.0088"
+    held = [row.text for row in page.driver.find_elements("css selector", "#storage tbody tr")]
+    assert len(held) == 7
+    assert held[1] == f"2 4 {TIMES} 2 l2.g l1.g l1.g"
+    page.until(lambda: "inplace" in page.fragment())
+    assert page.fragment().endswith("&step=3&inplace=1")
+
+
+# ---- the products ----
+
+
+def test_row_meets_column_term_by_term(page):
+    page.open(example())
+    g = example().tensors["w1"][1]
+    page.click("#product-controls button:nth-child(3)")
+    assert page.text("#sum") == "(x.T @ l1.g)[0,0] = 0.7 · 0.0088 = 0.00616, 1 of 4 terms"
+    page.click("#product-controls button:nth-child(4)")
+    assert page.text("#sum").endswith(f"= {g[0, 0]:.8f}".replace("-", MINUS))
+    assert len(page.driver.find_elements("css selector", ".falk .guide")) == 4
+    assert not page.driver.find_elements("css selector", ".falk .misfit")
+
+
+@pytest.mark.parametrize("w", ["w1", "w2"])
+@pytest.mark.parametrize(("kind", "target"), [("forward", "out"), ("w", "w"), ("x", "in")])
+def test_every_product_of_a_layer_is_what_the_library_computed(page, rng, w, kind, target):
+    scene = scene_of(*pair(rng, 4, 3, 2, n=5))
+    page.open(scene)
+    layer = next(layer for layer in scene.layers if layer.get("w") == w)
+    data, g = scene.tensors[layer[target]]
+    wanted = data - scene.tensors[layer["b"]][0] if kind == "forward" else g
+    found = page.numbers(
+        f"""(() => {{
+        const {{net, view}} = pybackprop.app;
+        const layer = pybackprop.linLayers(net).find(l => l.w === "{w}");
+        const product = pybackprop.product(net, view.run, layer, "{kind}", 0);
+        return Array.from({{length: product.left.rows * product.right.columns}}, (_, at) => pybackprop.productTerms(
+          net, product, Math.floor(at / product.right.columns), at % product.right.columns).at(-1).partial);
+        }})()"""
+    )
+    np.testing.assert_allclose(found, wanted.ravel(), rtol=2e-5, atol=1e-5)
+
+
+def test_the_animation_plays_pauses_and_goes_on_to_the_next_element(page):
+    page.open(example(), "#product=w.w1.0.0.0.3")
+    play = page.find("#product-controls .main")
+    page.click(play)
+    assert play.text == "pause"
+    assert page.until(lambda: page.js("return pybackprop.app.state.product.column") == 1)
+    page.click(play)
+    assert play.text == "play"
+    at = page.js("return pybackprop.app.state.product")
+    time.sleep(0.8)
+    assert page.js("return pybackprop.app.state.product") == at
+
+
+def test_who_wants_no_motion_gets_the_whole_sum_at_once(page):
+    page.open(example(), prefers_reduced_motion="reduce")
+    page.click("#product-controls .main")
+    assert page.js("return pybackprop.app.state.product.k") == 4
+    assert page.text("#product-controls .main") == "play"
+
+
+def test_a_transpose_that_does_not_fit_is_seen(page):
+    page.open(example())
+    page.click("[data-name=form] .choice:nth-of-type(2) input")
+    said = page.text("#verdict").replace(TIMES, "by")
+    assert said.startswith("l1.g is 4 by 2, x.T is 3 by 4: the inner dimensions, 2 and 3, do not fit.")
+    assert len(page.driver.find_elements("css selector", ".falk .misfit")) == 2
+    assert len(page.driver.find_elements("css selector", ".falk .guide")) == 2
+    assert "no result" in page.text(".falk")
+    assert not page.find("#product-controls .main").is_enabled()
+
+
+def test_a_transpose_that_fits_by_accident_is_wrong_all_the_same(page):
+    scene = example((3, 3, 3, 3))
+    page.open(scene, "#product=w.w1.1.0.1.3")
+    dz, x = scene.tensors["l1"][1], scene.tensors["x"][0]
+    assert page.text("#verdict") == (
+        "The shape is right by accident. Element [0,0] is made of row 0 of l1.g and row 0 of x, but w1[0,0] moves "
+        "column 0 of l1, every row, not row 0, and row i by x[i,0]: it needs column 0 of both."
+    )
+    here, right = (float(b.text.replace(MINUS, "-")) for b in page.driver.find_elements("css selector", "#sum b"))
+    assert here == pytest.approx((dz @ x.T)[0, 1], rel=1e-5)
+    assert right == pytest.approx((x.T @ dz)[0, 1], rel=1e-5, abs=1e-9)
+    assert here != right
+    page.go("#product=x.w1.2.0.0.0")
+    assert "made of column 0 of w1 and column 0 of l1.g, but x[0,0] moves row 0 of l1" in page.text("#verdict")
+    page.go("#product=forward.w1.1.0.0.0")
+    assert "made of row 0 of x and row 0 of w1, but l1[0,0] needs row 0 of x and column 0" in page.text("#verdict")
+    page.go("#product=w.w1.3.0.0.0")
+    assert "transposed" in page.text("#verdict")
+
+
+def test_every_way_to_write_a_product_is_judged_by_its_shape(page):
+    page.open(example((4, 3, 2, 3)))
+    for kind, wanted in [
+        ("forward", "right wrong wrong"),
+        ("w", "right wrong wrong wrong"),
+        ("x", "right wrong wrong wrong"),
+    ]:
+        for form, verdict in enumerate(wanted.split()):
+            page.go(f"#product={kind}.w1.{form}.0.0.0")
+            assert page.find("#verdict").get_attribute("class") == f"verdict {verdict}", (kind, form)
+            assert "by accident" not in page.text("#verdict")
+
+
+def test_a_click_on_the_result_chooses_its_element(page):
+    page.open(example())
+    cells = page.driver.find_elements("css selector", ".falk .ahead")
+    page.click(cells[-1])
+    assert page.js("const {row, column} = pybackprop.app.state.product; return [row, column]") == [2, 1]
