@@ -1,6 +1,6 @@
 """pybackprop: f = mse(relu(x @ w + b)), forward and backward, from the foundations.
 
-One definition (csrc/reference.c), many speeds: every kernel, thread count and machine gives the same bits.
+One definition (csrc/ops/reference.c), many speeds: every kernel, thread count and machine gives the same bits.
 
     import pybackprop as bp
 
@@ -34,10 +34,14 @@ One definition (csrc/reference.c), many speeds: every kernel, thread count and m
     bp.exercises()                                    # from one element to the whole network, step by step
 """
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from pybackprop import data
+from pybackprop.core import interrupt
+
+interrupt.exit_quietly_while_loading()  # before numpy, which takes the longest to load
+
+# ruff: noqa: E402
 from pybackprop.autograd.tensor import Tensor, as_tensor, param, tensor
 from pybackprop.autograd.versions import debug
 from pybackprop.core.errors import (
@@ -49,6 +53,7 @@ from pybackprop.core.errors import (
     ShapeError,
 )
 from pybackprop.core.settings import info, kernels, set_threads, set_tiles, threads, tiles, use_kernel
+from pybackprop.core.version import __version__ as __version__
 from pybackprop.engine.model import Model, mlp
 from pybackprop.engine.plan import Plan, compile
 from pybackprop.nn.layers import Activation, Lin, Mse, Relu
@@ -57,6 +62,8 @@ from pybackprop.nn.optim import SGD
 from pybackprop.ops import (
     Op,
     define_op,
+    leaky_relu,
+    leaky_relu_grad,
     lin,
     lin_grad,
     matmul,
@@ -67,18 +74,18 @@ from pybackprop.ops import (
     relu_,
     relu_grad,
 )
+from pybackprop.other_libraries import missing
 
 if TYPE_CHECKING:
+    from pybackprop import data
     from pybackprop.memory.fits import fits
-    from pybackprop.memory.ledger import Ledger
     from pybackprop.memory.recorder import ledger
+    from pybackprop.memory.views import Ledger
     from pybackprop.teach.explain.explain import Explanation, explain
     from pybackprop.teach.gradcheck import GradCheck, gradcheck
     from pybackprop.teach.judge.judge import Verdict, judge
     from pybackprop.teach.learn.exercises import exercises
     from pybackprop.train.model_file import load, save
-
-__version__ = metadata.version("pybackprop")
 
 __all__ = [
     "SGD",
@@ -113,6 +120,8 @@ __all__ = [
     "info",
     "judge",
     "kernels",
+    "leaky_relu",
+    "leaky_relu_grad",
     "ledger",
     "lin",
     "lin_grad",
@@ -135,11 +144,11 @@ __all__ = [
     "use_kernel",
 ]
 
-# Loaded lazily: training does not pay for what teaches, predicts memory and writes files.
-_ON_DEMAND = {
+# Loaded at first use: training does not pay for teaching tools, memory predictions and readers of files.
+_LAZY = {
     "Explanation": "pybackprop.teach.explain.explain",
     "GradCheck": "pybackprop.teach.gradcheck",
-    "Ledger": "pybackprop.memory.ledger",
+    "Ledger": "pybackprop.memory.views",
     "Verdict": "pybackprop.teach.judge.judge",
     "exercises": "pybackprop.teach.learn.exercises",
     "explain": "pybackprop.teach.explain.explain",
@@ -158,9 +167,9 @@ def _model_memory(self: Model, batch: int) -> "Ledger":
     Predicted from the sizes: nothing is allocated. Raises TypeError for a model that is no chain of Lin, each
     with at most one activation after it, and Mse; ValueError for a batch that is no whole number from 1.
     """
-    from pybackprop.memory.schemes import ledger_of
+    from pybackprop.memory.schemes import model_ledger
 
-    return ledger_of(self, batch)
+    return model_ledger(self, batch)
 
 
 def _plan_memory(self: Plan) -> "Ledger":
@@ -169,9 +178,9 @@ def _plan_memory(self: Plan) -> "Ledger":
 
     The workspace holds a gathered batch too after the first fit.
     """
-    from pybackprop.memory.predict_plan import ledger_of
+    from pybackprop.memory.schemes import plan_ledger
 
-    return ledger_of(self)
+    return plan_ledger(self)
 
 
 def _attach(kind: type, name: str, method: Any) -> None:
@@ -184,12 +193,17 @@ _attach(Model, "memory", _model_memory)
 _attach(Plan, "memory", _plan_memory)
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _ON_DEMAND:
-        raise AttributeError(f"module 'pybackprop' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_ON_DEMAND[name]), name)
-    return value
-
-
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ON_DEMAND})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
+
+
+if not TYPE_CHECKING:  # to a type checker it would say that there is an attribute of any name
+
+    def __getattr__(name: str) -> Any:
+        """A name that is loaded when first asked for. Raises AttributeError, with a hint for other libraries' names."""
+        if name == "data":
+            return import_module("pybackprop.data")  # which sets the attribute
+        if name not in _LAZY:
+            return missing(name)
+        value = globals()[name] = getattr(import_module(_LAZY[name]), name)
+        return value

@@ -1,4 +1,4 @@
-"""Writes docs/performance.md and its picture from what a bench found.
+"""Writes docs/performance.md and its pictures from reports of the bench.
 
     pybackprop bench --full --json > report.json
     python tools/make_performance.py report.json
@@ -15,16 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from pybackprop.bench import plot
-from pybackprop.bench.table import LARGE, TITLES, duration, rate
+from pybackprop.bench.table import LARGE, TITLES
+from pybackprop.core.units import megabytes_text, seconds_text, three_digits
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 HEAD = """# How fast, how lean
 
-Measured by `pybackprop bench`: each engine in a process of its own, in turns, its results checked against float64
-first. A time is the median of the rounds; a ratio is how many times as fast as the best peer we are, taken round by
-round and then the median, which no slow drift of the machine can disturb. The limit is the rate of nothing but fused
-multiply-adds on the same threads, measured in between. `plan` is a compiled plan, `pybackprop` the library's ordinary
-calls. Targets are what we want, met or not. Run it on your machine: `pip install '.[bench]' && pybackprop bench`.
+Measured by `pybackprop bench`: each engine in a process of its own, in turns, after its results were checked against
+float64. A time is the median of the rounds. A ratio says how many times as fast as the best peer this library is: the
+median of the ratios within each round, so that a slow drift of the machine does not matter. The limit is the time that
+fused multiply-adds alone would take on the same threads, measured in between. `plan` is a compiled plan, `pybackprop`
+the library's ordinary calls. Targets are goals, met or not. Run it on your machine:
+`pip install '.[bench]' && pybackprop bench`.
 """
 
 
@@ -33,7 +35,7 @@ def document(reports: Sequence[Mapping[str, Any]], pictures: Sequence[str]) -> s
     parts = [HEAD]
     for report, name in zip(reports, pictures, strict=True):
         parts += ["\n".join(_machine(report, name))]
-        for group in dict.fromkeys(work["group"] for work in report["works"]):
+        for group in dict.fromkeys(workload["group"] for workload in report["works"]):
             parts.append("\n".join(_group(report, group)))
         parts.append("\n".join(_memory(report)))
     return "\n".join(parts)
@@ -44,44 +46,48 @@ def _machine(report: Mapping[str, Any], name: str) -> Iterator[str]:
     yield f"## {report['cpu']}, {report['cores']} cores, kernel {report['kernel']}\n"
     engines = ", ".join(f"{engine} {about['version']}" for engine, about in report["engines"].items())
     yield f"{engines}; {report['compiler']}; {report['rounds']} rounds; FMA peak {peaks} threads.\n"
-    yield f"![Rates of all works, and how a step grows]({name})\n"
+    yield f"![Rates of all workloads, and how a step grows]({name})\n"
 
 
 def _group(report: Mapping[str, Any], group: str) -> Iterator[str]:
-    works = [work for work in report["works"] if work["group"] == group]
+    workloads = [workload for workload in report["works"] if workload["group"] == group]
     own = [name for name, engine in report["engines"].items() if engine["ours"]]
-    peers = [n for n in report["engines"] if n not in own and any(n in work["engines"] for work in works)]
+    peers = [n for n in report["engines"] if n not in own and any(n in workload["engines"] for workload in workloads)]
     yield f"### {TITLES.get(group, group)}\n"
-    yield _row("work", "threads", "limit", "", "time", "of the limit", *peers, "ratio", "target")
+    yield _row("workload", "threads", "limit", "", "time", "of the limit", *peers, "ratio", "target")
     yield _row(*["---"] * (8 + len(peers)))
-    for work in works:
-        limit = duration(work["flops"] / work["peak"] / 1e9) if work["peak"] else ""
-        for name in [name for name in own if _time(work, name)]:
-            timing = work["engines"][name]
+    for workload in workloads:
+        limit = seconds_text(workload["flops"] / workload["peak"] / 1e9) if workload["peak"] else ""
+        for name in [name for name in own if _time(workload, name)]:
+            timing = workload["engines"][name]
             percent, ratio = timing["percent_of_peak"], timing.get("ratio")
             share = "" if percent is None else f"{percent:.0f} %"
-            best = "" if ratio is None else f"**{rate(ratio)}** {work['best_peer']}"
-            label = work["label"] + (", float64" if work["dtype"] == "float64" else "")
-            times = [_time(work, peer) for peer in peers]
-            yield _row(label, work["threads"], limit, name, _time(work, name), share, *times, best, work["target"])
+            best = "" if ratio is None else f"**{three_digits(ratio)}** {workload['best_peer']}"
+            label = workload["label"] + (", float64" if workload["dtype"] == "float64" else "")
+            times = [_time(workload, peer) for peer in peers]
+            yield _row(
+                label, workload["threads"], limit, name, _time(workload, name), share, *times, best, workload["target"]
+            )
     yield ""
 
 
-def _time(work: Mapping[str, Any], name: str) -> str:
-    timing = work["engines"].get(name, {})
-    return duration(timing["median"]) if "median" in timing else ""
+def _time(workload: Mapping[str, Any], name: str) -> str:
+    timing = workload["engines"].get(name, {})
+    return seconds_text(timing["median"]) if "median" in timing else ""
 
 
 def _memory(report: Mapping[str, Any]) -> Iterator[str]:
-    works = [work for work in report["works"] if work["kind"] == "step" and work["sizes"][0] >= LARGE]
-    engines = [name for name in report["engines"] if any(name in work["engines"] for work in works)]
+    workloads = [
+        workload for workload in report["works"] if workload["kind"] == "step" and workload["sizes"][0] >= LARGE
+    ]
+    engines = [name for name in report["engines"] if any(name in workload["engines"] for workload in workloads)]
     yield "### Memory that a step needs at most, beyond data, parameters and gradients, in MB\n"
-    yield _row("work", "threads", *engines)
+    yield _row("workload", "threads", *engines)
     yield _row(*["---"] * (2 + len(engines)))
-    for work in works:
-        counts = [work["engines"].get(name, {}).get("memory") for name in engines]
-        label = work["label"] + (", float64" if work["dtype"] == "float64" else "")
-        yield _row(label, work["threads"], *["" if count is None else f"{count / 1e6:.1f}" for count in counts])
+    for workload in workloads:
+        counts = [workload["engines"].get(name, {}).get("memory") for name in engines]
+        label = workload["label"] + (", float64" if workload["dtype"] == "float64" else "")
+        yield _row(label, workload["threads"], *["" if count is None else megabytes_text(count) for count in counts])
     yield ""
 
 

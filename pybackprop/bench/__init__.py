@@ -1,7 +1,8 @@
-"""The benchmark, `pybackprop bench`: the same works by us, numpy, PyTorch and JAX, checked and then timed.
+"""The benchmark, `pybackprop bench`: the same workloads by us, numpy, PyTorch and JAX, checked and then timed.
 
-works.py    what is computed: one line each         check.py    what must come out, in float64
-engine.py   who computes it; with_*.py one each     worker.py   an engine's process
-crew.py     the processes, from outside             run.py      whose turn it is
-report.py   numbers for machines, tables for people (screen.py) and a picture (picture.py)
+workloads.py    what is computed: one line each     validate.py     the expected results, in float64
+engines/        what computes it, one module each   worker.py       the process of an engine
+processes.py    these processes, from outside       schedule.py     which engine runs when
+report.py       the numbers as one object           table.py        the report as tables, plot.py as a picture
+memory/         a step's peak memory, measured
 """

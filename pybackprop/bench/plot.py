@@ -1,4 +1,4 @@
-"""The picture of a bench, with matplotlib (the extra `bench`): bars by engine, curves over sizes."""
+"""The report of a bench as a picture, with matplotlib (the extra `bench`): bars by engine, curves over sizes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from pybackprop.bench.table import TITLES, duration, rate
+from pybackprop.bench.table import TITLES
+from pybackprop.core.units import seconds_text, three_digits
 
 COLOURS = {"plan": "#8f1d35", "pybackprop": "#d1495b", "numpy": "#4d77a5", "torch": "#e8a23d", "jax": "#5fa08a"}
-MORE_COLOURS = ("#8a5a9e", "#8c8c8c", "#5b5b5b")  # for engines that have none above
+MORE_COLOURS = ("#8a5a9e", "#8c8c8c", "#5b5b5b")  # for the other engines
 DASHES: Any = ("-", "--", ":")
-CURVES = {  # the groups that are drawn over a size of theirs: what to call it, where to find it
+CURVES = {  # groups that are drawn as curves over a size: its label, and where it stands in sizes
     "small": ("n: an n x n matrix times another", lambda sizes: sizes[0]),
     "growth with rows": ("rows", lambda sizes: sizes[0]),
     "growth with width": ("width of the hidden layer", lambda sizes: sizes[2]),
@@ -24,80 +25,83 @@ CURVES = {  # the groups that are drawn over a size of theirs: what to call it, 
 COLUMN, BAR, GAP, HEAD, CURVES_HEIGHT = 8.0, 0.15, 0.16, 0.75, 4.0  # inches
 
 
-def draw(path: Path, found: Mapping[str, Any]) -> None:
-    """Rates from the medians: a panel for each group, with bars and the FMA peak marked, or curves; in two columns."""
-    groups = [group for group in dict.fromkeys(work["group"] for work in found["works"]) if _timed(found, group)]
+def draw(path: Path, report: Mapping[str, Any]) -> None:
+    """Rates from the medians: a panel for each group, of bars with the FMA peak marked or of curves, in two columns."""
+    names = dict.fromkeys(workload["group"] for workload in report["works"])
+    groups = [group for group in names if _timed(report, group)]
     columns: list[list[str]] = [[], []]
     for group in sorted(groups, key=lambda group: group in CURVES):
-        min(columns, key=lambda column: sum(_height(found, group) for group in column)).append(group)
+        min(columns, key=lambda column: sum(_height(report, group) for group in column)).append(group)
     columns = [column for column in columns if column]
-    highest = max((sum(_height(found, group) for group in column) for column in columns), default=0)
+    highest = max((sum(_height(report, group) for group in column) for column in columns), default=0)
     figure = Figure(figsize=(COLUMN * max(1, len(columns)), 1.0 + highest), layout="constrained")
     for part, column in zip(figure.subfigures(1, max(1, len(columns)), squeeze=False)[0], columns, strict=False):
-        ratios = [_height(found, group) for group in column]
+        ratios = [_height(report, group) for group in column]
         for axes, group in zip(
             part.subplots(len(column), squeeze=False, height_ratios=ratios)[:, 0], column, strict=True
         ):
             axes.set_title(TITLES.get(group, group), loc="left", fontweight="bold")
             if group in CURVES:
-                _curves(axes, found, _timed(found, group), *CURVES[group])
+                _curves(axes, report, _timed(report, group), *CURVES[group])
             else:
-                _bars(axes, found, _timed(found, group))
+                _bars(axes, report, _timed(report, group))
             axes.spines[["top", "right"]].set_visible(False)
-    _legend(figure, found)
+    _legend(figure, report)
     figure.savefig(path, dpi=130)
 
 
-def _timed(found: Mapping[str, Any], group: str) -> list[Mapping[str, Any]]:
-    """A group's works that at least one engine has a time for."""
+def _timed(report: Mapping[str, Any], group: str) -> list[Mapping[str, Any]]:
+    """A group's workloads that at least one engine has a time for."""
     return [
-        work
-        for work in found["works"]
-        if work["group"] == group and any("median" in timing for timing in work["engines"].values())
+        workload
+        for workload in report["works"]
+        if workload["group"] == group and any("median" in timing for timing in workload["engines"].values())
     ]
 
 
-def _height(found: Mapping[str, Any], group: str) -> float:
+def _height(report: Mapping[str, Any], group: str) -> float:
     """Inches that a group's panel takes."""
     if group in CURVES:
         return CURVES_HEIGHT
-    return HEAD + sum(BAR * len(work["engines"]) + GAP for work in _timed(found, group))
+    return HEAD + sum(BAR * len(workload["engines"]) + GAP for workload in _timed(report, group))
 
 
-def _colours(found: Mapping[str, Any]) -> dict[str, str]:
-    more = iter(MORE_COLOURS * len(found["engines"]))
-    return {name: COLOURS[name] if name in COLOURS else next(more) for name in found["engines"]}
+def _colours(report: Mapping[str, Any]) -> dict[str, str]:
+    more = iter(MORE_COLOURS * len(report["engines"]))
+    return {name: COLOURS[name] if name in COLOURS else next(more) for name in report["engines"]}
 
 
-def _bars(axes: Any, found: Mapping[str, Any], works: Sequence[Mapping[str, Any]]) -> None:
-    """Works from top to bottom; ours first, then the peers, each with rate and time; a black line is the peak."""
+def _bars(axes: Any, report: Mapping[str, Any], workloads: Sequence[Mapping[str, Any]]) -> None:
+    """Works from top to bottom; our engines before the peers, each with rate and time; a black line is the peak."""
     at, ticks = 0.0, []
-    for work in works:
-        bottom = _bars_of(axes, found, work, at)
-        if work["peak"]:
-            axes.vlines(work["peak"], at - BAR / 2, bottom - BAR / 2, color="black", linewidth=1.8, zorder=3)
-        words = f"{work['label']}\n{_setting(work['dtype'], work['threads'])}{_ratio(work)}"
-        ticks.append(((at + bottom - BAR) / 2, words))
+    for workload in workloads:
+        bottom = _bars_of(axes, report, workload, at)
+        if workload["peak"]:
+            axes.vlines(workload["peak"], at - BAR / 2, bottom - BAR / 2, color="black", linewidth=1.8, zorder=3)
+        label = f"{workload['label']}\n{_setting(workload['dtype'], workload['threads'])}{_ratio(workload)}"
+        ticks.append(((at + bottom - BAR) / 2, label))
         at = bottom + GAP
-    highest = max([t["gflops_median"] for work in works for t in work["engines"].values() if "median" in t])
-    axes.set_yticks([place for place, _ in ticks], [words for _, words in ticks], fontsize=8)
+    highest = max([t["gflops_median"] for workload in workloads for t in workload["engines"].values() if "median" in t])
+    axes.set_yticks([y for y, _ in ticks], [label for _, label in ticks], fontsize=8)
     axes.set(ylim=(at - GAP - BAR / 2 + 0.05, -BAR / 2 - 0.05))
-    axes.set(xlim=(0, 1.15 * max([highest, *[work["peak"] or 0 for work in works]])))
+    axes.set(xlim=(0, 1.15 * max([highest, *[workload["peak"] or 0 for workload in workloads]])))
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
 
 
-def _bars_of(axes: Any, found: Mapping[str, Any], work: Mapping[str, Any], at: float) -> float:
-    """One work's bars from `at` on; where the next one would be."""
+def _bars_of(axes: Any, report: Mapping[str, Any], workload: Mapping[str, Any], at: float) -> float:
+    """One workload's bars from `at` on; where the next one would be."""
     paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.3}
-    for name in sorted(work["engines"], key=lambda name: not found["engines"][name]["ours"]):
-        timing = work["engines"][name]
+    for name in sorted(workload["engines"], key=lambda name: not report["engines"][name]["ours"]):
+        timing = workload["engines"][name]
         if "median" in timing:
             value = timing["gflops_median"]
-            axes.barh(at, value, BAR * 0.92, color=_colours(found)[name])
-            words, place = f"{rate(value)}   {duration(timing['median'])}", {"textcoords": "offset points"}
-            axes.annotate(words, (value, at), (4, 0), **place, va="center", fontsize=7, zorder=4, bbox=paper)
+            axes.barh(at, value, BAR * 0.92, color=_colours(report)[name])
+            label = f"{three_digits(value)}   {seconds_text(timing['median'])}"
+            axes.annotate(
+                label, (value, at), (4, 0), textcoords="offset points", va="center", fontsize=7, zorder=4, bbox=paper
+            )
         at += BAR
     return at
 
@@ -106,29 +110,29 @@ def _setting(dtype: str, threads: int) -> str:
     return f"{dtype}, {threads} thread{'s' * (threads > 1)}"
 
 
-def _ratio(work: Mapping[str, Any]) -> str:
-    ratios = [timing["ratio"] for timing in work["engines"].values() if "ratio" in timing]
-    return f", {rate(ratios[0])} x {work['best_peer']}" if ratios else ""
+def _ratio(workload: Mapping[str, Any]) -> str:
+    ratios = [timing["ratio"] for timing in workload["engines"].values() if "ratio" in timing]
+    return f", {three_digits(ratios[0])} x {workload['best_peer']}" if ratios else ""
 
 
 def _curves(
-    axes: Any, found: Mapping[str, Any], works: Sequence[Mapping[str, Any]], label: str, size: Callable[[Any], int]
+    axes: Any, report: Mapping[str, Any], workloads: Sequence[Mapping[str, Any]], label: str, size: Callable[[Any], int]
 ) -> None:
-    """Rate of products, or time of steps, over a size, both logarithmic, by engine and threads; in black the peak."""
-    colours, timed = _colours(found), works[0]["kind"] == "step"
-    settings = list(dict.fromkeys((work["dtype"], work["threads"]) for work in works))
+    """Rate of products, or time of steps, over a size, both logarithmic, by engine and threads; the peak in black."""
+    colours, timed = _colours(report), workloads[0]["kind"] == "step"
+    settings = list(dict.fromkeys((workload["dtype"], workload["threads"]) for workload in workloads))
     for number, (dtype, threads) in enumerate(settings):
-        some = [work for work in works if (work["dtype"], work["threads"]) == (dtype, threads)]
-        at = [size(work["sizes"]) for work in some]
-        for name in found["engines"]:
+        some = [workload for workload in workloads if (workload["dtype"], workload["threads"]) == (dtype, threads)]
+        at = [size(workload["sizes"]) for workload in some]
+        for name in report["engines"]:
             known = {n: _height_of(w, name, timed) for n, w in zip(at, some, strict=True) if _has_time(w, name)}
-            width = 2.4 if found["engines"][name]["ours"] else 1.4
+            width = 2.4 if report["engines"][name]["ours"] else 1.4
             style = {"color": colours[name], "marker": "o", "markersize": 4, "linewidth": width}
             axes.plot([*known], [*known.values()], DASHES[number % 3], **style)
         if some[0]["peak"]:
-            limit = [work["flops"] / work["peak"] / 1e6 if timed else work["peak"] for work in some]
+            limit = [workload["flops"] / workload["peak"] / 1e6 if timed else workload["peak"] for workload in some]
             axes.plot(at, limit, DASHES[number % 3], color="black", linewidth=1.6)
-    sizes = sorted({size(work["sizes"]) for work in works})
+    sizes = sorted({size(workload["sizes"]) for workload in workloads})
     axes.set(xscale="log", yscale="log", xlabel=label, ylabel="ms" if timed else "GF/s")
     axes.set_xticks(sizes, [str(n) for n in sizes])
     axes.minorticks_off()
@@ -140,24 +144,24 @@ def _curves(
     axes.legend(handles=lines, loc="lower right", frameon=False)
 
 
-def _has_time(work: Mapping[str, Any], name: str) -> bool:
-    return "median" in work["engines"].get(name, {})
+def _has_time(workload: Mapping[str, Any], name: str) -> bool:
+    return "median" in workload["engines"].get(name, {})
 
 
-def _height_of(work: Mapping[str, Any], name: str, timed: bool) -> float:
+def _height_of(workload: Mapping[str, Any], name: str, timed: bool) -> float:
     """Milliseconds of a step; GF/s of a product."""
-    timing: Mapping[str, float] = work["engines"][name]
+    timing: Mapping[str, float] = workload["engines"][name]
     return timing["median"] * 1e3 if timed else timing["gflops_median"]
 
 
-def _legend(figure: Any, found: Mapping[str, Any]) -> None:
+def _legend(figure: Any, report: Mapping[str, Any]) -> None:
     handles: list[Any] = [
-        Patch(color=colour, label=f"{name} {found['engines'][name]['version']}")
-        for name, colour in sorted(_colours(found).items(), key=lambda one: not found["engines"][one[0]]["ours"])
+        Patch(color=colour, label=f"{name} {report['engines'][name]['version']}")
+        for name, colour in sorted(_colours(report).items(), key=lambda one: not report["engines"][one[0]]["ours"])
     ]
-    if found["peaks"]:
+    if report["peaks"]:
         handles.append(Line2D([], [], color="black", linewidth=1.6, label="FMA peak, measured"))
-    title = f"{found['cpu']}: GF/s (1e9 floating-point operations per second), kernel {found['kernel']}"
+    title = f"{report['cpu']}: GF/s (1e9 floating-point operations per second), kernel {report['kernel']}"
     figure.legend(
         handles=handles, loc="outside upper center", ncols=len(handles), frameon=False, title=title, title_fontsize=13
     )

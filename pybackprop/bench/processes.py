@@ -18,37 +18,37 @@ from typing import Any
 import numpy as np
 
 from pybackprop.bench.engines.engine import Entry
-from pybackprop.bench.workloads import Work
+from pybackprop.bench.workloads import Workload
 from pybackprop.core import settings
 from pybackprop.core.arrays import Array
 
-LIMIT = 300.0  # seconds that an answer may take
-LAST_LINES = 5  # of a dead worker's stderr
-# NPROC is JAX's
+LIMIT = 300.0  # seconds to wait for an answer
+LAST_LINES = 5  # of stderr that are reported of a process that died
+# variables that set a number of threads; NPROC is JAX's
 COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PYBACKPROP_THREADS", "NPROC")
 
 
 class FailedError(RuntimeError):
-    """A worker could not do what it was asked for, and said why."""
+    """A worker could not do what it was asked for; the message is its reason."""
 
     status = "failed"
 
 
 class DiedError(RuntimeError):
-    """A worker is no more; the message is the end of what it wrote to stderr."""
+    """A worker's process has ended; the message is the end of what it wrote to stderr."""
 
     status = "died"
 
 
-class Hand:
-    """One worker process.
+class EngineProcess:
+    """The process of one engine.
 
-    It gets as many cores as threads, for not every library lets itself be told otherwise, and a session of its
-    own, for a Ctrl-C at the terminal is ours to handle.
+    It gets as many cores as threads, because not every library has a setting for its threads, and a session of its
+    own, so that Ctrl-C at the terminal reaches this process alone.
     """
 
     def __init__(self, entry: Entry, threads: int, kernel: str | None = None) -> None:
-        self.stderr = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115  closed by kill
+        self.stderr = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115  closed by kill()
         with _only_cores(threads):
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "pybackprop.bench.worker", entry.where, str(threads)],
@@ -61,11 +61,11 @@ class Hand:
             )
 
     def ask(self, do: str, **request: Any) -> dict[str, Any]:
-        """The answer. FailedError with the worker's reason; DiedError if there is none in time."""
+        """The answer. Raises FailedError with the worker's reason, DiedError if no answer comes in time."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        watch = threading.Timer(LIMIT, self.process.kill)
-        watch.start()
+        timer = threading.Timer(LIMIT, self.process.kill)
+        timer.start()
         try:
             self.process.stdin.write(json.dumps({"do": do, **request}) + "\n")
             self.process.stdin.flush()
@@ -73,7 +73,7 @@ class Hand:
         except OSError:
             line = ""
         finally:
-            watch.cancel()
+            timer.cancel()
         if not line.endswith("\n"):
             raise DiedError(self._last_words())
         answer: dict[str, Any] = json.loads(line)
@@ -89,58 +89,58 @@ class Hand:
         return "\n".join([f"the process ended with code {self.process.poll()}", *lines[-LAST_LINES:]])
 
     def kill(self) -> None:
-        """Ends it at once, and waits until it is gone."""
+        """Ends it at once, and waits until it has ended."""
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout, self.stderr):
             if pipe is not None:
-                with suppress(OSError):  # half a request that nobody will read
+                with suppress(OSError):  # half a request may still be in the buffer
                     pipe.close()
 
 
-class Crew:
-    """One worker for each engine and number of threads.
+class EngineProcesses:
+    """One process for each engine and number of threads.
 
-    One that died is started anew when needed again, if it ever got as far as saying hello.
+    One that died is started anew when it is needed again, unless it died before its first answer.
     """
 
     def __init__(self, kernel: str | None = None) -> None:
         self.kernel = kernel
-        self.hands: dict[tuple[str, int], Hand] = {}
-        self.hellos: dict[tuple[str, int], dict[str, Any]] = {}
-        self.stillborn: dict[tuple[str, int], str] = {}
+        self.processes: dict[tuple[str, int], EngineProcess] = {}
+        self.descriptions: dict[tuple[str, int], dict[str, Any]] = {}
+        self.failed_to_start: dict[tuple[str, int], str] = {}
         self.folder = tempfile.TemporaryDirectory(prefix="pybackprop-bench-")
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> EngineProcesses:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for hand in self.hands.values():
-            hand.process.kill()  # all at once, and only then one by one
-        for hand in self.hands.values():
-            hand.kill()
+        for process in self.processes.values():
+            process.process.kill()  # all of them, before waiting for each
+        for process in self.processes.values():
+            process.kill()
         self.folder.cleanup()
 
     def ask(self, entry: Entry, threads: int, do: str, **request: Any) -> dict[str, Any]:
         """The answer of an engine's worker. Raises FailedError, DiedError."""
         key = (entry.name, threads)
-        if key in self.stillborn:
-            raise DiedError(self.stillborn[key])
+        if key in self.failed_to_start:
+            raise DiedError(self.failed_to_start[key])
         try:
-            if key not in self.hands:
-                self.hands[key] = Hand(entry, threads, self.kernel)
-                self.hellos[key] = self.hands[key].ask("hello")
-            return self.hands[key].ask(do, **request)
+            if key not in self.processes:
+                self.processes[key] = EngineProcess(entry, threads, self.kernel)
+                self.descriptions[key] = self.processes[key].ask("describe")
+            return self.processes[key].ask(do, **request)
         except DiedError as error:
-            self.hands.pop(key).kill()
-            if key not in self.hellos:
-                self.stillborn[key] = str(error)
+            self.processes.pop(key).kill()
+            if key not in self.descriptions:
+                self.failed_to_start[key] = str(error)
             raise
 
-    def prepare(self, entry: Entry, work: Work) -> tuple[int, int | None, dict[str, Array]]:
-        """(calls in a sample, bytes that the first one needed, its results by name)."""
+    def prepare(self, entry: Entry, workload: Workload) -> tuple[int, int | None, dict[str, Array]]:
+        """(calls in a sample, bytes that the first call needed, its results by name)."""
         path = Path(self.folder.name) / "results.npz"
-        answer = self.ask(entry, work.threads, "prepare", work=asdict(work), save=str(path))
+        answer = self.ask(entry, workload.threads, "prepare", workload=asdict(workload), save=str(path))
         with np.load(path) as file:
             results = dict(file)
         path.unlink()
@@ -148,20 +148,20 @@ class Crew:
 
     def forget(self, threads: int) -> None:
         """Lets the workers free their memory."""
-        for (_, count), hand in self.hands.items():
+        for (_, count), process in self.processes.items():
             if count == threads:
-                with suppress(DiedError):  # the next one who needs it will say so
-                    hand.ask("forget")
+                with suppress(DiedError):  # the next request to it will tell
+                    process.ask("forget")
 
 
 def environment(threads: int, kernel: str | None) -> dict[str, str]:
-    """Ours, and in it so many threads for every library."""
-    changed = dict.fromkeys(COUNTS, str(threads))
+    """Our environment, with this number of threads for every library."""
+    variables = dict.fromkeys(COUNTS, str(threads))
     if threads == 1:
-        changed["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false".strip()
+        variables["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false".strip()
     if kernel is not None:
-        changed["PYBACKPROP_KERNEL"] = kernel
-    return {**os.environ, **changed}
+        variables["PYBACKPROP_KERNEL"] = kernel
+    return {**os.environ, **variables}
 
 
 def cores() -> int:
@@ -172,7 +172,7 @@ def cores() -> int:
 
 @contextmanager
 def _only_cores(count: int) -> Iterator[None]:
-    """Processes that are started in here get so many cores: the last ones, which have fewer interrupts to serve."""
+    """Processes started in this block get this many cores: the last ones, which serve fewer interrupts."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return

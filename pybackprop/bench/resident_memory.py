@@ -1,4 +1,4 @@
-"""Resident memory: how much of it something needs at its worst moment."""
+"""The peak of resident memory during a call."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-RESET_PEAK = "5"  # to RESET: the peak is what is resident now
+RESET_PEAK = "5"  # written to RESET: the peak becomes what is resident now
 
 
 def extra(call: Callable[[], Any]) -> int | None:
-    """Calls it; the most bytes that were resident meanwhile, beyond those before it. None where no kernel says so."""
+    """Calls it; the peak of resident bytes meanwhile, beyond those before. None where the system does not tell."""
     try:
-        _give_back_what_is_free()
+        _return_free_memory()
         RESET.write_text(RESET_PEAK)
         before = _status("VmRSS")
     except (OSError, KeyError):
@@ -24,8 +24,8 @@ def extra(call: Callable[[], Any]) -> int | None:
     return max(0, _status("VmHWM") - before)
 
 
-def _give_back_what_is_free() -> None:
-    """What an earlier work freed would otherwise be there already for this one."""
+def _return_free_memory() -> None:
+    """Otherwise a call could use memory that an earlier one freed, and would seem to need less."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

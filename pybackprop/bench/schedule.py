@@ -1,4 +1,4 @@
-"""Whose turn it is: every engine is checked, and then they take turns, round after round."""
+"""Which engine runs when: each is checked first, and then they take turns, round after round."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any, TypeAlias
 
 from pybackprop.bench import timer, validate, workloads
 from pybackprop.bench.engines.engine import Entry
-from pybackprop.bench.processes import Crew, DiedError, FailedError
-from pybackprop.bench.workloads import Work
+from pybackprop.bench.processes import DiedError, EngineProcesses, FailedError
+from pybackprop.bench.workloads import Workload
 
-Tell: TypeAlias = Callable[[Work, Entry, int], Any]
+OnTurn: TypeAlias = Callable[[Workload, Entry, int], Any]
 
 
 @dataclass
 class Timing:
-    """One engine at one work.
+    """One engine at one workload.
 
-    status   ok; wrong, failed, died: `why` says more, and the times are worth nothing
+    status   ok; or wrong, failed, died: `why` says more, and the times are meaningless
     calls    in a sample
-    memory   bytes resident at most to prepare and do it once, beyond data, parameters, results; None: not known
+    memory   peak of resident bytes to prepare and do it once, beyond data, parameters, results; None: unknown
     seconds  per call, in each round; started: when, since the bench began
     """
 
@@ -49,85 +49,90 @@ class Timing:
 
 @dataclass
 class Result:
-    """One work by all engines."""
+    """One workload, by all engines."""
 
-    work: Work
+    workload: Workload
     engines: dict[str, Timing] = field(default_factory=dict)
 
     def best_peer(self, peers: Sequence[str]) -> str | None:
-        """The one with the least median; None if none has a time."""
+        """The peer with the smallest median; None if none has a time."""
         usable = [name for name in peers if name in self.engines and self.engines[name].usable]
         return min(usable, key=lambda name: self.engines[name].median, default=None)
 
     def ratio(self, name: str, peer: str) -> float:
-        """How many times as fast as the peer: in each round by itself, which no slow drift can disturb; the median."""
+        """How many times as fast as the peer: the median over rounds, so that a slow drift of the machine cancels."""
         pairs = zip(self.engines[peer].seconds, self.engines[name].seconds, strict=False)  # a round may be cut short
         return median(theirs / ours for theirs, ours in pairs)
 
 
 class Bench:
-    """All works by all engines. What was measured stands in `results` and `peaks` at any time.
+    """All workloads, by all engines. `results` and `peaks` hold what has been measured so far.
 
     peaks  floating-point operations per second of nothing but multiply-adds, by (dtype, threads)
-    load   how many processes wanted to run, in the minute before
+    load   the system's load average of the minute before
     """
 
     def __init__(
-        self, chosen: Sequence[Work], entries: Sequence[Entry], rounds: int, kernel: str | None = None
+        self, chosen: Sequence[Workload], entries: Sequence[Entry], rounds: int, kernel: str | None = None
     ) -> None:
-        self.works, self.entries, self.rounds, self.kernel = chosen, entries, rounds, kernel
+        self.workloads, self.entries, self.rounds, self.kernel = chosen, entries, rounds, kernel
         self.results: list[Result] = []
         self.peaks: dict[tuple[str, int], float] = {}
-        self.hellos: dict[tuple[str, int], dict[str, Any]] = {}
+        self.descriptions: dict[tuple[str, int], dict[str, Any]] = {}
         self.seconds = 0.0
         self.load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
         self.began = time.monotonic()
 
-    def run(self, tell: Tell) -> None:
-        """tell(work, entry, round) is called before every turn; round 0 is the check."""
+    def run(self, on_turn: OnTurn) -> None:
+        """tell(workload, entry, round) is called before every turn; round 0 is the check."""
         self.began = time.monotonic()
         try:
-            with Crew(self.kernel) as crew:
-                self.hellos = crew.hellos
-                for work in self.works:
-                    self._measure(work, crew, tell)
+            with EngineProcesses(self.kernel) as processes:
+                self.descriptions = processes.descriptions
+                for workload in self.workloads:
+                    self._measure(workload, processes, on_turn)
         finally:
             self.seconds = time.monotonic() - self.began
 
-    def _measure(self, work: Work, crew: Crew, tell: Tell) -> None:
-        entries = [entry for entry in self.entries if entry.does(work)]
-        self.results.append(Result(work, {entry.name: Timing() for entry in entries}))
-        right = validate.expected(work, workloads.data(work))
+    def _measure(self, workload: Workload, processes: EngineProcesses, on_turn: OnTurn) -> None:
+        entries = [entry for entry in self.entries if entry.does(workload)]
+        self.results.append(Result(workload, {entry.name: Timing() for entry in entries}))
+        right = validate.expected(workload, workloads.data(workload))
         timer.quiet()
         for number in range(self.rounds + 1):
             for entry in entries:
                 timing = self.results[-1].engines[entry.name]
                 if timing.status != "ok":
                     continue
-                tell(work, entry, number)
+                on_turn(workload, entry, number)
                 try:
                     if number == 0:
-                        self._check(work, right, crew, entry, timing)
+                        self._check(workload, right, processes, entry, timing)
                     else:
-                        self._turn(work, crew, entry, timing)
+                        self._turn(workload, processes, entry, timing)
                 except (FailedError, DiedError) as error:
                     timing.status, timing.why = error.status, str(error)
-            right = {}  # large, and of no more use
-        crew.forget(work.threads)
+            right = {}  # large, and not needed any more
+        processes.forget(workload.threads)
 
     def _check(
-        self, work: Work, right: Mapping[str, validate.Expected], crew: Crew, entry: Entry, timing: Timing
+        self,
+        workload: Workload,
+        right: Mapping[str, validate.Expected],
+        processes: EngineProcesses,
+        entry: Entry,
+        timing: Timing,
     ) -> None:
-        timing.calls, timing.memory, results = crew.prepare(entry, work)
-        found = validate.wrong(work, results, right)
-        if found is not None:
-            timing.status, timing.why = "wrong", found
+        timing.calls, timing.memory, results = processes.prepare(entry, workload)
+        fault = validate.wrong(workload, results, right)
+        if fault is not None:
+            timing.status, timing.why = "wrong", fault
 
-    def _turn(self, work: Work, crew: Crew, entry: Entry, timing: Timing) -> None:
+    def _turn(self, workload: Workload, processes: EngineProcesses, entry: Entry, timing: Timing) -> None:
         timing.started.append(time.monotonic() - self.began)
-        seconds = crew.ask(entry, work.threads, "time", calls=timing.calls)["seconds"]
+        seconds = processes.ask(entry, workload.threads, "time", calls=timing.calls)["seconds"]
         timing.seconds.append(seconds / timing.calls)
         if entry.ours:
-            flops = crew.ask(entry, work.threads, "peak", dtype=work.dtype)["flops"]
-            limit = (work.dtype, work.threads)
+            flops = processes.ask(entry, workload.threads, "peak", dtype=workload.dtype)["flops"]
+            limit = (workload.dtype, workload.threads)
             self.peaks[limit] = max(self.peaks.get(limit, 0.0), flops)

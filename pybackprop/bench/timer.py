@@ -1,4 +1,4 @@
-"""Time: samples, the CPU's limit, and silence before somebody else's turn."""
+"""Timing: samples, the CPU's peak, and waiting until idle threads have stopped spinning."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 from itertools import repeat
 from typing import Any
 
-SAMPLE = 0.02  # seconds that one sample takes at least, if it is more than one call
+SAMPLE = 0.02  # seconds that a sample of several calls should take
 PAUSE = 0.005
-PATIENCE = 1.0  # seconds after which a pool that goes on spinning is no longer waited for
+PATIENCE = 1.0  # seconds to wait at most for a thread pool that spins
 BURSTS, STEPS = 5, 1_000_000
 
 
 def elapsed(call: Callable[[], Any], calls: int) -> float:
-    """Seconds that so many calls take together."""
+    """Seconds that this many calls take together."""
     began = time.perf_counter()
     for _ in repeat(None, calls):
         call()
@@ -30,9 +30,9 @@ def calls_for(call: Callable[[], Any]) -> int:
 
 
 def peak(dtype: str) -> float:
-    """Floating-point operations per second of bursts of nothing but fused multiply-adds: the best of some.
+    """Floating-point operations per second of nothing but fused multiply-adds: the best of BURSTS.
 
-    By the fastest kernel, whichever is in use, on as many threads as set_threads allows.
+    Always by the fastest kernel, on as many threads as set_threads allows.
     """
     from pybackprop.core import settings
     from pybackprop.core.native import lib
@@ -49,7 +49,7 @@ def peak(dtype: str) -> float:
 
 
 def quiet() -> None:
-    """Sleeps until this process's pools have stopped spinning, which would slow down whoever is next."""
+    """Sleeps until this process's thread pools have stopped spinning, which would slow down the next engine."""
     until = time.perf_counter() + PATIENCE
     while time.perf_counter() < until:
         before = time.process_time()

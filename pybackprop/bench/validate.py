@@ -1,4 +1,4 @@
-"""What must come out of a work, in float64, and how far a right result may be from it."""
+"""The results that a workload must have, in float64, and how far a correct result may be from them."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import TypeAlias
 
 import numpy as np
 
-from pybackprop.bench.workloads import LR, MOMENTUM, Work
+from pybackprop.bench.workloads import LR, MOMENTUM, Workload
 from pybackprop.core.arrays import Array
 
 Layers: TypeAlias = list[tuple[Array, Array]]  # each layer's w and b
 
-SLACK = 16  # the largest of millions of random errors is some six times the usual one
-SHUFFLED = 0.15  # of the loss of an epoch may come from the order of its rows
+SLACK = 16  # the largest of millions of random errors is about six times the typical one
+SHUFFLED = 0.15  # the part of an epoch's loss that may depend on the order of its rows
 
 
 @dataclass
 class Expected:
-    """values: what to find. scale: the size of a sum of such terms. length: how many terms a sum has.
+    """values: the exact results. scale: the typical size of a sum of such terms. length: how many terms a sum has.
 
-    Rounding errors add up like a random walk, so a result in a dtype may be SLACK eps sqrt(length) away,
-    times the size of the sum; and `more` away where a rounding before it may decide on whole terms.
+    Rounding errors add up like a random walk, so a result in a dtype may be off by SLACK eps sqrt(length) times the
+    size of the sum; and by `more` where an earlier rounding decides whether a whole term is there.
     """
 
     values: Array
@@ -33,22 +33,22 @@ class Expected:
 
     def tolerance(self, dtype: str) -> Array:
         eps = float(np.finfo(dtype).eps)
-        found: Array = SLACK * eps * math.sqrt(self.length) * (self.scale + np.abs(self.values)) + self.more
-        return found
+        allowed: Array = SLACK * eps * math.sqrt(self.length) * (self.scale + np.abs(self.values)) + self.more
+        return allowed
 
 
-def expected(work: Work, data: Mapping[str, Array]) -> dict[str, Expected]:
-    """The results of a work by name, from float64 copies of its data."""
+def expected(workload: Workload, data: Mapping[str, Array]) -> dict[str, Expected]:
+    """The results of a workload by name, from float64 copies of its data."""
     exact = {name: array.astype(np.float64) for name, array in data.items()}
-    if work.kind == "step":
-        return _step(work.dtype, **exact)
-    if work.kind == "epoch":
-        return _epoch(work.dtype, work.batch, **exact)
-    if work.kind == "matmul":
+    if workload.kind == "step":
+        return _step(workload.dtype, **exact)
+    if workload.kind == "epoch":
+        return _epoch(workload.dtype, workload.batch, **exact)
+    if workload.kind == "matmul":
         return {"out": _product(exact["a"], exact["b"])}
-    if work.kind == "forward":
+    if workload.kind == "forward":
         return {"out": _product(exact["x"], exact["w"], exact["b"])}
-    if work.kind == "backward_w":
+    if workload.kind == "backward_w":
         return {"dw": _product(exact["x"].T, exact["dout"])}
     return {"dx": _product(exact["dout"], exact["w"].T)}
 
@@ -89,7 +89,7 @@ def _step(dtype: str, x: Array, targ: Array, **parameters: Array) -> dict[str, E
     done = _Pass(x, targ, layers)
     before = sum(len(w) for w, _ in layers) + targ.shape[1]
     right = {"loss": Expected(np.array(done.loss), done.loss, targ.size + before)}
-    doubt = np.zeros_like(targ)  # how far dz may be off where roundings decide on whole terms
+    doubt = np.zeros_like(targ)  # how far dz may be off where a rounding decides whether a term is there
     for k in reversed(range(len(layers))):
         rows = doubt.any(1)
         more = np.abs(done.a[k][rows]).T @ doubt[rows]
@@ -102,15 +102,15 @@ def _step(dtype: str, x: Array, targ: Array, **parameters: Array) -> dict[str, E
 
 
 def _doubt(dtype: str, done: _Pass, layers: Layers, k: int) -> Array:
-    """The terms of dz of the layer before layer k that are there or not, as a rounding leads to one side of 0."""
+    """The terms of dz of the layer before layer k whose z is so close to 0 that a rounding decides about them."""
     w, b = layers[k - 1]
     z = _product(done.a[k - 1], w, b, length=sum(len(w) for w, _ in layers[: k - 1]))
-    found: Array = np.abs(done.dz[k] @ layers[k][0].T) * (np.abs(z.values) <= z.tolerance(dtype))
-    return found
+    terms: Array = np.abs(done.dz[k] @ layers[k][0].T) * (np.abs(z.values) <= z.tolerance(dtype))
+    return terms
 
 
 def _epoch(dtype: str, batch: int, x: Array, targ: Array, **parameters: Array) -> dict[str, Expected]:
-    """The mean loss of an epoch's steps; how the rows were shuffled, nobody need agree on."""
+    """The mean loss of an epoch's steps, for any order of the rows."""
     layers = _layers(parameters)
     velocity = [[np.zeros_like(p) for p in layer] for layer in layers]
     order, total = np.random.default_rng(0).permutation(len(x)), 0.0
@@ -132,15 +132,15 @@ def _vector(row: Expected) -> Expected:
     return row
 
 
-def wrong(work: Work, found: Mapping[str, Array], right: Mapping[str, Expected]) -> str | None:
-    """What is wrong with an engine's results, in words; None if they are right."""
-    if set(found) != set(right):
-        return f"gave {sorted(found)}, expected {sorted(right)}"
+def wrong(workload: Workload, results: Mapping[str, Array], right: Mapping[str, Expected]) -> str | None:
+    """What is wrong with an engine's results, as a sentence; None if they are right."""
+    if set(results) != set(right):
+        return f"gave {sorted(results)}, expected {sorted(right)}"
     for name, one in right.items():
-        result = found[name]
-        if result.shape != one.values.shape or result.dtype != work.dtype:
-            return f"{name}: found {result.dtype} {result.shape}, expected {work.dtype} {one.values.shape}"
-        distance, allowed = np.abs(result - one.values), one.tolerance(work.dtype)
+        result = results[name]
+        if result.shape != one.values.shape or result.dtype != workload.dtype:
+            return f"{name}: found {result.dtype} {result.shape}, expected {workload.dtype} {one.values.shape}"
+        distance, allowed = np.abs(result - one.values), one.tolerance(workload.dtype)
         good = distance <= allowed  # a NaN is not
         if not good.all():
             at = np.unravel_index(np.argmin(good), good.shape)

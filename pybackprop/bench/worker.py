@@ -1,14 +1,14 @@
-"""An engine's process: python -m pybackprop.bench.worker ENGINE THREADS
+"""The process of an engine: python -m pybackprop.bench.worker ENGINE THREADS
 
-ENGINE is one of the list's names, or 'module:class'. It answers each JSON line on stdin with one on stdout:
+ENGINE is a name in engines.ENTRIES, or 'module:class'. Each line of JSON on stdin is answered by one on stdout:
 
-{"do": "hello"}                                -> {"about": {...}, "pools": [...]}
-{"do": "prepare", "work": {...}, "save": path} -> {"calls": n, "memory": bytes}   one call's results: path, a .npz
+{"do": "describe"}                             -> {"about": {...}, "pools": [...]}
+{"do": "prepare", "workload": {...}, "save": path} -> {"calls": n, "memory": bytes}; a call's results are saved
 {"do": "time", "calls": n}                     -> {"seconds": s}      of n calls together
 {"do": "peak", "dtype": d}                     -> {"flops": f}        per second
 {"do": "forget"}                               -> {}
 
-What raises is answered with {"error": "..."}. The end of stdin ends it.
+A request that raises is answered with {"error": "..."}. The process ends with its stdin.
 """
 
 from __future__ import annotations
@@ -26,54 +26,54 @@ from pybackprop.bench import resident_memory, timer, workloads
 from pybackprop.bench.engines import engine
 
 FEW = 8  # rows
-REQUESTS = ("hello", "prepare", "time", "peak", "forget")
+REQUESTS = ("describe", "prepare", "time", "peak", "forget")
 
 
 class Worker:
-    """One engine and the work that it has in hand. Its public methods are the requests."""
+    """One engine and its current workload. The public methods are the requests."""
 
     def __init__(self, where: str, threads: int) -> None:
         self.engine = engine.load(where, threads)
         self.call: engine.Call | None = None
 
-    def hello(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         return {"about": self.engine.about(), "pools": engine.pools()}
 
-    def prepare(self, work: dict[str, Any], save: str) -> dict[str, Any]:
-        """Makes the data, does the work once and keeps the results in a file, then learns how fast it goes.
+    def prepare(self, workload: dict[str, Any], save: str) -> dict[str, Any]:
+        """Makes the data, does the workload once and saves the results, then finds how many calls make a sample.
 
-        memory: what was resident at most until it was done once, beyond data, parameters and results.
+        memory: the peak of what was resident while preparing and doing it once, beyond data, parameters and results.
         """
         self.forget()
-        wanted = workloads.Work(**{**work, "sizes": tuple(work["sizes"])})
-        self._warm_up(wanted)
-        data, made = workloads.data(wanted), list[engine.Call]()
+        current = workloads.Workload(**{**workload, "sizes": tuple(workload["sizes"])})
+        self._warm_up(current)
+        data, calls_made = workloads.data(current), list[engine.Call]()
 
         def first() -> None:
-            made.append(self.engine.prepare(wanted, data))
-            made[0]()
+            calls_made.append(self.engine.prepare(current, data))
+            calls_made[0]()
 
         memory, results = resident_memory.extra(first), self.engine.result()
         if memory is not None:
             memory = max(0, memory - sum(array.nbytes for array in results.values()))
         with Path(save).open("wb") as file:
             np.savez(file, **results)  # type: ignore[arg-type]
-        self.call = made[0]
+        self.call = calls_made[0]
         calls = timer.calls_for(self.call)
         timer.quiet()
         return {"calls": calls, "memory": memory}
 
-    def _warm_up(self, work: workloads.Work) -> None:
-        """A few rows, for which a library loads and makes what it needs once in its life."""
-        n, *widths = work.sizes
-        few = replace(work, sizes=(min(n, FEW), *widths))
+    def _warm_up(self, workload: workloads.Workload) -> None:
+        """A few rows, so that a library loads and allocates what it needs only once."""
+        n, *widths = workload.sizes
+        few = replace(workload, sizes=(min(n, FEW), *widths))
         self.engine.prepare(few, workloads.data(few))()
         self.engine.forget()
 
     def time(self, calls: int) -> dict[str, Any]:
-        """A quarter of the calls to warm up, and then all of them on the clock."""
+        """A quarter of the calls to warm up, then all of them timed."""
         if self.call is None:
-            raise RuntimeError("time: there is no work in hand; prepare one first")
+            raise RuntimeError("time: no workload is prepared")
         timer.elapsed(self.call, -(-calls // 4))
         seconds = timer.elapsed(self.call, calls)
         timer.quiet()
@@ -85,14 +85,14 @@ class Worker:
         return {"flops": flops}
 
     def forget(self) -> dict[str, Any]:
-        """Frees the memory of the last work."""
+        """Frees the memory of the last workload."""
         self.call = None
         self.engine.forget()
         return {}
 
 
 def serve(worker: Worker, requests: IO[str], answers: IO[str]) -> None:
-    """Answers until there are no more requests."""
+    """Answers requests until there are no more."""
     for line in requests:
         request = json.loads(line)
         try:
@@ -106,7 +106,7 @@ def serve(worker: Worker, requests: IO[str], answers: IO[str]) -> None:
 def main() -> None:
     name, threads = sys.argv[1:]
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints is no answer
+    os.dup2(2, 1)  # what a library prints goes to stderr: stdout is for answers
     where = {entry.name: entry.where for entry in engine.ENTRIES}.get(name, name)
     serve(Worker(where, int(threads)), sys.stdin, answers)
 

@@ -1,4 +1,4 @@
-"""What is computed: the list of works, and the data that every engine gets for them."""
+"""What is computed: the list of workloads, and the data that every engine gets for them."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import numpy as np
 from pybackprop.core.arrays import Array, on_a_line
 from pybackprop.data import digits
 
-QUICK, USUAL, FULL, NEVER = range(4)  # from which level on a work is done
+QUICK, USUAL, FULL, NEVER = range(4)  # the lowest level at which a workload is done
 NETWORKS = ("step", "epoch")  # kinds whose sizes are those of a network and its data
-INK = 0.3  # of a pixel, from which on it is one
+INK = 0.3  # pixels below this count as empty
 LR, MOMENTUM = 0.01, 0.9
-MANY = 4  # widths that are named one by one
+MANY = 4  # widths that are named one by one; more, if equal, are counted
 SMALL = (4, 8, 16, 24, 32, 48, 64, 96, 128)
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """One thing to compute and time.
 
     kind     the method of an Engine that does it
     sizes    matmul: rows, inner, cols. forward, backward_w, backward_x: n, m, h. step, epoch: n, then the widths
     threads  for the operation; the process may use as many cores
-    target   how many times as fast as the best peer we want to be, in words
+    target   how many times as fast as the best peer we want to be, as text
     data     "normal": random numbers; "digits": x (n,784) is images of digits, most of whose pixels are zero
     batch    epoch: rows in a step, shuffled, each with its update by SGD with LR and MOMENTUM
     """
@@ -59,12 +59,12 @@ class Work:
 
     @property
     def name(self) -> str:
-        """What --only looks in."""
+        """What --only searches."""
         return f"{self.group}: {self.label} {self.dtype} {self.threads} thread{'s' * (self.threads > 1)}"
 
     @property
     def product(self) -> tuple[int, int, int]:
-        """(rows, inner, cols) of the matrix product that a work is which is no network."""
+        """(rows, inner, cols) of the matrix product, for a workload that is no network."""
         n, m, h = self.sizes
         return {"backward_w": (m, n, h), "backward_x": (n, h, m)}.get(self.kind, (n, m, h))
 
@@ -75,12 +75,12 @@ class Work:
             return 2 * math.prod(self.product)
         n, *widths = self.sizes
         layers = [2 * n * m * h for m, h in pairwise(widths)]
-        return 3 * sum(layers) - layers[0]  # forward, dw, dx; but nobody wants the gradient of the data
+        return 3 * sum(layers) - layers[0]  # forward, dw, dx; the gradient of the data is not computed
 
 
 @dataclass(frozen=True)
 class Row:
-    """A work in its variants, each with the level from which on it is done: on all threads, on one."""
+    """A workload in its variants, each with the lowest level at which it is done: on all threads, on one."""
 
     group: str
     kind: str
@@ -93,7 +93,7 @@ class Row:
     data: str = "normal"
     batch: int = 0
 
-    def works(self, level: int, threads: int) -> Iterator[Work]:
+    def workloads(self, level: int, threads: int) -> Iterator[Workload]:
         variants = (
             ("float32", threads, self.many),
             ("float32", 1, self.one),
@@ -102,7 +102,7 @@ class Row:
         )
         for dtype, count, least in variants:
             if level >= least:
-                yield Work(self.group, self.kind, self.sizes, dtype, count, self.target, self.data, self.batch)
+                yield Workload(self.group, self.kind, self.sizes, dtype, count, self.target, self.data, self.batch)
 
 
 ROWS = (
@@ -139,68 +139,71 @@ ROWS = (
 )
 
 
-def select(level: int, threads: int, only: Sequence[str] = (), rows: Sequence[Row] = ROWS) -> list[Work]:
-    """The works of a level, each once, whose name holds one of the texts.
+def select(level: int, threads: int, only: Sequence[str] = (), rows: Sequence[Row] = ROWS) -> list[Workload]:
+    """The workloads of a level, each once, whose names contain one of the texts.
 
-    Raises ValueError for a text that no name holds.
+    Raises ValueError for a text that no name contains.
     """
-    every = list(dict.fromkeys(work for row in rows for work in row.works(level, threads)))
+    available = list(dict.fromkeys(workload for row in rows for workload in row.workloads(level, threads)))
     for text in only:
-        if not any(_holds(work, text) for work in every):
-            more = level < FULL and any(_holds(work, text) for row in rows for work in row.works(FULL, threads))
-            raise ValueError(f"--only: no work's name holds {text!r}; {'--full has some' if more else 'see --list'}")
-    return [work for work in every if not only or any(_holds(work, text) for text in only)]
+        if not any(_matches(workload, text) for workload in available):
+            full = (workload for row in rows for workload in row.workloads(FULL, threads))
+            more = level < FULL and any(_matches(workload, text) for workload in full)
+            raise ValueError(
+                f"--only: no workload's name contains {text!r}; {'--full has some' if more else 'see --list'}"
+            )
+    return [workload for workload in available if not only or any(_matches(workload, text) for text in only)]
 
 
-def _holds(work: Work, text: str) -> bool:
-    return text.lower() in work.name.lower()
+def _matches(workload: Workload, text: str) -> bool:
+    return text.lower() in workload.name.lower()
 
 
-def data(work: Work) -> dict[str, Array]:
+def data(workload: Workload) -> dict[str, Array]:
     """The operands by name, the same numbers in every process: normal, and w times sqrt(2 / inputs).
 
-    Each begins on a line of the cache: how fast memory is, is nobody's merit.
+    Each begins on a cache line, so that no engine has an advantage by the luck of an address.
     """
-    return {name: _on_a_line(array) for name, array in _numbers(work).items()}
+    return {name: _on_a_line(array) for name, array in _numbers(workload).items()}
 
 
 def _on_a_line(array: Array) -> Array:
-    made = on_a_line(array.shape, array.dtype)
-    made[...] = array
-    return made
+    aligned = on_a_line(array.shape, array.dtype)
+    aligned[...] = array
+    return aligned
 
 
-def _numbers(work: Work) -> dict[str, Array]:
-    rng = np.random.default_rng(work.sizes)
+def _numbers(workload: Workload) -> dict[str, Array]:
+    rng = np.random.default_rng(workload.sizes)
 
     def normal(*shape: int) -> Array:
-        made: Array = rng.standard_normal(shape, work.dtype)  # type: ignore[call-overload]
-        return made
+        numbers: Array = rng.standard_normal(shape, workload.dtype)  # type: ignore[call-overload]
+        return numbers
 
     def weights(m: int, h: int) -> Array:
-        made = normal(m, h)
-        made *= math.sqrt(2 / m)
-        return made
+        w = normal(m, h)
+        w *= math.sqrt(2 / m)
+        return w
 
-    if work.kind in NETWORKS:
-        n, *widths = work.sizes
-        x = images(rng, n, work.dtype) if work.data == "digits" else normal(n, widths[0])
-        made = {"x": x, "targ": normal(n, widths[-1])}
+    if workload.kind in NETWORKS:
+        n, *widths = workload.sizes
+        x = images(rng, n, workload.dtype) if workload.data == "digits" else normal(n, widths[0])
+        operands = {"x": x, "targ": normal(n, widths[-1])}
         for k, (m, h) in enumerate(pairwise(widths), 1):
-            made[f"w{k}"], made[f"b{k}"] = weights(m, h), normal(h)
-        return made
-    n, m, h = work.sizes
+            operands[f"w{k}"], operands[f"b{k}"] = weights(m, h), normal(h)
+        return operands
+    n, m, h = workload.sizes
     shapes: dict[str, dict[str, tuple[int, ...]]] = {
         "matmul": {"a": (n, m), "b": (m, h)},
         "forward": {"x": (n, m), "w": (m, h), "b": (h,)},
         "backward_w": {"x": (n, m), "dout": (n, h)},
         "backward_x": {"dout": (n, h), "w": (m, h)},
     }
-    return {name: weights(m, h) if name == "w" else normal(*shape) for name, shape in shapes[work.kind].items()}
+    return {name: weights(m, h) if name == "w" else normal(*shape) for name, shape in shapes[workload.kind].items()}
 
 
 def images(rng: np.random.Generator, n: int, dtype: str) -> Array:
-    """x (n,784): the built-in digits, 20x20 of 28x28 pixels as MNIST's, shifted a little each; four in five are 0."""
+    """x (n,784): the built-in digits as 20x20 of 28x28 pixels, as in MNIST, each shifted a little; 4 of 5 are 0."""
     small = digits(dtype).x_train.reshape(-1, 8, 8)
     grid = np.arange(20) * 8 // 20
     large = np.where(small < INK, 0, small)[:, grid][:, :, grid].astype(dtype)

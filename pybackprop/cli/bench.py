@@ -1,40 +1,46 @@
-"""`pybackprop bench`: its options, and what it does with them."""
+"""`pybackprop bench`."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pybackprop.core import settings
+from pybackprop.cli.arguments import suggest, whole_number
+from pybackprop.core import plotting, settings
 
 MOST_THREADS = 2
-BUSY = 0.5
+BUSY = 0.5  # load average from which a report warns
 
 
-def add_parser(commands: Any, whole: Callable[[str], int]) -> None:
-    """whole: reads a whole number from 1."""
+def add_parser(commands: Any) -> None:
+    """Adds `bench` to the command line."""
     bench = commands.add_parser(
         "bench",
-        help="how fast, beside numpy, PyTorch and JAX, and beside what the CPU could do",
-        description="Checks every engine's results against float64 and then times the engines in turn, each in a "
-        "process of its own with the same threads. Those that are not installed are left out.",
+        help="speed, compared with numpy, PyTorch and JAX, and with the peak of the CPU",
+        description="Checks every engine's results against float64, then times the engines in turn, each in a process "
+        "of its own with the same number of threads. Engines that are not installed are left out.",
     )
-    given = bench.add_argument
+    add = bench.add_argument
     level = bench.add_mutually_exclusive_group()
-    level.add_argument("--quick", action="store_true", help="fewer works and rounds: under a minute")
-    level.add_argument("--full", action="store_true", help="more of them, float64 and single threads everywhere")
-    given("--only", action="append", default=[], metavar="TEXT", help="works whose name holds it; may be repeated")
-    given("--list", action="store_true", help="the names of the works that would be done, and nothing else")
-    given("--engines", type=_names, metavar="NAME,NAME", help="numpy, pybackprop, plan, torch, jax")
-    given("--threads", type=whole, default=MOST_THREADS, metavar="N", help=f"at most ({MOST_THREADS}), and 1")
-    given("--rounds", type=whole, metavar="N", help="samples of each engine at each work")
-    given("--kernel", metavar="NAME", help="one of ours, instead of the fastest: see 'pybackprop info'")
-    given("--plot", type=Path, metavar="FILE.png", help="draw the rates as bars, and small products as curves")
-    given("--json", action="store_true", help="one JSON object with every time, instead of tables")
-    bench.set_defaults(command=run_bench)
+    level.add_argument("--quick", action="store_true", help="fewer workloads and rounds: under a minute")
+    level.add_argument("--full", action="store_true", help="more of them, all also in float64 and on one thread")
+    add(
+        "--only",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="workloads whose name contains TEXT; may be repeated",
+    )
+    add("--list", action="store_true", help="list the names of the workloads instead of running them")
+    add("--engines", type=_names, metavar="NAME,NAME", help="numpy, pybackprop, plan, torch, jax")
+    add("--threads", type=whole_number, default=MOST_THREADS, metavar="N", help=f"at most ({MOST_THREADS}), and 1")
+    add("--rounds", type=whole_number, metavar="N", help="samples of each engine at each workload")
+    add("--kernel", metavar="NAME", help="one of our kernels instead of the fastest: see 'pybackprop info'")
+    add("--plot", type=Path, metavar="FILE.png", help="draw rates as bars, and how they grow with sizes as curves")
+    add("--json", action="store_true", help="print one JSON object with every time instead of tables")
+    bench.set_defaults(command=run)
 
 
 def _names(text: str) -> list[str]:
@@ -43,11 +49,14 @@ def _names(text: str) -> list[str]:
     known, names = [entry.name for entry in ENTRIES], [name.strip() for name in text.split(",")]
     for name in names:
         if name not in known:
-            raise argparse.ArgumentTypeError(f"found {name!r}, expected some of {', '.join(known)}")
+            raise argparse.ArgumentTypeError(
+                f"found {name!r}, expected some of {', '.join(known)}{suggest(name, known)}"
+            )
     return names
 
 
-def run_bench(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Runs the command; the exit code."""
     from pybackprop.bench import workloads
     from pybackprop.bench.processes import cores
     from pybackprop.bench.schedule import Bench
@@ -55,18 +64,16 @@ def run_bench(options: argparse.Namespace) -> int:
     level = workloads.QUICK if options.quick else workloads.FULL if options.full else workloads.USUAL
     chosen = workloads.select(level, min(cores(), options.threads), options.only)
     if options.list:
-        print(*[work.name for work in chosen], sep="\n")
+        print(*[workload.name for workload in chosen], sep="\n")
         return 0
     if options.plot is not None:
-        from pybackprop.core import plotting
-
         plotting.check(options.plot)
     if options.kernel is not None and options.kernel not in settings.kernels():
         possible = ", ".join(settings.kernels())
         raise ValueError(f"--kernel: {options.kernel!r} is not among the kernels this CPU can run: {possible}")
     entries, notes = _entries(options.engines)
     if options.threads > cores():
-        notes.append(f"--threads {options.threads}: this process may use {cores()} cores, so there were no more")
+        notes.append(f"--threads {options.threads}: this process may use {cores()} cores, so it uses no more")
     rounds = options.rounds or {workloads.QUICK: 3, workloads.USUAL: 7, workloads.FULL: 11}[level]
     return _run(Bench(chosen, entries, rounds, options.kernel), notes, options)
 
@@ -75,13 +82,13 @@ def _entries(names: list[str] | None) -> tuple[list[Any], list[str]]:
     """(the engines asked for that are installed, a note on each that is not)."""
     from pybackprop.bench.engines.engine import ENTRIES
 
-    wanted = [entry for entry in ENTRIES if names is None or entry.name in names]
-    missing = [entry for entry in wanted if entry.missing()]
+    chosen = [entry for entry in ENTRIES if names is None or entry.name in names]
+    missing = [entry for entry in chosen if entry.missing()]
     notes = [f"{entry.name}: left out, it is not installed" for entry in missing]
-    found = [entry for entry in wanted if entry not in missing]
-    if not found:
-        raise ValueError(f"--engines: none of them is installed: {', '.join(entry.name for entry in wanted)}")
-    return found, notes
+    installed = [entry for entry in chosen if entry not in missing]
+    if not installed:
+        raise ValueError(f"--engines: none of them is installed: {', '.join(entry.name for entry in chosen)}")
+    return installed, notes
 
 
 def _run(bench: Any, notes: list[str], options: argparse.Namespace) -> int:
@@ -96,16 +103,16 @@ def _run(bench: Any, notes: list[str], options: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             interrupted = True
     if bench.load > BUSY:
-        notes.append(f"the load was {bench.load:.1f} before the start: if others are running still, times are too long")
-    found = report(bench, notes, interrupted)
+        notes.append(f"the load was {bench.load:.1f} before the start: with other programs running, times are too long")
+    numbers = report(bench, notes, interrupted)
     if options.json:
-        print(json.dumps(found))
+        print(json.dumps(numbers))
     else:
-        table.show(found)
+        table.show(numbers)
     if options.plot is not None:
-        from pybackprop.bench import plot as picture
+        from pybackprop.bench import plot
 
-        picture.draw(options.plot, found)
+        plot.draw(options.plot, numbers)
     if interrupted:
-        raise KeyboardInterrupt  # main knows what becomes of it
+        raise KeyboardInterrupt  # main turns it into the exit code
     return 0

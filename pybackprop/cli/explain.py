@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pybackprop.teach.explain.explain import Explanation
 
 DIGITS = Path()  # --data without a path
+WIDTH = 110  # of text that goes to no terminal
 
 
 def add_parser(commands: Any) -> None:
@@ -106,6 +107,6 @@ def _show(explanation: Explanation) -> None:
     if not sys.stdout.isatty():
         print(explanation)
         return
-    from rich.console import Console
+    from pybackprop.core.terminal import stdout_console
 
-    Console(highlight=False).print(explanation)
+    stdout_console(WIDTH).print(explanation)

@@ -1,67 +1,73 @@
-"""`pybackprop memory`: its options, and what it does with them."""
+"""`pybackprop memory`."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pybackprop.core import available_memory
+from pybackprop.cli.arguments import sizes, whole_number
+from pybackprop.core import available_memory, plotting
+from pybackprop.core.units import bytes_text, parse_bytes
+
+if TYPE_CHECKING:
+    from pybackprop.memory.views import Ledger
+    from pybackprop.nn.network import Network
 
 LAYERS, BATCH = (784, 50, 1), 50_000  # the lesson's
 
 
-def add_parser(commands: Any, whole: Callable[[str], int], sizes: Callable[[str], tuple[int, ...]]) -> None:
-    """whole: reads a whole number from 1; sizes: reads several."""
+def add_parser(commands: Any) -> None:
+    """Adds `memory` to the command line."""
     memory = commands.add_parser(
         "memory",
-        help="what a step takes, in every way to compute it, and what fits",
-        description="Bytes that one step, forward and backward, needs at its worst moment, beyond data, parameters and "
-        "their gradients: predicted from the sizes, and with --measure also measured.",
+        help="the memory that a step needs, in every way to compute it, and the batch that fits",
+        description="The peak memory of one step, forward and backward, beyond data, parameters and their gradients: "
+        "predicted from the sizes, and with --measure also measured.",
     )
-    given = memory.add_argument
-    given("--layers", type=sizes, default=LAYERS, metavar="N,N,N", help="inputs, hidden, outputs (784,50,1)")
-    given("--batch", type=whole, default=BATCH, metavar="N", help=f"rows in a step ({BATCH})")
-    given("--dtype", choices=["float32", "float64"], default="float32", help="of data and parameters (float32)")
-    given("--memory", default=None, metavar="SIZE", help="'2GB': the largest batch that fits in it (what is available)")
-    given("--measure", action="store_true", help="also run each way that fits in memory, in a process of its own")
-    given("--way", metavar="NAME", help="every buffer of one way: see --list")
-    given("--list", action="store_true", help="the names of the ways")
-    given("--tour", action="store_true", help="a small network step by step: what must be kept, what may be forgotten")
-    given("--plot", type=Path, metavar="FILE.png", help="draw the buffers' lives of --way (Model), and all peaks")
-    given("--json", action="store_true", help="one JSON object instead of tables")
-    memory.set_defaults(command=run_memory)
+    add = memory.add_argument
+    add("--layers", type=sizes, default=LAYERS, metavar="N,N,N", help="inputs, hidden, outputs (784,50,1)")
+    add("--batch", type=whole_number, default=BATCH, metavar="N", help=f"rows in a step ({BATCH})")
+    add("--dtype", choices=["float32", "float64"], default="float32", help="of data and parameters (float32)")
+    add("--memory", metavar="SIZE", help="find the largest batch for this much, such as 2GB (what is available)")
+    add("--measure", action="store_true", help="also run each scheme that fits in memory, in a process of its own")
+    add("--scheme", "--way", dest="scheme", metavar="NAME", help="every buffer of one scheme: see --list")
+    add("--list", action="store_true", help="list the schemes: the ways to compute a step")
+    add("--tour", action="store_true", help="a small network step by step: what must be kept, what can be freed")
+    add("--plot", type=Path, metavar="FILE.png", help="draw the peaks of all schemes, or the buffers of --scheme")
+    add("--json", action="store_true", help="print one JSON object instead of tables")
+    memory.set_defaults(command=run)
 
 
-def run_memory(options: argparse.Namespace) -> int:
-    from pybackprop.memory import schemes
-
+def run(options: argparse.Namespace) -> int:
+    """Runs the command; the exit code."""
     if options.tour:
         from pybackprop.teach.learn import memory_tour
 
         print(json.dumps(memory_tour.to_dict()) if options.json else memory_tour.text())
         return 0
     if options.list:
-        for way in schemes.WAYS:
-            print(f"{way.name:<14} {way.title}{': ' * bool(way.note)}{way.note}")
-        return 0
+        return _list()
     if options.plot is not None:
-        from pybackprop.core import plotting
-
         plotting.check(options.plot)
-    if options.way is not None:
-        return _one(options)
-    return _all(options)
+    return _all(options) if options.scheme is None else _one(options)
+
+
+def _list() -> int:
+    from pybackprop.memory import schemes
+
+    for scheme in schemes.SCHEMES:
+        print(f"{scheme.name:<14} {scheme.title}{': ' * bool(scheme.note)}{scheme.note}")
+    return 0
 
 
 def _one(options: argparse.Namespace) -> int:
-    """Every buffer of one way."""
+    """Every buffer of one scheme."""
     from pybackprop.memory import schemes
     from pybackprop.nn import network
 
-    ledger = schemes.named(options.way).ledger(network.of_sizes(options.layers, options.dtype), options.batch)
+    ledger = schemes.named(options.scheme).ledger(network.of_sizes(options.layers, options.dtype), options.batch)
     if options.json:
         print(ledger.to_json())
     else:
@@ -72,49 +78,36 @@ def _one(options: argparse.Namespace) -> int:
 
 
 def _all(options: argparse.Namespace) -> int:
-    """The ways side by side."""
-    from pybackprop.memory import schemes, table
+    """The schemes side by side."""
+    from pybackprop.memory import schemes
     from pybackprop.nn import network
 
-    found = network.of_sizes(options.layers, options.dtype)
-    room = available_memory.available() if options.memory is None else available_memory.read(options.memory)
-    ledgers = schemes.all_of(found, options.batch)
-    report = _report(options, found, ledgers, room)
+    layers = network.of_sizes(options.layers, options.dtype)
+    limit = available_memory.available() if options.memory is None else parse_bytes(options.memory)
+    ledgers = schemes.all_of(layers, options.batch)
+    report = _report(options, layers, ledgers, limit)
     if options.json:
         print(json.dumps(report))
     else:
-        head = "fits" if room is None else f"rows in {available_memory.said(room)}"
-        title = f"one step, {options.batch:,} rows of {found}: bytes at its worst moment, beyond what is held"
-        table.ways(title, report["ways"], head, _notes(report))
-    if options.plot is not None:
-        from pybackprop.memory import plot as picture
+        from pybackprop.memory import table
 
-        picture.compare(options.plot, ledgers, report["ways"])
+        fits = "fits" if limit is None else f"rows in {bytes_text(limit)}"
+        title = f"one step, {options.batch:,} rows of {layers}: peak memory beyond what is held"
+        table.show_schemes(title, report["ways"], fits, _notes(report))
+    if options.plot is not None:
+        from pybackprop.memory import plot
+
+        plot.compare(options.plot, ledgers, report["ways"])
     return 0
 
 
-def _report(options: argparse.Namespace, network: Any, ledgers: Any, room: int | None) -> dict[str, Any]:
-    from pybackprop.bench.memory import measure
-    from pybackprop.memory import fits, schemes
+def _report(
+    options: argparse.Namespace, network: Network, ledgers: dict[str, Ledger], limit: int | None
+) -> dict[str, Any]:
+    from pybackprop.memory import fits
 
-    largest = {} if room is None else fits.of_network(network, room)
-    rows = []
-    for name, ledger in ledgers.items():
-        way, top = schemes.named(name), ledger.at_peak[0]
-        real = measure.measure(way, network, options.batch) if options.measure else measure.Measured(None)
-        rows.append(
-            {
-                "name": name,
-                "title": way.title,
-                "predicted": ledger.peak,
-                "measured": real.peak,
-                "why_not": real.why,
-                "largest_buffer": f"{top.name}, {available_memory.said(top.nbytes)}",
-                "largest_buffer_bytes": top.nbytes,
-                "note": way.note,
-                "fits": largest.get(name, 0),
-            }
-        )
+    largest = {} if limit is None else fits.of_network(network, limit)
+    rows = [{**_row(options, network, name, ledger), "fits": largest.get(name, 0)} for name, ledger in ledgers.items()]
     first = next(iter(ledgers.values()))
     held = {kind: first.totals[kind] for kind in ("data", "parameters")}
     held["gradients"] = network.parameter_bytes
@@ -123,18 +116,37 @@ def _report(options: argparse.Namespace, network: Any, ledgers: Any, room: int |
         "batch": options.batch,
         "dtype": network.dtype.name,
         "held": held,
-        "memory": room,
+        "memory": limit,
         "ways": rows,
     }
 
 
+def _row(options: argparse.Namespace, network: Network, name: str, ledger: Ledger) -> dict[str, Any]:
+    """One scheme's numbers; with --measure its program is run."""
+    from pybackprop.bench.memory import measure
+    from pybackprop.memory import schemes
+
+    scheme, largest = schemes.named(name), ledger.at_peak[0]
+    measured = measure.measure(scheme, network, options.batch) if options.measure else measure.Measured(None)
+    return {
+        "name": name,
+        "title": scheme.title,
+        "predicted": ledger.peak,
+        "measured": measured.peak,
+        "why_not": measured.why,
+        "largest_buffer": f"{largest.name}, {bytes_text(largest.nbytes)}",
+        "largest_buffer_bytes": largest.nbytes,
+        "note": scheme.note,
+    }
+
+
 def _notes(report: dict[str, Any]) -> list[str]:
-    held = ", ".join(f"{name} {available_memory.said(count)}" for name, count in report["held"].items())
-    notes = [f"held before and after: {held}; ways that compute x.g hold {available_memory.said(_data(report))} more"]
-    titles = {row["title"]: row["why_not"] for row in report["ways"] if row["why_not"]}
-    return [*notes, *(f"{title}: not measured, {why}" for title, why in titles.items())]
+    held = ", ".join(f"{name} {bytes_text(count)}" for name, count in report["held"].items())
+    notes = [f"held before and after: {held}; schemes that compute x.g hold {bytes_text(_x_bytes(report))} more"]
+    reasons = {row["title"]: row["why_not"] for row in report["ways"] if row["why_not"]}
+    return [*notes, *(f"{title}: not measured, {reason}" for title, reason in reasons.items())]
 
 
-def _data(report: dict[str, Any]) -> int:
+def _x_bytes(report: dict[str, Any]) -> int:
     size = 8 if report["dtype"] == "float64" else 4
     return int(report["layers"][0]) * int(report["batch"]) * size

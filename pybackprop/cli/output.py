@@ -1,45 +1,48 @@
-"""What people see of a training at its end: a summary."""
+"""Tables of two columns, and the summary of a training. Loads rich."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from pybackprop.core.terminal import stdout_console
+from pybackprop.core.units import bytes_text, seconds_text
 from pybackprop.train.trainer import Trainer
 
+WIDTH = 110  # of text that goes to no terminal
 
-def summary(trainer: Trainer, found: Mapping[str, Any]) -> None:
-    """The end of a training, in a table on stdout."""
+
+def summary(trainer: Trainer, report: Mapping[str, Any]) -> None:
+    """The result of a training, as a table on stdout."""
     valid_loss, split, s = trainer.valid_loss(), trainer.split, trainer.settings
     sizes = [trainer.model.parameters()[0].shape[0], *s.hidden, trainer.targets.shape[1]]
+    peak, rate = report["peak_bytes"], report["samples_per_second"]
+    speed = f", {rate:,.0f} samples/s" if rate else ""
     lines = {
         "network": " → ".join(map(str, sizes)) + f", {s.dtype}, batch {s.batch}, lr {s.lr:g}, momentum {s.momentum:g}",
         "samples": f"{len(split.x_train)} to train, {len(split.x_valid)} to validate",
-        "loss": f"{found['loss']:.6f}" + ("" if valid_loss is None else f", {valid_loss:.6f} on the validation part"),
-        "accuracy": "" if found["accuracy"] is None else f"{found['accuracy']:.2%} on the validation part",
-        "epochs": f"{found['epochs']} in {found['seconds']:.2f} s, {found['samples_per_second']:,.0f} samples/s",
-        "peak memory": ""
-        if found["peak_bytes"] is None
-        else f"{found['peak_bytes'] / 1e6:.1f} MB of the whole process",
-        "kernel": f"{found['kernel']}, {found['threads']} threads at most",
-        "digest": found["digest"],
+        "loss": f"{report['loss']:.6f}" + ("" if valid_loss is None else f", {valid_loss:.6f} on the validation part"),
+        "accuracy": "" if report["accuracy"] is None else f"{report['accuracy']:.2%} on the validation part",
+        "epochs": f"{report['epochs']} in {seconds_text(report['seconds'])}{speed}",
+        "peak memory": "" if peak is None else f"{bytes_text(peak)} of the whole process",
+        "kernel": f"{report['kernel']}, {report['threads']} threads at most",
+        "digest": report["digest"],
     }
-    table("trained", {name: words for name, words in lines.items() if words})
+    table("trained", {name: text for name, text in lines.items() if text})
 
 
 def table(title: str, lines: Mapping[str, str]) -> None:
-    """Two columns on stdout, wrapped nowhere when piped."""
-    console = Console()
+    """Two columns on stdout; as plain lines, never wrapped, where that is no terminal."""
+    console = stdout_console(WIDTH)
     shown = Table(title=title, show_header=False, title_justify="left")
     shown.add_column(style="bold")
     shown.add_column(overflow="fold")
-    for name, words in lines.items():
-        shown.add_row(name, words)
+    for name, text in lines.items():
+        shown.add_row(name, text)
     if console.is_terminal:
         console.print(shown)
     else:
-        for name, words in lines.items():
-            print(f"{name:<12} {words}")
+        for name, text in lines.items():
+            print(f"{name:<12} {text}")

@@ -1,7 +1,7 @@
-"""Capacity: how much memory there still is, asked before a large piece of it is taken.
+"""How much memory is still available, and the check before a large array is allocated.
 
-An operating system promises more than it has, and kills whoever takes the promise at its word. So a large array is
-refused beforehand, with an error that can be caught and that says what would fit.
+An operating system promises more memory than it has, and kills the process that uses what was promised. So an array
+that cannot fit is refused before it is allocated, with an error that can be caught and that says what would fit.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pybackprop.core.errors import OutOfMemoryError
+from pybackprop.core.units import bytes_text
 
-LARGE = 2**26  # bytes from which it is worth asking; below, the answer would cost more than it tells
+LARGE = 2**26  # bytes from which a check is worth its time
 MEMINFO, STATUS = Path("/proc/meminfo"), Path("/proc/self/status")
 CGROUP, CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
-UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-BINARY = {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 
 def available() -> int | None:
-    """Bytes that this process may still take: of the machine, its container, its own limit; None if nobody knows."""
+    """Bytes that this process may still allocate, by the machine, its container and its own limit; None if unknown."""
     return min(_limits(), default=None)
 
 
@@ -32,7 +31,7 @@ def _limits() -> Iterator[int]:
 
 
 def _container() -> Iterator[int]:
-    """What is left of the container's share, in either version of Linux's control groups, and of those around it."""
+    """What the control groups of this process leave, its own and all above it, in either version of Linux's cgroups."""
     try:
         lines = CGROUP.read_text().splitlines()
     except OSError:
@@ -54,7 +53,7 @@ def _container() -> Iterator[int]:
 
 
 def _reclaimable(stat: Path) -> int:
-    """Pages of files that were read, which the system gives back when somebody needs them."""
+    """Bytes of cached files, which the system frees when the memory is needed."""
     try:
         pairs = dict(line.split() for line in stat.read_text().splitlines())
     except (OSError, ValueError):
@@ -86,52 +85,26 @@ def _table(path: Path) -> dict[str, int]:
 def _number(path: Path) -> int | None:
     try:
         return int(path.read_text())
-    except (OSError, ValueError):  # also "max": there is no limit
+    except (OSError, ValueError):  # also where it is "max": no limit
         return None
 
 
 def check(what: str, needed: int, rows: int | None = None) -> None:
-    """Raises OutOfMemoryError if so many bytes are more than there are; rows: in the batch that needs them."""
+    """Raises OutOfMemoryError if so many bytes are more than are available. rows: in the batch that needs them."""
     if needed < LARGE:
         return
-    found = available()
-    if found is None or needed <= found:
+    free = available()
+    if free is None or needed <= free:
         return
     largest, fits = None, ""
     if rows:
-        largest = rows * found // needed
+        largest = rows * free // needed
         fits = f"; of {rows:,} rows, {largest:,} would fit"
     raise OutOfMemoryError(
-        f"{what}: needs {said(needed)} ({needed:,} bytes), and {said(found)} ({found:,} bytes) are available{fits}. "
+        f"{what}: needs {bytes_text(needed)} ({needed:,} bytes), "
+        f"and {bytes_text(free)} ({free:,} bytes) are available{fits}. "
         "Take fewer rows at a time; `pybackprop memory` shows what each way of computing a step needs",
         needed,
-        found,
+        free,
         largest,
     )
-
-
-def said(count: int) -> str:
-    """Bytes as people say them, in powers of ten: 7.84 GB."""
-    size, unit = float(count), "bytes"
-    for larger in ("kB", "MB", "GB", "TB", "PB", "EB"):
-        if size < 999.5:
-            break
-        size, unit = size / 1000, larger
-    return f"{count} bytes" if unit == "bytes" else f"{size:.3g} {unit}"
-
-
-def read(text: int | str) -> int:
-    """Bytes from a number or '2GB', '1.5 GiB', '512MB'. Raises ValueError for anything else, or fewer than 1."""
-    if isinstance(text, str):
-        word = text.strip().upper().replace("_", "")
-        digits = word.rstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ").strip()
-        factor = {**UNITS, **BINARY}.get(word[len(digits) :].strip())
-        try:
-            found = int(float(digits) * factor) if factor else 0
-        except (ValueError, OverflowError):
-            found = 0
-    else:
-        found = 0 if isinstance(text, bool) else int(text)
-    if found < 1:
-        raise ValueError(f"memory: found {text!r}, expected bytes: a whole number, or '2GB', '1.5GiB', '512MB'")
-    return found

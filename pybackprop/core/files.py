@@ -1,11 +1,18 @@
-"""Reading .npy and .npz that nobody vouches for: no pickle, and no allocation that the file's size does not cover."""
+"""Files: .npy and .npz from sources nobody vouches for, and replacing a file wholly or not at all.
+
+Nothing is unpickled, and no array is allocated that is larger than the file can hold.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
+import secrets
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,11 +20,11 @@ import numpy as np
 
 from pybackprop.core.arrays import Array
 
-MOST_DEFLATED = 1040  # times that deflate can make anything smaller; a header that claims more lies
+MOST_DEFLATED = 1040  # the largest ratio that deflate can compress by; a header that claims more is false
 
 
 class NpyError(ValueError):
-    """What is wrong with the file: field, found, expected. The caller adds the file's name."""
+    """A file that is not as it should be: field, found, expected. The caller adds the file's name."""
 
 
 def read_npy(stream: IO[bytes], size: int) -> Array:
@@ -77,3 +84,38 @@ def write_npz(stream: IO[bytes], arrays: dict[str, Any]) -> None:
             info = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
             with archive.open(info, "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+
+
+# ---- a file written wholly or not at all ----
+
+
+def replace(target: Path, write: Callable[[IO[bytes]], None]) -> None:
+    """Replaces target by what write writes, or leaves it as it was. Raises OSError."""
+    # only a part of the name: it may have all the 255 bytes that most file systems allow
+    temporary = target.with_name(f".{target.name[:50]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    mode = target.stat().st_mode & 0o777 if target.exists() else None
+    # created with its final permissions: between creation and a chmod somebody else could open it
+    create = partial(os.open, mode=0o666 if mode is None else mode)
+    try:
+        with open(temporary, "xb", opener=create) as stream:
+            if mode is not None:
+                with contextlib.suppress(OSError):  # some file systems have no permissions
+                    os.chmod(temporary, mode)  # bits that the umask removed
+            write(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, target)
+        _sync(target.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    """Makes the rename itself durable, where folders can be synced."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

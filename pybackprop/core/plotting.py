@@ -1,8 +1,7 @@
-"""The picture of a training, with matplotlib (the extra `plot`)."""
+"""matplotlib (the extra `plot`), loaded only when something is drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ FORMATS = (".png", ".svg", ".pdf")
 
 
 def check(path: Path) -> None:
-    """Raises before the training what would stop the plot after it: ImportError, ValueError, OSError."""
+    """Raises ImportError, ValueError or OSError for a plot that could not be written, before any work is done."""
     if path.suffix.lower() not in FORMATS:
         raise ValueError(f"--plot: found {path.name}, expected a name that ends in {', '.join(FORMATS)}")
     if not path.parent.is_dir():
@@ -18,24 +17,8 @@ def check(path: Path) -> None:
     matplotlib_figure()
 
 
-def draw(path: Path, losses: Sequence[float], accuracies: Sequence[float | None]) -> None:
-    """Loss (left, logarithmic) and validation accuracy (right) over the epochs."""
-    figure = matplotlib_figure().Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.add_subplot()
-    epochs = range(1, len(losses) + 1)
-    (loss,) = axes.semilogy(epochs, losses, color="tab:blue", marker=".", label="training loss (mse)")
-    axes.set(xlabel="epoch", ylabel="mean squared error")
-    lines = [loss]
-    if all(accuracy is not None for accuracy in accuracies):
-        right = axes.twinx()
-        lines += right.plot(epochs, accuracies, color="tab:orange", marker=".", label="validation accuracy")
-        right.set(ylabel="share of labels found", ylim=(None, 1))
-    axes.legend(handles=lines, loc="center right")
-    figure.savefig(path, dpi=150)
-
-
 def matplotlib_figure() -> Any:
-    """matplotlib.figure, which draws to a file and needs no screen."""
+    """matplotlib.figure, which draws to a file and needs no display. Raises ImportError."""
     try:
         from matplotlib import figure
     except ImportError as error:

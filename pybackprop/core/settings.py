@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from pybackprop.core.checks import is_whole, whole
 from pybackprop.core.native import lib, text
+from pybackprop.core.version import __version__
 
 __all__ = ["info", "kernels", "set_threads", "set_tiles", "threads", "tiles", "use_kernel"]
 
@@ -95,10 +95,12 @@ def cpu() -> str:
 
 
 def info() -> dict[str, Any]:
-    """Versions, CPU, kernels, threads, OpenMP and compiler: what a report of a problem should hold."""
+    """Versions, CPU, kernels, threads, OpenMP and compiler: what a bug report should contain."""
+    from importlib import metadata  # takes as long to load as a quarter of this library
+
     openmp = int(lib.bp_openmp())
     return {
-        "version": metadata.version("pybackprop"),
+        "version": __version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": cpu(),

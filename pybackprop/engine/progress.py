@@ -5,26 +5,26 @@ from __future__ import annotations
 from types import TracebackType
 
 from rich import progress as bars
-from rich.console import Console
 
+from pybackprop.core.terminal import stderr_console
 from pybackprop.engine.records import Moment
 
 
 class Progress:
-    """A live bar on stderr over all steps, with what is said about the last epoch."""
+    """A live bar on stderr over all steps, with the losses of the last epoch."""
 
     def __init__(self, epochs: int, steps: int, done: int, shown: bool) -> None:
-        console = Console(stderr=True)
+        console = stderr_console()
         self.bar = bars.Progress(
             bars.TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             bars.BarColumn(),
             bars.TimeRemainingColumn(),
-            bars.TextColumn("{task.fields[said]}"),
+            bars.TextColumn("{task.fields[text]}"),
             console=console,
             disable=not (shown and (console.is_terminal or console.is_jupyter)),
         )
         total, completed = steps * epochs, steps * done
-        self.task = self.bar.add_task("train", total=total, completed=completed, epoch=done, epochs=epochs, said="")
+        self.task = self.bar.add_task("train", total=total, completed=completed, epoch=done, epochs=epochs, text="")
 
     def __enter__(self) -> Progress:
         self.bar.start()
@@ -46,8 +46,8 @@ class Progress:
             self.say(moment.done.loss, validation=moment.done.validation)
 
     def say(self, loss: float, validation: float | None = None, accuracy: float | None = None) -> None:
-        """What is known about the last epoch."""
-        said = f"loss {loss:.5f}"
-        said += "" if validation is None else f"  validation {validation:.5f}"
-        said += "" if accuracy is None else f"  accuracy {accuracy:.2%}"
-        self.bar.update(self.task, said=said)
+        """Shows what is known about the last epoch."""
+        text = f"loss {loss:.5f}"
+        text += "" if validation is None else f"  validation {validation:.5f}"
+        text += "" if accuracy is None else f"  accuracy {accuracy:.2%}"
+        self.bar.update(self.task, text=text)

@@ -1,6 +1,6 @@
-"""Book: where buffers are entered as they come, are used and go; what is added up when it is closed is a Ledger.
+"""The log of a step's buffers: when each one is allocated, used and freed. A Ledger sums it up.
 
-A real run (watch.py) and a predicted one (ways.py) write the same book.
+A real run (recorder.py) and a predicted one (schemes.py) write the same log.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-HELD = ("data", "parameters", "gradients", "momentum")  # there before the step and after it; kinds of buffers
+HELD = ("data", "parameters", "gradients", "momentum")  # kinds of buffers that are there before and after a step
 WORK = ("activations", "activation gradients", "temporary", "workspace")
+PASS = "workspace of a pass"  # the name of the buffer in which a Model keeps what its layers compute
 
 
 @dataclass(eq=False)
@@ -26,19 +27,20 @@ class Buffer:
     nbytes: int
     kind: str  # one of HELD or WORK
     made_by: str = ""
-    made: int = 0  # the step that it was made for
+    made: int = 0  # the step that it was allocated for
     first_use: int | None = None
     last_use: int | None = None
-    freed: int | None = None  # it went after this step; None: it is still there at the end
-    shares: str | None = None  # the buffer in whose memory it is: its bytes are counted there
+    freed: int | None = None  # the step after which it was freed; None: it is still there at the end
+    shares: str | None = None  # the name of the buffer in whose memory it lies, which counts its bytes
     owner: Buffer | None = field(default=None, repr=False)  # that buffer itself
 
     @property
     def held(self) -> bool:
-        """Whether it counts as given: data, parameters, their gradients and their momentum."""
+        """Whether it is there before and after the step: data, parameters, their gradients and their momentum."""
         return self.kind in HELD
 
     def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
         return {
             "name": self.name,
             "kind": self.kind,
@@ -56,52 +58,57 @@ class Buffer:
 
 @dataclass
 class Step:
-    """One operation, and the most bytes that were alive from the one before it until its end."""
+    """One operation, and the most bytes that were allocated at once from the end of the one before it to its own."""
 
     number: int
     operation: str
     alive: int
 
 
-class Book:
-    """counts: whether held buffers count as alive too (in a real run nobody knows what will be held)."""
+class BufferLog:
+    """Buffers and steps in the order in which they come.
+
+    counts_held: whether held buffers count as alive too (in a real run nobody knows what will be held).
+    """
 
     def __init__(self, dtype: Any = np.float32, counts_held: bool = False) -> None:
         self.dtype = np.dtype(dtype)
         self.counts_held = counts_held
         self.buffers: list[Buffer] = []
         self.steps: list[Step] = []
-        self.alive = self._most = 0  # bytes: now, and the most since the last step ended and let go what it could
-        self._is_new = True  # nothing was made since the last step
+        self.alive = 0  # bytes allocated now
+        self._most = 0  # the most since the last step ended and its operands could be freed
+        self._is_new = True  # nothing was allocated since the last step
 
     def make(self, name: str, shape: Iterable[int], kind: str, dtype: Any = None, nbytes: int | None = None) -> Buffer:
-        """A new buffer, which the coming step needs. nbytes: where they are not those of its numbers."""
-        shape, real = tuple(shape), np.dtype(dtype or self.dtype)
-        size = math.prod(shape) * real.itemsize if nbytes is None else nbytes
-        made = Buffer(name, shape, real.name, size, kind, made=len(self.steps) + 1)
-        self.buffers.append(made)
-        if self.counts(made):
+        """A new buffer, which the coming step needs. nbytes: default those of its elements."""
+        shape, element = tuple(shape), np.dtype(dtype or self.dtype)
+        size = math.prod(shape) * element.itemsize if nbytes is None else nbytes
+        buffer = Buffer(name, shape, element.name, size, kind, made=len(self.steps) + 1)
+        self.buffers.append(buffer)
+        if self.counts(buffer):
             before = self.alive if self._is_new else self._most
             self.alive += size
             self._most, self._is_new = max(before, self.alive), False
-        return made
+        return buffer
 
     def hold(self, name: str, shape: Iterable[int], kind: str, dtype: Any = None, nbytes: int | None = None) -> Buffer:
         """A buffer that was there before the first step."""
-        made = self.make(name, shape, kind, dtype, nbytes)
-        made.made, made.made_by = 0, "given"
-        return made
+        buffer = self.make(name, shape, kind, dtype, nbytes)
+        buffer.made, buffer.made_by = 0, "given"
+        return buffer
 
     def share(self, name: str, shape: Iterable[int], kind: str, owner: Buffer) -> Buffer:
         """Another value in the memory of a buffer."""
         shape = tuple(shape)
         size = math.prod(shape) * np.dtype(owner.dtype).itemsize
-        made = Buffer(name, shape, owner.dtype, size, kind, made=len(self.steps) + 1, shares=owner.shares or owner.name)
-        made.owner = owner.owner or owner
-        self.buffers.append(made)
-        return made
+        shares, made = owner.shares or owner.name, len(self.steps) + 1
+        value = Buffer(name, shape, owner.dtype, size, kind, made=made, shares=shares, owner=owner.owner or owner)
+        self.buffers.append(value)
+        return value
 
     def counts(self, buffer: Buffer) -> bool:
+        """Whether a buffer's bytes are part of what is alive."""
         return buffer.shares is None and (self.counts_held or not buffer.held)
 
     def step(self, operation: str, *used: Buffer) -> None:
@@ -115,18 +122,18 @@ class Book:
             buffer.made_by = buffer.made_by or operation
 
     def free(self, *buffers: Buffer) -> None:
-        """They go, after the step that was last."""
+        """They are freed after the last step."""
         for buffer in buffers:
             if buffer.freed is None:
                 buffer.freed = max(buffer.made, len(self.steps))
                 if self.counts(buffer):
                     self.alive -= buffer.nbytes
-                for other in self.buffers:
-                    if other.owner is buffer:
-                        other.freed = buffer.freed
+                for value in self.buffers:
+                    if value.owner is buffer:
+                        value.freed = buffer.freed
 
     def close(self) -> None:
-        """What came after the last step is a step of its own."""
-        if any(buffer.made > len(self.steps) for buffer in self.buffers):
-            fresh = [buffer for buffer in self.buffers if buffer.made > len(self.steps)]
-            self.step("made, and not used yet", *fresh)
+        """What was allocated after the last step becomes a step of its own."""
+        unused = [buffer for buffer in self.buffers if buffer.made > len(self.steps)]
+        if unused:
+            self.step("made, and not used yet", *unused)

@@ -1,124 +1,130 @@
-"""What a Model's step needs, and numpy's and PyTorch's. Predicted, not run."""
+"""Predicts what a step of a Model, of numpy and of PyTorch needs; nothing is run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pybackprop import ops
 from pybackprop.engine import placement
 from pybackprop.engine.placement import backward_products
-from pybackprop.memory.buffers import Book, Buffer
-from pybackprop.memory.predict_lesson import Hand
+from pybackprop.memory.buffers import PASS, Buffer, BufferLog
+from pybackprop.memory.predict_lesson import PredictedRun
 from pybackprop.nn.network import Network
 
 
-def model(network: Network, batch: int) -> Book:
-    """loss = model(x, targ); model.backward(): one room for all layers' results and gradients."""
+def model(network: Network, batch: int) -> BufferLog:
+    """loss = model(x, targ); model.backward(): one workspace for all layers' results and gradients."""
     return _model(network, batch, *placement.of_pass(network, batch))
 
 
-def model_inplace(network: Network, batch: int) -> Book:
+def model_inplace(network: Network, batch: int) -> BufferLog:
     """Model(..., inplace=True): each layer has one place, for z, then relu's result, then their gradient."""
     return _model(network, batch, *placement.of_pass(network, batch, inplace=True))
 
 
-def _model(network: Network, batch: int, places: Sequence[tuple[int, int, int]], size: int) -> Book:
-    hand = Hand(network, batch, gradient_of_x=False)
-    book = hand.book
-    room = book.make("the room of a pass", (size,), "activations")
-    outs, inp = [], hand.x
+def _model(network: Network, batch: int, places: Sequence[tuple[int, int, int]], size: int) -> BufferLog:
+    run = PredictedRun(network, batch, gradient_of_x=False)
+    log = run.log
+    workspace = log.make(PASS, (size,), "activations")
+    outs, inp = [], run.x
     for k, (stage, (z, a, _)) in enumerate(zip(network.stages, places, strict=True), 1):
         m, h = stage.w.shape
         shape = (batch, h)
-        out = book.share(f"l{k}", shape, "activations", room)
-        hand.compute("lin", [(batch, m, h)], inp, hand.w[k - 1], *hand.b[k - 1 : k], out)
-        if stage.activation is not None:
-            inp, out = out, book.share(f"relu(l{k})" + (f" (where l{k} was)" if a == z else ""), shape, out.kind, room)
-            book.step("relu", inp, out)
+        out = log.share(f"l{k}", shape, "activations", workspace)
+        run.compute("lin", [(batch, m, h)], inp, run.w[k - 1], *run.b[k - 1 : k], out)
+        if activation := run.activation(k - 1):
+            name = f"{activation}(l{k})" + (f" (where l{k} was)" if a == z else "")
+            inp, out = out, log.share(name, shape, out.kind, workspace)
+            log.step(activation, inp, out)
         outs.append(out)
         inp = out
-    loss = book.make("loss", (), "activations")
-    book.step("mse", inp, hand.targ, loss)
-    _model_backward(hand, room, outs)
-    return book
+    loss = log.make("loss", (), "activations")
+    log.step("mse", inp, run.targ, loss)
+    _model_backward(run, workspace, outs)
+    return log
 
 
-def _model_backward(hand: Hand, room: Buffer, outs: list[Buffer]) -> None:
-    network, book = hand.network, hand.book
-    gradient = book.share("out.g", outs[-1].shape, "activation gradients", room)
-    book.step("mse_grad", outs[-1], hand.targ, gradient)
+def _model_backward(run: PredictedRun, workspace: Buffer, outs: list[Buffer]) -> None:
+    network, log = run.network, run.log
+    gradient = log.share("out.g", outs[-1].shape, "activation gradients", workspace)
+    log.step("mse_grad", outs[-1], run.targ, gradient)
     for k in range(len(network.stages), 0, -1):
-        if network.stages[k - 1].activation is not None:
-            book.step("relu_grad", outs[k - 1], gradient)
-        used = [outs[k - 2] if k > 1 else hand.x, hand.w[k - 1], gradient, hand.w_g[k - 1], *hand.b_g[k - 1 : k]]
+        if activation := run.activation(k - 1):
+            log.step(f"{activation}_grad", outs[k - 1], gradient)
+        used = [outs[k - 2] if k > 1 else run.x, run.w[k - 1], gradient, run.w_g[k - 1], *run.b_g[k - 1 : k]]
         if k > 1:
-            gradient = book.share(hand.gradient_of(k - 2), outs[k - 2].shape, "activation gradients", room)
+            gradient = log.share(run.gradient_of(k - 2), outs[k - 2].shape, "activation gradients", workspace)
             used.append(gradient)
-        products = backward_products(hand.n, network.widths[k - 1], network.widths[k], k > 1)
-        hand.compute("lin_grad", products, *used)
+        products = backward_products(run.n, network.widths[k - 1], network.widths[k], k > 1)
+        run.compute("lin_grad", products, *used)
 
 
-def numpy(network: Network, batch: int) -> Book:
-    """A careful numpy user's step: every buffer made beforehand, every result written in place."""
-    hand = Hand(network, batch, gradient_of_x=False)
-    book, last = hand.book, len(network.stages) - 1
-    a = [hand.rows(f"a{k}", width) for k, width in enumerate(network.widths[1:], 1)]
+def numpy(network: Network, batch: int) -> BufferLog:
+    """A careful numpy user's step: every buffer allocated beforehand, every result written in place."""
+    run = PredictedRun(network, batch, gradient_of_x=False)
+    log, last = run.log, len(network.stages) - 1
+    a = [run.rows(f"a{k}", width) for k, width in enumerate(network.widths[1:], 1)]
     inner = list(enumerate(network.widths[1:-1], 1))
-    d = [hand.rows(f"d{k}", width, "activation gradients") for k, width in inner]
-    positive = [book.make(f"a{k} > 0", (batch, width), "temporary", bool) for k, width in inner]
-    book.step("buffers made beforehand")
-    inp = hand.x
+    d = [run.rows(f"d{k}", width, "activation gradients") for k, width in inner]
+    positive = [log.make(f"a{k} > 0", (batch, width), "temporary", bool) for k, width in inner]
+    log.step("buffers allocated beforehand")
+    inp = run.x
     for k, out in enumerate(a):
-        book.step("np.matmul(out=)", inp, hand.w[k], out)
+        log.step("np.matmul(out=)", inp, run.w[k], out)
         if k < last:
-            book.step("np.maximum(out=)", out)
+            log.step("np.maximum(out=)", out)
         inp = out
-    book.step("loss and its gradient, where the output was", inp, hand.targ)
+    log.step("loss and its gradient, where the output was", inp, run.targ)
     gradient = inp
     for k in range(last, -1, -1):
-        book.step("np.matmul(out=)", a[k - 1] if k else hand.x, gradient, hand.w_g[k])
+        log.step("np.matmul(out=)", a[k - 1] if k else run.x, gradient, run.w_g[k])
         if k:
-            book.step("np.matmul(out=)", gradient, hand.w[k], d[k - 1])
-            book.step("np.multiply(out=)", a[k - 1], positive[k - 1], d[k - 1])
+            log.step("np.matmul(out=)", gradient, run.w[k], d[k - 1])
+            log.step("np.multiply(out=)", a[k - 1], positive[k - 1], d[k - 1])
             gradient = d[k - 1]
-    return book
+    return log
 
 
-def torch(network: Network, batch: int) -> Book:
-    """PyTorch's autograd, from what its operations save: addmm its operands, relu its result, mse_loss both of its.
+def torch(network: Network, batch: int) -> BufferLog:
+    """PyTorch's autograd, from what its operations save: relu its result, all others their operands.
 
-    A result that nobody saves goes when its variable does; what was saved goes after its backward has run.
+    A result that no operation saves is freed with its variable; what was saved is freed when its backward has run.
     """
-    hand = Hand(network, batch, gradient_of_x=False)
-    book, saved = hand.book, list[Buffer]()
-    inp = hand.x
+    run = PredictedRun(network, batch, gradient_of_x=False)
+    log, results, saved = run.log, list[Buffer](), list[Buffer]()
+    inp = run.x
     for k, stage in enumerate(network.stages):
-        out = hand.rows(f"l{k + 1}", stage.w.shape[1])
-        book.step("addmm", inp, hand.w[k], *hand.b[k : k + 1], out)
-        if stage.activation is not None:
-            z, out = out, hand.rows(f"relu(l{k + 1})", stage.w.shape[1])
-            book.step("relu", z, out)
-            book.free(z)
-        saved.append(out)
+        z = out = run.rows(f"l{k + 1}", stage.w.shape[1])
+        log.step("addmm", inp, run.w[k], *run.b[k : k + 1], out)
+        if activation := run.activation(k):
+            out = run.rows(f"{activation}(l{k + 1})", stage.w.shape[1])
+            log.step(activation, z, out)
+        if stage.activation is ops.RELU:
+            log.free(z)
+        saved.append(out if stage.activation is ops.RELU else z)
+        results.append(out)
         inp = out
-    loss = book.make("loss", (), "activations")
-    book.step("mse_loss", inp, hand.targ, loss)
-    _torch_backward(hand, saved)
-    return book
+    loss = log.make("loss", (), "activations")
+    log.step("mse_loss", inp, run.targ, loss)
+    _torch_backward(run, results, saved)
+    return log
 
 
-def _torch_backward(hand: Hand, saved: list[Buffer]) -> None:
-    network, book = hand.network, hand.book
-    gradient = hand.rows("out.grad", network.widths[-1], "activation gradients")
-    book.step("MseLossBackward", saved[-1], hand.targ, gradient)
+def _torch_backward(run: PredictedRun, results: list[Buffer], saved: list[Buffer]) -> None:
+    """results: what each layer gives on; saved: what its activation saved, or the same if there is none."""
+    network, log = run.network, run.log
+    gradient = run.rows("out.grad", network.widths[-1], "activation gradients")
+    log.step("MseLossBackward", results[-1], run.targ, gradient)
     for k in range(len(network.stages) - 1, -1, -1):
-        if network.stages[k].activation is not None:
-            masked = hand.rows(f"l{k + 1}.grad", network.widths[k + 1], "activation gradients")
-            book.step("ReluBackward", gradient, saved[k], masked)
-            book.free(gradient, saved[k])
+        if activation := run.activation(k):
+            masked = run.rows(f"l{k + 1}.grad", network.widths[k + 1], "activation gradients")
+            log.step(f"{activation.title().replace('_', '')}Backward", gradient, saved[k], masked)
+            log.free(gradient, saved[k], results[k])
             gradient = masked
-        below = hand.rows(f"{hand.gradient_of(k - 1)}rad", network.widths[k], "activation gradients") if k else None
-        inp = saved[k - 1] if k else hand.x
-        used = [inp, hand.w[k], gradient, hand.w_g[k], *hand.b_g[k : k + 1]]
-        book.step("AddmmBackward", *used, *([] if below is None else [below]))
-        book.free(gradient, *([saved[k]] if network.stages[k].activation is None else []))
+        below = run.rows(f"{run.gradient_of(k - 1)}rad", network.widths[k], "activation gradients") if k else None
+        used = [results[k - 1] if k else run.x, run.w[k], gradient, run.w_g[k], *run.b_g[k : k + 1]]
+        log.step("AddmmBackward", *used, *([] if below is None else [below]))
+        log.free(gradient, *([] if run.activation(k) else [saved[k]]))
+        if k and saved[k - 1] is not results[k - 1]:
+            log.free(results[k - 1])  # only this addmm has saved it
         gradient = below or gradient

@@ -1,4 +1,4 @@
-"""A ledger of a real run: what our code made, used and let go, as it happened. Listens at core/observer.py."""
+"""A ledger of a real run: what our code allocated, used and freed, as it happened. Listens at core/observer.py."""
 
 from __future__ import annotations
 
@@ -14,32 +14,33 @@ import numpy as np
 from pybackprop.core import native, observer
 from pybackprop.core.arrays import Array
 from pybackprop.core.observer import Product
-from pybackprop.engine import one_pass, plan
+from pybackprop.engine.one_pass import PassWorkspace
 from pybackprop.engine.placement import backward_products, packed_bytes
-from pybackprop.memory.buffers import Book, Buffer
-from pybackprop.memory.ledger import Ledger
+from pybackprop.engine.plan import Plan
+from pybackprop.memory.buffers import PASS, Buffer, BufferLog
+from pybackprop.memory.views import Ledger
 
 
 @contextmanager
 def ledger(title: str = "what our code made") -> Iterator[Ledger]:
-    """`with bp.ledger() as led:` counts the arrays that our code makes in the block, in any thread.
+    """`with bp.ledger() as led:` counts the arrays that our code allocates in the block, in any thread.
 
-    Buffers are what was made in there: results, gradients, a plan's memory; not what was there before, and not what
-    numpy or the C core take and give back within one operation. So a first backward's `.g` count, a second one finds
-    them there. Views are no buffers; what is written into the memory of another value is listed as sharing it.
-    led is complete after the block. Ledgers may be open at the same time: each hears of everything.
+    Buffers are what is allocated in the block: results, gradients, a plan's memory; not what was there before, and not
+    what numpy allocates and frees within one operation. So the `.g` of a first backward count, and a second one finds
+    them there. Views are no buffers; a value that is written into the memory of another one is listed as sharing it.
+    led is complete after the block. Several ledgers can be open at once: each records everything.
     """
     recorder = Recorder()
     _open.join(recorder)
     try:
-        yield Ledger(title, recorder.book)
+        yield Ledger(title, recorder.log)
     finally:
         _open.leave(recorder)
         recorder.close()
 
 
-class Open:
-    """All recorders that are open, in whatever order and thread they come and go. The observer, while there are any."""
+class OpenRecorders:
+    """All recorders that are open, opened and closed in any order and thread. The observer while there are any."""
 
     def __init__(self) -> None:
         self.recorders: list[Recorder] = []
@@ -68,28 +69,28 @@ class Open:
         for recorder in self.recorders:
             recorder.ran(operation, *arrays, products=products, is_new=is_new)
 
-    def ran_pass(self, operation: str, workspace: one_pass.PassWorkspace) -> None:
+    def ran_pass(self, operation: str, workspace: PassWorkspace) -> None:
         for recorder in self.recorders:
             recorder.ran_pass(operation, workspace)
 
-    def ran_plan(self, operation: str, made: plan.Plan) -> None:
+    def ran_plan(self, operation: str, plan: Plan) -> None:
         for recorder in self.recorders:
-            recorder.ran_plan(operation, made)
+            recorder.ran_plan(operation, plan)
 
 
-_open = Open()
+_open = OpenRecorders()
 
 
 class Recorder:
-    """Enters into a book what it is told of arrays and operations, and which arrays went.
+    """Logs what the observer is told of arrays and operations, and when arrays are freed.
 
     A buffer is known by the address of the array that owns its memory.
     """
 
     def __init__(self) -> None:
-        self.book = Book(counts_held=True)
-        self.lock = threading.RLock()  # an array may go at any moment, also while another one is entered
-        self.known: dict[int, tuple[int, Buffer, Any]] = {}  # by address: size, buffer, weak reference to its owner
+        self.log = BufferLog(counts_held=True)
+        self.lock = threading.RLock()  # an array may be freed at any moment, also while another one is entered
+        self.known: dict[int, tuple[int, Buffer, Any]] = {}  # by address: size, buffer, weak reference to the owner
         self.roles: dict[tuple[int, str], Buffer] = {}  # values by their buffer and who wrote them
         self.names: dict[str, int] = {}
         self.open = True
@@ -102,7 +103,7 @@ class Recorder:
             self._enter(array, "", "temporary")
 
     def named(self, array: Array, name: str, kind: str) -> None:
-        """It has a name now."""
+        """An array has a name now."""
         with self.lock:
             buffer = self._find(_address(array))
             if buffer is not None:
@@ -115,74 +116,71 @@ class Recorder:
                 self._enter(arrays[0], "", "temporary")
             self._step(operation, [_address(array) for array in arrays])
 
-    def ran_pass(self, operation: str, workspace: one_pass.PassWorkspace) -> None:
+    def ran_pass(self, operation: str, workspace: PassWorkspace) -> None:
         with self.lock:
             products = _products_of(workspace, operation.endswith("forward"))
             with self._packed(operation, products, workspace.chain.dtype):
-                self._step_of_room(operation, workspace)
+                self._step_of_pass(operation, workspace)
 
-    def ran_plan(self, operation: str, made: plan.Plan) -> None:
+    def ran_plan(self, operation: str, plan: Plan) -> None:
         with self.lock:
-            self._step_of_plan(operation, made)
+            self._step_of_plan(operation, plan)
 
     def close(self) -> None:
         with self.lock:
-            self.book.close()
+            self.log.close()
             self.open = False
 
-    # ---- how it is entered ----
+    # ---- how it is logged ----
 
     @contextmanager
     def _packed(self, operation: str, products: Sequence[Product], dtype: Any) -> Iterator[None]:
-        """Enters what the C core took to pack the products' operands, at most, and has given back."""
+        """Logs the workspace that the C core packed the products' operands in, at its largest; it is freed already."""
         nbytes = packed_bytes(products, dtype) if products else 0
-        packed = self.book.make("packed operands", (nbytes,), "workspace", np.uint8) if nbytes else None
+        packed = self.log.make("packed operands", (nbytes,), "workspace", np.uint8) if nbytes else None
         yield
         if packed is not None:
             packed.made_by, packed.first_use, packed.last_use = operation, packed.made, packed.made
-            self.book.free(packed)
+            self.log.free(packed)
 
     def _enter(self, array: Array, name: str, kind: str) -> None:
         owner: Any = array
         while isinstance(owner.base, np.ndarray):
             owner = owner.base
         at = _address(owner)
-        self._gone(at)  # else somebody else's memory lies where ours did, and we were not told
-        buffer = self.book.make(name, array.shape, kind, array.dtype, array.nbytes)
+        self._freed(at)  # another buffer that was here must have been freed without our knowing
+        buffer = self.log.make(name, array.shape, kind, array.dtype, array.nbytes)
         self.known[at] = (owner.nbytes, buffer, weakref.ref(owner, partial(self._forget, at)))
 
     def _forget(self, at: int, reference: Any) -> None:
-        """The array that owned this memory is no more."""
+        """The array that owned this memory was freed."""
         if self.known.get(at, (0, None, None))[2] is reference:
-            self._gone(at)
+            self._freed(at)
 
-    def _gone(self, at: int) -> None:
+    def _freed(self, at: int) -> None:
         with self.lock:
-            found = self.known.pop(at, None)
-            if found is not None and self.open:
-                if not found[1].name:
-                    found[1].name = self._once("tensor")
-                self.book.free(found[1])
+            _, buffer, _ = self.known.pop(at, (0, None, None))
+            if buffer is not None and self.open:
+                buffer.name = buffer.name or self._once("tensor")
+                self.log.free(buffer)
 
     def _find(self, address: int) -> Buffer | None:
-        found = self.known.get(address)
-        if found is not None:
-            return found[1]
-        for at, (size, buffer, _) in self.known.items():
-            if at <= address < at + size:
+        if address in self.known:
+            return self.known[address][1]
+        for start, (size, buffer, _) in self.known.items():
+            if start <= address < start + size:
                 return buffer
         return None
 
     def _step(self, operation: str, addresses: list[int]) -> None:
-        """The first address is what was written, the others what was read or written too."""
-        found = [self._find(address) for address in addresses]
-        used = [buffer for buffer in found if buffer is not None]
-        for buffer in found[:1]:
-            if buffer is not None:
-                used.append(self._role(operation, buffer))
+        """The first address was written, the others were read or written."""
+        buffers = [self._find(address) for address in addresses]
+        used = [buffer for buffer in buffers if buffer is not None]
+        if buffers and buffers[0] is not None:
+            used.append(self._role(operation, buffers[0]))
         for buffer in used:
             buffer.name = buffer.name or self._once(operation)
-        self.book.step(operation, *used)
+        self.log.step(operation, *used)
 
     def _role(self, operation: str, buffer: Buffer) -> Buffer:
         """The value that an operation wrote there: the buffer itself, or another one in the same memory."""
@@ -190,22 +188,20 @@ class Recorder:
             return buffer
         role = self.roles.get((id(buffer), operation))
         if role is None:
-            role = self.book.share(self._once(operation), buffer.shape, buffer.kind, buffer)
+            role = self.log.share(self._once(operation), buffer.shape, buffer.kind, buffer)
             self.roles[id(buffer), operation] = role
         return role
 
-    def _step_of_room(self, operation: str, room: one_pass.PassWorkspace) -> None:
-        """A Model's pass in one call: the values that lie in its room are listed by their places."""
-        whole = self._find(native.address_of(native.pointer(room.memory)))
-        used = [] if whole is None else [whole, *self._values_in(room, whole)]
-        for p in room.chain.parameters:
-            for tensor in (p, p._g):
-                found = None if tensor is None else self._find(_address(tensor._array))
-                used += [] if found is None else [found]
-        self.book.step(operation, *used)
+    def _step_of_pass(self, operation: str, workspace: PassWorkspace) -> None:
+        """A Model's pass in one call: the values in its workspace are listed by their places."""
+        owner = self._find(native.address_of(native.pointer(workspace.memory)))
+        used = [] if owner is None else [owner, *self._values_in(workspace, owner)]
+        tensors = [tensor for p in workspace.chain.parameters for tensor in (p, p._g) if tensor is not None]
+        known = [self._find(_address(tensor._array)) for tensor in tensors]
+        self.log.step(operation, *used, *(buffer for buffer in known if buffer is not None))
 
-    def _step_of_plan(self, operation: str, made: plan.Plan) -> None:
-        arena, layout = made.arena, made.layout
+    def _step_of_plan(self, operation: str, plan: Plan) -> None:
+        arena, layout = plan.arena, plan.layout
         used = []
         for name, kind, array in (
             ("parameters", "parameters", arena.values),
@@ -219,21 +215,24 @@ class Recorder:
             if buffer is not None:
                 buffer.name, buffer.kind = buffer.name or self._once(f"the plan's {name}"), kind
                 used.append(buffer)
-        self.book.step(operation, *used)
+        self.log.step(operation, *used)
 
-    def _values_in(self, room: one_pass.PassWorkspace, whole: Buffer) -> list[Buffer]:
-        whole.name, whole.kind = whole.name or self._once("the room of a pass"), "activations"
-        found = []
-        for k, (stage, places) in enumerate(zip(room.chain.stages, room.places, strict=True), 1):
-            shape = (room.n, stage.w.shape[1])
-            for what, at in zip((f"l{k}", f"relu(l{k})", f"l{k}.g"), places, strict=True):
-                if what.startswith("relu") and (stage.activation is None or at == places[0]):
-                    continue
-                key = (id(whole), f"{what} {shape}")
-                if key not in self.roles:
-                    self.roles[key] = self.book.share(self._once(what), shape, "activations", whole)
-                found.append(self.roles[key])
-        return found
+    def _values_in(self, workspace: PassWorkspace, owner: Buffer) -> list[Buffer]:
+        owner.name, owner.kind = owner.name or self._once(PASS), "activations"
+        values = []
+        for k, (stage, (z, a, _)) in enumerate(zip(workspace.chain.stages, workspace.places, strict=True), 1):
+            names = [f"l{k}", f"l{k}.g"]
+            if stage.activation is not None and a != z:
+                names.insert(1, f"{stage.activation.name}(l{k})")
+            values += [self._value(name, (workspace.n, stage.w.shape[1]), owner) for name in names]
+        return values
+
+    def _value(self, name: str, shape: tuple[int, ...], owner: Buffer) -> Buffer:
+        """A value in the workspace of a pass: one buffer for all passes of the same shape."""
+        key = (id(owner), f"{name} {shape}")
+        if key not in self.roles:
+            self.roles[key] = self.log.share(self._once(name), shape, "activations", owner)
+        return self.roles[key]
 
     def _once(self, name: str) -> str:
         """name, or for a second one name 2."""
@@ -241,11 +240,11 @@ class Recorder:
         return name if count == 1 else f"{name} {count}"
 
 
-def _products_of(room: one_pass.PassWorkspace, forward: bool) -> list[tuple[int, int, int]]:
-    sizes = [stage.w.shape for stage in room.chain.stages]
+def _products_of(workspace: PassWorkspace, forward: bool) -> list[Product]:
+    n, sizes = workspace.n, [stage.w.shape for stage in workspace.chain.stages]
     if forward:
-        return [(room.n, m, h) for m, h in sizes]
-    return [product for k, (m, h) in enumerate(sizes) for product in backward_products(room.n, m, h, k > 0)]
+        return [(n, m, h) for m, h in sizes]
+    return [product for k, (m, h) in enumerate(sizes) for product in backward_products(n, m, h, k > 0)]
 
 
 def _address(array: Array) -> int:

@@ -1,4 +1,4 @@
-"""The ways to compute the same step, side by side: each with its prediction, and the program that it predicts."""
+"""Schemes: the ways to compute the same step, each with its prediction and the program that it predicts."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from importlib import util
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pybackprop.core.checks import whole
 from pybackprop.engine.model import Model, network_of_model
 from pybackprop.memory import predict_lesson, predict_model, predict_plan
-from pybackprop.memory.buffers import Book
-from pybackprop.memory.ledger import Ledger
+from pybackprop.memory.buffers import BufferLog
+from pybackprop.memory.views import Ledger
 from pybackprop.nn.network import Network
 
-Predict = Callable[[Network, int], "Book"]
+if TYPE_CHECKING:
+    from pybackprop.engine.plan import Plan
+
+Predict = Callable[[Network, int], BufferLog]
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way. program: the name and argument of what runs it, in programs.py."""
+class Scheme:
+    """One way to compute a step. program: what runs it, a name in bench/memory/programs.py and its argument."""
 
     name: str
     title: str
@@ -39,51 +42,47 @@ class Way:
         return ""
 
 
-def _plan(strategy: str | None) -> dict[str, Any]:
-    return {"predict": partial(predict_plan.predicted, strategy=strategy), "program": ("plan", strategy or "")}
+def _lesson(name: str, title: str, note: str) -> Scheme:
+    return Scheme(name, title, getattr(predict_lesson, name), (name,), note)
 
 
-WAYS = (
-    Way(
-        "first", "lesson, first version", predict_lesson.first, ("first",), "w.g by an array of rows x inputs x outputs"
-    ),
-    Way("matmul", "lesson, with @", predict_lesson.matmul, ("matmul",), "x.g is computed too, as in the lesson"),
-    Way(
-        "functions",
-        "our functions",
-        predict_lesson.functions,
-        ("functions",),
-        "bp.lin, bp.lin_grad, ...; every .g is kept",
-    ),
-    Way(
-        "inplace",
-        "our functions, in place",
-        predict_lesson.inplace,
-        ("inplace",),
-        "relu_, mse_grad and relu_grad in place",
-    ),
-    Way("model", "Model", predict_model.model, ("model",)),
-    Way("model_inplace", "Model(inplace=True)", predict_model.model_inplace, ("model_inplace",)),
-    Way("plan", "plan", **_plan(None), note="the strategy that compile chooses"),
-    Way("plan_layers", "plan, layers", **_plan("layers")),
-    Way("plan_split", "plan, split", **_plan("split")),
-    Way("plan_fused", "plan, fused", **_plan("fused")),
-    Way("numpy", "numpy, in place", predict_model.numpy, ("engine", "numpy"), "every buffer made beforehand"),
-    Way("torch", "PyTorch autograd", predict_model.torch, ("engine", "torch"), "from what its operations save"),
+def _plan(name: str, title: str, strategy: str | None, note: str = "") -> Scheme:
+    predict = partial(predict_plan.predicted, strategy=strategy)
+    return Scheme(name, title, predict, ("plan", strategy or ""), note)
+
+
+SCHEMES = (
+    _lesson("first", "lesson, first version", "w.g by an array of rows x inputs x outputs"),
+    _lesson("matmul", "lesson, with @", "x.g is computed too, as in the lesson"),
+    _lesson("functions", "our functions", "bp.lin, bp.lin_grad, ...; every .g is kept"),
+    _lesson("inplace", "our functions, in place", "relu_, mse_grad and relu_grad in place"),
+    Scheme("model", "Model", predict_model.model, ("model",)),
+    Scheme("model_inplace", "Model(inplace=True)", predict_model.model_inplace, ("model_inplace",)),
+    _plan("plan", "plan", None, "the strategy that compile chooses"),
+    _plan("plan_layers", "plan, layers", "layers"),
+    _plan("plan_split", "plan, split", "split"),
+    _plan("plan_fused", "plan, fused", "fused"),
+    Scheme("numpy", "numpy, in place", predict_model.numpy, ("engine", "numpy"), "every buffer allocated beforehand"),
+    Scheme("torch", "PyTorch autograd", predict_model.torch, ("engine", "torch"), "from what its operations save"),
 )
-NAMES = [way.name for way in WAYS]
+NAMES = [scheme.name for scheme in SCHEMES]
 
 
-def named(name: str) -> Way:
-    """Raises ValueError for a way that does not exist."""
-    for way in WAYS:
-        if way.name == name:
-            return way
-    raise ValueError(f"found the way {name!r}, expected one of {', '.join(NAMES)}")
+def named(name: str) -> Scheme:
+    """Raises ValueError for a scheme that does not exist."""
+    for scheme in SCHEMES:
+        if scheme.name == name:
+            return scheme
+    raise ValueError(f"found the scheme {name!r}, expected one of {', '.join(NAMES)}")
+
+
+def all_of(network: Network, batch: int, names: Iterable[str] = NAMES) -> dict[str, Ledger]:
+    """Each scheme's ledger, by its name."""
+    return {name: named(name).ledger(network, batch) for name in names}
 
 
 def network_of(model: Any) -> Network:
-    """A model's layers. Raises TypeError for one that is no chain that a plan knows, and names the layer."""
+    """A model's layers. Raises TypeError for a model that is no chain such as a plan's, and names the layer."""
     if not isinstance(model, Model):
         raise TypeError(f"memory: found {type(model).__name__}, expected a bp.Model")
     try:
@@ -96,14 +95,24 @@ def network_of(model: Any) -> Network:
         ) from error
 
 
-def ledger_of(model: Any, batch: Any) -> Ledger:
+def model_ledger(model: Model, batch: Any) -> Ledger:
     """model.memory(batch)"""
     network, rows = network_of(model), whole("memory: batch", batch)
-    way = named("model_inplace" if getattr(model, "inplace", False) else "model")
-    title = f"{way.title}: {rows:,} rows of {network}"
-    return Ledger(title, way.predict(network, rows), others=lambda: all_of(network, rows), note=way.note)
+    scheme = named("model_inplace" if model.inplace else "model")
+    title = f"{scheme.title}: {rows:,} rows of {network}"
+    return Ledger(title, scheme.predict(network, rows), others=lambda: all_of(network, rows), note=scheme.note)
 
 
-def all_of(network: Network, batch: int, names: Iterable[str] = NAMES) -> dict[str, Ledger]:
-    """Each way's ledger, by its name."""
-    return {name: named(name).ledger(network, batch) for name in names}
+def plan_ledger(plan: Plan) -> Ledger:
+    """plan.memory()"""
+    arena, batch = plan.arena, plan.batch
+    totals = {
+        "parameters": arena.values.nbytes,
+        "gradients": arena.gradients.nbytes,
+        "momentum": 0 if arena.momentum is None else arena.momentum.nbytes,
+        "workspace": plan.layout.nbytes(),
+    }
+    network = plan.layout.network
+    title = f"a plan, strategy {plan.layout.strategy}: {batch:,} rows of {network}"
+    log = predict_plan.of_plan(plan)
+    return Ledger(title, log, {**totals, "total": sum(totals.values())}, lambda: all_of(network, batch))

@@ -1,4 +1,4 @@
-"""A ledger as a table, and the ways side by side. Uses rich; what is piped is wrapped nowhere."""
+"""A ledger as a table, and several schemes side by side. Text that goes to no terminal is never wrapped."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pybackprop.core.available_memory import said
+from pybackprop.core.terminal import stdout_console
+from pybackprop.core.units import bytes_text
 from pybackprop.memory.buffers import Buffer
-from pybackprop.memory.ledger import Ledger
+from pybackprop.memory.ledger import LedgerFacts
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 WIDTH = 110  # of text that goes to no terminal
-KINDS = {
+COLOURS = {  # by kind
     "data": "yellow",
     "parameters": "green",
     "gradients": "green",
@@ -30,82 +31,81 @@ KINDS = {
 COLUMNS = ("buffer", "shape", "bytes", "created by", "uses", "freed after", "in the memory of")
 
 
-def show(ledger: Ledger) -> None:
+def show(ledger: LedgerFacts) -> None:
     """Prints it on stdout, in colours on a terminal."""
-    console = Console()
-    _print(console if console.is_terminal else Console(width=WIDTH), ledger)
+    _print(stdout_console(WIDTH), ledger)
 
 
-def text(ledger: Ledger) -> str:
+def text(ledger: LedgerFacts) -> str:
     """The same as plain text."""
-    found = StringIO()
-    _print(Console(file=found, width=WIDTH, color_system=None), ledger)
-    return "\n".join(line.rstrip() for line in found.getvalue().splitlines())
+    stream = StringIO()
+    _print(Console(file=stream, width=WIDTH, color_system=None), ledger)
+    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
 
 
-def _print(console: Console, ledger: Ledger) -> None:
+def _print(console: Console, ledger: LedgerFacts) -> None:
     step = ledger.peak_step
     console.print(Text(ledger.title, "bold"))
     console.print(table(ledger))
-    console.print(Text(f"peak: {said(ledger.peak)} in step {step.number}, {step.operation}: {made_of(ledger)}"))
+    at = f"in step {step.number}, {step.operation}"
+    console.print(Text(f"peak: {bytes_text(ledger.peak)} {at}: {peak_text(ledger)}"))
     if ledger.held:
-        console.print(Text(f"beside it, held before and after: {said(ledger.held)} ({held_of(ledger)})"))
+        console.print(Text(f"held before and after: {bytes_text(ledger.held)} ({held_text(ledger)})"))
 
 
-def table(ledger: Ledger) -> Table:
-    """A line for each buffer, in the order in which they come."""
-    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+def table(ledger: LedgerFacts) -> Table:
+    """A row for each buffer, in the order in which they come."""
+    rows = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in COLUMNS:
-        made.add_column(name, justify="right" if name == "bytes" else "left", overflow="fold")
+        rows.add_column(name, justify="right" if name == "bytes" else "left", overflow="fold")
     at_peak = {id(buffer) for buffer in ledger.at_peak}
     for buffer in ledger.buffers:
-        style = KINDS.get(buffer.kind, "") if buffer.shares is None else "dim"
-        made.add_row(*map(Text, cells(buffer, id(buffer) in at_peak)), style=style)
-    return made
+        style = COLOURS.get(buffer.kind, "") if buffer.shares is None else "dim"
+        rows.add_row(*map(Text, cells(buffer, id(buffer) in at_peak)), style=style)
+    return rows
 
 
 def cells(buffer: Buffer, at_peak: bool) -> list[str]:
-    """What a table says of a buffer. at_peak: whether it is part of the peak, which is marked by a star."""
+    """A buffer's row. at_peak: whether it is part of the peak, which is marked by a star."""
     shape = TIMES.join(map(str, buffer.shape)) or "one number"
     uses = "" if buffer.first_use is None else f"{buffer.first_use} to {buffer.last_use}"
     freed = "" if buffer.freed is None else str(buffer.freed)
-    shown = "" if buffer.shares else said(buffer.nbytes)
+    size = "" if buffer.shares else bytes_text(buffer.nbytes)
     by = buffer.made_by if buffer.made == 0 else f"{buffer.made}: {buffer.made_by}"
-    return [buffer.name + " *" * at_peak, f"{shape} {buffer.dtype}", shown, by, uses, freed, buffer.shares or ""]
+    return [buffer.name + " *" * at_peak, f"{shape} {buffer.dtype}", size, by, uses, freed, buffer.shares or ""]
 
 
-def made_of(ledger: Ledger, most: int = 4) -> str:
+def peak_text(ledger: LedgerFacts, most: int = 4) -> str:
     """The largest buffers of the peak."""
-    there = ledger.at_peak
-    words = [f"{buffer.name} {said(buffer.nbytes)}" for buffer in there[:most]]
-    return ", ".join([*words, *([f"{len(there) - most} more"] if len(there) > most else [])])
+    buffers = ledger.at_peak
+    parts = [f"{buffer.name} {bytes_text(buffer.nbytes)}" for buffer in buffers[:most]]
+    return ", ".join([*parts, *([f"{len(buffers) - most} more"] if len(buffers) > most else [])])
 
 
-def held_of(ledger: Ledger) -> str:
+def held_text(ledger: LedgerFacts) -> str:
+    """What is held, by kind."""
     sums: dict[str, int] = {}
     for buffer in ledger.buffers:
-        if buffer.held and buffer.shares is None and not ledger.book.counts(buffer):
+        if buffer.held and buffer.shares is None and not ledger.log.counts(buffer):
             sums[buffer.kind] = sums.get(buffer.kind, 0) + buffer.nbytes
-    return ", ".join(f"{kind} {said(count)}" for kind, count in sums.items())
+    return ", ".join(f"{kind} {bytes_text(count)}" for kind, count in sums.items())
 
 
-def ways(title: str, rows: Sequence[Mapping[str, Any]], fits: str, notes: Sequence[str] = ()) -> None:
-    """The ways beside each other on stdout. fits: the head of the last column, of the largest batches."""
-    console = Console()
-    console = console if console.is_terminal else Console(width=WIDTH)
+def show_schemes(title: str, rows: Sequence[Mapping[str, Any]], fits: str, notes: Sequence[str] = ()) -> None:
+    """Prints schemes side by side. rows: as in `pybackprop memory --json`; fits: the head of the last column."""
+    console = stdout_console(WIDTH)
     console.print(Text(title, "bold"))
     measured = any(row["measured"] is not None or row["why_not"] for row in rows)
-    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    made.add_column("way", style="bold")
+    shown = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    shown.add_column("scheme", style="bold")
     for head in ("predicted", *(["measured"] if measured else [])):
-        made.add_column(head, justify="right", no_wrap=True)
-    made.add_column("the largest buffer", overflow="fold")
-    made.add_column(fits, justify="right", no_wrap=True)
+        shown.add_column(head, justify="right", no_wrap=True)
+    shown.add_column("the largest buffer", overflow="fold")
+    shown.add_column(fits, justify="right", no_wrap=True)
     for row in rows:
-        found = [said(row["measured"]) if row["measured"] is not None else "-"] if measured else []
-        made.add_row(
-            Text(row["title"]), said(row["predicted"]), *found, Text(row["largest_buffer"]), f"{row['fits']:,}"
-        )
-    console.print(made)
+        peaks = [row["predicted"], *([row["measured"]] if measured else [])]
+        sizes = ["-" if peak is None else bytes_text(peak) for peak in peaks]
+        shown.add_row(Text(row["title"]), *sizes, Text(row["largest_buffer"]), f"{row['fits']:,}")
+    console.print(shown)
     for note in notes:
         console.print(Text(note))

@@ -17,10 +17,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from pybackprop.atomic import replace
 from pybackprop.core import files
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import CheckpointError
+from pybackprop.core.files import replace
 from pybackprop.core.native import FLOAT32, FLOAT64
 
 __all__ = ["check_place", "digest", "load", "save"]

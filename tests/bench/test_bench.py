@@ -15,7 +15,7 @@ from helpers.benches import NUMPY, OURS_AND_NUMPY, TINY, silent
 from helpers.processes import COMMAND, TIMEOUT
 from pybackprop.bench import processes, schedule, timer
 from pybackprop.bench.engines.engine import Entry
-from pybackprop.bench.workloads import Work
+from pybackprop.bench.workloads import Workload
 from pybackprop.cli.main import main
 
 has_proc = pytest.mark.skipif(
@@ -75,9 +75,9 @@ def test_a_sample_is_a_call_or_many(monkeypatch):
 
 def test_workers_get_the_threads_they_are_told(here):
     before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-    with processes.Crew("generic") as workers:
+    with processes.EngineProcesses("generic") as workers:
         workers.ask(here("Telling"), 1, "forget")
-        told = workers.hellos["Telling", 1]["about"]
+        told = workers.descriptions["Telling", 1]["about"]
     assert told["threads"] == ["1"] * len(processes.COUNTS)
     assert told["kernel"] == "generic"
     if before is not None:
@@ -120,7 +120,7 @@ def test_a_worker_that_cannot_start_is_not_tried_again(here):
 
 
 def test_an_engine_that_raises_goes_on_with_the_next_work(here):
-    odd = Work("small", "matmul", (3, 3, 3), "float32", 1)
+    odd = Workload("small", "matmul", (3, 3, 3), "float32", 1)
     bench = schedule.Bench([odd, TINY], [here("Choosy")], 1)
     bench.run(silent)
     first, second = (result.engines["Choosy"] for result in bench.results)
@@ -169,7 +169,7 @@ def test_wrong_usage_exits_with_2(options, capsys):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--only", "matmul", "--only", "nothing"], "no work's name holds 'nothing'"),
+        (["--only", "matmul", "--only", "nothing"], "no workload's name contains 'nothing'"),
         (["--quick", "--only", "float64"], "--full has some"),
         (["--kernel", "fast"], "'fast' is not among the kernels"),
         (["--plot", "p.xyz"], "expected a name that ends in .png"),

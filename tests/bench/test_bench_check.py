@@ -7,7 +7,7 @@ import pybackprop as bp
 from helpers.benches import NUMPY, OURS, PEERS, PLAN, TINY, silent
 from pybackprop.bench import report, resident_memory, schedule, table, validate, workloads
 from pybackprop.bench.engines import engine
-from pybackprop.bench.workloads import FULL, QUICK, USUAL, Work
+from pybackprop.bench.workloads import FULL, QUICK, USUAL, Workload
 
 SOME = [
     ("matmul", (5, 30, 7)),
@@ -19,7 +19,7 @@ SOME = [
     ("step", (90, 5, 8, 7, 6, 3)),
     ("step", (90, 5, 3)),
 ]
-EPOCH = Work("", "epoch", (3000, 10, 8, 3), "float32", 1, batch=30)
+EPOCH = Workload("", "epoch", (3000, 10, 8, 3), "float32", 1, batch=30)
 
 
 # ---- the works ----
@@ -45,7 +45,7 @@ def test_flops_count_the_products():
 
 
 def test_images_of_digits_are_mostly_zeros():
-    chosen = workloads.Work("step", "step", (100, 784, 5, 1), "float32", 1, data="digits")
+    chosen = workloads.Workload("step", "step", (100, 784, 5, 1), "float32", 1, data="digits")
     x = workloads.data(chosen)["x"]
     assert chosen.label == "step 100x784→5→1 of digits"
     assert x.shape == (100, 784)
@@ -56,7 +56,7 @@ def test_images_of_digits_are_mostly_zeros():
 
 @pytest.mark.parametrize(("kind", "sizes"), SOME)
 def test_everybody_gets_the_same_data(kind, sizes, dtype):
-    work = Work("", kind, sizes, np.dtype(dtype).name, 1)
+    work = Workload("", kind, sizes, np.dtype(dtype).name, 1)
     first, again = workloads.data(work), workloads.data(work)
     for name, array in first.items():
         assert array.dtype == dtype
@@ -72,7 +72,7 @@ def test_everybody_gets_the_same_data(kind, sizes, dtype):
 @pytest.mark.parametrize("entry", [NUMPY, OURS], ids=lambda entry: entry.name)
 @pytest.mark.parametrize(("kind", "sizes"), SOME)
 def test_every_result_is_checked_and_every_mistake_found(entry, kind, sizes, dtype):
-    work = Work("", kind, sizes, np.dtype(dtype).name, 1)
+    work = Workload("", kind, sizes, np.dtype(dtype).name, 1)
     one, data = engine.load(entry.where, 1), workloads.data(work)
     one.prepare(work, data)()
     right, result = validate.expected(work, data), one.result()
@@ -92,8 +92,8 @@ def test_every_result_is_checked_and_every_mistake_found(entry, kind, sizes, dty
 def test_peers_are_right(entry):
     if entry.missing():
         pytest.skip("not installed")
-    some = [Work("", kind, sizes, "float32", 1) for kind, sizes in SOME]
-    some += [Work("", "step", (60, 5, 4, 2), "float64", 1), EPOCH]
+    some = [Workload("", kind, sizes, "float32", 1) for kind, sizes in SOME]
+    some += [Workload("", "step", (60, 5, 4, 2), "float64", 1), EPOCH]
     bench = schedule.Bench([work for work in some if entry.does(work)], [entry], 1)
     bench.run(silent)
     assert len(bench.results) == {"torch": len(some), "jax": len(some) - 1, "sklearn": 1}[entry.name]
@@ -102,7 +102,7 @@ def test_peers_are_right(entry):
 
 
 def test_a_plan_is_right_and_does_networks_only():
-    chosen = [Work("", "step", (60, 5, 4, 2), "float32", 1), EPOCH, TINY]
+    chosen = [Workload("", "step", (60, 5, 4, 2), "float32", 1), EPOCH, TINY]
     bench = schedule.Bench(chosen, [PLAN, NUMPY], 1)
     bench.run(silent)
     assert [list(result.engines) for result in bench.results] == [["plan", "numpy"], ["plan"], ["numpy"]]
@@ -161,7 +161,7 @@ def test_memory_is_the_peak_of_what_is_resident():
 
 @pytest.mark.skipif(not resident_memory.RESET.exists(), reason="only Linux tells the peak")
 def test_the_memory_of_a_step():
-    wide = Work("step", "step", (50000, 4, 20, 1), "float32", 1)
+    wide = Workload("step", "step", (50000, 4, 20, 1), "float32", 1)
     bench = schedule.Bench([wide], [NUMPY, OURS, PLAN], 1)
     bench.run(silent)
     memory = {name: timing.memory for name, timing in bench.results[0].engines.items()}

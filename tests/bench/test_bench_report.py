@@ -7,6 +7,7 @@ import pytest
 from helpers.compile_c import ROOT
 from pybackprop.bench import table
 from pybackprop.cli.main import main
+from pybackprop.core import units
 
 
 def test_the_list(capsys):
@@ -22,7 +23,7 @@ def test_the_tables(found, capsys):
     for words in ("FMA peak", "matmul 8", "step 4x3→5→2", "numpy", found["kernel"], "best peer"):
         assert words in said
     for seconds, words in ((2.0, "2.00 s"), (0.0123, "12.3 ms"), (0.123, "123 ms"), (4.56e-7, "0.456 µs")):
-        assert table.duration(seconds) == words
+        assert units.seconds_text(seconds) == words
 
 
 def test_the_page_of_performance_says_what_was_found(found):
@@ -36,8 +37,8 @@ def test_the_page_of_performance_says_what_was_found(found):
     assert f"## {found['cpu']}, {found['cores']} cores, kernel {found['kernel']}" in lines
     ours = found["works"][0]["engines"]["pybackprop"]
     (row,) = (line.split(" | ") for line in lines if line.startswith("| matmul 8 |"))
-    assert row[3:5] == ["pybackprop", table.duration(ours["median"])]
-    assert f"**{table.rate(ours['ratio'])}** numpy" in row
+    assert row[3:5] == ["pybackprop", units.seconds_text(ours["median"])]
+    assert f"**{units.three_digits(ours['ratio'])}** numpy" in row
     assert any(line.startswith("| step 4x3→5→2 | 1 |") and "12.3" in line for line in lines)
 
 

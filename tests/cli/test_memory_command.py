@@ -9,7 +9,7 @@ import pytest
 import pybackprop as bp
 from helpers.compile_c import ROOT
 from pybackprop.cli.main import main
-from pybackprop.core import available_memory
+from pybackprop.core.units import parse_bytes
 from pybackprop.memory import schemes
 from pybackprop.teach.learn import memory_tour
 
@@ -36,8 +36,8 @@ def test_it_prints_the_lessons_step(memory):
     assert "7.88 GB" in first
     assert "7.84 GB" in said
     assert re.search(r"^plan +\d(\.\d+)? MB", said, re.MULTILINE)
-    for way in schemes.WAYS:
-        assert f"\n{way.title}" in said
+    for scheme in schemes.SCHEMES:
+        assert f"\n{scheme.title}" in said
     assert "50,000 rows of 784→50→1, float32" in said
 
 
@@ -137,14 +137,14 @@ def test_wrong_usage_ends_with_2(options, capsys):
     assert "memory" in capsys.readouterr().err
 
 
-def test_the_readmes_table_is_what_is_predicted():
+def test_the_documents_table_is_what_is_predicted():
     """Up to what products pack, which depends on the machine's cache and cores."""
-    section = (ROOT / "README.md").read_text().split("## What a step takes")[1].split("\n## ")[0]
+    section = DOC.split("## The lesson's step")[1].split("\n## ")[0]
     rows = [line.split("|")[1:-1] for line in section.splitlines() if line.startswith("|")][2:]
     names = ["first", "matmul", "functions", "inplace", "model", "model_inplace", "plan_fused", "numpy", "torch"]
     ledgers = bp.mlp([784, 50, 1]).memory(50_000).alternatives
     for name, (_, predicted, measured, _) in zip(names, rows, strict=True):
-        told, found = available_memory.read(predicted), available_memory.read(measured)
+        told, found = parse_bytes(predicted), parse_bytes(measured)
         assert abs(told - ledgers[name].peak) <= max(2 * 10**6, 0.05 * told), name
         if name != "numpy":
             assert abs(told - found) <= max(10**6, 0.05 * told), name

@@ -1,12 +1,12 @@
 """Works and engines that the tests of the benchmark have in common."""
 
 from pybackprop.bench.engines.engine import ENTRIES
-from pybackprop.bench.workloads import Work
+from pybackprop.bench.workloads import Workload
 
 OURS_AND_NUMPY = ["--engines", "numpy,pybackprop"]
 NUMPY, OURS, PLAN = ENTRIES[:3]
 PEERS = ENTRIES[3:]
-TINY = Work("small", "matmul", (4, 4, 4), "float32", 1)
+TINY = Workload("small", "matmul", (4, 4, 4), "float32", 1)
 
 
 def silent(*_):

@@ -11,7 +11,7 @@ import pybackprop as bp
 from pybackprop.core import native, observer
 from pybackprop.engine import one_pass
 from pybackprop.memory import schemes
-from pybackprop.memory.buffers import Book
+from pybackprop.memory.buffers import PASS, BufferLog
 from pybackprop.nn import network
 
 pytestmark = pytest.mark.usefixtures("usual_tiles")
@@ -24,42 +24,42 @@ def lesson():
     return bp.mlp(LESSON, seed=0)
 
 
-# ---- a book ----
+# ---- a log ----
 
 
 def test_the_peak_is_the_worst_moment_between_making_and_freeing():
-    book = Book()
-    a = book.make("a", (10,), "activations")
-    book.step("one", a)
-    b = book.make("b", (5,), "temporary")
-    book.step("two", a, b)
-    book.free(b)
-    c = book.make("c", (3,), "activations")
-    book.step("three", a, c)
-    assert [step.alive for step in book.steps] == [40, 60, 52]
-    found = bp.Ledger("x", book)
+    log = BufferLog()
+    a = log.make("a", (10,), "activations")
+    log.step("one", a)
+    b = log.make("b", (5,), "temporary")
+    log.step("two", a, b)
+    log.free(b)
+    c = log.make("c", (3,), "activations")
+    log.step("three", a, c)
+    assert [step.alive for step in log.steps] == [40, 60, 52]
+    found = bp.Ledger("x", log)
     assert (found.peak, found.peak_step.number, found.peak_step.operation) == (60, 2, "two")
     assert [buffer.name for buffer in found.at_peak] == ["a", "b"]
     assert found.freed() == {2: ["b"]}
 
 
 def test_a_step_that_makes_nothing_has_what_is_left():
-    book = Book()
-    a, b = (book.make(name, (10,), "temporary") for name in "ab")
-    book.step("one", a, b)
-    book.free(a)
-    book.step("two", b)
-    assert [step.alive for step in book.steps] == [80, 40]
+    log = BufferLog()
+    a, b = (log.make(name, (10,), "temporary") for name in "ab")
+    log.step("one", a, b)
+    log.free(a)
+    log.step("two", b)
+    assert [step.alive for step in log.steps] == [80, 40]
 
 
 def test_held_buffers_and_shared_ones_add_nothing():
-    book = Book(np.float64)
-    x = book.hold("x", (4, 2), "data")
-    a = book.make("a", (4,), "activations")
-    g = book.share("a.g", (4,), "activation gradients", a)
-    book.step("one", x, g)
-    book.free(a)
-    found = bp.Ledger("x", book)
+    log = BufferLog(np.float64)
+    x = log.hold("x", (4, 2), "data")
+    a = log.make("a", (4,), "activations")
+    g = log.share("a.g", (4,), "activation gradients", a)
+    log.step("one", x, g)
+    log.free(a)
+    found = bp.Ledger("x", log)
     assert (found.peak, found.held, found.whole) == (32, 64, 96)
     assert (g.shares, g.freed, a.last_use) == ("a", 1, 1)
 
@@ -72,8 +72,8 @@ def test_a_model_says_what_its_step_needs(lesson):
     names = {buffer.name: buffer for buffer in found.buffers}
     assert names["x"].nbytes == 50_000 * 784 * 4
     assert names["w1"].nbytes == names["w1.g"].nbytes == 784 * 50 * 4
-    assert names["the room of a pass"].shares is None
-    assert names["l1"].shares == "the room of a pass"
+    assert names[PASS].shares is None
+    assert names["l1"].shares == PASS
     assert names["l1"].shape == (50_000, 50)
     assert found.totals["data"] == 50_000 * 785 * 4
     assert found["parameters"] == found["gradients"] == sum(p.nbytes for p in lesson.parameters())
@@ -118,7 +118,7 @@ def test_any_depth_and_dtype(widths, dtype):
     for name in schemes.NAMES:
         if name != "plan":  # it may choose another strategy, which needs less
             assert 0 < small[name].peak <= large[name].peak
-    assert model.memory(1000).alternatives["first"].book.dtype == dtype
+    assert model.memory(1000).alternatives["first"].log.dtype == dtype
 
 
 def test_layers_without_bias_and_relu_at_the_end(rng):
@@ -187,16 +187,16 @@ def test_a_real_run_names_what_it_made(rng):
         model(x, targ)
         model.backward()
     names = {buffer.name: buffer for buffer in led.buffers}
-    assert {"w1.g", "b1.g", "w2.g", "b2.g", "the room of a pass"} <= names.keys()
+    assert {"w1.g", "b1.g", "w2.g", "b2.g", PASS} <= names.keys()
     assert names["w1.g"].made_by == "Model: backward"
     assert names["w1.g"].kind == "gradients"
-    assert names["l1"].shares == "the room of a pass"
+    assert names["l1"].shares == PASS
     assert [step.operation for step in led.steps] == ["Model: forward", "Model: backward"]
-    assert (names["the room of a pass"].first_use, names["the room of a pass"].last_use) == (1, 2)
+    assert (names[PASS].first_use, names[PASS].last_use) == (1, 2)
     with bp.ledger() as again:
         model(x, targ)
         model.backward()
-    assert again.peak < 2 * 10**6  # the room is there, and so are the gradients; what products pack may be new
+    assert again.peak < 2 * 10**6  # the workspace is there, and so are the gradients; what products pack may be new
 
 
 def test_a_real_run_says_what_went_when():
@@ -361,7 +361,7 @@ def test_a_notebook_gets_table_and_picture(lesson):
     shown = lesson.memory(1000)._repr_html_()
     assert shown.count("<tr") == len(lesson.memory(1000).buffers) + 1
     assert "<svg" in shown
-    assert "the room of a pass" in shown
+    assert PASS in shown
 
 
 def test_an_empty_ledger_is_said_and_drawn():

@@ -11,6 +11,7 @@ import pybackprop as bp
 from helpers.preload import HERE, run
 from helpers.processes import python
 from pybackprop.core import available_memory
+from pybackprop.core.units import bytes_text, parse_bytes
 from pybackprop.memory import fits, schemes
 from pybackprop.nn import network
 
@@ -81,13 +82,13 @@ def test_nobody_knows(monkeypatch, tmp_path):
     [("2GB", 2 * GB), ("1.5GiB", 3 * 2**29), (" 512 mb ", 512 * 10**6), ("100", 100), (7, 7), ("1e3 kB", 10**6)],
 )
 def test_sizes_are_read(text, size):
-    assert available_memory.read(text) == size
+    assert parse_bytes(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "GB", "-1GB", "0", "nanGB", "infGB", "2 parsecs", 0, True, "1e400"])
 def test_what_is_no_size_is_refused(text):
     with pytest.raises(ValueError, match="memory: found"):
-        available_memory.read(text)
+        parse_bytes(text)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_what_is_no_size_is_refused(text):
     [(0, "0 bytes"), (999, "999 bytes"), (1000, "1 kB"), (7_840_000_000, "7.84 GB"), (999_999, "1 MB")],
 )
 def test_sizes_are_said(count, words):
-    assert available_memory.said(count) == words
+    assert bytes_text(count) == words
 
 
 # ---- refused ----
@@ -196,7 +197,7 @@ def test_a_limit_of_the_process_itself_is_seen():
 @pytest.mark.parametrize("memory", ["2GB", 10**7, "100MB"])
 @pytest.mark.parametrize("widths", [[784, 50, 1], [5, 4, 3, 2]])
 def test_fits_is_the_largest(memory, widths):
-    model, room = bp.mlp(widths), available_memory.read(memory)
+    model, room = bp.mlp(widths), parse_bytes(memory)
     found = bp.fits(model, memory=memory)
     assert list(found) == schemes.NAMES
     net = network.of_sizes(widths)

@@ -216,7 +216,7 @@ def test_the_jacobian_s_size(net):
     assert (first["rows"], first["columns"]) == (6 * 5, 6 * 4)
     assert first["numbers"] == 6 * 5 * 6 * 4
     assert first["bytes"] == 4 * first["numbers"]
-    assert "30 by 24 = 720 numbers, 2.88 KB" in str(e)
+    assert "30 by 24 = 720 numbers, 2.88 kB" in str(e)
     assert "392 TB" in str(e)
 
 

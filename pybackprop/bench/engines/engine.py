@@ -1,4 +1,4 @@
-"""Who computes: the engines' common face, and the list of them."""
+"""Engine: what the engines have in common, and the list of them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pybackprop.bench.workloads import NETWORKS, Work
+from pybackprop.bench.workloads import NETWORKS, Workload
 from pybackprop.core.arrays import Array
 
 Call: TypeAlias = Callable[[], Any]
 
-EAGER = ("matmul", "forward", "backward_w", "backward_x", "step")  # kinds that are done a call at a time
+EAGER = ("matmul", "forward", "backward_w", "backward_x", "step")  # kinds of workloads that are one call
 
 
 class Engine:
-    """Does works in a process of its own.
+    """Does workloads in a process of its own.
 
-    A subclass has a method for each kind of work that it can do. It takes the data by name, keeps what it can
-    prepare, and returns a callable that does the work once and leaves its results where `results` finds them.
+    A subclass has a method for each kind of workload that it can do. It takes the data by name, prepares what it can,
+    sets `results`, and returns a callable that does the workload once; `results` then gives what it computed.
     """
 
     results: Callable[[], Mapping[str, Any]]
@@ -30,10 +30,10 @@ class Engine:
     def __init__(self, threads: int) -> None:
         self.threads = threads
 
-    def prepare(self, work: Work, data: Mapping[str, Array]) -> Call:
-        """The callable that does the work once. AttributeError if this engine cannot."""
-        more = {"batch": work.batch} if work.kind == "epoch" else {}
-        call: Call = getattr(self, work.kind)(**data, **more)
+    def prepare(self, workload: Workload, data: Mapping[str, Array]) -> Call:
+        """The callable that does the workload once. AttributeError if this engine cannot."""
+        more = {"batch": workload.batch} if workload.kind == "epoch" else {}
+        call: Call = getattr(self, workload.kind)(**data, **more)
         return call
 
     def result(self) -> dict[str, Array]:
@@ -41,12 +41,12 @@ class Engine:
         return {name: np.asarray(value) for name, value in self.results().items()}
 
     def forget(self) -> None:
-        """Lets go of the last work's arrays."""
+        """Frees the last workload's arrays."""
         vars(self).pop("results", None)
         self.last = None
 
     def about(self) -> dict[str, Any]:
-        """Its settings, for the report; under "blas" what multiplies matrices for it."""
+        """Its settings, for the report; "blas": the library that multiplies its matrices."""
         return {}
 
 
@@ -54,8 +54,8 @@ class Engine:
 class Entry:
     """An engine to choose. package: what must be installed. where: 'module:class'.
 
-    ours: of this library; the others are the peers that it is measured against.
-    kinds: of work that it does; none: all.
+    ours: an engine of this library; the others are the peers that it is compared with.
+    kinds: of workloads that it does; empty: all.
     """
 
     name: str
@@ -70,36 +70,36 @@ class Entry:
     def version(self) -> str:
         return metadata.version({"sklearn": "scikit-learn"}.get(self.package, self.package))
 
-    def does(self, work: Work) -> bool:
-        return not self.kinds or work.kind in self.kinds
+    def does(self, workload: Workload) -> bool:
+        return not self.kinds or workload.kind in self.kinds
 
 
 ENTRIES = (
-    Entry("numpy", "numpy", "pybackprop.bench.with_numpy:Numpy", kinds=EAGER),
-    Entry("pybackprop", "pybackprop", "pybackprop.bench.with_ours:Pybackprop", ours=True, kinds=EAGER),
-    Entry("plan", "pybackprop", "pybackprop.bench.with_ours:Planned", ours=True, kinds=NETWORKS),
-    Entry("torch", "torch", "pybackprop.bench.with_torch:Torch"),
-    Entry("jax", "jax", "pybackprop.bench.with_jax:Jax", kinds=EAGER),
-    Entry("sklearn", "sklearn", "pybackprop.bench.with_sklearn:Sklearn", kinds=("epoch",)),
+    Entry("numpy", "numpy", "pybackprop.bench.engines.numpy:Numpy", kinds=EAGER),
+    Entry("pybackprop", "pybackprop", "pybackprop.bench.engines.pybackprop:Pybackprop", ours=True, kinds=EAGER),
+    Entry("plan", "pybackprop", "pybackprop.bench.engines.pybackprop:Planned", ours=True, kinds=NETWORKS),
+    Entry("torch", "torch", "pybackprop.bench.engines.torch:Torch"),
+    Entry("jax", "jax", "pybackprop.bench.engines.jax:Jax", kinds=EAGER),
+    Entry("sklearn", "sklearn", "pybackprop.bench.engines.sklearn:Sklearn", kinds=("epoch",)),
 )
 
 
 def load(where: str, threads: int) -> Engine:
-    """The engine, made here and now: its package is imported by this."""
+    """The engine; imports its package."""
     module, name = where.split(":")
-    made: Engine = getattr(import_module(module), name)(threads)
-    return made
+    engine: Engine = getattr(import_module(module), name)(threads)
+    return engine
 
 
 def named_gradients(parameters: Iterable[str], gradients: Iterable[Any]) -> dict[str, Any]:
-    """As results name them: w1.g, b1.g, ..."""
+    """By the names that results have: w1.g, b1.g, ..."""
     return {f"{name}.g": g for name, g in zip(parameters, gradients, strict=True)}
 
 
 def pools() -> list[dict[str, Any]]:
     """The thread pools of BLAS and OpenMP in this process, with their kernels; empty without threadpoolctl."""
     try:
-        found: list[dict[str, Any]] = import_module("threadpoolctl").threadpool_info()
+        info: list[dict[str, Any]] = import_module("threadpoolctl").threadpool_info()
     except ImportError:
         return []
-    return found
+    return info

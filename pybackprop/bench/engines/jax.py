@@ -1,4 +1,4 @@
-"""JAX: everything compiled, every result waited for."""
+"""JAX: compiled functions; a call ends when its result is there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pybackprop.core.arrays import Array
 
 
 class Jax(Engine):
-    """jit on the CPU backend; it cannot write into an array that is there already."""
+    """jit on the CPU backend; results are new arrays, as JAX cannot write into existing ones."""
 
     def __init__(self, threads: int) -> None:
         super().__init__(threads)

@@ -1,4 +1,4 @@
-"""numpy as a careful user writes it: every buffer made beforehand, every result written in place."""
+"""numpy as a careful user writes it: every buffer allocated beforehand, every result written in place."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class Numpy(Engine):
         return step
 
     def about(self) -> dict[str, Any]:
-        found = [pool for pool in pools() if pool["user_api"] == "blas"]
-        words = [f"{p['internal_api']} {p['version']} for {p.get('architecture', 'unknown')}" for p in found]
-        return {"blas": ", ".join(words) or "unknown BLAS"}
+        blas = [pool for pool in pools() if pool["user_api"] == "blas"]
+        texts = [f"{p['internal_api']} {p['version']} for {p.get('architecture', 'unknown')}" for p in blas]
+        return {"blas": ", ".join(texts) or "unknown BLAS"}
 
 
 class Step:

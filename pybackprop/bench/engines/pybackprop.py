@@ -41,7 +41,7 @@ class Pybackprop(Engine):
         out, w = bp.tensor(dout), bp.tensor(np.zeros((x.shape[1], dout.shape[1]), x.dtype))
         out.g = dout
         self.results = lambda: {"dw": w.g}
-        return partial(bp.lin_grad, x, out, w)  # x is an array, so nobody wants its gradient
+        return partial(bp.lin_grad, x, out, w)  # x is an array, so its gradient is not computed
 
     def backward_x(self, dout: Array, w: Array) -> Call:
         out, x = bp.tensor(dout), bp.tensor(np.zeros((len(dout), len(w)), w.dtype))

@@ -23,14 +23,14 @@ class Sklearn(Engine):
         kind: Any = import_module("sklearn.neural_network").MLPRegressor
         options = {"solver": "sgd", "batch_size": batch, "max_iter": 1, "warm_start": True, "random_state": 0}
         model = kind(hidden_layer_sizes=hidden, **options, **rates)
-        model.partial_fit(x[:1], targ[:1])  # which makes the arrays
+        model.partial_fit(x[:1], targ[:1])  # allocates its arrays
         for mine, given in zip((*model.coefs_, *model.intercepts_), (*arrays[::2], *arrays[1::2]), strict=True):
             mine[...] = given
-        self.results = lambda: {"loss": np.array(2 * model.loss_, x.dtype)}  # it takes half the mean square
+        self.results = lambda: {"loss": np.array(2 * model.loss_, x.dtype)}  # its loss is half the mean square
 
         def call() -> None:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that one epoch was not enough
+                warnings.simplefilter("ignore")  # it warns that one epoch was not enough
                 model.fit(x, targ)
 
         return call

@@ -67,16 +67,16 @@ class Torch(Engine):
             total = 0.0
             for rows in self.torch.randperm(len(samples)).split(batch):
                 sgd.zero_grad()
-                found = loss(samples[rows], targets[rows])
-                found.backward()
+                value = loss(samples[rows], targets[rows])
+                value.backward()
                 sgd.step()
-                total += found.item() * len(rows)
+                total += value.item() * len(rows)
             self.last = total / len(samples)
 
         return call
 
     def _network(self, tensors: Sequence[Any]) -> tuple[Callable[[Any, Any], Any], list[Any]]:
-        """(its loss as a function of x and targ, the parameters), which are the tensors' memory."""
+        """(the loss as a function of x and targ, the parameters). The parameters share the tensors' memory."""
         parameters = [tensor.requires_grad_() for tensor in tensors]
         layers = list(zip(parameters[::2], parameters[1::2], strict=True))
         addmm, mse_loss = self.torch.addmm, self.torch.nn.functional.mse_loss

@@ -1,1 +1,1 @@
-"""What a step's memory really is, measured in a process of its own."""
+"""The peak memory of a step, measured in a process of its own."""

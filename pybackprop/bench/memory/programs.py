@@ -1,7 +1,7 @@
-"""The ways to compute a step as programs that run: what lessons.py, others.py and compiled.py predict, line by line.
+"""The schemes as programs that run: each does line by line what memory/predict_*.py predicts under the same name.
 
-Each makes one step: forward, loss and all gradients. Data and parameters are there before; so are the gradients
-that count as held: w.g, b.g, and x.g where the program computes one.
+Each computes one step: forward, loss and all gradients. Data and parameters are allocated before it; so are the
+gradients that count as held: w.g, b.g, and x.g where the program computes one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pybackprop.core.arrays import Array
 
 @dataclass
 class Given:
-    """x (n,m), targ (n,h), and (w, b) of each layer; b may be None. relu: the layers that have one after them."""
+    """x (n,m), targ (n,h), and (w, b) of each layer; b may be None. relu: whether each layer has one after it."""
 
     x: Array
     targ: Array
@@ -31,7 +31,7 @@ class Given:
         return [p for layer in self.layers for p in layer if p is not None]
 
     def touch_gradients(self) -> None:
-        """Makes every parameter's `.g`, so that it is resident."""
+        """Allocates and writes every parameter's `.g`, so that it is resident."""
         for p in self.parameters:
             p.g = np.ones(p.shape, p.dtype)
 
@@ -65,7 +65,7 @@ def matmul(data: Given) -> Callable[[], Any]:
 def _lesson(data: Given, w_g: Callable[[Any, Any], Tensor]) -> Callable[[], Any]:
     """The lesson's own lines, on our tensors: w_g(inp, out) is the gradient of w."""
     for p in data.parameters:
-        p.requires_g = False  # the gradients are made by hand: nothing is written down
+        p.requires_g = False  # the gradients are computed by hand: nothing goes on the tape
     x, targ = bp.as_tensor(data.x), bp.as_tensor(data.targ)
     x.g = np.broadcast_to(x.dtype.type(1), x.shape)
 
@@ -125,7 +125,7 @@ def _functions(data: Given, x: Any, inplace: bool) -> Callable[[], Any]:
     return step
 
 
-# ---- models, plans, others ----
+# ---- models, plans, peers ----
 
 
 def model(data: Given) -> Callable[[], Any]:
@@ -136,24 +136,24 @@ def model_inplace(data: Given) -> Callable[[], Any]:
     return _model(data, data.model(inplace=True))
 
 
-def _model(data: Given, made: bp.Model) -> Callable[[], Any]:
+def _model(data: Given, model: bp.Model) -> Callable[[], Any]:
     def step() -> Any:
-        loss = made(data.x, data.targ)
-        made.backward()
+        loss = model(data.x, data.targ)
+        model.backward()
         return loss
 
     return step
 
 
 def plan(strategy: str | None) -> Callable[[Given], Callable[[], Any]]:
-    """Its memory is made by compile, so that is part of what is measured."""
+    """compile allocates its memory, so it is part of what is measured."""
 
     def program(data: Given) -> Callable[[], Any]:
-        kept = []
+        plans = []
 
         def step() -> Any:
-            kept.append(bp.compile(data.model(), batch=max(1, len(data.x)), strategy=strategy))
-            return kept[0].grads(data.x, data.targ)
+            plans.append(bp.compile(data.model(), batch=max(1, len(data.x)), strategy=strategy))
+            return plans[0].grads(data.x, data.targ)
 
         return step
 
@@ -161,19 +161,18 @@ def plan(strategy: str | None) -> Callable[[Given], Callable[[], Any]]:
 
 
 def engine(name: str) -> Callable[[Given], Callable[[], Any]]:
-    """A peer's step as it is timed: see bench/with_numpy.py, bench/with_torch.py."""
+    """A peer's step, as the benchmark times it: see bench/engines."""
 
     def program(data: Given) -> Callable[[], Any]:
         from pybackprop.bench.engines import engine as engines
         from pybackprop.core.settings import threads
 
         where = next(entry.where for entry in engines.ENTRIES if entry.name == name)
-        made = engines.load(where, threads())
+        peer: Any = engines.load(where, threads())
         arrays = {}
         for k, (w, b) in enumerate(data.layers, 1):
             arrays[f"w{k}"] = w.data
             arrays[f"b{k}"] = np.zeros(w.shape[1], w.dtype) if b is None else b.data
-        peer: Any = made
         return lambda: peer.step(x=data.x, targ=data.targ, **arrays)()
 
     return program

@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, Any
 
-from pybackprop.atomic import replace
+from pybackprop.core.files import replace
 from pybackprop.teach.page.scene import Scene
 
 __all__ = ["LIMIT", "html_of", "serve", "server_of", "write"]

@@ -1,0 +1,51 @@
+"""The parser of the command line, which suggests what a misspelt word may have meant, and types of arguments."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+INVALID_CHOICE = re.compile(r"invalid choice: '?([^' ]*)'? \(choose from (.*)\)")
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that ends its complaint about an unknown command, option or value with the closest known one.
+
+    Each command complains of its own options, so that the usage shown is the command's.
+    """
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            options = [word.partition("=")[0] for word in unknown if word.startswith("--")]
+            known = [option for action in self._actions for option in action.option_strings]
+            suggestion = suggest(options[0], known) if options else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{suggestion}")
+        return parsed, unknown
+
+    def error(self, message: str) -> NoReturn:
+        choice = INVALID_CHOICE.search(message)
+        super().error(message + (suggest(choice[1], re.findall(r"[\w-]+", choice[2])) if choice else ""))
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """What to add to a message about an unknown word; empty if no known one is close."""
+    closest = get_close_matches(word, list(known), n=1)
+    return f"; did you mean {closest[0]}?" if closest else ""
+
+
+def whole_number(text: str) -> int:
+    """A whole number from 1."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number from 1")
+    return int(text)
+
+
+def sizes(text: str) -> tuple[int, ...]:
+    """Whole numbers from 1, separated by commas; an empty text is none."""
+    return tuple(whole_number(part.strip()) for part in text.split(",")) if text.strip() else ()

@@ -1,0 +1,135 @@
+"""`pybackprop train`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from pybackprop import data
+from pybackprop.cli.arguments import sizes, whole_number
+from pybackprop.core import plotting, settings
+from pybackprop.train import checkpoint
+from pybackprop.train.trainer import Settings, Trainer, settings_of
+
+DEFAULTS = Settings()
+INTERRUPTED = 128 + signal.SIGINT
+DATA_HELP = "a folder of MNIST's IDX files, a .npz or a .csv; without it the built-in UCI digits"
+
+
+def add_parser(commands: Any) -> None:
+    """Adds `train` to the command line."""
+    train = commands.add_parser(
+        "train",
+        help="train an mlp and report its loss and accuracy",
+        description="Trains an mlp with mse and SGD; labels become rows of the identity matrix. "
+        "The digest (sha256 of the final parameters) is the same on every machine.",
+    )
+    add = train.add_argument
+    add("--data", type=Path, metavar="PATH", help=DATA_HELP)
+    add("--hidden", type=sizes, metavar="N,N", help=f"sizes of the hidden layers ({DEFAULTS.hidden[0]}); '' for none")
+    add("--epochs", type=whole_number, metavar="N", help=f"passes over the data, in all ({DEFAULTS.epochs})")
+    add("--batch", type=whole_number, metavar="N", help=f"samples in a step ({DEFAULTS.batch})")
+    add("--lr", type=float, metavar="RATE", help=f"learning rate ({DEFAULTS.lr})")
+    add("--momentum", type=float, metavar="MU", help=f"momentum of SGD ({DEFAULTS.momentum})")
+    add("--seed", type=int, metavar="N", help=f"of the initial parameters and the order of samples ({DEFAULTS.seed})")
+    add("--dtype", choices=["float32", "float64"], help=f"of data and parameters ({DEFAULTS.dtype})")
+    add("--threads", type=whole_number, metavar="N", help="for large steps; changes no bit of the result")
+    add("--save", type=Path, metavar="FILE", help="write a checkpoint after every epoch: .safetensors or .npz")
+    add("--resume", type=Path, metavar="FILE", help="continue from a checkpoint; its settings are the defaults")
+    add("--plot", type=Path, metavar="FILE.png", help="draw loss and accuracy over the epochs")
+    add("--json", action="store_true", help="print one JSON object instead of the summary")
+    add("--quiet", action="store_true", help="print no progress and no summary")
+    train.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the command; the exit code."""
+    if options.plot is not None:
+        plotting.check(options.plot)
+    if options.threads is not None:
+        settings.set_threads(options.threads)
+    trainer = _trainer(options)
+    if options.save is not None:
+        checkpoint.check_place(options.save)  # before the training rather than after it
+    code = _train(trainer, options)
+    if options.plot is not None and trainer.losses:
+        from pybackprop.cli import plot_training
+
+        plot_training.draw(options.plot, trainer.losses, trainer.accuracies)
+    if code == 0:
+        _report(trainer, options)
+    return code
+
+
+def _trainer(options: argparse.Namespace) -> Trainer:
+    chosen = DEFAULTS if options.resume is None else settings_of(options.resume)
+    given = {name: getattr(options, name) for name in asdict(DEFAULTS) if getattr(options, name) is not None}
+    if options.resume is not None:
+        for name in ("hidden", "seed", "dtype"):
+            if given.get(name, getattr(chosen, name)) != getattr(chosen, name):
+                raise ValueError(f"--{name}: {options.resume} was trained with {getattr(chosen, name)!r}; leave it out")
+    chosen = replace(chosen, **given)
+    split = data.digits(chosen.dtype) if options.data is None else data.dataset(options.data, chosen.dtype)
+    trainer = Trainer(chosen, split)
+    if options.resume is not None:
+        trainer.restore(options.resume)
+        if trainer.epoch >= chosen.epochs:
+            raise ValueError(f"--epochs: {options.resume} has {trainer.epoch} already; give a larger number to go on")
+    return trainer
+
+
+def _train(trainer: Trainer, options: argparse.Namespace) -> int:
+    """All epochs, with progress and checkpoints; the exit code."""
+    from pybackprop.engine.progress import Progress
+
+    saved = ""
+    epochs = trainer.settings.epochs
+    with Progress(epochs, trainer.steps, trainer.epoch, shown=not options.quiet) as progress:
+        try:
+            while trainer.epoch < epochs:
+                trainer.run_epoch(progress.update)
+                progress.say(trainer.losses[-1], accuracy=trainer.accuracies[-1])
+                if options.save is not None:
+                    trainer.save(options.save)
+                    saved = f"; {options.save} holds the state after epoch {trainer.epoch}"
+        except KeyboardInterrupt:
+            progress.stop()
+            epoch = min(trainer.epoch + 1, epochs)
+            print(f"pybackprop: interrupted in epoch {epoch}{saved}", file=sys.stderr)
+            return INTERRUPTED
+    return 0
+
+
+def _report(trainer: Trainer, options: argparse.Namespace) -> None:
+    report = {
+        "loss": trainer.losses[-1],
+        "accuracy": trainer.accuracies[-1],
+        "epochs": trainer.epoch,
+        "seconds": round(trainer.seconds, 6),
+        "samples_per_second": round(trainer.samples / trainer.seconds, 1) if trainer.seconds else None,
+        "peak_bytes": peak_bytes(),
+        "digest": trainer.digest(),
+        "kernel": settings.kernel(),
+        "threads": settings.threads(),
+    }
+    if options.json:
+        print(json.dumps(report))
+    elif not options.quiet:
+        from pybackprop.cli import output
+
+        output.summary(trainer, report)
+
+
+def peak_bytes() -> int | None:
+    """The most memory that this process has had at once, in bytes; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

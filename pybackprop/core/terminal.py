@@ -1,0 +1,23 @@
+"""Where tables are printed: a terminal, or text of a fixed width for files and pipes. Loads rich."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from rich.console import Console
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> NoReturn:
+        raise BrokenPipeError  # the command line knows what to do; rich would end the process with an error
+
+
+def stdout_console(width: int) -> Console:
+    """stdout. width: of the text where that is no terminal, in columns."""
+    console = _Console(highlight=False)
+    return console if console.is_terminal else _Console(width=width, highlight=False)
+
+
+def stderr_console() -> Console:
+    """stderr, for progress."""
+    return _Console(stderr=True)
