@@ -79,11 +79,21 @@ class Op:
                 return f"{names.get(role, role)}.g = " + re.sub(r"\b\w+\b", lambda m: names.get(m[0], m[0]), formula)
         return ""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy, also one by way of a file, is the operation itself: it is compared by identity."""
+        return _by_name, (self.name,)
+
     def __repr__(self) -> str:
         return f"<operation {self.name}({', '.join(self.operands)})>"
 
 
 registry: dict[str, Op] = {}
+
+
+def _by_name(name: str) -> Op:
+    if name not in registry:
+        raise LookupError(f"there is no operation '{name}' here; bp.define_op makes it")
+    return registry[name]
 
 
 def register(op: Op) -> Op:

@@ -6,9 +6,10 @@ network on data.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,7 +20,8 @@ from pybackprop.autograd.tensor import Tensor, param, tensor
 from pybackprop.core import native
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import ShapeError
-from pybackprop.ops import lin, mse, relu
+from pybackprop.nn.initial import he_uniform
+from pybackprop.ops import lin, lin_grad, mse, mse_grad, relu, relu_grad
 
 SHAPE = (4, 5, 8)  # rows, inputs, hidden; one output, as in the lesson
 ROWS, HIDDEN = 64, 50  # of an example on data
@@ -39,15 +41,22 @@ class Example:
 
 
 def run(x: Tensor, targ: Tensor, layers: Sequence[Layer]) -> Example:
-    """Forward and backward of lin, relu, lin, ..., mse. x (n,m) and targ (n,h) get their `.g` too if they want one."""
+    """Forward, and backward by hand as the lesson writes it, of lin, relu, lin, ..., mse on x (n,m) and targ (n,h)."""
     tensors, value = {"x": x}, x
+    backward: list[Callable[[], None]] = []
     for k, (w, b) in enumerate(layers, 1):
-        is_last = k == len(layers)
+        if k > 1:
+            before, value = value, relu(value)
+            tensors[f"l{2 * k - 2}"] = value
+            backward.append(partial(relu_grad, before, value))
         out = lin(value, w, b)
-        tensors |= {f"w{k}": w, f"b{k}": b, "out" if is_last else f"l{2 * k - 1}": out}
-        value = out if is_last else tensors.setdefault(f"l{2 * k}", relu(out))
+        backward.append(partial(lin_grad, value, out, w, b))
+        tensors |= {f"w{k}": w, f"b{k}": b, "out" if k == len(layers) else f"l{2 * k - 1}": out}
+        value = out
     loss = mse(value, targ)
-    loss.backward(keep=True)
+    mse_grad(value, targ)
+    for grad in reversed(backward):
+        grad()
     return Example(tensors | {"targ": targ, "loss": loss}, loss)
 
 
@@ -55,7 +64,7 @@ def run(x: Tensor, targ: Tensor, layers: Sequence[Layer]) -> Example:
 
 
 def small(shape: tuple[int, ...] = SHAPE) -> Example:
-    """Quarters between -2 and 2, from the frozen random stream: the same everywhere. The data has a gradient too.
+    """Quarters between -2 and 2, from the frozen random stream: the same everywhere.
 
     shape: rows, inputs, sizes of the hidden layers, and, where there are four or more, the outputs (else 1).
     Raises ShapeError for fewer than three.
@@ -65,8 +74,8 @@ def small(shape: tuple[int, ...] = SHAPE) -> Example:
     n, *sizes = shape if len(shape) > 3 else (*shape, 1)
     state = native.new_state(SEED, 0)
     x, targ = _quarters((n, sizes[0]), state), _quarters((n, sizes[-1]), state)
-    layers = [_layer(_quarters((m, h), state), _quarters((h,), state)) for m, h in itertools.pairwise(sizes)]
-    return _with_data_gradient(x, targ, layers)
+    layers = [_layer(_quarters((m, h), state), _quarters((h,), state)) for m, h in pairwise(sizes)]
+    return run(x, targ, layers)
 
 
 def _quarters(shape: tuple[int, ...], state: object) -> Tensor:
@@ -82,21 +91,11 @@ def _layer(w: Tensor, b: Tensor) -> Layer:
     return w, b
 
 
-def _with_data_gradient(x: Tensor, targ: Tensor, layers: Sequence[Layer]) -> Example:
-    """As the lesson's functions leave it: they set x.g too, which the tape does only for data that wants one."""
-    x.requires_g = True
-    example = run(x, targ, layers)
-    x.requires_g = False
-    return example
-
-
 def on_data(path: Path | None, hidden: int = HIDDEN) -> Example:
     """The first rows of a data set (without a path, the built-in digits) and a fresh network on them.
 
     Raises DataError for a file that is none.
     """
-    from pybackprop.nn.initial import he_uniform
-
     split = data.digits() if path is None else data.dataset(path, np.float32)
     x = tensor(np.asarray(split.x_train)[:ROWS])
     labels = np.asarray(split.y_train)
@@ -106,10 +105,9 @@ def on_data(path: Path | None, hidden: int = HIDDEN) -> Example:
     state = native.new_state(SEED, 0)
     sizes = [x.shape[1], hidden, targ.shape[1]]
     layers = [
-        _layer(he_uniform("mlp", m, h, x.dtype, state), tensor(np.zeros(h, np.float32)))
-        for m, h in itertools.pairwise(sizes)
+        _layer(he_uniform("example", m, h, x.dtype, state), tensor(np.zeros(h, np.float32))) for m, h in pairwise(sizes)
     ]
-    return _with_data_gradient(x, targ, layers)
+    return run(x, targ, layers)
 
 
 # ---- decimals ----
@@ -118,7 +116,7 @@ def on_data(path: Path | None, hidden: int = HIDDEN) -> Example:
 def decimals(shape: Sequence[int] = (4, 3, 2), seed: int = 0, dtype: Any = np.float32) -> Example:
     """Numbers with one decimal, none of them 0, of another seed each time; x is (n,m), w1 (m,h), w2 (h,2).
 
-    The data and the targets want a gradient too.
+    The data and the targets want a gradient too. Raises ValueError unless shape has three numbers.
     """
     n, m, h = shape
     rng = np.random.default_rng(seed)

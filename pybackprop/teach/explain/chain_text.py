@@ -28,7 +28,8 @@ def document(
 
 
 def _forward(symbols: Symbols) -> Iterator[Block]:
-    yield Heading("1. Forward, step by step: u is what a layer computes, v what relu passes on, z the mse")
+    activation, loss = symbols.functions("v") or "relu", symbols.functions("z") or "mse"
+    yield Heading(f"1. Forward, step by step: u is what a layer computes, v what {activation} passes on, z the {loss}")
     rows = [
         [f"{symbol} = {formula}", f"{name} {size.replace('()', 'one number')}"]
         for symbol, formula, name, size in symbols.forward()
@@ -36,8 +37,9 @@ def _forward(symbols: Symbols) -> Iterator[Block]:
     yield Table(["step", "is called"], rows, ["", "moved"], words=True)
     first = symbols.network.operations[0]
     leaf = first.inputs[min(1, len(first.inputs) - 1)]
-    yield Text("z is a function of a function of a function, so the chain rule multiplies one factor for each step:")
-    yield Formula(f"∂z/∂{symbols.of(leaf)} = {symbols.holds(first, leaf, width=80)}")
+    z = symbols.of(symbols.network.root)
+    yield Text(f"{z} is a function of a function of a function, so the chain rule multiplies one factor for each step:")
+    yield Formula(f"∂{z}/∂{symbols.of(leaf)} = {symbols.holds(first, leaf, width=80)}")
 
 
 def _backward(steps: Sequence[Step]) -> Iterator[Block]:

@@ -9,7 +9,6 @@ import numpy as np
 from pybackprop.core import native
 from pybackprop.teach.explain.facts import Facts
 from pybackprop.teach.explain.rules import Path, Words
-from pybackprop.teach.explain.rules.rule import function_name
 from pybackprop.teach.render.document import Block, Document, Formula, Heading, Table, Text
 from pybackprop.teach.trace.graph import Network, Operation
 from pybackprop.teach.trace.notation import element
@@ -157,7 +156,7 @@ def _check(e: Facts) -> Iterator[Block]:
 
 
 def _at_kink(check: Check, op: Operation) -> str:
-    name, kink = function_name(op.op), f"{op.op.kink:g}"
+    name, kink = op.function, f"{op.op.kink:g}"
     return (
         f"However little it moves, {check.kink} crosses {kink}, the corner of {name}, where there are two slopes: "
         f"{check.left:.6g} to the left and {check.right:.6g} to the right. The convention is "
@@ -167,7 +166,7 @@ def _at_kink(check: Check, op: Operation) -> str:
 
 def _kinked(network: Network) -> str:
     """The functions with a corner: relu, or several."""
-    return " or ".join(dict.fromkeys(function_name(op.op) for op, _ in with_kinks(network)))
+    return " or ".join(dict.fromkeys(op.function for op, _ in with_kinks(network)))
 
 
 def _kink(network: Network) -> str:

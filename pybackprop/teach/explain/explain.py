@@ -23,24 +23,26 @@ __all__ = ["Explanation", "Term", "explain"]
 
 TRIED = 8  # networks that a tensor took part in; of more, the latest
 
-P, Q = ParamSpec("P"), ParamSpec("Q")
-R, S = TypeVar("R", covariant=True), TypeVar("S", covariant=True)
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+R_co = TypeVar("R_co", covariant=True)
+S = TypeVar("S")
 
 
-class _WithCompare(Protocol[P, R, Q, S]):
+class _WithCompare(Protocol[P, R_co, Q, S]):
     """The type of a function with a function as its attribute `compare`."""
 
     compare: Callable[Q, S]
 
-    def __call__(self, *args: P.args, **options: P.kwargs) -> R: ...
+    def __call__(self, *args: P.args, **options: P.kwargs) -> R_co: ...
 
 
-def _with(compare: Callable[Q, S]) -> Callable[[Callable[P, R]], _WithCompare[P, R, Q, S]]:
+def _with(compare: Callable[Q, S]) -> Callable[[Callable[P, R_co]], _WithCompare[P, R_co, Q, S]]:
     """Makes compare an attribute of the decorated function."""
 
-    def attach(function: Callable[P, R]) -> _WithCompare[P, R, Q, S]:
+    def attach(function: Callable[P, R_co]) -> _WithCompare[P, R_co, Q, S]:
         function.compare = compare  # type: ignore[attr-defined]
-        return cast("_WithCompare[P, R, Q, S]", function)
+        return cast("_WithCompare[P, R_co, Q, S]", function)
 
     return attach
 

@@ -14,12 +14,17 @@ from pybackprop.teach.trace.notation import shape
 WIDTH = 40  # of a product of derivatives in a table
 
 
+def symbol(op: Operation) -> str:
+    """The letter of an operation's result: u, v, z, and y for what is none of these."""
+    return "z" if op.is_loss else rule_for(op, 0).symbol
+
+
 class Symbols:
     """The letters of one network's results, and the products of derivatives written with them."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        letters = [rule_for(op, 0).symbol for op in network]
+        letters = [symbol(op) for op in network]
         in_all, so_far = Counter(letters), Counter[str]()
         self.symbols: dict[int, str] = {}
         for op, letter in zip(network, letters, strict=True):
@@ -29,6 +34,10 @@ class Symbols:
         for op in reversed(network.operations):
             for given in op.inputs:
                 self.factors.setdefault(id(given), [*self.factors.get(id(op.output), []), self.factor(op, given)])
+
+    def functions(self, letter: str) -> str:
+        """The functions whose results have this letter: relu, or relu or leaky_relu."""
+        return " or ".join(dict.fromkeys(op.function for op in self.network if symbol(op) == letter))
 
     def of(self, tensor: Tensor) -> str:
         """A result's symbol; the name of what no operation computed."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pybackprop import ops
-from pybackprop.autograd.tensor import Tensor, param, tensor
+from pybackprop.autograd.tensor import Tensor, tensor
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import ShapeError
 from pybackprop.engine.model import Model
@@ -23,6 +23,7 @@ from pybackprop.nn.module import as_operand
 from pybackprop.nn.network import is_mse
 from pybackprop.ops import Op
 from pybackprop.teach.render.json_numbers import shortest
+from pybackprop.teach.trace.gradients import set_gradients
 from pybackprop.teach.trace.graph import Operation, names_of
 
 __all__ = ["BYTES", "ROWS", "Scene", "scene_of", "scene_of_operations"]
@@ -30,7 +31,11 @@ __all__ = ["BYTES", "ROWS", "Scene", "scene_of", "scene_of_operations"]
 BYTES = 850_000  # of the numbers in a page, written as decimals; the rest of its megabyte is the page itself
 PIECE = 10_000  # numbers that are measured at a time
 ROWS = 100  # of the data in a page: each is a term of every weight's gradient, to be read one by one
-SLOTS = {ops.LIN: ("in", "w", "b"), ops.RELU: ("in",), ops.MSE: ("in", "targ")}  # what the page computes itself
+SLOTS: dict[Any, tuple[str, ...]] = {
+    ops.LIN: ("in", "w", "b"),
+    ops.RELU: ("in",),
+    ops.MSE: ("in", "targ"),
+}  # what the page computes itself
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,14 +156,15 @@ def _size(array: Array) -> int:
 def _run(model: Model, x: Array, targ: Array) -> list[Operation]:
     """Forward and backward, on copies that keep the parameters' names."""
     operations: list[Operation] = []
-    value = _copy(tensor(x))
+    value = tensor(x)
     for layer in model.layers:
         parameters = [_copy(p) for p in (layer.w, layer.b) if p is not None] if type(layer) is Lin else []
-        op = ops.LIN if type(layer) is Lin else ops.RELU
+        op = ops.LIN if type(layer) is Lin else layer.op
         operations.append(_operation(op, value, *parameters))
-        value = operations[-1].output  # type: ignore[assignment]
+        value = operations[-1].output
     operations.append(_operation(ops.MSE, value, tensor(targ)))
-    operations[-1].output.backward(keep=True)  # type: ignore[attr-defined]
+    for operation in reversed(operations):
+        set_gradients(operation)
     return operations
 
 
@@ -167,7 +173,7 @@ def _operation(op: Op, *operands: Tensor) -> Operation:
 
 
 def _copy(p: Tensor) -> Tensor:
-    copy = param(p.data)
+    copy = tensor(p.data)
     copy.name = p.name
     return copy
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pybackprop.autograd.protocols import TensorLike
 from pybackprop.autograd.tape import Sink, from_root
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
@@ -26,10 +27,10 @@ class Private(Sink):
         self.only = only
         self.buffers: dict[int, Tensor] = {}
 
-    def wants(self, tensor: Tensor) -> bool:
+    def wants(self, tensor: TensorLike) -> bool:
         return self.only is None or id(tensor) in self.only
 
-    def into(self, tensor: Tensor) -> tuple[Tensor, bool] | None:
+    def into(self, tensor: TensorLike) -> tuple[Tensor, bool] | None:
         if not self.wants(tensor):
             return None
         add = id(tensor) in self.buffers
@@ -143,16 +144,27 @@ def missing_calls(tensor: Tensor, network: Network) -> str:
 
 
 def call_by_hand(op: Operation, network: Network) -> str:
-    """The function that makes an operation's gradients by hand, called; empty for those that have none."""
+    """The function that sets an operation's gradients by hand, called; empty for those that have none."""
     function = op.op.lesson_grad
     if not function:
         return ""
-    names, out = [network.name(given) for given in op.inputs], network.name(op.output)
     params = [f"{name}={value!r}" for name, value in op.params.items()]
-    if "." in function:  # the method of an operation that somebody defined
-        return f"{function}({', '.join([*names, out, *params])})"
-    upstream = [] if op.is_loss else [out]  # a backward begins at the loss, with 1
-    return f"bp.{function}({', '.join([names[0], *upstream, *names[1:], *params])})"
+    arguments = ", ".join([*map(network.name, arguments_by_hand(op)), *params])
+    return f"{function}({arguments})" if op.is_defined else f"bp.{function}({arguments})"
+
+
+def arguments_by_hand(op: Operation) -> list[Tensor]:
+    """What that function takes: lin_grad(inp, out, w, b), mse_grad(out, targ), and op.grad(*operands, out)."""
+    if op.is_defined:
+        return [*op.inputs, op.output]
+    first, *others = op.inputs
+    return [first, *others] if op.is_loss else [first, op.output, *others]  # a backward begins at the loss, with 1
+
+
+def set_gradients(op: Operation) -> None:
+    """Calls it. Raises AttributeError for an operation that has none."""
+    record: Any = op.op
+    record.grad(*arguments_by_hand(op), **op.params)
 
 
 def agreement(tensor: Tensor, walk: Walk) -> str:

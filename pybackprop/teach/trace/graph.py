@@ -45,6 +45,16 @@ class Operation:
         return self.op.name
 
     @property
+    def function(self) -> str:
+        """The name as that of a function: relu for relu_, clone for .clone."""
+        return self.op.name.strip("._")
+
+    @property
+    def is_defined(self) -> bool:
+        """Whether somebody made it with define_op: its gradients are then set by a method of its record."""
+        return "." in self.op.lesson_grad
+
+    @property
     def is_product(self) -> bool:
         """Whether it multiplies the data (n,m) by weights (m,h): such operations open a new layer."""
         match self.op.axes:
@@ -136,8 +146,9 @@ def network_ending_in(root: Tensor) -> Network:
 
 
 def _operation(output: Tensor, node: Node) -> Operation:
-    op = node.op if node.has_derivative else Op(node.op.name, node.op.replay, None, ())
-    return Operation(op, tuple(node.inputs), output, node, node.params)
+    op: Any = node.op if node.has_derivative else Op(node.op.name, node.op.replay, None, ())
+    inputs: Any = tuple(node.inputs)
+    return Operation(op, inputs, output, node, node.params)
 
 
 def _takes_part(tensor: Tensor, network: Network) -> bool:

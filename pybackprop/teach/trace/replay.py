@@ -40,7 +40,7 @@ def check_unchanged(network: Network) -> None:
             _refuse(op.output if op.output._version.count and not op.op.inplace else None, op, network)
 
 
-def _refuse(tensor: Tensor | None, op: Operation, network: Network) -> None:
+def _refuse(tensor: Any, op: Operation, network: Network) -> None:
     names = [network.name(given) for given in op.inputs]
     what = " or ".join(names) if tensor is None else network.name(tensor)
     if tensor is not None and tensor._g is not None and np.shares_memory(tensor._array, tensor._g._array):

@@ -66,7 +66,7 @@ def measure(network: Network, tensor: Tensor, at: Index, total: float, values: V
     slope = (double.result(above) - double.result(below)) / (2 * h)
     kink = element(network.name(corner.operation.inputs[0]), corner.at) if corner else ""
     error, flipped = _error(total, slope, here, h), _flipped(network, double.values)
-    return Check(slope, error, h, left, right, kink, corner and corner.operation, h < first, flipped)
+    return Check(slope, error, h, left, right, kink, corner.operation if corner else None, h < first, flipped)
 
 
 def _error(total: float, slope: float, loss: float, h: float) -> float:

@@ -11,7 +11,7 @@ from pybackprop.autograd.broadcast import sum_to
 from pybackprop.core.arrays import Array
 from pybackprop.ops import reference
 from pybackprop.teach.explain.rules.linear import _Summand
-from pybackprop.teach.explain.rules.rule import Path, Rule, Words, function_name, rule
+from pybackprop.teach.explain.rules.rule import Path, Rule, Words, rule
 from pybackprop.teach.render.formula import Name, Part
 from pybackprop.teach.trace.graph import Network, Operation
 from pybackprop.teach.trace.notation import Index, element, shape
@@ -112,7 +112,7 @@ class Relu(Rule):
         op = path.operation
         x, z = op.inputs[0], op.output
         X, Z = network.name(x), network.name(z)
-        me, there, name = element(X, path.at), element(Z, path.at), function_name(op.op)
+        me, there, name = element(X, path.at), element(Z, path.at), op.function
         value = float(x._array[path.at])
         on = bool(path.local[0])
         shared = f" ({Z} was written over {X}, in place.)" if op.op.inplace else ""

@@ -17,7 +17,6 @@ from pybackprop.teach.trace.notation import Index, element, other_at, shape
 class Output(Rule):
     """out[i,j] moves the loss, by 2 (out[i,j] - targ[i,j]) / size."""
 
-    symbol = "z"
     sign = 1.0
     minus, with_a_minus = "", ""
 

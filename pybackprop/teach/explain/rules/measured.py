@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pybackprop.core.arrays import Array
-from pybackprop.teach.explain.rules.rule import Path, Rule, Words
+from pybackprop.teach.explain.rules.rule import Marks, Path, Rule, Words, line
 from pybackprop.teach.render.formula import Name, Part, Partial, Sum
 from pybackprop.teach.trace.graph import Network, Operation
 from pybackprop.teach.trace.notation import Index, element
@@ -27,16 +27,12 @@ class Measured(Rule):
     measured = True
     nothing = "Nothing moves, and the sum over nothing is 0."
 
+    # numbers
+
     def find(self, op: Operation, slot: int, at: Index) -> tuple[Array, Array]:
-        if _at_kink(op, slot, at):
-            return super().find(op, slot, at)[0], np.array([slope_at_kink(op)])
-        below, above, width = _nudged(op, slot, at)
+        below, above, width = nudged(op, slot, at)
         moved = np.argwhere(below != above)
-        if op.op.elementwise:
-            moved = super().find(op, slot, at)[0]
-        places = tuple(moved.T)
-        with np.errstate(all="ignore"):
-            return moved, np.atleast_1d((above[places] - below[places]) / width)
+        return moved, slopes(below, above, width, moved)
 
     def add(self, path: Path, local: Array, upstream: Array) -> Any:
         with np.errstate(all="ignore"):
@@ -46,32 +42,59 @@ class Measured(Rule):
     # words
 
     def words(self, path: Path, network: Network) -> Words:
-        op, slot = path.operation, path.slot
-        X, Z = network.name(op.inputs[slot]), network.name(op.output)
+        op = path.operation
+        X, Z = network.name(op.inputs[path.slot]), network.name(op.output)
         me, there = element(X, path.at), _there(path, Z)
+        equation = f" It computes {op.op.equation}." if op.op.equation else ""
         return Words(
             Z,
-            _moves(path, me, there, Z),
-            f"No rule is registered for '{op.name}': what moves, and by how much, was measured by nudging."
-            f"{_equation(op)}",
-            _by(path, me),
+            self.moves(path, me, there, Z),
+            f"No rule is registered for '{op.name}': what moves, and by how much, was measured by nudging.{equation}",
+            self.by(path, me),
             there,
             f"∂{there}/∂{me}",
-            _there(path, f"{Z}.g"),
-            _everything(path, X, Z, self.computed(op, slot, network)),
+            f"∂{Z}/∂{Z}" if op.output is network.root and op.output.ndim == 0 else _there(path, f"{Z}.g"),
+            (self.all_elements(X, Z), *self.given(path, X, network)),
         )
+
+    def moves(self, path: Path, me: str, there: str, Z: str) -> str:
+        """Which values move."""
+        if not path.local.any():
+            return f"{me} moves nothing: {Z} stays as it is when {me} is nudged."
+        if path.operation.output.ndim == 0:
+            return f"{me} moves {Z} directly, and nothing else."
+        if len(path) == 1:
+            return f"{me} moves {there}, and nothing else."
+        return f"{me} moves {len(path)} elements of {Z}, and nothing else."
+
+    def by(self, path: Path, me: str) -> str:
+        """By how much they move."""
+        if len(path) == 1:
+            return f"It moves by {float(path.local[0]):.6g} for each 1 that {me} moves, as measured."
+        return f"Each by its own slope, measured: how far it moves for each 1 that {me} moves."
+
+    def all_elements(self, X: str, Z: str) -> str:
+        """From one element to all."""
+        return f"For any element of {X}: its slopes, each times the {Z}.g there, added up."
+
+    def given(self, path: Path, X: str, network: Network) -> tuple[str, ...]:
+        """The formula for the whole gradient, if the operation's record has one."""
+        op = path.operation
+        if path.slot >= len(op.op.gradients):
+            return ()
+        return f"'{op.name}' gives its gradient as", f"  {X}.g = {self.computed(op, path.slot, network)}"
 
     def computed(self, op: Operation, slot: int, network: Network) -> str:
         if slot >= len(op.op.gradients):
             return f"by '{op.name}' itself"
-        names = {"out": network.name(op.output)}
-        names |= {operand: network.name(t) for operand, t in zip(op.op.operands, op.inputs, strict=False)}
-        return re.sub(r"[^\W\d]\w*(?<!\.)\b", lambda word: names.get(word[0], word[0]), op.op.gradients[slot])
+        names = {name: f"{value}" for name, value in op.params.items()} | {"out": network.name(op.output)}
+        names |= {operand: network.name(t) for operand, t in zip(op.op.operands, op.inputs, strict=True)}
+        return re.sub(r"(?<![\w.])[^\W\d]\w*", lambda word: names.get(word[0], word[0]), op.op.gradients[slot])
 
     # formulas
 
     def index(self, path: Path) -> tuple[str, ...]:
-        return super().index(path) if path.operation.op.elementwise else ("…",)
+        return tuple(str(i) for i in path.moved[0]) if len(path) == 1 else ("…",)
 
     def sum(self, path: Path) -> list[Part]:
         return [Sum("k", len(path) - 1)] if len(path) > 1 else []
@@ -81,64 +104,64 @@ class Measured(Rule):
         return [Partial(Name(network.name(path.operation.output), self.index(path)), me), "·"]
 
     def whole(self, op: Operation, slot: int, network: Network) -> list[Part]:
-        return [self.computed(op, slot, network)] if slot < len(op.op.gradients) else []
+        return [Name(self.computed(op, slot, network))] if slot < len(op.op.gradients) else []
+
+    # heat map
+
+    def marks(self, path: Path) -> Marks:
+        if path.operation.output.ndim == 0:
+            return Marks(None)
+        return Marks(line(tuple(int(i) for i in path.moved[0])) if len(path) == 1 else (None, None))
 
 
-def _at_kink(op: Operation, slot: int, at: Index) -> bool:
-    return op.op.elementwise and float(op.inputs[slot]._array[at]) == op.op.kink
+class MeasuredElementwise(Measured):
+    """The same where each element moves its own element of the result alone."""
+
+    symbol = "v"
+
+    def find(self, op: Operation, slot: int, at: Index) -> tuple[Array, Array]:
+        moved = Rule.find(self, op, slot, at)[0]
+        distance = _to_kink(op, slot, at)
+        if distance == 0:
+            return moved, np.array([slope_at_kink(op)])
+        return moved, slopes(*nudged(op, slot, at, distance / 2), moved)
+
+    def by(self, path: Path, me: str) -> str:
+        if _to_kink(path.operation, path.slot, path.at) > 0:
+            return super().by(path, me)
+        return (
+            f"{me} sits at the corner of '{path.operation.name}', where there are two slopes; its backward takes "
+            f"{float(path.local[0]):.6g} for each 1."
+        )
+
+    def all_elements(self, X: str, Z: str) -> str:
+        return f"There is one term and no sum: each element of {Z}.g is multiplied by its own slope."
 
 
-def _nudged(op: Operation, slot: int, at: Index) -> tuple[Array, Array, float]:
-    """The operation's output with one element moved down and up, and how far apart these two are."""
+def _to_kink(op: Operation, slot: int, at: Index) -> float:
+    """How far the element is from the corner; infinity where there is none."""
+    return np.inf if op.op.kink is None else abs(float(op.inputs[slot]._array[at]) - op.op.kink)
+
+
+def nudged(op: Operation, slot: int, at: Index, limit: float = np.inf) -> tuple[Array, Array, float]:
+    """The operation's output with one element moved down and up, at most by limit, and how far apart these two are."""
     values = [given._array.astype(np.float64) for given in op.inputs]
-    here = float(values[slot][at])
-    step = STEP * max(1.0, abs(here))
-    if op.op.elementwise and op.op.kink is not None:
-        step = min(step, abs(here - op.op.kink) / 2)
+    by = min(limit, STEP * max(1.0, abs(float(values[slot][at]))))
     results, places = [], []
-    for by in (-step, step):
+    for move in (-by, by):
         moved = values[slot].copy()
-        moved[at] += by
+        moved[at] += move
         places.append(float(moved[at]))
         results.append(np.array(replay(op, [*values[:slot], moved, *values[slot + 1 :]])))
     return results[0], results[1], places[1] - places[0]
 
 
+def slopes(below: Array, above: Array, width: float, moved: Array) -> Array:
+    """By how much each of the moved elements moves for each 1."""
+    places = tuple(moved.T)
+    with np.errstate(all="ignore"):
+        return np.atleast_1d((above[places] - below[places]) / width)
+
+
 def _there(path: Path, name: str) -> str:
-    return element(name, path.at) if path.operation.op.elementwise else f"{name}[…]"
-
-
-def _moves(path: Path, me: str, there: str, Z: str) -> str:
-    if not path.local.any():
-        return f"{me} moves nothing: {Z} stays as it is when {me} is nudged."
-    if path.operation.op.elementwise:
-        return f"{me} moves {there}, and nothing else."
-    count = len(path)
-    return f"{me} moves {count} element{'s' if count > 1 else ''} of {Z}, and nothing else."
-
-
-def _equation(op: Operation) -> str:
-    return f" It computes {op.op.equation}." if op.op.equation else ""
-
-
-def _by(path: Path, me: str) -> str:
-    op = path.operation
-    if _at_kink(op, path.slot, path.at):
-        return (
-            f"{me} sits at the corner of '{op.name}', where there are two slopes; its backward takes "
-            f"{float(path.local[0]):.6g} for each 1."
-        )
-    if op.op.elementwise:
-        return f"It moves by {float(path.local[0]):.6g} for each 1 that {me} moves, as measured."
-    return f"Each by its own slope, measured: how far it moves for each 1 that {me} moves."
-
-
-def _everything(path: Path, X: str, Z: str, computed: str) -> tuple[str, ...]:
-    op = path.operation
-    if op.op.elementwise:
-        pieces = [f"There is one term and no sum: each element of {Z}.g is multiplied by its own slope."]
-    else:
-        pieces = [f"For any element of {X}: its slopes, each times the {Z}.g there, added up."]
-    if path.slot < len(op.op.gradients):
-        pieces += [f"'{op.name}' gives its gradient as", f"  {X}.g = {computed}"]
-    return tuple(pieces)
+    return element(name, tuple(int(i) for i in path.moved[0])) if len(path) == 1 else f"{name}[…]"

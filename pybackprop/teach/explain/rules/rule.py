@@ -101,7 +101,7 @@ class Rule:
     letter = ""  # the index that is summed over
     nothing = "There is not a single row here: nothing moves, and the sum over nothing is 0."  # where no term is
     counted = "term"  # what partial sums are counted by
-    symbol = "y"  # of the operation's result, in the whole chain: u, v, z
+    symbol = "y"  # of the operation's result, in the whole chain: u of a layer, v of an activation
     measured = False  # whether the local derivatives were measured
     cut = False  # whether a long sum is cut into segments
     filled = 0  # where in a backward the operand's gradient is filled: in order of operands, lower numbers first
@@ -144,7 +144,7 @@ class Rule:
 
     def forward(self, op: Operation, names: list[str]) -> str:
         """The operation on operands of these names: x @ w + b. Asked of the rule of its first operand."""
-        return f"{function_name(op.op)}({', '.join(names)})"
+        return f"{op.function}({', '.join(names)})"
 
     # formulas
 
@@ -191,14 +191,9 @@ def line(at: Index) -> Line:
     return (at[0], at[1]) if len(at) == 2 else (None, None)
 
 
-def function_name(op: Op) -> str:
-    """relu for relu_, clone for .clone."""
-    return op.name.strip("._")
-
-
 # ---- the registry ----
 
-_RULES: dict[tuple[Op, str], list[Rule]] = {}
+_RULES: dict[tuple[Any, str], list[Rule]] = {}  # by operation and operand
 AnyRule = TypeVar("AnyRule", bound=type[Rule])
 
 
