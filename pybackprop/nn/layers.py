@@ -55,9 +55,11 @@ class Lin(Module):
             raise ShapeError(f"Lin: found {shapes}, expected w (inputs, outputs) and b (outputs,)")
 
     def forward(self, inp: Any) -> Tensor:
+        """out (n,h) = inp (n,m) @ w + b. Raises as bp.lin does."""
         return lin(inp, self.w, self.b)
 
     def bwd(self, out: Tensor, inp: Any) -> None:
+        """Sets inp.g (n,m), w.g (m,h) and b.g (h) from out.g (n,h). Raises as bp.lin_grad does."""
         lin_grad(inp, out, self.w, self.b)
 
     def __repr__(self) -> str:
@@ -67,8 +69,9 @@ class Lin(Module):
 class Activation(Module):
     """An operation on one operand as a layer: op(inp, **params).
 
-    op      one of this package's operations, or one made with bp.define_op
-    params  its further arguments
+    op       one of this package's operations, or one made with bp.define_op
+    params   its further arguments
+    inplace  the operation that overwrites its input with the same values; None where there is none
 
     A plan (bp.compile) computes it in C where the core knows the operation: where op.activation is its name there.
     Raises TypeError for what is no operation. A function needs no layer: it can stand in a Model as it is.
@@ -76,7 +79,7 @@ class Activation(Module):
 
     op: Op
     params: Mapping[str, Any] = NO_PARAMS
-    inplace: Op | None = None  # the operation that overwrites its input with the same values, if there is one
+    inplace: Op | None = None
 
     def __init__(self, op: Op, /, **params: Any) -> None:
         if not isinstance(op, Op):
@@ -89,10 +92,12 @@ class Activation(Module):
             self.params = params
 
     def forward(self, inp: Any) -> Tensor:
+        """op(inp, **params), recorded on the tape."""
         result: Tensor = self.op(inp, **self.params)
         return result
 
     def bwd(self, out: Tensor, inp: Any) -> None:
+        """Sets inp.g from out.g. Raises NotImplementedError for an operation without such a function."""
         if self.op.grad is None:
             raise NotImplementedError(f"{self!r}: no function sets the gradients of '{self.op.name}' by hand")
         self.op.grad(inp, out, **self.params)
@@ -134,9 +139,11 @@ class Mse(Module):
     """The mean of (inp - targ)**2. It ends the network, so its backward starts from 1 and needs no out.g."""
 
     def forward(self, inp: Any, targ: Any) -> Tensor:
+        """The loss, one number, of inp (n,h) and targ (n,h). Raises as bp.mse does."""
         return mse(inp, targ)
 
     def bwd(self, out: Tensor, inp: Any, targ: Any) -> None:
+        """Sets inp.g = 2 (inp - targ) / size. Raises as bp.mse_grad does."""
         mse_grad(inp, targ)
 
     def __repr__(self) -> str:
