@@ -6,10 +6,14 @@ The compiler is asked, not guessed, whether it has OpenMP. Environment:
     PYBACKPROP_OPENMP=0   build without threads (=1: fail if there is no OpenMP)
     PYBACKPROP_CFLAGS     further compiler flags, e.g. "-Werror"
     CC                    the compiler, as everywhere
+
+For editors: `python build.py --compile-commands` writes compile_commands.json, which clangd reads. `.ctags.d/`
+tells Universal Ctags that NAME(bp_relu_forward) defines bp_relu_forward.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
@@ -104,8 +108,22 @@ ffibuilder.cdef(declarations())
 ffibuilder.set_source(
     "pybackprop._core",
     '#include "pybackprop.h"',
-    sources=relative("csrc/*.c"),
+    sources=relative("csrc/*/*.c"),
     include_dirs=["csrc"],
     depends=relative("csrc/**/*.[ch]"),
     py_limited_api=True,
 )
+
+
+def compile_commands() -> list[dict[str, object]]:
+    """How each C file is compiled, as clangd wants to know it."""
+    command = [*shlex.split(os.environ.get("CC", "cc")), *FLAGS, *OPENMP_FLAGS[0][0], "-Icsrc", "-c"]
+    return [
+        {"directory": str(ROOT), "file": source, "arguments": [*command, source]} for source in relative("csrc/*/*.c")
+    ]
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["--compile-commands"]:
+        sys.exit("usage: python build.py --compile-commands (setup.py builds the extension)")
+    (ROOT / "compile_commands.json").write_text(json.dumps(compile_commands(), indent=1) + "\n")

@@ -18,8 +18,8 @@ enum { BP_KERNEL_GENERIC, BP_KERNEL_SIMD, BP_KERNEL_SIMD_WIDE };
 #define BP_ARM64 1
 #endif
 
-/* A loop whose bounds are constants and whose sums must stay in registers; one that is short and tight.
- */
+/* A loop whose bounds are constants and whose sums must stay in registers; one that is short and
+   tight. */
 #ifdef __clang__
 #define BP_UNROLL _Pragma("clang loop unroll(full)")
 #define BP_UNROLL_4 _Pragma("clang loop unroll_count(4)")
@@ -74,19 +74,22 @@ enum { BP_KERNEL_GENERIC, BP_KERNEL_SIMD, BP_KERNEL_SIMD_WIDE };
 /* Threads worth starting for this many elementary operations, 1 inside another parallel region. */
 int bp_threads_for(double work);
 
-enum { BP_MOST_BLOCK = 4 * 1024 * 1024, BP_MOST_DEPTH = 2048 }; /* see bp_set_tiles */
+enum { BP_MAX_BLOCK = 4 * 1024 * 1024, BP_MAX_KC = 2048 }; /* see bp_set_tiles */
 
 typedef struct {
     size_t begin, end;
 } bp_range;
 
-/* Memory where products pack their operands: `count` pieces, one for each of a team's threads. */
+/* Where products pack their operands: `count` pieces of `bytes`, one for each of a team's threads. */
 typedef struct {
     char *at;
     size_t bytes, count;
-} bp_rooms;
+} bp_workspace;
 
-enum { BP_TURNED_DEPTH = 256, BP_TURNED_ROOM = 129 * BP_TURNED_DEPTH }; /* see bp_multiply_turned */
+enum {
+    BP_TRANSPOSED_KC = 256,
+    BP_TRANSPOSED_WORKSPACE = 129 * BP_TRANSPOSED_KC
+}; /* see bp_multiply_transposed */
 
 /* The lowest layer with a gradient that somebody wants; dx: of the data, 0 or 1. */
 size_t bp_lowest_wanted(const bp_layer *layers, size_t count, int dx);
@@ -97,7 +100,8 @@ double bp_forward_work(const bp_layer *layers, size_t count, size_t n);
 /* The width of a kernel's registers. */
 size_t bp_vector_bytes(int kernel);
 
-/* The calling thread's number in its team, and how many those are: maybe fewer than were asked for. */
+/* The calling thread's number in its team, and its size: OpenMP may give fewer threads than
+   requested. */
 size_t bp_thread(void);
 size_t bp_team(void);
 

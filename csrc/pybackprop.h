@@ -1,24 +1,23 @@
 /* pybackprop.h: the whole C API, and the conventions that every file here follows.
- *
- * Arrays are row-major and contiguous unless a leading dimension is given.
- *   n rows (samples), m inputs, h outputs;  x (n,m)  w (m,h)  b (h)  out (n,h)
- * Arguments: outputs, inputs, sizes. Every function has a twin bp_ref_... in reference.c,
- * which is its definition: the same bits for the same inputs, for every kernel, thread count,
- * compiler and machine (a NaN counts as equal to a NaN).
- *
- * How sums are added. A *chain* over an index starts at +0 and, index ascending, does
- * acc = fma(a, b, acc); it ends with acc + 0, so that a -0 left by underflow never shows.
- * Sums over rows (dw, db, the loss) are cut into segments of BP_SEGMENT rows; each segment is
- * summed from 0, and the segments' partial sums are added in ascending order, from +0.
- * With accumulate != 0 a chain, or the total of the segments, starts from what the output holds;
- * without it the output's old content is never read.
- *
- * relu'(0) = 0. mse is the mean over all elements, so its gradient carries 2 / (n*h).
- *
- * Outputs must not overlap inputs, except where a function says "may be". No function allocates,
- * prints, exits or keeps a pointer. Results are undefined if sizes lie; a NULL array is fine
- * where its size is 0.
- */
+
+   Arrays are row-major and contiguous unless a leading dimension is given. n rows (samples), m
+   inputs, h outputs; x (n,m) w (m,h) b (h) out (n,h) Arguments: outputs, inputs, sizes. Every
+   function has a twin bp_ref_... in reference.c, which is its definition: the same bits for the
+   same inputs, for every kernel, thread count, compiler and machine (a NaN counts as equal to a
+   NaN).
+
+   How sums are added. A *chain* over an index starts at +0 and, index ascending, does acc = fma(a,
+   b, acc); it ends with acc + 0, so that a -0 left by underflow never shows. Sums over rows (dw,
+   db, the loss) are cut into segments of BP_SEGMENT rows; each segment is summed from 0, and the
+   segments' partial sums are added in ascending order, from +0. With accumulate != 0 a chain, or
+   the total of the segments, starts from what the output holds; without it the output's old content
+   is never read.
+
+   relu'(0) = 0. mse is the mean over all elements, so its gradient carries 2 / (n*h).
+
+   Outputs must not overlap inputs, except where a function says "may be". No function allocates,
+   prints, exits or keeps a pointer. Results are undefined if sizes lie; a NULL array is fine where
+   its size is 0. */
 #ifndef PYBACKPROP_H
 #define PYBACKPROP_H
 
@@ -44,7 +43,8 @@ typedef enum {
     BP_EMPTY = 2,    /* the mean of nothing */
     BP_UNKNOWN = 3,  /* no such kernel, or not on this CPU */
     BP_MISMATCH = 4, /* matrices that do not fit each other; nothing was written */
-    BP_DIVERGED = 5  /* the loss is no finite number */
+    BP_DIVERGED = 5, /* the loss is no finite number */
+    BP_INVALID = 6   /* an unknown activation, or its parameter out of range; nothing was written */
 } bp_status;
 
 /* ---- linear: out = x @ w + b ------------------------------------------------------------ */
@@ -97,19 +97,19 @@ bp_status bp_linear_backward_wb_f64(double *dw, double *db, const double *x, con
 
 /* ---- matmul: the bare product ----------------------------------------------------------- */
 
-/* c (rows,cols) = op(a) (rows,inner) @ op(b) (inner,cols), one unsegmented chain over inner.
-   op(a) is a, or with transpose_a the transpose of a stored (inner,rows); likewise b.
-   lda, ldb, ldc: elements from one stored row to the next, at least the row's length. */
+/* c (rows,cols) = op(a) (rows,inner) @ op(b) (inner,cols), one unsegmented chain over inner. op(a)
+   is a, or with transpose_a the transpose of a stored (inner,rows); likewise b. lda, ldb, ldc, the
+   leading dimensions: elements from one stored row to the next, at least the row's length. */
 bp_status bp_matmul_f32(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb,
                         size_t rows, size_t inner, size_t cols, int transpose_a, int transpose_b,
                         int accumulate);
 bp_status bp_matmul_f64(double *c, size_t ldc, const double *a, size_t lda, const double *b, size_t ldb,
                         size_t rows, size_t inner, size_t cols, int transpose_a, int transpose_b,
                         int accumulate);
-/* The bytes that all threads together take to pack such a product's operands in, at most, and give back;
-   0 where they lie on the stack. As things are set now: kernel, threads, tiles. */
-size_t bp_matmul_room_f32(size_t rows, size_t inner, size_t cols);
-size_t bp_matmul_room_f64(size_t rows, size_t inner, size_t cols);
+/* The most bytes that all threads together allocate, and free again, to pack such a product's operands;
+ * 0 where the stack is enough. For the current kernel, threads and block sizes. */
+size_t bp_matmul_workspace_f32(size_t rows, size_t inner, size_t cols);
+size_t bp_matmul_workspace_f64(size_t rows, size_t inner, size_t cols);
 bp_status bp_ref_matmul_f32(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb,
                             size_t rows, size_t inner, size_t cols, int transpose_a, int transpose_b,
                             int accumulate);
@@ -121,13 +121,13 @@ bp_status bp_ref_matmul_f64(double *c, size_t ldc, const double *a, size_t lda, 
 typedef struct {
     void *data;
     size_t rows, cols;
-    size_t stride; /* elements from one stored row to the next */
+    size_t ld; /* leading dimension: elements from one stored row to the next */
     int is_double, transposed;
 } bp_matrix;
 
-/* The same for matrices that are described once and used often. BP_MISMATCH where shapes or types do not
-   fit, c is stored transposed, or the memory between c's first and last element might overlap that of a
-   or b. */
+/* The same for matrices that are described once and used often. BP_MISMATCH where shapes or types
+   do not fit, c is stored transposed, or the memory between c's first and last element might
+   overlap that of a or b. */
 bp_status bp_matmul(const bp_matrix *c, const bp_matrix *a, const bp_matrix *b, int transpose_a,
                     int transpose_b, int accumulate);
 
@@ -145,6 +145,26 @@ void bp_relu_backward_f32(float *dx, const float *x, const float *dout, size_t s
 void bp_relu_backward_f64(double *dx, const double *x, const double *dout, size_t size);
 void bp_ref_relu_backward_f32(float *dx, const float *x, const float *dout, size_t size);
 void bp_ref_relu_backward_f64(double *dx, const double *x, const double *dout, size_t size);
+
+/* ---- leaky_relu: out = x where x > 0, else negative_slope * x ---------------------------- */
+
+/* out = x where x > 0, else negative_slope * x, rounded once: so NaN where x is NaN, and -0 stays -0.
+   out may be x. */
+void bp_leaky_relu_forward_f32(float *out, const float *x, float negative_slope, size_t size);
+void bp_leaky_relu_forward_f64(double *out, const double *x, double negative_slope, size_t size);
+void bp_ref_leaky_relu_forward_f32(float *out, const float *x, float negative_slope, size_t size);
+void bp_ref_leaky_relu_forward_f64(double *out, const double *x, double negative_slope, size_t size);
+
+/* dx = dout where x > 0, else negative_slope * dout, rounded once. x is the input of the forward or,
+   if negative_slope > 0, its output: both are then positive in the same places. dx may be dout or x. */
+void bp_leaky_relu_backward_f32(float *dx, const float *x, const float *dout, float negative_slope,
+                                size_t size);
+void bp_leaky_relu_backward_f64(double *dx, const double *x, const double *dout, double negative_slope,
+                                size_t size);
+void bp_ref_leaky_relu_backward_f32(float *dx, const float *x, const float *dout, float negative_slope,
+                                    size_t size);
+void bp_ref_leaky_relu_backward_f64(double *dx, const double *x, const double *dout,
+                                    double negative_slope, size_t size);
 
 /* ---- mse: loss = mean((out - targ)^2) --------------------------------------------------- */
 
@@ -165,15 +185,25 @@ void bp_ref_mse_backward_f64(double *dout, const double *out, const double *targ
 
 /* ---- chain: layers in a row, mse at their end, one call -------------------------------------- */
 
-/* A linear layer, and the relu after it where there is one. Arrays of the type in the call's name. */
+typedef enum {
+    BP_ACTIVATION_NONE = 0,      /* a layer's output is z */
+    BP_ACTIVATION_RELU = 1,      /* bp_relu_forward, bp_relu_backward */
+    BP_ACTIVATION_LEAKY_RELU = 2 /* bp_leaky_relu_forward, bp_leaky_relu_backward */
+} bp_activation;
+
+/* A linear layer and the activation after it. Arrays of the type in the call's name. */
 typedef struct {
-    size_t m, h;       /* inputs, outputs */
-    const void *w, *b; /* (m,h), (h); b may be NULL: no bias */
-    void *z, *a;       /* (n,h) each: in @ w + b, and relu of it. a NULL: no relu; a may be z */
-    void *dz;          /* (n,h): room for the gradient of a and then of z; may be that of any layer but
-                          the ones beside it. May be a, which is lost in backward, where relu reads z or,
-                          if a is z too, the signs beneath each tile. May be z if a is NULL */
-    void *dw, *db;     /* their gradients; NULL: nobody wants it */
+    size_t m, h;           /* inputs, outputs */
+    const void *w, *b;     /* (m,h), (h); b may be NULL: no bias */
+    int activation;        /* a bp_activation */
+    double negative_slope; /* of BP_ACTIVATION_LEAKY_RELU: positive and finite, after rounding to the
+                              arrays' type, since backward may read outputs only; else BP_INVALID */
+    void *z, *a;           /* (n,h) each: z = in @ w + b, a = activation(z). a may be z, and is not used
+                              with BP_ACTIVATION_NONE */
+    void *dz;              /* (n,h): the gradient of a and then of z. May be the dz of any layer but the
+                              neighbours. May be a, which backward then overwrites: it reads z or, if a is
+                              z too, the outputs beneath each tile. May be z without an activation */
+    void *dw, *db;         /* gradients of w and b; NULL: not wanted */
 } bp_layer;
 
 /* z, a of each layer, and loss (1) = mean((output (n,h) - targ (n,h))^2): the operations above, one
@@ -231,14 +261,14 @@ typedef enum {
 /* What stays the same from step to step. The caller owns all memory; two calls at once on one plan are
    not allowed. Strategies differ in speed only. */
 typedef struct {
-    const bp_layer *layers; /* BP_FUSED leaves z, a and dz alone; an a says that there is a relu.
-                               BP_SPLIT writes no z where there is an a, and each dz is its own */
+    const bp_layer *layers; /* BP_FUSED does not use z, a and dz. BP_SPLIT writes no z where there is an
+                               activation, and needs a dz of its own for each layer */
     size_t count;
     const bp_parameter *parameters; /* what a step updates, each dp a layer's dw or db */
     size_t parameter_count;
     int strategy, sparse; /* sparse: terms that are exactly zero may be left out */
     size_t batch;         /* the most rows in a step */
-    void *x, *targ;       /* (batch,m), (batch,h): room where bp_plan_run gathers a batch */
+    void *x, *targ;       /* (batch,m), (batch,h): where bp_plan_run gathers a batch */
     void *workspace; /* what the strategy needs beside the layers' own arrays, zeros at first: numbers
                         beyond a row's end are read, though no result depends on them */
     size_t workspace_bytes;

@@ -1,6 +1,6 @@
 """pybackprop: f = mse(relu(x @ w + b)), forward and backward, from the foundations.
 
-One definition (csrc/reference.c), many speeds: every kernel, thread count and machine gives the same bits.
+One definition (csrc/ops/reference.c), many speeds: every kernel, thread count and machine gives the same bits.
 
     import pybackprop as bp
 
@@ -26,6 +26,8 @@ One definition (csrc/reference.c), many speeds: every kernel, thread count and m
     plan = bp.compile(model, batch=64, optimizer=sgd) # the same bits, a step in one call
     loss = plan.step(x, targ)
     history = plan.fit(x_train, targ_train, epochs=5, seed=0)
+
+    bp.save(model, "model.npz", optimizer=sgd)        # model, sgd = bp.load("model.npz", with_optimizer=True)
 
     print(bp.explain(w1, at=(3, 7)))                  # why w1.g[3,7] is what it is, element by element
     print(bp.judge(w1, "l1.g @ x.T"))                 # what is wrong with that formula, and what it computes instead
@@ -54,12 +56,14 @@ from pybackprop.core.settings import info, kernels, set_threads, set_tiles, thre
 from pybackprop.core.version import __version__ as __version__
 from pybackprop.engine.model import Model, mlp
 from pybackprop.engine.plan import Plan, compile
-from pybackprop.nn.layers import Activation, Lin, Mse, Relu
+from pybackprop.nn.layers import Activation, LeakyRelu, Lin, Mse, Relu
 from pybackprop.nn.module import Module
 from pybackprop.nn.optim import SGD
 from pybackprop.ops import (
     Op,
     define_op,
+    leaky_relu,
+    leaky_relu_grad,
     lin,
     lin_grad,
     matmul,
@@ -70,6 +74,7 @@ from pybackprop.ops import (
     relu_,
     relu_grad,
 )
+from pybackprop.other_libraries import missing
 
 if TYPE_CHECKING:
     from pybackprop import data
@@ -80,6 +85,7 @@ if TYPE_CHECKING:
     from pybackprop.teach.gradcheck import GradCheck, gradcheck
     from pybackprop.teach.judge.judge import Verdict, judge
     from pybackprop.teach.learn.exercises import exercises
+    from pybackprop.train.model_file import load, save
 
 __all__ = [
     "SGD",
@@ -90,6 +96,7 @@ __all__ = [
     "Explanation",
     "GradCheck",
     "GradientError",
+    "LeakyRelu",
     "Ledger",
     "Lin",
     "Model",
@@ -114,9 +121,12 @@ __all__ = [
     "info",
     "judge",
     "kernels",
+    "leaky_relu",
+    "leaky_relu_grad",
     "ledger",
     "lin",
     "lin_grad",
+    "load",
     "matmul",
     "mlp",
     "mse",
@@ -126,6 +136,7 @@ __all__ = [
     "relu",
     "relu_",
     "relu_grad",
+    "save",
     "set_threads",
     "set_tiles",
     "tensor",
@@ -144,6 +155,8 @@ _LAZY = {
     "explain": "pybackprop.teach.explain.explain",
     "fits": "pybackprop.memory.fits",
     "gradcheck": "pybackprop.teach.gradcheck",
+    "load": "pybackprop.train.model_file",
+    "save": "pybackprop.train.model_file",
     "judge": "pybackprop.teach.judge.judge",
     "ledger": "pybackprop.memory.recorder",
 }
@@ -181,14 +194,17 @@ _attach(Model, "memory", _model_memory)
 _attach(Plan, "memory", _plan_memory)
 
 
-def __getattr__(name: str) -> Any:
-    if name == "data":
-        return import_module("pybackprop.data")  # which sets the attribute
-    if name not in _LAZY:
-        raise AttributeError(f"module 'pybackprop' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_LAZY[name]), name)
-    return value
-
-
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, "data"})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
+
+
+if not TYPE_CHECKING:  # to a type checker it would say that there is an attribute of any name
+
+    def __getattr__(name: str) -> Any:
+        """A name that is loaded when first asked for. Raises AttributeError, with a hint for other libraries' names."""
+        if name == "data":
+            return import_module("pybackprop.data")  # which sets the attribute
+        if name not in _LAZY:
+            return missing(name)
+        value = globals()[name] = getattr(import_module(_LAZY[name]), name)
+        return value

@@ -1,4 +1,4 @@
-"""Runs the commands that README.md and docs/why.md quote, and writes their outputs below them.
+"""Runs the commands whose outputs README.md, docs/why.md and docs/memory.md quote, and renews those outputs.
 
     python tools/make_docs.py
 
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "why.md"]
+DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "why.md", ROOT / "docs" / "memory.md"]
 QUOTED = re.compile(r"```(sh|python)\n([^`]*)```\n\n```text\n(.*?)```", re.DOTALL)
 
 

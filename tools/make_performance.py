@@ -21,11 +21,12 @@ from pybackprop.core.units import megabytes_text, seconds_text, three_digits
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 HEAD = """# How fast, how lean
 
-Measured by `pybackprop bench`: each engine in a process of its own, in turns, its results checked against float64
-first. A time is the median of the rounds; a ratio is how many times as fast as the best peer we are, taken round by
-round and then the median, which no slow drift of the machine can disturb. The limit is the rate of nothing but fused
-multiply-adds on the same threads, measured in between. `plan` is a compiled plan, `pybackprop` the library's ordinary
-calls. Targets are what we want, met or not. Run it on your machine: `pip install '.[bench]' && pybackprop bench`.
+Measured by `pybackprop bench`: each engine in a process of its own, in turns, after its results were checked against
+float64. A time is the median of the rounds. A ratio says how many times as fast as the best peer this library is: the
+median of the ratios within each round, so that a slow drift of the machine does not matter. The limit is the time that
+fused multiply-adds alone would take on the same threads, measured in between. `plan` is a compiled plan, `pybackprop`
+the library's ordinary calls. Targets are goals, met or not. Run it on your machine:
+`pip install '.[bench]' && pybackprop bench`.
 """
 
 

@@ -11,7 +11,7 @@ from pybackprop.autograd.protocols import TensorLike
 models: WeakValueDictionary[int, Any] = WeakValueDictionary()  # all that there are, to find a tensor's place in them
 
 UNSEEN = "a write past this library (t.data[...] = …, or the array that it shares memory with)"
-remedies = {"-=": "Update after backward"}  # by what overwrote a value; those who overwrite add theirs
+remedies: dict[str, str] = {"-=": "Update after backward"}  # by what overwrote a value; those who overwrite add theirs
 SPENT = (
     "backward: the activations of this pass are gone: its backward has run, and with inplace=True the gradients took "
     "their place. Run forward again before a second backward (accumulate=True adds), look at a layer's out before "

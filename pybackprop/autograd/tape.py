@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 import numpy as np
 
@@ -29,8 +29,9 @@ NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 class Node:
     """One operation on the tape.
 
-    op        its record
-    inputs    its operands, and the nodes that those came from
+    op        the operation's record
+    inputs    its operands
+    origins   the nodes that those came from, None for leaves
     params    its other arguments
     saved     tensors whose values backward reads, with the counts of their versions
     checksums  of those, and where the operation was called, if debug was on (see versions.py)
@@ -39,7 +40,10 @@ class Node:
     __slots__ = ("checksums", "inputs", "op", "origins", "params", "saved")
 
     op: Operation
+    inputs: Sequence[TensorLike]
     params: Mapping[str, Any]
+    origins: list[Any]
+    saved: list[tuple[TensorLike, int]]
     checksums: tuple[list[int], str] | None
 
     def __init__(
@@ -58,6 +62,7 @@ class Node:
 
     @property
     def has_derivative(self) -> bool:
+        """Whether a backward can go through it."""
         return self.op.backward is not None
 
     def backward(self, upstream: TensorLike, sink: Sink) -> None:
@@ -98,23 +103,28 @@ class NoDerivative:
     """The record of an operation that has no derivative here."""
 
     name: str
-    inplace = False
-    backward = None
+    inplace: ClassVar[bool] = False
+    backward: ClassVar[None] = None
 
     def purpose(self, inputs: Sequence[TensorLike], tensor: TensorLike) -> str:
+        """Empty: no gradient needs its values."""
         return ""
 
     def replay(self, arrays: Sequence[Any], **params: Any) -> Any:
+        """Raises GradientError."""
         raise GradientError(f"'{self.name}' cannot be run once more")
 
 
-no_derivative = lru_cache(maxsize=256)(NoDerivative)
+@lru_cache(maxsize=256)
+def no_derivative(name: str) -> NoDerivative:
+    """The record for an operation of this name."""
+    return NoDerivative(name)
 
 
 class Sink:
     """Where a backward writes its gradients. keep: whether intermediate results' gradients stay readable."""
 
-    keep = True
+    keep: bool = True
 
     def wants(self, tensor: TensorLike) -> bool:
         """Whether somebody wants this tensor's gradient."""
@@ -171,6 +181,7 @@ class Gradients(Sink):
         return self.buffers.pop(id(tensor), None)
 
     def give_back(self, buffer: TensorLike) -> None:
+        """Lets later gradients use an intermediate result's buffer again."""
         if not self.keep:
             self.free.setdefault((buffer.shape, buffer.dtype), []).append(buffer)
 
@@ -202,6 +213,7 @@ _switch = _Switch()
 
 
 def is_recording() -> bool:
+    """Whether what this thread computes goes on the tape."""
     return _switch.recording
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from pybackprop.autograd import messages, tape
 from pybackprop.autograd.broadcast import check_broadcast
@@ -18,41 +19,38 @@ from pybackprop.core.errors import DTypeError, GradientError, ShapeError
 
 __all__ = ["Tensor", "as_tensor", "foreign", "operand", "param", "tensor", "wrap"]
 
-OTHER_NAMES = {
-    "grad": "the gradient is called .g here",
-    "requires_grad": "it is called .requires_g here",
-    "requires_grad_": "make the tensor with bp.param(array), or set .requires_g = True",
-    "zero_grad": "there is nothing to zero: a backward overwrites .g (accumulate=True adds to it)",
-    "detach": "use bp.tensor(t.data) for a copy, bp.as_tensor(t.data) to share the memory",
-    "numpy": "use .data, a view of the same memory, or np.asarray(t)",
-}
+Axis: TypeAlias = "int | tuple[int, ...] | None"  # None: over all axes
 
 
 class Tensor:
-    """An array of float32 or float64 numbers with its gradient `.g`. Made by `tensor`, `as_tensor`, `param`.
+    """An array of float32 or float64 with its gradient beside it, `.g`. Made by `tensor`, `as_tensor`, `param`.
 
-    data        numpy view of the same memory (writing to it is only noticed while bp.debug() is on)
-    g           None, or a Tensor of the same shape and dtype: the gradient of the last backward.
-                Assignment checks shape and dtype and copies into one buffer, kept for life
+    data        numpy view of the same memory (a write to it is noticed only while bp.debug() is on)
+    g           the gradient of the last backward, a Tensor of the same shape and dtype; None before the first one
     requires_g  whether the tape computes a gradient for it
-    name        shown in messages
+    name        shown in messages; None unless given
 
-    The arithmetic a lesson's cell types is computed by numpy, `@` by the C core. lin, `@`, `+`, relu and
-    mse have a derivative on the tape; backward through anything else raises GradientError and names it.
+    On the tape, with a derivative: `@`, `+`, .clone(), bp.lin, bp.relu, bp.mse, and operations made by bp.define_op.
+    numpy computes everything else: - * / ** abs, comparisons, [...], and the methods below. A backward through one
+    of those raises GradientError, which names it. += -= *= /= and t[...] = value write in place, and raise
+    GradientError for a tensor that is itself a result on the tape, ValueError for read-only memory.
+
+    Operands are numbers, arrays or tensors. Raises DTypeError where float32 meets float64 or an operand is no real
+    number, ShapeError where shapes do not broadcast, or a column (n,1) would broadcast with (n,) to (n,n).
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_array",
-        "_g",
-        "_g_place",
-        "_matrix",
-        "_node",
-        "_pointer",
-        "_version",
-        "name",
-        "requires_g",
-    )
+    __slots__ = {  # noqa: RUF023
+        "name": "Shown in messages: a str, or None.",
+        "requires_g": "Whether the tape computes a gradient for it; True for parameters and what depends on them.",
+        "_array": None,
+        "_g": None,
+        "_g_place": None,
+        "_matrix": None,
+        "_node": None,
+        "_pointer": None,
+        "_version": None,
+        "__weakref__": None,
+    }
     __array_priority__ = 1000  # numpy arrays leave array + tensor to us
 
     _array: Array
@@ -65,7 +63,9 @@ class Tensor:
     name: str | None
     requires_g: bool
 
-    def __init__(self, data: Any, dtype: Any = None, *, requires_g: bool = False, name: str | None = None) -> None:
+    def __init__(
+        self, data: ArrayLike, dtype: DTypeLike | None = None, *, requires_g: bool = False, name: str | None = None
+    ) -> None:
         wanted = None if dtype is None else float_type(dtype)
         array = as_array(data, wanted)
         check_size("tensor", array.shape, array.dtype)
@@ -77,13 +77,13 @@ class Tensor:
             observer.active.named(self._array, name, "parameters" if requires_g else "data")
 
     def backward(self, keep: bool = False, accumulate: bool = False) -> None:
-        """Fills `.g` of every tensor with requires_g that this single number was computed from.
+        """Fills the `.g` of every tensor with requires_g that this single number was computed from.
 
-        Overwrites what an earlier backward left; accumulate=True adds to it. A tensor used twice gets the
-        sum over its paths. keep=True leaves the intermediate results' `.g` readable too.
-        Raises GradientError, before anything is written, for more than one number, a tensor not on a tape,
-        an operation without derivative, or a value overwritten since (through this library; a write
-        through `.data` is only noticed while bp.debug() is on).
+        It overwrites what an earlier backward left; accumulate=True adds to it. A tensor used twice gets the sum
+        over its paths. keep=True also leaves the `.g` of intermediate results readable.
+        Raises GradientError, before anything is written, for more than one number, a tensor that is not on the tape,
+        an operation without derivative, or a value overwritten since the forward pass (through this library; a write
+        through `.data` is noticed only while bp.debug() is on).
         """
         tape.backward(self, keep, accumulate)
 
@@ -109,18 +109,25 @@ class Tensor:
 
     @property
     def data(self) -> Array:
-        """A numpy view of the same memory."""
+        """A numpy view of the same memory, of this shape and dtype."""
         return self._array
 
     @property
-    def g(self) -> Tensor | None:
-        """The gradient of the last backward: None, or a Tensor of this shape and dtype."""
+    def g(self) -> Tensor | Any:
+        """The gradient of the last backward: a Tensor of this shape and dtype; None before the first one.
+
+        Assignment copies into one buffer, which the tensor keeps for life; None drops it. It raises ShapeError and
+        DTypeError for anything else than an array of this shape and dtype (Python numbers and integers are converted).
+        For type checkers it is a Tensor, so that `w -= 0.1 * w.g` needs no assertion; `w.g is None` is still allowed.
+        """
         return self._g
 
     @g.setter
-    def g(self, value: Any) -> None:
-        if value is None or value is self._g:
-            self._g = value
+    def g(self, value: ArrayLike | None) -> None:
+        if value is None:
+            self._g = None
+            return
+        if value is self._g:
             return
         array = as_array(value, self.dtype, f"{self._label}.g")
         if array.shape != self.shape:
@@ -178,22 +185,27 @@ class Tensor:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The length of each axis: (n,m) of a matrix, () of a single number."""
         return self._array.shape
 
     @property
     def ndim(self) -> int:
+        """The number of axes: 2 of a matrix, 0 of a single number."""
         return self._array.ndim
 
     @property
     def size(self) -> int:
+        """The number of elements."""
         return self._array.size
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """float32 or float64, as a numpy dtype."""
         return self._array.dtype
 
     @property
     def nbytes(self) -> int:
+        """The bytes of the elements; those of `.g` are not counted."""
         return self._array.nbytes
 
     @property
@@ -231,10 +243,10 @@ class Tensor:
 
     if TYPE_CHECKING:
 
-        def __matmul__(self, other: Any) -> Tensor: ...
-        def __rmatmul__(self, other: Any) -> Tensor: ...
-        def __add__(self, other: Any) -> Tensor: ...
-        def __radd__(self, other: Any) -> Tensor: ...
+        def __matmul__(self, other: ArrayLike) -> Tensor: ...
+        def __rmatmul__(self, other: ArrayLike) -> Tensor: ...
+        def __add__(self, other: ArrayLike) -> Tensor: ...
+        def __radd__(self, other: ArrayLike) -> Tensor: ...
         def clone(self) -> Tensor: ...
 
     # ---- arithmetic, computed by numpy ----
@@ -246,24 +258,25 @@ class Tensor:
             out = function(right, left) if swap else function(left, right)
         return tape.cut(self._make(out), name, self, other)
 
-    def __sub__(self, other: Any) -> Tensor:
+    def __sub__(self, other: ArrayLike) -> Tensor:
         return self._elementwise("-", np.subtract, other)
 
-    def __rsub__(self, other: Any) -> Tensor:
+    def __rsub__(self, other: ArrayLike) -> Tensor:
         return self._elementwise("-", np.subtract, other, swap=True)
 
-    def __mul__(self, other: Any) -> Tensor:
+    def __mul__(self, other: ArrayLike) -> Tensor:
         return self._elementwise("*", np.multiply, other)
 
-    __rmul__ = __mul__
+    def __rmul__(self, other: ArrayLike) -> Tensor:
+        return self._elementwise("*", np.multiply, other)
 
-    def __truediv__(self, other: Any) -> Tensor:
+    def __truediv__(self, other: ArrayLike) -> Tensor:
         return self._elementwise("/", np.divide, other)
 
-    def __rtruediv__(self, other: Any) -> Tensor:
+    def __rtruediv__(self, other: ArrayLike) -> Tensor:
         return self._elementwise("/", np.divide, other, swap=True)
 
-    def __pow__(self, other: Any) -> Tensor:
+    def __pow__(self, other: ArrayLike) -> Tensor:
         return self._elementwise("**", np.power, other)
 
     def __neg__(self) -> Tensor:
@@ -294,122 +307,145 @@ class Tensor:
                 "writing to it would make its gradient a lie. Write a new tensor, or to a copy: bp.tensor(t)"
             )
 
-    def __iadd__(self, other: Any) -> Tensor:
+    def __iadd__(self, other: ArrayLike) -> Tensor:
         return self._in_place("+=", np.add, other)
 
-    def __isub__(self, other: Any) -> Tensor:
+    def __isub__(self, other: ArrayLike) -> Tensor:
         return self._in_place("-=", np.subtract, other)
 
-    def __imul__(self, other: Any) -> Tensor:
+    def __imul__(self, other: ArrayLike) -> Tensor:
         return self._in_place("*=", np.multiply, other)
 
-    def __itruediv__(self, other: Any) -> Tensor:
+    def __itruediv__(self, other: ArrayLike) -> Tensor:
         return self._in_place("/=", np.divide, other)
 
     def zero_(self) -> Tensor:
-        """Sets every number to 0, in place."""
+        """Sets every number to 0, in place, and returns this tensor. Raises as += does."""
         self._refuse_on_tape("zero_")
         self.touch("zero_")
         self._array[...] = 0
         return self
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        return object.__hash__(self)  # by identity, as == compares numbers
 
-    def _compare(self, name: str, function: Any, other: Any) -> Mask:
+    def _compare(self, name: str, function: Any, other: Any) -> Mask[Tensor]:
         other = operand(name, self, other)
         return Mask(function(self._array, getattr(other, "_array", other)), self.dtype, self._make)
 
-    def __gt__(self, other: Any) -> Mask:
+    def __gt__(self, other: ArrayLike) -> Mask[Tensor]:
         return self._compare(">", np.greater, other)
 
-    def __ge__(self, other: Any) -> Mask:
+    def __ge__(self, other: ArrayLike) -> Mask[Tensor]:
         return self._compare(">=", np.greater_equal, other)
 
-    def __lt__(self, other: Any) -> Mask:
+    def __lt__(self, other: ArrayLike) -> Mask[Tensor]:
         return self._compare("<", np.less, other)
 
-    def __le__(self, other: Any) -> Mask:
+    def __le__(self, other: ArrayLike) -> Mask[Tensor]:
         return self._compare("<=", np.less_equal, other)
 
-    def __eq__(self, other: object) -> Mask:  # type: ignore[override]
+    def __eq__(self, other: object) -> Mask[Tensor]:  # type: ignore[override]
         return self._compare("==", np.equal, other)
 
-    def __ne__(self, other: object) -> Mask:  # type: ignore[override]
+    def __ne__(self, other: object) -> Mask[Tensor]:  # type: ignore[override]
         return self._compare("!=", np.not_equal, other)
 
     # ---- shapes, sums and the like, in a lesson's spelling: dim for axis, keepdim for keepdims ----
 
     @property
     def T(self) -> Tensor:
-        """The transpose, a view. The gradient of x @ w for w is x.T @ out.g."""
+        """The transpose, a view: (m,n) of (n,m). The gradient of x @ w for w is x.T @ out.g."""
         return tape.cut(self._make(self._array.T, self._version), ".T", self)
 
     def t(self) -> Tensor:
-        """The transpose of at most two dimensions, a view."""
+        """The transpose, a view. Raises ShapeError for more than two dimensions."""
         if self.ndim > 2:
             raise ShapeError(f".t(): found shape {self.shape}, expected at most two dimensions")
         return self.T
 
     def unsqueeze(self, dim: int) -> Tensor:
-        """A view with an axis of length 1 put in at dim."""
+        """A view with an axis of length 1 inserted at dim: (n,1) of (n) with dim=1. Raises ValueError elsewhere."""
         return tape.cut(self._make(np.expand_dims(self._array, dim), self._version), ".unsqueeze", self)
 
     def squeeze(self, dim: int | None = None) -> Tensor:
-        """A view without the axes of length 1 (or without axis dim, if that is of length 1)."""
+        """A view without the axes of length 1; with dim, without that axis if it is of length 1.
+
+        Raises IndexError for an axis that does not exist.
+        """
         keeps = dim is not None and self.shape[dim] != 1
         array = self._array if keeps else self._array.squeeze(dim)
         return tape.cut(self._make(array, self._version), ".squeeze", self)
 
-    def reshape(self, *shape: Any) -> Tensor:
-        """The same numbers in another shape."""
-        array = self._array.reshape(*shape)
+    def reshape(self, *shape: int | tuple[int, ...]) -> Tensor:
+        """The same numbers in another shape, given as one tuple or as several integers; -1 is worked out.
+
+        A view where the memory allows it, else a copy. Raises ValueError where the sizes differ.
+        """
+        array = self._array.reshape(*shape)  # type: ignore[arg-type]
         shares = np.may_share_memory(array, self._array)
         return tape.cut(self._make(array, self._version if shares else None), ".reshape", self)
 
-    view = reshape
+    def view(self, *shape: int | tuple[int, ...]) -> Tensor:
+        """`reshape` under the lesson's name."""
+        return self.reshape(*shape)
 
     def flatten(self) -> Tensor:
+        """The same numbers in one dimension, row by row: (n*m) of (n,m)."""
         return self.reshape(-1)
 
-    def sum(self, axis: Any = None, keepdims: bool = False, *, dim: Any = None, keepdim: bool = False) -> Tensor:
-        """The sum over axis (all, if None). b.g = out.g.sum(0): b was broadcast over the rows."""
+    def sum(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
+        """The sum over one axis, several, or all (None). dim and keepdim are the lesson's names of axis and keepdims.
+
+        b.g = out.g.sum(0), as b was broadcast over the rows. Raises ValueError for an axis that does not exist.
+        """
         axis = dim if axis is None else axis
         return self._unary(".sum", np.sum, axis=axis, keepdims=keepdims or keepdim)
 
-    def mean(self, axis: Any = None, keepdims: bool = False, *, dim: Any = None, keepdim: bool = False) -> Tensor:
-        """The mean over axis (all, if None)."""
+    def mean(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
+        """The mean, with arguments as for `sum`. Raises ShapeError for a tensor without elements."""
         if self.size == 0:
             raise ShapeError(f".mean: the mean of no elements is not defined (shape {self.shape})")
         axis = dim if axis is None else axis
         return self._unary(".mean", np.mean, axis=axis, keepdims=keepdims or keepdim)
 
-    def max(self, axis: Any = None) -> Tensor:
+    def max(self, axis: Axis = None) -> Tensor:
+        """The largest along axis, or of all (None); NaN if there is one. Raises ValueError for no elements."""
         return self._unary(".max", np.max, axis=axis)
 
-    def min(self, axis: Any = None) -> Tensor:
+    def min(self, axis: Axis = None) -> Tensor:
+        """The smallest along axis, or of all (None); NaN if there is one. Raises ValueError for no elements."""
         return self._unary(".min", np.min, axis=axis)
 
-    def argmax(self, axis: Any = None, *, dim: Any = None) -> Array:
-        """The index of the largest element, as numpy integers."""
+    def argmax(self, axis: int | None = None, *, dim: int | None = None) -> Array:
+        """The index of the first largest element along axis, or in the flattened tensor (None), as numpy integers.
+
+        dim is the lesson's name of axis. Raises ValueError for a tensor without elements.
+        """
         return np.asarray(np.argmax(self._array, axis=dim if axis is None else axis))
 
-    def pow(self, exponent: Any) -> Tensor:
+    def pow(self, exponent: ArrayLike) -> Tensor:
+        """self ** exponent, elementwise. NaN where it is no real number."""
         return self._elementwise("**", np.power, exponent)
 
     def sqrt(self) -> Tensor:
+        """The square root, elementwise. NaN of negative numbers."""
         return self._unary(".sqrt", np.sqrt)
 
     def exp(self) -> Tensor:
+        """e to the power of each element. Infinity where that overflows."""
         return self._unary(".exp", np.exp)
 
     def log(self) -> Tensor:
+        """The natural logarithm, elementwise. -infinity of 0, NaN of negative numbers."""
         return self._unary(".log", np.log)
 
     def abs(self) -> Tensor:
+        """The absolute value, elementwise."""
         return abs(self)
 
     def clamp_min(self, low: builtins.float) -> Tensor:
-        """max(x, low), a NaN kept. relu by hand is x.clamp_min(0.)."""
+        """max(x, low), elementwise; NaN stays NaN. relu by hand is x.clamp_min(0.)."""
         return self._unary(".clamp_min", np.maximum, self.dtype.type(low))
 
     def float(self) -> Tensor:
@@ -425,7 +461,7 @@ class Tensor:
 
     # ---- numpy, buffers, other libraries ----
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         if dtype is not None and np.dtype(dtype) != self.dtype:
             return self._array.astype(dtype)
         return self._array.copy() if copy else self._array
@@ -443,10 +479,11 @@ class Tensor:
         return _restore, (np.ascontiguousarray(self._array), self.requires_g, self.name, self._g)
 
     def tolist(self) -> Any:
+        """The numbers as nested lists of Python floats; of a single number, the float."""
         return self._array.tolist()
 
     def item(self) -> builtins.float:
-        """The single number in here as a Python float."""
+        """The single number in here as a Python float. Raises ShapeError for a tensor of more or fewer."""
         return builtins.float(self)
 
     def __float__(self) -> builtins.float:
@@ -492,20 +529,6 @@ class Tensor:
 _new = Tensor.__new__
 
 
-class _OtherName:
-    """A name that other libraries have for this. Not a __getattr__, which would make every attribute slower."""
-
-    def __init__(self, name: str, hint: str) -> None:
-        self.message = f"a Tensor has no attribute '{name}': {hint}"
-
-    def __get__(self, tensor: Any, owner: Any = None) -> Any:
-        raise AttributeError(self.message)
-
-
-for _name, _hint in OTHER_NAMES.items():
-    setattr(Tensor, _name, _OtherName(_name, _hint))
-
-
 def wrap(array: Array, version: Version | None = None) -> Tensor:
     """A Tensor around an array that is known to be float32 or float64; version: shared by views."""
     tensor = _new(Tensor)
@@ -541,19 +564,24 @@ def foreign(array: Array) -> Tensor:
     return wrap(array, ForeignVersion())
 
 
-def tensor(data: Any, dtype: Any = None, *, requires_g: bool = False, name: str | None = None) -> Tensor:
-    """A tensor with a copy of data: numbers, lists, arrays, anything with __array__ or DLPack.
+def tensor(
+    data: ArrayLike, dtype: DTypeLike | None = None, *, requires_g: bool = False, name: str | None = None
+) -> Tensor:
+    """A tensor with a copy of data: numbers, lists, arrays, anything with __array__ or DLPack, of any shape.
 
-    float32 and float64 arrays keep their dtype; all other real numbers become float32 unless dtype says
-    float64. Raises DTypeError for complex, text, objects and masked arrays, ShapeError for ragged lists.
+    Arrays of float32 and float64 keep their dtype; all other real numbers become float32 unless dtype says float64.
+    requires_g: whether the tape computes a gradient for it. name: shown in messages.
+    Raises DTypeError for complex numbers, text, objects and masked arrays, and for a dtype that is neither float32 nor
+    float64; ShapeError for lists whose rows differ in length; OutOfMemoryError for more than there is memory.
     """
     return Tensor(data, dtype, requires_g=requires_g, name=name)
 
 
-def as_tensor(data: Any, *, name: str | None = None) -> Tensor:
-    """data itself if it is a tensor, else a tensor that shares data's memory where it can.
+def as_tensor(data: ArrayLike, *, name: str | None = None) -> Tensor:
+    """data itself if it is a tensor, else a tensor that shares the memory of data where that is possible.
 
-    It can for float32 and float64 in native byte order; otherwise the numbers are copied as by `tensor`.
+    It is possible for arrays of float32 and float64 in native byte order; other data is copied as by `tensor`, and
+    raises as there. name: shown in messages; a tensor that is given keeps its own.
     """
     if isinstance(data, Tensor):
         return data
@@ -562,8 +590,8 @@ def as_tensor(data: Any, *, name: str | None = None) -> Tensor:
     return made
 
 
-def param(data: Any, dtype: Any = None, *, name: str | None = None) -> Tensor:
-    """A tensor with a copy of data that wants a gradient (requires_g=True)."""
+def param(data: ArrayLike, dtype: DTypeLike | None = None, *, name: str | None = None) -> Tensor:
+    """A parameter: a tensor with a copy of data and requires_g=True. Arguments and errors as for `tensor`."""
     return Tensor(data, dtype, requires_g=True, name=name)
 
 

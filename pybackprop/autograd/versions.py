@@ -30,6 +30,8 @@ class debug:
     meanwhile. Results are the same bits. Off, it costs a test of one flag.
     """
 
+    before: bool
+
     def __init__(self, switch: bool = True) -> None:
         global on
         self.before, on = on, bool(switch)
@@ -116,7 +118,7 @@ class DerivedVersion(GradientVersion):
         self._count = 0
 
     @property
-    def count(self) -> int:  # type: ignore[override]
+    def count(self) -> int:
         return self._count + sum(other.count for other in self._others)
 
     @count.setter
@@ -124,7 +126,7 @@ class DerivedVersion(GradientVersion):
         self._count = value - sum(other.count for other in self._others)
 
     @property
-    def by(self) -> str:  # type: ignore[override]
+    def by(self) -> str:
         return self._by or "a step of the plan"
 
     @by.setter
@@ -143,13 +145,20 @@ class GradientPlace:
 
     __slots__ = ("gone", "through", "values", "writes")
 
+    gone: str
+    through: bool
+    values: int
+    writes: int
+
     def __init__(self) -> None:
         self.forget("")
 
     def set(self, values: int, writes: int, through: bool = False) -> None:
+        """`.g` was written."""
         self.values, self.writes, self.through, self.gone = values, writes, through, ""
 
     def forget(self, reason: str) -> None:
+        """There is no `.g` any more, for this reason."""
         self.values = self.writes = -1
         self.through, self.gone = False, reason
 
@@ -163,8 +172,10 @@ def caller() -> str:
 
 
 def checksums(tensors: Iterable[TensorLike]) -> list[int]:
+    """The checksum of each tensor's values."""
     return [checksum(tensor) for tensor in tensors]
 
 
 def checksum(tensor: TensorLike) -> int:
+    """adler32 of the values, row by row."""
     return zlib.adler32(np.ascontiguousarray(tensor._array).reshape(-1).view(np.uint8).data)

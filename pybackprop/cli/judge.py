@@ -1,4 +1,4 @@
-"""The command line: pybackprop judge, pybackprop learn."""
+"""The commands pybackprop judge and pybackprop learn."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pybackprop.teach.small_network import OUTPUTS, ROLE_OF, example
+from pybackprop.teach.example import OUTPUTS, ROLE_OF, decimals
 
 if TYPE_CHECKING:
     from pybackprop.teach.judge.judge import Verdict
@@ -20,7 +20,7 @@ LARGEST = 1000  # of each size of the example
 
 
 def add_parsers(commands: Any) -> None:
-    """Adds judge and learn."""
+    """Adds the parsers of judge and learn."""
     _add_judge(commands)
     learn = commands.add_parser(
         "learn",
@@ -43,17 +43,17 @@ def _add_judge(commands: Any) -> None:
         help="whether a formula for a gradient is right, and what it computes if not",
         description="Judges a formula for a gradient of a small network: z = x @ w + b, a = relu(z), "
         "out = a @ w2 + b2, loss = mse(out, targ). x is (n,m), w (m,h), out (n,"
-        f"{OUTPUTS}); dz arrives at z, da at a. Exit code 0 if it is right, 1 if wrong, 2 if it is no formula.",
+        f"{OUTPUTS}); dz arrives at z, da at a. Exit code 0 if it is right, 1 if wrong, 2 if it is not a formula.",
         epilog="A formula that begins with a minus comes after '--': judge --of out -- '-2*(targ - out)/size'",
     )
-    given = parser.add_argument
-    given("formula", nargs="?", help="e.g. 'x.T @ dz', '(z > 0) * da', '2 * (out - targ) / size'")
-    given("--of", choices=list(ROLE_OF), default="w", help="the gradient of which tensor (w)")
-    given("--shape", type=_shape, default=(4, 3, 2), metavar="n,m,h", help="rows, inputs, outputs (4,3,2)")
-    given("--seed", type=_seed, default=0, metavar="N", help="of the numbers (0)")
-    given("--reveal", action="store_true", help="say the solution, too")
-    given("--json", action="store_true", help="one JSON object: the fields of the Verdict")
-    given("--list", action="store_true", help="list all mistakes that are recognised, with an example of each")
+    add = parser.add_argument
+    add("formula", nargs="?", help="e.g. 'x.T @ dz', '(z > 0) * da', '2 * (out - targ) / size'")
+    add("--of", choices=list(ROLE_OF), default="w", help="the gradient of which tensor (w)")
+    add("--shape", type=_shape, default=(4, 3, 2), metavar="n,m,h", help="rows, inputs, outputs (4,3,2)")
+    add("--seed", type=_seed, default=0, metavar="N", help="of the numbers (0)")
+    add("--reveal", action="store_true", help="show the solution as well")
+    add("--json", action="store_true", help="one JSON object: the fields of the Verdict")
+    add("--list", action="store_true", help="list all mistakes that are recognised, with an example of each")
     parser.set_defaults(command=run_judge, parser=parser)
 
 
@@ -79,7 +79,7 @@ def run_judge(options: argparse.Namespace) -> int:
         return 0
     if options.formula is None:
         options.parser.error("a formula is missing, e.g. pybackprop judge 'x.T @ dz'")
-    tensors = example(options.shape, options.seed)
+    tensors = decimals(options.shape, options.seed).tensors
     try:
         verdict = judge(tensors[ROLE_OF[options.of]], options.formula, options.reveal)
     except FormulaError as error:
@@ -95,12 +95,13 @@ def _show(verdict: Verdict, options: argparse.Namespace) -> None:
         return
     print(verdict)
     if not verdict.ok and not options.reveal:
-        print("(--reveal says the solution)")
+        print("(--reveal shows the solution)")
 
 
 def listing() -> str:
     """All mistakes: name, the kind of question, an example, what it computes instead."""
-    from pybackprop.teach.judge.mistake import RIGHT, table
+    from pybackprop.teach.judge.kinds import RIGHT
+    from pybackprop.teach.judge.mistakes import table
     from pybackprop.teach.judge.verdict import WIDTH
 
     lines = [f"right: {kind + '.g':<7} {formula}" for kind, formula in RIGHT.items()]

@@ -1,33 +1,55 @@
-"""The exceptions. Each message names the operation, the operands with their shapes, and the fix."""
+"""The exceptions. A message names the operation, the operands with their shapes, and what to do."""
 
 from __future__ import annotations
 
 
 class ShapeError(ValueError):
-    """Shapes that do not fit together, or that no operation here takes."""
+    """Raised for shapes that do not fit together, that an operation does not take, or that would broadcast by accident.
+
+    A ValueError.
+    """
 
 
 class DTypeError(TypeError):
-    """A type of element that would have to be guessed at: complex, object, or two that differ."""
+    """Raised for elements that are no real numbers (complex, text, objects), and where float32 meets float64.
+
+    A TypeError.
+    """
 
 
 class GradientError(RuntimeError):
-    """A gradient that is missing, wrong, or asked for before there is one."""
+    """Raised for a gradient that is missing, out of date or unknown.
+
+    That is: before a backward, after a value that it needs was overwritten, or where an operation has no derivative
+    here. A RuntimeError.
+    """
 
 
 class CheckpointError(ValueError):
-    """A file that is no checkpoint, or not one of this model."""
+    """Raised for a file that is no checkpoint, is damaged or does not fit the model, or that cannot be written.
+
+    A ValueError.
+    """
 
 
 class DivergedError(ArithmeticError):
-    """Training whose loss is no longer a finite number."""
+    """Raised by fit when the loss is no finite number. The parameters are those before that step.
+
+    An ArithmeticError.
+    """
 
 
 class OutOfMemoryError(MemoryError):
-    """An array that cannot fit, refused before anything is taken.
+    """Raised for an array that does not fit into memory, before any of it is allocated. A MemoryError.
 
-    needed, available  bytes;  largest  rows of a batch that would fit, None where no batch is concerned
+    needed     bytes
+    available  bytes
+    largest    how many rows of the batch would fit; None where there is no batch
     """
+
+    needed: int
+    available: int
+    largest: int | None
 
     def __init__(self, message: str, needed: int, available: int, largest: int | None = None) -> None:
         super().__init__(message)

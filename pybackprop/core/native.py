@@ -21,17 +21,20 @@ SEGMENT: int = lib.BP_SEGMENT
 UNKNOWN: int = lib.BP_UNKNOWN
 DIVERGED: int = lib.BP_DIVERGED
 STRATEGIES = {"layers": lib.BP_LAYERS, "fused": lib.BP_FUSED, "split": lib.BP_SPLIT}
-ACTIVATIONS = {"relu": 1}
+NO_ACTIVATION: int = lib.BP_ACTIVATION_NONE
+ACTIVATIONS = {"relu": lib.BP_ACTIVATION_RELU, "leaky_relu": lib.BP_ACTIVATION_LEAKY_RELU}
 
 linear_forward = {FLOAT32: lib.bp_linear_forward_f32, FLOAT64: lib.bp_linear_forward_f64}
 linear_backward_x = {FLOAT32: lib.bp_linear_backward_x_f32, FLOAT64: lib.bp_linear_backward_x_f64}
 linear_backward_w = {FLOAT32: lib.bp_linear_backward_w_f32, FLOAT64: lib.bp_linear_backward_w_f64}
 linear_backward_b = {FLOAT32: lib.bp_linear_backward_b_f32, FLOAT64: lib.bp_linear_backward_b_f64}
 linear_backward_wb = {FLOAT32: lib.bp_linear_backward_wb_f32, FLOAT64: lib.bp_linear_backward_wb_f64}
-matmul_room = {FLOAT32: lib.bp_matmul_room_f32, FLOAT64: lib.bp_matmul_room_f64}
+matmul_workspace = {FLOAT32: lib.bp_matmul_workspace_f32, FLOAT64: lib.bp_matmul_workspace_f64}
 matmul = {FLOAT32: lib.bp_matmul_f32, FLOAT64: lib.bp_matmul_f64}
 relu_forward = {FLOAT32: lib.bp_relu_forward_f32, FLOAT64: lib.bp_relu_forward_f64}
 relu_backward = {FLOAT32: lib.bp_relu_backward_f32, FLOAT64: lib.bp_relu_backward_f64}
+leaky_relu_forward = {FLOAT32: lib.bp_leaky_relu_forward_f32, FLOAT64: lib.bp_leaky_relu_forward_f64}
+leaky_relu_backward = {FLOAT32: lib.bp_leaky_relu_backward_f32, FLOAT64: lib.bp_leaky_relu_backward_f64}
 mse_forward = {FLOAT32: lib.bp_mse_forward_f32, FLOAT64: lib.bp_mse_forward_f64}
 mse_backward = {FLOAT32: lib.bp_mse_backward_f32, FLOAT64: lib.bp_mse_backward_f64}
 chain_forward = {FLOAT32: lib.bp_chain_forward_f32, FLOAT64: lib.bp_chain_forward_f64}
@@ -62,6 +65,14 @@ ref_linear_backward_b = {
 ref_matmul = {FLOAT32: lib.bp_ref_matmul_f32, FLOAT64: lib.bp_ref_matmul_f64}
 ref_relu_forward = {FLOAT32: lib.bp_ref_relu_forward_f32, FLOAT64: lib.bp_ref_relu_forward_f64}
 ref_relu_backward = {FLOAT32: lib.bp_ref_relu_backward_f32, FLOAT64: lib.bp_ref_relu_backward_f64}
+ref_leaky_relu_forward = {
+    FLOAT32: lib.bp_ref_leaky_relu_forward_f32,
+    FLOAT64: lib.bp_ref_leaky_relu_forward_f64,
+}
+ref_leaky_relu_backward = {
+    FLOAT32: lib.bp_ref_leaky_relu_backward_f32,
+    FLOAT64: lib.bp_ref_leaky_relu_backward_f64,
+}
 ref_mse_forward = {FLOAT32: lib.bp_ref_mse_forward_f32, FLOAT64: lib.bp_ref_mse_forward_f64}
 ref_mse_backward = {FLOAT32: lib.bp_ref_mse_backward_f32, FLOAT64: lib.bp_ref_mse_backward_f64}
 ref_sgd_update = {FLOAT32: lib.bp_ref_sgd_update_f32, FLOAT64: lib.bp_ref_sgd_update_f64}
@@ -87,6 +98,8 @@ def check(status: int) -> None:
         raise ShapeError("the sizes' product does not fit in memory that can be addressed")
     if status == lib.BP_EMPTY:
         raise ShapeError("mse: the mean of no elements is not defined; give at least one row and one column")
+    if status == lib.BP_INVALID:
+        raise ValueError("an activation's parameter is out of its range in the parameters' dtype")
     if status != lib.BP_OK:
         raise RuntimeError(f"the C core answered with status {status}")
 

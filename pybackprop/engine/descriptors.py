@@ -14,9 +14,13 @@ def describe_layers(stages: Sequence[Stage]) -> Any:
     layers = native.layers(len(stages))
     for layer, stage in zip(layers, stages, strict=True):
         layer.m, layer.h = stage.w.shape
+        _describe_activation(layer, stage)
     return layers
 
 
-def place_activation(layer: Any, stage: Stage, a: Any) -> None:
-    """Tells C where the result of a layer's activation lies, if it has one."""
-    layer.a = native.NULL if stage.activation is None else a
+def _describe_activation(layer: Any, stage: Stage) -> None:
+    """Which activation follows a layer, and its parameters, which have the same names in bp_layer."""
+    op = stage.activation
+    layer.activation = native.NO_ACTIVATION if op is None else native.ACTIVATIONS[str(op.activation)]
+    for name, value in stage.params.items():
+        setattr(layer, name, value)

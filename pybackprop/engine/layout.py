@@ -8,7 +8,7 @@ from pybackprop.core import native
 from pybackprop.core.arrays import Array, lines, whole_lines
 from pybackprop.engine import placement
 from pybackprop.engine.arena import Arena
-from pybackprop.engine.descriptors import describe_layers, place_activation
+from pybackprop.engine.descriptors import describe_layers
 from pybackprop.engine.strategy import CostModel
 from pybackprop.nn.network import Network
 
@@ -46,8 +46,6 @@ class Layout:
         needed = native.workspace_bytes(self.c_plan, self.dtype)
         if needed is None:
             raise ValueError(f"compile: strategy '{self.strategy}' does not exist for these layers")
-        if self.strategy == "fused":
-            self._mark_activations()
         self.workspace = lines(-(-needed // self.dtype.itemsize), self.dtype)
         self.c_plan.workspace, self.c_plan.workspace_bytes = native.pointer(self.workspace), self.workspace.nbytes
 
@@ -55,14 +53,8 @@ class Layout:
         places, size = placement.of_plan(self.network, self.batch, self.strategy)
         self.values = lines(size, self.dtype, "compile", self.batch)
         base = native.pointer(self.values)
-        for layer, stage, (z, a, dz) in zip(self.c_layers, self.network.stages, places, strict=True):
-            layer.z, layer.dz = base + z, base + dz
-            place_activation(layer, stage, base + a)
-
-    def _mark_activations(self) -> None:
-        """A fused pass keeps no activations; a layer's a only says that there is one."""
-        for layer, stage in zip(self.c_layers, self.network.stages, strict=True):
-            place_activation(layer, stage, layer.w)
+        for layer, (z, a, dz) in zip(self.c_layers, places, strict=True):
+            layer.z, layer.a, layer.dz = base + z, base + a, base + dz
 
     def reserve_batch(self, rows: int) -> None:
         """Allocates memory for the gathered rows of a batch of that size, if there is none yet."""

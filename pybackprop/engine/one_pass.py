@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pybackprop.autograd import messages, tape
+from pybackprop.autograd import messages, tape, versions
 from pybackprop.autograd.tape import NO_PARAMS, Node, Sink
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.autograd.versions import Version
@@ -21,7 +21,7 @@ from pybackprop.core import native, observer
 from pybackprop.core.arrays import Array, on_a_line
 from pybackprop.core.errors import GradientError
 from pybackprop.engine import placement
-from pybackprop.engine.descriptors import describe_layers, place_activation
+from pybackprop.engine.descriptors import describe_layers
 from pybackprop.nn.module import as_operand
 from pybackprop.nn.network import Network, Stage
 from pybackprop.ops import LIN, MSE, Op
@@ -84,9 +84,8 @@ class PassWorkspace:
             self.memory = np.empty(0, self.chain.dtype)  # the old goes before the new comes
             self.memory = on_a_line((size,), self.chain.dtype, "Model", n)
         base = native.pointer(self.memory)
-        for layer, stage, (z, a, dz) in zip(self.layers, self.chain.stages, self.places, strict=True):
-            layer.z, layer.dz = base + z, base + dz
-            place_activation(layer, stage, base + a)
+        for layer, (z, a, dz) in zip(self.layers, self.places, strict=True):
+            layer.z, layer.a, layer.dz = base + z, base + a, base + dz
 
     def forward(self, node: Node) -> Tensor:
         """The loss, with its place on the tape."""
@@ -113,8 +112,11 @@ class PassWorkspace:
                 break
         dx, call = native.NULL, self.chain.backward
         self.spent = True
-        for version in self.written:
-            version.wrote("backward")
+        for version in self.written:  # Version.wrote, without a call for each
+            version.count += 1
+            version.by = "backward"
+            if versions.on:
+                version.remember()
         status = call(dx, self.layers, self.count, self.x_at, self.targ_at, self.n, accumulate)
         if status:
             native.check(status)

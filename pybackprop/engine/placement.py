@@ -77,7 +77,7 @@ def _sizes(network: Network, n: int) -> list[int]:
 
 def packed_bytes(products: Iterable[tuple[int, int, int]], dtype: np.dtype[Any]) -> int:
     """What the C core takes to pack the operands of products (rows, inner, cols), one after another, at most."""
-    return max((int(native.matmul_room[dtype](*sizes)) for sizes in products), default=0)
+    return max((int(native.matmul_workspace[dtype](*sizes)) for sizes in products), default=0)
 
 
 def backward_products(n: int, m: int, h: int, gradient_of_x: bool) -> list[tuple[int, int, int]]:

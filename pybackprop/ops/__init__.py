@@ -1,6 +1,7 @@
 """The operations, each with forward, backward and record (Op). Importing this attaches `@` and `+` to Tensor."""
 
 from pybackprop.ops.add import ADD, CLONE
+from pybackprop.ops.leaky_relu import LEAKY_RELU, leaky_relu, leaky_relu_grad
 from pybackprop.ops.linear import LIN, lin, lin_grad
 from pybackprop.ops.matmul import MATMUL, matmul
 from pybackprop.ops.mse import MSE, mse, mse_grad
@@ -10,6 +11,7 @@ from pybackprop.ops.relu import RELU, RELU_, relu, relu_, relu_grad
 __all__ = [
     "ADD",
     "CLONE",
+    "LEAKY_RELU",
     "LIN",
     "MATMUL",
     "MSE",
@@ -17,6 +19,8 @@ __all__ = [
     "RELU_",
     "Op",
     "define_op",
+    "leaky_relu",
+    "leaky_relu_grad",
     "lin",
     "lin_grad",
     "matmul",

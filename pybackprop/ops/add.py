@@ -10,9 +10,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pybackprop.autograd.broadcast import sum_to
-from pybackprop.autograd.tape import NO_PARAMS, Sink, record
+from pybackprop.autograd.tape import Sink, record
 from pybackprop.autograd.tensor import Tensor, operand
 from pybackprop.core.arrays import Array
 from pybackprop.ops.linear import bias_backward
@@ -21,20 +22,21 @@ from pybackprop.ops.op import Op, attach, register
 __all__ = ["ADD", "CLONE", "add", "clone", "copy_backward"]
 
 
-def add(self: Tensor, other: Any) -> Tensor:
-    """self + other: a tensor, an array or a number. Shapes that broadcast are summed back in the gradient."""
+def add(self: Tensor, other: ArrayLike) -> Tensor:
+    """self + other: a tensor, an array or a number. What was broadcast is summed again in its gradient.
+
+    Raises DTypeError and ShapeError as the other operators do; see Tensor.
+    """
     return _add(self, operand("+", self, other))
 
 
 def _add(left: Tensor, right: Tensor | None = None, number: float | None = None) -> Tensor:
-    if isinstance(right, Tensor):
-        inputs, params, addend = (left, right), NO_PARAMS, right._array
-    else:
-        addend = right if number is None else number
-        inputs, params = (left,), {"number": addend}
+    addend: Any = right if number is None else number
     with np.errstate(all="ignore"):
-        out = left._make(np.add(left._array, addend))
-    return record(out, ADD, inputs, (), params)
+        out = left._make(np.add(left._array, getattr(addend, "_array", addend)))
+    if isinstance(addend, Tensor):
+        return record(out, ADD, (left, addend))
+    return record(out, ADD, (left,), (), {"number": addend})
 
 
 def _add_backward(
@@ -48,7 +50,7 @@ def _add_backward(
 
 
 def clone(self: Tensor) -> Tensor:
-    """A copy. The tape passes its gradient on unchanged; bp.tensor(t) is a copy that is off the tape."""
+    """A copy of the same shape and dtype, on the tape: its gradient is passed on as it is. bp.tensor(t) is off it."""
     return record(self._make(np.array(self._array)), CLONE, (self,))
 
 

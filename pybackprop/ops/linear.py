@@ -13,13 +13,14 @@ Learning" (arXiv:1802.01528).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+
+from numpy.typing import ArrayLike
 
 from pybackprop.autograd import messages
 from pybackprop.autograd.tape import Explicit, Sink, record
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.core import native, observer
-from pybackprop.core.arrays import empty
+from pybackprop.core.arrays import Array, empty
 from pybackprop.core.errors import GradientError, ShapeError
 from pybackprop.ops.checks import check_lin, operands, output, refuse_lost, upstream_of
 from pybackprop.ops.op import Op, register
@@ -27,26 +28,37 @@ from pybackprop.ops.op import Op, register
 __all__ = ["LIN", "lin", "lin_grad"]
 
 
-def lin(x: Any, w: Any, b: Any = None, out: Any = None) -> Tensor:
+def lin(x: ArrayLike, w: ArrayLike, b: ArrayLike | None = None, out: Tensor | Array | None = None) -> Tensor:
     """out (n,h) = x (n,m) @ w (m,h) + b (h): out[i,j] = sum over k of x[i,k] w[k,j], plus b[j].
 
-    out: a tensor, or an array, to write to, and then the result (of an array: a tensor that shares its memory).
+    x, w, b  tensors or arrays of one dtype, float32 or float64; other numbers follow the tensors beside them.
+             b is one number for each column of w, or None
+    out      a tensor or array to write to, which is then the result (of an array: a tensor that shares its memory)
+
+    On the tape if an operand has requires_g. Raises ShapeError for shapes that do not fit, DTypeError for mixed dtypes
+    or what is no real number, GradientError for an operand whose values mse_grad(inplace=True) has overwritten, or an
+    out that is a parameter; ValueError for an out that is read-only, not contiguous, or overlaps an operand.
     """
-    x, w, b = operands("lin", x=x, w=w, b=b)
-    n, m, h = check_lin("lin", x, w, b)
-    out = wrap(empty("lin", (n, h), x.dtype)) if out is None else output("lin", out, (n, h), x=x, w=w, b=b)
-    bias = native.NULL if b is None else b.contiguous().pointer()
-    call = native.linear_forward[x.dtype]
-    native.check(call(out.pointer(), x.contiguous().pointer(), w.contiguous().pointer(), bias, n, m, h))
-    inputs = (x, w) if b is None else (x, w, b)
-    return record(out, LIN, inputs, needed(x, w), products=((n, m, h),))
+    inp, weights, bias = operands("lin", x=x, w=w, b=b)
+    n, m, h = check_lin("lin", inp, weights, bias)
+    dtype = inp.dtype
+    result = wrap(empty("lin", (n, h), dtype)) if out is None else output("lin", out, (n, h), x=inp, w=weights, b=bias)
+    b_pointer = native.NULL if bias is None else bias.contiguous().pointer()
+    call = native.linear_forward[dtype]
+    pointers = result.pointer(), inp.contiguous().pointer(), weights.contiguous().pointer(), b_pointer
+    native.check(call(*pointers, n, m, h))
+    inputs = (inp, weights) if bias is None else (inp, weights, bias)
+    return record(result, LIN, inputs, needed(inp, weights), products=((n, m, h),))
 
 
-def lin_grad(inp: Any, out: Tensor, w: Any, b: Any = None) -> None:
-    """inp.g = out.g @ w.T, w.g = inp.T @ out.g, b.g = out.g.sum(0): the gradients of lin(inp, w, b).
+def lin_grad(inp: ArrayLike, out: Tensor, w: ArrayLike, b: ArrayLike | None = None) -> None:
+    """inp.g = out.g @ w.T, w.g = inp.T @ out.g, b.g = out.g.sum(0): the gradients of out = lin(inp, w, b).
 
-    w[k,j] moves column j of out, in every row i, by inp[i,k] each: so w.g[k,j] adds inp[i,k] out.g[i,j]
-    over the rows, which is the matrix product inp.T @ out.g. b[j] moves the same column by 1 each.
+    inp (n,m), w (m,h), b (h) and out (n,h), of one dtype. Reads out.g; sets the .g of each operand that is a tensor.
+    w[k,j] changes column j of out, in every row i, by inp[i,k] each: so w.g[k,j] sums inp[i,k] out.g[i,j] over the
+    rows, which is the matrix product inp.T @ out.g. b[j] changes the same column by 1 each.
+    Raises GradientError if out.g is missing or belongs to values that out no longer has, or if out is an operand;
+    ShapeError, DTypeError as lin does. Nothing is written before all checks pass.
     """
     dout = upstream_of("lin_grad", out)
     x, weights, bias, _ = operands("lin_grad", inp=inp, w=w, b=b, out=dout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pybackprop.autograd.messages import describe
 from pybackprop.autograd.tape import cut, record
@@ -22,19 +23,24 @@ _matmul = native.lib.bp_matmul
 
 
 def matmul(
-    a: Any,
-    b: Any,
+    a: ArrayLike,
+    b: ArrayLike,
     transpose_a: bool = False,
     transpose_b: bool = False,
-    out: Any = None,
+    out: Tensor | Array | None = None,
     accumulate: bool = False,
-) -> Any:
-    """op(a) (rows,inner) @ op(b) (inner,cols) for arrays and tensors; op transposes where asked to.
+) -> Tensor | Any:
+    """op(a) (rows,inner) @ op(b) (inner,cols); op transposes where transpose_a or transpose_b asks for it.
 
-    out: a tensor or array (rows,cols) of the same dtype to write to, and then the result; its rows
-    must be contiguous. accumulate: add to what out holds. Without out the result is a new Tensor.
-    One chain of fma over the inner index, ascending. Off the tape: a backward through it raises.
-    Raises ShapeError, DTypeError, ValueError for an out that is read-only or overlaps a or b.
+    a, b        tensors or arrays of one dtype, float32 or float64
+    out         a tensor or array (rows,cols) of that dtype to write to, whose rows are contiguous; it is then the
+                result. Without it the result is a new Tensor
+    accumulate  add to what out holds
+
+    Each element is one chain of fused multiply-adds over the inner index, ascending. Off the tape: a backward through
+    it raises GradientError; `a @ b` has gradients. Raises ShapeError for shapes that do not fit, DTypeError for mixed
+    dtypes or what is no real number, GradientError for an out that is a result on the tape, ValueError for an out that
+    is read-only or overlaps a or b, and for accumulate without out.
     """
     if type(out) is type(a) is type(b) is Tensor and out._node is None and out._array.flags.writeable:
         try:

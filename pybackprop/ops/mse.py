@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pybackprop.autograd import messages
 from pybackprop.autograd.tape import Explicit, Sink, record
@@ -30,24 +30,28 @@ INPLACE_GRAD = "mse_grad(inplace=True)"
 messages.remedies[INPLACE_GRAD] = "Use inplace=False, or call it after everything that reads out"
 
 
-def mse(out: Any, targ: Any) -> Tensor:
-    """mean((out - targ)**2) over all elements, as a 0-d tensor that float() accepts.
+def mse(out: ArrayLike, targ: ArrayLike) -> Tensor:
+    """mean((out - targ)**2) over all elements, as a 0-d tensor; float(loss) is the number.
 
-    Equal shapes, or a column (n,1) against (n,).
+    out, targ: tensors or arrays of one dtype and one shape, or out (n,1) with targ (n). On the tape if one of them has
+    requires_g. Raises ShapeError for other shapes, also those that would broadcast, and for no elements; DTypeError for
+    mixed dtypes or what is no real number; GradientError for an operand that mse_grad(inplace=True) has overwritten.
     """
-    out, targ = operands("mse", out=out, targ=targ)
-    n, h = check_mse("mse", out, targ)
-    loss = wrap(on_a_line((), out.dtype))
-    call = native.mse_forward[out.dtype]
-    native.check(call(loss.pointer(), out.contiguous().pointer(), targ.contiguous().pointer(), n, h))
-    return record(loss, MSE, (out, targ), (out, targ))
+    o, t = operands("mse", out=out, targ=targ)
+    n, h = check_mse("mse", o, t)
+    loss = wrap(on_a_line((), o.dtype))
+    call = native.mse_forward[o.dtype]
+    native.check(call(loss.pointer(), o.contiguous().pointer(), t.contiguous().pointer(), n, h))
+    return record(loss, MSE, (o, t), (o, t))
 
 
-def mse_grad(out: Tensor, targ: Any, inplace: bool = False) -> None:
-    """out.g = 2 (out - targ) / size; size counts all elements, for the mean was taken over all.
+def mse_grad(out: Tensor, targ: ArrayLike, inplace: bool = False) -> None:
+    """out.g = 2 (out - targ) / size; size counts all elements, as the mean is taken over all of them.
 
-    targ.g, its negative, is set too if targ.requires_g.
-    inplace: the gradient is written over out itself, which then shares its memory with out.g.
+    out and targ as for mse. targ.g, the negative, is set too if targ is a tensor with requires_g.
+    inplace: the gradient is written over out itself, whose values are gone then; out.g shares its memory.
+    Raises GradientError for an out that is no tensor, ShapeError and DTypeError as mse does, ValueError for
+    inplace=True with an out that is read-only, not contiguous, or overlaps targ. Nothing is written before that.
     """
     if not isinstance(out, Tensor):
         raise GradientError(f"mse_grad: out is a {type(out).__name__}, which has no .g; make it with bp.tensor")

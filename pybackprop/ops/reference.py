@@ -1,4 +1,4 @@
-"""The definition, callable: csrc/reference.c on numpy arrays.
+"""The definition, callable: csrc/ops/reference.c on numpy arrays.
 
 Every other way of computing here must give these bits. Arrays are float32 or float64, all of one dtype,
 and only read; results are new arrays. x (n,m), w (m,h), b (h), out and dout (n,h).
@@ -17,6 +17,8 @@ from pybackprop.core.errors import ShapeError
 from pybackprop.ops.checks import check_lin, check_mse, check_same, operands
 
 __all__ = [
+    "leaky_relu_backward",
+    "leaky_relu_forward",
     "linear_backward_b",
     "linear_backward_w",
     "linear_backward_x",
@@ -118,6 +120,23 @@ def relu_backward(x: Any, dout: Any) -> Array:
     check_same("relu_backward", x=x, dout=dout)
     dx = _start(x.shape, x, None)
     native.ref_relu_backward[x.dtype](dx.pointer(), x.pointer(), dout.pointer(), x.size)
+    return dx._array
+
+
+def leaky_relu_forward(x: Any, negative_slope: float) -> Array:
+    """x where x > 0, else negative_slope * x"""
+    (x,) = _contiguous("leaky_relu_forward", x=x)
+    out = _start(x.shape, x, None)
+    native.ref_leaky_relu_forward[x.dtype](out.pointer(), x.pointer(), negative_slope, x.size)
+    return out._array
+
+
+def leaky_relu_backward(x: Any, dout: Any, negative_slope: float) -> Array:
+    """dout where x > 0, else negative_slope * dout"""
+    x, dout = _contiguous("leaky_relu_backward", x=x, dout=dout)
+    check_same("leaky_relu_backward", x=x, dout=dout)
+    dx = _start(x.shape, x, None)
+    native.ref_leaky_relu_backward[x.dtype](dx.pointer(), x.pointer(), dout.pointer(), negative_slope, x.size)
     return dx._array
 
 

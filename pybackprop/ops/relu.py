@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pybackprop.autograd import messages
 from pybackprop.autograd.messages import describe
@@ -22,6 +23,7 @@ from pybackprop.autograd.tape import Explicit, Sink, record
 from pybackprop.autograd.tensor import Tensor, foreign
 from pybackprop.autograd.versions import GradientVersion
 from pybackprop.core import native, observer
+from pybackprop.core.arrays import Array
 from pybackprop.core.errors import DTypeError, GradientError
 from pybackprop.ops.checks import check_same, operands, output, overlaps_itself, refuse_overlap, upstream_of
 from pybackprop.ops.op import Op, register
@@ -31,19 +33,27 @@ __all__ = ["RELU", "RELU_", "relu", "relu_", "relu_grad"]
 INPLACE_GRAD = "relu_grad(inplace=True)"
 
 
-def relu(x: Any, out: Any = None) -> Tensor:
-    """out = x where x > 0, else 0 (NaN stays NaN). Any shape. out: as in lin."""
-    (x,) = operands("relu", x=x)
-    out = x.new_like() if out is None else output("relu", out, x.shape, x=x)
-    native.relu_forward[x.dtype](out.pointer(), x.contiguous().pointer(), x.size)
-    return record(out, RELU, (x,), (x,))
+def relu(x: ArrayLike, out: Tensor | Array | None = None) -> Tensor:
+    """out = x where x > 0, else 0; NaN stays NaN. x: a tensor or array of any shape, float32 or float64.
+
+    out: a tensor or array of that shape and dtype to write to, as in lin. On the tape if x has requires_g.
+    Raises DTypeError for what is no real number, ShapeError for an out of another shape, GradientError for an x whose
+    values mse_grad(inplace=True) has overwritten, and for an out that is a parameter; ValueError for an out that is
+    read-only, not contiguous, or overlaps x.
+    """
+    (inp,) = operands("relu", x=x)
+    result: Tensor = inp.new_like() if out is None else output("relu", out, inp.shape, x=inp)
+    native.relu_forward[inp.dtype](result.pointer(), inp.contiguous().pointer(), inp.size)
+    return record(result, RELU, (inp,), (inp,))
 
 
-def relu_(x: Any) -> Tensor:
-    """relu in place: overwrites x and returns it. Its backward needs only the output.
+def relu_(x: Tensor | Array) -> Tensor:
+    """relu in place: overwrites x, of any shape, and returns it. Its backward needs only the output.
 
-    Raises GradientError for a parameter (the update would be lost) and, in a backward, where another
-    operation still needs the values from before.
+    x: a tensor, or an array of float32 or float64 (the result is then a tensor that shares its memory).
+    Raises GradientError for a parameter, whose values would be lost, and for a tensor that may share memory with one
+    on the tape; in a backward, where another operation still needs the values from before. DTypeError for other data,
+    which could not be overwritten; ValueError for memory that is read-only, or where several elements are one place.
     """
     tensor = x if isinstance(x, Tensor) else _shared(x)
     _refuse_relu_(tensor)
@@ -83,9 +93,11 @@ def _shared(x: Any) -> Tensor:
 
 
 def relu_grad(inp: Tensor, out: Tensor, inplace: bool = False) -> None:
-    """inp.g = (inp > 0) * out.g: each out[i,j] moves with its own inp[i,j] alone, hence * and not @.
+    """inp.g = (inp > 0) * out.g: each out[i,j] depends on its own inp[i,j] alone, hence * and not @.
 
-    inplace: the gradient is written over out.g, whose buffer becomes inp.g; out.g is None then.
+    inp and out: of one shape and dtype. inplace: written over out.g, whose buffer becomes inp.g; out.g is None then.
+    Raises GradientError for an inp that is no tensor, and if out.g is missing or belongs to values that out no longer
+    has; ShapeError and DTypeError where the two differ; ValueError for inplace=True where out.g overlaps inp.
     """
     if not isinstance(inp, Tensor):
         raise GradientError(f"relu_grad: inp is a {type(inp).__name__}, which has no .g; make it with bp.tensor")

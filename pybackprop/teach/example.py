@@ -1,50 +1,101 @@
-"""The small built-in example of `pybackprop explain`, and the same network on data."""
+"""The small example network that explains, judges, exercises and pages are shown on: mse(lin(relu(lin(x)))).
+
+One builder, two sets of numbers that can be checked in the head: quarters, and numbers with one decimal; and the same
+network on data.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from pybackprop import data
-from pybackprop.autograd.tensor import Tensor, tensor
+from pybackprop.autograd.tensor import Tensor, param, tensor
 from pybackprop.core import native
+from pybackprop.core.arrays import Array
 from pybackprop.core.errors import ShapeError
+from pybackprop.nn.initial import he_uniform
 from pybackprop.ops import lin, lin_grad, mse, mse_grad, relu, relu_grad
 
 SHAPE = (4, 5, 8)  # rows, inputs, hidden; one output, as in the lesson
 ROWS, HIDDEN = 64, 50  # of an example on data
 SEED = 221
+OUTPUTS = 2  # of the one with decimals
+ROLE_OF = {"x": "x", "w": "w1", "b": "b1", "z": "l1", "a": "l2", "out": "out", "targ": "targ"}  # in a question
+
+Layer: TypeAlias = "tuple[Tensor, Tensor]"  # w (m,h) and b (h,)
 
 
 @dataclass(frozen=True)
 class Example:
-    """The lesson's network after forward and backward by hand; .tensors by the lesson's names, l1, l2, l3, ..., out."""
+    """The network after forward and backward, every gradient kept; .tensors by the lesson's names, l1, l2, ..., out."""
 
     tensors: dict[str, Tensor]
     loss: Tensor
 
 
+def run(x: Tensor, targ: Tensor, layers: Sequence[Layer]) -> Example:
+    """Forward, and backward by hand as the lesson writes it, of lin, relu, lin, ..., mse on x (n,m) and targ (n,h)."""
+    tensors, value = {"x": x}, x
+    backward: list[Callable[[], None]] = []
+    for k, (w, b) in enumerate(layers, 1):
+        if k > 1:
+            before, value = value, relu(value)
+            tensors[f"l{2 * k - 2}"] = value
+            backward.append(partial(relu_grad, before, value))
+        out = lin(value, w, b)
+        backward.append(partial(lin_grad, value, out, w, b))
+        tensors |= {f"w{k}": w, f"b{k}": b, "out" if k == len(layers) else f"l{2 * k - 1}": out}
+        value = out
+    loss = mse(value, targ)
+    mse_grad(value, targ)
+    for grad in reversed(backward):
+        grad()
+    return Example(tensors | {"targ": targ, "loss": loss}, loss)
+
+
+# ---- quarters ----
+
+
 def small(shape: tuple[int, ...] = SHAPE) -> Example:
-    """Numbers that are easy to read, quarters between -2 and 2, from the frozen random stream: the same everywhere.
+    """Quarters between -2 and 2, from the frozen random stream: the same everywhere.
 
     shape: rows, inputs, sizes of the hidden layers, and, where there are four or more, the outputs (else 1).
+    Raises ShapeError for fewer than three.
     """
     if len(shape) < 3:
         raise ShapeError(f"--shape: found {shape}, expected at least three numbers: rows, inputs, hidden")
     n, *sizes = shape if len(shape) > 3 else (*shape, 1)
     state = native.new_state(SEED, 0)
     x, targ = _quarters((n, sizes[0]), state), _quarters((n, sizes[-1]), state)
-    return _run(x, targ, sizes, lambda m, h: (_quarters((m, h), state), _quarters((h,), state)))
+    layers = [_layer(_quarters((m, h), state), _quarters((h,), state)) for m, h in pairwise(sizes)]
+    return run(x, targ, layers)
+
+
+def _quarters(shape: tuple[int, ...], state: object) -> Tensor:
+    numbers = tensor(np.zeros(shape, np.float32))
+    native.random_uniform[numbers.dtype](numbers.pointer(), 2.0, state, numbers.size)
+    np.round(numbers._array * 4, out=numbers._array)
+    numbers._array /= 4
+    return numbers
+
+
+def _layer(w: Tensor, b: Tensor) -> Layer:
+    w.requires_g = b.requires_g = True
+    return w, b
 
 
 def on_data(path: Path | None, hidden: int = HIDDEN) -> Example:
-    """The first rows of a data set (without a path, the built-in digits) and a fresh network on them."""
-    from pybackprop.nn.initial import he_uniform
+    """The first rows of a data set (without a path, the built-in digits) and a fresh network on them.
 
+    Raises DataError for a file that is none.
+    """
     split = data.digits() if path is None else data.dataset(path, np.float32)
     x = tensor(np.asarray(split.x_train)[:ROWS])
     labels = np.asarray(split.y_train)
@@ -53,35 +104,27 @@ def on_data(path: Path | None, hidden: int = HIDDEN) -> Example:
     targ = tensor(rows.astype(np.float32))
     state = native.new_state(SEED, 0)
     sizes = [x.shape[1], hidden, targ.shape[1]]
-    return _run(x, targ, sizes, lambda m, h: (he_uniform("mlp", m, h, x.dtype, state), tensor(np.zeros(h, np.float32))))
+    layers = [
+        _layer(he_uniform("example", m, h, x.dtype, state), tensor(np.zeros(h, np.float32))) for m, h in pairwise(sizes)
+    ]
+    return run(x, targ, layers)
 
 
-def _quarters(shape: tuple[int, ...], state: object) -> Tensor:
-    made = tensor(np.zeros(shape, np.float32))
-    native.random_uniform[made.dtype](made.pointer(), 2.0, state, made.size)
-    np.round(made._array * 4, out=made._array)
-    made._array /= 4
-    return made
+# ---- decimals ----
 
 
-def _run(x: Tensor, targ: Tensor, sizes: Sequence[int], make: Callable[[int, int], tuple[Tensor, Tensor]]) -> Example:
-    """Forward, and backward by hand as the lesson writes it."""
-    tensors, inp = {"x": x}, x
-    backward: list[Callable[[], None]] = []
-    last = len(sizes) - 1
-    for k in range(1, len(sizes)):
-        w, b = make(sizes[k - 1], sizes[k])
-        w.requires_g = b.requires_g = True
-        out = lin(inp, w, b)
-        backward.append(partial(lin_grad, inp, out, w, b))
-        name = "out" if k == last else f"l{2 * k - 1}"
-        tensors |= {f"w{k}": w, f"b{k}": b, name: out}
-        inp = out
-        if k < last:
-            inp = tensors[f"l{2 * k}"] = relu(out)
-            backward.append(partial(relu_grad, out, inp))
-    loss = mse(inp, targ)
-    mse_grad(inp, targ)
-    for grad in reversed(backward):
-        grad()
-    return Example(tensors | {"targ": targ, "loss": loss}, loss)
+def decimals(shape: Sequence[int] = (4, 3, 2), seed: int = 0, dtype: Any = np.float32) -> Example:
+    """Numbers with one decimal, none of them 0, of another seed each time; x is (n,m), w1 (m,h), w2 (h,2).
+
+    The data and the targets want a gradient too. Raises ValueError unless shape has three numbers.
+    """
+    n, m, h = shape
+    rng = np.random.default_rng(seed)
+
+    def numbers(*shape: int) -> Array:
+        return np.asarray(rng.choice([-1, 1], shape) * rng.integers(1, 15, shape) / 10, dtype)
+
+    x, targ = param(numbers(n, m)), param(numbers(n, OUTPUTS))
+    w1, b1, w2, b2 = (param(numbers(*s)) for s in ((m, h), (h,), (h, OUTPUTS), (OUTPUTS,)))
+    b1.data[:] = np.abs(b1.data)  # so that most of relu is open
+    return run(x, targ, [(w1, b1), (w2, b2)])

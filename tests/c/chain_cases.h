@@ -4,12 +4,22 @@
 typedef struct {
     REAL *w[DEEP], *b[DEEP], *z[DEEP], *a[DEEP], *dw[DEEP], *db[DEEP], *dz[DEEP], *x, *targ, *dx, loss;
     size_t n, width[DEEP + 1];
+    int activation[DEEP];
 } NAME(net);
+
+/* The data of a network's input: data_kind, or mostly zeros. */
+static REAL *NAME(inputs)(size_t size) {
+    REAL *x = NAME(random)(size, data_kind == ODD ? ODD : PLAIN);
+    for (size_t e = 0; data_kind == SPARSE && e < size; e++)
+        if (bp_random_stream(e, 1) % 9) x[e] = 0;
+    return x;
+}
 
 static NAME(net) NAME(new_net)(size_t n, const size_t *width, const NAME(net) * like) {
     NAME(net) net = {.n = n, .loss = NAN};
     memcpy(net.width, width, sizeof net.width);
-    net.x = like ? like->x : NAME(random)(n * width[0], PLAIN);
+    memcpy(net.activation, activations, sizeof net.activation);
+    net.x = like ? like->x : NAME(inputs)(n * width[0]);
     net.targ = like ? like->targ : NAME(random)(n * width[DEEP], PLAIN);
     net.dx = NAME(stale)(n * width[0]);
     for (size_t k = 0; k < DEEP; k++) {
@@ -34,22 +44,39 @@ static void NAME(drop_net)(NAME(net) * net, int shared) {
     }
 }
 
-/* relu after each layer but the last; with_b: the first layer has a bias too */
+/* a = the activation of z, and dz = its gradient, from z */
+static void NAME(define_activation)(NAME(net) * net, size_t k, int backward) {
+    size_t size = net->n * net->width[k + 1];
+    REAL *z = net->z[k], *a = net->a[k], *dz = net->dz[k], slope = (REAL)slope_of(k);
+    switch (net->activation[k]) {
+    case BP_ACTIVATION_RELU:
+        backward ? NAME(bp_ref_relu_backward)(dz, z, dz, size) : NAME(bp_ref_relu_forward)(a, z, size);
+        break;
+    case BP_ACTIVATION_LEAKY_RELU:
+        backward ? NAME(bp_ref_leaky_relu_backward)(dz, z, dz, slope, size)
+                 : NAME(bp_ref_leaky_relu_forward)(a, z, slope, size);
+        break;
+    default:
+        if (!backward) NAME(copy)(a, z, size);
+    }
+}
+
+/* with_b: the first layer has a bias too */
 static void NAME(define_with)(NAME(net) * net, int with_b) {
     const REAL *in = net->x;
     for (size_t k = 0; k < DEEP; k++) {
         size_t m = net->width[k], h = net->width[k + 1];
         NAME(bp_ref_linear_forward)(net->z[k], in, net->w[k], k || with_b ? net->b[k] : NULL, net->n, m,
                                     h);
-        in = net->z[k];
-        if (k < DEEP - 1) NAME(bp_ref_relu_forward)(net->a[k], net->z[k], net->n * h), in = net->a[k];
+        NAME(define_activation)(net, k, 0);
+        in = net->a[k];
     }
     NAME(bp_ref_mse_forward)(&net->loss, in, net->targ, net->n, net->width[DEEP]);
     NAME(bp_ref_mse_backward)(net->dz[DEEP - 1], in, net->targ, net->n * net->width[DEEP]);
     for (size_t k = DEEP; k-- > 0;) {
         size_t m = net->width[k], h = net->width[k + 1];
         const REAL *below = k ? net->a[k - 1] : net->x;
-        if (k < DEEP - 1) NAME(bp_ref_relu_backward)(net->dz[k], net->a[k], net->dz[k], net->n * h);
+        NAME(define_activation)(net, k, 1);
         NAME(bp_ref_linear_backward_x)(k ? net->dz[k - 1] : net->dx, net->dz[k], net->w[k], net->n, m, h,
                                        0);
         NAME(bp_ref_linear_backward_w)(net->dw[k], below, net->dz[k], net->n, m, h, 0);
@@ -60,8 +87,9 @@ static void NAME(define_with)(NAME(net) * net, int with_b) {
 /* Gradients over activations: over a, or over z and a, which are then one */
 static void NAME(share)(bp_layer *layers, int all) {
     for (bp_layer *l = layers; l < layers + DEEP; l++) {
-        if (all && l->a) l->a = l->z;
-        if (all || l->a) l->dz = l->a ? l->a : l->z;
+        int none = l->activation == BP_ACTIVATION_NONE;
+        if (all) l->a = l->z;
+        if (all || !none) l->dz = none ? l->z : l->a;
     }
 }
 
@@ -75,7 +103,9 @@ static void NAME(chain)(size_t n, size_t m, size_t h, size_t o) {
                                .w = net.w[k],
                                .b = k ? net.b[k] : NULL,
                                .z = net.z[k],
-                               .a = k < DEEP - 1 ? net.a[k] : NULL,
+                               .activation = net.activation[k],
+                               .negative_slope = slope_of(k),
+                               .a = net.activation[k] ? net.a[k] : NULL,
                                .dz = net.dz[k],
                                .dw = net.dw[k],
                                .db = k ? net.db[k] : NULL};

@@ -2,7 +2,7 @@
    backward and a few steps down. Exits with 1 if a gradient disagrees with its measured slope or the
    loss does not fall.
 
-       cc -Icsrc tests/c/lesson.c csrc/[a-z]*.c -lm                                                  */
+       cc -Icsrc tests/c/lesson.c $(find csrc -name '*.c') -lm */
 #include "pybackprop.h"
 
 #include <math.h>

@@ -97,8 +97,8 @@ static void NAME(described)(size_t rows, size_t inner, size_t cols, int t) {
     NAME(drop)(a, a_size), NAME(drop)(b, b_size);
 }
 
-/* What does not fit is refused, and nothing is written: the numbers are 0, 1, 2, ... before and after.
- */
+/* What does not fit is refused, and nothing is written: the numbers are 0, 1, 2, ... before and
+   after. */
 static void NAME(misfits)(void) {
     enum { N = 64 };
     const int d = sizeof(REAL) == 8;

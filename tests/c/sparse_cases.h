@@ -1,7 +1,7 @@
 /* sparse_cases.h: products without the terms that are zero, beside the definition; included once per
    element type, after core_cases.h. */
 
-#include "sparse.h"
+#include "plan/sparse.h"
 
 /* An array of whole lines, as these products read and write them, with guards behind. */
 static REAL *NAME(lines)(size_t size) {
@@ -46,19 +46,26 @@ static void NAME(sparse)(size_t rows, size_t size, size_t h, size_t every, int k
          *tall = NAME(lines)(size * step);
     REAL *wide_b = NAME(lines)(ld);
     NAME(bp_terms) terms = NAME(bp_terms_at)(memory, rows, size, step);
-    bp_ahead ahead = {0};
+    bp_prefetch prefetch = {0};
     case_is("sparse products", rows, size, h);
     expect(NAME(bp_list_terms)(&terms, x, size, rows, size) == (every > 4));
     if (every > 4) {
         NAME(move_rows)(tall, step, w, h, size, 0), NAME(copy)(wide_b, b, h);
-        NAME(bp_terms_forward)(wide, ld, &terms, tall, wide_b, 1, rows, h, &ahead);
-        NAME(move_rows)(wide, ld, out, h, rows, 1);
-        NAME(bp_ref_linear_forward)(ref, x, w, b, rows, size, h),
-            NAME(bp_ref_relu_forward)(ref, ref, rows * h);
-        NAME(same)(out, ref, rows * h);
+        for (int leaky = 0; leaky < 2; leaky++) {
+            const bp_epilogue relu = {BP_ACTIVATION_RELU, 0}, other = {BP_ACTIVATION_LEAKY_RELU, 0.01};
+            NAME(bp_terms_forward)(wide, ld, &terms, tall, wide_b, leaky ? other : relu, rows, h,
+                                   &prefetch);
+            NAME(move_rows)(wide, ld, out, h, rows, 1);
+            NAME(bp_ref_linear_forward)(ref, x, w, b, rows, size, h);
+            if (leaky)
+                NAME(bp_ref_leaky_relu_forward)(ref, ref, (REAL)0.01, rows * h);
+            else
+                NAME(bp_ref_relu_forward)(ref, ref, rows * h);
+            NAME(same)(out, ref, rows * h);
+        }
         memset(tall, 0, size * step * sizeof *tall);
         NAME(move_rows)(wide, ld, dout, h, rows, 0);
-        NAME(bp_terms_backward_w)(tall, &terms, wide, ld, rows, h, &ahead);
+        NAME(bp_terms_backward_w)(tall, &terms, wide, ld, rows, h, &prefetch);
         NAME(move_rows)(tall, step, dw, h, size, 1);
         for (size_t e = 0; e < size * h; e++)
             dw[e] = 0 + dw[e]; /* as the total of the segments begins */

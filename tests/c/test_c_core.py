@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
-from helpers.compile_c import ROOT, SANITIZE, compile_one, compilers, has_openmp, link, run
+from helpers.compile_c import ROOT, SANITIZE, compile_one, compilers, has_openmp, link
 from helpers.digests import TWO_EPOCHS
+from helpers.processes import ended
 from pybackprop.train import checkpoint
 
-DIGEST = "703a15f3730cae1c"  # of every result of test_core --quick
+DIGEST = "703a15f3730cae1c"  # of every result of test_core --quick but those of leaky_relu
+LEAKY_DIGEST = "908ed6175d05b54c"
 COMPILERS = compilers()
 DEFAULT = COMPILERS[0] if COMPILERS else None
 openmp_of = cache(has_openmp)
@@ -43,7 +45,7 @@ def core(builds):
 
 
 def check_core(program, *options, runner=()):
-    done = run([*runner, program, *options])
+    done = ended([*runner, program, *options])
     assert done.returncode == 0, done.stderr
     assert " 0 failures" in done.stdout
     assert "kernels generic" in done.stdout
@@ -51,7 +53,8 @@ def check_core(program, *options, runner=()):
 
 
 def check_digest(program, *runner):
-    assert check_core(program, "--quick", "--digest", runner=runner).splitlines()[0] == f"digest {DIGEST}"
+    printed = check_core(program, "--quick", "--digest", runner=runner).splitlines()
+    assert printed[:2] == [f"digest {DIGEST}", f"digest of leaky_relu {LEAKY_DIGEST}"]
 
 
 def test_every_operation_equals_its_reference(core):
@@ -71,66 +74,85 @@ def test_compilers_and_flags_agree_on_every_bit(core, compiler, level, omp):
 
 @pytest.mark.parametrize("how", ["zero", "nan", "sign", "bit", "swap"])
 def test_the_checker_finds_wrong_results(core, how):
-    done = run([core(DEFAULT, *usual()), "--quick", "--broken", how])
+    done = ended([core(DEFAULT, *usual()), "--quick", "--broken", how])
     assert done.returncode == 1
     assert " 0 missed" in done.stdout
     assert "differs from the reference" in done.stderr
 
 
 MUTATIONS = {
-    "relu' at 0": ("relu.c", "x[i] > 0 ? upstream : 0", "x[i] >= 0 ? upstream : 0"),
-    "a NaN that relu stops": ("relu.c", "x[i] <= 0 ? 0 : x[i]", "x[i] > 0 ? x[i] : 0"),
-    "a -0 that relu lets through": ("relu.c", "x[i] <= 0 ? 0", "x[i] < 0 ? 0"),
-    "the bias is forgotten": ("kernels/pack.h", "if (bias) sum = sum", "if (0) sum = sum"),
+    "relu' at 0": ("ops/relu.c", "x[i] > 0 ? upstream : 0", "x[i] >= 0 ? upstream : 0"),
+    "a NaN that relu stops": ("ops/relu.c", "x[i] <= 0 ? 0 : x[i]", "x[i] > 0 ? x[i] : 0"),
+    "a -0 that relu lets through": ("ops/relu.c", "x[i] <= 0 ? 0", "x[i] < 0 ? 0"),
+    "the bias is forgotten": ("gemm/pack.h", "if (bias) sum = sum", "if (0) sum = sum"),
     "-0 after underflow": (
-        "kernels/block.h",
+        "gemm/macro_kernel.h",
         ".addend = straight && b->finish == FINISH_CHAIN ? 0 : -(REAL)0",
         ".addend = -(REAL)0",
     ),
-    "segments that run together": ("linear.c", "start += BP_SEGMENT) {", "start += 2 * BP_SEGMENT) {"),
+    "segments that run together": ("ops/linear.c", "start += BP_SEGMENT) {", "start += 2 * BP_SEGMENT) {"),
     "segments of another length": (
-        "kernels/blocking.h",
+        "gemm/blocking.h",
         "at_most)(w->inner, BP_SEGMENT)",
         "at_most)(w->inner, BP_SEGMENT / 2)",
     ),
-    "another order of the lanes": ("mse.c", "lane[l] += lane[l + width]", "lane[l] = lane[2 * l] + lane[2 * l + 1]"),
-    "a rounded product": ("sgd.c", "FMA(", "ROUNDED("),
+    "another order of the lanes": (
+        "ops/mse.c",
+        "lane[l] += lane[l + width]",
+        "lane[l] = lane[2 * l] + lane[2 * l + 1]",
+    ),
+    "a rounded product": ("ops/sgd.c", "FMA(", "ROUNDED("),
     "numbers beyond a row's end": (
-        "kernels/vector.h",
+        "isa/simd.h",
         "if (n >= LANES)\n        LOCAL(store)",
         "if (1)\n        LOCAL(store)",
     ),
-    "stale memory": ("matmul.c", "(b.p > 0 || w->accumulate) ? FINISH_ADD", "1 ? FINISH_ADD"),
+    "stale memory": ("ops/matmul.c", "(b.p > 0 || w->accumulate) ? FINISH_ADD", "1 ? FINISH_ADD"),
     "a block that forgets the one before": (
-        "matmul.c",
+        "ops/matmul.c",
         "b.from_c = !w->segmented && (b.p > 0",
         "b.from_c = 0 && (b.p > 0",
     ),
-    "a transpose the wrong way": ("kernels/pack.h", "block[i], n, finish", "block[i ^ 1], n, finish"),
-    "columns in the wrong places": ("kernels/transpose.h", "columns + i, row, p + i", "columns + i, row, p"),
-    "a relu that a chain forgets": ("chain.c", "if (l->a && !NAME(loses_signs)(l))", "if (0)"),
-    "signs read where a gradient lies": ("chain.c", "l->dz == l->a ? l->z : l->a", "l->a"),
-    "signs that a gradient was written over": ("chain.c", "return l->a && l->a == l->z", "return 0 && l->a == l->z"),
-    "a tile one column off": ("chain.c", "a + i * m + k + e", "a + i * m + e"),
-    "a segment that is not there": ("linear.c", "if (n == 0 && accumulate)", "if (0)"),
-    "sizes that overflow": ("threads.c", "return __builtin_mul_overflow(a", "return 0 && __builtin_mul_overflow(a"),
-    "a small product that starts anew": ("kernels/few.h", "if (w->accumulate && !w->segmented)", "if (0)"),
-    "a term of the other row": ("kernels/terms.h", "(first, d[0][q], old)", "(first, d[1][q], old)"),
+    "a transpose the wrong way": ("gemm/pack.h", "block[i], n, finish", "block[i ^ 1], n, finish"),
+    "columns in the wrong places": ("gemm/transpose.h", "columns + i, row, p + i", "columns + i, row, p"),
+    "a relu that a chain forgets": (
+        "plan/layers.c",
+        "if (l->activation != BP_ACTIVATION_NONE && !NAME(overwrites_output)(l))",
+        "if (0)",
+    ),
+    "signs read where a gradient lies": ("plan/layers.c", "l->dz == l->a ? l->z : l->a", "l->a"),
+    "signs that a gradient was written over": (
+        "plan/layers.c",
+        "return l->activation != BP_ACTIVATION_NONE && l->a == l->z",
+        "return 0 && l->a == l->z",
+    ),
+    "a tile one column off": ("plan/layers.c", "a + i * m + k + e", "a + i * m + e"),
+    "a segment that is not there": ("ops/linear.c", "if (n == 0 && accumulate)", "if (0)"),
+    "sizes that overflow": (
+        "runtime/threads.c",
+        "return __builtin_mul_overflow(a",
+        "return 0 && __builtin_mul_overflow(a",
+    ),
+    "a small product that starts anew": ("gemm/small.h", "if (w->accumulate && !w->segmented)", "if (0)"),
+    "a term of the other row": ("gemm/sparse_rows.h", "(first, d[0][q], old)", "(first, d[1][q], old)"),
     "a term too few": (
-        "kernels/terms.h",
+        "gemm/sparse_rows.h",
         "for (size_t k = from; k < to; k += LANES)",
         "for (size_t k = from; k + 1 < to; k += LANES)",
     ),
     "a relu that a shared step forgets": (
-        "split.c",
-        "if (l->a) NAME(bp_relu_backward)",
-        "if (0) NAME(bp_relu_backward)",
+        "plan/split.c",
+        "if (l->activation != BP_ACTIVATION_NONE) {",
+        "if (0) {",
     ),
-    "an update of numbers that are none": ("split.c", "!s->update->guarded || isfinite", "1 || isfinite"),
-    "another shuffle": ("random.c", "i > 1; i--", "i > 2; i--"),
-    "a gradient without its mean": ("mse.c", "2.0 / (double)size", "2.0"),
+    "an update of numbers that are none": ("plan/split.c", "!s->update->guarded || isfinite", "1 || isfinite"),
+    "leaky_relu' at 0": ("ops/leaky_relu.c", "x[i] > 0 ? upstream", "x[i] >= 0 ? upstream"),
+    "an activation that a product forgets": ("gemm/macro_kernel.h", "if (!b->last) return;", "return;"),
+    "a slope that backward cannot tell": ("ops/activation.c", "!(slope > 0 && isfinite(slope))", "!isfinite(slope)"),
+    "another shuffle": ("ops/random.c", "i > 1; i--", "i > 2; i--"),
+    "a gradient without its mean": ("ops/mse.c", "2.0 / (double)size", "2.0"),
 }
-BEHIND = {"kernels/terms.h": "sparse.c"}  # the file that includes it, where that is not matmul.c
+BEHIND = {"gemm/sparse_rows.h": "plan/sparse.c"}  # the file that includes it, where that is not matmul.c
 MUTANT_FLAGS = ["-O0", "-DROUNDED(a,b,c)=((a)*(b)+(c))", "-Wno-error"]
 
 
@@ -144,19 +166,19 @@ def test_a_mutation_of_the_core_is_found(builds, tmp_path, mutation):
     text = (sources / file).read_text()
     assert old in text, f"{file} no longer holds {old!r}"
     (sources / file).write_text(text.replace(old, new))
-    changed = BEHIND.get(file, "matmul.c") if file.startswith("kernels/") else file
+    changed = BEHIND.get(file, "ops/matmul.c") if file.endswith(".h") else file
     objects = builds.objects("test_core.c", DEFAULT, MUTANT_FLAGS)
     objects[changed], mutant = tmp_path / "mutant.o", tmp_path / "mutant"
     compile_one(objects[changed], sources / changed, DEFAULT, MUTANT_FLAGS, sources)
     link(mutant, objects, DEFAULT, MUTANT_FLAGS)
-    done = run([mutant, "--quick"])
+    done = ended([mutant, "--quick"])
     assert done.returncode != 0
     assert done.stderr or done.returncode < 0, "failed without a word, or did not run"
 
 
 @pytest.mark.parametrize(("compiler", "flags"), every("-O0"))
 def test_the_lesson_runs_from_plain_c(builds, compiler, flags):
-    done = run([builds.program("lesson.c", compiler, flags or usual())])
+    done = ended([builds.program("lesson.c", compiler, flags or usual())])
     assert done.returncode == 0, done.stdout + done.stderr
     assert "measured" in done.stdout
 
@@ -166,7 +188,7 @@ def train_in_c(folder, program, *runner):
     digits = bp.data.digits()
     targets = np.eye(10, dtype=np.float32)[digits.y_train]
     (folder / "digits").write_bytes(digits.x_train.tobytes() + targets.tobytes())
-    done = run([*runner, program, folder / "digits", folder / "trained"])
+    done = ended([*runner, program, folder / "digits", folder / "trained"])
     assert done.returncode == 0, done.stderr
     numbers = np.frombuffer((folder / "trained").read_bytes(), "<f4")
     shapes = {"w1": (64, 50), "b1": (50,), "w2": (50, 10), "b2": (10,)}
@@ -199,7 +221,7 @@ def test_the_header_stands_alone(tmp_path, language):
     if compiler is None:
         pytest.skip("no C++ compiler here")
     command = [compiler, "-x", language, "-pedantic", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
-    done = run([*command, str(ROOT / "csrc" / "pybackprop.h"), "-Wno-pragma-once-outside-header"])
+    done = ended([*command, str(ROOT / "csrc" / "pybackprop.h"), "-Wno-pragma-once-outside-header"])
     assert done.returncode == 0, done.stderr
 
 
@@ -207,7 +229,7 @@ def test_the_header_stands_alone(tmp_path, language):
 @pytest.mark.parametrize("omp", ["", "-fopenmp"], ids=["serial", "openmp"])
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_sanitizers_find_nothing(core, builds, compiler, omp):
-    done = run([core(compiler, omp, *SANITIZE), "--quick"])
+    done = ended([core(compiler, omp, *SANITIZE), "--quick"])
     assert done.returncode == 0, done.stderr
-    done = run([builds.program("lesson.c", compiler, [omp, *SANITIZE])])
+    done = ended([builds.program("lesson.c", compiler, [omp, *SANITIZE])])
     assert done.returncode == 0, done.stderr

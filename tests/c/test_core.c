@@ -62,20 +62,29 @@ static void hash_bytes(const void *data, size_t size) {
 }
 
 #define BP_TEMPLATE "core_cases.h"
-#include "each_type.h"
+#include "template/for_each_type.h"
 #undef BP_TEMPLATE
 #define BP_TEMPLATE "memory_cases.h"
-#include "each_type.h"
+#include "template/for_each_type.h"
 #undef BP_TEMPLATE
 enum { DEEP = 3 }; /* layers of a chain */
+enum { SPARSE = SMALL + 1 };
+/* Of the chains and plans that follow: the layers' activations, what the data is like (PLAIN, ODD or
+   SPARSE), and whether an activation works in place. */
+static int activations[DEEP] = {BP_ACTIVATION_RELU, BP_ACTIVATION_RELU, BP_ACTIVATION_NONE};
+static int data_kind = PLAIN, in_place = 0;
+static double slope_of(size_t k) { return 0.01 * (double)(k + 1); }
 #define BP_TEMPLATE "chain_cases.h"
-#include "each_type.h"
+#include "template/for_each_type.h"
 #undef BP_TEMPLATE
 #define BP_TEMPLATE "plan_cases.h"
-#include "each_type.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
+#define BP_TEMPLATE "leaky_cases.h"
+#include "template/for_each_type.h"
 #undef BP_TEMPLATE
 #define BP_TEMPLATE "sparse_cases.h"
-#include "each_type.h"
+#include "template/for_each_type.h"
 
 static void test_kernels(int quick) {
     for (int kernel = -1; kernel <= bp_kernel_count(); kernel++) {
@@ -241,6 +250,48 @@ static void test_plan(void) {
     bp_set_threads(1);
 }
 
+/* leaky_relu by itself; its results are hashed apart. */
+static void test_leaky(int quick) {
+    for (int kernel = 0; kernel < bp_kernel_count(); kernel++) {
+        if (bp_use_kernel(kernel) != BP_OK || (*broken && kernel > 0)) continue;
+        for (int threads = 1; threads <= (bp_openmp() && !*broken ? 3 : 1); threads += 2) {
+            bp_set_threads(threads);
+            state = 43;
+            leaky_all_f32(quick), leaky_all_f64(quick);
+        }
+    }
+    bp_set_threads(1), bp_use_kernel(0);
+}
+
+static void mixed(void) {
+    chain_f32(37, 5, 19, 3), chain_f64(35, 2, 140, 2);
+    for (int k = 0; k < 6; k++) {
+        int strategy = k / 2; /* BP_LAYERS, BP_FUSED, BP_SPLIT */
+        if (k % 2 && !bp_openmp()) continue;
+        bp_set_threads(1 + 2 * (k % 2));
+        planned_steps_f32(strategy, 530, 5, 9, 3), planned_steps_f64(strategy, 35, 7, 34, 1);
+        if (data_kind == SPARSE) planned_steps_f32(strategy, 66, 70, 33, 2);
+    }
+    bp_set_threads(1);
+}
+
+/* Chains and plans in which leaky_relu stands beside others, also last. */
+static void test_mixed(void) {
+    enum { N = BP_ACTIVATION_NONE, R = BP_ACTIVATION_RELU, L = BP_ACTIVATION_LEAKY_RELU, MIXES = 5 };
+    static const int mixes[MIXES][DEEP] = {{L, L, N}, {R, L, N}, {L, N, R}, {N, L, L}, {L, R, L}};
+    static const int kinds[] = {PLAIN, ODD, SPARSE};
+    const int usual[DEEP] = {R, R, N};
+    for (int k = 0; k < 3 * MIXES; k++) {
+        memcpy(activations, mixes[k % MIXES], sizeof activations);
+        data_kind = kinds[k % 3], in_place = k % 2;
+        for (int kernel = 0; kernel < bp_kernel_count(); kernel++)
+            if (bp_use_kernel(kernel) == BP_OK) mixed();
+    }
+    memcpy(activations, usual, sizeof activations);
+    data_kind = PLAIN, in_place = 0;
+    all_invalid_f32(), all_invalid_f64();
+}
+
 static void test_sparse(void) {
     for (int kernel = 0; kernel < bp_kernel_count(); kernel++)
         if (bp_use_kernel(kernel) == BP_OK) sparse_shapes_f32(), sparse_shapes_f64();
@@ -280,11 +331,15 @@ int main(int count, char **arguments) {
     bp_set_threads(1);
     test_random();
     uint64_t all = hash;
+    hash = 14695981039346656037u;
+    test_leaky(quick);
+    uint64_t leaky = hash;
     if (!*broken)
         test_fork(), test_memory(quick), test_described(), test_nested(), test_chain(), test_plan(),
-            test_sparse();
+            test_mixed(), test_sparse();
     if (!quick) test_tiles();
     if (digest) printf("digest %016llx\n", (unsigned long long)all);
+    if (digest) printf("digest of leaky_relu %016llx\n", (unsigned long long)leaky);
     printf("kernels");
     for (int kernel = 0; kernel < bp_kernel_count(); kernel++)
         if (bp_kernel_available(kernel)) printf(" %s", bp_kernel_name(kernel));

@@ -8,7 +8,8 @@ import pybackprop as bp
 from helpers.judging import judged
 from helpers.processes import run_command
 from pybackprop.cli.main import main
-from pybackprop.teach.judge.mistake import RIGHT, table
+from pybackprop.teach.judge.kinds import RIGHT
+from pybackprop.teach.judge.mistakes import table
 
 # ---- how a verdict looks ----
 
@@ -58,7 +59,7 @@ def test_the_command_knows_every_gradient(of, formula, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["x.T @ dq"], "'dq' is no name"),
+        (["x.T @ dq"], "'dq' is not a name you can use here"),
         (["(" * 1000], "brackets"),
         (["x.__class__"], "not known here"),
         (["x.T @"], "cannot be read"),

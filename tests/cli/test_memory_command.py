@@ -137,9 +137,9 @@ def test_wrong_usage_ends_with_2(options, capsys):
     assert "memory" in capsys.readouterr().err
 
 
-def test_the_readmes_table_is_what_is_predicted():
+def test_the_documents_table_is_what_is_predicted():
     """Up to what products pack, which depends on the machine's cache and cores."""
-    section = (ROOT / "README.md").read_text().split("## What a step takes")[1].split("\n## ")[0]
+    section = DOC.split("## The lesson's step")[1].split("\n## ")[0]
     rows = [line.split("|")[1:-1] for line in section.splitlines() if line.startswith("|")][2:]
     names = ["first", "matmul", "functions", "inplace", "model", "model_inplace", "plan_fused", "numpy", "torch"]
     ledgers = bp.mlp([784, 50, 1]).memory(50_000).alternatives

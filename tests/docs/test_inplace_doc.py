@@ -45,8 +45,3 @@ def test_the_lesson_in_place_has_the_bits_of_the_lesson():
     assert float(loss) == names["loss"]
     for found, right in zip(names["params"], params, strict=True):
         assert_same_bits(found.data, right.data)
-
-
-def test_the_files_that_it_names_are_there():
-    for name in re.findall(r"\]\(\.\./([\w/.]+)\)", TEXT):
-        assert (ROOT / name).exists(), name

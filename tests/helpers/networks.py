@@ -125,7 +125,7 @@ def right_loss(arrays):
 
 
 def right_gradients(arrays):
-    """Every tensor's gradient by csrc/reference.c."""
+    """Every tensor's gradient by csrc/ops/reference.c."""
     a, r = arrays, bp.reference
     l1 = r.linear_forward(a["x"], a["w1"], a["b1"])
     l2 = r.relu_forward(l1)

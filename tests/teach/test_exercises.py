@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
-from helpers.processes import COMMAND, run_command
+from helpers.processes import COMMAND, TIMEOUT, run_command
 from pybackprop.cli.main import main
 from pybackprop.teach.formula.errors import FormulaError
 from pybackprop.teach.judge.judge import judge_question
@@ -115,7 +115,7 @@ def test_the_numbers_of_the_steps_are_the_librarys():
 
 def test_what_a_step_keeps_back_is_not_in_play():
     for name, text in (("two-steps", "x.T @ dz"), ("network", "x.T @ l1.g"), ("network", "w1.g"), ("one-slope", "dz")):
-        with pytest.raises(FormulaError, match=r"not in play|no name that is in play"):
+        with pytest.raises(FormulaError, match=r"not in play|not a name you can use here"):
             judge_question(question_for(name), text)
 
 
@@ -170,7 +170,7 @@ def test_commands(tmp_path):
     assert "FORMULA" in done.stdout
     assert "x        (4, 3)" in done.stdout
     assert "[[ " in done.stdout
-    assert "'q' is no name" in done.stdout
+    assert "'q' is not a name you can use here" in done.stdout
     assert "11/11  The whole network" in done.stdout
     assert done.stdout.rstrip().endswith("0 of 11 done; go on with: pybackprop learn")
 
@@ -197,7 +197,7 @@ def test_control_c_ends_it_cleanly(tmp_path):
         assert process.poll() is None
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130
     assert "Traceback" not in err
     assert "1 of 11 done; go on with" in out
@@ -286,7 +286,7 @@ def test_unknown_names_in_the_file_do_no_harm(tmp_path):
     file = tmp_path / "progress.json"
     file.write_text('{"version": 9, "done": ["loss", "loss", "gone"], "at": "gone", "more": 1}')
     lesson = bp.exercises(file)
-    assert (lesson.done, lesson.step.name, lesson.progress.said) == (["loss"], "one-slope", None)
+    assert (lesson.done, lesson.step.name, lesson.progress.trouble) == (["loss"], "one-slope", None)
 
 
 def test_the_file_is_replaced_as_a_whole(tmp_path, monkeypatch):
@@ -302,7 +302,7 @@ def test_the_file_is_replaced_as_a_whole(tmp_path, monkeypatch):
         patch.setattr(os, "fsync", fails)
         assert lesson.answer("0").ok, "the exercises go on"
     assert file.read_bytes() == before
-    assert "No space left on device" in lesson.progress.said
+    assert "No space left on device" in lesson.progress.trouble
     assert [f.name for f in tmp_path.iterdir()] == ["progress.json"], "no temporary file is left"
 
 

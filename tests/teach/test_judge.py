@@ -8,7 +8,7 @@ from helpers.judging import hidden_layer, judged, numbers
 from pybackprop.teach.formula.errors import FormulaError
 from pybackprop.teach.formula.evaluate import evaluate
 from pybackprop.teach.formula.grammar import parse
-from pybackprop.teach.judge.mistake import RIGHT
+from pybackprop.teach.judge.kinds import RIGHT
 from pybackprop.teach.judge.mistakes_patterns import close
 from pybackprop.teach.judge.question import question_of
 from pybackprop.teach.trace.use import use_of

@@ -13,7 +13,8 @@ from pybackprop.teach.formula.errors import FormulaError
 from pybackprop.teach.formula.evaluate import evaluate
 from pybackprop.teach.formula.grammar import parse
 from pybackprop.teach.judge.judge import judge_question
-from pybackprop.teach.judge.mistake import RIGHT, table
+from pybackprop.teach.judge.kinds import RIGHT
+from pybackprop.teach.judge.mistakes import table
 from pybackprop.teach.judge.mistakes_patterns import close
 
 
@@ -100,13 +101,13 @@ def twins_of(question, text, only_own=False):
     wanted = [value(parse(text), sample) for sample in samples]
     names = set()
     for mistake in table():
-        for other in mistake.parsed(question.kind):
+        for other in mistake.parsed(question.kind.name):
             found = [value(other, sample) for sample in samples]
             pairs = [(a, b) for a, b in zip(found, wanted, strict=True) if b is not None]
             if all(a is not None and close(a, b) for a, b in pairs):
                 names.add(mistake.name)
         if mistake.fits is not None:
-            names |= {mistake.name} if text in mistake.formulas.get(question.kind, ()) else set()
+            names |= {mistake.name} if text in mistake.formulas.get(question.kind.name, ()) else set()
     return names | ({"constant-factor"} if only_own else set())
 
 

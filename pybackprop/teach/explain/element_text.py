@@ -1,71 +1,70 @@
-"""Telling: the explanation of one element as a text, in six steps."""
+"""The explanation of one element as a text, in six steps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from pybackprop.core import native
-from pybackprop.teach.explain.paths import Path
-from pybackprop.teach.explain.prose import Words, element
+from pybackprop.teach.explain.facts import Facts
+from pybackprop.teach.explain.rules import Path, Words
 from pybackprop.teach.render.document import Block, Document, Formula, Heading, Table, Text
-
-if TYPE_CHECKING:
-    from pybackprop.teach.explain.facts import Explanation
+from pybackprop.teach.trace.graph import Network, Operation
+from pybackprop.teach.trace.notation import element
+from pybackprop.teach.trace.slope import Check, slope_at_kink, with_kinks
 
 ALL_ROWS = 10  # so many terms are all shown; of more, the largest
 LARGEST = 6
 
 
-def tell(e: Explanation) -> Document:
+def document(e: Facts) -> Document:
     """The six steps."""
     blocks: list[Block] = [
         Heading(f"{e.element} = {e.value:.6g}, and its gradient {e.gradient_name} = {exact(e.total, e)}")
     ]
     blocks += [Text(f"Note: {note}") for note in e.notes]
-    ways = list(zip(e.paths, e.words, strict=True))
-    blocks += [*_moves(e, ways), *_sums(e, ways), *_everything(e, ways), *_check(e)]
+    paths = list(zip(e.paths, e.words, strict=True))
+    blocks += [*_moves(e, paths), *_sums(e, paths), *_all_elements(e), *_check(e)]
     marks = [(e.element, "element"), (e.gradient_name, "total")]
     for words in e.words:
         marks += [(words.moved, "moved"), (words.local, "local"), (words.upstream, "upstream")]
     return Document(blocks, [mark for mark in marks if mark[0] not in ("1", "")])
 
 
-def exact(value: float, e: Explanation) -> str:
+def exact(value: float, e: Facts) -> str:
     """All digits that the dtype has."""
     return str(e.dtype.type(value))
 
 
-def _moves(e: Explanation, ways: list[tuple[Path, Words]]) -> Iterator[Block]:
+def _moves(e: Facts, paths: Sequence[tuple[Path, Words]]) -> Iterator[Block]:
     yield Heading("1. What moves")
-    for k, (path, words) in enumerate(ways, 1):
-        yield Text(f"{e.way(k)}{words.moves}")
+    for k, (path, words) in enumerate(paths, 1):
+        yield Text(f"{e.path_prefix(k)}{words.moves}")
         yield Text(words.why)
         if not len(path):
-            yield Text("There is not a single row here: nothing moves, and the sum over nothing is 0.")
+            yield Text(path.rule.nothing)
 
 
-def _sums(e: Explanation, ways: list[tuple[Path, Words]]) -> Iterator[Block]:
+def _sums(e: Facts, paths: Sequence[tuple[Path, Words]]) -> Iterator[Block]:
     yield Heading("2. By how much each of them moves")
-    for k, (_, words) in enumerate(ways, 1):
-        yield Text(f"{e.way(k)}{words.by}")
+    for k, (_, words) in enumerate(paths, 1):
+        yield Text(f"{e.path_prefix(k)}{words.by}")
     yield Heading("3. How much the loss cares about each")
-    for k, (_, words) in enumerate(ways, 1):
-        yield Text(f"{e.way(k)}{_cares(words, e)}")
+    for k, (_, words) in enumerate(paths, 1):
+        yield Text(f"{e.path_prefix(k)}{_cares(words, e)}")
     yield Heading("4. The sum over all paths: how far it moves, times how much the loss cares")
-    for k, (path, words) in enumerate(ways, 1):
-        if len(path) and e.way(k):
-            yield Text(e.way(k).rstrip())
+    for k, (path, words) in enumerate(paths, 1):
+        if len(path) and e.path_prefix(k):
+            yield Text(e.path_prefix(k).rstrip())
         if len(path):
             yield _table(path, words)
         if len(path) > ALL_ROWS:
-            yield from _partial_sums(path, words)
+            yield from _partial_sums(path)
     yield Text(_total(e))
 
 
-def _cares(words: Words, e: Explanation) -> str:
+def _cares(words: Words, e: Facts) -> str:
     if words.upstream.startswith("∂"):
         return f"{words.upstream} = 1: {e.loss_name} itself is what we ask about."
     return f"{words.upstream}, which the backward pass had ready before: ∂{e.loss_name}/∂{words.moved}."
@@ -88,65 +87,88 @@ def _table(path: Path, words: Words) -> Table:
     return Table(head, lines, ["moved", "local", "upstream", "", "total"][: len(head)])
 
 
-def _partial_sums(path: Path, words: Words) -> Iterator[Block]:
+def _partial_sums(path: Path) -> Iterator[Block]:
     """How the sum grows where there are many terms, in the definition's order."""
     last = len(path) - 1
-    letter = words.letter or "term"
-    shown = [f"{letter}={k}: {path.added(k + 1):.6g}" for k in (0, 1, 2)]
-    shown += ["…"] + [f"{letter}={k}: {path.added(k + 1):.6g}" for k in (last - 1, last)]
+    counted = path.rule.counted
+    shown = [f"{counted}={k}: {path.added(k + 1):.6g}" for k in (0, 1, 2)]
+    shown += ["…"] + [f"{counted}={k}: {path.added(k + 1):.6g}" for k in (last - 1, last)]
     yield Text(f"(These are the largest of {len(path):,}.) In the definition's order the sum grows like this:")
     yield Formula("   ".join(shown))
-    if path.rule in ("w", "b") and len(path) > native.SEGMENT:
+    if path.rule.cut and len(path) > native.SEGMENT:
         yield Text(
             f"Rows are added in segments of {native.SEGMENT}, each from 0, and then the segments' sums in order: the "
             "only place where a long sum is cut, and the same on every machine."
         )
 
 
-def _total(e: Explanation) -> str:
+def _total(e: Facts) -> str:
     count = len(e.terms)
     paths = f" on {len(e.paths)} paths" if len(e.paths) > 1 else ""
-    how = f"{count:,} terms{paths}, added in the definition's order with one rounding each"
-    said = f"Total: {exact(e.total, e)} ({'one term' if count == 1 else how})."
+    rounding = "added in double" if e.is_measured else "added in the definition's order with one rounding each"
+    terms = "one term" if count == 1 else f"{count:,} terms{paths}, {rounding}"
+    total = f"Total: {exact(e.total, e)} ({terms})."
     if e.g is None:
-        return f"{said} {_kept(e)} This is what it would hold."
+        return f"{total} {_kept(e)} This is what it would hold."
+    if e.agrees and e.is_measured:
+        return f"{total} {e.gradient_name} holds {exact(e.g, e)}: the same, as closely as slopes can be measured."
     if e.agrees:
-        return f"{said} That is {e.gradient_name}, bit for bit."
-    return f"{said} But {e.gradient_name} holds {exact(e.g, e)}: see the note above."
+        return f"{total} That is {e.gradient_name}, bit for bit."
+    return f"{total} But {e.gradient_name} holds {exact(e.g, e)}{': see the note above' if e.notes else ''}."
 
 
-def _kept(e: Explanation) -> str:
+def _kept(e: Facts) -> str:
     """Why a tensor has no .g."""
     if e.tensor._node is not None or e.tensor.requires_g:
         return f"{e.name} keeps no .g after a backward; backward(keep=True) leaves it there."
     return f"{e.name} has no .g, for it wants none (requires_g is False)."
 
 
-def _everything(e: Explanation, ways: list[tuple[Path, Words]]) -> Iterator[Block]:
+def _all_elements(e: Facts) -> Iterator[Block]:
     yield Heading(f"5. From one element to all: {e.name}.g = {e.matmul}")
-    for k, (_, words) in enumerate(ways, 1):
-        if e.way(k):
-            yield Text(e.way(k).rstrip())
+    for k, words in enumerate(e.words, 1):
+        if e.path_prefix(k):
+            yield Text(e.path_prefix(k).rstrip())
         for piece in words.everything:
             yield Formula(piece.strip()) if piece.startswith("  ") else Text(piece)
 
 
-def _check(e: Explanation) -> Iterator[Block]:
+def _check(e: Facts) -> Iterator[Block]:
     yield Heading("6. A check that trusts nobody")
-    c = e.measured
-    if c is None:
+    check = e.measured
+    if check is None:
         yield Text("Not possible: what is no finite number cannot be moved a little.")
         return
-    yield Text(f"Move {e.element} by {c.h:.0e} up and down, in double, run forward again, and look at {e.loss_name}:")
-    yield Formula(f"slope {c.slope:.9g}   gradient {e.total:.9g}   relative error {c.error:+.1e}")
-    if c.kink:
+    yield Text(
+        f"Move {e.element} by {check.h:.0e} up and down, in double, run forward again, and look at {e.loss_name}:"
+    )
+    yield Formula(f"slope {check.slope:.9g}   gradient {e.total:.9g}   relative error {check.error:+.1e}")
+    names = _kinked(e.walk.network)
+    if check.operation is not None:
+        yield Text(_at_kink(check, check.operation))
+    elif check.shrunk:
+        yield Text(f"(The step was made smaller until no {names} crossed its corner at {_kink(e.walk.network)}.)")
+    if check.flipped:
         yield Text(
-            f"However little it moves, {c.kink} crosses 0, the corner of relu, where there are two slopes: "
-            f"{c.left:.6g} to the left and {c.right:.6g} to the right. The convention is relu'(0) = 0."
+            f"{check.flipped} {names} elements are so near {_kink(e.walk.network)} that in double they are on its "
+            "other side: expect a difference."
         )
-    elif c.shrunk:
-        yield Text("(The step was made smaller until no relu crossed its corner at 0.)")
-    if c.flipped:
-        yield Text(
-            f"{c.flipped} relu elements are so near 0 that in double they are on its other side: expect a difference."
-        )
+
+
+def _at_kink(check: Check, op: Operation) -> str:
+    name, kink = op.function, f"{op.op.kink:g}"
+    return (
+        f"However little it moves, {check.kink} crosses {kink}, the corner of {name}, where there are two slopes: "
+        f"{check.left:.6g} to the left and {check.right:.6g} to the right. The convention is "
+        f"{name}'({kink}) = {slope_at_kink(op):g}."
+    )
+
+
+def _kinked(network: Network) -> str:
+    """The functions with a corner: relu, or several."""
+    return " or ".join(dict.fromkeys(op.function for op, _ in with_kinks(network)))
+
+
+def _kink(network: Network) -> str:
+    """Where their corners are."""
+    return " or ".join(dict.fromkeys(f"{kink:g}" for _, kink in with_kinks(network)))

@@ -2,52 +2,75 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 import numpy as np
 
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.errors import GradientError
-from pybackprop.teach.explain.facts import Explanation, largest
+from pybackprop.teach.explain.explanation import Explanation
 from pybackprop.teach.explain.outer_product import compare
-from pybackprop.teach.explain.paths import Index
-from pybackprop.teach.explain.prose import element
 from pybackprop.teach.explain.terms import Term
 from pybackprop.teach.explain.whole_chain import WholeChain
-from pybackprop.teach.trace.gradients import Walk, agreement, check_backward, walk_back
+from pybackprop.teach.trace.gradients import Walk, agreement, check_backward, largest, walk_back
 from pybackprop.teach.trace.graph import Network, networks_of
-from pybackprop.teach.trace.nonfinite import first_bad
+from pybackprop.teach.trace.nonfinite import first_nonfinite
+from pybackprop.teach.trace.notation import Index, element
 from pybackprop.teach.trace.replay import check_unchanged
 
 __all__ = ["Explanation", "Term", "explain"]
 
+TRIED = 8  # networks that a tensor took part in; of more, the latest
 
-class Explain:
-    """`bp.explain(t, at=...)`; see __call__. compare: the lesson's first version of w.g beside the matmul."""
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+R_co = TypeVar("R_co", covariant=True)
+S = TypeVar("S")
 
-    def __call__(self, t: Tensor, at: Any = None, *, loss: Tensor | None = None) -> Explanation:
-        """Why t.g[at] is what it is: which values move, by how much, how much the loss cares, and the sum.
 
-        t     any tensor that took part in a forward pass: weights, bias, data, pre-activation, activation, output
-        at    the element, (3, 7) or 3; without it the one with the largest gradient. For the loss itself, without
-              at, the whole chain is explained
-        loss  which loss, if t took part in several (otherwise the one whose gradient t.g holds, or the latest)
+class _WithCompare(Protocol[P, R_co, Q, S]):
+    """The type of a function with a function as its attribute `compare`."""
 
-        A backward must have run. Nothing is changed: no `.g`, no value. Raises IndexError for an element out of
-        range, GradientError for a tensor that took no part, a missing backward, an operation without derivative, or
-        values that were overwritten since.
-        """
-        walk, notes = _walk(t, loss)
-        if (at is None or np.shape(at) == (0,)) and walk.network.root is t and walk.network.is_loss():
-            return WholeChain(walk, notes)
-        if t is walk.network.root:
-            raise GradientError(
-                f"explain: {walk.network.name(t)} is where the backward began: nothing was computed from it"
-            )
-        where = _index(at, t, walk.network) if at is not None else largest(walk.of(t))
-        return Explanation(walk, t, where, notes)
+    compare: Callable[Q, S]
 
-    compare = staticmethod(compare)
+    def __call__(self, *args: P.args, **options: P.kwargs) -> R_co: ...
+
+
+def _with(compare: Callable[Q, S]) -> Callable[[Callable[P, R_co]], _WithCompare[P, R_co, Q, S]]:
+    """Makes compare an attribute of the decorated function."""
+
+    def attach(function: Callable[P, R_co]) -> _WithCompare[P, R_co, Q, S]:
+        function.compare = compare  # type: ignore[attr-defined]
+        return cast("_WithCompare[P, R_co, Q, S]", function)
+
+    return attach
+
+
+@_with(compare)
+def explain(t: Tensor, at: Any = None, *, loss: Tensor | None = None) -> Explanation:
+    """Why t.g[at] is what it is: which values move, by how much, how much the loss cares, and the sum.
+
+    t     any tensor that took part in a forward pass: weights, bias, data, pre-activation, activation, output
+    at    the element, (3, 7) or 3; without it the one with the largest gradient. For the loss itself, without
+          at, the whole chain is explained
+    loss  which loss, if t took part in several (otherwise the one whose gradient t.g holds, or the latest)
+
+    A backward must have run. Nothing is changed: no `.g`, no value. Raises IndexError for an element out of
+    range, GradientError for a tensor that took no part, a missing backward, an operation without derivative, or
+    values that were overwritten since.
+
+    explain.compare(...) sets the lesson's first version of w.g beside the matrix product that took its place.
+    """
+    walk, notes = _walk(t, loss)
+    if (at is None or np.shape(at) == (0,)) and walk.network.root is t and walk.network.is_loss():
+        return WholeChain(walk, notes)
+    if t is walk.network.root:
+        raise GradientError(
+            f"explain: {walk.network.name(t)} is where the backward began: nothing was computed from it"
+        )
+    where = _index(at, t, walk.network) if at is not None else largest(walk.of(t))
+    return Explanation(walk, t, where, notes)
 
 
 def _walk(t: Any, loss: Tensor | None) -> tuple[Walk, list[str]]:
@@ -55,7 +78,7 @@ def _walk(t: Any, loss: Tensor | None) -> tuple[Walk, list[str]]:
     networks = networks_of(t, loss)
     problem: GradientError | None = None
     stale: tuple[Walk, list[str]] | None = None
-    for network in networks[:8]:
+    for network in networks[:TRIED]:
         try:
             check_unchanged(network)
             check_backward(t, network)
@@ -64,7 +87,7 @@ def _walk(t: Any, loss: Tensor | None) -> tuple[Walk, list[str]]:
             problem = problem or error
             continue
         note = agreement(t, walk) if t is not network.root else _of_loss(network, walk)
-        notes = [note for note in (note, first_bad(walk)) if note]
+        notes = [note for note in (note, first_nonfinite(walk)) if note]
         if not note:
             return walk, notes
         stale = stale or (walk, notes)
@@ -75,8 +98,8 @@ def _walk(t: Any, loss: Tensor | None) -> tuple[Walk, list[str]]:
 
 def _of_loss(network: Network, walk: Walk) -> str:
     """A note if the `.g` of a parameter is not that of this forward pass."""
-    found = (agreement(leaf, walk) for leaf in network.leaves() if leaf._g is not None)
-    return next(filter(None, found), "")
+    notes = (agreement(leaf, walk) for leaf in network.leaves() if leaf._g is not None)
+    return next(filter(None, notes), "")
 
 
 def _index(at: Any, t: Tensor, network: Network) -> Index:
@@ -95,6 +118,3 @@ def _valid(name: str, shape: Index) -> str:
     axes = {1: ["element"], 2: ["row", "column"]}.get(len(shape), [f"axis {k}" for k in range(len(shape))])
     ranges = ", ".join(f"{axis} 0 .. {size - 1}" for axis, size in zip(axes, shape, strict=True))
     return f"{name} has shape {shape}: {ranges or 'at is ()'}"
-
-
-explain = Explain()

@@ -1,42 +1,28 @@
-"""Explanation: why one element's gradient is what it is."""
+"""Facts: the numbers and words behind the explanation of one element."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path as File
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from pybackprop.autograd.tensor import Tensor
+from pybackprop.core import native
 from pybackprop.core.arrays import Array
-from pybackprop.teach.explain.derivation import derivation
-from pybackprop.teach.explain.element_text import tell
-from pybackprop.teach.explain.paths import Index, Path, paths_of
-from pybackprop.teach.explain.prose import element, words_of
+from pybackprop.teach.explain.paths import paths_of, words_of
+from pybackprop.teach.explain.rules import Path, Words
 from pybackprop.teach.explain.terms import Terms
-from pybackprop.teach.render.document import Document
-from pybackprop.teach.render.formula import Line
-from pybackprop.teach.render.renderable import Told
 from pybackprop.teach.trace.gradients import Walk, same
+from pybackprop.teach.trace.notation import Index, element
 from pybackprop.teach.trace.replay import in_double
 from pybackprop.teach.trace.slope import Check, measure
 
-if TYPE_CHECKING:
-    from pybackprop.teach.page.scene import Scene
+MEASURED_RTOL = {native.FLOAT32: 1e-4, native.FLOAT64: 1e-6}  # of a sum whose terms were measured, to all its terms
 
 
-class Explanation(Told):
-    """Why t.g[at] is what it is.
-
-    moves    which values move when the element moves, in words
-    terms    each with .at .local .upstream .product (and .through, the tensor that .at is an index of), in the
-             definition's order; len() and slices cost little however many there are
-    total    their sum as csrc/reference.c adds them: t.g[at], bit for bit (agrees says so; g is what t.g holds)
-    matmul   the gradient of the whole tensor: "x.T @ l1.g"
-    check    relative error, signed, of total against a measured slope; NaN where nothing can be measured
-    notes    what the reader must know: a .g that is not of this forward pass, a NaN and where it arose
-    """
+class Facts:
+    """One element of one tensor, what it moves, and what its gradient adds up to. See Explanation."""
 
     def __init__(self, walk: Walk, tensor: Tensor, at: Index, notes: Sequence[str]) -> None:
         network = walk.network
@@ -44,21 +30,34 @@ class Explanation(Told):
         self.name, self.shape, self.dtype = network.name(tensor), tensor.shape, tensor.dtype
         self.loss_name = network.name(network.root) if network.is_loss() else "the loss"
         self.paths: list[Path] = paths_of(tensor, at, walk)
-        self.words = [words_of(path, network, len(self.paths) == 1) for path in self.paths]
+        self.words: list[Words] = [words_of(path, network, len(self.paths) == 1) for path in self.paths]
         self.value = float(tensor._array[at])
-        self.moves = " ".join(f"{self.way(k)}{words.moves}" for k, words in enumerate(self.words, 1))
+        self.moves = " ".join(f"{self.path_prefix(k)}{words.moves}" for k, words in enumerate(self.words, 1))
         self.terms = Terms([(words.through, path) for words, path in zip(self.words, self.paths, strict=True)])
         self.total = self.paths[-1].added()
-        self.matmul = " + ".join(words.matmul for words in self.words)
+        self.matmul = " + ".join(path.rule.computed(path.operation, path.slot, network) for path in self.paths)
         self.g = None if tensor._g is None else float(tensor._g._array[at])
         self.measured = self._measure()
         self.check = float("nan") if self.measured is None else self.measured.error
 
     @property
     def agrees(self) -> bool:
-        """Whether total has the bits of t.g[at]; where t keeps no .g, of the private walk's."""
-        found = self.walk.of(self.tensor)[self.at] if self.g is None else self.dtype.type(self.g)
-        return same(np.asarray(found), np.asarray(self.dtype.type(self.total)))
+        """Whether total has the bits of t.g[at]; where t keeps no .g, of the gradient as a backward computes it.
+
+        Where local derivatives were measured, whether the two are as close as measuring allows.
+        """
+        gradient = np.asarray(self.walk.of(self.tensor)[self.at] if self.g is None else self.dtype.type(self.g))
+        total = np.asarray(self.dtype.type(self.total))
+        return self._close(gradient, total) if self.is_measured else same(gradient, total)
+
+    def _close(self, gradient: Array, total: Array) -> bool:
+        size = sum(float(np.abs(path.products).sum()) for path in self.paths)
+        return bool(np.isclose(total, gradient, rtol=0, atol=MEASURED_RTOL[self.dtype] * size, equal_nan=True))
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether some local derivatives were measured, since no rule is registered for an operation."""
+        return any(path.rule.measured for path in self.paths)
 
     @property
     def element(self) -> str:
@@ -70,21 +69,13 @@ class Explanation(Told):
         """w1.g[3,7]"""
         return element(f"{self.name}.g", self.at)
 
-    def way(self, k: int) -> str:
+    def path_prefix(self, k: int) -> str:
         """What the text about path k, from 1, begins with; nothing where there is one path."""
         return f"Path {k} of {len(self.paths)}, through {self.words[k - 1].through}: " if len(self.paths) > 1 else ""
 
     def _measure(self) -> Check | None:
         network = self.walk.network
-        if not all(np.isfinite(t._array).all() for op in network for t in (*op.inputs, op.output)):
-            return None
-        return measure(network, self.tensor, self.at, self.total, in_double(network))
-
-    def document(self) -> Document:
-        return tell(self)
-
-    def formulas(self) -> Sequence[Line]:
-        return derivation(self.name, self.walk.network, self.paths, str(self.dtype.type(self.total)))
+        return measure(network, self.tensor, self.at, self.total, in_double(network)) if network.is_finite() else None
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain numbers and words; of many terms the first thousand (see "terms_in_all")."""
@@ -105,35 +96,3 @@ class Explanation(Told):
             "slope": None if self.measured is None else self.measured.slope,
             "notes": list(self.notes),
         }
-
-    def plot(self, path: str | File | None = None) -> Any:
-        """A matplotlib figure: the matrices as heat maps with the element, what it moves and the terms marked.
-
-        path: where to save it too (.png, .svg, .pdf). Raises ImportError without matplotlib.
-        """
-        from pybackprop.teach.explain.heatmap import picture
-
-        return picture(self, path)
-
-    def to_html(self, path: str | File | None = None) -> str:
-        """The page to play with, the network's matrices on it and this element chosen; path: where to save it too."""
-        from pybackprop.teach.page import html
-
-        found = self.scene()
-        if path is not None:
-            html.write(path, found)
-        return html.html_of(found)
-
-    def scene(self) -> Scene:
-        """What the page shows. Raises GradientError and ValueError for a network that it cannot show."""
-        from pybackprop.teach.page.from_graph import scene
-
-        return scene(self.walk, self.tensor, self.at)
-
-
-def largest(gradient: Array) -> Index:
-    """The element with the largest gradient; a NaN first."""
-    if gradient.size == 0:
-        raise IndexError(f"explain: a tensor of shape {gradient.shape} has no elements")
-    size = np.abs(np.where(np.isnan(gradient), np.inf, gradient))
-    return tuple(int(i) for i in np.unravel_index(int(np.argmax(size)), gradient.shape))

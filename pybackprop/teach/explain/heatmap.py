@@ -1,4 +1,4 @@
-"""Picture: an explanation as heat maps, with matplotlib (the extra `plot`).
+"""An explanation as heat maps, with matplotlib (the extra `plot`).
 
 The matrices that take part, the element in one, what it moves in another, what each is multiplied by, and the
 terms as bars with their growing sum. Of a large matrix a window is drawn.
@@ -10,24 +10,23 @@ from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path as File
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from pybackprop.core import plotting
 from pybackprop.core.arrays import Array
-from pybackprop.teach.explain.facts import Explanation
-from pybackprop.teach.explain.paths import Index, Path
-from pybackprop.teach.explain.prose import element
-
-if TYPE_CHECKING:
-    from pybackprop.autograd.tensor import Tensor
+from pybackprop.teach.explain.facts import Facts
+from pybackprop.teach.explain.rules import Path
+from pybackprop.teach.explain.rules.rule import Line, line
+from pybackprop.teach.trace.graph import Network
+from pybackprop.teach.trace.notation import element
 
 WINDOW = 16  # rows and columns of a matrix that are drawn
 BARS = 40  # terms that are drawn
 COLOURS = {"element": "#e69f00", "moved": "#0072b2", "local": "#009e73", "upstream": "#cc79a7", "total": "black"}
 LITERAL: Any = {"family": "monospace", "parse_math": False}  # a $ in a name is no formula
-SAID = {
+LABELS = {
     "element": "the element",
     "moved": "what it moves",
     "local": "by how much",
@@ -47,7 +46,7 @@ class Panel:
     column: int | None
 
 
-def picture(e: Explanation, path: str | File | None = None) -> Any:
+def figure_of(e: Facts, path: str | File | None = None) -> Any:
     """The figure; saved too, if there is a path. Raises ImportError, ValueError or OSError before it draws."""
     where = None if path is None else File(path)
     if where is not None:
@@ -69,7 +68,7 @@ def _png(figure: Any) -> bytes:
     return memory.getvalue()
 
 
-def _draw(e: Explanation, figure: Any) -> None:
+def _draw(e: Facts, figure: Any) -> None:
     path = e.paths[0]
     panels = _panels(e, path)
     top, below = figure.subfigures(2, 1, height_ratios=[3, 2])
@@ -80,36 +79,25 @@ def _draw(e: Explanation, figure: Any) -> None:
     figure.suptitle(f"{e.gradient_name} = {e.total:.6g}        {e.name}.g = {e.matmul}{more}", **LITERAL)
 
 
-def _panels(e: Explanation, path: Path) -> list[Panel]:
+def _panels(e: Facts, path: Path) -> list[Panel]:
     """From left to right: what it is multiplied by, the element, what moves, what arrives, the gradient."""
-    network, op = e.walk.network, path.operation
-    out, dout = op.output, e.walk.of(op.output)
-    mine = Panel(e.name, e.tensor._array, "element", *_at(e.at))
-    found = Panel(f"{e.name}.g", e.walk.of(e.tensor), "total", *_at(e.at))
-    if path.rule in ("mse", "targ"):
-        other = op.inputs[1 - path.slot]
-        return [mine, _panel(network.name(other), other, "local", e.at), found]
-    row, column = {"w": (None, e.at[-1]), "b": (None, e.at[-1]), "x": (e.at[0], None)}.get(path.rule, _at(e.at))
-    arrives = [
-        Panel(network.name(out), out._array, "moved", row, column),
-        Panel(f"{network.name(out)}.g", dout, "upstream", row, column),
-    ]
-    if path.rule == "w":
-        return [Panel(network.name(op.inputs[0]), op.inputs[0]._array, "local", None, e.at[0]), mine, *arrives, found]
-    if path.rule == "x":
-        return [mine, Panel(network.name(op.inputs[1]), op.inputs[1]._array, "local", e.at[1], None), *arrives, found]
-    return [mine, *arrives, found]
+    network, out = e.walk.network, path.operation.output
+    marks = path.rule.marks(path)
+    mine = Panel(e.name, e.tensor._array, "element", *line(e.at))
+    gradient = Panel(f"{e.name}.g", e.walk.of(e.tensor), "total", *line(e.at))
+    arrives = []
+    if marks.moved is not None:
+        arrives = [
+            Panel(network.name(out), out._array, "moved", *marks.moved),
+            Panel(f"{network.name(out)}.g", e.walk.of(out), "upstream", *marks.moved),
+        ]
+    factor = [] if marks.factor is None else [_factor(path, network, *marks.factor)]
+    return [*factor, mine, *arrives, gradient] if marks.before else [mine, *factor, *arrives, gradient]
 
 
-def _panel(name: str, tensor: Tensor, role: str, at: Index) -> Panel:
-    return Panel(name, tensor._array, role, *_at(at[: tensor.ndim]))
-
-
-def _at(at: Index) -> tuple[int | None, int | None]:
-    """Row and column of an index; a vector is drawn as one row."""
-    if len(at) == 1:
-        return 0, at[0]
-    return (at[0], at[1]) if len(at) == 2 else (None, None)
+def _factor(path: Path, network: Network, slot: int, where: Line) -> Panel:
+    tensor = path.operation.inputs[slot]
+    return Panel(network.name(tensor), tensor._array, "local", *where)
 
 
 def _heat_map(axes: Any, panel: Panel) -> None:
@@ -130,7 +118,7 @@ def _heat_map(axes: Any, panel: Panel) -> None:
         else f"\nrows {rows.start}-{rows.stop - 1}, columns {columns.start}-{columns.stop - 1}"
     )
     axes.set_title(f"{panel.title} ({n},{m}){part}", fontsize=10, **LITERAL)
-    axes.set_xlabel(SAID.get(panel.role, ""), color=COLOURS.get(panel.role, "black"), fontweight="bold")
+    axes.set_xlabel(LABELS.get(panel.role, ""), color=COLOURS.get(panel.role, "black"), fontweight="bold")
     axes.set_xticks(_ticks(columns))
     axes.set_yticks(_ticks(rows))
 
@@ -165,7 +153,7 @@ def _numbers(axes: Any, shown: Array, top: int, left: int, limit: float) -> None
         axes.text(left + j, top + i, f"{value + 0.0:.3g}", ha="center", va="center", fontsize=size, color=colour)
 
 
-def _bars(axes: Any, e: Explanation) -> None:
+def _bars(axes: Any, e: Facts) -> None:
     """The terms, the largest ones where there are many, and how their sum grows in the definition's order."""
     products = np.concatenate([path.products for path in e.paths])
     count = len(products)
@@ -187,17 +175,17 @@ def _bars(axes: Any, e: Explanation) -> None:
     axes.legend(fontsize=8)
 
 
-def _sums(e: Explanation, ends: Array) -> list[float]:
+def _sums(e: Facts, ends: Array) -> list[float]:
     """The definition's sum of the first so many terms, over all paths."""
-    found, before = [], 0
+    sums, before = [], 0
     for path in e.paths:
         inside = [int(end) - before for end in ends if before < end <= before + len(path)]
-        found += [path.added(end) for end in inside]
+        sums += [path.added(end) for end in inside]
         before += len(path)
-    return found
+    return sums
 
 
-def _draw_chain(e: Explanation, figure: Any) -> None:
+def _draw_chain(e: Facts, figure: Any) -> None:
     """Every step's values above, and its gradients below."""
     network = e.walk.network
     tensors = [network.operations[0].inputs[0], *(op.output for op in network if op.output.ndim)]

@@ -1,8 +1,7 @@
-"""Compare: the lesson's first version of a weight's gradient beside the matrix product that took its place."""
+"""explain.compare: the lesson's first version of a weight's gradient beside the matrix product that took its place."""
 
 from __future__ import annotations
 
-import os
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
@@ -13,12 +12,13 @@ import numpy as np
 
 from pybackprop.autograd.tensor import Tensor, tensor
 from pybackprop.core.arrays import Array, float_type
-from pybackprop.core.units import bytes_text, seconds_text
+from pybackprop.core.available_memory import available
+from pybackprop.core.units import bytes_text
 from pybackprop.ops import reference
 from pybackprop.ops.matmul import matmul
 from pybackprop.teach.render.document import Block, Document, Formula, Heading, Table, Text
 from pybackprop.teach.render.formula import Line, Name, Sum
-from pybackprop.teach.render.renderable import Told
+from pybackprop.teach.render.renderable import Renderable
 
 SIZE = (256, 100, 50)  # n, m, h
 LESSON = (50000, 784, 50)
@@ -30,22 +30,26 @@ def _broadcast(x: Tensor, dout: Tensor) -> Tensor:
 
 
 def _matmul(x: Tensor, dout: Tensor) -> Tensor:
-    made: Tensor = matmul(x, dout, transpose_a=True)
-    return made
+    product: Tensor = matmul(x, dout, transpose_a=True)
+    return product
 
 
 @dataclass(frozen=True)
-class Way:
-    """code: as the lesson writes it. temporary: how many numbers it stores on the way, from n, m, h."""
+class Method:
+    """One way to compute w.g.
+
+    code       as the lesson writes it
+    temporary  how many numbers it stores on the way, from n, m, h
+    """
 
     code: str
     compute: Callable[[Tensor, Tensor], Tensor]
     temporary: Callable[[int, int, int], int]
 
 
-WAYS = {
-    "broadcast": Way("(x.unsqueeze(-1) * out.g.unsqueeze(1)).sum(0)", _broadcast, lambda n, m, h: n * m * h),
-    "matmul": Way("x.T @ out.g", _matmul, lambda n, m, h: 0),
+METHODS = {
+    "broadcast": Method("(x.unsqueeze(-1) * out.g.unsqueeze(1)).sum(0)", _broadcast, lambda n, m, h: n * m * h),
+    "matmul": Method("x.T @ out.g", _matmul, lambda n, m, h: 0),
 }
 
 
@@ -65,14 +69,14 @@ def compare(
     size whose products would not fit in the memory that is free.
     """
     for name in (first, second):
-        if name not in WAYS:
-            raise ValueError(f"explain.compare: found {name!r}, expected one of {', '.join(map(repr, WAYS))}")
+        if name not in METHODS:
+            raise ValueError(f"explain.compare: found {name!r}, expected one of {', '.join(map(repr, METHODS))}")
     n, m, h = _sizes(size)
     if not (0 <= at[0] < m and 0 <= at[1] < h):
         raise IndexError(f"explain.compare: found at={at}, expected k = 0 .. {m - 1} and j = 0 .. {h - 1}")
     real = float_type(dtype)
     for name in (first, second):
-        _refuse_too_large(name, WAYS[name].temporary(n, m, h) * real.itemsize)
+        _refuse_too_large(name, METHODS[name].temporary(n, m, h) * real.itemsize)
     rng = np.random.default_rng(0)
     x, dout = (tensor(rng.standard_normal((n, width)).astype(real)) for width in (m, h))
     return Comparison((n, m, h), at, x, dout, [_measured(name, x, dout) for name in (first, second)])
@@ -89,23 +93,16 @@ def _refuse_too_large(name: str, needed: int) -> None:
     free = free_bytes()
     if needed > 0.8 * free:
         raise MemoryError(
-            f"explain.compare: '{name}' stores n·m·h products, {bytes_text(needed)} at this size, "
-            f"and {bytes_text(free)} of memory are free. "
-            "Choose a smaller size=(n, m, h). (This is why the lesson replaced it.)"
+            f"explain.compare: '{name}' stores n·m·h products, {bytes_text(needed)} at this size, and "
+            f"{bytes_text(free)} of memory are free. Choose a smaller size=(n, m, h). "
+            "(This is why the lesson replaced it.)"
         )
 
 
 def free_bytes() -> int:
-    """Memory that is free now; where the system does not say, 2 GB."""
-    try:
-        with open("/proc/meminfo") as file:
-            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        pass
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 2 * 10**9
+    """Memory that this process may still take; where the system does not say, 2 GB."""
+    free = available()
+    return 2 * 10**9 if free is None else free
 
 
 @dataclass(frozen=True)
@@ -120,32 +117,38 @@ class Measured:
 
 
 def _measured(name: str, x: Tensor, dout: Tensor) -> Measured:
-    way = WAYS[name]
-    result = way.compute(x, dout)._array
+    method = METHODS[name]
+    result = method.compute(x, dout)._array
     times: list[float] = []
     while len(times) < REPEATS or sum(times) < LONG_ENOUGH:
         start = time.perf_counter()
-        way.compute(x, dout)
+        method.compute(x, dout)
         times.append(time.perf_counter() - start)
-    stored = way.temporary(x.shape[0], x.shape[1], dout.shape[1]) * x.dtype.itemsize
-    return Measured(name, result, min(times), stored, _peak(way, x, dout))
+    stored = method.temporary(x.shape[0], x.shape[1], dout.shape[1]) * x.dtype.itemsize
+    return Measured(name, result, min(times), stored, _peak(method, x, dout))
 
 
-def _peak(way: Way, x: Tensor, dout: Tensor) -> int:
+def _peak(method: Method, x: Tensor, dout: Tensor) -> int:
     """Bytes of arrays alive at once while it runs, as tracemalloc sees numpy allocate them."""
     was_tracing = tracemalloc.is_tracing()
     tracemalloc.start()
     tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0]
-    way.compute(x, dout)
+    method.compute(x, dout)
     peak = tracemalloc.get_traced_memory()[1] - before
     if not was_tracing:
         tracemalloc.stop()
     return peak
 
 
-class Comparison(Told):
-    """What compare found: .ways (each .name .seconds .temporary .peak), .same_terms, .offsets, .difference."""
+class Comparison(Renderable):
+    """Two ways to compute w.g, run and measured: print it, or read its parts.
+
+    ways        one each, with .name .seconds .temporary (bytes of stored products) .peak (bytes) .result
+    same_terms  whether both add the same products for the element at .at
+    offsets     bytes from one term to the next, in each array that is read
+    difference  the largest difference between the two results; largest is the largest element
+    """
 
     def __init__(
         self, size: tuple[int, int, int], at: tuple[int, int], x: Tensor, dout: Tensor, ways: list[Measured]
@@ -172,11 +175,12 @@ class Comparison(Told):
         return {"products": products.strides[0], **offsets}, products[:, self.at[0], self.at[1]].copy()
 
     def document(self) -> Document:
+        """The text: the terms, where they lie in memory, bytes and time."""
         n, m, h = self.size
         k, j = self.at
         blocks: list[Block] = [
             Heading(f"w.g of a layer with x ({n},{m}), w ({m},{h}), out ({n},{h}), in two ways"),
-            *(Formula(f"{way.name:<10} w.g = {WAYS[way.name].code}") for way in self.ways),
+            *(Formula(f"{way.name:<10} w.g = {METHODS[way.name].code}") for way in self.ways),
             Heading(f"The same terms, here of w.g[{k},{j}] = Σ_i x[i,{k}] out.g[i,{j}]"),
             self._terms(),
             Text(
@@ -190,7 +194,7 @@ class Comparison(Told):
             self._table(),
         ]
         if "products" in self.offsets:
-            big = bytes_text(WAYS["broadcast"].temporary(*LESSON) * 4)
+            big = bytes_text(METHODS["broadcast"].temporary(*LESSON) * 4)
             blocks.append(Text(f"At the lesson's size, x (50000,784) and out (50000,50), the products take {big}."))
         return Document(blocks)
 
@@ -217,11 +221,13 @@ class Comparison(Told):
 
     def _table(self) -> Table:
         rows = [
-            [way.name, bytes_text(way.temporary), bytes_text(way.peak), seconds_text(way.seconds)] for way in self.ways
+            [way.name, bytes_text(way.temporary), bytes_text(way.peak), f"{way.seconds * 1e3:.3g} ms"]
+            for way in self.ways
         ]
         return Table(["", "products stored", "arrays at the peak", "time"], rows, ["", "", "", "total"])
 
     def formulas(self) -> Sequence[Line]:
+        """The sum of one element, and the matrix product of all."""
         k, j = map(str, self.at)
         element, term = Name("w", (k, j), g=True), (Name("x", ("i", k)), "·", Name("out", ("i", j), g=True))
         return [
@@ -230,6 +236,7 @@ class Comparison(Told):
         ]
 
     def to_dict(self) -> dict[str, Any]:
+        """All of it as plain numbers and words."""
         return {
             "size": list(self.size),
             "at": list(self.at),

@@ -6,12 +6,17 @@ from collections import Counter
 from collections.abc import Iterator
 
 from pybackprop.autograd.tensor import Tensor
-from pybackprop.teach.explain.prose import shape
+from pybackprop.teach.explain.rules import rule_for
 from pybackprop.teach.render.formula import Name, Part, Partial
 from pybackprop.teach.trace.graph import Network, Operation
+from pybackprop.teach.trace.notation import shape
 
-LETTERS = {"lin": "u", "@": "u", "+": "u", "relu": "v", "relu_": "v", "mse": "z"}
 WIDTH = 40  # of a product of derivatives in a table
+
+
+def symbol(op: Operation) -> str:
+    """The letter of an operation's result: u, v, z, and y for what is none of these."""
+    return "z" if op.is_loss else rule_for(op, 0).symbol
 
 
 class Symbols:
@@ -19,7 +24,7 @@ class Symbols:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        letters = [LETTERS.get(op.kind, "y") for op in network]
+        letters = [symbol(op) for op in network]
         in_all, so_far = Counter(letters), Counter[str]()
         self.symbols: dict[int, str] = {}
         for op, letter in zip(network, letters, strict=True):
@@ -30,10 +35,16 @@ class Symbols:
             for given in op.inputs:
                 self.factors.setdefault(id(given), [*self.factors.get(id(op.output), []), self.factor(op, given)])
 
+    def functions(self, letter: str) -> str:
+        """The functions whose results have this letter: relu, or relu or leaky_relu."""
+        return " or ".join(dict.fromkeys(op.function for op in self.network if symbol(op) == letter))
+
     def of(self, tensor: Tensor) -> str:
+        """A result's symbol; the name of what no operation computed."""
         return self.symbols.get(id(tensor), self.network.name(tensor))
 
     def factor(self, op: Operation, given: Tensor) -> str:
+        """∂u2/∂v1: the factor of one step."""
         return f"∂{self.of(op.output)}/∂{self.of(given)}"
 
     def holds(self, op: Operation, given: Tensor, width: int = WIDTH) -> str:
@@ -47,19 +58,14 @@ class Symbols:
     def parts(self, op: Operation, given: Tensor) -> list[Part]:
         """The same product for LaTeX and MathML."""
         factors = [*self.factors.get(id(op.output), []), self.factor(op, given)]
-        made: list[Part] = []
+        parts: list[Part] = []
         for factor in factors:
             above, below = factor.removeprefix("∂").split("/∂")
-            made += [*(["·"] if made else []), Partial(Name(above), Name(below))]
-        return [*made, *(["+", "…"] if len(self.network.uses(given)) > 1 else [])]
+            parts += [*(["·"] if parts else []), Partial(Name(above), Name(below))]
+        return [*parts, *(["+", "…"] if len(self.network.uses(given)) > 1 else [])]
 
     def forward(self) -> Iterator[tuple[str, str, str, str]]:
         """(symbol, formula, name, shape) of every step."""
         for op in self.network:
-            given = [self.of(t) for t in op.inputs]
-            formula = {
-                "lin": " + ".join([" @ ".join(given[:2]), *given[2:]]),
-                "@": " @ ".join(given),
-                "+": " + ".join(given) if len(given) > 1 else f"{given[0]} + a number",
-            }.get(op.kind, f"{op.kind.strip('._')}({', '.join(given)})")
+            formula = rule_for(op, 0).forward(op, [self.of(t) for t in op.inputs])
             yield self.of(op.output), formula, self.network.name(op.output), shape(op.output)

@@ -9,7 +9,8 @@ from typing import Any, overload
 
 import numpy as np
 
-from pybackprop.teach.explain.paths import Index, Path
+from pybackprop.teach.explain.rules import Path
+from pybackprop.teach.trace.notation import Index
 
 
 @dataclass(frozen=True)
@@ -47,19 +48,19 @@ class Terms(Sequence[Term]):
     def __getitem__(self, k: Any) -> Any:
         if isinstance(k, slice):
             return [self[i] for i in range(*k.indices(len(self)))]
-        place = k + len(self) if k < 0 else k
-        if not 0 <= place < len(self):
+        position = k + len(self) if k < 0 else k
+        if not 0 <= position < len(self):
             raise IndexError(f"terms: there are {len(self)}, found index {k}")
-        which = int(np.searchsorted(self._ends, place, side="right"))
+        which = int(np.searchsorted(self._ends, position, side="right"))
         name, path, products = self._paths[which]
-        k = place - (self._ends[which] - len(path))
-        return term(name, path, k, float(products[k]))
+        k = position - (self._ends[which] - len(path))
+        return _term(name, path, k, float(products[k]))
 
     def __repr__(self) -> str:
         shown = ", ".join(map(repr, self[:3]))
         return f"<{len(self)} terms: {shown}{', …' if len(self) > 3 else ''}>"
 
 
-def term(name: str, path: Path, k: int, product: float) -> Term:
+def _term(name: str, path: Path, k: int, product: float) -> Term:
     at = tuple(int(i) for i in path.moved[k])
     return Term(name, at, float(path.local[k]), float(path.upstream[k]), product)

@@ -1,4 +1,4 @@
-"""What a formula may be made of: every node that is not listed here is refused."""
+"""What a formula may consist of; every node of Python's syntax tree that is not listed here is refused."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ METHODS = {  # how many arguments, and which may be named
     "numel": (0, 0, set()),
 }
 OPERAND_METHODS = {"dot", "matmul"}
-FUNCTIONS = ("relu", "abs", "len")
+FUNCTIONS = RELU, ABS, LEN = "relu", "abs", "len"
 LIBRARIES = {"np", "numpy", "torch", "bp", "tf", "jnp"}
 
 
@@ -46,12 +46,12 @@ def whole_number(node: ast.expr | None) -> int | None:
 
 
 def check(text: str, tree: ast.expr) -> None:
-    """Raises FormulaError where a formula has a node that has no place in one."""
+    """Raises FormulaError for a node that a formula must not have."""
     _Check(text).visit(tree)
 
 
 class _Check:
-    """Refuses every node that is not listed here."""
+    """A walk over the tree, with a method for each node that is let through."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -69,7 +69,7 @@ class _Check:
         if node.id in LIBRARIES:
             self.no(node, f"'{node.id}' is not in play; write a @ b, a.T, a.sum(0), relu(a) without it")
         if node.id.startswith("_"):
-            self.no(node, f"'{node.id}' is no name that is in play")
+            self.no(node, f"'{node.id}' is not a name you can use here")
 
     def _constant(self, node: ast.Constant) -> None:
         if type(node.value) not in (int, float):

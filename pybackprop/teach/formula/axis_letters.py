@@ -1,4 +1,4 @@
-"""Letters: what the axes of a result count, given those of its operands (see evaluate)."""
+"""The letters of a result's axes, given those of its operands (see evaluate.py)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import ast
 
 
 def joined(left: str, right: str, shape: tuple[int, ...]) -> str:
-    """The letters after broadcasting: those of the operand that has them; '?' where the two disagree."""
+    """After broadcasting: of each axis the letter of the operand that is not 1 there; '?' where the two disagree."""
     pairs = zip(left.rjust(len(shape), "1"), right.rjust(len(shape), "1"), strict=True)
     return "".join(a if a == b or b == "1" else b if a == "1" else "?" for a, b in pairs)
 
 
 def summed(letters: str, axis: int | None, keeps: bool) -> str:
+    """After a sum over one axis, or over all of them. keeps: whether the axis stays, with length 1."""
     if axis is None:
         return "1" * len(letters) if keeps else ""
     at = axis % max(1, len(letters))
@@ -19,11 +20,12 @@ def summed(letters: str, axis: int | None, keeps: bool) -> str:
 
 
 def indexed(letters: str, parts: list[ast.expr]) -> str:
-    found, rest = "", letters
+    """After an index of these parts: None inserts an axis, a number takes one away, a slice keeps one."""
+    kept, rest = "", letters
     for part in parts:
         if isinstance(part, ast.Constant) and part.value is None:
-            found += "1"
+            kept += "1"
         else:
-            found += rest[:1] if isinstance(part, ast.Slice) else ""
+            kept += rest[:1] if isinstance(part, ast.Slice) else ""
             rest = rest[1:]
-    return found + rest
+    return kept + rest

@@ -1,4 +1,4 @@
-"""The errors of a formula, each of which shows the place."""
+"""The errors of a formula. Each shows where in the text it is."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pybackprop.core.errors import ShapeError
 
 
 class FormulaError(ValueError):
-    """Something that is no formula over the names in play. The message shows where, and what may stand there."""
+    """Text that is not a formula over the names in play. The message shows where, and what may stand there."""
 
 
 class MisfitError(FormulaError, ShapeError):
-    """A formula whose operands do not fit each other: it is read, but does not run on these shapes."""
+    """A formula whose operands do not fit each other: it can be read, but does not run on these shapes."""
 
 
 def refuse(text: str, at: tuple[int, int] | None, words: str, kind: type[FormulaError] = FormulaError) -> NoReturn:

@@ -1,7 +1,8 @@
-"""Evaluate: the numbers of a formula, part by part, with the index letters of each, and never too many of them.
+"""The numbers of a formula, part by part, with the letters of the axes of each, and never too many numbers.
 
-Letters say what an axis counts: x is (i,k), w is (k,j), z is (i,j). `x.T @ dz` is then k,i times i,j: the inner
-letters must be the same. A letter that nobody knows is '?', an axis that was put in or kept is '1'.
+Axis letters say what an axis counts: x is (i,k), w is (k,j), z is (i,j). `x.T @ dz` is then k,i times i,j: the inner
+letters must be the same. '?' stands for an axis whose letter is unknown, '1' for one of length 1 that was inserted or
+kept.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from pybackprop.core.arrays import Array
 from pybackprop.teach.formula import axis_letters
-from pybackprop.teach.formula.allowed import AXIS, whole_number
+from pybackprop.teach.formula.allowed import ABS, AXIS, RELU, whole_number
 from pybackprop.teach.formula.errors import FormulaError, MisfitError, place, refuse
 from pybackprop.teach.formula.grammar import Formula, names_in
 
@@ -39,7 +40,7 @@ SIGNS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 
 @dataclass(frozen=True)
 class Value:
-    """Numbers of the sample's dtype, and a letter for each axis."""
+    """Numbers in the dtype of the arrays that a formula is computed from, and a letter for each axis."""
 
     array: Array
     letters: str
@@ -58,12 +59,16 @@ def evaluate(
 ) -> Value:
     """The numbers of a formula (or of one part of it), computed by numpy in the dtype of the arrays.
 
-    arrays: the numbers behind each name, as `dz` or `z.g`. products: matrix products of these arrays that were
-    computed before, by their text; others are added. Raises FormulaError for a name that is not among them and
-    for results that are too large, MisfitError for shapes that do not fit.
+    arrays      the numbers behind each name, `dz` or `z.g`
+    letters_of  the axis letters of each name, where they are known
+    part        the part to compute instead of the whole formula
+    products    a cache of matrix products of these arrays, by their text; those computed here are added
+
+    Raises FormulaError for a name that is not in arrays and for results that are too large, MisfitError for shapes
+    that do not fit.
     """
     evaluator = _Evaluator(formula, arrays, letters_of or {}, {} if products is None else products)
-    for name, node in names_in(part or formula.tree):  # an unknown name is said before a shape that does not fit
+    for name, node in names_in(part or formula.tree):  # an unknown name is reported before a shape that does not fit
         if name not in arrays:
             evaluator.unknown(name, node)
     with np.errstate(all="ignore"):
@@ -71,7 +76,7 @@ def evaluate(
 
 
 def listed(arrays: Mapping[str, Array]) -> str:
-    """The names in play for a message, each tensor once: `inp` is x, and dw is w.g."""
+    """The names in play for a message, each tensor under one name only: not inp beside x, nor dw beside w.g."""
     first: dict[int, str] = {}
     for name, array in arrays.items():
         if name.isidentifier():
@@ -92,8 +97,8 @@ class _Evaluator:
         self.work = 0
 
     def value(self, node: ast.expr) -> Value:
-        found: Value = getattr(self, f"_{type(node).__name__.lower()}")(node)
-        return found
+        value: Value = getattr(self, f"_{type(node).__name__.lower()}")(node)
+        return value
 
     def no(self, node: ast.expr, words: str, kind: type[FormulaError] = MisfitError) -> NoReturn:
         refuse(self.formula.text, place(self.formula.text, node), words, kind)
@@ -116,15 +121,15 @@ class _Evaluator:
         return self._look_up(node.id)
 
     def unknown(self, name: str, node: ast.expr) -> NoReturn:
-        missing = f"'{name}' is no name that is in play"
+        missing = f"'{name}' is not a name you can use here"
         if name.endswith(".g") and name[:-2] in self.arrays:
             missing = f"the gradient '{name}' is not in play"
         self.no(node, f"{missing}; in play are {listed(self.arrays)}", FormulaError)
 
     def _look_up(self, name: str) -> Value:
-        found = self.arrays[name]
+        array = self.arrays[name]
         known = self.letters_of.get(name, "")
-        return Value(found, known if len(known) == found.ndim else "?" * found.ndim)
+        return Value(array, known if len(known) == array.ndim else "?" * array.ndim)
 
     def _attribute(self, node: ast.Attribute) -> Value:
         if node.attr == "g":
@@ -156,7 +161,7 @@ class _Evaluator:
             shape = np.broadcast_shapes(left.array.shape, right.array.shape)
         except ValueError:
             sign = SIGNS.get(type(operator), "a comparison")
-            operands = f"{self._said(first, left)} does not fit {self._said(second, right)}"
+            operands = f"{self._described(first, left)} does not fit {self._described(second, right)}"
             self.no(node, f"{sign} goes element by element, and {operands}")
         self._room(node, shape)
         function = OPERATIONS[type(operator)]
@@ -186,20 +191,20 @@ class _Evaluator:
         if self.work > WORK:
             self.no(node, f"more than {WORK:,} multiplications; judge it on fewer rows", FormulaError)
         kept = "?" * len(batch) + left.letters[-2:-1] * (a.ndim > 1) + right.letters[-1:] * (b.ndim > 1)
-        made = np.matmul(a.astype(self.dtype, copy=False), b.astype(self.dtype, copy=False))
-        return Value(np.asarray(made, self.dtype), kept)
+        product = np.matmul(a.astype(self.dtype, copy=False), b.astype(self.dtype, copy=False))
+        return Value(np.asarray(product, self.dtype), kept)
 
     def _clash(self, parts: tuple[ast.expr, ast.expr], left: Value, right: Value) -> str:
         a, b = left.array.shape, right.array.shape
         inner = b[-2] if len(b) > 1 else b[0]
-        said = f"{self._said(parts[0], left)} @ {self._said(parts[1], right)} does not fit: "
-        said += f"the inner dimensions, {a[-1]} and {inner}, differ"
+        message = f"{self._described(parts[0], left)} @ {self._described(parts[1], right)} does not fit: "
+        message += f"the inner dimensions, {a[-1]} and {inner}, differ"
         one, other = left.letters[-1:], right.letters[-2:-1] if len(b) > 1 else right.letters
         if "?" not in one + other and one != other:
-            said += f"; the one counts {one}, the other {other}, and @ sums over one letter that both have there"
-        return said
+            message += f"; the one counts {one}, the other {other}, and @ sums over one letter that both have there"
+        return message
 
-    def _said(self, node: ast.expr, value: Value) -> str:
+    def _described(self, node: ast.expr, value: Value) -> str:
         shape = ",".join(map(str, value.array.shape))
         counted = f" [{','.join(value.letters)}]" if value.letters and "?" not in value.letters else ""
         return f"{self.formula.part(node)} ({shape}){counted}"
@@ -212,7 +217,7 @@ class _Evaluator:
         try:
             array = value.array[tuple(_index(part) for part in parts)]
         except (IndexError, ValueError) as error:
-            self.no(node, f"{self._said(node.value, value)} has no such element: {error}")
+            self.no(node, f"{self._described(node.value, value)} has no such element: {error}")
         return Value(np.asarray(array), axis_letters.indexed(value.letters, parts))
 
     def _length(self, node: ast.expr, value: Value, axis: ast.expr) -> Value:
@@ -241,9 +246,9 @@ class _Evaluator:
 
     def _function(self, node: ast.Call, name: str) -> Value:
         value = self.value(node.args[0])
-        if name == "relu":
+        if name == RELU:
             return Value(np.maximum(value.array.astype(self.dtype), self.dtype.type(0)), value.letters)
-        if name == "abs":
+        if name == ABS:
             return Value(np.abs(value.array.astype(self.dtype)), value.letters)
         return self._length(node, value, ast.Constant(0))
 
@@ -256,16 +261,16 @@ class _Evaluator:
             if name in ("sum", "mean"):
                 kept = [*node.args[1:2], *(named[key] for key in ("keepdims", "keepdim") if key in named)]
                 keeps = bool(kept and getattr(kept[0], "value", False))
-                made = (np.sum if name == "sum" else np.mean)(array, axis=axis, keepdims=keeps)
-                return Value(np.asarray(made, self.dtype), axis_letters.summed(value.letters, axis, keeps))
+                total = (np.sum if name == "sum" else np.mean)(array, axis=axis, keepdims=keeps)
+                return Value(np.asarray(total, self.dtype), axis_letters.summed(value.letters, axis, keeps))
             if name == "unsqueeze":
-                made = np.expand_dims(array, axis or 0)
-                at = (axis or 0) % made.ndim
-                return Value(made, value.letters[:at] + "1" + value.letters[at:])
+                expanded = np.expand_dims(array, axis or 0)
+                at = (axis or 0) % expanded.ndim
+                return Value(expanded, value.letters[:at] + "1" + value.letters[at:])
             if name == "squeeze":
-                return Value(made := np.squeeze(array, axis), "?" * made.ndim)
+                return Value(squeezed := np.squeeze(array, axis), "?" * squeezed.ndim)
         except (ValueError, IndexError) as error:
-            self.no(node, f".{name}: {self._said(node.func.value, value)}: {error}")  # type: ignore[attr-defined]
+            self.no(node, f".{name}: {self._described(node.func.value, value)}: {error}")  # type: ignore[attr-defined]
         return {"t": value.T, "abs": Value(np.abs(array), value.letters)}.get(name, Value(array, value.letters))
 
 

@@ -3,7 +3,7 @@
 Python's own parser reads it, and a walk over a list of allowed nodes refuses everything else before a single
 number is computed: nothing is ever handed to eval. What may be written:
 
-    names             those that are in play, `name.g` for a gradient, numbers
+    x  w1  dz         the names in play, `name.g` for a gradient, numbers
     + - * / @ **      and brackets; the exponent is a number
     > >= < <= == !=   a mask of 0 and 1, to multiply with
     .T .t() .sum(axis) .mean(axis) .unsqueeze(axis) .squeeze(axis) .float() .pow(2) .abs() .clamp_min(0) .dot(b)
@@ -33,7 +33,7 @@ ASSIGNMENT = re.compile(r"(?<![=<>!])=(?!=)")
 
 
 class Formula:
-    """A formula that was read and found harmless. names: those it uses, `dz` or `z.g`, in order of appearance."""
+    """A formula that was read and checked. names: those it uses, `dz` or `z.g`, in order of appearance."""
 
     def __init__(self, text: str, tree: ast.expr) -> None:
         self.text, self.tree = text, tree
@@ -103,4 +103,4 @@ def names_in(tree: ast.AST) -> list[tuple[str, ast.expr]]:
     if isinstance(tree, ast.Attribute) and tree.attr == "g" and isinstance(tree.value, ast.Name):
         return [(f"{tree.value.id}.g", tree)]
     is_function = isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name)
-    return [found for child in list(ast.iter_child_nodes(tree))[is_function:] for found in names_in(child)]
+    return [name for child in list(ast.iter_child_nodes(tree))[is_function:] for name in names_in(child)]

@@ -1,4 +1,4 @@
-"""Recognise: which of the mistakes a wrong answer is, by its numbers on several samples."""
+"""Which of the typical mistakes a wrong answer is, by its numbers on several samples."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from pybackprop.teach.formula.canonical import canonical
 from pybackprop.teach.formula.errors import FormulaError
 from pybackprop.teach.formula.evaluate import Value, evaluate
 from pybackprop.teach.formula.grammar import Formula
-from pybackprop.teach.judge.mistake import Mistake, mistakes_of
+from pybackprop.teach.judge.mistake import Mistake
+from pybackprop.teach.judge.mistakes import mistakes_of
 from pybackprop.teach.judge.mistakes_patterns import close
 from pybackprop.teach.judge.question import Question, Sample
 
@@ -25,11 +26,11 @@ class Attempt:
     sample: Sample
     value: Array | None
     error: str = ""
-    slack: float = 50.0  # how much of the largest scale may be in it as roundings of other operations
-    products: dict[str, Value] = field(default_factory=dict)  # of the sample's roles, by their text
+    slack: float = 50.0  # tolerance for roundings of other operations, in eps of the largest scale
+    products: dict[str, Value] = field(default_factory=dict)  # matrix products of the roles, computed once, by text
 
     def wrong(self) -> Array | None:
-        """Where it is wrong; None if it has no numbers, or not the right shape."""
+        """True for each element that is wrong; None if there are no numbers, or their shape is wrong."""
         right, scale = self.sample.right, self.sample.scale
         if self.value is None or self.value.shape != right.shape:
             return None
@@ -42,65 +43,66 @@ class Attempt:
 
     @cached_property
     def is_right(self) -> bool:
+        """Whether it has the right shape, and every element is right up to roundings."""
         wrong = self.wrong()
         return wrong is not None and not wrong.any()
 
 
 @dataclass(frozen=True)
-class Found:
-    """A mistake that was recognised, the formula that agreed, and the factor in it if it has one."""
+class Diagnosis:
+    """A mistake that was recognised, its formula that agrees, if it has one, and the factor that its text mentions."""
 
     mistake: Mistake
     formula: Formula | None
     factor: float = 1.0
 
 
-def recognise(question: Question, attempts: Sequence[Attempt], proposal: Formula | None) -> Found | None:
+def diagnose(question: Question, attempts: Sequence[Attempt], proposal: Formula | None) -> Diagnosis | None:
     """The mistake whose numbers are those of the attempts wherever they have numbers; None if there is none."""
-    seen = _telling([attempt for attempt in attempts[1:] if attempt.value is not None])
-    seen = seen or _telling([attempt for attempt in attempts if attempt.value is not None])
-    if not seen:
+    wrong = _distinguishing([attempt for attempt in attempts[1:] if attempt.value is not None])
+    wrong = wrong or _distinguishing([attempt for attempt in attempts if attempt.value is not None])
+    if not wrong:
         return None
-    found = [
+    matches = [
         match
-        for mistake in (*question.mistakes, *mistakes_of(question.kind))
-        if (match := _match(question, seen, mistake)) is not None
+        for mistake in (*question.mistakes, *mistakes_of(question.kind.name))
+        if (match := _match(question, wrong, mistake)) is not None
     ]
-    if not found or found[0].formula is None:
-        return found[0] if found else None
-    spelled = [match for match in found if proposal and match.formula and _same(question, proposal, match.formula)]
-    return [*spelled, *found][0]
+    if not matches or matches[0].formula is None:
+        return matches[0] if matches else None
+    spelled = [match for match in matches if proposal and match.formula and _same(question, proposal, match.formula)]
+    return [*spelled, *matches][0]
 
 
-def _telling(attempts: Sequence[Attempt]) -> Sequence[Attempt]:
-    """Attempts that can tell mistakes apart; none if all of them are right.
+def _distinguishing(attempts: Sequence[Attempt]) -> Sequence[Attempt]:
+    """Attempts that distinguish between mistakes; none if all of them are right.
 
-    The other networks tell best: they are small, in float64, and nobody chose their numbers.
+    The other networks are asked first: they are small, in float64, and nobody chose their numbers.
     """
     return [] if all(attempt.is_right for attempt in attempts) else attempts
 
 
-def _match(question: Question, seen: Sequence[Attempt], mistake: Mistake) -> Found | None:
+def _match(question: Question, attempts: Sequence[Attempt], mistake: Mistake) -> Diagnosis | None:
     if mistake.fits is not None:
-        return _fits(question, seen, mistake)
-    for formula in mistake.parsed(question.kind):
-        if _agrees_everywhere(seen, formula):
-            return Found(mistake, formula)
+        return _fits(question, attempts, mistake)
+    for formula in mistake.parsed(question.kind.name):
+        if _agrees_everywhere(attempts, formula):
+            return Diagnosis(mistake, formula)
     return None
 
 
-def _agrees_everywhere(seen: Sequence[Attempt], formula: Formula) -> bool:
-    told = False
-    for attempt in seen:
+def _agrees_everywhere(attempts: Sequence[Attempt], formula: Formula) -> bool:
+    distinguished = False
+    for attempt in attempts:
         agrees = _agrees(attempt, formula)
         if agrees is False:
             return False
-        told = told or (agrees is True and not attempt.is_right)
-    return told
+        distinguished = distinguished or (agrees is True and not attempt.is_right)
+    return distinguished
 
 
 def _agrees(attempt: Attempt, formula: Formula) -> bool | None:
-    """Whether a mistake's formula gives these numbers; None where a name in it has none on this sample."""
+    """Whether a mistake's formula gives these numbers; None where this sample has no numbers for a name in it."""
     sample = attempt.sample
     if not set(formula.names) <= sample.roles.keys():
         return None
@@ -111,9 +113,9 @@ def _agrees(attempt: Attempt, formula: Formula) -> bool | None:
     return close(np.asarray(attempt.value), np.asarray(value, sample.right.dtype))
 
 
-def _fits(question: Question, seen: Sequence[Attempt], mistake: Mistake) -> Found | None:
+def _fits(question: Question, attempts: Sequence[Attempt], mistake: Mistake) -> Diagnosis | None:
     factors = []
-    for attempt in seen:
+    for attempt in attempts:
         sample = attempt.sample
         value = np.asarray(attempt.value, sample.right.dtype)
         with np.errstate(all="ignore"):
@@ -122,11 +124,11 @@ def _fits(question: Question, seen: Sequence[Attempt], mistake: Mistake) -> Foun
             return None
         factors += [] if factor is None else [factor]
     differ = len(factors) > 1 and not np.allclose(factors, factors[0], rtol=1e-3)
-    return Found(mistake, None, factors[-1]) if factors and differ == mistake.varies else None
+    return Diagnosis(mistake, None, factors[-1]) if factors and differ == mistake.varies else None
 
 
 def _dead(attempt: Attempt) -> bool:
-    """Whether a sample tells nothing: the right answer is 0 everywhere, and so is the proposal."""
+    """Whether a sample distinguishes nothing: the right answer is 0 everywhere, and so is the proposal."""
     return attempt.is_right and not attempt.sample.right.any()
 
 

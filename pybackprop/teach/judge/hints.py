@@ -1,4 +1,4 @@
-"""Hints: from general to particular, and the solution, each in terms of elements and the numbers at hand."""
+"""The hints about a wrong answer, from general to particular, and the solution."""
 
 from __future__ import annotations
 
@@ -10,48 +10,32 @@ import numpy as np
 from pybackprop.core.arrays import Array
 from pybackprop.teach.formula.grammar import Formula
 from pybackprop.teach.judge import element
-from pybackprop.teach.judge.diagnosis import Attempt, Found
+from pybackprop.teach.judge.diagnosis import Attempt, Diagnosis
 from pybackprop.teach.judge.proposal import Proposal
 from pybackprop.teach.judge.question import Question
 
-GENERAL = {
-    "w": "Move one element of {w} and watch which elements of {z} move with it, and by how much each.",
-    "x": "Move one element of {x} and watch which elements of {z} move with it, and by how much each.",
-    "b": "{b} has one number for each column, and was broadcast over the rows. Which elements of {z} move with {b}[0]?",
-    "relu": "Which elements of {a} move with one element of {z}, and does that depend on {z}?",
-    "mse": "Write the loss down for two numbers, ((out0 - targ0)**2 + (out1 - targ1)**2) / 2, and move out0.",
-    "targ": "Write the loss down for two numbers, ((out0 - targ0)**2 + (out1 - targ1)**2) / 2, and move targ0.",
-}
-WHY = {
-    "w": "every row i of {z} adds its share {x}[i,k] * {dz}[i,j]; the sum over i is a row of {x}.T times a column "
-    "of {dz}",
-    "x": "every column j of {z} adds its share {dz}[i,j] * {w}[k,j]; the sum over j is a row of {dz} times a column "
-    "of {w}.T",
-    "b": "{b}[j] moves column j of {z} by 1 in every row; the rows' shares are added up",
-    "relu": "each element lets its own gradient through where it was positive, hence * and not @",
-    "mse": "the square brings the 2, the mean over all numbers the 1/size",
-    "targ": "as for out, and the minus is that of targ in the difference",
-}
 ROLES = ("x", "w", "b", "z", "dz", "a", "da", "out", "targ")
+SIZES = ("n", "m", "h", "size")
 
 
-def hints_of(question: Question, attempts: Sequence[Attempt], proposal: Proposal, found: Found | None) -> list[str]:
-    """What helps, the general first, without the solution."""
+def hints_of(
+    question: Question, attempts: Sequence[Attempt], proposal: Proposal, diagnosis: Diagnosis | None
+) -> list[str]:
+    """The hints, from general to particular, none of which gives the solution away."""
     used = _used(proposal)
     words = words_of(question, used)
     hints = general_hint(question, words)
-    if found is not None:
-        hints.append(found.mistake.says.format(**words, factor=found.factor))
+    if diagnosis is not None:
+        hints.append(diagnosis.mistake.says.format(**words, factor=diagnosis.factor))
     else:
         hints += _where(attempts[0])
-    particular = _on_numbers(question, attempts, proposal, found)
+    particular = _on_numbers(question, attempts, proposal, diagnosis)
     return hints + ([particular] if particular else [])
 
 
 def general_hint(question: Question, words: dict[str, str]) -> list[str]:
-    """What to look at first; nothing for a layer of the learner's own."""
-    general = question.general or GENERAL.get(question.kind)
-    return [general.format(**words)] if general else []
+    """What to look at first; nothing for an operation that judge has no hint for."""
+    return [question.kind.hint.format(**words)] if question.kind.hint else []
 
 
 def _used(proposal: Proposal) -> list[str]:
@@ -62,43 +46,46 @@ def words_of(question: Question, used: Sequence[str] = ()) -> dict[str, str]:
     """The names and sizes that a text may mention."""
     words: dict[str, str] = {role: question.word(role, used) for role in ROLES}
     roles = question.samples[0].roles
-    sizes = {name: f"{float(roles[name]):g}" if name in roles else name for name in ("n", "m", "h", "size")}
-    return {**words, **sizes, "answer": question.asked}
+    given = [name for name, key in question.roles.items() if key[0] == "given"]
+    numbers = {name: f"{float(roles[name]):g}" if name in roles else name for name in (*SIZES, *given)}
+    return {**words, **numbers, "answer": question.asked}
 
 
-def _on_numbers(question: Question, attempts: Sequence[Attempt], proposal: Proposal, found: Found | None) -> str | None:
+def _on_numbers(
+    question: Question, attempts: Sequence[Attempt], proposal: Proposal, diagnosis: Diagnosis | None
+) -> str | None:
     """One element: what should be added there, and what the proposal adds instead."""
-    attempt = _telling(attempts)
+    attempt = _shown(attempts)
     at = _element(attempt)
     used = _used(proposal)
-    should = element.due(question, attempt.sample.roles, at, used)
     index = f"[{','.join(map(str, at))}]" if at else ""
     name = question.asked.removesuffix(".g")
-    if should is None:
+    if question.kind.element is None:
         return _numbers_only(question, attempt, at, index)
-    moves, total = should
+    words = {role: question.word(role, used) for role in (*ROLES, "size")}
+    moves, total = question.kind.element(words, attempt.sample.roles, at)
     shape = (
         ""
         if attempt is attempts[0]
         else f" of another network, where it runs and {question.asked} is {attempt.sample.right.shape}"
     )
-    said = f"On the numbers{shape}: {moves}. So {name}.g{index} adds {total}."
-    instead = _instead(attempt, at, proposal, found)
-    return said + (f" Your answer has there: {instead}." if instead else "")
+    text = f"On the numbers{shape}: {moves}. So {name}.g{index} adds {total}."
+    instead = _instead(attempt, at, proposal, diagnosis)
+    return text + (f" Your answer has there: {instead}." if instead else "")
 
 
 def _numbers_only(question: Question, attempt: Attempt, at: tuple[int, ...], index: str) -> str | None:
     if attempt.wrong() is None or attempt.value is None:
         return None
-    right, found = float(attempt.sample.right[at]), float(attempt.value[at])
-    return f"On the numbers: {question.asked}{index} is {right:.4g}; your answer has {found:.4g}."
+    right, value = float(attempt.sample.right[at]), float(attempt.value[at])
+    return f"On the numbers: {question.asked}{index} is {right:.4g}; your answer has {value:.4g}."
 
 
-def _instead(attempt: Attempt, at: tuple[int, ...], proposal: Proposal, found: Found | None) -> str | None:
+def _instead(attempt: Attempt, at: tuple[int, ...], proposal: Proposal, diagnosis: Diagnosis | None) -> str | None:
     formula: Formula | None = proposal.formula
     arrays: dict[str, Array] = attempt.sample.arrays
-    if formula is None and found is not None and found.formula is not None:
-        formula, arrays = found.formula, attempt.sample.roles
+    if formula is None and diagnosis is not None and diagnosis.formula is not None:
+        formula, arrays = diagnosis.formula, attempt.sample.roles
     if attempt.value is None:
         return None
     if formula is not None and (added := element.added(formula, arrays, at)) is not None:
@@ -108,53 +95,53 @@ def _instead(attempt: Attempt, at: tuple[int, ...], proposal: Proposal, found: F
     return None
 
 
-def _telling(attempts: Sequence[Attempt]) -> Attempt:
-    """The attempt that shows best what is wrong: the learner's own numbers, unless they hide it."""
+def _shown(attempts: Sequence[Attempt]) -> Attempt:
+    """The attempt to show: that on the learner's own numbers, unless it does not run or is right there."""
 
     def has_numbers(attempt: Attempt) -> bool:
         return attempt.wrong() is not None and not attempt.is_right
 
-    shown = [attempt for attempt in attempts if has_numbers(attempt)]
-    return shown[0] if shown else attempts[0]
+    return next(filter(has_numbers, attempts), attempts[0])
 
 
 def _element(attempt: Attempt) -> tuple[int, ...]:
-    """The first element that is wrong; the first of all where none can be compared."""
+    """The first element that is wrong, one whose gradient is not 0 if there is one; else the first of all."""
     wrong = attempt.wrong()
     shape = attempt.sample.right.shape
     if wrong is None or not wrong.any():
         return (0,) * len(shape)
-    telling = wrong & (attempt.sample.right != 0)
-    return tuple(int(k) for k in np.argwhere(telling if telling.any() else wrong)[0])
+    nonzero = wrong & (attempt.sample.right != 0)
+    return tuple(int(k) for k in np.argwhere(nonzero if nonzero.any() else wrong)[0])
 
 
 def _where(own: Attempt) -> list[str]:
-    """Where a proposal that is no known mistake is wrong."""
+    """Where a proposal is wrong that is none of the known mistakes."""
     wrong = own.wrong()
     if own.value is None or wrong is None:
         return []
     if not wrong.any():
         return ["It is right for these shapes and numbers alone: is a number written into it that should be n or size?"]
-    said = []
+    remarks = []
     for axis, name in enumerate(("row", "column")[: wrong.ndim]) if wrong.ndim == 2 else []:
         lines = wrong.any(1 - axis)
         if not lines.all():
             listed = ", ".join(map(str, np.flatnonzero(lines)[:8])) + (", ..." if lines.sum() > 8 else "")
-            said.append(f"Only in {name} {listed} is anything wrong.")
+            remarks.append(f"Only in {name} {listed} is anything wrong.")
     with np.errstate(all="ignore"):
         flipped = wrong & (np.abs(own.value + own.sample.right) < 1e-4 * np.abs(own.sample.right))
     if flipped.any() and (flipped == wrong).all():
-        said.append("What is wrong has the right size and the wrong sign.")
+        remarks.append("What is wrong has the right size and the wrong sign.")
     if not np.isfinite(own.value).all():
-        said.append(f"{int((~np.isfinite(own.value)).sum())} of its numbers are NaN or infinite.")
-    return said or ["It is none of the mistakes that are known here. Look at one element at a time."]
+        remarks.append(f"{int((~np.isfinite(own.value)).sum())} of its numbers are NaN or infinite.")
+    return remarks or ["It is none of the mistakes that are known here. Look at one element at a time."]
 
 
 def solution_of(question: Question, proposal: Proposal) -> str:
     """The right formula, and why."""
-    if question.right is None:
-        return f"{question.asked} comes from the layer's own backward; there is no formula for it here."
-    words = {role: question.word(role, _used(proposal)) for role in ROLES}
-    named = re.sub(r"\b[a-z]+\b", lambda found: words.get(found[0], found[0]), question.right)
-    why = f": {WHY[question.kind].format(**words)}" if question.kind in WHY else ""
-    return f"Solution: {question.asked} = {named}{why}."
+    right, why = question.kind.right, question.kind.why
+    if right is None:
+        return f"{question.asked} comes from the operation's own backward; there is no formula for it here."
+    used = _used(proposal)
+    words = {role: question.word(role, used) for role in (*ROLES, *question.roles) if role != "answer"}
+    named = re.sub(r"\b[a-z]\w*\b", lambda name: words.get(name[0], name[0]), right)
+    return f"Solution: {question.asked} = {named}" + (f": {why.format(**words)}" if why else "") + "."

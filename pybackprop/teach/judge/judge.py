@@ -1,4 +1,4 @@
-"""judge: a learner's proposal for a gradient, and what it computes instead if it is wrong."""
+"""judge: whether a proposal for a gradient is right, and what it computes instead if it is not."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
-from pybackprop.teach.judge.diagnosis import Attempt, Found, recognise
+from pybackprop.teach.judge.diagnosis import Attempt, Diagnosis, diagnose
 from pybackprop.teach.judge.hints import hints_of, solution_of
 from pybackprop.teach.judge.mistake import Mistake
-from pybackprop.teach.judge.proposal import attempts_of, proposal_of
+from pybackprop.teach.judge.proposal import Proposal, attempts_of, proposal_of
 from pybackprop.teach.judge.question import Question, question_of
 from pybackprop.teach.judge.verdict import Verdict
 from pybackprop.teach.trace.use import use_of
@@ -22,36 +22,40 @@ __all__ = ["Verdict", "judge"]
 
 CIRCULAR = Mistake(
     "circular",
-    {"w": ("w.g",), "b": ("b.g",), "x": ("x.g",), "relu": ("z.g",), "mse": ("out.g",)},
-    "This uses {answer}, which is what is asked for. Write it with what is known before: the values of the way "
-    "forward, and the gradient that arrives.",
+    {},
+    "This uses {answer}, which is what is asked for. Write it with what is known before: the values of the "
+    "forward pass, and the gradient that arrives.",
 )
 ACCUMULATED = Mistake(
     "accumulated",
-    {"w": ("w.g + x.T @ dz",), "b": ("b.g + dz.sum(0)",), "x": ("x.g + dz @ w.T",)},
+    {},
     "It adds to what is in {answer} already, which is twice the gradient once a backward has run. That is right for "
     "a second path or a second batch; the gradient of this one is the new part alone.",
 )
 
 
 def judge(t: Tensor | Array, proposal: Any, reveal: bool = False, **names: Any) -> Verdict:
-    """Judges a proposal for the gradient of t, a tensor that took part in a forward pass.
+    """Judges a proposal for the gradient of t, a tensor that took part in a forward pass, or the array of its data.
 
-    proposal  a formula such as "x.T @ dz" (see teach.grammar for what may be written); a function whose arguments
-              are called like the names in play, which returns the gradient or, as in the lesson, sets the `.g` of
-              its argument; or an array with the gradient's numbers
-    reveal    say the solution, too
+    proposal  a formula such as "x.T @ dz" (teach/formula/grammar.py lists what may be written); a function whose
+              arguments are names in play, which returns the gradient or, as in the lesson, sets the `.g` of its
+              argument; or the gradient's numbers, in an array of t's shape
+    reveal    whether the verdict has the solution in it
     names     your own names for tensors, gradients, arrays and numbers: judge(w1, "x.T @ d", d=l1.g). Where t was
               read several times, name the result that you mean: z=l1
 
-    In play are the names of the operation that read t: x (also inp), w, b and z (also out) for z = x @ w + b, with
-    dz (also dout, z.g, out.g) arriving; z and a, with da arriving, for a = relu(z); out and targ for mse; n rows, m
-    inputs, h outputs, size of what mse is the mean of. Then the tensors' own `.name`s, and the lesson's names for
-    the other tensors of the network: x, w1, b1, l1, l2, ..., out, targ. Own names come before those of the operation.
+    In play are the names of the operation that read t. For z = x @ w + b: x (also inp) of shape (n,m), w (m,h), b (h)
+    and z (also out) (n,h), with dz (also dout, z.g, out.g) arriving. For a = relu(z): z and a, with da arriving. For
+    mse: out and targ. For an operation of your own: its operands' names and out. Sizes are n (rows), m (inputs),
+    h (outputs) and size (of what mse is the mean of). Then there are the tensors' own `.name`s, and the lesson's names
+    for the other tensors of the network: x, w1, b1, l1, l2, ..., out, targ. Your names hide those of the operation.
 
-    A formula or function that is right here is tried again on other shapes and numbers, in float64.
-    Raises FormulaError (a ValueError) for what is no formula over the names in play, GradientError for a tensor
-    that was not used, or whose operation no gradient arrives at; each says what to do.
+    A formula or function that is right here is tried again on other shapes and numbers, in float64. Of an operation
+    that nothing is known about it is tried on these numbers only; the verdict says so.
+
+    Raises FormulaError (a ValueError) for text that is not a formula over the names in play, and for a function with
+    another argument; TypeError for anything else that is not a proposal or a tensor; GradientError for a tensor that
+    no recorded operation read, or several did, and for one whose operation no gradient has arrived at.
     """
     use = use_of(t, names.values())
     return judge_question(question_of(use, names), proposal, reveal)
@@ -64,11 +68,8 @@ def judge_question(question: Question, proposal: Any, reveal: bool = False) -> V
     attempts = attempts_of(question, given)
     own = attempts[0]
     circular = given.formula is not None and any(question.circular(name) for name in given.formula.names)
-    all_right = all(attempt.is_right for attempt in attempts)
-    found = Found(CIRCULAR, None) if circular else None if all_right else recognise(question, attempts, given.formula)
-    if circular and _is_twice(attempts):
-        found = Found(ACCUMULATED, None)
-    ok = all_right and not circular
+    ok = all(attempt.is_right for attempt in attempts) and not circular
+    diagnosis = None if ok else _diagnosis(question, attempts, given, circular)
     wrong = own.wrong()
     return Verdict(
         ok=ok,
@@ -76,8 +77,8 @@ def judge_question(question: Question, proposal: Any, reveal: bool = False) -> V
         shape_ok=wrong is not None,
         wrong=None if wrong is None else int(wrong.sum()),
         size=own.sample.right.size,
-        mistake=None if ok else found.mistake.name if found else None,
-        hints=() if ok else tuple(hints_of(question, attempts, given, found)),
+        mistake=diagnosis.mistake.name if diagnosis else None,
+        hints=() if ok else tuple(hints_of(question, attempts, given, diagnosis)),
         asked=question.asked,
         proposal=given.text,
         summary=_summary(question, attempts, wrong, ok, circular),
@@ -87,8 +88,14 @@ def judge_question(question: Question, proposal: Any, reveal: bool = False) -> V
     )
 
 
+def _diagnosis(question: Question, attempts: Sequence[Attempt], proposal: Proposal, circular: bool) -> Diagnosis | None:
+    if not circular:
+        return diagnose(question, attempts, proposal.formula)
+    return Diagnosis(ACCUMULATED if _is_twice(attempts[0]) else CIRCULAR, None)
+
+
 def _right_side(question: Question, proposal: Any) -> Any:
-    """A formula without `w.g = ` in front, if that names what is asked for."""
+    """A formula without `w.g = ` in front of it, if that names the gradient asked for."""
     if isinstance(proposal, str):
         written = re.match(r"\s*([A-Za-z_]\w*(?:\.g)?)\s*=(?!=)", proposal)
         if written and (question.circular(written[1]) or written[1] == question.asked):
@@ -96,14 +103,11 @@ def _right_side(question: Question, proposal: Any) -> Any:
     return proposal
 
 
-def _is_twice(attempts: Sequence[Attempt]) -> bool:
-    own = attempts[0]
-    return (
-        own.value is not None
-        and own.value.shape == own.sample.right.shape
-        and bool(np.allclose(own.value, 2 * own.sample.right, rtol=1e-4))
-        and bool(own.sample.right.any())
-    )
+def _is_twice(own: Attempt) -> bool:
+    """Whether it is twice the right answer, as after adding the gradient to itself."""
+    right = own.sample.right
+    is_comparable = own.value is not None and own.value.shape == right.shape and right.any()
+    return bool(is_comparable and np.allclose(np.asarray(own.value), 2 * right, rtol=1e-4))
 
 
 def _summary(question: Question, attempts: Sequence[Attempt], wrong: Array | None, ok: bool, circular: bool) -> str:
@@ -128,5 +132,5 @@ def _summary(question: Question, attempts: Sequence[Attempt], wrong: Array | Non
             f"Right only here, by accident: on {missed} of {others} networks of other shapes and numbers it is wrong."
         )
     if right.ndim == 0:
-        return "Wrong: it runs and gives one number, and it is another one."
+        return "Wrong: it gives a single number, but not the right one."
     return f"Wrong: it runs, its shape {right.shape} is right, and {int(wrong.sum())} of {right.size} values are wrong."

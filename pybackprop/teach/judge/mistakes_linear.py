@@ -1,8 +1,8 @@
-"""Mistakes made with z = x @ w + b. The outer product of one row and one column is where most of them begin."""
+"""Mistakes with z = x @ w + b. Most of them begin where a matrix product is a sum of outer products."""
 
 from __future__ import annotations
 
-from pybackprop.teach.judge.mistake import LINEAR, Mistake, changed
+from pybackprop.teach.judge.mistake import LINEAR, MSE, RELU, Mistake, changed
 
 SWAPPED = (
     Mistake(
@@ -38,8 +38,8 @@ SWAPPED = (
         {
             "w": ("dz.T @ x",),
             "x": ("w @ dz.T",),
-            "relu": ("((z > 0) * da).T",),
-            "mse": ("(2 * (out - targ) / size).T",),
+            RELU: ("((z > 0) * da).T",),
+            MSE: ("(2 * (out - targ) / size).T",),
         },
         "All the numbers are right, and each stands at [j,i] instead of [i,j]: it is the right answer transposed. "
         "A gradient has the shape of its tensor, element for element. Swap the two operands and transpose both.",
@@ -216,8 +216,8 @@ SOURCES = (
     Mistake(
         "one-step-too-far",
         {"x": ("(x > 0) * (dz @ w.T)",)},
-        "This is the gradient of what went into the relu before {x}. Asked is that of {x} itself, behind that relu: "
-        "its mask comes one step later.",
+        "This is the gradient of what went into the relu before {x}. The question is that of {x} itself, behind that "
+        "relu: its mask comes one step later.",
     ),
     Mistake(
         "clamped",
@@ -230,4 +230,4 @@ SOURCES = (
         "All signs are lost. They say which way to move the element for the loss to rise.",
     ),
 )
-LIN = (*SWAPPED, *SUMS, *SOURCES)
+OF_LINEAR = (*SWAPPED, *SUMS, *SOURCES)

@@ -1,20 +1,19 @@
-"""Patterns: mistakes that have no single formula, such as an update with any learning rate."""
+"""Mistakes that have no single formula, such as an update with any learning rate."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
 from pybackprop.core.arrays import Array
-from pybackprop.teach.judge.mistake import RIGHT, Mistake, changed
-
-Roles = Mapping[str, Array]
-VALUE = {"w": "w", "b": "b", "x": "x", "relu": "z", "mse": "out", "targ": "targ"}
+from pybackprop.teach.judge.kind import Kind, Roles
+from pybackprop.teach.judge.kinds import RIGHT, B, W
+from pybackprop.teach.judge.mistake import MSE, RELU, Mistake, changed
 
 
 def close(a: Array, b: Array) -> bool:
-    """Whether two arrays hold the same numbers but for roundings; a NaN is like a NaN."""
+    """Whether two arrays hold the same numbers up to roundings; a NaN equals a NaN."""
     if a.shape != b.shape:
         return False
     with np.errstate(all="ignore"):
@@ -25,9 +24,9 @@ def close(a: Array, b: Array) -> bool:
 
 
 def factor(a: Array, b: Array, beside: Array | None = None) -> float | None:
-    """c where a is c times b; None where there is no such c, or b is 0 everywhere.
+    """The number c with a = c * b, up to roundings; None where there is no such c, or b is 0 everywhere.
 
-    beside: numbers of which a is a difference, and whose roundings are therefore in it.
+    beside: a was computed as a difference from these numbers, and has their roundings in it.
     """
     if a.shape != b.shape or not b.size or not np.isfinite(b).all() or not np.isfinite(a).all():
         return None
@@ -35,73 +34,73 @@ def factor(a: Array, b: Array, beside: Array | None = None) -> float | None:
     if b[at] == 0 or a[at] == 0:
         return None
     c = float(a[at] / b[at])
-    blur = 0.0 if beside is None else 100 * float(np.finfo(b.dtype).eps * np.abs(beside).max(initial=0))
-    agrees = close(a, b * c) or np.abs(a - b * c).max() <= blur < np.abs(a).max() / 20
+    noise = 0.0 if beside is None else 100 * float(np.finfo(b.dtype).eps * np.abs(beside).max(initial=0))
+    agrees = close(a, b * c) or np.abs(a - b * c).max() <= noise < np.abs(a).max() / 20
     return c if agrees else None
 
 
-def _own_value(kind: str, roles: Roles, right: Array) -> Array | None:
-    value = roles.get(VALUE.get(kind, ""))
+def _own_value(kind: Kind, roles: Roles, right: Array) -> Array | None:
+    value = roles.get(kind.role)
     return value if value is not None and value.shape == right.shape else None
 
 
 def _update(sign: int) -> Callable[..., float | None]:
-    def fits(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
+    def fits(kind: Kind, roles: Roles, right: Array, proposed: Array) -> float | None:
         value = _own_value(kind, roles, right)
-        rate = None if value is None or found.shape != value.shape else factor(value - found, right, value)
+        rate = None if value is None or proposed.shape != value.shape else factor(value - proposed, right, value)
         return abs(rate) if rate is not None and rate * sign > 0 else None
 
     return fits
 
 
-def _decay(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
+def _decay(kind: Kind, roles: Roles, right: Array, proposed: Array) -> float | None:
     value = _own_value(kind, roles, right)
-    return None if value is None or found.shape != value.shape else factor(found - right, value, right)
+    return None if value is None or proposed.shape != value.shape else factor(proposed - right, value, right)
 
 
-def _new_weights(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
-    if found.shape != right.shape or not {"x", "dz"} <= roles.keys():
+def _new_weights(kind: Kind, roles: Roles, right: Array, proposed: Array) -> float | None:
+    if proposed.shape != right.shape or not {"x", "dz"} <= roles.keys():
         return None
-    return factor(right - found, roles["dz"] @ (roles["x"].T @ roles["dz"]).T, right)
+    return factor(right - proposed, roles["dz"] @ (roles["x"].T @ roles["dz"]).T, right)
 
 
-def _constant(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
-    return None if found.shape != right.shape else factor(found - right, np.ones_like(right), right)
+def _constant(kind: Kind, roles: Roles, right: Array, proposed: Array) -> float | None:
+    return None if proposed.shape != right.shape else factor(proposed - right, np.ones_like(right), right)
 
 
-def _broadcast(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
+def _broadcast(kind: Kind, roles: Roles, right: Array, proposed: Array) -> float | None:
     if not {"out", "targ"} <= roles.keys():
         return None
     out, targ = roles["out"], roles["targ"]
     n = len(out)
-    return 1.0 if out.ndim != targ.ndim and n > 1 and found.shape == (n, n) else None
+    return 1.0 if out.ndim != targ.ndim and n > 1 and proposed.shape == (n, n) else None
 
 
-def _step(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
-    c = factor(found, right)
+def _step(kind: Kind, roles: Roles, right: Array, proposed: Array) -> float | None:
+    c = factor(proposed, right)
     return -c if c is not None and c < 0 else None
 
 
-def _factor(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
-    return factor(found, right)
+def _factor(kind: Kind, roles: Roles, right: Array, proposed: Array) -> float | None:
+    return factor(proposed, right)
 
 
-def _zero(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
-    return 0.0 if found.shape == right.shape and right.any() and not found.any() else None
+def _zero(kind: Kind, roles: Roles, right: Array, proposed: Array) -> float | None:
+    return 0.0 if proposed.shape == right.shape and right.any() and not proposed.any() else None
 
 
-def _whole(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
+def _whole(kind: Kind, roles: Roles, right: Array, proposed: Array) -> float | None:
     whole = roles.get("whole")
-    return 1.0 if whole is not None and not close(whole, right) and close(found, whole) else None
+    return 1.0 if whole is not None and not close(whole, right) and close(proposed, whole) else None
 
 
-def _reshaped(kind: str, roles: Roles, right: Array, found: Array) -> float | None:
-    same = found.size == right.size and found.shape != right.shape
-    return 1.0 if same and close(found.reshape(right.shape), right) else None
+def _reshaped(kind: Kind, roles: Roles, right: Array, proposed: Array) -> float | None:
+    same = proposed.size == right.size and proposed.shape != right.shape
+    return 1.0 if same and close(proposed.reshape(right.shape), right) else None
 
 
 def _updates(pattern: str) -> dict[str, tuple[str, ...]]:
-    return {kind: (pattern.format(value=VALUE[kind], right=RIGHT[kind]),) for kind in ("w", "b")}
+    return {kind.name: (pattern.format(value=kind.role, right=kind.right),) for kind in (W, B)}
 
 
 PATTERNS = (
@@ -115,8 +114,8 @@ PATTERNS = (
     Mistake(
         "updated-uphill",
         _updates("{value} + 0.1 * ({right})"),
-        "This is the tensor after a step uphill: its value plus {factor:.3g} times the gradient. Asked is the gradient "
-        "alone; and an update subtracts it, for it points where the loss rises.",
+        "This is the tensor after a step uphill: its value plus {factor:.3g} times the gradient. The question is the "
+        "gradient alone; and an update subtracts it, for it points where the loss rises.",
         _update(-1),
     ),
     Mistake(
@@ -135,7 +134,7 @@ PATTERNS = (
     ),
     Mistake(
         "reshaped",
-        changed("({})[None]", "w", "x", "relu", "mse", "targ"),
+        changed("({})[None]", "w", "x", RELU, MSE, "targ"),
         "The numbers are right, in another shape. A gradient has the shape of its tensor.",
         _reshaped,
     ),
@@ -159,7 +158,7 @@ PATTERNS = (
     ),
     Mistake(
         "number-for-size",
-        {"mse": ("2 * (out - targ) / 1000",), "w": ("x.T @ dz / n * 7",), "b": ("dz.mean(0) * 7",)},
+        {MSE: ("2 * (out - targ) / 1000",), "w": ("x.T @ dz / n * 7",), "b": ("dz.mean(0) * 7",)},
         "It is the right answer times a factor that depends on the shapes. Either a number is written into it where a "
         "size belongs, which is then right for one shape alone, or a size is missing: n, h, size.",
         _factor,
@@ -176,13 +175,13 @@ PATTERNS = (
 WHOLE = Mistake(
     "all-uses",
     {},
-    "These are the numbers of {answer} itself, which adds up the shares of all that the tensor was used for. Asked "
-    "here is the share of one use alone, the one that you named.",
+    "These are the numbers of {answer} itself, which adds up the shares of all that the tensor was used for. The "
+    "question here is the share of one use alone, the one that you named.",
     _whole,
 )
 BROADCAST = Mistake(
     "broadcast-by-accident",
-    {"mse": (RIGHT["mse"],), "targ": (RIGHT["targ"],)},
+    {MSE: (RIGHT[MSE],), "targ": (RIGHT["targ"],)},
     "A column ({n},1) and a row of {n} numbers broadcast to ({n},{n}), every output with every target. Make the "
     "shapes equal first: targ[:,None].",
     _broadcast,

@@ -1,4 +1,4 @@
-"""Propose: a formula, a function or an array, and what it gives on each sample."""
+"""A proposal: a formula, a function or an array, and what it gives on each sample."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from pybackprop.teach.formula.grammar import Formula, parse
 from pybackprop.teach.judge.diagnosis import Attempt
 from pybackprop.teach.judge.question import Question, Sample
 
-SLACK = 1e4  # of the other samples, whose float64 leaves room enough
+SLACK = 1e4  # Attempt.slack on the other samples, which are in float64
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """One of the three; text is how it is shown."""
+    """A formula, a function or an array, one of the three. text: how it is shown."""
 
     text: str
     formula: Formula | None = None
@@ -32,14 +32,18 @@ class Proposal:
     array: Array | None = None
 
     def names(self) -> list[str]:
-        """The names that it uses."""
+        """The names that it uses; those of its arguments for a function."""
         if self.formula is not None:
             return self.formula.names
         return [] if self.function is None else [parameter.name for parameter in _parameters(self.function)]
 
 
 def proposal_of(question: Question, given: Any) -> Proposal:
-    """Raises FormulaError for a text that is no formula, TypeError for what is none of the three."""
+    """Reads a proposal.
+
+    Raises FormulaError for text that is not a formula and for a function with an argument that is not in play,
+    DTypeError (a TypeError) for anything that is not a formula, a function or an array of numbers.
+    """
     if isinstance(given, str):
         formula = parse(given)
         return Proposal(formula.text, formula=formula)
@@ -83,19 +87,19 @@ def attempts_of(question: Question, proposal: Proposal) -> list[Attempt]:
     own, *others = question.samples
     if proposal.array is not None:
         return [Attempt(own, proposal.array.astype(own.right.dtype))]
-    found = [_attempt(question, own, proposal)]
+    attempts = [_attempt(question, own, proposal)]
     if _uses_given(question, proposal):
-        return found
+        return attempts
     for sample in others:
         try:
-            found.append(_attempt(question, sample, proposal))
+            attempts.append(_attempt(question, sample, proposal))
         except FormulaError:  # a name that only the learner's own network has
             continue
-    return found
+    return attempts
 
 
 def _uses_given(question: Question, proposal: Proposal) -> bool:
-    """Whether it uses an array of the caller's that is not part of the network, and so has one shape only."""
+    """Whether it uses an array of the caller's that is not part of the network: there is none for other shapes."""
     keys = [question.names.get(name, ("",)) for name in proposal.names()]
     return (proposal.function is not None and _brings_numbers(proposal.function)) or any(
         key[0] == "given" and key[1].array.ndim > 0 for key in keys
@@ -103,7 +107,7 @@ def _uses_given(question: Question, proposal: Proposal) -> bool:
 
 
 def _brings_numbers(function: Callable[..., Any]) -> bool:
-    """Whether a function takes no operands, or reads tensors or arrays from around it: those have one shape only."""
+    """Whether a function takes no operands, or reads tensors or arrays from around it, which have one shape only."""
     if not _parameters(function):
         return True
     try:
@@ -130,39 +134,46 @@ def _attempt(question: Question, sample: Sample, proposal: Proposal) -> Attempt:
 
 
 def _called(question: Question, sample: Sample, function: Callable[..., Any]) -> Attempt:
-    """Calls a function with copies. What it raises is the learner's to read, and no error of judge."""
-    arguments: dict[str, Tensor] = {}
-    positional = []
-    for parameter in _parameters(function):
-        if parameter.name in sample.arrays:
-            arguments[parameter.name] = _copy(question, sample, parameter.name)
-            if parameter.kind is parameter.POSITIONAL_ONLY:
-                positional.append(arguments.pop(parameter.name))
-        elif parameter.default is parameter.empty and parameter.kind in (
-            parameter.POSITIONAL_ONLY,
-            parameter.POSITIONAL_OR_KEYWORD,
-            parameter.KEYWORD_ONLY,
-        ):
-            raise FormulaError(f"'{parameter.name}' is not in play here")
+    """Calls a function with copies of the tensors. What it raises is shown to the learner, not raised by judge."""
+    positional, named = _arguments(question, sample, function)
     try:
         with np.errstate(all="ignore"):
-            found = function(*positional, **arguments)
-        if found is None:
-            found = next((t.g for name, t in arguments.items() if question.circular(f"{name}.g")), None)
-        if found is None:
+            result = function(*positional, **named)
+        if result is None:
+            result = next((t.g for name, t in named.items() if question.circular(f"{name}.g")), None)
+        if result is None:
             return Attempt(sample, None, "the function returned nothing, and left no .g in the tensor asked about")
-        return Attempt(
-            sample,
-            np.asarray(np.asarray(found), sample.right.dtype),
-            slack=50.0 if sample is question.samples[0] else SLACK,
-        )
+        value = np.asarray(np.asarray(result), sample.right.dtype)
     except Exception as error:
         return Attempt(sample, None, f"{type(error).__name__}: {error}")
+    return Attempt(sample, value, slack=50.0 if sample is question.samples[0] else SLACK)
+
+
+def _arguments(
+    question: Question, sample: Sample, function: Callable[..., Any]
+) -> tuple[list[Tensor], dict[str, Tensor]]:
+    """Copies of the tensors that a function's arguments name, positional and by name.
+
+    Raises FormulaError for an argument without default that has no numbers on this sample.
+    """
+    positional: list[Tensor] = []
+    named: dict[str, Tensor] = {}
+    for parameter in _parameters(function):
+        is_single = parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if parameter.name in sample.arrays:
+            copy = _copy(question, sample, parameter.name)
+            if parameter.kind is parameter.POSITIONAL_ONLY:
+                positional.append(copy)
+            else:
+                named[parameter.name] = copy
+        elif parameter.default is parameter.empty and is_single:
+            raise FormulaError(f"'{parameter.name}' is not in play here")
+    return positional, named
 
 
 def _copy(question: Question, sample: Sample, name: str) -> Tensor:
-    made = tensor(sample.arrays[name], sample.right.dtype, name=name)
+    copy = tensor(sample.arrays[name], sample.right.dtype, name=name)
     gradient = sample.arrays.get(f"{name}.g")
     if gradient is not None and not question.circular(f"{name}.g"):
-        made.g = tensor(gradient, sample.right.dtype)
-    return made
+        copy.g = tensor(gradient, sample.right.dtype)
+    return copy

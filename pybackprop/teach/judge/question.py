@@ -1,4 +1,4 @@
-"""Question: which gradient is asked for, the names that may be used, and the numbers to try an answer on.
+"""Which gradient is asked for, the names that may be used, and the numbers to try an answer on.
 
 The first sample holds the learner's own numbers; the others are runs of the same network on other shapes.
 """
@@ -13,10 +13,14 @@ from typing import Any
 import numpy as np
 
 from pybackprop.core.arrays import Array
-from pybackprop.teach.judge.mistake import RIGHT, Mistake
-from pybackprop.teach.judge.mistakes_patterns import WHOLE
-from pybackprop.teach.judge.roles import HIDDEN, kind_of, letters_of, names_of, numbered, roles_of
-from pybackprop.teach.trace.resample import Network, Run, network_of, run_again
+from pybackprop.teach.formula.errors import FormulaError
+from pybackprop.teach.formula.evaluate import evaluate
+from pybackprop.teach.formula.grammar import parse
+from pybackprop.teach.judge.kind import GENERIC, Kind, is_known, kind_of, reading_of
+from pybackprop.teach.judge.mistake import Mistake
+from pybackprop.teach.judge.mistakes_patterns import WHOLE, close
+from pybackprop.teach.judge.roles import HIDDEN, Key, axis_letters_of, names_of, numbered, roles_of
+from pybackprop.teach.trace.resample import Program, Run, programs_of, run_again
 from pybackprop.teach.trace.use import Use
 
 RUNS = (("different", np.float64), ("different", np.float64), ("equal", np.float64), ("zeros", np.float64))
@@ -27,9 +31,9 @@ class Sample:
     """Numbers to try an answer on.
 
     arrays  behind each name that a learner may use
-    roles   behind each name that the table of mistakes uses: x, w, b, z, dz and so on
+    roles   behind each name that the mistakes' formulas use: x, w, b, z, dz and so on
     right   the gradient
-    scale   of each of its numbers, what the absolute values of its terms add up to: roundings are relative to that
+    scale   of each of its numbers: roundings are relative to that
     """
 
     arrays: dict[str, Array]
@@ -40,27 +44,25 @@ class Sample:
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked.
+    """A question: the gradient of one tensor along one of its uses.
 
-    kind     of the operand: one of mistakes.RIGHT, or 'other'
-    asked    how the answer is called, e.g. w1.g
-    names    what each name stands for: see meanings.py
-    roles    the same for the names of the table
-    letters  of the axes behind each name
+    kind      which gradient, of which operation
+    asked     what the answer is called, e.g. w1.g
+    names     what each name stands for: see roles.py
+    roles     the same for the names that the mistakes' formulas use
+    letters   of the axes behind each name
+    samples   the same names on other numbers
     mistakes  those that only this question knows, before those of its kind
-    general  the first hint, where it is not the one of the kind
-    uses     how often the tensor was read on the way to the loss; the answer is the share of one of them
+    uses      how many operations read the tensor on the way to the loss; the answer is the share of one of them
     """
 
-    kind: str
+    kind: Kind
     asked: str
-    right: str | None
-    names: dict[str, tuple[Any, ...]]
-    roles: dict[str, tuple[Any, ...]]
+    names: dict[str, Key]
+    roles: dict[str, Key]
     letters: dict[str, str]
     samples: list[Sample] = field(default_factory=list)
     mistakes: tuple[Mistake, ...] = ()
-    general: str | None = None
     uses: int = 1
 
     def circular(self, name: str) -> bool:
@@ -69,7 +71,7 @@ class Question:
         return answer is not None and self.names.get(name) == answer
 
     def word(self, role: str, used: Sequence[str] = ()) -> str:
-        """How a role is called: as in the learner's formula, if it is in there, else as the learner named it."""
+        """What to call a role: as the learner's formula does, if it is in there, else as the learner named it."""
         key = self.roles.get(role)
         called = [name for name, k in self.names.items() if k == key]
         if in_use := [name for name in used if name in called]:
@@ -80,10 +82,10 @@ class Question:
         return plain[0] if plain else called[0] if called else role
 
     def read_as(self, used: Sequence[str]) -> Question:
-        """This question with `out` as the network's output where a formula speaks of the network.
+        """This question for a formula that uses these names: with `out` as the network's output if it means that.
 
-        In the lesson's lin_grad(inp, out, w, b) `out` is what the operation gave, in its forward pass what the
-        network gave. A formula that uses a name from outside the operation means the latter.
+        In the lesson's lin_grad(inp, out, w, b), `out` is the operation's result; in its forward pass, the network's.
+        A formula that uses a name from outside the operation means the latter.
         """
         outs = {"out", "out.g", "dout"}
         own = set(self.roles.values())
@@ -91,10 +93,10 @@ class Question:
         outside = any(key[0] != "given" and key not in own for key in keys)
         if f"{HIDDEN}out" not in self.names or not outside:
             return self
-        moved = {name: f"{HIDDEN}{name}" for name in outs}
-        names = {**self.names, **{name: self.names[other] for name, other in moved.items()}}
+        hidden = {name: f"{HIDDEN}{name}" for name in outs}
+        names = {**self.names, **{name: self.names[other] for name, other in hidden.items()}}
         samples = [
-            replace(s, arrays={**s.arrays, **{n: s.arrays[other] for n, other in moved.items() if other in s.arrays}})
+            replace(s, arrays={**s.arrays, **{n: s.arrays[other] for n, other in hidden.items() if other in s.arrays}})
             for s in self.samples
         ]
         return replace(self, names=names, samples=samples, letters={**self.letters, **dict.fromkeys(outs, "??")})
@@ -106,25 +108,34 @@ class Question:
 def question_of(use: Use, given: Mapping[str, Any], runs: Sequence[tuple[str, Any]] = RUNS) -> Question:
     """The question that judge asks about a use. given: the caller's own names; runs: on which other numbers."""
     ids = numbered(use)
-    kind = kind_of(use)
     roles = roles_of(use, ids)
     names = names_of(use, ids, roles, given)
-    letters = letters_of(names, roles)
+    letters = axis_letters_of(use, names, roles)
     asked = next((name for name, key in names.items() if key == ("value", roles["answer"][1])), "t") + ".g"
-    question = Question(kind, asked, _right(kind, use), names, roles, letters, mistakes=(WHOLE,), uses=use.count())
+    question = Question(kind_of(use), asked, names, roles, letters, mistakes=(WHOLE,), uses=use.count())
     question.samples.append(_sample(question, _own_run(use, ids)))
-    net = network_of(use)
-    if net is not None:
-        question.samples.extend(_tried(question, _renumbered(net, use, ids), runs))
-    return question
+    question.samples.extend(_other_samples(question, use, ids, runs))
+    return question if question.kind.name != GENERIC else replace(question, kind=_verified(question, use))
 
 
-def _right(kind: str, use: Use) -> str | None:
-    """The right formula; where a column of outputs meets a row of targets, with the index that makes them fit."""
-    right = RIGHT.get(kind)
-    if right is None or use.operation != "mse" or use.operands[0].ndim == use.operands[1].ndim:
-        return right
-    return right.replace("targ", "targ[:,None]") if kind == "mse" else right.replace("out", "out[:,0]")
+def _verified(question: Question, use: Use) -> Kind:
+    """The kind of a question, without the formula that came with its operation if that is wrong on some sample.
+
+    Such a formula is written for the usual shapes; it may not hold where an operand was broadcast.
+    """
+    kind, reading = question.kind, reading_of(use.op, len(use.operands))
+    aliases = {**{role: role for role in (*reading.operands, reading.result)}, **reading.aliases}
+    try:
+        formula = parse(kind.right or "")
+        for sample in question.samples:
+            roles = sample.roles
+            gradients = {f"{name}.g": roles[f"d{role}"] for name, role in aliases.items() if f"d{role}" in roles}
+            values = {name: roles[role] for name, role in aliases.items() if role in roles}
+            if not close(evaluate(formula, {**roles, **values, **gradients}).array, sample.right):
+                return replace(kind, right=None)
+    except FormulaError:
+        return replace(kind, right=None)
+    return kind
 
 
 # ---- numbers ----
@@ -134,8 +145,8 @@ def _own_run(use: Use, ids: dict[int, int]) -> Run:
     """The learner's own numbers as a run."""
     values: dict[int, Array] = {}
     grads: dict[int, Array] = {}
-    for result in use.results:
-        for tensor in (*result._node.inputs, result):  # type: ignore[union-attr]
+    for operation in use.network:
+        for tensor in (*operation.inputs, operation.output):
             t = ids[id(tensor)]
             values[t] = tensor._array
             if tensor._g is not None:
@@ -144,43 +155,52 @@ def _own_run(use: Use, ids: dict[int, int]) -> Run:
                 grads[t] = use.grads[id(tensor)]
     grads[ids[id(use.output)]] = use.arriving
     right = use.gradient()
-    asked = use.operands[use.place]
-    grads[ids[id(asked)]] = right
-    return Run(values, grads, right, use.grads.get(id(asked)))
+    grads[ids[id(use.tensor)]] = right
+    return Run(values, grads, right, use.grads.get(id(use.tensor)))
 
 
-def _renumbered(net: Network, use: Use, ids: dict[int, int]) -> tuple[Network, dict[int, int]]:
-    """A network, and for each of its tensors the number that the question has for it."""
-    if len(net.steps) == len(use.results):
-        return net, {t: t for t in net.shapes}
-    node: Any = use.output._node
+def _other_samples(question: Question, use: Use, ids: dict[int, int], runs: Sequence[tuple[str, Any]]) -> list[Sample]:
+    """The network, or the operation alone, on other shapes and numbers; none where it cannot be run there.
+
+    Somebody's own operation may refuse what nobody told it about; one that judge knows must not.
+    """
+    for program in programs_of(use):
+        number = _numbers_in_question(program, use, ids)
+        try:
+            return [_other_sample(question, program, number, k, *run) for k, run in enumerate(runs)]
+        except Exception:
+            if all(is_known(instruction.op) for instruction in program.instructions):
+                raise
+    return []
+
+
+def _other_sample(
+    question: Question, program: Program, number: Mapping[int, int], k: int, lengths: str, dtype: Any
+) -> Sample:
+    rng = np.random.default_rng([zlib.crc32(question.kind.name.encode()), k])
+    run = run_again(program, rng, lengths, dtype)
+    values = {number[t]: array for t, array in run.values.items()}
+    grads = {number[t]: array for t, array in run.grads.items()}
+    answer = question.roles["answer"][1]
+    return _sample(question, Run(values, {**grads, answer: run.right}, run.right, run.whole))
+
+
+def _numbers_in_question(program: Program, use: Use, ids: dict[int, int]) -> dict[int, int]:
+    """For each tensor of a program the number that the question has for it."""
+    if len(program.instructions) == len(use.network):
+        return {t: t for t in program.shapes}
     own: dict[int, int] = {}
-    for tensor in (*node.inputs, use.output):
+    for tensor in (*use.operands, use.output):
         own.setdefault(id(tensor), len(own))
-    return net, {t: ids[key] for key, t in own.items()}
-
-
-def _tried(
-    question: Question, numbered: tuple[Network, dict[int, int]], runs: Sequence[tuple[str, Any]]
-) -> list[Sample]:
-    net, number = numbered
-    found = []
-    for k, (lengths, dtype) in enumerate(runs):
-        rng = np.random.default_rng([zlib.crc32(question.kind.encode()), k])
-        run = run_again(net, rng, lengths, dtype)
-        values = {number[t]: array for t, array in run.values.items()}
-        grads = {number[t]: array for t, array in run.grads.items()}
-        answer = question.roles["answer"][1]
-        found.append(_sample(question, Run(values, {**grads, answer: run.right}, run.right, run.whole)))
-    return found
+    return {t: ids[key] for key, t in own.items()}
 
 
 def _sample(question: Question, run: Run) -> Sample:
     dtype = run.right.dtype
 
-    def looked_up(names: Mapping[str, tuple[Any, ...]]) -> dict[str, Array]:
-        found = {name: _numbers(key, run) for name, key in names.items()}
-        return {name: np.asarray(array, dtype) for name, array in found.items() if array is not None}
+    def looked_up(names: Mapping[str, Key]) -> dict[str, Array]:
+        arrays = {name: _numbers(key, run) for name, key in names.items()}
+        return {name: np.asarray(array, dtype) for name, array in arrays.items() if array is not None}
 
     roles = looked_up(question.roles)
     if run.whole is not None:
@@ -188,7 +208,7 @@ def _sample(question: Question, run: Run) -> Sample:
     return Sample(looked_up(question.names), roles, run.right, scale_of(question.kind, roles, run.right))
 
 
-def _numbers(key: tuple[Any, ...], run: Run) -> Any:
+def _numbers(key: Key, run: Run) -> Any:
     if key[0] == "given":
         return key[1].array
     if key[0] == "grad":
@@ -199,21 +219,12 @@ def _numbers(key: tuple[Any, ...], run: Run) -> Any:
     return array.size if key[0] == "size" else array.shape[key[2]]
 
 
-def scale_of(kind: str, roles: Mapping[str, Array], right: Array) -> Array:
+def scale_of(kind: Kind, roles: Mapping[str, Array], right: Array) -> Array:
     """How large the roundings of each number may be, in units of the dtype's eps.
 
     A sum of n terms has roundings of the size of its partial sums, which wander where signs differ: the sum of the
     terms' absolute values bounds them, and sqrt(n) times the result where all have the same sign.
     """
-    terms, count = np.abs(right), 1
     with np.errstate(all="ignore"):
-        if kind == "w":
-            terms, count = np.abs(roles["x"]).T @ np.abs(roles["dz"]), len(roles["dz"])
-        elif kind == "x":
-            terms, count = np.abs(roles["dz"]) @ np.abs(roles["w"]).T, roles["w"].shape[1]
-        elif kind == "b":
-            terms, count = np.abs(roles["dz"]).sum(0), len(roles["dz"])
-        elif kind in ("mse", "targ"):
-            out, targ = roles["out"].reshape(right.shape), roles["targ"].reshape(right.shape)
-            terms = (np.abs(out) + np.abs(targ)) * 2 / right.size
+        terms, count = kind.terms(roles, right)
         return np.asarray(terms + np.sqrt(count) * np.abs(right))

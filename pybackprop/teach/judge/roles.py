@@ -1,27 +1,28 @@
-"""Meanings: what each name that a learner may use stands for, and which part each tensor plays in an operation.
+"""Which part each tensor plays in an operation, and what each name that a learner may use stands for.
 
 A name stands for a key: ("value" or "grad", tensor), ("length", tensor, axis), ("size", tensor) or ("given", array).
+Tensors are numbers here, as numbered() gives them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from pybackprop.autograd.tensor import Tensor
+from pybackprop import ops
 from pybackprop.core.arrays import Array
+from pybackprop.teach.judge import kinds  # noqa: F401 (registers what is known of the operations)
+from pybackprop.teach.judge.kind import reading_of
 from pybackprop.teach.trace.use import Use
 
-LETTERS = {"x": "ik", "w": "kj", "b": "j", "z": "ij", "a": "ij", "out": "ij", "targ": "ij"}
-ALIASES = {  # by the roles that an operation has
-    ("x", "z"): {"inp": "x", "out": "z"},
-    ("z", "a"): {"x": "z", "inp": "z", "out": "a"},
-    ("out", "targ"): {"inp": "out", "y": "targ"},
-}
+Key: TypeAlias = tuple[Any, ...]
 HIDDEN = "@"  # before a name that no formula can spell
+PRODUCTS = (ops.LIN, ops.MATMUL)
+ELEMENTWISE = "ij"  # of tensors whose operation has no letters: each element stands for itself
+BEHIND = ("a", "targ")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,106 +33,94 @@ class Given:
 
 
 def numbered(use: Use) -> dict[int, int]:
-    """A number for each tensor around a use, in the order of the network's forward pass, as network_of counts them."""
+    """A number for each tensor around a use, by id, in the order of the network's forward pass, as programs_of counts.
+
+    It is the same for the same network, whichever tensors are in it.
+    """
     ids: dict[int, int] = {}
-    for result in use.results:
-        node: Any = result._node
-        for tensor in (*node.inputs, result):
+    for operation in use.network:
+        for tensor in (*operation.inputs, operation.output):
             ids.setdefault(id(tensor), len(ids))
     return ids
 
 
-def kind_of(use: Use) -> str:
-    """Which right answer a use has: a key of RIGHT, or 'other'."""
-    operation, place = use.operation, use.place
-    if operation in ("lin", "@") and all(t.ndim == 2 for t in use.operands[:2]):
-        return "xwb"[place]
-    if operation == "+" and place == 1 and use.operands[1].ndim == 1 and use.operands[0].ndim == 2:
-        return "b"
-    if operation in ("relu", "relu_"):
-        return "relu"
-    return ("mse", "targ")[place] if operation == "mse" else "other"
-
-
-def roles_of(use: Use, ids: dict[int, int]) -> dict[str, tuple[Any, ...]]:
-    """Which tensor plays which part in the operation, and behind it."""
-    tensors = [ids[id(t)] for t in use.operands]
-    out = ids[id(use.output)]
-    if use.operation == "mse":
-        roles = {"out": tensors[0], "targ": tensors[1], "loss": out}
-    elif use.operation in ("relu", "relu_"):
-        roles = {"z": tensors[0], "a": out}
-    elif use.operation == "+":
-        roles = {"x": tensors[0], "b": tensors[1], "z": out, **_behind(use, ids)}
-    else:
-        roles = {**dict(zip("xwb", tensors, strict=False)), "z": out, **_behind(use, ids)}
-    found: dict[str, tuple[Any, ...]] = {}
-    for role, t in roles.items():
-        found[role] = ("value", t)
-        found[f"d{role}"] = ("grad", t)
-    found["answer"] = ("grad", tensors[use.place])
-    wide = tensors[0] if use.operation == "mse" else out
-    shape = use.operands[0].shape if use.operation == "mse" else use.output.shape
-    found |= {name: ("length", wide, axis) for axis, name in enumerate("nh"[: len(shape)])}
-    if "x" in roles and use.operands[0].ndim == 2:
-        found["m"] = ("length", roles["x"], 1)
-    found["size"] = ("size", _measured(use, ids, wide))
-    return found
+def roles_of(use: Use, ids: dict[int, int]) -> dict[str, Key]:
+    """Which tensor plays which part in the operation, and behind it; and the numbers that it was called with."""
+    reading = reading_of(use.op, len(use.operands))
+    tensors = reading.parts(use.operands, use.output)
+    parts = {role: ids[id(t)] for role, t in tensors.items()}
+    if reading.ahead:
+        parts |= _behind(use, ids)
+    roles: dict[str, Key] = {}
+    for role, t in parts.items():
+        roles[role], roles[f"d{role}"] = ("value", t), ("grad", t)
+    roles["answer"] = ("grad", ids[id(use.tensor)])
+    rows = reading.rows or reading.result
+    roles |= {name: ("length", parts[rows], axis) for axis, name in enumerate("nh"[: tensors[rows].ndim])}
+    if reading.ahead and use.operands[0].ndim == 2:
+        roles["m"] = ("length", ids[id(use.operands[0])], 1)
+    roles["size"] = ("size", _averaged(use, ids, parts[rows]))
+    numbers = {name: value for name, value in use.operation.params.items() if isinstance(value, (int, float))}
+    return roles | {name: ("given", Given(np.asarray(value, np.float64))) for name, value in numbers.items()}
 
 
 def _behind(use: Use, ids: dict[int, int]) -> dict[str, int]:
-    """The relu, or the targets of the mse, that the output of a linear operation goes to, with its bias added."""
+    """The part that the next operation gives to one of its tensors: a behind a relu, targ of mse.
+
+    A bias that is added in between is part of this operation.
+    """
     output = use.output
-    for result in use.results:
-        node: Any = result._node
-        if not any(operand is output for operand in node.inputs):
+    for operation in use.network:
+        if not any(operand is output for operand in operation.inputs):
             continue
-        if node.op.name in ("relu", "relu_"):
-            return {"a": ids[id(result)]}
-        if node.op.name == "mse":
-            return {"targ": ids[id(node.inputs[1])]}
-        output = result if node.op.name == "+" else output
+        reading = reading_of(operation.op, len(operation.inputs))
+        if reading.behind:
+            tensors = dict(
+                zip((*reading.operands, reading.result), (*operation.inputs, operation.output), strict=False)
+            )
+            return {reading.behind: ids[id(tensors[reading.behind])]}
+        output = operation.output if operation.op is ops.ADD else output
     return {}
 
 
-def _measured(use: Use, ids: dict[int, int], otherwise: int) -> int:
+def _averaged(use: Use, ids: dict[int, int], otherwise: int) -> int:
     """The tensor whose mean the loss is."""
-    node: Any = use.results[-1]._node
-    return ids[id(node.inputs[0])] if node.op.name == "mse" else otherwise
+    last = use.network.operations[-1]
+    return ids[id(last.inputs[0])] if last.op is ops.MSE else otherwise
 
 
-def names_of(
-    use: Use, ids: dict[int, int], roles: Mapping[str, Any], given: Mapping[str, Any]
-) -> dict[str, tuple[Any, ...]]:
+# ---- names ----
+
+
+def names_of(use: Use, ids: dict[int, int], roles: Mapping[str, Key], given: Mapping[str, Any]) -> dict[str, Key]:
     """All names: the caller's, then the tensors' own, then those of the operation, then the lesson's."""
-    tensors = {ids[id(t)]: t for result in use.results for t in (*result._node.inputs, result)}  # type: ignore[union-attr]
-    names: dict[str, tuple[Any, ...]] = {}
+    reading = reading_of(use.op, len(use.operands))
+    tensors = {ids[id(t)]: t for operation in use.network for t in (*operation.inputs, operation.output)}
+    names: dict[str, Key] = {}
     for name, value in given.items():
-        _add(names, name, _meant(value, tensors, use))
+        _add(names, name, _key_of(value, tensors, use))
     for t, tensor in tensors.items():
         if tensor.name and tensor.name.isidentifier():
             _add(names, tensor.name, ("value", t))
-    aliases = next(found for parts, found in ALIASES.items() if set(parts) <= roles.keys())
-    for alias, role in {**{role: role for role in roles if role != "answer"}, **aliases}.items():
+    for alias, role in {**{role: role for role in roles if role != "answer"}, **reading.aliases}.items():
         _add(names, alias, roles[role])
-    if (arriving := roles.get("dz" if "x" in roles else "da")) and use.operation != "mse":
-        names.setdefault("dout", arriving)
+    names.setdefault("dout", roles[f"d{reading.result}"])
     for name, t in lesson_names(use, ids).items():
-        if name == "out" and names.get("out") in (roles.get("z"), roles.get("a")) and names["out"] != ("value", t):
+        if name == "out" and names.get("out") == roles[reading.result] != ("value", t):
             _add(names, f"{HIDDEN}out", ("value", t))
             names[f"{HIDDEN}dout"] = ("grad", t)
         _add(names, name, ("value", t))
     return names
 
 
-def _add(names: dict[str, tuple[Any, ...]], name: str, key: tuple[Any, ...]) -> None:
+def _add(names: dict[str, Key], name: str, key: Key) -> None:
     names.setdefault(name, key)
     if names[name] == key and key[0] == "value":
         names.setdefault(f"{name}.g", ("grad", key[1]))
         names.setdefault(f"d{name}", ("grad", key[1]))
 
 
-def _meant(value: Any, tensors: Mapping[int, Tensor], use: Use) -> tuple[Any, ...]:
+def _key_of(value: Any, tensors: Mapping[int, Any], use: Use) -> Key:
     """Which tensor of the network, or which gradient, a caller's value is; its own numbers if it is none."""
     for t, tensor in tensors.items():
         if value is tensor or value is tensor._array:
@@ -153,29 +142,32 @@ def _meant(value: Any, tensors: Mapping[int, Tensor], use: Use) -> tuple[Any, ..
 def lesson_names(use: Use, ids: dict[int, int]) -> dict[str, int]:
     """The lesson's names for the tensors of a network in a row: x, w1, b1, l1, l2, ..., out, targ, loss."""
     names: dict[str, int] = {}
+    results: dict[str, int] = {}
     weights = count = 0
-    last: dict[str, int] = {}
-    for result in use.results:
-        node: Any = result._node
-        operands = [ids[id(t)] for t in node.inputs]
-        if node.op.name == "mse":
-            names |= {"out": operands[0], "targ": operands[1], "loss": ids[id(result)]}
+    for operation in use.network:
+        op, operands = operation.op, [ids[id(t)] for t in operation.inputs]
+        if op is ops.MSE:
+            names |= {"out": operands[0], "targ": operands[1], "loss": ids[id(operation.output)]}
             continue
-        if node.op.name in ("lin", "@"):
+        if op in PRODUCTS:
             weights += 1
             names.setdefault("x", operands[0])
             names |= {f"{letter}{weights}": t for letter, t in zip("wb", operands[1:], strict=False)}
-        elif node.op.name == "+" and node.inputs[1].ndim == 1:
+        elif op is ops.ADD and operation.inputs[-1].ndim == 1 < len(operands):
             names[f"b{weights}"] = operands[1]
             count -= 1  # x @ w + b is one step of the lesson
         count += 1
-        last[f"l{count}"] = ids[id(result)]
-    return names | {name: t for name, t in last.items() if t not in names.values()}
+        results[f"l{count}"] = ids[id(operation.output)]
+    return names | {name: t for name, t in results.items() if t not in names.values()}
 
 
-def letters_of(names: Mapping[str, tuple[Any, ...]], roles: Mapping[str, tuple[Any, ...]]) -> dict[str, str]:
-    letters: dict[Any, str] = {}
-    for role, of in LETTERS.items():
-        if role in roles:
-            letters[roles[role]] = letters[roles[f"d{role}"]] = of
+def axis_letters_of(use: Use, names: Mapping[str, Key], roles: Mapping[str, Key]) -> dict[str, str]:
+    """The letters of the axes behind each name, where they are known: see formula.evaluate."""
+    reading = reading_of(use.op, len(use.operands))
+    axes = reading.axes or use.op.axes
+    parts = (*reading.operands[: len(use.operands)], reading.result)
+    known = dict(zip(parts, (*axes[: len(parts) - 1], *axes[-1:]), strict=False))
+    letters: dict[Key, str] = {}
+    for role in (*parts, *(role for role in BEHIND if role in roles)):
+        letters[roles[role]] = letters[roles[f"d{role}"]] = known.get(role) or ELEMENTWISE
     return {name: letters[key] for name, key in names.items() if key[0] != "given" and key in letters}

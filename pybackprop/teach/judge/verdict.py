@@ -1,4 +1,4 @@
-"""Verdict: what is said about a proposal, in text and HTML."""
+"""The verdict on a proposal, as text, HTML and JSON."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ WIDTH = 100
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be said about a proposal for a gradient. True if it is right.
+    """The verdict on a proposal for a gradient. It is true (`if verdict:`) where the proposal is right.
 
-    ok        it runs, and gives the gradient on these numbers and on others
-    runs      it can be computed on these shapes
-    shape_ok  its shape is that of the tensor
-    wrong     how many of its elements are wrong here; None if it has no numbers, or another shape
-    size      how many elements the gradient has
-    mistake   the stable short name of what it is instead (see `pybackprop judge --list`); None if ok, or unknown
-    hints     from general to particular, without the solution
-    solution  the right formula and why; None unless it was asked for with reveal=True
-    asked     the gradient, e.g. 'w1.g';  proposal: as it was given;  summary: the outcome in one sentence
-    by_accident  right on these numbers, and wrong on others
+    ok           whether it runs, and gives the gradient on these numbers and on all others that it was tried on
+    runs         whether it can be computed on these shapes
+    shape_ok     whether its shape is that of the tensor
+    wrong        how many of its elements are wrong here; None if it does not run, or has another shape
+    size         how many elements the gradient has
+    mistake      the short name of the typical mistake that it is (see `pybackprop judge --list`), which stays the same
+                 from release to release; None if ok, or if it is none of these
+    hints        from general to particular, without the solution; none if ok
+    asked        the gradient that was asked for, e.g. 'w1.g'
+    proposal     the formula as it was given, or what stands for a function or an array, e.g. 'an array (3, 2)'
+    summary      the outcome in one sentence
+    solution     the right formula and why; None unless it was asked for with reveal=True
+    by_accident  whether it is right on these numbers, and wrong on others
+    error        what was raised where it does not run; None if it runs
     """
 
     ok: bool
@@ -45,32 +49,35 @@ class Verdict:
         return self.ok
 
     def to_dict(self) -> dict[str, Any]:
+        """The fields by name, of plain types that json can write."""
         return {**asdict(self), "hints": list(self.hints)}
 
     def to_json(self) -> str:
+        """to_dict() as one line of JSON."""
         return json.dumps(self.to_dict(), ensure_ascii=False)
 
     def __str__(self) -> str:
         name = f"  [{self.mistake}]" if self.mistake else ""
         parts = [_wrapped(f"{self.asked} = {self.proposal}"), _wrapped(self.summary + name)]
         if self.error:
-            said, *shown = self.error.splitlines()
-            parts += [_wrapped(said, "  "), *(f"  {line}" for line in shown)]
+            message, *excerpt = self.error.splitlines()
+            parts += [_wrapped(message, "  "), *(f"  {line}" for line in excerpt)]
         parts += [_wrapped(hint, f"  {k}. ") for k, hint in enumerate(self.hints, 1)]
         if self.solution:
             parts.append(_wrapped(self.solution, "  "))
         return "\n".join(parts)
 
     def _repr_html_(self) -> str:
-        said = html.escape
+        escape = html.escape
         colour = "#2e7d32" if self.ok else "#c62828"
-        name = f" <code>{said(self.mistake)}</code>" if self.mistake else ""
-        hints = "".join(f"<li>{said(hint)}</li>" for hint in self.hints)
-        error = f"<pre>{said(self.error)}</pre>" if self.error else ""
-        solution = f"<p>{said(self.solution)}</p>" if self.solution else ""
+        name = f" <code>{escape(self.mistake)}</code>" if self.mistake else ""
+        hints = "".join(f"<li>{escape(hint)}</li>" for hint in self.hints)
+        error = f"<pre>{escape(self.error)}</pre>" if self.error else ""
+        solution = f"<p>{escape(self.solution)}</p>" if self.solution else ""
         return (
             f'<div style="border-left: 4px solid {colour}; padding-left: 1em">'
-            f"<p><code>{said(self.asked)} = {said(self.proposal)}</code></p><p>{said(self.summary)}{name}</p>{error}"
+            f"<p><code>{escape(self.asked)} = {escape(self.proposal)}</code></p>"
+            f"<p>{escape(self.summary)}{name}</p>{error}"
             f"{f'<ol>{hints}</ol>' if hints else ''}{solution}</div>"
         )
 

@@ -1,4 +1,4 @@
-"""exercises: the steps one after another, each answer judged, progress kept."""
+"""The exercises one after another: each answer is judged, and progress is kept in a file."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ import numpy as np
 from pybackprop.teach.formula.errors import FormulaError
 from pybackprop.teach.formula.evaluate import evaluate, listed
 from pybackprop.teach.formula.grammar import parse
-from pybackprop.teach.judge.hints import general_hint, solution_of, words_of
+from pybackprop.teach.judge.hints import ROLES, general_hint, solution_of, words_of
 from pybackprop.teach.judge.judge import judge_question
 from pybackprop.teach.judge.proposal import Proposal
 from pybackprop.teach.judge.question import Question
-from pybackprop.teach.judge.roles import LETTERS
 from pybackprop.teach.judge.verdict import WIDTH, Verdict
 from pybackprop.teach.learn.progress import Progress, default_place
 from pybackprop.teach.learn.steps import STEPS, Step, question_for
@@ -33,7 +32,13 @@ Answer with a formula, e.g. x.T @ dz. Or:
 
 
 class Exercises:
-    """The guided series. In a notebook: look at it, then `.answer("...")`; in a terminal: `.run()`."""
+    """The exercises, from one element to the whole network. Shown in a notebook, it is the one to be answered.
+
+    step      the exercise that is to be answered next, and question: what is asked in it
+    done      the names of the exercises that were answered rightly, in the order of the series
+    finished  whether these are all
+    last      the verdict on the last wrong answer to this exercise, or None; tries: how many answers there were
+    """
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
@@ -52,35 +57,40 @@ class Exercises:
 
     @property
     def question(self) -> Question:
+        """What is asked in it: the gradient, the names in play and their numbers."""
         return question_for(self.step.name)
 
     @property
     def done(self) -> list[str]:
-        """Names of those that were answered rightly, in the order of the series."""
+        """The names of the exercises that were answered rightly, in the order of the series."""
         return [step.name for step in STEPS if step.name in self.progress.done]
 
     @property
     def finished(self) -> bool:
+        """Whether all exercises are done."""
         return len(self.done) == len(STEPS)
 
     def goto(self, number: int) -> None:
-        """Goes to exercise number, from 1. Raises ValueError for one that is not there."""
+        """Goes to an exercise by its number, from 1. Raises ValueError for a number that no exercise has."""
         if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= len(STEPS):
             raise ValueError(f"exercises: found {number!r}, expected a number from 1 to {len(STEPS)}")
         self.index, self.tries, self.shown, self.last = number - 1, 0, 0, None
         self._keep()
 
     def restart(self) -> None:
-        """Forgets all progress."""
+        """Forgets all progress, in the file too, and goes to the first exercise."""
         self.progress.done = []
         self.goto(1)
 
     # ---- answers ----
 
     def answer(self, proposal: Any) -> Verdict:
-        """Judges an answer (a formula, a function or an array); a right one leads on to the next exercise.
+        """Judges an answer; after a right one the next open exercise is to be answered.
 
-        Raises FormulaError for what is no formula over the names in play.
+        proposal  a formula, a function or an array, as judge takes it
+
+        Raises FormulaError (a ValueError) for text that is not a formula over the names in play, TypeError for
+        anything else that is not a proposal.
         """
         verdict = judge_question(self.question, proposal)
         self.last, self.tries = verdict, self.tries + 1
@@ -100,14 +110,14 @@ class Exercises:
         return next((k for k in order if STEPS[k].name not in self.progress.done), self.index)
 
     def hint(self) -> str:
-        """One more hint, from general to particular."""
+        """The next hint, from general to particular; after a wrong answer, about that. The last one is repeated."""
         general = general_hint(self.question, words_of(self.question))
         hints = self.last.hints if self.last is not None else tuple(general)
         self.shown = min(self.shown + 1, len(hints))
         return hints[self.shown - 1]
 
     def solution(self) -> str:
-        """The solution of this exercise."""
+        """The right formula of this exercise, and why it is right."""
         return solution_of(self.question, Proposal(""))
 
     def _keep(self) -> None:
@@ -121,11 +131,11 @@ class Exercises:
         return "\n".join([head, textwrap.fill(self.step.text, WIDTH), f"In play: {self._names()}"])
 
     def _names(self) -> str:
-        """What may be used; of a question about one operation, its own names."""
+        """The names in play; of a question about one operation, those of its operands and result."""
         question, arrays = self.question, self.question.samples[0].arrays
-        if question.kind == "step":
+        if self.step.right is not None:
             return listed(arrays)
-        own = {"targ", "n", "m", "h", "size", *LETTERS, "dz", "da"} & question.roles.keys()
+        own = {*ROLES, "n", "m", "h", "size"} & question.roles.keys()
         return listed({name: arrays[name] for name in question.names if name in own & arrays.keys()})
 
     def _is_done(self, step: Step) -> bool:
@@ -146,7 +156,10 @@ class Exercises:
     # ---- in a terminal ----
 
     def run(self, read: Callable[[str], str] = input, write: Callable[[str], None] = print) -> bool:
-        """Asks until all is done or the learner quits; True if all is done. Ctrl-D quits, Ctrl-C raises as ever."""
+        """Asks in a terminal until all exercises are done or the learner quits. Returns whether all are done.
+
+        read, write: where answers come from and texts go to. Ctrl-D quits, Ctrl-C raises KeyboardInterrupt.
+        """
         write(f"pybackprop: from one element to the whole network. Type help for what can be typed.\n\n{self}")
         self._say_trouble(write)
         while True:
@@ -164,7 +177,7 @@ class Exercises:
         return self.finished
 
     def _line(self, line: str, write: Callable[[str], None]) -> bool:
-        """Does what a line says; True if it was a right answer."""
+        """Carries out a line that was typed. Returns whether it was a right answer."""
         command = line.lower()
         if line.startswith("?"):
             self._compute(line[1:], write)
@@ -202,8 +215,8 @@ class Exercises:
     def _compute(self, text: str, write: Callable[[str], None]) -> None:
         try:
             sample = self.question.samples[0]
-            found = evaluate(parse(text), sample.arrays, self.question.letters).array
-            write(textwrap.indent(np.array2string(found, precision=4, suppress_small=True), "  "))
+            numbers = evaluate(parse(text), sample.arrays, self.question.letters).array
+            write(textwrap.indent(np.array2string(numbers, precision=4, suppress_small=True), "  "))
         except FormulaError as error:
             write(textwrap.indent(str(error), "  "))
 
@@ -212,9 +225,9 @@ class Exercises:
         return "\n".join(f"{name:<8} {arrays[name].shape}" for name in arrays if name.isidentifier())
 
     def _say_trouble(self, write: Callable[[str], None]) -> None:
-        if self.progress.said:
-            write(f"({self.progress.said})")
-            self.progress.said = None
+        if self.progress.trouble:
+            write(f"({self.progress.trouble})")
+            self.progress.trouble = None
 
 
 def _filled(text: str) -> str:
@@ -225,10 +238,10 @@ def _filled(text: str) -> str:
 
 
 def exercises(progress: Any = None) -> Exercises:
-    """The guided series of exercises, where the learner left off.
+    """The series of exercises, from one element to the whole network, where the learner left off.
 
-    progress  the file that keeps it; without it exercises.json in $XDG_STATE_HOME/pybackprop or
-              ~/.local/state/pybackprop. A damaged file is put aside, and the series starts again.
+    progress  the path of the file that keeps the progress; by default exercises.json in $XDG_STATE_HOME/pybackprop
+              or ~/.local/state/pybackprop. A damaged file is renamed, and the series starts from the beginning
 
         lesson = bp.exercises()
         lesson                                # in a notebook: shows the exercise

@@ -1,6 +1,6 @@
-"""The tour: one step of a small network in place, on numbers, and after each operation who still needs what.
+"""A tour through one training step in place: after each operation, which values are still needed, and by what.
 
-Everything in it is computed here: the numbers by the library, what may be forgotten from what each operation reads.
+The numbers are computed by the library; which values may be forgotten follows from what each operation reads.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pybackprop.core.arrays import Array
 TITLE = "Which value may be forgotten when? One step of 2 samples, 2 inputs, 2 hidden, 1 output, in place."
 TIMES = "\N{MULTIPLICATION SIGN}"
 X, TARG = [[1, 2], [-1, 0.5]], [[1], [0]]
-PARAMETERS = {"w1": [[1, -1], [0.5, 2]], "b1": [0.5, -1], "w2": [[2], [-0.5]], "b2": [0.25]}
+PARAMETERS: dict[str, list[Any]] = {"w1": [[1, -1], [0.5, 2]], "b1": [0.5, -1], "w2": [[2], [-0.5]], "b2": [0.25]}
 GIVEN = "x", "targ", "w1", "b1", "w2", "b2"
 
 
 @dataclass(frozen=True)
 class Act:
-    """An operation: what it reads, what it writes, and for a value in another one's buffer, in whose."""
+    """One operation of the step: what it reads, what it writes, and over whose buffer, if not into a new one."""
 
     code: str
     reads: tuple[str, ...]
@@ -108,23 +108,23 @@ class Moment:
 
 
 def moments() -> Iterator[Moment]:
-    """The operations one after another."""
+    """The state after each operation, in order."""
     values = _values()
     buffers: dict[str, str] = {}  # the buffer that each computed value is in
-    made: list[str] = []
+    computed: list[str] = []
     for number, act in enumerate(ACTS, 1):
         for name in act.writes:
             buffers[name] = buffers[act.over] if act.over else name
-            made.append(name)
+            computed.append(name)
         shown = [name for name in act.writes if not name.startswith("loss")]
         yield Moment(
             number,
             act.code,
             act.words,
             {name: values[name].tolist() for name in shown or act.writes},
-            _buffers(number, made, buffers, values),
-            sum(values[name].nbytes for name in made if buffers[name] == name and name not in GRADIENTS),
-            sum(values[name].nbytes for name in made if name not in GRADIENTS),
+            _buffers(number, computed, buffers, values),
+            sum(values[name].nbytes for name in computed if buffers[name] == name and name not in GRADIENTS),
+            sum(values[name].nbytes for name in computed if name not in GRADIENTS),
             _remarks(act, values),
         )
 
@@ -133,15 +133,15 @@ GRADIENTS = tuple(f"{name}.g" for name in PARAMETERS)
 
 
 def _values() -> dict[str, Array]:
-    """Every value by its name, each from a buffer of its own, as the in-place step computes it."""
+    """Every value by its name, copied before the in-place step overwrites it."""
     x, targ = np.array(X, np.float32), np.array(TARG, np.float32)
     w1, b1, w2, b2 = (param(value, np.float32, name=name) for name, value in PARAMETERS.items())
     for p in (w1, b1, w2, b2):
         p.requires_g = False  # by hand: nothing is written down
-    found: dict[str, Array] = {"x": x, "targ": targ}
+    values: dict[str, Array] = {"x": x, "targ": targ}
 
     def keep(**tensors: Tensor | None) -> None:
-        found.update({name.replace("_g", ".g"): t.data.copy() for name, t in tensors.items() if t is not None})
+        values.update({name.replace("_g", ".g"): t.data.copy() for name, t in tensors.items() if t is not None})
 
     keep(w1=w1, b1=b1, w2=w2, b2=b2)
     l1 = ops.lin(x, w1, b1)
@@ -158,16 +158,18 @@ def _values() -> dict[str, Array]:
     keep(l1_g=l1.g)
     ops.lin_grad(x, l1, w1, b1)
     keep(w1_g=w1.g, b1_g=b1.g)
-    return found
+    return values
 
 
-def _buffers(number: int, made: list[str], buffers: dict[str, str], values: dict[str, Array]) -> list[dict[str, Any]]:
-    """Each buffer, the value in it now, and who reads that next."""
-    found = []
-    for owner in [*GIVEN, *dict.fromkeys(buffers[name] for name in made)]:
-        inside = owner if owner in GIVEN else [name for name in made if buffers[name] == owner][-1]
+def _buffers(
+    number: int, computed: list[str], buffers: dict[str, str], values: dict[str, Array]
+) -> list[dict[str, Any]]:
+    """Each buffer, the value in it now, and the operations that still read that."""
+    rows = []
+    for owner in [*GIVEN, *dict.fromkeys(buffers[name] for name in computed)]:
+        inside = owner if owner in GIVEN else [name for name in computed if buffers[name] == owner][-1]
         later = [act.code for act in ACTS[number:] if inside in act.reads]
-        found.append(
+        rows.append(
             {
                 "buffer": owner,
                 "holds": inside,
@@ -177,7 +179,7 @@ def _buffers(number: int, made: list[str], buffers: dict[str, str], values: dict
                 "why": _why(inside, later),
             }
         )
-    return found
+    return rows
 
 
 def _why(name: str, later: list[str]) -> str:
@@ -189,7 +191,7 @@ def _why(name: str, later: list[str]) -> str:
 
 
 def _remarks(act: Act, v: dict[str, Array]) -> list[str]:
-    """What to look at among the numbers."""
+    """What the numbers show."""
     if act.writes == ("l2",):
         before, after = (v[name] > 0 for name in ("l1", "l2"))
         return [f"l1 > 0: {before.tolist()}", f"l2 > 0: {after.tolist()}{': the same' * bool((before == after).all())}"]
@@ -203,16 +205,17 @@ def _remarks(act: Act, v: dict[str, Array]) -> list[str]:
 
 
 def to_dict() -> dict[str, Any]:
+    """The tour as plain data: title and moments, each with the fields of Moment."""
     return {"title": TITLE, "moments": [vars(moment) for moment in moments()]}
 
 
 def text() -> str:
-    """All of it, to read."""
+    """The whole tour as text."""
     parts = [TITLE, f"x = {_numbers(np.array(X).tolist())}   targ = {_numbers(np.array(TARG).tolist())}"]
     parts.append("   ".join(f"{name} = {_numbers(np.array(value).tolist())}" for name, value in PARAMETERS.items()))
-    found = list(moments())
-    parts += [_said(moment) for moment in found]
-    most, most_out = (max(getattr(m, name) for m in found) for name in ("nbytes", "nbytes_out_of_place"))
+    states = list(moments())
+    parts += [_described(moment) for moment in states]
+    most, most_out = (max(getattr(m, name) for m in states) for name in ("nbytes", "nbytes_out_of_place"))
     parts.append(
         f"Beside data, parameters and their gradients: {most} bytes in place, {most_out} if every value had a buffer\n"
         "of its own. The gradients are the same, bit for bit. With n rows all of these grow n times, and the\n"
@@ -221,7 +224,7 @@ def text() -> str:
     return "\n\n".join(parts)
 
 
-def _said(moment: Moment) -> str:
+def _described(moment: Moment) -> str:
     lines = [f"{moment.number}. {moment.code}", *(f"   {line}" for line in moment.words.splitlines())]
     lines += [f"     {name} = {_numbers(value)}" for name, value in moment.numbers.items()]
     lines += [f"     {remark}" for remark in moment.remarks]

@@ -1,4 +1,4 @@
-"""Progress: which exercises are done, in a small JSON file that is replaced as a whole or not at all."""
+"""Which exercises are done, in a small JSON file that is replaced as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -20,49 +20,54 @@ def default_place() -> Path:
 
 
 class Progress:
-    """done: names of exercises; at: the one to go on with; said: what went wrong with the file, for the learner."""
+    """The progress that a file keeps. Never raises for a file that cannot be read or written: the exercises go on.
+
+    done     the names of the exercises that were answered
+    at       the name of the one to go on with; None: the first
+    trouble  what went wrong with the file, in a sentence for the learner; None if nothing did
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.done: list[str] = []
         self.at: str | None = None
-        self.said: str | None = None
+        self.trouble: str | None = None
         self._read()
 
     def _read(self) -> None:
         try:
-            found: Any = json.loads(self.path.read_text(encoding="utf-8"))
+            content: Any = json.loads(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return
         except OSError as error:
-            self.said = f"{self.path} cannot be read ({error.strerror}): starting from the first exercise"
+            self.trouble = f"{self.path} cannot be read ({error.strerror}): starting from the first exercise"
             return
         except (ValueError, RecursionError):
-            found = None
-        done = found.get("done") if isinstance(found, dict) else None
+            content = None
+        done = content.get("done") if isinstance(content, dict) else None
         if not isinstance(done, list) or not all(isinstance(name, str) for name in done):
             self._put_aside()
             return
         self.done = list(dict.fromkeys(done))
-        at = found.get("at")
+        at = content.get("at")
         self.at = at if isinstance(at, str) else None
 
     def _put_aside(self) -> None:
-        """Keeps a damaged file beside the new one: it is the learner's, and may have been another program's."""
+        """Renames a damaged file instead of overwriting it: it may be something else of the learner's."""
         aside = self.path.with_name(self.path.name + ".damaged")
-        self.said = f"{self.path} is damaged: starting from the first exercise"
+        self.trouble = f"{self.path} is damaged: starting from the first exercise"
         with contextlib.suppress(OSError):
             os.replace(self.path, aside)
-            self.said += f"; what was in it is in {aside}"
+            self.trouble += f"; what was in it is in {aside}"
 
     def write(self) -> None:
-        """Says in .said, and does not raise, where the file cannot be written: the exercises go on."""
+        """Replaces the file; .trouble says so where it cannot be written."""
         text = json.dumps({"version": VERSION, "done": self.done, "at": self.at}) + "\n"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._replace(text)
         except OSError as error:
-            self.said = f"progress cannot be kept in {self.path} ({error.strerror or error})"
+            self.trouble = f"progress cannot be kept in {self.path} ({error.strerror or error})"
 
     def _replace(self, text: str) -> None:
         handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.name + ".")

@@ -1,4 +1,4 @@
-"""Steps: the exercises, from one element to the whole network, on one small example."""
+"""The exercises, from one element to the whole network, on one small example."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from functools import lru_cache
 
 import numpy as np
 
+from pybackprop.teach.example import ROLE_OF, decimals
 from pybackprop.teach.formula.evaluate import evaluate
 from pybackprop.teach.formula.grammar import parse
+from pybackprop.teach.judge.kind import Kind
 from pybackprop.teach.judge.mistake import Mistake
 from pybackprop.teach.judge.question import RUNS, Question, Sample, question_of
-from pybackprop.teach.small_network import ROLE_OF, example
 from pybackprop.teach.trace.use import use_of
 
+STEP = "step"  # the kind of question that an exercise's own answer belongs to
 SAME = (("same", np.float64), ("same", np.float64))
 
 
@@ -21,10 +23,13 @@ SAME = (("same", np.float64), ("same", np.float64))
 class Step:
     """One exercise.
 
-    name    short and stable: progress is kept by it
-    about   the role of the tensor whose gradient it is part of
-    asked   what is asked for, and right: a formula that gives it; None for the gradient of that tensor itself
-    names   what may be used; None for all that is in play
+    name        short and stable: progress is kept by it
+    title, text what the learner reads
+    about       the role of the tensor whose gradient the answer is part of
+    asked       what is asked for, and right: a formula that gives it; None for the whole gradient of that tensor
+    names       the names in play; None for all that judge knows
+    general     the first hint, and mistakes: those that are made in this exercise
+    same_shape  whether the answer is right for these shapes only, as a sum that is written out is
     """
 
     name: str
@@ -40,7 +45,7 @@ class Step:
 
 
 def _wrong(name: str, says: str, *formulas: str) -> Mistake:
-    return Mistake(name, {"step": formulas}, says)
+    return Mistake(name, {STEP: formulas}, says)
 
 
 FORWARD = ("x", "w", "b", "z")
@@ -65,7 +70,7 @@ STEPS = (
             _wrong(
                 "indices-swapped", "Row and column are the wrong way round: z[1,0] is made of row 1 of x.", "x[0,1]"
             ),
-            _wrong("wrong-row", "That is what moves z[0,0]. Asked is z[1,0], in row 1.", "x[0,0]"),
+            _wrong("wrong-row", "That is what moves z[0,0]. The question is z[1,0], in row 1.", "x[0,0]"),
             _wrong("slope-of-b", "1 is the slope along b[0], which is added as it is.", "1"),
             _wrong("value-for-slope", "That is the value of z[1,0], not how it moves.", "z[1,0]"),
         ),
@@ -147,7 +152,7 @@ STEPS = (
         (*FORWARD, "dz", "n", "m", "h"),
         "w.g[k,0] is column k of x times column 0 of dz, added up over the rows. @ takes rows of its first operand.",
         (
-            _wrong("transpose-missing", "@ takes the rows of x, and here its columns are wanted.", "x @ dz[:,0]"),
+            _wrong("transpose-missing", "@ takes the rows of x, and here its columns are needed.", "x @ dz[:,0]"),
             _wrong(
                 "rows-for-columns",
                 "A row of dz holds other columns of z than w[:,0] moves.",
@@ -156,7 +161,7 @@ STEPS = (
                 "dz[0] @ x.T",
                 "dz[0] @ x",
             ),
-            _wrong("whole-matrix", "That is all of w.g. Asked is column 0 of it.", "x.T @ dz"),
+            _wrong("whole-matrix", "That is all of w.g. The question is column 0 of it.", "x.T @ dz"),
         ),
     ),
     Step(
@@ -260,7 +265,7 @@ STEPS = (
 def question_for(name: str) -> Question:
     """The question of a step, on the numbers of the example."""
     step = next(step for step in STEPS if step.name == name)
-    tensors = example()
+    tensors = decimals().tensors
     use = use_of(tensors[ROLE_OF[step.about]])
     whole = question_of(use, {}, SAME if step.same_shape else RUNS)
     if step.right is None:
@@ -272,18 +277,16 @@ def question_for(name: str) -> Question:
     samples = [_part(sample, step.right, allowed) for sample in whole.samples]
     return replace(
         whole,
-        kind="step",
+        kind=Kind(STEP, right=step.right, hint=step.general or ""),
         asked=step.asked or "",
-        right=step.right,
         names=names,
         samples=samples,
         mistakes=step.mistakes,
-        general=step.general,
     )
 
 
 def _part(sample: Sample, right: str, allowed: set[str]) -> Sample:
     """A sample whose right answer is a formula's, with some of its names."""
-    found = np.asarray(evaluate(parse(right), sample.arrays).array, sample.right.dtype)
+    answer = np.asarray(evaluate(parse(right), sample.arrays).array, sample.right.dtype)
     arrays = {name: array for name, array in sample.arrays.items() if name in allowed}
-    return Sample(arrays, {**sample.roles, **arrays}, found, np.abs(found) + np.abs(found).max(initial=0))
+    return Sample(arrays, {**sample.roles, **arrays}, answer, np.abs(answer) + np.abs(answer).max(initial=0))

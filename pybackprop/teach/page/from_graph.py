@@ -1,21 +1,23 @@
-"""Exported: an explained network as a scene for the page."""
+"""An explained network as a scene for the page."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from pybackprop import ops
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.errors import GradientError
 from pybackprop.engine.model import Model
 from pybackprop.nn.layers import Lin, Mse, Relu
-from pybackprop.teach.explain.facts import largest
-from pybackprop.teach.explain.paths import Index
 from pybackprop.teach.page.scene import Scene, scene_of
-from pybackprop.teach.trace.gradients import Walk
+from pybackprop.teach.trace.gradients import Walk, largest
 from pybackprop.teach.trace.graph import Network, Operation
+from pybackprop.teach.trace.notation import Index
+
+RELUS = (ops.RELU, ops.RELU_)
 
 
-def scene(walk: Walk, tensor: Tensor, at: Index) -> Scene:
+def scene_of_walk(walk: Walk, tensor: Tensor, at: Index) -> Scene:
     """The network with one element chosen; for the loss, the first parameter's element with the largest gradient.
 
     Of much data the first rows are taken, see scene_of. Raises GradientError for steps that the page cannot compute.
@@ -25,41 +27,41 @@ def scene(walk: Walk, tensor: Tensor, at: Index) -> Scene:
         tensor = next(leaf for leaf in network.leaves() if leaf.requires_g)
         at = largest(walk.of(tensor))
     targ = network.operations[-1].inputs[1]
-    found = scene_of(Model(_layers(network), loss=Mse()), network.operations[0].inputs[0], targ)
+    scene = scene_of(Model(_layers(network), loss=Mse()), network.operations[0].inputs[0], targ)
     name = network.name(tensor)
-    if name in found.tensors and all(i < size for i, size in zip(at, found.tensors[name][0].shape, strict=True)):
-        return found.choose(name, at)
-    return found  # the element's row is not among the first
+    if name in scene.tensors and all(i < size for i, size in zip(at, scene.tensors[name][0].shape, strict=True)):
+        return scene.choose(name, at)
+    return scene  # the element's row is not among the first
 
 
 def _layers(network: Network) -> list[Any]:
     """Lin and Relu; x @ w followed by + b is one Lin."""
     layers: list[Any] = []
-    own = {id(t): _alias(t) for op in network for t in op.inputs[1:]}
+    aliases = {id(t): _alias(t) for op in network for t in op.inputs[1:]}
     before: Operation | None = None
     for op in network.operations[:-1]:
         if before is not None and op.inputs[0] is not before.output:
             raise GradientError("explain: the page shows a chain, and this network has a step off it")
-        if op.kind in ("lin", "@"):
-            layers.append(Lin(*(own[id(t)] for t in op.inputs[1:])))
+        if op.is_product:
+            layers.append(Lin(*(aliases[id(t)] for t in op.inputs[1:])))
         elif before is not None and _is_bias(op, before):
-            layers[-1] = Lin(own[id(before.inputs[1])], own[id(op.inputs[1])])
-        elif op.kind in ("relu", "relu_"):
+            layers[-1] = Lin(aliases[id(before.inputs[1])], aliases[id(op.inputs[1])])
+        elif op.op in RELUS:
             layers.append(Relu())
         else:
-            raise GradientError(f"explain: the page computes lin, relu and mse, and this network has '{op.kind}'")
+            raise GradientError(f"explain: the page computes lin, relu and mse, and this network has '{op.name}'")
         before = op
-    if network.operations[-1].kind != "mse":
+    if not network.operations[-1].is_loss:
         raise GradientError("explain: the page needs a loss at the end, such as mse(out, targ)")
     return layers
 
 
 def _alias(parameter: Tensor) -> Tensor:
     """A layer makes its own parameters want a gradient; a frozen one of the learner's must stay frozen."""
-    made = parameter.alias()
-    made.name = parameter.name
-    return made
+    alias = parameter.alias()
+    alias.name = parameter.name
+    return alias
 
 
 def _is_bias(op: Operation, before: Operation) -> bool:
-    return op.kind == "+" and before.kind == "@" and len(op.inputs) == 2 and op.inputs[1].ndim == 1
+    return op.op is ops.ADD and before.op is ops.MATMUL and len(op.inputs) == 2 and op.inputs[1].ndim == 1

@@ -21,17 +21,21 @@ from pybackprop.engine.model import Model
 from pybackprop.nn.layers import Lin, Relu
 from pybackprop.nn.module import as_operand
 from pybackprop.nn.network import is_mse
-from pybackprop.teach.names import names_in_chain
+from pybackprop.ops import Op
 from pybackprop.teach.render.json_numbers import shortest
+from pybackprop.teach.trace.gradients import set_gradients
+from pybackprop.teach.trace.graph import Operation, names_of
 
 __all__ = ["BYTES", "ROWS", "Scene", "scene_of", "scene_of_operations"]
 
 BYTES = 850_000  # of the numbers in a page, written as decimals; the rest of its megabyte is the page itself
 PIECE = 10_000  # numbers that are measured at a time
 ROWS = 100  # of the data in a page: each is a term of every weight's gradient, to be read one by one
-SLOTS = {"lin": ("in", "w", "b"), "relu": ("in",), "mse": ("in", "targ")}
-
-Operation = tuple[str, Sequence[Tensor], Tensor]  # "lin", "relu" or "mse", its operands, its output
+SLOTS: dict[Any, tuple[str, ...]] = {
+    ops.LIN: ("in", "w", "b"),
+    ops.RELU: ("in",),
+    ops.MSE: ("in", "targ"),
+}  # what the page computes itself
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,13 +101,12 @@ def scene_of(model: Model, x: Any, targ: Any, at: tuple[str, Sequence[int]] | No
     for a page or one is used twice, KeyError and IndexError for an `at` that is not there.
     """
     _check_layers(model)
-    inputs, wanted = as_operand(x, model.layers), as_operand(targ, model.layers)
-    if not inputs.ndim or not wanted.ndim or len(inputs) != len(wanted) or not len(inputs):
-        raise ShapeError(f"scene: found x {inputs.shape} and targ {wanted.shape}, expected as many rows, at least one")
-    rows = _rows(model, inputs, wanted)
+    inputs, targets = as_operand(x, model.layers), as_operand(targ, model.layers)
+    if not inputs.ndim or not targets.ndim or len(inputs) != len(targets) or not len(inputs):
+        raise ShapeError(f"scene: found x {inputs.shape} and targ {targets.shape}, expected as many rows, at least one")
+    rows = _rows(model, inputs, targets)
     note = "" if rows == len(inputs) else f"The first {rows} of {len(inputs)} rows of the data are shown and used."
-    operations = _run(model, inputs.data[:rows], wanted.data[:rows])
-    return scene_of_operations(operations, at, note)
+    return _scene(_run(model, inputs.data[:rows], targets.data[:rows]), at, note)
 
 
 def _check_layers(model: Model) -> None:
@@ -151,41 +154,37 @@ def _size(array: Array) -> int:
 
 
 def _run(model: Model, x: Array, targ: Array) -> list[Operation]:
-    """Forward and backward by the lesson's functions, on copies that keep the parameters' names."""
+    """Forward and backward, on copies that keep the parameters' names."""
     operations: list[Operation] = []
     value = tensor(x)
     for layer in model.layers:
-        operands = (value, *(_copy(p) for p in (layer.w, layer.b) if p is not None)) if type(layer) is Lin else (value,)
-        value = ops.lin(*operands) if type(layer) is Lin else ops.relu(value)
-        operations.append(("lin" if type(layer) is Lin else "relu", operands, value))
-    last = (value, tensor(targ))
-    operations.append(("mse", last, ops.mse(*last)))
-    _backward(operations)
+        parameters = [_copy(p) for p in (layer.w, layer.b) if p is not None] if type(layer) is Lin else []
+        op = ops.LIN if type(layer) is Lin else layer.op
+        operations.append(_operation(op, value, *parameters))
+        value = operations[-1].output
+    operations.append(_operation(ops.MSE, value, tensor(targ)))
+    for operation in reversed(operations):
+        set_gradients(operation)
     return operations
 
 
+def _operation(op: Op, *operands: Tensor) -> Operation:
+    return Operation(op, operands, op.forward(*operands))
+
+
 def _copy(p: Tensor) -> Tensor:
-    made = tensor(p.data)
-    made.name = p.name
-    return made
-
-
-def _backward(operations: Sequence[Operation]) -> None:
-    for op, operands, out in reversed(operations):
-        inp, *rest = operands
-        if op == "mse":
-            ops.mse_grad(inp, rest[0])
-        elif op == "relu":
-            ops.relu_grad(inp, out)
-        else:
-            ops.lin_grad(inp, out, *rest)
+    copy = tensor(p.data)
+    copy.name = p.name
+    return copy
 
 
 # ---- from the operations of a forward pass ----
 
 
 def scene_of_operations(
-    operations: Sequence[Operation], at: tuple[str, Sequence[int]] | None = None, note: str = ""
+    operations: Sequence[tuple[str, Sequence[Tensor], Tensor]],
+    at: tuple[str, Sequence[int]] | None = None,
+    note: str = "",
 ) -> Scene:
     """The scene of (op, operands, output) in forward order: "lin" (x, w[, b]), "relu" (x,), last "mse" (out, targ).
 
@@ -193,38 +192,53 @@ def scene_of_operations(
     `.g` are taken as they are. Raises ValueError unless each operation takes the output of the one before it and
     every other operand is used once.
     """
-    _check_chain(operations)
-    names = names_in_chain(operations)
+    steps = [Operation(_op_of(name), tuple(operands), out) for name, operands, out in operations]
+    _check_chain(steps)
+    return _scene(steps, at, note)
+
+
+def _op_of(name: str) -> Op:
+    if name not in ops.registry:
+        raise ValueError(f"scene: found the operation {name!r}; a page shows {', '.join(op.name for op in SLOTS)}")
+    return ops.registry[name]
+
+
+def _scene(operations: Sequence[Operation], at: tuple[str, Sequence[int]] | None, note: str) -> Scene:
+    names = names_of(operations, operations[-1].output)
     layers: list[dict[str, str | None]] = []
     tensors: dict[str, tuple[Array, Array | None]] = {}
-    for op, operands, out in operations:
-        layer = dict.fromkeys(("op", *SLOTS[op], "out"))
-        layer.update(zip(SLOTS[op], (names[id(t)] for t in operands), strict=False))
-        layers.append({**layer, "op": op, "out": names[id(out)]})
-        for t in (*operands, out):
-            tensors[names[id(t)]] = _numbers(t, operands[0].shape if op == "mse" and t is operands[1] else t.shape)
-    x = operations[0][1][0]
-    selected = _selected(tensors, at, next((layer["w"] for layer in layers if layer["op"] == "lin"), layers[0]["in"]))
-    return Scene(str(x.dtype), len(x), layers, tensors, selected, note)
+    for op in operations:
+        layer: dict[str, str | None] = dict.fromkeys(("op", *SLOTS[op.op], "out"))
+        layer.update(zip(SLOTS[op.op], (names[id(t)] for t in op.inputs), strict=False))
+        layers.append({**layer, "op": op.name, "out": names[id(op.output)]})
+        for slot, t in enumerate(op.inputs):
+            tensors[names[id(t)]] = _numbers(t, op.inputs[0].shape if op.is_target(slot) else t.shape)
+        tensors[names[id(op.output)]] = _numbers(op.output, op.output.shape)
+    x = operations[0].inputs[0]
+    first = next((layer["w"] for layer in layers if "w" in layer), layers[0]["in"])
+    return Scene(str(x.dtype), len(x), layers, tensors, _selected(tensors, at, first), note)
 
 
 def _check_chain(operations: Sequence[Operation]) -> None:
-    if [op for op, *_ in operations].count("mse") != 1 or operations[-1][0] != "mse":
+    if [op.is_loss for op in operations] != [False] * (len(operations) - 1) + [True]:
         raise ValueError("scene: expected operations that end in one mse")
     seen: set[int] = set()
     before: Tensor | None = None
-    for op, operands, out in operations:
-        if op not in SLOTS:
-            raise ValueError(f"scene: found the operation {op!r}; a page shows {', '.join(SLOTS)}")
-        if before is not None and operands[0] is not before:
-            raise ValueError(f"scene: {op} does not take the output of the operation before it; a page shows a chain")
-        for t in operands[0 if before is None else 1 :]:
+    for op in operations:
+        if op.op not in SLOTS:
+            shown = ", ".join(shown.name for shown in SLOTS)
+            raise ValueError(f"scene: found the operation {op.name!r}; a page shows {shown}")
+        if before is not None and op.inputs[0] is not before:
+            raise ValueError(
+                f"scene: {op.name} does not take the output of the operation before it; a page shows a chain"
+            )
+        for t in op.inputs[0 if before is None else 1 :]:
             if id(t) in seen:
                 raise ValueError(
                     f"scene: the tensor {t.name or t.shape} is used twice; a page shows one path from each"
                 )
             seen.add(id(t))
-        before = out
+        before = op.output
 
 
 def _numbers(t: Tensor, shape: tuple[int, ...]) -> tuple[Array, Array | None]:

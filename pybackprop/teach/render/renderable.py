@@ -1,4 +1,4 @@
-"""Told: what every explanation can be shown as."""
+"""Renderable: the forms in which every explanation and verdict can be shown."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from pybackprop.teach.render.document import Document
 from pybackprop.teach.render.formula import Line, latex, mathml
 
 
-class Told:
+class Renderable:
     """What can be shown: as plain text (print), in colours (rich), in a notebook, as formulas and as JSON."""
 
     def document(self) -> Document:
+        """The text as blocks, from which terminals and notebooks are served."""
         raise NotImplementedError
 
     def formulas(self) -> Sequence[Line]:
+        """The derivation, one line a formula."""
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
+        """All of it as plain numbers and words."""
         raise NotImplementedError
 
     def __str__(self) -> str:

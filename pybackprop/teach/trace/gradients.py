@@ -1,50 +1,76 @@
-"""Gradients: a private walk back that touches nobody's `.g`, and what the `.g`s that are there say beside it."""
+"""Gradients: a walk back that touches nobody's `.g`, and what the `.g`s that are there say beside it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from pybackprop.autograd.tape import Sink
+from pybackprop.autograd.protocols import TensorLike
+from pybackprop.autograd.tape import Sink, from_root
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import GradientError
 from pybackprop.engine.one_pass import Pass
 from pybackprop.teach.trace.graph import Network, Operation
+from pybackprop.teach.trace.notation import Index
 
 
 class Private(Sink):
     """The gradients of one walk in buffers of their own; the first path overwrites, the next ones add.
 
-    wanted: ids of the tensors that get one; None: all.
+    only: ids of the tensors that get one; None: all.
     """
 
-    def __init__(self, wanted: set[int] | None = None) -> None:
-        self.wanted = wanted
+    def __init__(self, only: set[int] | None = None) -> None:
+        self.only = only
         self.buffers: dict[int, Tensor] = {}
 
-    def wants(self, tensor: Tensor) -> bool:
-        return self.wanted is None or id(tensor) in self.wanted
+    def wants(self, tensor: TensorLike) -> bool:
+        return self.only is None or id(tensor) in self.only
 
-    def into(self, tensor: Tensor) -> tuple[Tensor, bool] | None:
+    def into(self, tensor: TensorLike) -> tuple[Tensor, bool] | None:
         if not self.wants(tensor):
             return None
-        again = id(tensor) in self.buffers
-        if not again:
+        add = id(tensor) in self.buffers
+        if not add:
             self.buffers[id(tensor)] = tensor.new_like()
-        return self.buffers[id(tensor)], again
+        return self.buffers[id(tensor)], add
+
+
+def gradients_from(root: Tensor, start: Any = 1, only: set[int] | None = None) -> dict[int, Tensor]:
+    """The gradient of every tensor that root was computed from, by id, in buffers of their own.
+
+    start: what arrives at root. only: ids of the tensors that get a gradient; None: all.
+    Raises GradientError where an operation has no derivative, or lost a value that it needs.
+    """
+    sink = Private(None if only is None else only | {id(root)})
+    buffer, _ = sink.into(root)  # type: ignore[misc]
+    buffer._array[...] = start
+    for result in from_root(root):
+        node: Any = result._node
+        node.check()
+        upstream = sink.buffers.get(id(result))
+        if upstream is not None:
+            node.backward(upstream, sink)
+    return sink.buffers
 
 
 @dataclass(frozen=True)
 class Walk:
-    """The gradient of every tensor of a network, by id."""
+    """The gradient of every tensor of a network; buffers: by the tensor's id."""
 
     network: Network
     buffers: dict[int, Tensor]
 
     def of(self, tensor: Tensor) -> Array:
+        """The tensor's gradient. Raises KeyError for one that has none."""
         return self.buffers[id(tensor)]._array
+
+    def reaches(self, tensor: Tensor) -> bool:
+        """Whether the tensor has a gradient."""
+        return id(tensor) in self.buffers
 
 
 def walk_back(network: Network, tensor: Tensor) -> Walk:
@@ -52,23 +78,13 @@ def walk_back(network: Network, tensor: Tensor) -> Walk:
 
     Raises GradientError where an operation has no derivative here.
     """
-    wanted = {id(t) for op in network for t in (*op.inputs, op.output) if _wants(t)} | {id(tensor)}
-    sink = Private(wanted)
     root = network.root
-    start = sink.into(root)
-    assert start is not None
-    start[0]._array[...] = 1 if network.is_loss() else _given(root)
-    for op in reversed(network.operations):
-        upstream = sink.buffers.get(id(op.output))
-        if not op.node.has_derivative:
-            op.node.check()
-        elif upstream is not None:
-            op.node.backward(upstream, sink)
-    return Walk(network, sink.buffers)
+    only = {id(t) for op in network for t in (*op.inputs, op.output) if is_wanted(t)} | {id(tensor)}
+    return Walk(network, gradients_from(root, 1 if network.is_loss() else _given(root), only))
 
 
-def _wants(tensor: Tensor) -> bool:
-    """Parameters and results, and the data if the lesson's functions gave it a `.g`."""
+def is_wanted(tensor: Tensor) -> bool:
+    """Whether it gets a gradient: parameters and results do, and data to which the lesson's functions gave a `.g`."""
     return tensor.requires_g or tensor._g is not None
 
 
@@ -80,6 +96,14 @@ def _given(root: Tensor) -> Array:
             "know by hand to out.g"
         )
     return root._g._array
+
+
+def largest(gradient: Array) -> Index:
+    """The element with the largest gradient; a NaN first. Raises IndexError where there are no elements."""
+    if gradient.size == 0:
+        raise IndexError(f"explain: a tensor of shape {gradient.shape} has no elements")
+    size = np.abs(np.where(np.isnan(gradient), np.inf, gradient))
+    return tuple(int(i) for i in np.unravel_index(int(np.argmax(size)), gradient.shape))
 
 
 # ---- which of the .g are there, and whether they are those of this pass ----
@@ -106,28 +130,41 @@ def missing_calls(tensor: Tensor, network: Network) -> str:
     """What to call so that tensor gets its gradient."""
     if isinstance(network.root._node, Pass):
         return "Call model.backward() after loss = model(x, targ)"
-    steps = []
+    calls = []
     for op in reversed(network.operations):
         here = any(given is tensor for given in op.inputs)
         if here or any(given._g is None and given.requires_g for given in op.inputs):
-            steps.append(by_hand(op, network))
+            calls.append(call_by_hand(op, network))
         if here:
             break
     if not network.is_loss() or any(op.output._g is not None for op in network):
-        return "Still missing is " + ", then ".join(filter(None, steps))
-    all_by_hand = f"; or, by hand, {', '.join(filter(None, steps))}" if all(steps) else ""
+        return "Still missing is " + ", then ".join(filter(None, calls))
+    all_by_hand = f"; or, by hand, {', '.join(calls)}" if all(calls) else ""
     return f"Call {network.name(network.root)}.backward(){all_by_hand}"
 
 
-def by_hand(op: Operation, network: Network) -> str:
-    """The lesson's function that makes an operation's gradients, called; empty for those that have none."""
-    names = [network.name(given) for given in op.inputs]
-    out = network.name(op.output)
-    if op.kind == "mse":
-        return f"bp.mse_grad({names[0]}, {names[1]})"
-    if op.kind == "lin":
-        return f"bp.lin_grad({', '.join([names[0], out, *names[1:]])})"
-    return f"bp.relu_grad({names[0]}, {out})" if op.kind == "relu" else ""
+def call_by_hand(op: Operation, network: Network) -> str:
+    """The function that sets an operation's gradients by hand, called; empty for those that have none."""
+    function = op.op.lesson_grad
+    if not function:
+        return ""
+    params = [f"{name}={value!r}" for name, value in op.params.items()]
+    arguments = ", ".join([*map(network.name, arguments_by_hand(op)), *params])
+    return f"{function}({arguments})" if op.is_defined else f"bp.{function}({arguments})"
+
+
+def arguments_by_hand(op: Operation) -> list[Tensor]:
+    """What that function takes: lin_grad(inp, out, w, b), mse_grad(out, targ), and op.grad(*operands, out)."""
+    if op.is_defined:
+        return [*op.inputs, op.output]
+    first, *others = op.inputs
+    return [first, *others] if op.is_loss else [first, op.output, *others]  # a backward begins at the loss, with 1
+
+
+def set_gradients(op: Operation) -> None:
+    """Calls it. Raises AttributeError for an operation that has none."""
+    record: Any = op.op
+    record.grad(*arguments_by_hand(op), **op.params)
 
 
 def agreement(tensor: Tensor, walk: Walk) -> str:

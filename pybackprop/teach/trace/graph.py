@@ -1,37 +1,80 @@
-"""Find: the operations that led from a tensor to a loss.
+"""Graph: the operations that led from a tensor to a loss, and what their tensors are called.
 
-The tape links results to operands, never back. Who used a tensor is found by looking at all tensors that
-are alive: tens of milliseconds for the one who asks, nothing for those who don't.
+The tape links results to operands, never back. So the operations that read a tensor are found by looking at all
+tensors that are alive, which takes tens of milliseconds when somebody asks, and nothing otherwise.
 """
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+from pybackprop import ops
 from pybackprop.autograd.messages import describe
-from pybackprop.autograd.tape import Node, from_root
+from pybackprop.autograd.tape import NO_PARAMS, Node, from_root
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.errors import GradientError
 from pybackprop.engine.one_pass import Pass
-from pybackprop.teach.names import names_of
+from pybackprop.nn.handwritten import Call
+from pybackprop.ops import Op
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One step of a forward pass. kind: lin, @, +, relu, relu_, mse, .clone, or the name of a layer of your own."""
+    """One step of a forward pass: what was computed from what.
 
-    kind: str
+    op      the record of the operation, or of the call of a layer whose gradients somebody wrote by hand
+    inputs  the tensors that it read, and output, the one that it made
+    node    its place on the tape, if it has one
+    params  its other arguments
+    """
+
+    op: Op | Call
     inputs: tuple[Tensor, ...]
     output: Tensor
-    node: Node
+    node: Node | None = None
+    params: Mapping[str, Any] = field(default_factory=lambda: NO_PARAMS)
+
+    @property
+    def name(self) -> str:
+        """What messages call it: lin, @, +, relu, relu_, mse, .clone, or the name of a layer of one's own."""
+        return self.op.name
+
+    @property
+    def function(self) -> str:
+        """The name as that of a function: relu for relu_, clone for .clone."""
+        return self.op.name.strip("._")
+
+    @property
+    def is_defined(self) -> bool:
+        """Whether somebody made it with define_op: its gradients are then set by a method of its record."""
+        return "." in self.op.lesson_grad
+
+    @property
+    def is_product(self) -> bool:
+        """Whether it multiplies the data (n,m) by weights (m,h): such operations open a new layer."""
+        match self.op.axes:
+            case [data, weights, *_, out] if len(data) == len(weights) == 2:
+                return data[1] == weights[0] and out == data[0] + weights[1]
+        return False
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether it compares with targets, as mse does: a backward begins there."""
+        return "targ" in self.op.operands and self.output.ndim == 0
+
+    def is_target(self, slot: int) -> bool:
+        """Whether input `slot` holds the targets, whose gradient is left out unless somebody wants it."""
+        return self.is_loss and self.op.operands[slot] == "targ"
 
 
 @dataclass(frozen=True)
 class Network(Sequence[Operation]):
-    """The operations between the leaves and root, each after those whose results it reads."""
+    """The operations between the leaves and root, each after those whose results it reads; names: of tensors, by id."""
 
     operations: tuple[Operation, ...]
     root: Tensor
@@ -56,13 +99,17 @@ class Network(Sequence[Operation]):
 
     def leaves(self) -> list[Tensor]:
         """What no operation computed, in the order of first use."""
-        found = {id(t): t for op in self for t in op.inputs if t._node is None}
-        return list(found.values())
+        by_id = {id(t): t for op in self for t in op.inputs if t._node is None}
+        return list(by_id.values())
+
+    def is_finite(self) -> bool:
+        """Whether no value of the forward pass is NaN or infinite."""
+        return all(np.isfinite(t._array).all() for op in self for t in (*op.inputs, op.output))
 
     def is_loss(self) -> bool:
         """Whether the backward begins here with 1; if not, with the root's `.g`, which somebody gave by hand."""
         g = self.root._g
-        return self.root.size == 1 and (g is None or float(g) == 1 or self.operations[-1].kind == "mse")
+        return self.root.size == 1 and (g is None or float(g) == 1 or self.operations[-1].is_loss)
 
 
 def network_of(tensor: Tensor, loss: Tensor | None = None) -> Network:
@@ -76,25 +123,39 @@ def network_of(tensor: Tensor, loss: Tensor | None = None) -> Network:
 def networks_of(tensor: Tensor, loss: Tensor | None = None) -> list[Network]:
     """All of them, single numbers first, and the latest first among those."""
     if loss is not None:
-        made = _network(loss) if loss._node is not None else None
-        if made is None or not _takes_part(tensor, made):
+        network = network_ending_in(loss) if loss._node is not None else None
+        if network is None or not _takes_part(tensor, network):
             raise GradientError(f"explain: {describe(tensor)} took no part in computing loss, {describe(loss)}")
-        return [made]
-    found = [_network(tip) for tip in _tips(on_tape(tensor))]
-    fitting = [network for network in reversed(found) if _takes_part(tensor, network)]
-    if not fitting:
+        return [network]
+    with_tensor = [network for network in reversed(networks_on_tape(tensor)) if _takes_part(tensor, network)]
+    if not with_tensor:
         _refuse(tensor)
-    return sorted(fitting, key=lambda network: (not network.is_loss(), network.root._g is None))
+    return sorted(with_tensor, key=lambda network: (not network.is_loss(), network.root._g is None))
 
 
-def _network(root: Tensor) -> Network:
+def networks_on_tape(part: Any) -> list[Network]:
+    """Every network that is alive, the oldest first. part: as of on_tape."""
+    return [network_ending_in(tip) for tip in _tips(on_tape(part))]
+
+
+def network_ending_in(root: Tensor) -> Network:
+    """The operations between the leaves and root."""
     steps = [(t, t._node) for t in reversed(from_root(root))]
-    operations = tuple(Operation(node.op.name, tuple(node.inputs), t, node) for t, node in steps if node is not None)
+    operations = tuple(_operation(t, node) for t, node in steps if node is not None)
     return Network(operations, root, names_of(operations, root))
+
+
+def _operation(output: Tensor, node: Node) -> Operation:
+    op: Any = node.op if node.has_derivative else Op(node.op.name, node.op.replay, None, ())
+    inputs: Any = tuple(node.inputs)
+    return Operation(op, inputs, output, node, node.params)
 
 
 def _takes_part(tensor: Tensor, network: Network) -> bool:
     return network.root is tensor or bool(network.uses(tensor))
+
+
+# ---- the tensors that are alive ----
 
 
 def on_tape(part: Any) -> list[Tensor]:
@@ -104,14 +165,14 @@ def on_tape(part: Any) -> list[Tensor]:
     that gives comes last.
     """
     living = {id(t): t for t in _objects() if issubclass(type(t), Tensor)}  # isinstance would ask dead weak proxies
-    found = {key: t for key, t in living.items() if t._node is not None and _is_known(t._node, part)}
-    stack = list(found.values())
+    results = {key: t for key, t in living.items() if t._node is not None and _is_known(t._node, part)}
+    stack = list(results.values())
     while stack:
         for given in stack.pop()._node.inputs:
-            if given._node is not None and id(given) not in found:
-                found[id(given)] = given
-                stack.append(found[id(given)])
-    return list(found.values())
+            if given._node is not None and id(given) not in results:
+                results[id(given)] = given
+                stack.append(given)
+    return list(results.values())
 
 
 def _objects() -> Iterator[Any]:
@@ -149,3 +210,52 @@ def _refuse(tensor: Tensor) -> None:
         "loss.backward(). Only operations on tensors that want a gradient are recorded (make weights with bp.param), "
         "and a compiled plan records none: call the model itself"
     )
+
+
+# ---- names: a tensor's own, or the one that the lesson has for its part ----
+
+
+def names_of(operations: Sequence[Operation], root: Tensor) -> dict[int, str]:
+    """By id: x, w1, b1, l1, l2, w2, b2, out, targ, loss, for those that have no name of their own."""
+    roles: list[tuple[Tensor, str]] = []
+    layer = 0
+    for number, op in enumerate(operations, 1):
+        layer += op.is_product
+        roles += [(given, _leaf(op, slot, layer)) for slot, given in enumerate(op.inputs) if given._node is None]
+        roles.append((op.output, _result(op, operations[-1], number, root)))
+    return unique(roles)
+
+
+def _leaf(op: Operation, slot: int, layer: int) -> str:
+    role, given = op.op.operands[slot], op.inputs[slot]
+    if op.is_loss:
+        return role
+    if op.is_product:
+        return f"{role}{layer}" if slot else role
+    if slot and op.op is not ops.ADD and not role.startswith("inp"):  # both operands of + are alike
+        return role
+    return f"b{layer}" if given.requires_g and given.ndim == 1 else "x"
+
+
+def _result(op: Operation, last: Operation, number: int, root: Tensor) -> str:
+    if op.output is root and root.size == 1:
+        return "loss"
+    is_output = op.output is root or (last.is_loss and last.inputs[0] is op.output)
+    return "out" if is_output else f"l{number}"
+
+
+def unique(roles: Iterable[tuple[Tensor, str]]) -> dict[int, str]:
+    """By id, for tensors and their parts' names: own names first; the later of two that are the same is numbered."""
+    roles, names = list(roles), dict[int, str]()
+    taken: set[str] = set()
+    for own in (True, False):
+        for tensor, role in roles:
+            if id(tensor) in names or bool(tensor.name) != own:
+                continue
+            name = first = tensor.name or role
+            count = 2
+            while name in taken:
+                name, count = f"{first}_{count}", count + 1
+            names[id(tensor)] = name
+            taken.add(name)
+    return names

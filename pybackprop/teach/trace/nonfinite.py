@@ -1,4 +1,4 @@
-"""Bad: where a NaN or an infinity first arose, in the order of the forward pass, and then of the backward pass."""
+"""Where a NaN or an infinity first arose, in the order of the forward pass, and then of the backward pass."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import numpy as np
 
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
-from pybackprop.teach.explain.prose import element
 from pybackprop.teach.trace.gradients import Walk
 from pybackprop.teach.trace.graph import Network
+from pybackprop.teach.trace.notation import Index, element
 
 
-def first_bad(walk: Walk) -> str:
-    """A note that names the first element that is no finite number; empty if there is none."""
+def first_nonfinite(walk: Walk) -> str:
+    """A note that names the first element that is not a finite number; empty if there is none."""
     return _forward(walk.network) or _backward(walk)
 
 
@@ -23,18 +23,19 @@ def _forward(network: Network) -> str:
             if id(tensor) in seen:
                 continue
             seen.add(id(tensor))
-            if at := _where(tensor._array):
-                return _said(network, tensor, at[0], op.kind if tensor is op.output else "")
+            at = _first(tensor._array)
+            if at is not None:
+                return _note(network, tensor, at, op.name if tensor is op.output else "")
     return ""
 
 
-def _said(network: Network, tensor: Tensor, at: tuple[int, ...], kind: str) -> str:
+def _note(network: Network, tensor: Tensor, at: Index, operation: str) -> str:
     value, name = float(tensor._array[at]), element(network.name(tensor), at)
-    if not kind:
+    if not operation:
         return f"{name} is {value}: it was there before anything was computed. {_spreads(value)}"
     return (
-        f"{name} is {value}, the first in the order of the forward pass: '{kind}' made it from finite numbers, which "
-        f"grew past what {tensor.dtype} can hold. {_spreads(value)}"
+        f"{name} is {value}, the first in the order of the forward pass: '{operation}' made it from finite numbers, "
+        f"which grew past what {tensor.dtype} can hold. {_spreads(value)}"
     )
 
 
@@ -47,17 +48,20 @@ def _spreads(value: float) -> str:
 def _backward(walk: Walk) -> str:
     for op in reversed(walk.network.operations):
         for tensor in (op.output, *op.inputs):
-            found = walk.buffers.get(id(tensor))
-            if found is not None and (at := _where(found._array)):
-                name = element(f"{walk.network.name(tensor)}.g", at[0])
+            gradient = walk.of(tensor) if walk.reaches(tensor) else np.empty(0)
+            at = _first(gradient)
+            if at is not None:
+                name = element(f"{walk.network.name(tensor)}.g", at)
                 return (
-                    f"the forward pass is all finite; {name} is {float(found._array[at[0]])}, the first in the order "
-                    f"of the backward pass, at '{op.kind}'."
+                    f"the forward pass is all finite; {name} is {float(gradient[at])}, the first in the order of the "
+                    f"backward pass, at '{op.name}'."
                 )
     return ""
 
 
-def _where(array: Array) -> list[tuple[int, ...]]:
-    """[the index of the first element that is not finite], or nothing."""
-    bad = ~np.isfinite(array)
-    return [tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), array.shape))] if bad.any() else []
+def _first(array: Array) -> Index | None:
+    """The index of the first element that is not finite."""
+    nonfinite = ~np.isfinite(array)
+    if not nonfinite.any():
+        return None
+    return tuple(int(i) for i in np.unravel_index(int(np.argmax(nonfinite)), array.shape))

@@ -1,4 +1,4 @@
-"""Network: the operations around a question, to be run again on other shapes and numbers.
+"""The operations around a use once more, on random numbers and on other shapes.
 
 Whether a formula is right shows on numbers that nobody chose: sizes that all differ, sizes that are all equal,
 and values of which some are exactly 0, where relu has its kink.
@@ -6,7 +6,7 @@ and values of which some are exactly 0, where relu has its kink.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,116 +15,168 @@ import numpy as np
 from pybackprop import ops
 from pybackprop.autograd.tensor import Tensor, param
 from pybackprop.core.arrays import Array
-from pybackprop.teach.trace.use import Use, gradients
+from pybackprop.core.errors import ShapeError
+from pybackprop.ops import Op
+from pybackprop.teach.trace.graph import Operation
+from pybackprop.teach.trace.use import Use, all_gradients, gradient_along
 
 Axis = tuple[int, int]  # (tensor, axis)
+Shapes = Sequence[tuple[int, ...]]
 
 
 @dataclass(frozen=True)
-class Step:
-    """One operation. Tensors are numbers here."""
+class Instruction:
+    """One operation of a program. Tensors are numbers here."""
 
-    operation: str
+    op: Op
+    params: Mapping[str, Any]
     inputs: tuple[int, ...]
     output: int
 
 
 @dataclass
-class Network:
-    """Steps in order. shapes: of every tensor; asked: the step and the operand that the question is about."""
+class Program:
+    """Operations in order, freed from the tensors that they were called with.
 
-    steps: list[Step]
+    shapes  of every tensor
+    asked   the instruction whose operand number slot the question is about
+    ties    which axes must be equally long: a forest
+    ones    axes of length 1 that must stay so
+    """
+
+    instructions: list[Instruction]
     shapes: dict[int, tuple[int, ...]]
-    asked: Step
-    place: int
-    sizes: dict[Axis, Axis] = field(default_factory=dict)  # which axes must be equally long: a forest
-    single: list[Axis] = field(default_factory=list)  # axes of length 1 that must stay so
+    asked: Instruction
+    slot: int
+    ties: dict[Axis, Axis] = field(default_factory=dict)
+    ones: list[Axis] = field(default_factory=list)
 
     def root(self, axis: Axis) -> Axis:
-        while self.sizes.get(axis, axis) != axis:
-            axis = self.sizes[axis]
+        while self.ties.get(axis, axis) != axis:
+            axis = self.ties[axis]
         return axis
 
     def tie(self, one: Axis, other: Axis) -> None:
-        self.sizes[self.root(one)] = self.root(other)
+        self.ties[self.root(one)] = self.root(other)
 
-    def classes(self) -> list[Axis]:
+    def tie_all(self, one: int, other: int) -> None:
+        """Two tensors of the same shape."""
+        for k in range(len(self.shapes[one])):
+            self.tie((one, k), (other, k))
+
+    def lengths(self) -> list[Axis]:
         """One axis out of each set of axes that are equally long."""
         axes = [(t, k) for t, shape in self.shapes.items() for k in range(len(shape))]
         return list(dict.fromkeys(map(self.root, axes)))
 
 
-def network_of(use: Use) -> Network | None:
-    """The operations around a use; only its own where others cannot be run again; None if not even that one can."""
-    ends_in_a_number = use.results[-1].size == 1
-    for results in ([use.results] if ends_in_a_number else []) + [[use.output]]:
-        made = _network(use, results)
-        if made is not None:
-            return made
-    return None
+# ---- which axes are equally long ----
+
+Tie = Callable[[Program, Instruction], bool]
+_TIES: dict[Op, Tie] = {}
 
 
-def _network(use: Use, results: Sequence[Tensor]) -> Network | None:
-    ids: dict[int, int] = {}
-    shapes: dict[int, tuple[int, ...]] = {}
-    steps = []
-    for result in results:
-        node: Any = result._node
-        for tensor in (*node.inputs, result):
-            shapes[ids.setdefault(id(tensor), len(ids))] = tensor.shape
-        steps.append(Step(node.op.name, tuple(ids[id(t)] for t in node.inputs), ids[id(result)]))
-    asked = next(step for step in steps if step.output == ids[id(use.output)])
-    network = Network(steps, shapes, asked, use.place)
-    return network if all(_tie(network, step) for step in steps) else None
+def ties_axes(*operations: Op) -> Callable[[Tie], Tie]:
+    """Registers what ties the axes of an operation where its axis letters do not say it.
+
+    The function returns whether it knows the operation's axes for the shapes at hand.
+    """
+
+    def register(rule: Tie) -> Tie:
+        _TIES.update(dict.fromkeys(operations, rule))
+        return rule
+
+    return register
 
 
-def _tie(net: Network, step: Step) -> bool:
-    """Ties the axes that an operation needs to be equal. False for one that cannot be run again."""
-    shapes = [net.shapes[t] for t in step.inputs]
-    out = step.output
-    if step.operation in ("relu", "relu_", ".clone"):
-        _tie_all(net, step.inputs[0], out)
-    elif step.operation == "mse":
-        first, targ = step.inputs
-        for k in range(min(len(shapes[0]), len(shapes[1]))):
-            net.tie((first, k), (targ, k))
-        longer = first if len(shapes[0]) > len(shapes[1]) else targ
-        net.single += [(longer, 1)] if len(shapes[0]) != len(shapes[1]) else []
-    elif step.operation in ("lin", "@"):
-        if len(shapes[0]) != 2 or len(shapes[1]) != 2:
-            return False
-        net.tie((step.inputs[0], 1), (step.inputs[1], 0))
-        net.tie((out, 0), (step.inputs[0], 0))
-        net.tie((out, 1), (step.inputs[1], 1))
-        if len(step.inputs) > 2:
-            net.tie((step.inputs[2], 0), (out, 1))
-    elif step.operation == "+" and len(shapes) == 2:
-        return _tie_sum(net, step, shapes)
-    else:
+def _tie(program: Program, instruction: Instruction) -> bool:
+    """Ties the axes that an operation needs to be equal. False where nothing says which these are."""
+    op, tensors = instruction.op, (*instruction.inputs, instruction.output)
+    if op in _TIES:
+        return _TIES[op](program, instruction)
+    shapes = [program.shapes[t] for t in tensors]
+    if op.elementwise and all(shape == shapes[-1] for shape in shapes):
+        for t in instruction.inputs:
+            program.tie_all(t, instruction.output)
+        return True
+    return bool(op.axes) and _tie_letters(program, tensors, (*op.axes[: len(tensors) - 1], op.axes[-1]))
+
+
+def _tie_letters(program: Program, tensors: Sequence[int], axes: Sequence[str]) -> bool:
+    if [len(letters) for letters in axes] != [len(program.shapes[t]) for t in tensors]:
         return False
+    first: dict[str, Axis] = {}
+    for t, letters in zip(tensors, axes, strict=True):
+        for k, letter in enumerate(letters):
+            program.tie((t, k), first.setdefault(letter, (t, k)))
     return True
 
 
-def _tie_all(net: Network, one: int, other: int) -> None:
-    for k in range(len(net.shapes[one])):
-        net.tie((one, k), (other, k))
+@ties_axes(ops.MSE)
+def _tie_mse(program: Program, instruction: Instruction) -> bool:
+    """A column of outputs and a row of targets fit, too: then the column stays one."""
+    out, targ = instruction.inputs
+    ndims = [len(program.shapes[t]) for t in instruction.inputs]
+    for k in range(min(ndims)):
+        program.tie((out, k), (targ, k))
+    if ndims[0] != ndims[1]:
+        program.ones.append((out if ndims[0] > ndims[1] else targ, 1))
+    return True
 
 
-def _tie_sum(net: Network, step: Step, shapes: list[tuple[int, ...]]) -> bool:
-    left, right = step.inputs
-    _tie_all(net, left, step.output)
-    if shapes[0] == shapes[1]:
-        _tie_all(net, right, step.output)
+@ties_axes(ops.ADD)
+def _tie_sum(program: Program, instruction: Instruction) -> bool:
+    """Two tensors of one shape, a matrix and a bias, or a tensor and a plain number."""
+    (left, *others), out, shapes = instruction.inputs, instruction.output, program.shapes
+    if shapes[left] != shapes[out]:
+        return False
+    program.tie_all(left, out)
+    if not others:
+        return np.ndim(instruction.params["number"]) == 0
+    right = others[0]
+    if shapes[left] == shapes[right]:
+        program.tie_all(right, out)
         return True
-    if len(shapes[0]) == 2 and shapes[1] == shapes[0][1:]:
-        net.tie((right, 0), (step.output, 1))
+    if len(shapes[left]) == 2 and shapes[right] == shapes[left][1:]:
+        program.tie((right, 0), (out, 1))
         return True
     return False
 
 
+# ---- from the tape ----
+
+
+def programs_of(use: Use) -> Iterator[Program]:
+    """What can be run again: all operations of the network if it ends in one number; and the use's own alone."""
+    candidates = [use.network.operations] if use.network.root.size == 1 else []
+    for operations in (*candidates, (use.operation,)):
+        if not all(isinstance(operation.op, Op) for operation in operations):
+            continue  # the call of a layer that somebody wrote by hand belongs to that layer
+        program = _program(use, operations)
+        if all(_tie(program, instruction) for instruction in program.instructions):
+            yield program
+
+
+def _program(use: Use, operations: Sequence[Operation]) -> Program:
+    ids: dict[int, int] = {}
+    shapes: dict[int, tuple[int, ...]] = {}
+    instructions = []
+    for operation in operations:
+        for tensor in (*operation.inputs, operation.output):
+            shapes[ids.setdefault(id(tensor), len(ids))] = tensor.shape
+        inputs = tuple(ids[id(t)] for t in operation.inputs)
+        assert isinstance(operation.op, Op)
+        instructions.append(Instruction(operation.op, operation.params, inputs, ids[id(operation.output)]))
+    asked = next(instruction for instruction in instructions if instruction.output == ids[id(use.output)])
+    return Program(instructions, shapes, asked, use.slot)
+
+
+# ---- once more ----
+
+
 @dataclass(frozen=True)
 class Run:
-    """One run of a network: the numbers and gradients of its tensors, and the answer to the question.
+    """One run of a program: the numbers and gradients of its tensors, and the answer to the question.
 
     whole: the gradient of the tensor asked about along all of its uses, of which the answer is the share of one
     """
@@ -135,57 +187,73 @@ class Run:
     whole: Array | None = None
 
 
-def run_again(net: Network, rng: np.random.Generator, lengths: str, dtype: Any = np.float64) -> Run:
-    """Runs a network on random numbers. lengths: 'same', 'different', 'equal', or 'zeros' (some columns exactly 0)."""
-    sizes = _sizes(net, rng, lengths)
-    made = {step.output for step in net.steps}
+def run_again(program: Program, rng: np.random.Generator, lengths: str, dtype: Any = np.float64) -> Run:
+    """Runs a program on random numbers. lengths: 'same', 'different', 'equal', or 'zeros' (some columns exactly 0).
+
+    Raises what an operation raises that does not run on these shapes, ShapeError where its result has another shape
+    than its axis letters say.
+    """
+    tensors = _leaves(program, rng, lengths, dtype)
+    values = {t: tensor._array for t, tensor in tensors.items()}
+    sizes: dict[Axis, int] = {}
+    for instruction in program.instructions:
+        _execute(program, instruction, tensors, values)
+        _check_sizes(program, instruction, values, sizes)
+    grads = _gradients(program, tensors, rng)
+    asked = program.asked
+    operand, result = tensors[asked.inputs[program.slot]], tensors[asked.output]
+    right = gradient_along(result._node, operand, result._make(grads[asked.output].copy()))
+    return Run(values, grads, right, grads.get(asked.inputs[program.slot]))
+
+
+def _leaves(program: Program, rng: np.random.Generator, lengths: str, dtype: Any) -> dict[int, Tensor]:
+    sizes = _sizes(program, rng, lengths)
+    computed = {instruction.output for instruction in program.instructions}
+    overwritten = {t for instruction in program.instructions if instruction.op.inplace for t in instruction.inputs}
     tensors: dict[int, Tensor] = {}
-    for t, shape in net.shapes.items():
-        if t not in made:
-            array = rng.uniform(0.2, 1.2, [sizes[net.root((t, k))] for k in range(len(shape))])
-            if array.ndim > 1:  # a bias stays positive, so that most of a relu behind it is open
-                array = array * rng.choice([-1.0, 1.0], array.shape)
-            if lengths == "zeros" and array.ndim:
-                array[..., 0] = 0
-            tensors[t] = param(array, dtype)
-    for step in net.steps:
-        tensors[step.output] = _compute(step.operation, [tensors[t] for t in step.inputs])
-    found = _grads(net, tensors, rng)
-    right = _answer(net, tensors, found)
-    whole = found.get(net.asked.inputs[net.place])
-    return Run({t: tensor._array for t, tensor in tensors.items()}, found, right, whole)
+    for t, shape in program.shapes.items():
+        if t in computed:
+            continue
+        array = rng.uniform(0.2, 1.2, [sizes[program.root((t, k))] for k in range(len(shape))])
+        if array.ndim > 1:  # a bias stays positive, so that most of a relu behind it is open
+            array = array * rng.choice([-1.0, 1.0], array.shape)
+        if lengths == "zeros" and array.ndim:
+            array[..., 0] = 0
+        leaf = param(array, dtype)
+        tensors[t] = leaf.clone() if t in overwritten else leaf  # a parameter must not be overwritten
+    return tensors
 
 
-def _sizes(net: Network, rng: np.random.Generator, lengths: str) -> dict[Axis, int]:
-    classes = net.classes()
+def _sizes(program: Program, rng: np.random.Generator, lengths: str) -> dict[Axis, int]:
+    axes = program.lengths()
     if lengths == "same":
-        return {axis: net.shapes[axis[0]][axis[1]] for axis in classes}
-    different = map(int, rng.permutation(np.arange(3, 3 + len(classes))))
-    sizes = dict.fromkeys(classes, 4) if lengths == "equal" else dict(zip(classes, different, strict=True))
-    return sizes | {net.root(axis): 1 for axis in net.single}
+        return {axis: program.shapes[axis[0]][axis[1]] for axis in axes}
+    different = map(int, rng.permutation(np.arange(3, 3 + len(axes))))
+    sizes = dict.fromkeys(axes, 4) if lengths == "equal" else dict(zip(axes, different, strict=True))
+    return sizes | {program.root(axis): 1 for axis in program.ones}
 
 
-def _compute(operation: str, operands: list[Tensor]) -> Tensor:
-    if operation in ("relu", "relu_"):
-        return ops.relu(*operands)
-    if operation == ".clone":
-        return operands[0].clone()
-    if operation == "@":
-        return operands[0] @ operands[1]
-    if operation == "+":
-        return operands[0] + operands[1]
-    return ops.lin(*operands) if operation == "lin" else ops.mse(*operands)
+def _execute(program: Program, instruction: Instruction, tensors: dict[int, Tensor], values: dict[int, Array]) -> None:
+    if instruction.op.inplace:
+        values.update({t: values[t].copy() for t in instruction.inputs})
+    result = instruction.op(*(tensors[t] for t in instruction.inputs), **instruction.params)
+    tensors[instruction.output], values[instruction.output] = result, result._array
+    # what was overwritten stands on the tape as another tensor
+    tensors.update(zip(instruction.inputs, result._node.inputs, strict=True))
 
 
-def _grads(net: Network, tensors: dict[int, Tensor], rng: np.random.Generator) -> dict[int, Array]:
-    end = tensors[net.steps[-1].output]
-    if end.size == 1 and end.ndim == 0:
-        by_id = gradients(end)
+def _check_sizes(program: Program, instruction: Instruction, values: dict[int, Array], sizes: dict[Axis, int]) -> None:
+    """Raises ShapeError where axes that are tied are not equally long."""
+    for t in (*instruction.inputs, instruction.output):
+        for k, length in enumerate(values[t].shape):
+            if sizes.setdefault(program.root((t, k)), length) != length or values[t].ndim != len(program.shapes[t]):
+                raise ShapeError(f"'{instruction.op.name}' gives {values[t].shape} where other axis letters stand")
+
+
+def _gradients(program: Program, tensors: dict[int, Tensor], rng: np.random.Generator) -> dict[int, Array]:
+    """By tensor: of the single number at the end, or, without one, a random gradient of the result asked about."""
+    end = tensors[program.instructions[-1].output]
+    if end.ndim == 0:
+        by_id = all_gradients(end)
         return {t: by_id[id(tensor)] for t, tensor in tensors.items() if id(tensor) in by_id}
-    return {net.asked.output: rng.uniform(-1, 1, end.shape).astype(end.dtype)}
-
-
-def _answer(net: Network, tensors: dict[int, Tensor], grads: dict[int, Array]) -> Array:
-    step = net.asked
-    operands = tuple(tensors[t] for t in step.inputs)
-    return Use(step.operation, operands, net.place, tensors[step.output], grads[step.output]).gradient()
+    return {program.asked.output: rng.uniform(-1, 1, end.shape).astype(end.dtype)}

@@ -1,4 +1,4 @@
-"""Check: the element is moved by h to either side, in double, and the loss looked at. It trusts no derivative."""
+"""Slope: an element is moved by h to either side, in double, and the loss compared. It trusts no derivative."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pybackprop.autograd.tensor import Tensor
+from pybackprop.autograd.tensor import Tensor, param
 from pybackprop.core.arrays import Array
-from pybackprop.teach.explain.prose import element
-from pybackprop.teach.trace.graph import Network
+from pybackprop.teach.trace.gradients import gradients_from
+from pybackprop.teach.trace.graph import Network, Operation
+from pybackprop.teach.trace.notation import Index, element
 from pybackprop.teach.trace.replay import Double, Values
 
 FIRST_STEP = 1e-4  # times max(1, |element|). Between kinks the loss is a parabola, for which any h is exact
@@ -20,8 +21,11 @@ LAST_STEP = 1e-9  # times the same
 class Check:
     """slope: measured. error: (total - slope) / |slope|, signed. h: how far the element was moved.
 
-    kink: a relu element at whose corner the element sits, however small h is; then the slopes of both sides are given.
-    flipped: how many relu elements are on the other side of 0 in double than in the network's own dtype.
+    left, right  the slopes to either side
+    kink      an input of relu, or of another function with a corner, at whose corner the element sits, however small
+              h is; operation is that function
+    shrunk    whether h was made smaller so that no such input crosses its corner
+    flipped   how many such inputs are on the other side of their corner in double than in the network's own dtype
     """
 
     slope: float
@@ -30,11 +34,21 @@ class Check:
     left: float
     right: float
     kink: str = ""
+    operation: Operation | None = None
     shrunk: bool = False
     flipped: int = 0
 
 
-def measure(network: Network, tensor: Tensor, at: tuple[int, ...], total: float, values: Values) -> Check:
+@dataclass(frozen=True)
+class _Crossing:
+    """The first input of an operation with a corner that crosses it, and at which part of the way."""
+
+    operation: Operation
+    part: float
+    at: Index
+
+
+def measure(network: Network, tensor: Tensor, at: Index, total: float, values: Values) -> Check:
     """Compares total, the gradient of one element, with what happens to the loss when the element moves.
 
     values: those of in_double.
@@ -45,15 +59,14 @@ def measure(network: Network, tensor: Tensor, at: tuple[int, ...], total: float,
     h = first = FIRST_STEP * size
     below, above = double.moved(at, -h), double.moved(at, h)
     while (corner := _first_corner(network, below, double.values, above)) and h > LAST_STEP * size:
-        h = max(LAST_STEP * size, 0.5 * h * min(corner[1], 0.5))
+        h = max(LAST_STEP * size, 0.5 * h * min(corner.part, 0.5))
         below, above = double.moved(at, -h), double.moved(at, h)
-    kink = corner[0] if corner else ""
     left = (here - double.result(below)) / h
     right = (double.result(above) - here) / h
     slope = (double.result(above) - double.result(below)) / (2 * h)
-    return Check(
-        slope, _error(total, slope, here, h), h, left, right, kink, h < first, _flipped(network, double.values)
-    )
+    kink = element(network.name(corner.operation.inputs[0]), corner.at) if corner else ""
+    error, flipped = _error(total, slope, here, h), _flipped(network, double.values)
+    return Check(slope, error, h, left, right, kink, corner.operation if corner else None, h < first, flipped)
 
 
 def _error(total: float, slope: float, loss: float, h: float) -> float:
@@ -64,21 +77,26 @@ def _error(total: float, slope: float, loss: float, h: float) -> float:
     return (total - slope) / abs(slope) if slope else float(np.copysign(np.inf, total))
 
 
-def _first_corner(network: Network, below: Values, here: Values, above: Values) -> tuple[str, float] | None:
-    """The relu element that is the first to cross 0 on the way, and at which part of the way; None if there is none.
+def with_kinks(network: Network) -> list[tuple[Operation, float]]:
+    """The operations with a corner, such as relu, and where it is."""
+    return [(op, op.op.kink) for op in network if op.op.kink is not None]
+
+
+def _first_corner(network: Network, below: Values, here: Values, above: Values) -> _Crossing | None:
+    """The first input to cross a corner on the way; None if there is none.
 
     On a straight line: what is computed before the first relu moves on one.
     """
-    for op in network:
-        if op.kind in ("relu", "relu_") and here[id(op.inputs[0])] is not above[id(op.inputs[0])]:
-            found = [_crossing(here[id(op.inputs[0])], end[id(op.inputs[0])]) for end in (below, above)]
-            part, index = min(found)
+    for op, kink in with_kinks(network):
+        key = id(op.inputs[0])
+        if here[key] is not above[key]:
+            part, at = min(_crossing(here[key] - kink, end[key] - kink) for end in (below, above))
             if part < np.inf:
-                return element(network.name(op.inputs[0]), index), part
+                return _Crossing(op, part, at)
     return None
 
 
-def _crossing(start: Array, end: Array) -> tuple[float, tuple[int, ...]]:
+def _crossing(start: Array, end: Array) -> tuple[float, Index]:
     """At which part of the way from start to end the first element is at 0, and its index; infinity if none crosses."""
     crossed = np.argwhere((start > 0) != (end > 0))
     if not len(crossed):
@@ -90,5 +108,17 @@ def _crossing(start: Array, end: Array) -> tuple[float, tuple[int, ...]]:
 
 
 def _flipped(network: Network, values: Values) -> int:
-    relus = [op for op in network if op.kind in ("relu", "relu_")]
-    return sum(int(((values[id(op.inputs[0])] > 0) != (op.output._array > 0)).sum()) for op in relus)
+    return sum(_differ(op, kink, values[id(op.inputs[0])]) for op, kink in with_kinks(network))
+
+
+def _differ(op: Operation, kink: float, values: Array) -> int:
+    """How many inputs are on the other side of the corner in double."""
+    above = op.output._array > 0 if op.op.inplace else op.inputs[0]._array > kink
+    return int(((values > kink) != above).sum())
+
+
+def slope_at_kink(op: Operation) -> float:
+    """Which of the two slopes at its corner an operation's own backward takes."""
+    corner = param(np.full(1, op.op.kink))
+    result: Tensor = op.op.forward(corner.clone(), **op.params)  # type: ignore[union-attr]
+    return float(gradients_from(result)[id(corner)]._array[0])

@@ -1,0 +1,116 @@
+/* micro_kernel.h: the micro-kernel, included by matmul.c once per element type and kernel.
+
+   A tile is rows x (vectors * LANES) elements of the product, all of them in registers: at most MR
+   rows, and 1 or 2 vectors, so NR = 2 * LANES columns. Each step of the inner index loads `vectors`
+   vectors of the right operand, and broadcasts one element of the left one for each row. A lane is
+   one element's chain, so the order of its additions is the definition's, whatever the tile. */
+#define NR (2 * LANES)
+#define MR BP_PASTE(MR, KERNEL)
+
+#include "gemm/prefetch.h"
+
+#ifndef BP_PREFETCH_STEPS
+#define BP_PREFETCH_STEPS 8 /* of the inner index between prefetches: more at once would stall */
+#endif
+
+typedef struct {
+    const REAL *left; /* number (r,p) at left[r * left_row + p * left_inner] */
+    size_t left_row, left_inner;
+    const REAL *right; /* the vectors of step p at right + p * right_inner */
+    size_t right_inner, inner;
+    REAL *out; /* whole vectors, in rows ldc apart */
+    size_t ldc;
+    int from_out; /* the chains begin with what out holds, else at 0 */
+    REAL addend;  /* added at the end: +0 turns a -0 of underflow into +0, -0 changes nothing */
+    bp_prefetch *prefetch;
+} LOCAL(tile_job);
+
+/* rows, vectors and adjacent (left_row is 1) are constants where this is inlined: loops unroll, sums
+   stay in registers. */
+static inline __attribute__((always_inline)) void
+LOCAL(tile)(const LOCAL(tile_job) * t, const size_t rows, const size_t vectors, const int adjacent) {
+    const LOCAL(vector) zero = {0};
+    LOCAL(vector) sum[MR][2];
+    const REAL *left = t->left, *right = t->right;
+    const size_t row = adjacent ? 1 : t->left_row;
+    BP_UNROLL
+    for (size_t r = 0; r < rows; r++) sum[r][0] = sum[r][1] = zero;
+    if (t->from_out) {
+        BP_UNROLL
+        for (size_t r = 0; r < rows; r++) {
+            sum[r][0] = LOCAL(load)(t->out + r * t->ldc);
+            if (vectors > 1) sum[r][1] = LOCAL(load)(t->out + r * t->ldc + LANES);
+        }
+    }
+    /* prefetched while the sums are made: this tile's lines of out, or the next tile's */
+    const REAL *soon = t->from_out ? t->out + rows * t->ldc : t->out;
+    BP_UNROLL
+    for (size_t r = 0; r < rows; r++) {
+        __builtin_prefetch(soon + r * t->ldc, 1);
+        if (vectors > 1) __builtin_prefetch(soon + r * t->ldc + LANES, 1);
+    }
+    for (size_t remaining = t->inner, p; remaining > 0;) {
+        p = remaining < BP_PREFETCH_STEPS ? remaining : BP_PREFETCH_STEPS;
+        remaining -= p;
+        bp_prefetch_some(t->prefetch);
+        for (; p > 0; p--) {
+            LOCAL(vector) loaded[2];
+            __builtin_prefetch(right + BP_PREFETCH_STEPS * t->right_inner);
+            if (vectors > 1) __builtin_prefetch(right + BP_PREFETCH_STEPS * t->right_inner + LANES);
+            loaded[0] = LOCAL(load)(right);
+            if (vectors > 1) loaded[1] = LOCAL(load)(right + LANES);
+            BP_UNROLL
+            for (size_t r = 0; r < rows; r++) {
+                LOCAL(vector) number = left[r * row] - zero;
+                sum[r][0] = LOCAL(vector_fma)(number, loaded[0], sum[r][0]);
+                if (vectors > 1) sum[r][1] = LOCAL(vector_fma)(number, loaded[1], sum[r][1]);
+            }
+            left += t->left_inner;
+            right += t->right_inner;
+        }
+    }
+    const LOCAL(vector) addend = t->addend - zero;
+    BP_UNROLL
+    for (size_t r = 0; r < rows; r++) {
+        LOCAL(store)(t->out + r * t->ldc, sum[r][0] + addend);
+        if (vectors > 1) LOCAL(store)(t->out + r * t->ldc + LANES, sum[r][1] + addend);
+    }
+}
+
+#define BP_ROWS(n, vectors, adjacent)                                                                   \
+    case n:                                                                                             \
+        if (n <= MR) LOCAL(tile)(t, n <= MR ? n : 1, vectors, adjacent);                                \
+        break;
+#define BP_EACH_ROWS(vectors, adjacent)                                                                 \
+    switch (rows) {                                                                                     \
+        BP_ROWS(1, vectors, adjacent)                                                                   \
+        BP_ROWS(2, vectors, adjacent)                                                                   \
+        BP_ROWS(3, vectors, adjacent)                                                                   \
+        BP_ROWS(4, vectors, adjacent)                                                                   \
+        BP_ROWS(5, vectors, adjacent)                                                                   \
+        BP_ROWS(6, vectors, adjacent)                                                                   \
+        BP_ROWS(7, vectors, adjacent)                                                                   \
+        BP_ROWS(8, vectors, adjacent)                                                                   \
+        BP_ROWS(9, vectors, adjacent)                                                                   \
+        BP_ROWS(10, vectors, adjacent)                                                                  \
+        BP_ROWS(11, vectors, adjacent)                                                                  \
+        BP_ROWS(12, vectors, adjacent)                                                                  \
+        BP_ROWS(13, vectors, adjacent)                                                                  \
+        BP_ROWS(14, vectors, adjacent)                                                                  \
+    default: break;                                                                                     \
+    }
+
+static void LOCAL(run_tile)(const LOCAL(tile_job) * t, size_t rows, size_t vectors) {
+    if (vectors > 1 && t->left_row == 1) {
+        BP_EACH_ROWS(2, 1)
+    } else if (vectors > 1) {
+        BP_EACH_ROWS(2, 0)
+    } else if (t->left_row == 1) {
+        BP_EACH_ROWS(1, 1)
+    } else {
+        BP_EACH_ROWS(1, 0)
+    }
+}
+
+#undef BP_ROWS
+#undef BP_EACH_ROWS

@@ -1,0 +1,45 @@
+/* leaky_relu.c: out = x where x > 0, else negative_slope * x; dx = dout where x > 0, else
+   negative_slope * dout. Arrays (size). */
+#ifndef REAL
+/* ---- once ---- */
+#include "internal.h"
+
+#define BP_TEMPLATE "ops/leaky_relu.c"
+#include "template/for_each_kernel.h"
+
+#elif defined KERNEL
+/* ---- per type and kernel ---- */
+
+/* Both loops compute the product for every number, so that they have no branch. */
+static void LOCAL(leaky_relu_forward)(REAL *out, const REAL *x, REAL negative_slope, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        REAL scaled = negative_slope * x[i];
+        out[i] = x[i] > 0 ? x[i] : scaled;
+    }
+}
+
+static void LOCAL(leaky_relu_backward)(REAL *dx, const REAL *x, const REAL *dout, REAL negative_slope,
+                                       size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        REAL upstream = dout[i], scaled = negative_slope * upstream;
+        dx[i] = x[i] > 0 ? upstream : scaled;
+    }
+}
+
+#else
+/* ---- per type ---- */
+
+void NAME(bp_leaky_relu_forward)(REAL *out, const REAL *x, REAL negative_slope, size_t size) {
+    BP_SHARE(bp_threads_for((double)size), size, 64, mine,
+             BP_DISPATCH(NAME(leaky_relu_forward),
+                         (out + mine.begin, x + mine.begin, negative_slope, mine.end - mine.begin)));
+}
+
+void NAME(bp_leaky_relu_backward)(REAL *dx, const REAL *x, const REAL *dout, REAL negative_slope,
+                                  size_t size) {
+    BP_SHARE(bp_threads_for((double)size), size, 64, mine,
+             BP_DISPATCH(NAME(leaky_relu_backward), (dx + mine.begin, x + mine.begin, dout + mine.begin,
+                                                     negative_slope, mine.end - mine.begin)));
+}
+
+#endif

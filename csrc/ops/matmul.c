@@ -1,0 +1,291 @@
+/* matmul.c: the blocked product that matmul and linear share.
+
+   The left operand's elements are broadcast, the right operand's are loaded as vectors; lanes are
+   elements of c, never parts of a sum, so no blocking and no direction changes a bit. Usually left
+   is a and right is b: vectors run along c's rows. Where that is cheaper (few columns, or an
+   operand that is stored the right way), the product is computed transposed: left is b.T, right is
+   a.T, and tiles are transposed on their way to c. A block of right (KC x NC) is packed once, or
+   read in place, and all of left passes by. See docs/kernels.md. */
+#ifndef REAL
+/* ---- once ---- */
+#include "internal.h"
+
+#include <stdlib.h>
+
+#include "isa/all.h"
+
+#define BP_TEMPLATE "gemm/product.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
+
+enum {
+    STACK_BYTES = 32 * 1024,    /* of stack, where all of both operands fits */
+    FALLBACK_BYTES = 64 * 1024, /* of stack, where allocation fails: one panel of one segment */
+    LEFT_BYTES = 256 * 1024,
+    UNPACKED_BYTES = 128 * 1024, /* operands that are read in place */
+    PANEL_BYTES = 16 * 1024,     /* one panel, likewise: half of L1 */
+    SHALLOW = 128                /* inner indices, up to which writing c takes most of the time */
+};
+
+#define BP_TEMPLATE "ops/matmul.c"
+#include "template/for_each_kernel.h"
+
+static size_t bytes_of(const bp_matrix *m) {
+    size_t rows = m->transposed ? m->cols : m->rows, cols = m->transposed ? m->rows : m->cols;
+    return rows && cols ? ((rows - 1) * m->ld + cols) * (m->is_double ? sizeof(double) : sizeof(float))
+                        : 0;
+}
+
+static int may_overlap(const bp_matrix *a, const bp_matrix *b) {
+    uintptr_t from_a = (uintptr_t)a->data, from_b = (uintptr_t)b->data;
+    return from_a < from_b + bytes_of(b) && from_b < from_a + bytes_of(a);
+}
+
+bp_status bp_matmul(const bp_matrix *c, const bp_matrix *a, const bp_matrix *b, int transpose_a,
+                    int transpose_b, int accumulate) {
+    size_t rows = transpose_a ? a->cols : a->rows, inner = transpose_a ? a->rows : a->cols;
+    size_t cols = transpose_b ? b->rows : b->cols, inner_b = transpose_b ? b->cols : b->rows;
+    if (rows != c->rows || cols != c->cols || inner != inner_b || c->transposed ||
+        a->is_double != c->is_double || b->is_double != c->is_double || may_overlap(c, a) ||
+        may_overlap(c, b))
+        return BP_MISMATCH;
+    transpose_a = !transpose_a != !a->transposed, transpose_b = !transpose_b != !b->transposed;
+    return c->is_double ? bp_matmul_f64(c->data, c->ld, a->data, a->ld, b->data, b->ld, rows, inner,
+                                        cols, transpose_a, transpose_b, accumulate)
+                        : bp_matmul_f32(c->data, c->ld, a->data, a->ld, b->data, b->ld, rows, inner,
+                                        cols, transpose_a, transpose_b, accumulate);
+}
+
+#elif defined KERNEL
+/* ---- per type and kernel ---- */
+
+#include "isa/simd.h"
+#include "gemm/micro_kernel.h"
+#include "gemm/transpose.h"
+#include "gemm/pack.h"
+#include "gemm/macro_kernel.h"
+#include "gemm/blocking.h"
+#include "gemm/column_sums.h"
+#include "gemm/small.h"
+
+/* Just before this part of b is packed or read, so that memory is read once for both. */
+static void LOCAL(add_sums)(const LOCAL(work) * w, const LOCAL(block) * b) {
+    const LOCAL(operand) *of = w->transposed ? &w->left : &w->right;
+    LOCAL(add_segment)(w->sums, LOCAL(element)(of, 0, b->p), of->inner_stride, b->kc, of->size);
+}
+
+static void LOCAL(run)(LOCAL(work) * w) {
+    LOCAL(block) b = {.full_kc = LOCAL(choose_kc)(w)};
+    size_t deep = b.full_kc ? b.full_kc : 1;
+    size_t chunks = w->left_capacity / deep / PACKED_MR;
+    if (chunks == 0 || LOCAL(is_shallow)(w)) chunks = 1;
+    b.full_mc = LOCAL(part)(w->left.size, LOCAL(at_most)(chunks * MR, MAX_MC), MR);
+    int stays = b.full_mc >= w->left.size; /* packed once for all blocks of right */
+    size_t fits = w->right_capacity / (stays ? 4 : 1) / deep / NR * NR;
+    b.full_nc = LOCAL(part)(w->right.size, fits ? fits : NR, NR);
+    size_t head = LOCAL(head)(w);
+    do { /* at least once: a sum of nothing is written too */
+        b.kc = LOCAL(at_most)(w->inner - b.p, b.full_kc);
+        b.last = b.p + b.kc == w->inner;
+        b.finish = w->segmented && (b.p > 0 || w->accumulate) ? FINISH_ADD : FINISH_CHAIN;
+        b.from_c = !w->segmented && (b.p > 0 || w->accumulate);
+        if (w->sums) LOCAL(add_sums)(w, &b);
+        for (b.j = 0; b.j < w->right.size; b.j += b.nc) {
+            b.nc = b.j == 0 && head ? head : LOCAL(at_most)(w->right.size - b.j, b.full_nc);
+            LOCAL(pack_right)(w, &b);
+            for (b.i = 0; b.i < w->left.size; b.i += b.mc) {
+                b.mc = LOCAL(at_most)(w->left.size - b.i, b.full_mc);
+                if (b.j == 0 || !stays) LOCAL(pack_left)(w, &b);
+                LOCAL(prefetch_next_block)(w, &b);
+                LOCAL(run_block)(w, &b);
+            }
+        }
+        b.p += b.kc;
+    } while (b.p < w->inner);
+}
+
+#define BP_RUN_ON_STACK(name, bytes)                                                                    \
+    static __attribute__((noinline)) void LOCAL(name)(LOCAL(work) * w) {                                \
+        _Alignas(64) REAL right[bytes / sizeof(REAL)], left[bytes / sizeof(REAL)];                      \
+        w->right_workspace = right, w->left_workspace = left;                                           \
+        w->right_capacity = bytes / sizeof(REAL), w->left_capacity = bytes / sizeof(REAL) - LANES;      \
+        LOCAL(run)(w);                                                                                  \
+    }
+BP_RUN_ON_STACK(run_on_stack, STACK_BYTES)
+BP_RUN_ON_STACK(run_fallback, FALLBACK_BYTES)
+#undef BP_RUN_ON_STACK
+
+static void LOCAL(run_packed)(LOCAL(work) * w, const bp_workspace *workspace) {
+    size_t left_size, numbers = LOCAL(workspace_size)(w, &left_size), mine = bp_thread();
+    int given = workspace && mine < workspace->count && numbers * sizeof(REAL) <= workspace->bytes;
+    REAL *memory = given ? (REAL *)(workspace->at + mine * workspace->bytes)
+                         : aligned_alloc(64, numbers * sizeof(REAL));
+    if (!memory) {
+        LOCAL(run_fallback)(w);
+        return;
+    }
+    w->left_workspace = memory, w->right_workspace = memory + left_size;
+    LOCAL(run)(w);
+    if (!given) free(memory);
+}
+
+/* c (rows,cols) = the chains of those rows and columns, by one thread */
+static void LOCAL(multiply)(const NAME(bp_product) * t, bp_range rows, bp_range cols) {
+    if (rows.begin >= rows.end || cols.begin >= cols.end) return;
+    LOCAL(work) w = LOCAL(work_of)(t, rows, cols);
+    if (LOCAL(is_small)(w.left.size, w.inner, w.right.size)) {
+        LOCAL(run_small)(&w);
+        return;
+    }
+    LOCAL(choose_direction)(&w);
+    size_t most = STACK_BYTES / sizeof(REAL) - LANES;
+    if ((w.right.size + NR) * w.inner <= most && (w.left.size + PACKED_MR) * w.inner <= most)
+        LOCAL(run_on_stack)(&w);
+    else
+        LOCAL(run_packed)(&w, t->workspace);
+}
+
+/* One column of tiles of the transposed product: rows d .. d + count of a, packed KC elements at a time
+ * so that they stay in L1; columns from .. from + height of c. */
+static void LOCAL(transposed_panel)(const NAME(bp_product) * t, bp_prefetch *prefetch, size_t d,
+                                    size_t count, size_t from, size_t height) {
+    _Alignas(64) REAL buffer[(MAX_MC + LANES) * NR];
+    size_t vectors = count > LANES ? 2 : 1, width = vectors * LANES;
+    size_t p = 0, depth;
+    do { /* at least once: a sum of nothing is written too */
+        depth = LOCAL(at_most)(t->inner - p, BP_TRANSPOSED_KC);
+        LOCAL(pack)(t->panel, width, t->a + d * t->a_row + p, t->a_row, 1, count, depth);
+        LOCAL(tile_job)
+        job = {.left_row = 1,
+               .left_inner = t->b_inner,
+               .right = t->panel,
+               .right_inner = width,
+               .inner = depth,
+               .ldc = NR,
+               .from_out = p > 0,
+               .addend = -(REAL)0,
+               .prefetch = prefetch};
+        for (size_t s = 0, rows; s < height; s += rows) {
+            rows = LOCAL(next_rows)(height - s);
+            job.left = t->b + p * t->b_inner + from + s, job.out = buffer + s * NR;
+            LOCAL(run_tile)(&job, rows, vectors);
+        }
+        p += depth;
+    } while (p < t->inner);
+    LOCAL(write_columns)(t->c + d * t->ldc + from, t->ldc, buffer, height, count, FINISH_CHAIN,
+                         t->bias ? t->bias + from : NULL, t->epilogue.activation);
+}
+
+/* Each tile prefetches a part of what the caller needs next. */
+static void LOCAL(prefetch_for_caller)(LOCAL(block) * b, const NAME(bp_product) * t) {
+    b->prefetch = (bp_prefetch){.at = t->next, .rows = t->next_bytes > 0, .bytes = t->next_bytes};
+    LOCAL(set_prefetch_rate)(b);
+}
+
+static void LOCAL(multiply_transposed)(const NAME(bp_product) * t) {
+    LOCAL(block) b = {.kc = t->inner, .nc = t->rows, .mc = t->cols};
+    LOCAL(prefetch_for_caller)(&b, t);
+    for (size_t from = 0; from < t->cols; from += MAX_MC)
+        for (size_t d = 0; d < t->rows; d += NR)
+            LOCAL(transposed_panel)(t, &b.prefetch, d, LOCAL(at_most)(t->rows - d, NR), from,
+                                    LOCAL(at_most)(t->cols - from, MAX_MC));
+    LOCAL(activate)(t->epilogue, t->c, t->ldc, t->rows, t->cols);
+}
+
+/* Whether vectors down c's columns leave so many fewer lanes empty that packing a pays. */
+static void LOCAL(transposing_pays)(int *pays, size_t cols) {
+    *pays = cols >= 32 && (cols + LANES - 1) / LANES * LANES * 20 > cols * 23;
+}
+
+/* The same by the calling thread, with a and b read where they lie. Rows of b and c hold whole
+   vectors. */
+static void LOCAL(multiply_here)(const NAME(bp_product) * t) {
+    LOCAL(work)
+    w = {.left = {t->a, t->a_row, t->a_inner, t->rows},
+         .right = {t->b, 1, t->b_inner, t->cols},
+         .c = t->c,
+         .ldc = t->ldc,
+         .inner = t->inner,
+         .accumulate = t->accumulate,
+         .epilogue = t->epilogue,
+         .bias = t->bias};
+    LOCAL(block)
+    b = {.kc = t->inner,
+         .nc = t->cols,
+         .mc = t->rows,
+         .first_packed = t->cols,
+         .finish = t->unfinished ? FINISH_LATER : FINISH_CHAIN,
+         .from_c = t->accumulate,
+         .last = 1};
+    LOCAL(prefetch_for_caller)(&b, t);
+    for (b.i = 0; b.i < t->rows; b.i += b.mc) {
+        b.mc = LOCAL(at_most)(t->rows - b.i, MAX_MC);
+        LOCAL(run_block)(&w, &b);
+    }
+}
+
+#undef PACKED_MR
+#undef MAX_MC
+#undef NR
+#undef LANES
+#undef MR
+
+#else
+/* ---- per type ---- */
+
+void NAME(bp_multiply_here)(const NAME(bp_product) * t) { BP_DISPATCH(NAME(multiply_here), (t)); }
+
+void NAME(bp_multiply_transposed)(const NAME(bp_product) * t) {
+    BP_DISPATCH(NAME(multiply_transposed), (t));
+}
+
+int NAME(bp_transposing_pays)(size_t cols) {
+    int pays = 0;
+    BP_DISPATCH(NAME(transposing_pays), (&pays, cols));
+    return pays;
+}
+
+void NAME(bp_multiply_part)(const NAME(bp_product) * t, bp_range rows, bp_range cols) {
+    BP_DISPATCH(NAME(multiply), (t, rows, cols));
+}
+
+size_t NAME(bp_multiply_workspace)(size_t rows, size_t inner, size_t cols) {
+    size_t bytes = 0;
+    BP_DISPATCH(NAME(multiply_workspace), (&bytes, rows, inner, cols));
+    return bytes;
+}
+
+void NAME(bp_multiply)(const NAME(bp_product) * t) {
+    const bp_range rows = {0, t->rows}, cols = {0, t->cols};
+    const int by_rows = t->rows >= t->cols;
+    BP_SHARE(bp_threads_for((double)t->rows * (double)t->cols * (double)t->inner),
+             by_rows ? t->rows : t->cols, 16, mine,
+             NAME(bp_multiply_part)(t, by_rows ? mine : rows, by_rows ? cols : mine));
+}
+
+size_t NAME(bp_matmul_workspace)(size_t rows, size_t inner, size_t cols) {
+    size_t threads = (size_t)bp_threads_for((double)rows * (double)cols * (double)inner);
+    size_t *shared = rows >= cols ? &rows : &cols;
+    *shared = *shared / threads + (*shared % threads != 0);
+    size_t each = NAME(bp_multiply_workspace)(rows, inner, cols);
+    return each <= 2 * STACK_BYTES ? 0 : threads * each;
+}
+
+/* c (rows,cols) = op(a) (rows,inner) @ op(b) (inner,cols) */
+bp_status NAME(bp_matmul)(REAL *c, size_t ldc, const REAL *a, size_t lda, const REAL *b, size_t ldb,
+                          size_t rows, size_t inner, size_t cols, int transpose_a, int transpose_b,
+                          int accumulate) {
+    if (bp_overflows(transpose_a ? inner : rows, lda, sizeof(REAL)) ||
+        bp_overflows(transpose_b ? cols : inner, ldb, sizeof(REAL)) ||
+        bp_overflows(rows, ldc, sizeof(REAL)))
+        return BP_OVERFLOW;
+    NAME(bp_product)
+    t = {.c = c, .a = a, .b = b, .ldc = ldc, .rows = rows, .inner = inner, .cols = cols};
+    t.a_row = transpose_a ? 1 : lda, t.a_inner = transpose_a ? lda : 1;
+    t.b_inner = transpose_b ? 1 : ldb, t.b_col = transpose_b ? ldb : 1;
+    t.accumulate = accumulate;
+    NAME(bp_multiply)(&t);
+    return BP_OK;
+}
+
+#endif

@@ -1,0 +1,71 @@
+/* mse.c: loss = mean((out - targ)^2), and its gradient. */
+#ifndef REAL
+/* ---- once ---- */
+#include "internal.h"
+
+#define BP_TEMPLATE "gemm/product.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
+
+#define BP_TEMPLATE "ops/mse.c"
+#include "template/for_each_kernel.h"
+
+#elif defined KERNEL
+/* ---- per type and kernel ---- */
+
+static void LOCAL(add_squares)(double *restrict lane, const REAL *out, const REAL *targ, size_t count) {
+    for (size_t l = 0; l < count; l++) {
+        double difference = (double)(REAL)(out[l] - targ[l]);
+        lane[l] = fma(difference, difference, lane[l]);
+    }
+}
+
+/* *sum = one segment's squared errors, added in BP_LANES lanes */
+static void LOCAL(squared_error)(double *sum, const REAL *out, const REAL *targ, size_t size) {
+    double lane[BP_LANES] = {0};
+    size_t e = 0;
+    for (; e + BP_LANES <= size; e += BP_LANES) LOCAL(add_squares)(lane, out + e, targ + e, BP_LANES);
+    LOCAL(add_squares)(lane, out + e, targ + e, size - e);
+    for (size_t width = BP_LANES / 2; width > 0; width /= 2)
+        for (size_t l = 0; l < width; l++) lane[l] += lane[l + width];
+    *sum = lane[0];
+}
+
+static void LOCAL(mse_backward)(REAL *dout, const REAL *out, const REAL *targ, REAL factor,
+                                size_t size) {
+    for (size_t i = 0; i < size; i++) dout[i] = (out[i] - targ[i]) * factor;
+}
+
+#else
+/* ---- per type ---- */
+
+void NAME(bp_segment_error)(double *sum, const REAL *out, const REAL *targ, size_t size) {
+    BP_DISPATCH(NAME(squared_error), (sum, out, targ, size));
+}
+
+bp_status NAME(bp_mse_forward)(REAL *loss, const REAL *out, const REAL *targ, size_t n, size_t h) {
+    if (bp_overflows(n, h, sizeof(REAL))) return BP_OVERFLOW;
+    if (n * h == 0) return BP_EMPTY;
+    double total = 0;
+    for (size_t start = 0; start < n; start += BP_SEGMENT) {
+        size_t rows = n - start < BP_SEGMENT ? n - start : BP_SEGMENT;
+        double sum = 0;
+        NAME(bp_segment_error)(&sum, out + start * h, targ + start * h, rows * h);
+        total += sum;
+    }
+    *loss = (REAL)(total / (double)(n * h));
+    return BP_OK;
+}
+
+void NAME(bp_mse_difference)(REAL *dout, const REAL *out, const REAL *targ, REAL factor, size_t size) {
+    BP_SHARE(bp_threads_for((double)size), size, 64, mine,
+             BP_DISPATCH(NAME(mse_backward), (dout + mine.begin, out + mine.begin, targ + mine.begin,
+                                              factor, mine.end - mine.begin)));
+}
+
+/* dout = 2 (out - targ) / size */
+void NAME(bp_mse_backward)(REAL *dout, const REAL *out, const REAL *targ, size_t size) {
+    NAME(bp_mse_difference)(dout, out, targ, (REAL)(2.0 / (double)size), size);
+}
+
+#endif

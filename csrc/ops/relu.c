@@ -1,0 +1,38 @@
+/* relu.c: out = max(x, 0), and its gradient. */
+#ifndef REAL
+/* ---- once ---- */
+#include "internal.h"
+#define BP_TEMPLATE "ops/relu.c"
+#include "template/for_each_kernel.h"
+
+#elif defined KERNEL
+/* ---- per type and kernel ---- */
+
+/* x <= 0 is false for a NaN, which so passes through. */
+static void LOCAL(relu_forward)(REAL *out, const REAL *x, size_t size) {
+    for (size_t i = 0; i < size; i++) out[i] = x[i] <= 0 ? 0 : x[i];
+}
+
+static void LOCAL(relu_backward)(REAL *dx, const REAL *x, const REAL *dout, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        REAL upstream = dout[i]; /* read on both paths, so that the loop has no branch */
+        dx[i] = x[i] > 0 ? upstream : 0;
+    }
+}
+
+#else
+/* ---- per type ---- */
+
+void NAME(bp_relu_forward)(REAL *out, const REAL *x, size_t size) {
+    BP_SHARE(bp_threads_for((double)size), size, 64, mine,
+             BP_DISPATCH(NAME(relu_forward), (out + mine.begin, x + mine.begin, mine.end - mine.begin)));
+}
+
+/* dx = dout where x > 0 */
+void NAME(bp_relu_backward)(REAL *dx, const REAL *x, const REAL *dout, size_t size) {
+    BP_SHARE(bp_threads_for((double)size), size, 64, mine,
+             BP_DISPATCH(NAME(relu_backward),
+                         (dx + mine.begin, x + mine.begin, dout + mine.begin, mine.end - mine.begin)));
+}
+
+#endif

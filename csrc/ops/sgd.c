@@ -1,0 +1,46 @@
+/* sgd.c: the parameters' update, plain and with momentum. */
+#ifndef REAL
+/* ---- once ---- */
+#include "internal.h"
+#define BP_TEMPLATE "ops/sgd.c"
+#include "template/for_each_kernel.h"
+
+#elif defined KERNEL
+/* ---- per type and kernel ---- */
+
+static void LOCAL(sgd_update)(REAL *restrict p, const REAL *restrict dp, REAL lr, size_t size) {
+    for (size_t i = 0; i < size; i++) p[i] = FMA(-lr, dp[i], p[i]);
+}
+
+static void LOCAL(sgd_momentum_update)(REAL *restrict p, REAL *restrict v, const REAL *restrict dp,
+                                       REAL lr, REAL mu, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        v[i] = FMA(mu, v[i], dp[i]);
+        p[i] = FMA(-lr, v[i], p[i]);
+    }
+}
+
+#else
+/* ---- per type ---- */
+
+void NAME(bp_sgd_update)(REAL *p, const REAL *dp, REAL lr, size_t size) {
+    BP_SHARE(
+        bp_threads_for((double)size), size, 64, mine,
+        BP_DISPATCH(NAME(sgd_update), (p + mine.begin, dp + mine.begin, lr, mine.end - mine.begin)));
+}
+
+void NAME(bp_sgd_momentum_update)(REAL *p, REAL *v, const REAL *dp, REAL lr, REAL mu, size_t size) {
+    BP_SHARE(bp_threads_for(2 * (double)size), size, 64, mine,
+             BP_DISPATCH(NAME(sgd_momentum_update), (p + mine.begin, v + mine.begin, dp + mine.begin, lr,
+                                                     mu, mine.end - mine.begin)));
+}
+
+void NAME(bp_sgd_step)(const bp_parameter *parameters, size_t count, REAL lr, REAL mu) {
+    for (const bp_parameter *one = parameters; one < parameters + count; one++)
+        if (one->v)
+            NAME(bp_sgd_momentum_update)(one->p, one->v, one->dp, lr, mu, one->size);
+        else
+            NAME(bp_sgd_update)(one->p, one->dp, lr, one->size);
+}
+
+#endif

@@ -1,0 +1,176 @@
+/* layers.c: layers in a row and mse at their end, forward and backward in one call each. Layer by
+   layer, by the public operations: the bits are theirs. */
+#ifndef REAL
+/* ---- once ---- */
+#include "internal.h"
+
+/* The numbers of a tile, and the most columns: enough rows of them for the product to be worth
+   packing. */
+enum { BP_SIGNS = 8192, BP_SIGNS_WIDTH = 128 };
+
+size_t bp_lowest_wanted(const bp_layer *layers, size_t count, int dx) {
+    size_t k = 0;
+    while (!dx && k < count && !layers[k].dw && !layers[k].db) k++;
+    return k;
+}
+
+double bp_forward_work(const bp_layer *layers, size_t count, size_t n) {
+    double sum = 0;
+    for (size_t k = 0; k < count; k++) sum += (double)layers[k].m * (double)layers[k].h;
+    return sum * (double)n;
+}
+
+#define BP_TEMPLATE "gemm/product.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
+
+#define BP_TEMPLATE "plan/plan.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
+
+#define BP_TEMPLATE "plan/layers.c"
+#include "template/for_each_type.h"
+
+#else
+/* ---- per type ---- */
+
+/* what the next layer reads */
+REAL *NAME(bp_output)(const bp_layer *layer) {
+    return layer->activation == BP_ACTIVATION_NONE ? layer->z : layer->a;
+}
+
+bp_status NAME(bp_layers_forward)(const bp_workspace *workspace, REAL *out, const bp_layer *layers,
+                                  size_t count, const REAL *x, size_t n) {
+    const REAL *in = x;
+    for (const bp_layer *l = layers; l < layers + count; l++) {
+        int to_out = out && l == layers + count - 1;
+        REAL *z = to_out ? out : l->z, *a = to_out ? out : NAME(bp_output)(l);
+        const bp_epilogue epilogue = bp_epilogue_of(l), none = {0};
+        bp_status status = NAME(bp_linear_forward_in)(workspace, z, in, l->w, l->b,
+                                                      a == z ? epilogue : none, n, l->m, l->h);
+        if (status != BP_OK) return status;
+        if (a != z) NAME(bp_activation_forward)(epilogue, a, z, n * l->h);
+        in = a;
+    }
+    return BP_OK;
+}
+
+/* z (n,h) = in (n,m) @ w + b, a (n,h) = activation(z), layer after layer; loss = mean((output -
+   targ)^2) */
+bp_status NAME(bp_chain_forward)(REAL *loss, const bp_layer *layers, size_t count, const REAL *x,
+                                 const REAL *targ, size_t n) {
+    if (!NAME(bp_activations_valid)(layers, count)) return BP_INVALID;
+    return NAME(bp_chain_forward_in)(NULL, loss, layers, count, x, targ, n);
+}
+
+bp_status NAME(bp_chain_forward_in)(const bp_workspace *workspace, REAL *loss, const bp_layer *layers,
+                                    size_t count, const REAL *x, const REAL *targ, size_t n) {
+    if (count == 0) return BP_EMPTY;
+    const bp_layer *last = layers + count - 1;
+    bp_status status = NAME(bp_layers_forward)(workspace, NULL, layers, count, x, n);
+    return status == BP_OK ? NAME(bp_mse_forward)(loss, NAME(bp_output)(last), targ, n, last->h)
+                           : status;
+}
+
+/* dw (m,h) = in.T @ dz, db (h) = dz summed over rows: those that are not NULL */
+static bp_status NAME(parameters_backward)(const bp_workspace *workspace, const bp_layer *l,
+                                           const REAL *in, size_t n, int accumulate) {
+    if (l->dw)
+        return NAME(bp_linear_backward_wb_in)(workspace, l->dw, l->db, in, l->dz, n, l->m, l->h,
+                                              accumulate);
+    return l->db ? NAME(bp_linear_backward_b)(l->db, l->dz, n, l->h, accumulate) : BP_OK;
+}
+
+/* Whether a layer's gradient is written over the only array from which its activation's can be told. */
+static int NAME(overwrites_output)(const bp_layer *l) {
+    return l->activation != BP_ACTIVATION_NONE && l->a == l->z && l->dz == l->a;
+}
+
+/* a (rows,m) = the activation's gradient, from dz (rows,h) @ w.T and the outputs in a: the product
+   waits in a tile until the outputs beneath it were read. An element's sum is over h, whatever the
+   tile, so the bits are those of the whole. */
+static void NAME(backward_over_rows)(const bp_workspace *workspace, REAL *a, const REAL *dz,
+                                     const bp_layer *l, bp_epilogue before, bp_range mine) {
+    REAL tile[BP_SIGNS];
+    size_t m = l->m, h = l->h, width = m < BP_SIGNS_WIDTH ? m : BP_SIGNS_WIDTH;
+    for (size_t i = mine.begin, rows; width && i < mine.end; i += rows) {
+        rows = mine.end - i < BP_SIGNS / width ? mine.end - i : BP_SIGNS / width;
+        for (size_t k = 0, cols; k < m; k += cols) {
+            cols = m - k < width ? m - k : width;
+            const REAL *w = (const REAL *)l->w + k * h;
+            NAME(bp_linear_backward_x_in)(workspace, tile, dz + i * h, w, rows, cols, h, 0);
+            size_t run =
+                cols == m ? rows * m : cols; /* numbers that lie side by side in a and in tile */
+            for (size_t e = 0; e < rows * cols; e += run) {
+                REAL *here = a + i * m + k + e / cols * m;
+                NAME(bp_activation_backward)(before, here, here, tile + e, run);
+            }
+        }
+    }
+}
+
+static bp_status NAME(backward_over)(const bp_workspace *workspace, REAL *a, const bp_layer *l,
+                                     bp_epilogue before, size_t n) {
+    if (bp_overflows(n, l->m, sizeof(REAL)) || bp_overflows(n, l->h, sizeof(REAL))) return BP_OVERFLOW;
+    BP_SHARE(bp_threads_for((double)n * (double)l->m * (double)l->h), n, 64, mine,
+             NAME(backward_over_rows)(workspace, a, l->dz, l, before, mine));
+    return BP_OK;
+}
+
+/* The gradient of the mse, over the output that it reads */
+static void NAME(mse_backward_over)(bp_epilogue epilogue, REAL *a, const REAL *targ, size_t size) {
+    REAL tile[BP_SIGNS], factor = (REAL)(2.0 / (double)size);
+    for (size_t i = 0; i < size; i += BP_SIGNS) {
+        size_t count = size - i < BP_SIGNS ? size - i : BP_SIGNS;
+        NAME(bp_mse_difference)(tile, a + i, targ + i, factor, count);
+        NAME(bp_activation_backward)(epilogue, a + i, a + i, tile, count);
+    }
+}
+
+/* dz of the last layer: the gradient of its output, or where that is overwritten, of its z */
+static void NAME(last_backward)(const bp_layer *last, const REAL *targ, size_t n) {
+    if (NAME(overwrites_output)(last))
+        NAME(mse_backward_over)(bp_epilogue_of(last), last->a, targ, n * last->h);
+    else
+        NAME(bp_mse_backward)(last->dz, NAME(bp_output)(last), targ, n * last->h);
+}
+
+/* din (n,m) = dz @ w.T. It comes after the gradients of the parameters, as it may lie where the layer's
+   input lay. before: the layer that din is the gradient of, NULL for the data */
+static bp_status NAME(input_backward)(const bp_workspace *workspace, REAL *din, const bp_layer *l,
+                                      const bp_layer *before, size_t n, int add) {
+    if (!din) return BP_OK;
+    if (before && NAME(overwrites_output)(before))
+        return NAME(backward_over)(workspace, din, l, bp_epilogue_of(before), n);
+    return NAME(bp_linear_backward_x_in)(workspace, din, l->dz, l->w, n, l->m, l->h, add);
+}
+
+bp_status NAME(bp_chain_backward)(REAL *dx, const bp_layer *layers, size_t count, const REAL *x,
+                                  const REAL *targ, size_t n, int accumulate) {
+    if (!NAME(bp_activations_valid)(layers, count)) return BP_INVALID;
+    return NAME(bp_chain_backward_in)(NULL, dx, layers, count, x, targ, n, accumulate);
+}
+
+bp_status NAME(bp_chain_backward_in)(const bp_workspace *workspace, REAL *dx, const bp_layer *layers,
+                                     size_t count, const REAL *x, const REAL *targ, size_t n,
+                                     int accumulate) {
+    if (count == 0) return BP_EMPTY;
+    const bp_layer *last = layers + count - 1;
+    if (bp_overflows(n, last->h, sizeof(REAL))) return BP_OVERFLOW;
+    NAME(last_backward)(last, targ, n);
+    for (size_t lowest = bp_lowest_wanted(layers, count, dx != NULL), k = count; k-- > lowest;) {
+        const bp_layer *l = layers + k;
+        const REAL *in = k ? NAME(bp_output)(l - 1) : x;
+        REAL *din = k == 0 ? dx : k > lowest ? l[-1].dz : NULL;
+        if (l->activation != BP_ACTIVATION_NONE && !NAME(overwrites_output)(l))
+            NAME(bp_activation_backward)(bp_epilogue_of(l), l->dz, l->dz == l->a ? l->z : l->a, l->dz,
+                                         n * l->h);
+        bp_status status = NAME(parameters_backward)(workspace, l, in, n, accumulate);
+        if (status == BP_OK)
+            status = NAME(input_backward)(workspace, din, l, k ? l - 1 : NULL, n, k == 0 && accumulate);
+        if (status != BP_OK) return status;
+    }
+    return BP_OK;
+}
+
+#endif

@@ -1,0 +1,185 @@
+/* plan.c: whole training steps over memory that was laid out beforehand, and a run of many of them. */
+#ifndef REAL
+/* ---- once ---- */
+#define _POSIX_C_SOURCE 200112L /* clock_gettime */
+#include "internal.h"
+
+#include <time.h>
+
+enum { SHORT_ROW = 16 }; /* elements: shorter rows are copied faster by a loop than by memcpy */
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int is_late(double began, double seconds) { return now() - began >= seconds; }
+
+/* The workspace of all strategies but the fused one: a piece for each thread, on whole cache lines. */
+static bp_workspace workspace_of(const bp_plan *plan) {
+    size_t count = (size_t)bp_threads();
+    return (bp_workspace){plan->workspace, plan->workspace_bytes / count / 64 * 64, count};
+}
+
+#define BP_TEMPLATE "gemm/product.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
+
+#define BP_TEMPLATE "plan/plan.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
+
+#define BP_TEMPLATE "plan/plan.c"
+#include "template/for_each_type.h"
+
+#else
+/* ---- per type ---- */
+
+/* Workspace for the largest of the layers' products, for each thread. */
+static bp_status NAME(products_workspace)(const bp_plan *plan, size_t *bytes) {
+    size_t n = plan->batch, most = 0;
+    for (const bp_layer *l = plan->layers; l < plan->layers + plan->count; l++) {
+        if (bp_overflows(n, l->m, 64 * sizeof(REAL)) || bp_overflows(n, l->h, 64 * sizeof(REAL)) ||
+            bp_overflows(l->m, l->h, 64 * sizeof(REAL)))
+            return BP_OVERFLOW;
+        size_t of[] = {NAME(bp_multiply_workspace)(n, l->m, l->h),
+                       NAME(bp_multiply_workspace)(n, l->h, l->m),
+                       NAME(bp_multiply_workspace)(l->m, n, l->h)};
+        for (size_t k = 0; k < sizeof of / sizeof *of; k++) most = of[k] > most ? of[k] : most;
+    }
+    *bytes = most * (size_t)bp_threads();
+    return BP_OK;
+}
+
+bp_status NAME(bp_plan_workspace)(const bp_plan *plan, size_t *bytes) {
+    if (!NAME(bp_activations_valid)(plan->layers, plan->count)) return BP_INVALID;
+    switch (plan->strategy) {
+    case BP_FUSED: return NAME(bp_fused_workspace)(plan, bytes);
+    case BP_LAYERS:
+    case BP_SPLIT: return NAME(products_workspace)(plan, bytes);
+    default: return BP_UNKNOWN;
+    }
+}
+
+static bp_status NAME(layers_grads)(const bp_plan *plan, const bp_workspace *workspace, REAL *loss,
+                                    const REAL *x, const REAL *targ, size_t n, REAL *dx,
+                                    int accumulate) {
+    const bp_layer *layers = plan->layers;
+    bp_status status = NAME(bp_chain_forward_in)(workspace, loss, layers, plan->count, x, targ, n);
+    if (status != BP_OK) return status;
+    return NAME(bp_chain_backward_in)(workspace, dx, layers, plan->count, x, targ, n, accumulate);
+}
+
+/* The gradients, and where update is not NULL, the update. */
+static bp_status NAME(grads_and_update)(const bp_plan *plan, REAL *loss, const REAL *x, const REAL *targ,
+                                        size_t n, REAL *dx, int accumulate,
+                                        const NAME(bp_update) * update) {
+    if (n > plan->batch) return BP_MISMATCH;
+    if (!NAME(bp_activations_valid)(plan->layers, plan->count)) return BP_INVALID;
+    const bp_workspace workspace = workspace_of(plan);
+    bp_status status = BP_UNKNOWN;
+    switch (plan->strategy) {
+    case BP_SPLIT:
+        return NAME(bp_split_grads)(plan, &workspace, loss, x, targ, n, dx, accumulate, update);
+    case BP_LAYERS:
+        status = NAME(layers_grads)(plan, &workspace, loss, x, targ, n, dx, accumulate);
+        break;
+    case BP_FUSED: status = NAME(bp_fused_grads)(plan, loss, x, targ, n, dx, accumulate); break;
+    default: break;
+    }
+    if (status == BP_OK && update && (!update->guarded || isfinite(*loss)))
+        NAME(bp_sgd_step)(plan->parameters, plan->parameter_count, update->lr, update->mu);
+    return status;
+}
+
+bp_status NAME(bp_plan_grads)(const bp_plan *plan, REAL *loss, const REAL *x, const REAL *targ, size_t n,
+                              REAL *dx, int accumulate) {
+    return NAME(grads_and_update)(plan, loss, x, targ, n, dx, accumulate, NULL);
+}
+
+bp_status NAME(bp_plan_step)(const bp_plan *plan, REAL *loss, const REAL *x, const REAL *targ, size_t n,
+                             REAL lr, REAL mu) {
+    const NAME(bp_update) update = {.lr = lr, .mu = mu};
+    return NAME(grads_and_update)(plan, loss, x, targ, n, NULL, 0, &update);
+}
+
+bp_status NAME(bp_plan_predict)(const bp_plan *plan, REAL *out, const REAL *x, size_t n) {
+    if (plan->count == 0 || plan->batch == 0) return BP_EMPTY;
+    if (!NAME(bp_activations_valid)(plan->layers, plan->count)) return BP_INVALID;
+    size_t m = plan->layers[0].m, h = plan->layers[plan->count - 1].h;
+    const bp_workspace workspace = workspace_of(plan);
+    bp_status status = BP_OK;
+    for (size_t row = 0; row < n && status == BP_OK; row += plan->batch) {
+        size_t rows = n - row < plan->batch ? n - row : plan->batch;
+        if (plan->strategy == BP_FUSED)
+            status = NAME(bp_fused_predict)(plan, out + row * h, x + row * m, rows);
+        else
+            status = NAME(bp_layers_forward)(&workspace, out + row * h, plan->layers, plan->count,
+                                             x + row * m, rows);
+    }
+    return status;
+}
+
+/* ---- many steps ---- */
+
+/* to (n,size) = those rows of from */
+static void NAME(gather)(REAL *restrict to, const REAL *restrict from, const int64_t *order, size_t n,
+                         size_t size) {
+    for (size_t i = 0; i < n; i++) {
+        const REAL *row = from + (size_t)order[i] * size;
+        if (size < SHORT_ROW)
+            for (size_t k = 0; k < size; k++) to[i * size + k] = row[k];
+        else
+            memcpy(to + i * size, row, size * sizeof(REAL));
+    }
+}
+
+/* Points x and targ to the n rows from `row` on, in that order. */
+static void NAME(take_batch)(const bp_plan *plan, const REAL **x, const REAL **targ,
+                             const int64_t *order, size_t row, size_t n) {
+    size_t m = plan->layers[0].m, h = plan->layers[plan->count - 1].h;
+    if (!order) {
+        *x += row * m;
+        *targ += row * h;
+        return;
+    }
+    NAME(gather)(plan->x, *x, order + row, n, m);
+    NAME(gather)(plan->targ, *targ, order + row, n, h);
+    *x = plan->x;
+    *targ = plan->targ;
+}
+
+/* One step of a run: all of it, or no update and no progress. */
+static bp_status NAME(run_step)(const bp_plan *plan, bp_progress *at, const REAL *x, const REAL *targ,
+                                size_t n, REAL lr, REAL mu) {
+    REAL loss = 0;
+    const NAME(bp_update) update = {lr, mu, .guarded = 1};
+    bp_status status = NAME(grads_and_update)(plan, &loss, x, targ, n, NULL, 0, &update);
+    if (status != BP_OK) return status;
+    at->loss = (double)loss;
+    if (!isfinite(loss)) return BP_DIVERGED;
+    at->loss_sum += (double)loss * (double)n;
+    at->row += n;
+    at->steps++;
+    return BP_OK;
+}
+
+bp_status NAME(bp_plan_run)(const bp_plan *plan, bp_progress *at, const REAL *x, const REAL *targ,
+                            const int64_t *order, size_t rows, size_t batch, REAL lr, REAL mu,
+                            double seconds) {
+    if (plan->count == 0 || batch == 0) return BP_EMPTY;
+    double began = now();
+    bp_status status = BP_OK;
+    while (status == BP_OK && at->row < rows) {
+        size_t n = rows - at->row < batch ? rows - at->row : batch;
+        const REAL *batch_x = x, *batch_targ = targ;
+        if (n > plan->batch) return BP_MISMATCH;
+        NAME(take_batch)(plan, &batch_x, &batch_targ, order, at->row, n);
+        status = NAME(run_step)(plan, at, batch_x, batch_targ, n, lr, mu);
+        if (is_late(began, seconds)) break;
+    }
+    return status;
+}
+
+#endif

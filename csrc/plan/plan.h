@@ -1,0 +1,29 @@
+/* plan.h: what plan.c calls in its strategies. Included once per element type. */
+
+/* What a step does to the parameters; guarded: only if the loss is a finite number. */
+typedef struct {
+    REAL lr, mu;
+    int guarded;
+} NAME(bp_update);
+
+/* layers.c: layer by layer, with workspace for its products. */
+REAL *NAME(bp_output)(const bp_layer *layer);
+/* z, a of each layer; where out is not NULL, the last one's output goes there instead. */
+bp_status NAME(bp_layers_forward)(const bp_workspace *workspace, REAL *out, const bp_layer *layers,
+                                  size_t count, const REAL *x, size_t n);
+bp_status NAME(bp_chain_forward_in)(const bp_workspace *workspace, REAL *loss, const bp_layer *layers,
+                                    size_t count, const REAL *x, const REAL *targ, size_t n);
+bp_status NAME(bp_chain_backward_in)(const bp_workspace *workspace, REAL *dx, const bp_layer *layers,
+                                     size_t count, const REAL *x, const REAL *targ, size_t n,
+                                     int accumulate);
+
+/* split.c: threads share rows, then gradients. update may be NULL. */
+bp_status NAME(bp_split_grads)(const bp_plan *plan, const bp_workspace *workspace, REAL *loss,
+                               const REAL *x, const REAL *targ, size_t n, REAL *dx, int accumulate,
+                               const NAME(bp_update) * update);
+
+/* fused.c, fused_workspace.c: one pass over the data. */
+bp_status NAME(bp_fused_workspace)(const bp_plan *plan, size_t *bytes);
+bp_status NAME(bp_fused_grads)(const bp_plan *plan, REAL *loss, const REAL *x, const REAL *targ,
+                               size_t n, REAL *dx, int accumulate);
+bp_status NAME(bp_fused_predict)(const bp_plan *plan, REAL *out, const REAL *x, size_t n);

@@ -1,0 +1,157 @@
+/* split.c: a step whose threads meet only twice. Rows do not depend on each other before the gradients
+   of the parameters: so each thread takes its rows through all layers and back; when all have done so,
+   it takes its part of the gradients' elements, each of which adds over all rows; and then, where the
+   step updates, of the parameters. */
+#ifndef REAL
+/* ---- once ---- */
+#include "internal.h"
+
+enum { ROWS = 16, ELEMENTS = 4, NUMBERS = 64 }; /* shares are cut at multiples of these */
+enum { PREFETCH_BYTES = 256 * 1024 }; /* of an array, at most: larger ones would evict what is in use */
+
+/* One of `team` threads' part of 0 .. size - 1. */
+static bp_range part(int team, size_t size, size_t step) {
+    return team == 1 ? (bp_range){0, size} : bp_my_share(size, step);
+}
+
+/* Requests what other threads wrote before the first sum needs it. */
+static void prefetch_array(const char *at, size_t bytes) {
+    for (size_t k = 0; k < bytes && bytes <= PREFETCH_BYTES; k += 64) __builtin_prefetch(at + k);
+}
+
+#define BP_TEMPLATE "gemm/product.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
+
+#define BP_TEMPLATE "plan/plan.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
+
+#define BP_TEMPLATE "plan/split.c"
+#include "template/for_each_type.h"
+
+#else
+/* ---- per type ---- */
+
+typedef struct {
+    const bp_plan *plan;
+    const bp_workspace *workspace;
+    REAL *loss;
+    const REAL *x, *targ;
+    size_t n, lowest;
+    REAL *dx;
+    int accumulate;
+    const NAME(bp_update) * update;
+} NAME(step);
+
+/* The layers' outputs in those rows. */
+static void NAME(rows_forward)(const NAME(step) * s, bp_range rows) {
+    const REAL *in = s->x + rows.begin * s->plan->layers[0].m;
+    for (const bp_layer *l = s->plan->layers; l < s->plan->layers + s->plan->count; l++) {
+        REAL *out = NAME(bp_output)(l) + rows.begin * l->h;
+        NAME(bp_linear_forward_in)(s->workspace, out, in, l->w, l->b, bp_epilogue_of(l),
+                                   rows.end - rows.begin, l->m, l->h);
+        in = out;
+    }
+}
+
+/* dz of each layer, and dx, in those rows. */
+static void NAME(rows_backward)(const NAME(step) * s, bp_range rows) {
+    const bp_layer *layers = s->plan->layers, *last = layers + s->plan->count - 1;
+    size_t from = rows.begin * last->h, count = rows.end - rows.begin;
+    NAME(bp_mse_difference)((REAL *)last->dz + from, NAME(bp_output)(last) + from, s->targ + from,
+                            (REAL)(2.0 / (double)(s->n * last->h)), count * last->h);
+    for (size_t k = s->plan->count; k-- > s->lowest;) {
+        const bp_layer *l = layers + k;
+        REAL *dz = (REAL *)l->dz + rows.begin * l->h;
+        REAL *din = k == 0 ? s->dx : k > s->lowest ? l[-1].dz : NULL;
+        if (l->activation != BP_ACTIVATION_NONE) {
+            const REAL *a = (REAL *)l->a + rows.begin * l->h;
+            NAME(bp_activation_backward)(bp_epilogue_of(l), dz, a, dz, count * l->h);
+        }
+        if (din)
+            NAME(bp_linear_backward_x_in)(s->workspace, din + rows.begin * l->m, dz, l->w, count, l->m,
+                                          l->h, k == 0 && s->accumulate);
+    }
+}
+
+/* One thread's part of dw and db of all layers. */
+static void NAME(add_over_rows)(const NAME(step) * s, int team) {
+    for (size_t k = s->plan->count; k-- > s->lowest;) {
+        const bp_layer *l = s->plan->layers + k;
+        const REAL *in = k ? NAME(bp_output)(l - 1) : s->x;
+        bp_range rows = {0, l->m}, cols = {0, l->h};
+        if (team > 1) prefetch_array(l->dz, s->n * l->h * sizeof(REAL));
+        if (team > 1 && k) prefetch_array((const char *)in, s->n * l->m * sizeof(REAL));
+        if (l->m >= l->h)
+            rows = part(team, l->m, ELEMENTS);
+        else
+            cols = part(team, l->h, ELEMENTS);
+        if (l->dw) {
+            NAME(bp_product)
+            t = NAME(bp_backward_w_product)(l->dw, in, l->dz, s->n, l->m, l->h, s->accumulate);
+            t.workspace = s->workspace;
+            NAME(bp_multiply_part)(&t, rows, cols);
+        }
+        if (l->db && (team == 1 || bp_thread() == 0))
+            NAME(bp_linear_backward_b)(l->db, l->dz, s->n, l->h, s->accumulate);
+    }
+}
+
+static void NAME(update)(const NAME(step) * s, int team) {
+    const NAME(bp_update) *u = s->update;
+    const bp_parameter *end = s->plan->parameters + s->plan->parameter_count;
+    for (const bp_parameter *one = s->plan->parameters; one < end; one++) {
+        bp_range mine = part(team, one->size, NUMBERS);
+        bp_parameter some = {.p = (REAL *)one->p + mine.begin,
+                             .v = one->v ? (REAL *)one->v + mine.begin : NULL,
+                             .dp = (const REAL *)one->dp + mine.begin,
+                             .size = mine.end - mine.begin};
+        NAME(bp_sgd_step)(&some, 1, u->lr, u->mu);
+    }
+}
+
+/* What each thread of a team does. team: 1, possibly inside another team, or the threads requested, of
+ * which OpenMP may give fewer. */
+static void NAME(take_part)(const NAME(step) * s, int team) {
+    bp_range rows = part(team, s->n, ROWS);
+    const bp_layer *last = s->plan->layers + s->plan->count - 1;
+    if (rows.begin < rows.end) {
+        NAME(rows_forward)(s, rows);
+        NAME(rows_backward)(s, rows);
+    }
+    if (team > 1) {
+        BP_WAIT
+    }
+    if (team == 1 || bp_thread() + 1 == bp_team())
+        NAME(bp_mse_forward)(s->loss, NAME(bp_output)(last), s->targ, s->n, last->h);
+    NAME(add_over_rows)(s, team);
+    if (!s->update) return;
+    if (team > 1) {
+        BP_WAIT
+    }
+    if (!s->update->guarded || isfinite(*s->loss)) NAME(update)(s, team);
+}
+
+bp_status NAME(bp_split_grads)(const bp_plan *plan, const bp_workspace *workspace, REAL *loss,
+                               const REAL *x, const REAL *targ, size_t n, REAL *dx, int accumulate,
+                               const NAME(bp_update) * update) {
+    if (plan->count == 0) return BP_EMPTY;
+    for (const bp_layer *l = plan->layers; l < plan->layers + plan->count; l++) {
+        if (bp_overflows(n, l->m, sizeof(REAL)) || bp_overflows(n, l->h, sizeof(REAL)) ||
+            bp_overflows(l->m, l->h, sizeof(REAL)))
+            return BP_OVERFLOW;
+    }
+    if (n * plan->layers[plan->count - 1].h == 0) return BP_EMPTY;
+    NAME(step) s = {plan, workspace, loss, x, targ, n, 0, dx, accumulate, update};
+    s.lowest = bp_lowest_wanted(plan->layers, plan->count, dx != NULL);
+    int team = bp_threads_for(3 * bp_forward_work(plan->layers, plan->count, n));
+    if (team == 1) {
+        NAME(take_part)(&s, 1);
+    } else {
+        BP_PARALLEL(team) { NAME(take_part)(&s, team); }
+    }
+    return BP_OK;
+}
+
+#endif

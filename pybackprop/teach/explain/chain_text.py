@@ -1,0 +1,96 @@
+"""The whole chain as a text, in four parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any, TypeAlias
+
+from pybackprop.core.units import bytes_text
+from pybackprop.teach.explain.chain_facts import jacobian, jacobians
+from pybackprop.teach.explain.symbols import Symbols
+from pybackprop.teach.render.document import Block, Document, Formula, Heading, Table, Text
+from pybackprop.teach.trace.graph import Network
+
+LESSON = (50000, 784, 50)  # n, m, h of the lesson's first layer
+
+Step: TypeAlias = "dict[str, Any]"
+Checked: TypeAlias = "tuple[str, float, float, float]"
+
+
+def document(
+    heading: str, notes: Sequence[str], symbols: Symbols, steps: Sequence[Step], checks: Sequence[Checked]
+) -> Document:
+    """Forward, backward, the Jacobian that is never built, the check. steps, checks: those of a WholeChain."""
+    blocks: list[Block] = [Heading(heading), *(Text(f"Note: {note}") for note in notes)]
+    blocks += [*_forward(symbols), *_backward(steps), *_never_built(symbols.network), *_checked(checks)]
+    return Document(blocks, [(step["g"], "upstream") for step in steps])
+
+
+def _forward(symbols: Symbols) -> Iterator[Block]:
+    activation, loss = symbols.functions("v") or "relu", symbols.functions("z") or "mse"
+    yield Heading(f"1. Forward, step by step: u is what a layer computes, v what {activation} passes on, z the {loss}")
+    rows = [
+        [f"{symbol} = {formula}", f"{name} {size.replace('()', 'one number')}"]
+        for symbol, formula, name, size in symbols.forward()
+    ]
+    yield Table(["step", "is called"], rows, ["", "moved"], words=True)
+    first = symbols.network.operations[0]
+    leaf = first.inputs[min(1, len(first.inputs) - 1)]
+    z = symbols.of(symbols.network.root)
+    yield Text(f"{z} is a function of a function of a function, so the chain rule multiplies one factor for each step:")
+    yield Formula(f"∂{z}/∂{symbols.of(leaf)} = {symbols.holds(first, leaf, width=80)}")
+
+
+def _backward(steps: Sequence[Step]) -> Iterator[Block]:
+    yield Heading("2. Backward: which .g holds which product of derivatives, after which call")
+    for call, written in groupby(steps, key=lambda step: step["after"]):
+        yield Text(f"after {call}")
+        yield Table(["", "", ""], [_row(step) for step in written], ["upstream", "local", ""], words=True)
+    unwanted = [step["g"] for step in steps if not step["wanted"]]
+    if unwanted:
+        yield Text(
+            f"* {', '.join(unwanted)}: only by hand, for bp.lin_grad sets all; the tape leaves out what nobody wants."
+        )
+    yield Text(
+        "What arrives (out.g, in a _grad function) is the product of all factors so far. Each call multiplies in one "
+        "more and leaves the result as the .g of what went in (inp.g), where the layer before it finds it."
+    )
+
+
+def _row(step: Step) -> list[str]:
+    size = f"({','.join(map(str, step['shape']))})"
+    star = "" if step["wanted"] else " *"
+    return [f"{step['g']} {size}{star}", f"= {step['computed as']}", f"holds {step['holds']}"]
+
+
+def _never_built(network: Network) -> Iterator[Block]:
+    yield Heading("3. The Jacobian that is never built")
+    yield Text(
+        "Written out as the paper does, the factor ∂u/∂x of a layer is a matrix: a row for each of the n·h elements "
+        "of u (n rows, h outputs), a column for each of the n·m elements of x (m inputs)."
+    )
+    for one in jacobians(network):
+        jacobian_bytes, built_bytes = bytes_text(one["bytes"]), bytes_text(one["built_bytes"])
+        yield Formula(
+            f"{one['of']}: {one['rows']:,} by {one['columns']:,} = {one['numbers']:,} numbers, {jacobian_bytes}; "
+            f"instead {one['built_instead']}: {one['built_numbers']:,} numbers, {built_bytes}"
+        )
+    big = jacobian("u", "x", *LESSON, 4)
+    yield Text(
+        f"(For the lesson's layer, 50000 rows, 784 → 50: {big['numbers']:,} numbers, {bytes_text(big['bytes'])}.) "
+        "Almost all of them are zeros, for u[i,j] moves only with row i of x, and the others are the elements of w, "
+        "again and again, once for each row. And we want only its product with the row of numbers that arrives, u.g: "
+        "that is u.g @ w.T, with no Jacobian in memory at any time."
+    )
+
+
+def _checked(checks: Sequence[Checked]) -> Iterator[Block]:
+    yield Heading("4. A check that trusts nobody")
+    if not checks:
+        yield Text("Not possible: what is no finite number cannot be moved a little.")
+        return
+    yield Text("The element with the largest gradient of each parameter, moved up and down a little in double:")
+    rows = [[name, f"{g:.6g}", f"{slope:.6g}", f"{error:+.1e}"] for name, g, slope, error in checks]
+    yield Table(["element", "gradient", "slope", "relative error"], rows, ["element", "total", "", ""])
+    yield Text("To see one element's gradient term by term: bp.explain(w, at=(k, j)).")

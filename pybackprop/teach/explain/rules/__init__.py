@@ -1,0 +1,15 @@
+"""Rules: what is said about each operand of each operation. Importing this registers those of the library's own."""
+
+from pybackprop.teach.explain.rules import activation, add, linear, loss
+from pybackprop.teach.explain.rules.measured import Measured, MeasuredElementwise
+from pybackprop.teach.explain.rules.rule import Marks, Path, Rule, Words, registered, rule
+from pybackprop.teach.trace.graph import Operation
+
+__all__ = ["Marks", "Path", "Rule", "Words", "activation", "add", "linear", "loss", "rule", "rule_for"]
+
+_MEASURED, _ELEMENTWISE = Measured(), MeasuredElementwise()
+
+
+def rule_for(op: Operation, slot: int) -> Rule:
+    """The rule for one input of an operation: the registered one, or, without one, that which measures."""
+    return registered(op, slot) or (_ELEMENTWISE if op.op.elementwise and len(op.inputs) == 1 else _MEASURED)

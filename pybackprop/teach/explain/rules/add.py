@@ -1,0 +1,91 @@
+"""The operands of + and .clone(): each element moves its own element of the result, or the copies made of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pybackprop import ops
+from pybackprop.autograd.broadcast import sum_to
+from pybackprop.core.arrays import Array
+from pybackprop.teach.explain.rules.linear import _Summand
+from pybackprop.teach.explain.rules.rule import Path, Rule, Words, rule
+from pybackprop.teach.render.formula import Name, Part
+from pybackprop.teach.trace.graph import Network, Operation
+from pybackprop.teach.trace.notation import Index, element, shape
+
+
+@rule(ops.CLONE)
+class Copy(Rule):
+    """Each element moves its own by 1."""
+
+    def words(self, path: Path, network: Network) -> Words:
+        x, z = path.operation.inputs[path.slot], path.operation.output
+        X, Z = network.name(x), network.name(z)
+        there = element(Z, path.at)
+        return Words(
+            Z,
+            f"{element(X, path.at)} moves {there}, and nothing else.",
+            f"'{path.operation.name}' works on each element by itself.",
+            "It moves by 1 for each 1.",
+            there,
+            "1",
+            element(f"{Z}.g", path.at),
+            (f"  {X}.g = {Z}.g        {shape(x)}",),
+        )
+
+
+@rule(ops.ADD)
+class Summand(_Summand, Copy):
+    """An operand of + that has the shape of the sum."""
+
+    def fits(self, op: Operation, slot: int) -> bool:
+        return op.inputs[slot].shape == op.output.shape
+
+
+@rule(ops.ADD)
+class Broadcast(_Summand):
+    """Each element moves, by 1, every element of the sum that it was copied to."""
+
+    counted = "…"
+
+    def find(self, op: Operation, slot: int, at: Index) -> tuple[Array, Array]:
+        shape = op.inputs[slot].shape
+        copies = np.broadcast_to(np.arange(op.inputs[slot].size).reshape(shape), op.output.shape)
+        moved = np.argwhere(copies == (np.ravel_multi_index(at, shape) if at else 0))
+        return moved, np.ones(len(moved))
+
+    def add(self, path: Path, local: Array, upstream: Array) -> Any:
+        """As numpy adds in the operation's own backward, where all columns are summed side by side."""
+        dout = np.zeros(path.operation.output.shape, upstream.dtype)
+        dout[tuple(path.moved[: len(upstream)].T)] = upstream
+        total = sum_to(dout, path.operation.inputs[path.slot].shape)[path.at]
+        return total if path.start is None else upstream.dtype.type(path.start) + total
+
+    def words(self, path: Path, network: Network) -> Words:
+        x, z = path.operation.inputs[path.slot], path.operation.output
+        X, Z = network.name(x), network.name(z)
+        me = element(X, path.at)
+        return Words(
+            Z,
+            f"{me} moves {len(path)} elements of {Z}: all those that it was broadcast to.",
+            f"{X} {shape(x)} was stretched to {shape(z)}: copies of {me} were added in each of these places.",
+            "Each moves by 1 for each 1.",
+            f"{Z}[…]",
+            "1",
+            f"{Z}.g[…]",
+            (
+                "What was broadcast along an axis is summed along that axis:",
+                f"  {X}.g = {Z}.g summed to {shape(x)}        {shape(z)} -> {shape(x)}",
+            ),
+        )
+
+    def computed(self, op: Operation, slot: int, network: Network) -> str:
+        return f"{network.name(op.output)}.g summed to {shape(op.inputs[slot])}"
+
+    def index(self, path: Path) -> tuple[str, ...]:
+        return ("…",)
+
+    def whole(self, op: Operation, slot: int, network: Network) -> list[Part]:
+        return [Name(network.name(op.output), g=True), "summed to", shape(op.inputs[slot])]

@@ -1,0 +1,97 @@
+"""The operands of mse: the output and the targets."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pybackprop import ops
+from pybackprop.autograd.tensor import Tensor
+from pybackprop.core.arrays import Array
+from pybackprop.teach.explain.rules.rule import Marks, Path, Rule, Words, line, rule
+from pybackprop.teach.render.formula import Name, Part, Partial
+from pybackprop.teach.trace.graph import Network, Operation
+from pybackprop.teach.trace.notation import Index, element, other_at, shape
+
+
+@rule(ops.MSE, "out")
+class Output(Rule):
+    """out[i,j] moves the loss, by 2 (out[i,j] - targ[i,j]) / size."""
+
+    sign = 1.0
+    minus, with_a_minus = "", ""
+
+    def find(self, op: Operation, slot: int, at: Index) -> tuple[Array, Array]:
+        out, targ = (given._array.reshape(op.inputs[0].shape) for given in op.inputs)
+        where = at if len(at) == out.ndim else (*at, 0)
+        with np.errstate(all="ignore"):
+            slope = (out[where] - targ[where]) * out.dtype.type(2.0 / out.size)
+        return np.empty((1, 0), int), np.array([self.sign * slope])
+
+    def words(self, path: Path, network: Network) -> Words:
+        op = path.operation
+        out, targ = op.inputs
+        O, T, L = map(network.name, (out, targ, op.output))  # noqa: E741
+        mine = op.inputs[path.slot]
+        name, size = network.name(mine), out.size
+        me, all_at_once = element(name, path.at), self.computed(op, path.slot, network)
+        pair = f"({element(O, other_at(path.at, out.ndim))} - {element(T, other_at(path.at, targ.ndim))})"
+        return Words(
+            L,
+            f"{me} moves {L} directly, and nothing else.",
+            f"{L} = (… + {pair}² + …) / {size}, the mean over {size} element{'s' if size > 1 else ''}.",
+            f"The square's slope is 2 times the difference{self.with_a_minus}; the mean divides by {size}.",
+            L,
+            f"{self.minus}2 {pair} / {size}",
+            f"∂{L}/∂{L}",
+            (
+                f"There is one term and no sum: each element of {O} has its own square in {L}.",
+                f"  {name}.g = {all_at_once}        {shape(mine)}",
+                f"The last factor, ∂{L}/∂{L} = 1, is where every backward begins.",
+            ),
+        )
+
+    def computed(self, op: Operation, slot: int, network: Network) -> str:
+        mine, other = op.inputs[slot], op.inputs[1 - slot]
+        difference = f"{network.name(mine)} - {as_shaped(network.name(other), other, mine)}"
+        return f"2 * ({difference}) / {op.inputs[0].size}"
+
+    def index(self, path: Path) -> tuple[str, ...]:
+        return ()
+
+    def chain(self, path: Path, network: Network, loss: Name, me: Name) -> list[Part]:
+        return [Partial(Name(network.name(path.operation.output)), me)]
+
+    def known(self, path: Path, network: Network) -> list[Part]:
+        other = path.operation.inputs[1 - path.slot]
+        index = tuple(map(str, other_at(path.at, other.ndim))) if path.at else ()
+        mine, at = path.operation.inputs[path.slot], tuple(map(str, path.at))
+        called = network.name(other) if path.at else as_shaped(network.name(other), other, mine)
+        return _slope(Name(network.name(mine), at), Name(called, index), mine.size)
+
+    def whole(self, op: Operation, slot: int, network: Network) -> list[Part]:
+        mine, other = op.inputs[slot], op.inputs[1 - slot]
+        return _slope(Name(network.name(mine)), Name(as_shaped(network.name(other), other, mine)), mine.size)
+
+    def marks(self, path: Path) -> Marks:
+        other = path.operation.inputs[1 - path.slot]
+        return Marks(None, (1 - path.slot, line(path.at[: other.ndim])))
+
+
+@rule(ops.MSE, "targ")
+class Target(Output):
+    """targ[i,j] moves the loss the other way."""
+
+    sign = -1.0
+    minus, with_a_minus = "-", ", with a minus for the target"
+    filled = -1
+
+
+def as_shaped(name: str, tensor: Tensor, like: Tensor) -> str:
+    """A name, with an index that gives it the shape of like where one is (n) and one (n,1)."""
+    if tensor.ndim == like.ndim:
+        return name
+    return f"{name}[:,None]" if tensor.ndim < like.ndim else f"{name}[:,0]"
+
+
+def _slope(mine: Name, other: Name, size: int) -> list[Part]:
+    return ["2", "(", mine, "-", other, ")", "/", str(size)]

@@ -1,0 +1,222 @@
+"""A rule: everything that is said about one operand of an operation, registered from above the operations.
+
+    @rule(ops.LIN, "w")
+    class Weight(Rule): ...
+
+Which elements move when one element of the operand moves, and by how much; how the definition adds the terms; the
+words; the formulas; what a heat map marks. An operation without a rule is explained by measuring (see measured.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from pybackprop.core.arrays import Array
+from pybackprop.ops import Op
+from pybackprop.teach.render.formula import Name, Part, Partial, Sum
+from pybackprop.teach.trace.graph import Network, Operation
+from pybackprop.teach.trace.notation import Index
+
+
+@dataclass(frozen=True)
+class Path:
+    """One way from an element to the loss: it is input `slot` of an operation, and moves elements of its output.
+
+    moved     the index of each moved element in the output, one row each (terms, dimensions)
+    local     ∂ moved / ∂ element, one number each
+    upstream  ∂ loss / ∂ moved, the output's gradient there
+    start     what earlier paths left in the gradient, to which this one adds; None for the first
+    """
+
+    operation: Operation
+    slot: int
+    at: Index
+    rule: Rule
+    moved: Array
+    local: Array
+    upstream: Array
+    start: float | None
+
+    def __len__(self) -> int:
+        return len(self.local)
+
+    @property
+    def products(self) -> Array:
+        """The terms in double: exact where the numbers are float32."""
+        with np.errstate(all="ignore"):
+            return self.rule.products(self.local.astype(np.float64), self.upstream.astype(np.float64))
+
+    def added(self, count: int | None = None) -> float:
+        """The sum of the first `count` terms as the definition adds them, on top of start."""
+        few = slice(None, count)
+        return float(self.rule.add(self, self.local[few], self.upstream[few]))
+
+    def started(self, *shape: int) -> Array | None:
+        """What earlier paths left, as an array of this shape; None on the first path."""
+        return None if self.start is None else np.full(shape, self.start, self.local.dtype)
+
+
+@dataclass(frozen=True)
+class Words:
+    """What is said about one path. The names are those that the formulas use.
+
+    moves, why, by  which values move, why those, and by how much
+    moved, local, upstream  with this element's own indices, the summed one as a letter
+    everything      from this element to all of them, a paragraph a piece; formulas begin with two spaces
+    """
+
+    through: str
+    moves: str
+    why: str
+    by: str
+    moved: str
+    local: str
+    upstream: str
+    everything: tuple[str, ...]
+
+
+Line = tuple["int | None", "int | None"]  # row and column; None: all of that axis
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What a heat map frames: the elements that move, and those that they are multiplied by.
+
+    moved   in the output and its gradient; None: the output is one number and is not drawn
+    factor  which input is multiplied by, and where; before: whether it is drawn before the element's own matrix
+    """
+
+    moved: Line | None
+    factor: tuple[int, Line] | None = None
+    before: bool = False
+
+
+class Rule:
+    """The default: one element moves its own element of the result, by 1."""
+
+    letter = ""  # the index that is summed over
+    nothing = "There is not a single row here: nothing moves, and the sum over nothing is 0."  # where no term is
+    counted = "term"  # what partial sums are counted by
+    symbol = "y"  # of the operation's result, in the whole chain: u of a layer, v of an activation
+    measured = False  # whether the local derivatives were measured
+    cut = False  # whether a long sum is cut into segments
+    filled = 0  # where in a backward the operand's gradient is filled: in order of operands, lower numbers first
+
+    def fits(self, op: Operation, slot: int) -> bool:
+        """Whether this rule holds for the shapes at hand."""
+        return True
+
+    # numbers
+
+    def find(self, op: Operation, slot: int, at: Index) -> tuple[Array, Array]:
+        """The indices of what moves (terms, dimensions), and the local derivatives."""
+        return np.array([at], dtype=int).reshape(1, len(at)), np.ones(1)
+
+    def products(self, local: Array, upstream: Array) -> Array:
+        """The terms."""
+        return np.asarray(local * upstream)
+
+    def add(self, path: Path, local: Array, upstream: Array) -> Any:
+        """The definition's sum: one product, rounded once, after what earlier paths left."""
+        if not len(local):
+            return 0 if path.start is None else path.start
+        with np.errstate(all="ignore"):
+            product = self.product(local, upstream)
+            return product if path.start is None else local.dtype.type(path.start) + product
+
+    def product(self, local: Array, upstream: Array) -> Any:
+        """The one term, in the network's own dtype."""
+        return local[0] * upstream[0]
+
+    # words
+
+    def words(self, path: Path, network: Network) -> Words:
+        """What is said about a path."""
+        raise NotImplementedError
+
+    def computed(self, op: Operation, slot: int, network: Network) -> str:
+        """The whole gradient of the operand as code: x.T @ l1.g."""
+        return f"{network.name(op.output)}.g"
+
+    def forward(self, op: Operation, names: list[str]) -> str:
+        """The operation on operands of these names: x @ w + b. Asked of the rule of its first operand."""
+        return f"{op.function}({', '.join(names)})"
+
+    # formulas
+
+    def index(self, path: Path) -> tuple[str, ...]:
+        """That of the moved element, with the letter that is summed over."""
+        return tuple(map(str, path.at))
+
+    def sum(self, path: Path) -> list[Part]:
+        """The sign of the sum, if there is one."""
+        return [Sum(self.letter, len(path) - 1)] if self.letter else []
+
+    def chain(self, path: Path, network: Network, loss: Name, me: Name) -> list[Part]:
+        """The chain rule for this path."""
+        moved = Name(network.name(path.operation.output), self.index(path))
+        return [*self.sum(path), Partial(moved, me), "·", Partial(loss, moved)]
+
+    def known(self, path: Path, network: Network) -> list[Part]:
+        """The same with the local derivatives put in."""
+        return [*self.sum(path), *self.factor(path, network), self.upstream(path, network)]
+
+    def factor(self, path: Path, network: Network) -> list[Part]:
+        """The local derivative and a multiplication sign; nothing where it is 1."""
+        return []
+
+    def upstream(self, path: Path, network: Network) -> Name:
+        """The gradient that arrives."""
+        return Name(network.name(path.operation.output), self.index(path), g=True)
+
+    def whole(self, op: Operation, slot: int, network: Network) -> list[Part]:
+        """The gradient of all elements at once; empty where it is not known as a formula."""
+        return [Name(network.name(op.output), g=True)]
+
+    # heat map
+
+    def marks(self, path: Path) -> Marks:
+        """What a heat map frames."""
+        return Marks(line(path.at))
+
+
+def line(at: Index) -> Line:
+    """Row and column of an index; a vector is drawn as one row."""
+    if len(at) == 1:
+        return 0, at[0]
+    return (at[0], at[1]) if len(at) == 2 else (None, None)
+
+
+def gradient_formula(op: Operation, slot: int, network: Network) -> str:
+    """The formula that the operation's record gives for an input's gradient, with the names and numbers at hand."""
+    names = {name: str(value) for name, value in op.params.items()} | {"out": network.name(op.output)}
+    names |= {operand: network.name(t) for operand, t in zip(op.op.operands, op.inputs, strict=False)}
+    return re.sub(r"(?<![\w.])[^\W\d]\w*", lambda word: names.get(word[0], word[0]), op.op.gradients[slot])
+
+
+# ---- the registry ----
+
+_RULES: dict[tuple[Any, str], list[Rule]] = {}  # by operation and operand
+AnyRule = TypeVar("AnyRule", bound=type[Rule])
+
+
+def rule(op: Op, *operands: str) -> Callable[[AnyRule], AnyRule]:
+    """Registers a rule for operands of an operation (none named: for all). Of several the first that fits is taken."""
+
+    def register(kind: AnyRule) -> AnyRule:
+        for operand in operands or op.operands:
+            _RULES.setdefault((op, operand), []).append(kind())
+        return kind
+
+    return register
+
+
+def registered(op: Operation, slot: int) -> Rule | None:
+    """The rule for one input of an operation; None if there is none."""
+    operand = op.op.operands[slot] if slot < len(op.op.operands) else ""
+    return next((rule for rule in _RULES.get((op.op, operand), ()) if rule.fits(op, slot)), None)

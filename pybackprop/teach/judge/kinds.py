@@ -1,0 +1,204 @@
+"""The questions about each operation: right formulas, what is said about them, and which part each tensor plays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from pybackprop import ops
+from pybackprop.core.arrays import Array
+from pybackprop.teach.judge.kind import At, Kind, Reading, Roles, Words, questions
+from pybackprop.teach.judge.sums import Sum, number, plain, products
+from pybackprop.teach.trace.notation import element as called
+from pybackprop.teach.trace.notation import other_at
+from pybackprop.teach.trace.use import Use
+
+# ---- z = x @ w + b ----
+
+
+def _w_terms(roles: Roles, right: Array) -> tuple[Array, int]:
+    return np.abs(roles["x"]).T @ np.abs(roles["dz"]), len(roles["dz"])
+
+
+def _w_element(word: Words, roles: Roles, at: At) -> tuple[str, Sum]:
+    (k, j), x, dz = at, word["x"], word["dz"]
+    moves = f"{word['w']}[{k},{j}] moves column {j} of {word['z']}, in every row i, by {x}[i,{k}] each"
+    left, right = roles["x"][:, k], roles["dz"][:, j]
+    return moves, products(left, lambda i: f"{x}[{i},{k}]", right, lambda i: f"{dz}[{i},{j}]")
+
+
+def _x_terms(roles: Roles, right: Array) -> tuple[Array, int]:
+    return np.abs(roles["dz"]) @ np.abs(roles["w"]).T, roles["w"].shape[1]
+
+
+def _x_element(word: Words, roles: Roles, at: At) -> tuple[str, Sum]:
+    (i, k), w, dz = at, word["w"], word["dz"]
+    moves = f"{word['x']}[{i},{k}] moves row {i} of {word['z']}, in every column j, by {w}[{k},j] each"
+    left, right = roles["dz"][i], roles["w"][k]
+    return moves, products(left, lambda j: f"{dz}[{i},{j}]", right, lambda j: f"{w}[{k},{j}]")
+
+
+def _b_terms(roles: Roles, right: Array) -> tuple[Array, int]:
+    return np.abs(roles["dz"]).sum(0), len(roles["dz"])
+
+
+def _b_element(word: Words, roles: Roles, at: At) -> tuple[str, Sum]:
+    (j,), column = at, roles["dz"][:, at[0]]
+    moves = f"{word['b']}[{j}] was broadcast: it moves column {j} of {word['z']}, in every row, by 1 each"
+    return moves, plain(column, lambda i: f"{word['dz']}[{i},{j}]", float(column.sum()))
+
+
+W = Kind(
+    "w",
+    "w",
+    "x.T @ dz",
+    "Move one element of {w} and watch which elements of {z} move with it, and by how much each.",
+    "every row i of {z} adds its share {x}[i,k] * {dz}[i,j]; the sum over i is a row of {x}.T times a column of {dz}",
+    _w_terms,
+    _w_element,
+)
+X = Kind(
+    "x",
+    "x",
+    "dz @ w.T",
+    "Move one element of {x} and watch which elements of {z} move with it, and by how much each.",
+    "every column j of {z} adds its share {dz}[i,j] * {w}[k,j]; the sum over j is a row of {dz} times a column "
+    "of {w}.T",
+    _x_terms,
+    _x_element,
+)
+B = Kind(
+    "b",
+    "b",
+    "dz.sum(0)",
+    "{b} has one number for each column, and was broadcast over the rows. Which elements of {z} move with {b}[0]?",
+    "{b}[j] moves column j of {z} by 1 in every row; the rows' shares are added up",
+    _b_terms,
+    _b_element,
+)
+
+
+@questions(ops.LIN, ops.MATMUL, reading=Reading(("x", "w", "b"), "z", {"inp": "x", "out": "z"}, ahead=True))
+def _linear(use: Use) -> Kind | None:
+    return (X, W, B)[use.slot] if all(operand.ndim == 2 for operand in use.operands[:2]) else None
+
+
+@questions(ops.ADD, reading=Reading(("x", "b"), "z", {"inp": "x", "out": "z"}, ("ij", "j", "ij"), ahead=True))
+def _bias(use: Use) -> Kind | None:
+    is_bias = use.slot == 1 and use.operands[1].ndim == 1 and use.operands[0].ndim == 2
+    return B if is_bias else None
+
+
+@questions(ops.CLONE, reading=Reading(("x",), "z", {"inp": "x", "out": "z"}, ahead=True))
+def _clone(use: Use) -> Kind | None:
+    return None
+
+
+# ---- a = relu(z), and with a slope on the negative side ----
+
+
+def _mask_element(word: Words, roles: Roles, at: At) -> tuple[str, Sum]:
+    z, da = float(roles["z"][at]), float(roles["da"][at])
+    index = ",".join(map(str, at))
+    is_open = z > 0
+    moves = f"{word['z']}[{index}] is {z:.3g}, " + (
+        f"positive: {word['a']}[{index}] moves with it, by 1, and nothing else does"
+        if is_open
+        else f"not positive: {word['a']}[{index}] stays at 0 when it moves a little"
+    )
+    words, numbers = f"{int(is_open)}*{word['da']}[{index}]", f"{int(is_open)}*{number(da)}"
+    return moves, Sum([words], [numbers], 1, da if is_open else 0.0)
+
+
+def _slope_element(word: Words, roles: Roles, at: At) -> tuple[str, Sum]:
+    z, da = float(roles["z"][at]), float(roles["da"][at])
+    index = ",".join(map(str, at))
+    slope = 1.0 if z > 0 else float(roles["negative_slope"])
+    moves = (
+        f"{word['z']}[{index}] is {z:.3g}, {'' if z > 0 else 'not '}positive: {word['a']}[{index}] moves with it, by "
+        f"{slope:g}, and nothing else does"
+    )
+    return moves, Sum([f"{slope:g}*{word['da']}[{index}]"], [f"{slope:g}*{number(da)}"], 1, slope * da)
+
+
+RELU = Kind(
+    "relu",
+    "z",
+    "(z > 0) * da",
+    "Which elements of {a} move with one element of {z}, and does that depend on {z}?",
+    "each element lets its own gradient through where it was positive, hence * and not @",
+    element=_mask_element,
+)
+LEAKY_RELU = Kind(
+    "leaky_relu",
+    "z",
+    "(z > 0) * da + negative_slope * (z <= 0) * da",
+    "Which elements of {a} move with one element of {z}, and by how much on either side of 0?",
+    "each element moves its own {a}: by 1 where {z} is positive, by negative_slope elsewhere, hence * and not @",
+    element=_slope_element,
+)
+_ACTIVATION = Reading(("z",), "a", {"x": "z", "inp": "z", "out": "a"})
+
+
+@questions(ops.RELU, ops.RELU_, reading=replace(_ACTIVATION, behind="a"))
+def _relu(use: Use) -> Kind | None:
+    return RELU
+
+
+# ---- loss = mse(out, targ) ----
+
+
+def _difference_terms(roles: Roles, right: Array) -> tuple[Array, int]:
+    out, targ = roles["out"].reshape(right.shape), roles["targ"].reshape(right.shape)
+    return (np.abs(out) + np.abs(targ)) * 2 / right.size, 1
+
+
+def _difference_element(factor: int, role: str, word: Words, roles: Roles, at: At) -> tuple[str, Sum]:
+    at_out, at_targ = (other_at(at, roles[name].ndim) for name in ("out", "targ"))
+    out, targ, size = float(roles["out"][at_out]), float(roles["targ"][at_targ]), roles["out"].size
+    pair = f"{called(word['out'], at_out)} - {called(word['targ'], at_targ)}"
+    moves = (
+        f"{called(word[role], at)} moves one difference, and through its square the loss; the loss is the mean of "
+        f"{size} such squares"
+    )
+    numbers = f"{factor}*({out:.3g} - {number(targ)})/{size}"
+    return moves, Sum([f"{factor}*({pair})/{size}"], [numbers], 1, factor * (out - targ) / size)
+
+
+OUT = Kind(
+    "mse",
+    "out",
+    "2 * (out - targ) / size",
+    "Write the loss down for two numbers, ((out0 - targ0)**2 + (out1 - targ1)**2) / 2, and move out0.",
+    "the square brings the 2, the mean over all numbers the 1/size",
+    _difference_terms,
+    partial(_difference_element, 2, "out"),
+)
+TARG = Kind(
+    "targ",
+    "targ",
+    "-2 * (out - targ) / size",
+    "Write the loss down for two numbers, ((out0 - targ0)**2 + (out1 - targ1)**2) / 2, and move targ0.",
+    "as for out, and the minus is that of targ in the difference",
+    _difference_terms,
+    partial(_difference_element, -2, "targ"),
+)
+
+
+@questions(
+    ops.MSE,
+    reading=Reading(("out", "targ"), "loss", {"inp": "out", "y": "targ"}, ("ij", "ij", ""), rows="out", behind="targ"),
+)
+def _mse(use: Use) -> Kind | None:
+    """Where a column of outputs meets a row of targets, the right formula has the index that makes them fit."""
+    kind = (OUT, TARG)[use.slot]
+    if use.operands[0].ndim == use.operands[1].ndim or kind.right is None:
+        return kind
+    column, row = ("targ", "targ[:,None]") if kind is OUT else ("out", "out[:,0]")
+    return replace(kind, right=kind.right.replace(column, row))
+
+
+KINDS = (W, X, B, RELU, OUT, TARG)
+RIGHT = {kind.name: kind.right for kind in KINDS if kind.right is not None}

@@ -1,0 +1,27 @@
+"""The table of all mistakes that are recognised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pybackprop.teach.judge.kinds import RIGHT
+from pybackprop.teach.judge.mistake import Mistake
+from pybackprop.teach.judge.mistakes_elementwise import ELEMENTWISE
+from pybackprop.teach.judge.mistakes_factors import FACTORS
+from pybackprop.teach.judge.mistakes_linear import OF_LINEAR
+from pybackprop.teach.judge.mistakes_patterns import BROADCAST, PATTERNS
+
+_TABLE = (BROADCAST, *OF_LINEAR, *ELEMENTWISE, *FACTORS, *PATTERNS)
+
+
+def table() -> tuple[Mistake, ...]:
+    """All of them, the special before the general."""
+    return _TABLE
+
+
+def mistakes_of(kind: str) -> Iterator[Mistake]:
+    """Those that are made with this kind of question, in the order in which they are tried.
+
+    Where the kind has no formulas in the table, those that are recognised without any.
+    """
+    return (mistake for mistake in _TABLE if kind in mistake.formulas or (mistake.fits and kind not in RIGHT))

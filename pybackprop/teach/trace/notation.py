@@ -1,0 +1,29 @@
+"""Notation: how elements, index ranges and shapes are written in every text."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from pybackprop.autograd.tensor import Tensor
+
+Index: TypeAlias = "tuple[int, ...]"
+
+
+def element(name: str, at: Index) -> str:
+    """w1[3,7]; a single number is called by its name alone."""
+    return f"{name}[{','.join(map(str, at))}]" if at else name
+
+
+def other_at(at: Index, ndim: int) -> Index:
+    """The index in the target of an element of the output, or the other way round, where one is (n) and one (n,1)."""
+    return (*at, *(0,) * ndim)[:ndim]
+
+
+def upto(letter: str, count: int) -> str:
+    """i = 0 .. 5"""
+    return f"{letter} = 0" if count == 1 else f"{letter} = 0 .. {count - 1}"
+
+
+def shape(array: Tensor) -> str:
+    """(4,3), and (8) for a vector."""
+    return f"({','.join(map(str, array.shape))})"

@@ -1,0 +1,103 @@
+"""Every block of code in the README, CONTRIBUTING.md and docs/ runs, and every file that they name exists."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pybackprop as bp
+from helpers.compile_c import ROOT
+
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+ELSEWHERE = {"README.md": "test_readme.py", "inplace.md": "test_inplace_doc.py"}  # their code, and what it says
+WRONG = 'pybackprop judge "dz @ x.T"'  # judge says that the formula is wrong, by its exit code too
+SHORTER = {"pybackprop bench --quick": 'pybackprop bench --quick --only "step 4x3" --rounds 1'}
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def commands(page):
+    lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
+    return [line for line in lines if line.startswith("pybackprop ")]
+
+
+def anchor(heading):
+    """What a heading is called in a link."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def with_code(found):
+    return [pytest.param(page, id=page.name) for page in PAGES if found(page)]
+
+
+@pytest.mark.parametrize("page", with_code(lambda page: blocks(page, "python") and page.name not in ELSEWHERE))
+def test_the_python_blocks_run_one_after_another(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names, known = {}, set(bp.ops.registry)
+    try:
+        for block in blocks(page, "python"):
+            exec(compile(block, page.name, "exec"), names)
+    finally:
+        for defined in set(bp.ops.registry) - known:  # by bp.define_op
+            del bp.ops.registry[defined]
+
+
+@pytest.mark.parametrize("page", with_code(lambda page: commands(page) and page.name != "CONTRIBUTING.md"))
+def test_the_commands_run(page, tmp_path):
+    folder = str(Path(sys.executable).parent)
+    environment = {**os.environ, "PATH": folder + os.pathsep + os.environ["PATH"]}
+    for command in commands(page):
+        line = SHORTER.get(command, command)
+        done = subprocess.run(line, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == command.startswith(WRONG), line + done.stderr
+        assert "DIED" not in done.stdout + done.stderr, line + done.stderr
+
+
+def test_each_command_is_described():
+    described = (ROOT / "docs" / "command-line.md").read_text("utf-8")
+    for command in ("train", "predict", "explain", "judge", "learn", "memory", "bench", "info"):
+        assert f"\npybackprop {command}" in described, command
+
+
+def test_the_blocks_outside_docs_belong_to_a_language_that_is_run():
+    """A block in another language would be shown and never checked."""
+    for page in PAGES:
+        for language in re.findall(r"^```(\w+)$", page.read_text("utf-8"), re.MULTILINE):
+            assert language in {"python", "sh", "text", "c"}, page.name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_its_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        name, _, part = target.partition("#")
+        path = (page.parent / name).resolve() if name else page
+        assert path.exists(), target
+        if part:
+            assert part in {anchor(heading) for heading in HEADING.findall(path.read_text("utf-8"))}, target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_file_that_it_names_exists(page):
+    text = page.read_text("utf-8")
+    for name in re.findall(r"`((?:csrc|pybackprop|tests|tools|docs|examples)/[\w./]*)`", text):
+        assert (ROOT / name).exists(), name
+    for name in re.findall(r"\b(\w+\.(?:py|c|h))\b", text):
+        assert list(ROOT.glob(f"**/{name}")), name
+
+
+def test_what_the_pages_call_is_there():
+    """Names such as bp.data.digits, in code and in text."""
+    for page in PAGES:
+        for dotted in re.findall(r"\bbp((?:\.[A-Za-z_]\w*)+)", page.read_text("utf-8")):
+            value = bp
+            for name in dotted.split(".")[1:]:
+                assert hasattr(value, name), f"{page.name}: bp{dotted}"
+                value = getattr(value, name)
