@@ -38,18 +38,18 @@ def set_threads(count: int | None) -> None:
 
 
 def cpu_quota() -> int | None:
-    """How many processors' worth of time this container may use, at least 1; None if it is not limited."""
+    """How many processors' time this container may use, rounded up; None if it has no limit."""
     try:
-        found = CGROUP.read_text().split()
-        return max(1, -(-int(found[0]) // int(found[1])))
+        quota, period = CGROUP.read_text().split()[:2]
+        return max(1, -(-int(quota) // int(period)))
     except (OSError, ValueError, IndexError, ZeroDivisionError):
         return None
 
 
 def kernels() -> list[str]:
-    """The kernels that this CPU can run, the plain C one first, the fastest last."""
-    every = range(lib.bp_kernel_count())
-    return [text(lib.bp_kernel_name(k)) for k in every if lib.bp_kernel_available(k)]
+    """The kernels that this CPU can run, from plain C to the fastest."""
+    indices = range(lib.bp_kernel_count())
+    return [text(lib.bp_kernel_name(k)) for k in indices if lib.bp_kernel_available(k)]
 
 
 def kernel() -> str:
@@ -59,12 +59,11 @@ def kernel() -> str:
 
 def use_kernel(name: str | None) -> None:
     """Forces a kernel; None: the fastest. Raises ValueError, listing those possible, for any other."""
-    possible = kernels()
-    name = possible[-1] if name is None else name
-    if name not in possible:
-        raise ValueError(f"use_kernel: {name!r} is not among the kernels this CPU can run: {', '.join(possible)}")
-    every = range(lib.bp_kernel_count())
-    lib.bp_use_kernel(next(k for k in every if text(lib.bp_kernel_name(k)) == name))
+    available = kernels()
+    name = available[-1] if name is None else name
+    if name not in available:
+        raise ValueError(f"use_kernel: {name!r} is not among the kernels this CPU can run: {', '.join(available)}")
+    lib.bp_use_kernel(next(k for k in range(lib.bp_kernel_count()) if text(lib.bp_kernel_name(k)) == name))
 
 
 def tiles() -> tuple[int, int]:
@@ -116,20 +115,20 @@ def info() -> dict[str, Any]:
     }
 
 
-def _threads_from(wanted: str) -> None:
-    if wanted and not re.fullmatch(r"[0-9]+", wanted):
-        raise ValueError(f"found {wanted!r}, expected a whole number")
-    set_threads(int(wanted) if wanted else None)
+def _threads_from(setting: str) -> None:
+    if setting and not re.fullmatch(r"[0-9]+", setting):
+        raise ValueError(f"found {setting!r}, expected a whole number")
+    set_threads(int(setting) if setting else None)
 
 
-def _tiles_from(wanted: str) -> None:
-    if wanted and not re.fullmatch(r"[0-9]+,[0-9]+", wanted):
-        raise ValueError(f"found {wanted!r}, expected two numbers: block,depth")
-    set_tiles(*map(int, wanted.split(",") if wanted else ()))
+def _tiles_from(setting: str) -> None:
+    if setting and not re.fullmatch(r"[0-9]+,[0-9]+", setting):
+        raise ValueError(f"found {setting!r}, expected two numbers: block,depth")
+    set_tiles(*map(int, setting.split(",") if setting else ()))
 
 
-def _kernel_from(wanted: str) -> None:
-    use_kernel(wanted or None)
+def _kernel_from(setting: str) -> None:
+    use_kernel(setting or None)
 
 
 def _from_environment() -> None:
