@@ -154,6 +154,8 @@ def test_a_loss_of_ones_own(defined):
     assert "∂loss/∂loss = 1" in str(e)
     assert bp.explain(w).agrees
     assert "z the mae" in str(bp.explain(loss))
+    with pytest.raises(bp.GradientError, match="the page needs a loss at the end, such as mse"):
+        bp.explain(loss).to_html()
 
 
 def test_a_layer_of_ones_own_with_two_arguments():
