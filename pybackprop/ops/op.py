@@ -36,7 +36,8 @@ class Op:
     gradients    an input's gradient each, with `out.g` arriving: ("out.g @ w.T", "x.T @ out.g", "out.g.sum(0)")
     axes         the letters of each operand's axes and then of the result's; empty for any shape, element by element
     references   the functions of pybackprop.ops.reference that define it: forward, then backward
-    grad         the lesson's function that sets the `.g` of the inputs from out.g, and what it is called
+    grad         the lesson's function that sets the `.g` of the inputs from out.g; None if there is none
+    lesson_grad  what that is called: "lin_grad"
     inplace      whether the result overwrites its input
     elementwise  whether each element of the input moves its own element of the result alone
     kink         where such a function has a corner; None if it has none

@@ -26,15 +26,24 @@ RTOL = {native.FLOAT32: 1e-4, native.FLOAT64: 1e-6}
 
 @dataclass(frozen=True)
 class GradCheck:
-    """The outcome; true if every element agreed. The fields after count describe the worst element."""
+    """The outcome of gradcheck; true if every element agreed. All after count describes the worst element.
+
+    ok        whether every element agreed
+    count     how many elements were checked
+    name      of the tensor
+    index     of the element
+    gradient  as it was given
+    slope     as it was measured
+    excess    |gradient - slope| in units of what is allowed: above 1 is wrong
+    """
 
     ok: bool
-    count: int  # elements checked
-    name: str  # of the tensor
+    count: int
+    name: str
     index: tuple[int, ...]
-    gradient: float  # as given
-    slope: float  # as measured
-    excess: float  # |gradient - slope| in units of what is allowed: above 1 is wrong
+    gradient: float
+    slope: float
+    excess: float
 
     def __bool__(self) -> bool:
         return self.ok

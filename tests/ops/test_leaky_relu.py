@@ -1,4 +1,4 @@
-"""leaky_relu: against the reference by bits, against numpy and PyTorch by value, in everything that knows operations."""
+"""leaky_relu: by bits against the reference, by value against numpy and PyTorch, in all that knows operations."""
 
 import itertools
 

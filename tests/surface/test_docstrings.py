@@ -37,7 +37,7 @@ def classes():
     while waiting:
         thing = waiting.pop()
         for kind in mentioned_in(thing) if not isinstance(thing, type) else [thing]:
-            if is_ours(kind) and kind not in found:
+            if is_ours(kind) and kind not in found and not getattr(kind, "_is_protocol", False):
                 found[kind] = f"{kind.__module__}.{kind.__qualname__}"
                 waiting += kind.__mro__[1:]
                 waiting += [vars(kind)[name] for name in vars(kind) if name.endswith("__") or not name.startswith("_")]
@@ -80,24 +80,23 @@ def doc_of(value):
     return inspect.getdoc(value) if not isinstance(value, types.FunctionType) else value.__doc__
 
 
-def documented_in_class(kind, name, value):
+def documented_in_class(kind, name):
     """Attributes that are no methods and no properties stand in the class's docstring."""
     text = " ".join(inspect.getdoc(base) or "" for base in kind.__mro__ if is_ours(base))
-    return re.search(rf"(?<!\w){name}(?!\w)", text)
+    return re.search(rf"(?<!\w){name}(?!\w)", text, re.IGNORECASE)
 
 
 def missing_in(kind):
     if not kind.__doc__ or kind.__doc__.startswith(f"{kind.__name__}("):
         yield "the class"
+    fields = {field.name for field in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()
     for name, value in members(kind):
-        method = isinstance(value, (types.FunctionType, classmethod, staticmethod, property))
+        method = name not in fields and isinstance(value, (types.FunctionType, classmethod, staticmethod, property))
         if method and not doc_of(value):
             yield name
-        if not method and not documented_in_class(kind, name, value) and not inspect.getdoc(getattr(kind, name)):
+        if not method and not documented_in_class(kind, name) and not inspect.getdoc(getattr(kind, name)):
             yield name
-    if dataclasses.is_dataclass(kind):
-        fields = public(field.name for field in dataclasses.fields(kind))
-        yield from (name for name in fields if not documented_in_class(kind, name, None))
+    yield from (name for name in public(fields - vars(kind).keys()) if not documented_in_class(kind, name))
 
 
 def test_every_public_name_has_a_docstring():

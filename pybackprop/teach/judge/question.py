@@ -51,6 +51,7 @@ class Question:
     names     what each name stands for: see roles.py
     roles     the same for the names that the mistakes' formulas use
     letters   of the axes behind each name
+    samples   the same names on other numbers
     mistakes  those that only this question knows, before those of its kind
     uses      how many operations read the tensor on the way to the loss; the answer is the share of one of them
     """

@@ -28,6 +28,7 @@ class Operation:
     """One step of a forward pass: what was computed from what.
 
     op      the record of the operation, or of the call of a layer whose gradients somebody wrote by hand
+    inputs  the tensors that it read, and output, the one that it made
     node    its place on the tape, if it has one
     params  its other arguments
     """
@@ -73,7 +74,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Network(Sequence[Operation]):
-    """The operations between the leaves and root, each after those whose results it reads."""
+    """The operations between the leaves and root, each after those whose results it reads; names: of tensors, by id."""
 
     operations: tuple[Operation, ...]
     root: Tensor
