@@ -27,6 +27,8 @@ One definition (csrc/ops/reference.c), many speeds: every kernel, thread count a
     loss = plan.step(x, targ)
     history = plan.fit(x_train, targ_train, epochs=5, seed=0)
 
+    bp.save(model, "model.npz", optimizer=sgd)        # model, sgd = bp.load("model.npz", with_optimizer=True)
+
     print(bp.explain(w1, at=(3, 7)))                  # why w1.g[3,7] is what it is, element by element
     print(bp.judge(w1, "l1.g @ x.T"))                 # what is wrong with that formula, and what it computes instead
     bp.exercises()                                    # from one element to the whole network, step by step
@@ -54,7 +56,7 @@ from pybackprop.core.settings import info, kernels, set_threads, set_tiles, thre
 from pybackprop.core.version import __version__ as __version__
 from pybackprop.engine.model import Model, mlp
 from pybackprop.engine.plan import Plan, compile
-from pybackprop.nn.layers import Activation, Lin, Mse, Relu
+from pybackprop.nn.layers import Activation, LeakyRelu, Lin, Mse, Relu
 from pybackprop.nn.module import Module
 from pybackprop.nn.optim import SGD
 from pybackprop.ops import (
@@ -83,6 +85,7 @@ if TYPE_CHECKING:
     from pybackprop.teach.gradcheck import GradCheck, gradcheck
     from pybackprop.teach.judge.judge import Verdict, judge
     from pybackprop.teach.learn.exercises import exercises
+    from pybackprop.train.model_file import load, save
 
 __all__ = [
     "SGD",
@@ -93,6 +96,7 @@ __all__ = [
     "Explanation",
     "GradCheck",
     "GradientError",
+    "LeakyRelu",
     "Ledger",
     "Lin",
     "Model",
@@ -122,6 +126,7 @@ __all__ = [
     "ledger",
     "lin",
     "lin_grad",
+    "load",
     "matmul",
     "mlp",
     "mse",
@@ -131,6 +136,7 @@ __all__ = [
     "relu",
     "relu_",
     "relu_grad",
+    "save",
     "set_threads",
     "set_tiles",
     "tensor",
@@ -149,6 +155,8 @@ _LAZY = {
     "explain": "pybackprop.teach.explain.explain",
     "fits": "pybackprop.memory.fits",
     "gradcheck": "pybackprop.teach.gradcheck",
+    "load": "pybackprop.train.model_file",
+    "save": "pybackprop.train.model_file",
     "judge": "pybackprop.teach.judge.judge",
     "ledger": "pybackprop.memory.recorder",
 }

@@ -29,8 +29,9 @@ NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 class Node:
     """One operation on the tape.
 
-    op        its record
-    inputs    its operands, and the nodes that those came from
+    op        the operation's record
+    inputs    its operands
+    origins   the nodes that those came from, None for leaves
     params    its other arguments
     saved     tensors whose values backward reads, with the counts of their versions
     checksums  of those, and where the operation was called, if debug was on (see versions.py)

@@ -10,7 +10,8 @@ from typing import Any
 
 from pybackprop import data
 from pybackprop.cli.train import DATA_HELP
-from pybackprop.train.trainer import accuracy_of, load_model
+from pybackprop.train.model_file import read
+from pybackprop.train.trainer import accuracy_of
 
 
 def add_parser(commands: Any) -> None:
@@ -24,8 +25,8 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Runs the command; the exit code."""
-    model, classifies = load_model(options.model)
-    weights = model.parameters()[0]
+    contents = read(options.model)
+    model, classifies, weights = contents.model, contents.classifies, contents.parameters["w1"]
     x, labels = _samples(options.data, weights.shape[0], weights.dtype)
     outputs = model.predict(x).data
     comparable = classifies and labels is not None and labels.dtype.kind in "iu" and len(labels)

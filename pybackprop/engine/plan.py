@@ -199,6 +199,7 @@ class Plan:
     # ---- checks before each step ----
 
     def check_step(self, operation: str) -> SGD:
+        """The optimizer, after the checks that precede a step. Raises ValueError if there is none."""
         sgd = self.optimizer
         if sgd is None:
             raise ValueError(
@@ -210,6 +211,7 @@ class Plan:
         return sgd
 
     def reserve_batch(self, rows: int) -> None:
+        """Allocates memory for a batch of gathered rows, in which fit collects the shuffled ones."""
         self.layout.reserve_batch(rows)
 
     def touch(self) -> None:

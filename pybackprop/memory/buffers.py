@@ -19,20 +19,30 @@ PASS = "workspace of a pass"  # the name of the buffer in which a Model keeps wh
 
 @dataclass(eq=False)
 class Buffer:
-    """One piece of memory, or one value in it. Steps are numbered from 1; 0 is before the first one."""
+    """One piece of memory, or one value in it. Steps are numbered from 1; 0 is before the first one.
+
+    name       as it is called in the program: "l1", "w1.g"
+    shape, dtype, nbytes
+    kind       one of HELD or WORK
+    made_by    the operation that it was allocated for, and made, the number of that step
+    first_use  the first step that reads or writes it; None: no step does
+    last_use   the last one
+    freed      the step after which it was freed; None: it is still there at the end
+    shares     the name of the buffer in whose memory it lies, which counts its bytes, and owner, that buffer itself
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     nbytes: int
-    kind: str  # one of HELD or WORK
+    kind: str
     made_by: str = ""
-    made: int = 0  # the step that it was allocated for
+    made: int = 0
     first_use: int | None = None
     last_use: int | None = None
-    freed: int | None = None  # the step after which it was freed; None: it is still there at the end
-    shares: str | None = None  # the name of the buffer in whose memory it lies, which counts its bytes
-    owner: Buffer | None = field(default=None, repr=False)  # that buffer itself
+    freed: int | None = None
+    shares: str | None = None
+    owner: Buffer | None = field(default=None, repr=False)
 
     @property
     def held(self) -> bool:
@@ -58,7 +68,12 @@ class Buffer:
 
 @dataclass
 class Step:
-    """One operation, and the most bytes that were allocated at once from the end of the one before it to its own."""
+    """One operation of a step.
+
+    number     from 1
+    operation  its name
+    alive      the most bytes that were allocated at once from the end of the operation before it to its own end
+    """
 
     number: int
     operation: str

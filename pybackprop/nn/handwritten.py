@@ -48,7 +48,9 @@ def run(layer: Any, args: Sequence[Tensor]) -> Tensor:
 
 
 class Call:
-    """One call of a layer, as the record of an operation (see Op): its inputs are the arguments and the parameters.
+    """One call of a layer, as the record of an operation: its inputs are the arguments and the parameters.
+
+    What an Op has besides (activation, kink, axes, ...) is empty here, as nothing is known about the layer.
 
     state  the layer's attributes after the call
     given  each argument, and the alias of it that the layer was called with
@@ -83,6 +85,7 @@ class Call:
         return (*arguments, *(attributes.get(id(p), p.name or "w") for p in self.parameters))
 
     def purpose(self, inputs: Sequence[Tensor], tensor: Tensor) -> str:
+        """Empty: which gradient the values are kept for is the layer's own affair."""
         return ""
 
     def replay(self, arrays: Sequence[Array], **params: Any) -> Array:
@@ -98,6 +101,7 @@ class Call:
             return as_operand(twin(*map(wrap, arrays[:count])), twin)._array
 
     def backward(self, inputs: Sequence[Tensor], saved: Sequence[Tensor], upstream: Tensor, sink: tape.Sink) -> None:
+        """Runs the layer's own backward, and passes on what it left in the `.g` of its arguments and parameters."""
         self.out._g = upstream
         with _attributes(self.layer, self.state), _fresh_gradients(self.parameters) as fresh:
             self.layer.backward()

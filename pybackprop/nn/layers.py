@@ -14,9 +14,10 @@ from pybackprop.core.checks import width
 from pybackprop.core.errors import ShapeError
 from pybackprop.nn.initial import he_uniform, parameter_stream, zero_bias
 from pybackprop.nn.module import Module
-from pybackprop.ops import RELU, RELU_, Op, lin, lin_grad, mse, mse_grad
+from pybackprop.ops import LEAKY_RELU, RELU, RELU_, Op, lin, lin_grad, mse, mse_grad
+from pybackprop.ops.leaky_relu import SLOPE
 
-__all__ = ["Activation", "Lin", "Mse", "Relu"]
+__all__ = ["Activation", "LeakyRelu", "Lin", "Mse", "Relu"]
 
 NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 
@@ -54,9 +55,11 @@ class Lin(Module):
             raise ShapeError(f"Lin: found {shapes}, expected w (inputs, outputs) and b (outputs,)")
 
     def forward(self, inp: Any) -> Tensor:
+        """out (n,h) = inp (n,m) @ w + b. Raises as bp.lin does."""
         return lin(inp, self.w, self.b)
 
     def bwd(self, out: Tensor, inp: Any) -> None:
+        """Sets inp.g (n,m), w.g (m,h) and b.g (h) from out.g (n,h). Raises as bp.lin_grad does."""
         lin_grad(inp, out, self.w, self.b)
 
     def __repr__(self) -> str:
@@ -66,8 +69,9 @@ class Lin(Module):
 class Activation(Module):
     """An operation on one operand as a layer: op(inp, **params).
 
-    op      one of this package's operations, or one made with bp.define_op
-    params  its further arguments
+    op       one of this package's operations, or one made with bp.define_op
+    params   its further arguments
+    inplace  the operation that overwrites its input with the same values; None where there is none
 
     A plan (bp.compile) computes it in C where the core knows the operation: where op.activation is its name there.
     Raises TypeError for what is no operation. A function needs no layer: it can stand in a Model as it is.
@@ -75,7 +79,7 @@ class Activation(Module):
 
     op: Op
     params: Mapping[str, Any] = NO_PARAMS
-    inplace: Op | None = None  # the operation that overwrites its input with the same values, if there is one
+    inplace: Op | None = None
 
     def __init__(self, op: Op, /, **params: Any) -> None:
         if not isinstance(op, Op):
@@ -88,10 +92,12 @@ class Activation(Module):
             self.params = params
 
     def forward(self, inp: Any) -> Tensor:
+        """op(inp, **params), recorded on the tape."""
         result: Tensor = self.op(inp, **self.params)
         return result
 
     def bwd(self, out: Tensor, inp: Any) -> None:
+        """Sets inp.g from out.g. Raises NotImplementedError for an operation without such a function."""
         if self.op.grad is None:
             raise NotImplementedError(f"{self!r}: no function sets the gradients of '{self.op.name}' by hand")
         self.op.grad(inp, out, **self.params)
@@ -114,13 +120,30 @@ class Relu(Activation):
         return "Relu()"
 
 
+class LeakyRelu(Activation):
+    """inp where it is positive, else negative_slope * inp, elementwise.
+
+    Raises ValueError, at the first call, for a slope that is not positive and finite.
+    """
+
+    op = LEAKY_RELU
+
+    def __init__(self, negative_slope: float = SLOPE) -> None:
+        self.params = {"negative_slope": negative_slope}
+
+    def __repr__(self) -> str:
+        return f"LeakyRelu({self.params['negative_slope']!r})"
+
+
 class Mse(Module):
     """The mean of (inp - targ)**2. It ends the network, so its backward starts from 1 and needs no out.g."""
 
     def forward(self, inp: Any, targ: Any) -> Tensor:
+        """The loss, one number, of inp (n,h) and targ (n,h). Raises as bp.mse does."""
         return mse(inp, targ)
 
     def bwd(self, out: Tensor, inp: Any, targ: Any) -> None:
+        """Sets inp.g = 2 (inp - targ) / size. Raises as bp.mse_grad does."""
         mse_grad(inp, targ)
 
     def __repr__(self) -> str:

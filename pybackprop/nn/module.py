@@ -52,11 +52,11 @@ class Module:
         self.out = self.forward(*self.args)
         return self.out
 
-    def forward(self, *args: Any) -> Tensor:
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """The output for these arguments."""
         raise NotImplementedError(f"{type(self).__name__} has no forward(self, *args)")
 
-    def bwd(self, out: Tensor, *args: Any) -> None:
+    def bwd(self, out: Tensor, /, *args: Any, **kwargs: Any) -> None:
         """Sets the `.g` of the arguments and parameters from `out.g`."""
         raise NotImplementedError(f"{type(self).__name__} has no bwd(self, out, *args)")
 

@@ -36,7 +36,8 @@ class Op:
     gradients    an input's gradient each, with `out.g` arriving: ("out.g @ w.T", "x.T @ out.g", "out.g.sum(0)")
     axes         the letters of each operand's axes and then of the result's; empty for any shape, element by element
     references   the functions of pybackprop.ops.reference that define it: forward, then backward
-    grad         the lesson's function that sets the `.g` of the inputs from out.g, and what it is called
+    grad         the lesson's function that sets the `.g` of the inputs from out.g; None if there is none
+    lesson_grad  what that is called: "lin_grad"
     inplace      whether the result overwrites its input
     elementwise  whether each element of the input moves its own element of the result alone
     kink         where such a function has a corner; None if it has none
@@ -78,11 +79,21 @@ class Op:
                 return f"{names.get(role, role)}.g = " + re.sub(r"\b\w+\b", lambda m: names.get(m[0], m[0]), formula)
         return ""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy, also one by way of a file, is the operation itself: it is compared by identity."""
+        return _by_name, (self.name,)
+
     def __repr__(self) -> str:
         return f"<operation {self.name}({', '.join(self.operands)})>"
 
 
 registry: dict[str, Op] = {}
+
+
+def _by_name(name: str) -> Op:
+    if name not in registry:
+        raise LookupError(f"there is no operation '{name}' here; bp.define_op makes it")
+    return registry[name]
 
 
 def register(op: Op) -> Op:

@@ -26,17 +26,14 @@ RTOL = {native.FLOAT32: 1e-4, native.FLOAT64: 1e-6}
 
 @dataclass(frozen=True)
 class GradCheck:
-    """The outcome; true if every element agreed.
+    """The outcome of gradcheck; true if every element agreed. All after count describes the worst element.
 
-    ok        whether it did
-    count     elements checked
-
-    Of the worst element:
-
-    name      of its tensor
-    index     in it
-    gradient  as given
-    slope     as measured
+    ok        whether every element agreed
+    count     how many elements were checked
+    name      of the tensor
+    index     of the element
+    gradient  as it was given
+    slope     as it was measured
     excess    |gradient - slope| in units of what is allowed: above 1 is wrong
     """
 

@@ -142,7 +142,7 @@ def _parsed(path: Path, told: str | bytes) -> dict[str, Any]:
 
 def _check_header(path: Path, header: Mapping[str, Any]) -> None:
     if header.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: is no checkpoint of 'pybackprop train --save'")
+        raise CheckpointError(f"{path}: is no checkpoint of bp.save or 'pybackprop train --save'")
     if header.get("version") != VERSION:
         raise CheckpointError(f"{path}: version: found {header.get('version')}, expected {VERSION}")
 

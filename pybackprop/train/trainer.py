@@ -21,6 +21,7 @@ from pybackprop.engine.records import Moment
 from pybackprop.nn.optim import SGD
 from pybackprop.ops import mse
 from pybackprop.train import checkpoint
+from pybackprop.train.model_file import copy_arrays
 
 MOST_CLASSES = 100_000
 
@@ -138,7 +139,7 @@ class Trainer:
         arrays, meta = checkpoint.load(path)
         if meta.get("data") != self._data_digest:
             raise CheckpointError(f"{path}: was trained on other data than is given now; resume with the same data")
-        _copy_into(path, self._state(), arrays)
+        copy_arrays(path, self._state(), arrays)
         self.epoch, self.losses, self.accuracies = meta["epoch"], list(meta["losses"]), list(meta["accuracies"])
 
     @cached_property
@@ -154,39 +155,20 @@ class Trainer:
 def settings_of(path: str | Path) -> Settings:
     """The settings that a checkpoint was trained with. Raises CheckpointError."""
     _, meta = checkpoint.load(path)
+    if "layers" in meta:
+        raise CheckpointError(
+            f"{path}: holds no settings to train on with: bp.save writes the model and its optimizer alone. Go on in "
+            "Python: model, optimizer = bp.load(path, with_optimizer=True)"
+        )
     try:
-        found = meta["settings"]
-        return Settings(**{**found, "hidden": tuple(found["hidden"])})
+        settings = meta["settings"]
+        return Settings(**{**settings, "hidden": tuple(settings["hidden"])})
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: holds no settings to train on with ({error})") from error
 
 
-def load_model(path: str | Path) -> tuple[Model, bool]:
-    """(the Model that a checkpoint holds, whether its outputs are classes). Raises CheckpointError."""
-    arrays, meta = checkpoint.load(path)
-    numbers = sorted(int(name[1:]) for name in arrays if name.startswith("w") and name[1:].isdigit())
-    weights = [arrays[f"w{k}"] for k in numbers]
-    if meta.get("kind") != "mlp" or not weights or any(w.ndim != 2 for w in weights):
-        raise CheckpointError(f"{path}: holds no model that was trained by 'pybackprop train'")
-    sizes = [weights[0].shape[0], *(w.shape[1] for w in weights)]
-    model = mlp(sizes, 0, weights[0].dtype)
-    _copy_into(path, {str(p.name): p.data for p in model.parameters()}, arrays)
-    return model, bool(meta.get("classifies"))
-
-
 def accuracy_of(outputs: Array, labels: Array) -> float:
     return float(np.mean(outputs.argmax(1) == labels))
-
-
-def _copy_into(path: str | Path, targets: dict[str, Array], arrays: dict[str, Array]) -> None:
-    """All or nothing: shapes and dtypes are checked before the first copy."""
-    for name, array in targets.items():
-        found = arrays.get(name)
-        if found is None or found.shape != array.shape or found.dtype != array.dtype:
-            holds = "nothing" if found is None else f"{found.dtype} {found.shape}"
-            raise CheckpointError(f"{path}: {name}: found {holds}, expected {array.dtype} {array.shape}")
-    for name, array in targets.items():
-        np.copyto(array, arrays[name])
 
 
 def _checked(split: Split, dtype: np.dtype[Any]) -> Split:
@@ -220,4 +202,4 @@ def _targets(y: Array, classes: int | None, dtype: Any) -> Array:
     return targets
 
 
-__all__ = ["Settings", "Trainer", "accuracy_of", "load_model", "settings_of"]
+__all__ = ["Settings", "Trainer", "accuracy_of", "settings_of"]

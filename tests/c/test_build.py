@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import sys
 import sysconfig
 import zipfile
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from helpers.compile_c import ROOT
+from helpers.processes import ended
 
 pytestmark = pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="not in a source tree")
 SOURCES = ["csrc", "pybackprop", "build.py", "setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"]
@@ -29,16 +29,12 @@ def tree(tmp_path):
 def build_ext(tree, **environment):
     pytest.importorskip("setuptools", minversion="77")
     pytest.importorskip("cffi")
-    return subprocess.run(
-        [sys.executable, "setup.py", "build_ext", "--inplace"],
-        cwd=tree, env={**os.environ, "CFLAGS": "-O0", **environment}, capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
+    command = [sys.executable, "setup.py", "build_ext", "--inplace"]
+    return ended(command, cwd=tree, env={**os.environ, "CFLAGS": "-O0", **environment})
 
 
 def said_in(tree, code, **environment):
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tree, env={**os.environ, **environment}, capture_output=True, text=True
-    )
+    done = ended([sys.executable, "-c", code], cwd=tree, env={**os.environ, **environment})
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
-from helpers.compile_c import ROOT, SANITIZE, compile_one, compilers, has_openmp, link, run
+from helpers.compile_c import ROOT, SANITIZE, compile_one, compilers, has_openmp, link
 from helpers.digests import TWO_EPOCHS
+from helpers.processes import ended
 from pybackprop.train import checkpoint
 
 DIGEST = "703a15f3730cae1c"  # of every result of test_core --quick but those of leaky_relu
@@ -44,7 +45,7 @@ def core(builds):
 
 
 def check_core(program, *options, runner=()):
-    done = run([*runner, program, *options])
+    done = ended([*runner, program, *options])
     assert done.returncode == 0, done.stderr
     assert " 0 failures" in done.stdout
     assert "kernels generic" in done.stdout
@@ -73,7 +74,7 @@ def test_compilers_and_flags_agree_on_every_bit(core, compiler, level, omp):
 
 @pytest.mark.parametrize("how", ["zero", "nan", "sign", "bit", "swap"])
 def test_the_checker_finds_wrong_results(core, how):
-    done = run([core(DEFAULT, *usual()), "--quick", "--broken", how])
+    done = ended([core(DEFAULT, *usual()), "--quick", "--broken", how])
     assert done.returncode == 1
     assert " 0 missed" in done.stdout
     assert "differs from the reference" in done.stderr
@@ -170,14 +171,14 @@ def test_a_mutation_of_the_core_is_found(builds, tmp_path, mutation):
     objects[changed], mutant = tmp_path / "mutant.o", tmp_path / "mutant"
     compile_one(objects[changed], sources / changed, DEFAULT, MUTANT_FLAGS, sources)
     link(mutant, objects, DEFAULT, MUTANT_FLAGS)
-    done = run([mutant, "--quick"])
+    done = ended([mutant, "--quick"])
     assert done.returncode != 0
     assert done.stderr or done.returncode < 0, "failed without a word, or did not run"
 
 
 @pytest.mark.parametrize(("compiler", "flags"), every("-O0"))
 def test_the_lesson_runs_from_plain_c(builds, compiler, flags):
-    done = run([builds.program("lesson.c", compiler, flags or usual())])
+    done = ended([builds.program("lesson.c", compiler, flags or usual())])
     assert done.returncode == 0, done.stdout + done.stderr
     assert "measured" in done.stdout
 
@@ -187,7 +188,7 @@ def train_in_c(folder, program, *runner):
     digits = bp.data.digits()
     targets = np.eye(10, dtype=np.float32)[digits.y_train]
     (folder / "digits").write_bytes(digits.x_train.tobytes() + targets.tobytes())
-    done = run([*runner, program, folder / "digits", folder / "trained"])
+    done = ended([*runner, program, folder / "digits", folder / "trained"])
     assert done.returncode == 0, done.stderr
     numbers = np.frombuffer((folder / "trained").read_bytes(), "<f4")
     shapes = {"w1": (64, 50), "b1": (50,), "w2": (50, 10), "b2": (10,)}
@@ -220,7 +221,7 @@ def test_the_header_stands_alone(tmp_path, language):
     if compiler is None:
         pytest.skip("no C++ compiler here")
     command = [compiler, "-x", language, "-pedantic", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
-    done = run([*command, str(ROOT / "csrc" / "pybackprop.h"), "-Wno-pragma-once-outside-header"])
+    done = ended([*command, str(ROOT / "csrc" / "pybackprop.h"), "-Wno-pragma-once-outside-header"])
     assert done.returncode == 0, done.stderr
 
 
@@ -228,7 +229,7 @@ def test_the_header_stands_alone(tmp_path, language):
 @pytest.mark.parametrize("omp", ["", "-fopenmp"], ids=["serial", "openmp"])
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_sanitizers_find_nothing(core, builds, compiler, omp):
-    done = run([core(compiler, omp, *SANITIZE), "--quick"])
+    done = ended([core(compiler, omp, *SANITIZE), "--quick"])
     assert done.returncode == 0, done.stderr
-    done = run([builds.program("lesson.c", compiler, [omp, *SANITIZE])])
+    done = ended([builds.program("lesson.c", compiler, [omp, *SANITIZE])])
     assert done.returncode == 0, done.stderr

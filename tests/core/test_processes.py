@@ -9,11 +9,10 @@ import pytest
 
 import pybackprop as bp
 from helpers.plans import STRATEGIES
-from helpers.processes import python
+from helpers.processes import TIMEOUT, python
 from helpers.products import (
     OPENMP,
     PROBLEMS,
-    TIMEOUT,
     forked_child,
     forked_parent,
     run_processes,

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
-from helpers.processes import python
-from helpers.products import OPENMP, PROBLEMS, TIMEOUT, problem, solve, solve_all, together
+from helpers.processes import TIMEOUT, python
+from helpers.products import OPENMP, PROBLEMS, problem, solve, solve_all, together
 from pybackprop.core import settings
 
 

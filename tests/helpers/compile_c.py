@@ -2,11 +2,12 @@
 
 import os
 import shutil
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from filelock import FileLock
+
+from helpers.processes import ended
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "csrc"
@@ -24,26 +25,21 @@ def compilers():
     return list(found.values())
 
 
-def run(command, **options):
-    """A finished process."""
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, **options)
-
-
 def has_openmp(compiler):
     """Whether a program can be built with OpenMP: its header and its library may be missing."""
     program = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }"
-    return run([compiler, "-fopenmp", "-x", "c", "-", "-o", os.devnull], input=program).returncode == 0
+    return ended([compiler, "-fopenmp", "-x", "c", "-", "-o", os.devnull], input=program).returncode == 0
 
 
 def compile_one(target, source, compiler, flags, sources=SOURCES):
     """The object of one file; headers are those beside the sources."""
     include = [f"-I{sources}", f"-I{PROGRAMS}"]
-    done = run([compiler, *STRICT, *flags, *include, "-c", str(source), "-o", str(target)])
+    done = ended([compiler, *STRICT, *flags, *include, "-c", str(source), "-o", str(target)])
     assert done.returncode == 0, done.stderr
 
 
 def link(target, objects, compiler, flags):
-    done = run([compiler, *flags, *map(str, objects.values()), "-o", str(target), "-lm", "-lpthread"])
+    done = ended([compiler, *flags, *map(str, objects.values()), "-o", str(target), "-lm", "-lpthread"])
     assert done.returncode == 0, done.stderr
 
 
@@ -93,7 +89,7 @@ class Builds:
         compiler, source = compilers()[0], PROGRAMS / f"{name}.c"
 
         def make(path):
-            done = run([compiler, "-O1", "-shared", "-fPIC", str(source), "-o", str(path)])
+            done = ended([compiler, "-O1", "-shared", "-fPIC", str(source), "-o", str(path)])
             assert done.returncode == 0, done.stderr
 
         return once(self.folder / f"{name}.so", make)

@@ -3,12 +3,12 @@
 import json
 import os
 import platform
-import subprocess
 import sys
 
 import pytest
 
 from helpers.compile_c import compilers
+from helpers.processes import ended
 
 HERE = pytest.mark.skipif(
     sys.platform != "linux" or platform.libc_ver()[0] != "glibc" or not compilers(),
@@ -21,7 +21,6 @@ def run(library, program, *arguments, threads=None):
     environment = {**os.environ, "LD_PRELOAD": str(library)}
     if threads is not None:
         environment["PYBACKPROP_THREADS"] = str(threads)
-    command = [sys.executable, "-c", program, *map(str, arguments)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    done = ended([sys.executable, "-c", program, *map(str, arguments)], env=environment)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 COMMAND = [sys.executable, "-m", "pybackprop"]
-TIMEOUT = 300  # seconds after which a process hangs, on the busiest machine
+TIMEOUT = 1800  # seconds after which a process hangs, on the busiest machine
 
 
 def python(code, *arguments, **environment):

@@ -11,9 +11,9 @@ import numpy as np
 
 import pybackprop as bp
 from helpers.matrix import numbers, same
+from helpers.processes import TIMEOUT
 
 OPENMP = bp.info()["openmp"] is not None
-TIMEOUT = 60
 # rows, inner, cols: for one thread, and for several
 SIZES = [(9, 17, 33), (61, 67, 71), (131, 101, 137), (3, 513, 1103), (1103, 512, 3), (67, 512, 61)]
 

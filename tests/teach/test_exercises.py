@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
-from helpers.processes import COMMAND, run_command
+from helpers.processes import COMMAND, TIMEOUT, run_command
 from pybackprop.cli.main import main
 from pybackprop.teach.formula.errors import FormulaError
 from pybackprop.teach.judge.judge import judge_question
@@ -197,7 +197,7 @@ def test_control_c_ends_it_cleanly(tmp_path):
         assert process.poll() is None
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130
     assert "Traceback" not in err
     assert "1 of 11 done; go on with" in out

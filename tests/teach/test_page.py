@@ -16,6 +16,7 @@ import pytest
 import pybackprop as bp
 from helpers.compile_c import ROOT
 from helpers.page_browser import served
+from helpers.processes import TIMEOUT
 from helpers.scenes import EVIL, example, renamed
 from pybackprop.teach.page import html as page
 from pybackprop.teach.page.scene import scene_of, scene_of_operations
@@ -166,7 +167,7 @@ def server():
 
 
 def answer(server, path, method="GET", **headers):
-    connection = http.client.HTTPConnection(page.HOST, server.server_port, timeout=10)
+    connection = http.client.HTTPConnection(page.HOST, server.server_port, timeout=TIMEOUT)
     try:
         connection.request(method, path, headers=headers)
         response = connection.getresponse()
@@ -201,11 +202,11 @@ def test_ctrl_c_ends_it_cleanly():
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         first = process.stdout.readline()
         port = int(re.search(r"http://127\.0\.0\.1:(\d+)/ ", first)[1])
-        connection = http.client.HTTPConnection(page.HOST, port, timeout=10)
+        connection = http.client.HTTPConnection(page.HOST, port, timeout=TIMEOUT)
         connection.request("GET", "/")
         assert connection.getresponse().status == 200
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=TIMEOUT)
         connection.close()
     assert process.returncode == 0
     assert (out, err) == ("\n", "")

@@ -31,7 +31,7 @@ METHODS = {  # how many arguments, and which may be named
     "numel": (0, 0, set()),
 }
 OPERAND_METHODS = {"dot", "matmul"}
-FUNCTIONS = ("relu", "abs", "len")
+FUNCTIONS = RELU, ABS, LEN = "relu", "abs", "len"
 LIBRARIES = {"np", "numpy", "torch", "bp", "tf", "jnp"}
 
 

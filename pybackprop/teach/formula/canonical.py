@@ -4,54 +4,74 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from typing import Any
 
-from pybackprop.teach.formula.allowed import COMPARISONS, OPERATORS
+from pybackprop.teach.formula.allowed import COMPARISONS, OPERATORS, RELU
 from pybackprop.teach.formula.grammar import Formula
 
-SAME = {"float", "double", "clone"}
-FLIPPED = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
+UNCHANGED = {"float", "double", "clone"}  # methods that change no number
+PRODUCT = {"dot", "matmul"}
+MIRRORED = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
 
 
 def canonical(formula: Formula, meaning: Callable[[str], object]) -> str:
     """A text that is the same for two formulas that differ in spelling only. meaning: what a name stands for."""
+    return _Speller(meaning).text(formula.tree)
 
-    def text(node: ast.expr) -> str:
-        if isinstance(node, ast.Name):
-            return str(meaning(node.id))
-        if isinstance(node, ast.Constant):
-            return f"{float(node.value):g}"  # type: ignore[arg-type]
-        if isinstance(node, ast.Attribute):
-            return str(meaning(f"{node.value.id}.g")) if node.attr == "g" else called(node.attr, node.value)  # type: ignore[attr-defined]
-        if isinstance(node, ast.BinOp):
-            return operation(OPERATORS[type(node.op)], text(node.left), text(node.right))
-        if isinstance(node, ast.Compare):
-            return comparison(COMPARISONS[type(node.ops[0])], text(node.left), text(node.comparators[0]))
-        if isinstance(node, ast.UnaryOp):
-            return f"(-{text(node.operand)})" if isinstance(node.op, ast.USub) else text(node.operand)
-        if isinstance(node, ast.Subscript):
-            return f"{text(node.value)}[{ast.unparse(node.slice)}]"
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+
+class _Speller:
+    """Spells each node of a formula that grammar.py lets through in one way."""
+
+    def __init__(self, meaning: Callable[[str], object]) -> None:
+        self.meaning = meaning
+
+    def text(self, node: Any) -> str:
+        spell = getattr(self, f"_{type(node).__name__.lower()}")
+        return str(spell(node))
+
+    def _name(self, node: ast.Name) -> str:
+        return str(self.meaning(node.id))
+
+    def _constant(self, node: ast.Constant) -> str:
+        return f"{float(node.value):g}"  # type: ignore[arg-type]
+
+    def _attribute(self, node: ast.Attribute) -> str:
+        if node.attr == "g":
+            return str(self.meaning(f"{node.value.id}.g"))  # type: ignore[attr-defined]
+        return self._method(node.attr, node.value)
+
+    def _binop(self, node: ast.BinOp) -> str:
+        return self._operation(OPERATORS[type(node.op)], node.left, node.right)
+
+    def _unaryop(self, node: ast.UnaryOp) -> str:
+        return f"(-{self.text(node.operand)})" if isinstance(node.op, ast.USub) else self.text(node.operand)
+
+    def _subscript(self, node: ast.Subscript) -> str:
+        return f"{self.text(node.value)}[{ast.unparse(node.slice)}]"
+
+    def _compare(self, node: ast.Compare) -> str:
+        sign, left, right = COMPARISONS[type(node.ops[0])], self.text(node.left), self.text(node.comparators[0])
+        if sign in MIRRORED and right > left:
+            sign, left, right = MIRRORED[sign], right, left
+        return f"({left} {sign} {right})"
+
+    def _call(self, node: ast.Call) -> str:
+        if isinstance(node.func, ast.Attribute):
             arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
-            return called(node.func.attr, node.func.value, *arguments)
-        return f"{ast.unparse(node.func)}({text(node.args[0])})"  # type: ignore[attr-defined]
+            return self._method(node.func.attr, node.func.value, *arguments)
+        return f"{ast.unparse(node.func)}({self.text(node.args[0])})"
 
-    def called(name: str, of: ast.expr, *arguments: ast.expr) -> str:
-        if name in SAME:
-            return text(of)
-        if name in ("dot", "matmul"):
-            return operation("@", text(of), text(arguments[0]))
+    def _method(self, name: str, of: ast.expr, *arguments: ast.expr) -> str:
+        if name in UNCHANGED:
+            return self.text(of)
+        if name in PRODUCT:
+            return self._operation("@", of, arguments[0])
         if name in ("clamp_min", "clamp") and ast.unparse(arguments[0]) in ("0", "0.0"):
-            return f"relu({text(of)})"
-        return f"{text(of)}.{'T' if name == 't' else name}({','.join(map(ast.unparse, arguments))})"
+            return f"{RELU}({self.text(of)})"
+        return f"{self.text(of)}.{'T' if name == 't' else name}({','.join(map(ast.unparse, arguments))})"
 
-    def operation(sign: str, left: str, right: str) -> str:
+    def _operation(self, sign: str, first: ast.expr, second: ast.expr) -> str:
+        left, right = self.text(first), self.text(second)
         if sign in "+*":
             left, right = sorted((left, right))
         return f"({left} {sign} {right})"
-
-    def comparison(sign: str, left: str, right: str) -> str:
-        if sign in FLIPPED and right > left:
-            sign, left, right = FLIPPED[sign], right, left
-        return f"({left} {sign} {right})"
-
-    return text(formula.tree)

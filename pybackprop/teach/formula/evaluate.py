@@ -16,7 +16,7 @@ import numpy as np
 
 from pybackprop.core.arrays import Array
 from pybackprop.teach.formula import axis_letters
-from pybackprop.teach.formula.allowed import AXIS, whole_number
+from pybackprop.teach.formula.allowed import ABS, AXIS, RELU, whole_number
 from pybackprop.teach.formula.errors import FormulaError, MisfitError, place, refuse
 from pybackprop.teach.formula.grammar import Formula, names_in
 
@@ -246,9 +246,9 @@ class _Evaluator:
 
     def _function(self, node: ast.Call, name: str) -> Value:
         value = self.value(node.args[0])
-        if name == "relu":
+        if name == RELU:
             return Value(np.maximum(value.array.astype(self.dtype), self.dtype.type(0)), value.letters)
-        if name == "abs":
+        if name == ABS:
             return Value(np.abs(value.array.astype(self.dtype)), value.letters)
         return self._length(node, value, ast.Constant(0))
 

@@ -15,6 +15,7 @@ from pybackprop.teach.judge.proposal import Proposal
 from pybackprop.teach.judge.question import Question
 
 ROLES = ("x", "w", "b", "z", "dz", "a", "da", "out", "targ")
+SIZES = ("n", "m", "h", "size")
 
 
 def hints_of(
@@ -45,8 +46,9 @@ def words_of(question: Question, used: Sequence[str] = ()) -> dict[str, str]:
     """The names and sizes that a text may mention."""
     words: dict[str, str] = {role: question.word(role, used) for role in ROLES}
     roles = question.samples[0].roles
-    sizes = {name: f"{float(roles[name]):g}" if name in roles else name for name in ("n", "m", "h", "size")}
-    return {**words, **sizes, "answer": question.asked}
+    given = [name for name, key in question.roles.items() if key[0] == "given"]
+    numbers = {name: f"{float(roles[name]):g}" if name in roles else name for name in (*SIZES, *given)}
+    return {**words, **numbers, "answer": question.asked}
 
 
 def _on_numbers(
@@ -138,7 +140,7 @@ def solution_of(question: Question, proposal: Proposal) -> str:
     """The right formula, and why."""
     right, why = question.kind.right, question.kind.why
     if right is None:
-        return f"{question.asked} comes from the layer's own backward; there is no formula for it here."
+        return f"{question.asked} comes from the operation's own backward; there is no formula for it here."
     used = _used(proposal)
     words = {role: question.word(role, used) for role in (*ROLES, *question.roles) if role != "answer"}
     named = re.sub(r"\b[a-z]\w*\b", lambda name: words.get(name[0], name[0]), right)

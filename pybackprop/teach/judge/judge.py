@@ -13,7 +13,7 @@ from pybackprop.core.arrays import Array
 from pybackprop.teach.judge.diagnosis import Attempt, Diagnosis, diagnose
 from pybackprop.teach.judge.hints import hints_of, solution_of
 from pybackprop.teach.judge.mistake import Mistake
-from pybackprop.teach.judge.proposal import attempts_of, proposal_of
+from pybackprop.teach.judge.proposal import Proposal, attempts_of, proposal_of
 from pybackprop.teach.judge.question import Question, question_of
 from pybackprop.teach.judge.verdict import Verdict
 from pybackprop.teach.trace.use import use_of
@@ -68,13 +68,8 @@ def judge_question(question: Question, proposal: Any, reveal: bool = False) -> V
     attempts = attempts_of(question, given)
     own = attempts[0]
     circular = given.formula is not None and any(question.circular(name) for name in given.formula.names)
-    all_right = all(attempt.is_right for attempt in attempts)
-    diagnosis = (
-        Diagnosis(CIRCULAR, None) if circular else None if all_right else diagnose(question, attempts, given.formula)
-    )
-    if circular and _is_twice(attempts):
-        diagnosis = Diagnosis(ACCUMULATED, None)
-    ok = all_right and not circular
+    ok = all(attempt.is_right for attempt in attempts) and not circular
+    diagnosis = None if ok else _diagnosis(question, attempts, given, circular)
     wrong = own.wrong()
     return Verdict(
         ok=ok,
@@ -82,7 +77,7 @@ def judge_question(question: Question, proposal: Any, reveal: bool = False) -> V
         shape_ok=wrong is not None,
         wrong=None if wrong is None else int(wrong.sum()),
         size=own.sample.right.size,
-        mistake=None if ok else diagnosis.mistake.name if diagnosis else None,
+        mistake=diagnosis.mistake.name if diagnosis else None,
         hints=() if ok else tuple(hints_of(question, attempts, given, diagnosis)),
         asked=question.asked,
         proposal=given.text,
@@ -91,6 +86,12 @@ def judge_question(question: Question, proposal: Any, reveal: bool = False) -> V
         by_accident=not ok and own.is_right and not circular,
         error=own.error or None,
     )
+
+
+def _diagnosis(question: Question, attempts: Sequence[Attempt], proposal: Proposal, circular: bool) -> Diagnosis | None:
+    if not circular:
+        return diagnose(question, attempts, proposal.formula)
+    return Diagnosis(ACCUMULATED if _is_twice(attempts[0]) else CIRCULAR, None)
 
 
 def _right_side(question: Question, proposal: Any) -> Any:
@@ -102,14 +103,11 @@ def _right_side(question: Question, proposal: Any) -> Any:
     return proposal
 
 
-def _is_twice(attempts: Sequence[Attempt]) -> bool:
-    own = attempts[0]
-    return (
-        own.value is not None
-        and own.value.shape == own.sample.right.shape
-        and bool(np.allclose(own.value, 2 * own.sample.right, rtol=1e-4))
-        and bool(own.sample.right.any())
-    )
+def _is_twice(own: Attempt) -> bool:
+    """Whether it is twice the right answer, as after adding the gradient to itself."""
+    right = own.sample.right
+    is_comparable = own.value is not None and own.value.shape == right.shape and right.any()
+    return bool(is_comparable and np.allclose(np.asarray(own.value), 2 * right, rtol=1e-4))
 
 
 def _summary(question: Question, attempts: Sequence[Attempt], wrong: Array | None, ok: bool, circular: bool) -> str:

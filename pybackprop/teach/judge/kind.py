@@ -54,6 +54,7 @@ class Kind:
     element: Callable[[Words, Roles, At], tuple[str, Sum]] | None = None
 
 
+GENERIC = "other"  # the kind of question about what nobody registered
 Ask = Callable[[Use], "Kind | None"]
 
 
@@ -109,25 +110,25 @@ def is_known(op: Op | Call) -> bool:
 def reading_of(op: Op | Call, count: int) -> Reading:
     """How an operation with so many operands is read: as registered, or generically.
 
-    Generically, operands have the names that the operation gives them, others are x, w, b in order; the result is z,
-    or out, whichever no operand is.
+    Generically, operands have the names that the operation gives them, others are x, w, b in order. The result is a
+    where each element of one operand z moves its own, as with relu; else z, with out for another name.
     """
     if op in _READINGS:
         return _READINGS[op]
     named = op.operands[:count]
     others = [name for name in ("x", "w", "b", *(f"operand{k}" for k in range(count))) if name not in named]
     operands = (*named, *others)[:count]
-    result = next(name for name in ("z", "out", "result") if name not in operands)
-    aliases = {"x": operands[0], "inp": operands[0], "out": result}
-    return Reading(
-        operands, result, {name: role for name, role in aliases.items() if name not in operands}, op.axes, ahead=True
-    )
+    is_activation = op.elementwise and count == 1
+    result = next(name for name in ("a" if is_activation else "z", "out", "result") if name not in operands)
+    aliases = {"x": operands[0], "inp": operands[0], "out": result} | ({"z": operands[0]} if is_activation else {})
+    aliases = {name: role for name, role in aliases.items() if name not in (*operands, result)}
+    return Reading(operands, result, aliases, op.axes, ahead=not is_activation)
 
 
 def kind_of(use: Use) -> Kind:
-    """The kind of question that a use asks. What nobody registered has the formula that its operation comes with."""
+    """The kind of question that a use asks; generically, with the formula that its operation comes with."""
     reading = reading_of(use.op, len(use.operands))
     if kind := reading.kind(use):
         return kind
-    formulas = () if is_known(use.op) else use.op.gradients
-    return Kind("other", reading.operands[use.slot], formulas[use.slot] if use.slot < len(formulas) else None)
+    formula = dict(enumerate(use.op.gradients)).get(use.slot)
+    return Kind(GENERIC, reading.operands[use.slot], formula)

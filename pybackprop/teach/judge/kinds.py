@@ -91,6 +91,11 @@ def _bias(use: Use) -> Kind | None:
     return B if is_bias else None
 
 
+@questions(ops.CLONE, reading=Reading(("x",), "z", {"inp": "x", "out": "z"}, ahead=True))
+def _clone(use: Use) -> Kind | None:
+    return None
+
+
 # ---- a = relu(z), and with a slope on the negative side ----
 
 
@@ -118,7 +123,7 @@ def _slope_element(word: Words, roles: Roles, at: At) -> tuple[str, Sum]:
     return moves, Sum([f"{slope:g}*{word['da']}[{index}]"], [f"{slope:g}*{number(da)}"], 1, slope * da)
 
 
-MASK = Kind(
+RELU = Kind(
     "relu",
     "z",
     "(z > 0) * da",
@@ -126,7 +131,7 @@ MASK = Kind(
     "each element lets its own gradient through where it was positive, hence * and not @",
     element=_mask_element,
 )
-SLOPE = Kind(
+LEAKY_RELU = Kind(
     "leaky_relu",
     "z",
     "(z > 0) * da + negative_slope * (z <= 0) * da",
@@ -139,7 +144,7 @@ _ACTIVATION = Reading(("z",), "a", {"x": "z", "inp": "z", "out": "a"})
 
 @questions(ops.RELU, ops.RELU_, reading=replace(_ACTIVATION, behind="a"))
 def _relu(use: Use) -> Kind | None:
-    return MASK
+    return RELU
 
 
 # ---- loss = mse(out, targ) ----
@@ -195,5 +200,5 @@ def _mse(use: Use) -> Kind | None:
     return replace(kind, right=kind.right.replace(column, row))
 
 
-KINDS = {kind.name: kind for kind in (W, X, B, MASK, OUT, TARG)}
-RIGHT = {kind.name: kind.right for kind in KINDS.values() if kind.right is not None}
+KINDS = (W, X, B, RELU, OUT, TARG)
+RIGHT = {kind.name: kind.right for kind in KINDS if kind.right is not None}

@@ -16,11 +16,12 @@ from functools import lru_cache
 
 from pybackprop.core.arrays import Array
 from pybackprop.teach.formula.grammar import Formula, parse
+from pybackprop.teach.judge import kinds
 from pybackprop.teach.judge.kind import Kind
-from pybackprop.teach.judge.kinds import MASK, OUT, RIGHT, B, W, X
+from pybackprop.teach.judge.kinds import RIGHT, B, W, X
 
-RELU, MSE = MASK.name, OUT.name
 LINEAR = (W.name, X.name, B.name)
+RELU, LEAKY_RELU, MSE = kinds.RELU.name, kinds.LEAKY_RELU.name, kinds.OUT.name
 
 
 @dataclass(frozen=True)

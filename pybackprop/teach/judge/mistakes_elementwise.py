@@ -1,8 +1,8 @@
-"""Mistakes with a = relu(z), and with mse(out, targ), where each element moves on its own."""
+"""Mistakes with a = relu(z), a = leaky_relu(z) and mse(out, targ), where each element moves on its own."""
 
 from __future__ import annotations
 
-from pybackprop.teach.judge.mistake import MSE, RELU, Mistake
+from pybackprop.teach.judge.mistake import LEAKY_RELU, MSE, RELU, Mistake
 
 OF_RELU = (
     Mistake(
@@ -90,6 +90,71 @@ OF_RELU = (
         "summed-over-rows",
         {RELU: ("((z > 0) * da).sum(0)",), MSE: ("(2 * (out - targ) / size).sum(0)",), "x": ("(dz @ w.T).sum(0)",)},
         "The rows are added up. That is for what all rows share, such as a bias; here each row has numbers of its own.",
+    ),
+)
+OF_LEAKY_RELU = (
+    Mistake(
+        "slope-missing",
+        {LEAKY_RELU: ("(z > 0) * da",)},
+        "This is the gradient of relu, which is flat on the negative side. Here {a} still moves by {negative_slope} "
+        "where {z} is not positive, so that a part of {da} comes back there.",
+    ),
+    Mistake(
+        "mask-missing",
+        {LEAKY_RELU: ("da",)},
+        "The gradient is handed through everywhere. Where {z} is not positive, {a} moves by {negative_slope} only.",
+    ),
+    Mistake(
+        "slope-everywhere",
+        {LEAKY_RELU: ("negative_slope * da",)},
+        "Every element is multiplied by {negative_slope}. Where {z} is positive, {a} moves with it by 1.",
+    ),
+    Mistake(
+        "mask-inverted",
+        {
+            LEAKY_RELU: (
+                "(z <= 0) * da + negative_slope * (z > 0) * da",
+                "(z < 0) * da + negative_slope * (z >= 0) * da",
+            )
+        },
+        "The two sides are swapped: the slope is 1 where {z} is positive, and {negative_slope} elsewhere.",
+    ),
+    Mistake(
+        "sides-overlap",
+        {LEAKY_RELU: ("da + negative_slope * (z <= 0) * da", "(z > 0) * da + negative_slope * da")},
+        "Both slopes are added on one side. Each element of {z} has the slope of its own side of 0 alone.",
+    ),
+    Mistake(
+        "mask-includes-zero",
+        {LEAKY_RELU: ("(z >= 0) * da + negative_slope * (z < 0) * da",)},
+        "It differs only where {z} is exactly 0. There leaky_relu has a kink, and its slope is taken to be "
+        "{negative_slope}: the mask is > 0.",
+    ),
+    Mistake(
+        "sign-of-negative-side",
+        {LEAKY_RELU: ("(z > 0) * da - negative_slope * (z <= 0) * da",)},
+        "The sign on the negative side is wrong. {a} is {negative_slope} times {z} there, and rises with it.",
+    ),
+    Mistake(
+        "mask-from-gradient",
+        {LEAKY_RELU: ("(da > 0) * da + negative_slope * (da <= 0) * da",)},
+        "The side is taken from the gradient. Which slope an element has was decided by {z} on the way forward; the "
+        "gradient may have any sign.",
+    ),
+    Mistake(
+        "upstream-forgotten",
+        {LEAKY_RELU: ("(z > 0) + negative_slope * (z <= 0)",)},
+        "This is only the slope of the step itself. The chain rule has a second factor: how much the loss cares.",
+    ),
+    Mistake(
+        "value-for-slope",
+        {LEAKY_RELU: ("a * da", "z * da")},
+        "The gradient is multiplied by a value. The slope of leaky_relu is 1 or {negative_slope}, whatever the value.",
+    ),
+    Mistake(
+        "value-for-gradient",
+        {LEAKY_RELU: ("a", "(z > 0) * z + negative_slope * (z <= 0) * z")},
+        "These are values of the forward pass once more. The question is how much the loss moves with each element.",
     ),
 )
 OF_MSE = (

@@ -135,33 +135,40 @@ def _attempt(question: Question, sample: Sample, proposal: Proposal) -> Attempt:
 
 def _called(question: Question, sample: Sample, function: Callable[..., Any]) -> Attempt:
     """Calls a function with copies of the tensors. What it raises is shown to the learner, not raised by judge."""
-    arguments: dict[str, Tensor] = {}
-    positional = []
-    for parameter in _parameters(function):
-        if parameter.name in sample.arrays:
-            arguments[parameter.name] = _copy(question, sample, parameter.name)
-            if parameter.kind is parameter.POSITIONAL_ONLY:
-                positional.append(arguments.pop(parameter.name))
-        elif parameter.default is parameter.empty and parameter.kind in (
-            parameter.POSITIONAL_ONLY,
-            parameter.POSITIONAL_OR_KEYWORD,
-            parameter.KEYWORD_ONLY,
-        ):
-            raise FormulaError(f"'{parameter.name}' is not in play here")
+    positional, named = _arguments(question, sample, function)
     try:
         with np.errstate(all="ignore"):
-            result = function(*positional, **arguments)
+            result = function(*positional, **named)
         if result is None:
-            result = next((t.g for name, t in arguments.items() if question.circular(f"{name}.g")), None)
+            result = next((t.g for name, t in named.items() if question.circular(f"{name}.g")), None)
         if result is None:
             return Attempt(sample, None, "the function returned nothing, and left no .g in the tensor asked about")
-        return Attempt(
-            sample,
-            np.asarray(np.asarray(result), sample.right.dtype),
-            slack=50.0 if sample is question.samples[0] else SLACK,
-        )
+        value = np.asarray(np.asarray(result), sample.right.dtype)
     except Exception as error:
         return Attempt(sample, None, f"{type(error).__name__}: {error}")
+    return Attempt(sample, value, slack=50.0 if sample is question.samples[0] else SLACK)
+
+
+def _arguments(
+    question: Question, sample: Sample, function: Callable[..., Any]
+) -> tuple[list[Tensor], dict[str, Tensor]]:
+    """Copies of the tensors that a function's arguments name, positional and by name.
+
+    Raises FormulaError for an argument without default that has no numbers on this sample.
+    """
+    positional: list[Tensor] = []
+    named: dict[str, Tensor] = {}
+    for parameter in _parameters(function):
+        is_single = parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if parameter.name in sample.arrays:
+            copy = _copy(question, sample, parameter.name)
+            if parameter.kind is parameter.POSITIONAL_ONLY:
+                positional.append(copy)
+            else:
+                named[parameter.name] = copy
+        elif parameter.default is parameter.empty and is_single:
+            raise FormulaError(f"'{parameter.name}' is not in play here")
+    return positional, named
 
 
 def _copy(question: Question, sample: Sample, name: str) -> Tensor:

@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 
 from pybackprop.core.arrays import Array
-from pybackprop.teach.judge.kind import Kind, is_known, kind_of
+from pybackprop.teach.formula.errors import FormulaError
+from pybackprop.teach.formula.evaluate import evaluate
+from pybackprop.teach.formula.grammar import parse
+from pybackprop.teach.judge.kind import GENERIC, Kind, is_known, kind_of, reading_of
 from pybackprop.teach.judge.mistake import Mistake
-from pybackprop.teach.judge.mistakes_patterns import WHOLE
+from pybackprop.teach.judge.mistakes_patterns import WHOLE, close
 from pybackprop.teach.judge.roles import HIDDEN, Key, axis_letters_of, names_of, numbered, roles_of
 from pybackprop.teach.trace.resample import Program, Run, programs_of, run_again
 from pybackprop.teach.trace.use import Use
@@ -48,6 +51,7 @@ class Question:
     names     what each name stands for: see roles.py
     roles     the same for the names that the mistakes' formulas use
     letters   of the axes behind each name
+    samples   the same names on other numbers
     mistakes  those that only this question knows, before those of its kind
     uses      how many operations read the tensor on the way to the loss; the answer is the share of one of them
     """
@@ -111,7 +115,27 @@ def question_of(use: Use, given: Mapping[str, Any], runs: Sequence[tuple[str, An
     question = Question(kind_of(use), asked, names, roles, letters, mistakes=(WHOLE,), uses=use.count())
     question.samples.append(_sample(question, _own_run(use, ids)))
     question.samples.extend(_other_samples(question, use, ids, runs))
-    return question
+    return question if question.kind.name != GENERIC else replace(question, kind=_verified(question, use))
+
+
+def _verified(question: Question, use: Use) -> Kind:
+    """The kind of a question, without the formula that came with its operation if that is wrong on some sample.
+
+    Such a formula is written for the usual shapes; it may not hold where an operand was broadcast.
+    """
+    kind, reading = question.kind, reading_of(use.op, len(use.operands))
+    aliases = {**{role: role for role in (*reading.operands, reading.result)}, **reading.aliases}
+    try:
+        formula = parse(kind.right or "")
+        for sample in question.samples:
+            roles = sample.roles
+            gradients = {f"{name}.g": roles[f"d{role}"] for name, role in aliases.items() if f"d{role}" in roles}
+            values = {name: roles[role] for name, role in aliases.items() if role in roles}
+            if not close(evaluate(formula, {**roles, **values, **gradients}).array, sample.right):
+                return replace(kind, right=None)
+    except FormulaError:
+        return replace(kind, right=None)
+    return kind
 
 
 # ---- numbers ----

@@ -16,7 +16,7 @@ Label = Callable[[int], str]
 
 @dataclass(frozen=True)
 class Sum:
-    """The first terms, in words and as numbers, how many there are, and what all of them add up to.
+    """The first terms, in words and as numbers; count: how many there are; total: what all of them add up to.
 
     Where there are too many to be read, those are shown that weigh most.
     """

@@ -18,7 +18,7 @@ from pybackprop.core.arrays import Array
 TITLE = "Which value may be forgotten when? One step of 2 samples, 2 inputs, 2 hidden, 1 output, in place."
 TIMES = "\N{MULTIPLICATION SIGN}"
 X, TARG = [[1, 2], [-1, 0.5]], [[1], [0]]
-PARAMETERS = {"w1": [[1, -1], [0.5, 2]], "b1": [0.5, -1], "w2": [[2], [-0.5]], "b2": [0.25]}
+PARAMETERS: dict[str, list[Any]] = {"w1": [[1, -1], [0.5, 2]], "b1": [0.5, -1], "w2": [[2], [-0.5]], "b2": [0.25]}
 GIVEN = "x", "targ", "w1", "b1", "w2", "b2"
 
 

@@ -27,26 +27,28 @@ CSS = {
 
 @dataclass(frozen=True)
 class Heading:
+    """A line of text above others."""
+
     text: str
 
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph, wrapped."""
+    """A paragraph of text, wrapped."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Formula:
-    """A line that keeps its spaces."""
+    """A line of text that keeps its spaces."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of numbers, or of words; roles: one per column. A head of empty words is left out."""
+    """Rows of numbers, or of words; roles: one per column. A head of empty words is left out."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -66,7 +68,7 @@ Block: TypeAlias = "Heading | Text | Formula | Table"
 
 @dataclass(frozen=True)
 class Document:
-    """marks: (words, role): what to colour wherever it stands in the text."""
+    """Blocks one under another. marks: (words, role): what to colour wherever it stands in the text."""
 
     blocks: Sequence[Block]
     marks: Sequence[tuple[str, str]] = ()

@@ -59,7 +59,7 @@ def gradients_from(root: Tensor, start: Any = 1, only: set[int] | None = None) -
 
 @dataclass(frozen=True)
 class Walk:
-    """The gradient of every tensor of a network, by id."""
+    """The gradient of every tensor of a network; buffers: by the tensor's id."""
 
     network: Network
     buffers: dict[int, Tensor]

@@ -1,0 +1,248 @@
+"""Models in checkpoints: bp.save and bp.load, in the format of `pybackprop train --save`.
+
+Arrays are named as mlp names its parameters, w1, b1, w2, ..., the momentum of each velocity.w1, ...; the layers and
+the optimizer's rates stand in the metadata. A checkpoint of the command line names no layers: it holds an mlp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, overload
+
+import numpy as np
+
+from pybackprop.autograd.messages import describe
+from pybackprop.autograd.tensor import Tensor
+from pybackprop.core.arrays import Array
+from pybackprop.core.errors import CheckpointError
+from pybackprop.engine.model import Model
+from pybackprop.nn import layers as nn
+from pybackprop.nn.layers import Activation, Lin
+from pybackprop.nn.network import is_activation, is_mse, is_unchanged, name_of
+from pybackprop.nn.optim import SGD
+from pybackprop.ops import registry
+from pybackprop.train import checkpoint
+
+__all__ = ["Contents", "load", "read", "save"]
+
+
+def save(model: Model, path: str | Path, *, optimizer: SGD | None = None, classifies: bool = False) -> None:
+    """Writes a model, and an optimizer's rates and momentum, to a checkpoint that bp.load reads.
+
+    model       layers are Lin, Relu, LeakyRelu and Activation, in any order, and the loss is Mse
+    path        ends in .npz, or in .safetensors, which needs that library
+    optimizer   what updates the model's parameters, or some of them
+    classifies  whether the outputs are the scores of classes: then `pybackprop predict` says the classes
+
+    Parameters are in the file as w1, b1, w2, ... whatever their names are. What was there is replaced at once or, if
+    anything goes wrong, left as it was. `pybackprop predict` reads the file; `pybackprop train --resume` does not,
+    for it has to know the data and the settings of the training too.
+    Raises CheckpointError, before anything is written, for a layer or loss that a file cannot hold, for a parameter
+    that stands in two layers, and for a path that cannot be written to; TypeError for what is no Model or SGD.
+    """
+    if not isinstance(model, Model):
+        raise TypeError(f"save: found {type(model).__name__}, expected a bp.Model")
+    _check_is_plain(path, model)
+    parameters = _parameters(path, model)
+    meta: dict[str, Any] = {
+        "kind": "layers",
+        "classifies": bool(classifies),
+        "layers": [_described(path, k, layer) for k, layer in enumerate(model.layers)],
+        "inplace": model.inplace,
+        "frozen": [name for name, p in parameters.items() if not p.requires_g],
+    }
+    arrays = {name: p.data for name, p in parameters.items()}
+    if optimizer is not None:
+        meta["optimizer"], velocities = _optimizer_state(optimizer, parameters)
+        arrays |= velocities
+    checkpoint.save(path, arrays, meta)
+
+
+@overload
+def load(path: str | Path, *, with_optimizer: Literal[False] = False) -> Model: ...
+@overload
+def load(path: str | Path, *, with_optimizer: Literal[True]) -> tuple[Model, SGD]: ...
+@overload
+def load(path: str | Path, *, with_optimizer: bool) -> Model | tuple[Model, SGD]: ...
+def load(path: str | Path, *, with_optimizer: bool = False) -> Model | tuple[Model, SGD]:
+    """The model that bp.save or `pybackprop train --save` wrote: a new Model, with parameters of the same bits.
+
+    with_optimizer  True: the pair (model, optimizer), an SGD of the model's parameters with the saved rates and
+                    momentum, so that training goes on as if it had not stopped. Raises CheckpointError if the file
+                    holds none
+
+    Parameters are named w1, b1, w2, ... Those that had no requires_g have none. Gradients are not in the file.
+    Raises CheckpointError for a file that is missing, damaged or something else, or has an operation in a layer that
+    is not registered here (see bp.define_op).
+    """
+    contents = read(path)
+    return (contents.model, contents.optimizer()) if with_optimizer else contents.model
+
+
+class Contents(NamedTuple):
+    """What a checkpoint holds."""
+
+    path: str | Path
+    model: Model
+    parameters: dict[str, Tensor]
+    arrays: dict[str, Array]
+    meta: dict[str, Any]
+
+    @property
+    def classifies(self) -> bool:
+        return bool(self.meta.get("classifies"))
+
+    def optimizer(self) -> SGD:
+        """The SGD that trained the model. Raises CheckpointError if there is none."""
+        state = self.meta.get("optimizer", self.meta.get("settings"))
+        if state is None:
+            raise CheckpointError(f"{self.path}: holds no optimizer; save it with bp.save(model, path, optimizer=sgd)")
+        try:
+            names = state.get("parameters", self.parameters)
+            sgd = SGD([self.parameters[name] for name in names], lr=state["lr"], momentum=state["momentum"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{self.path}: holds no optimizer that can be used: {error}") from error
+        if sgd.momentum != 0:
+            velocities = {f"velocity.{name}": sgd.velocity(self.parameters[name]).data for name in names}
+            copy_arrays(self.path, velocities, self.arrays)
+        return sgd
+
+
+def read(path: str | Path) -> Contents:
+    """A checkpoint's model and all else that it holds. Raises CheckpointError."""
+    arrays, meta = checkpoint.load(path)
+    count = sum(name[:1] == "w" and name[1:].isdigit() for name in arrays)
+    if meta.get("kind") not in ("mlp", "layers") or count == 0:
+        raise CheckpointError(f"{path}: holds no model; bp.save and 'pybackprop train --save' write one")
+    descriptions = meta.get("layers", [{"layer": "Lin"}, *[{"layer": "Relu"}, {"layer": "Lin"}] * (count - 1)])
+    try:
+        model = Model(_layers(path, descriptions, arrays), inplace=bool(meta.get("inplace")))
+        parameters = _parameters(path, model)
+        for name in meta.get("frozen", []):
+            parameters[name].requires_g = False
+    except CheckpointError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: holds no model that can be used: {error}") from error
+    return Contents(path, model, parameters, arrays, meta)
+
+
+def copy_arrays(path: str | Path, targets: Mapping[str, Array], arrays: Mapping[str, Array]) -> None:
+    """All or nothing: shapes and dtypes are checked before the first copy."""
+    for name, array in targets.items():
+        source = arrays.get(name)
+        if source is None or source.shape != array.shape or source.dtype != array.dtype:
+            holds = "nothing" if source is None else f"{source.dtype} {source.shape}"
+            raise CheckpointError(f"{path}: {name}: found {holds}, expected {array.dtype} {array.shape}")
+    for name, array in targets.items():
+        np.copyto(array, arrays[name])
+
+
+# ---- writing ----
+
+
+def _check_is_plain(path: str | Path, model: Model) -> None:
+    """Raises CheckpointError for a model that computes anything but its layers and Mse."""
+    if not is_mse(model.loss):
+        raise CheckpointError(f"{path}: cannot hold the loss {name_of(model.loss)}, only Mse")
+    if type(model).forward is not Model.forward or "forward" in vars(model):
+        raise CheckpointError(f"{path}: cannot hold {type(model).__name__}, which has a forward of its own")
+    if not any(type(layer) is Lin for layer in model.layers):
+        raise CheckpointError(f"{path}: the model has no Lin, so there is nothing to save")
+
+
+def _described(path: str | Path, k: int, layer: Any) -> dict[str, Any]:
+    """A layer in words that JSON knows. Raises CheckpointError for one that cannot be made again from them."""
+    if type(layer) is Lin and is_unchanged(layer, Lin):
+        return {"layer": "Lin"}
+    if not is_activation(layer) or not is_unchanged(layer, Activation):
+        raise CheckpointError(
+            f"{path}: cannot hold layers[{k}], {name_of(layer)}: its code is not in the file. Save the parameters: "
+            "np.savez(path, *[p.data for p in model.parameters()])"
+        )
+    params = {name: value.item() if isinstance(value, np.generic) else value for name, value in layer.params.items()}
+    description = {"layer": type(layer).__name__, "params": params}
+    if type(layer) is not Activation:
+        return description
+    if registry.get(layer.op.name) is not layer.op:
+        raise CheckpointError(f"{path}: cannot hold layers[{k}], {layer!r}: make its operation with bp.define_op")
+    return {**description, "op": layer.op.name}
+
+
+def _parameters(path: str | Path, model: Model) -> dict[str, Tensor]:
+    """The parameters by their names in a file. Raises CheckpointError for one that has two."""
+    named: dict[str, Tensor] = {}
+    lins = [layer for layer in model.layers if type(layer) is Lin]
+    for k, layer in enumerate(lins, 1):
+        for name, p in ((f"w{k}", layer.w), (f"b{k}", layer.b)):
+            if p is None:
+                continue
+            if any(p is other for other in named.values()):
+                raise CheckpointError(f"{path}: {describe(p)} stands in two layers, which a file cannot say")
+            named[name] = p
+    return named
+
+
+def _optimizer_state(optimizer: SGD, parameters: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Array]]:
+    """(the rates and whose they are, the momentum by name)."""
+    if not isinstance(optimizer, SGD):
+        raise TypeError(f"save: found optimizer {type(optimizer).__name__}, expected a bp.SGD")
+    names = {id(p): name for name, p in parameters.items()}
+    listed = list(parameters.values()) if optimizer.parameters is None else optimizer.parameters
+    for p in listed:
+        if id(p) not in names:
+            raise ValueError(f"save: the optimizer updates {describe(p)}, which the model does not have")
+    updated = [names[id(p)] for p in listed]
+    rates = {"lr": optimizer.lr, "momentum": optimizer.momentum, "parameters": updated}
+    if optimizer.momentum == 0:
+        return rates, {}
+    return rates, {f"velocity.{name}": optimizer.velocity(parameters[name]).data for name in updated}
+
+
+# ---- reading ----
+
+
+def _layers(path: str | Path, descriptions: list[dict[str, Any]], arrays: Mapping[str, Array]) -> list[Any]:
+    layers: list[Any] = []
+    lins = 0
+    for description in descriptions:
+        if description["layer"] == "Lin":
+            lins += 1
+            layers.append(_lin(path, lins, arrays))
+        else:
+            layers.append(_activation(path, description))
+    widths = [layer.w.shape for layer in layers if type(layer) is Lin]
+    for k, (before, after) in enumerate(pairwise(widths), 2):
+        if before[1] != after[0]:
+            raise CheckpointError(f"{path}: w{k}: found shape {after}, expected ({before[1]}, outputs)")
+    return layers
+
+
+def _lin(path: str | Path, k: int, arrays: Mapping[str, Array]) -> Lin:
+    w, b = arrays.get(f"w{k}"), arrays.get(f"b{k}")
+    if w is None:
+        raise CheckpointError(f"{path}: w{k}: found nothing, expected the weights of a Lin")
+    layer = Lin(w, b)
+    layer.w.name = f"w{k}"
+    if layer.b is not None:
+        layer.b.name = f"b{k}"
+    return layer
+
+
+def _activation(path: str | Path, description: Mapping[str, Any]) -> Activation:
+    """Raises CheckpointError for a layer or an operation that is not known here."""
+    kind, params = description["layer"], description.get("params", {})
+    if kind == "Activation":
+        op = registry.get(description["op"])
+        if op is None:
+            raise CheckpointError(
+                f"{path}: has the operation '{description['op']}', which bp.define_op has to make first"
+            )
+        return Activation(op, **params)
+    layer = getattr(nn, kind, None) if kind in nn.__all__ else None
+    if layer is None or not issubclass(layer, Activation):
+        raise CheckpointError(f"{path}: has a layer {kind!r}, which this version does not know")
+    activation: Activation = layer(**params)
+    return activation

@@ -1,0 +1,271 @@
+"""bp.save and bp.load: a model in a file is the same model, and what a file cannot hold is refused by name."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+import pybackprop as bp
+from pybackprop.cli.main import main
+from pybackprop.train import checkpoint
+
+
+@pytest.fixture(params=[".npz", ".safetensors"])
+def path(request, tmp_path):
+    if request.param == ".safetensors":
+        pytest.importorskip("safetensors")
+    return tmp_path / f"model{request.param}"
+
+
+@pytest.fixture(scope="module")
+def softplus():
+    return bp.define_op(
+        "softplus_of_a_file",
+        forward=lambda x, beta=1.0: np.log1p(np.exp(beta * x)) / beta,
+        backward=lambda dout, x, beta=1.0: dout / (1 + np.exp(-beta * x)),
+        elementwise=True,
+    )
+
+
+def samples(m=4, h=2, dtype=np.float32):
+    rng = np.random.default_rng(3)
+    return rng.standard_normal((6, m)).astype(dtype), rng.standard_normal((6, h)).astype(dtype)
+
+
+def bits(model):
+    return [p.data.tobytes() for p in model.parameters()]
+
+
+MODELS = {
+    "an mlp": lambda: bp.mlp([4, 5, 2], seed=1),
+    "float64": lambda: bp.mlp([4, 5, 2], seed=1, dtype=np.float64),
+    "no biases": lambda: bp.Model([bp.Lin(4, 5, bias=False), bp.Relu(), bp.Lin(5, 2, bias=False)]),
+    "Relu last": lambda: bp.Model([bp.Lin(4, 2, seed=3), bp.Relu()]),
+    "no Relu": lambda: bp.Model([bp.Lin(4, 3, seed=3), bp.Lin(3, 2, seed=4)]),
+    "Relu first": lambda: bp.Model([bp.Relu(), bp.Lin(4, 2, seed=3)]),
+    "in place": lambda: bp.mlp([4, 5, 2], seed=1, inplace=True),
+}
+
+
+@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+def test_a_loaded_model_is_the_same_one(path, make):
+    model = make()
+    bp.save(model, path)
+    twin = bp.load(path)
+    assert repr(twin) == repr(model)
+    assert twin.inplace is model.inplace
+    assert bits(twin) == bits(model)
+    x, targ = samples(dtype=model.layers[-1].w.dtype if hasattr(model.layers[-1], "w") else np.float32)
+    assert float(twin(x, targ)) == float(model(x, targ))
+    twin.backward()
+    assert [p.name for p in twin.parameters()][:1] == ["w1"]
+
+
+def test_numbers_that_are_none_keep_their_bits(path):
+    w = np.array([[np.nan, -0.0], [np.inf, 5e-324]])
+    bp.save(bp.Model([bp.Lin(w)]), path)
+    assert bp.load(path).layers[0].w.data.tobytes() == w.tobytes()
+
+
+def test_an_operation_of_ones_own_as_a_layer(path, softplus):
+    model = bp.Model([bp.Lin(4, 3), bp.Activation(softplus, beta=2.0), bp.Lin(3, 2)])
+    bp.save(model, path)
+    layer = bp.load(path).layers[1]
+    assert layer.op is softplus
+    assert layer.params == {"beta": 2.0}
+
+
+def test_an_operation_that_is_not_known_here(path, softplus, monkeypatch):
+    from pybackprop.ops import registry
+
+    bp.save(bp.Model([bp.Lin(4, 3), bp.Activation(softplus)]), path)
+    monkeypatch.delitem(registry, softplus.name)
+    with pytest.raises(bp.CheckpointError, match=f"operation '{softplus.name}', which bp.define_op has to make"):
+        bp.load(path)
+
+
+def test_frozen_parameters_stay_frozen(path):
+    model = bp.mlp([4, 3, 2])
+    model.layers[0].w.requires_g = False
+    bp.save(model, path)
+    assert [p.name for p in bp.load(path).parameters()] == ["b1", "w2", "b2"]
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_training_goes_on_as_if_it_had_not_stopped(path, momentum):
+    x, targ = samples()
+    model = bp.mlp([4, 5, 2], seed=1)
+    sgd = bp.SGD(model, lr=0.125, momentum=momentum)
+
+    def train(model, sgd):
+        for _ in range(3):
+            model(x, targ)
+            model.backward()
+            sgd.step(model)
+
+    train(model, sgd)
+    bp.save(model, path, optimizer=sgd)
+    twin, theirs = bp.load(path, with_optimizer=True)
+    assert (theirs.lr, theirs.momentum) == (0.125, momentum)
+    train(model, sgd)
+    train(twin, theirs)
+    assert bits(twin) == bits(model)
+
+
+def test_a_plan_saves_and_goes_on(path):
+    x, targ = samples()
+    model = bp.mlp([4, 5, 2], seed=1)
+    plan = bp.compile(model, batch=6, optimizer=bp.SGD(model, lr=0.125, momentum=0.9))
+    plan.fit(x, targ, epochs=2, batch=4)
+    bp.save(model, path, optimizer=plan.optimizer)
+    twin, sgd = bp.load(path, with_optimizer=True)
+    again = bp.compile(twin, batch=6, optimizer=sgd)
+    for one in (plan, again):
+        one.fit(x, targ, epochs=4, batch=4, done=2)
+    assert bits(twin) == bits(model)
+
+
+def test_an_optimizer_of_some_parameters(path):
+    model = bp.mlp([4, 5, 2])
+    bp.save(model, path, optimizer=bp.SGD(model.parameters()[2:], lr=0.5, momentum=0.5))
+    twin, sgd = bp.load(path, with_optimizer=True)
+    assert [id(p) for p in sgd.parameters] == [id(p) for p in twin.parameters()[2:]]
+
+
+def test_an_optimizer_that_is_not_there(path):
+    bp.save(bp.mlp([4, 2]), path)
+    with pytest.raises(
+        bp.CheckpointError, match=r"holds no optimizer; save it with bp.save\(model, path, optimizer=sgd\)"
+    ):
+        bp.load(path, with_optimizer=True)
+
+
+class Mine(bp.Module):
+    def forward(self, inp):
+        return inp
+
+
+class MineOfRelu(bp.Relu):
+    pass
+
+
+class Ends(bp.Model):
+    def forward(self, x):
+        return super().forward(x) * 2
+
+
+W = bp.param(np.ones((2, 2), np.float32), name="shared")
+NOT_HELD = {
+    "a layer of one's own": (
+        lambda: bp.Model([bp.Lin(4, 2), Mine()]),
+        r"layers\[1\], Mine: its code is not in the file",
+    ),
+    "a subclass": (lambda: bp.Model([bp.Lin(4, 2), MineOfRelu()]), r"layers\[1\], MineOfRelu"),
+    "a function": (lambda: bp.Model([bp.Lin(4, 2), bp.relu]), r"layers\[1\], relu"),
+    "a model": (lambda: bp.Model([bp.Lin(4, 2), bp.mlp([2, 2])]), r"layers\[1\], Model"),
+    "another loss": (lambda: bp.Model([bp.Lin(4, 2)], loss=bp.mse), "cannot hold the loss mse, only Mse"),
+    "a forward of its own": (lambda: Ends([bp.Lin(4, 2)]), "Ends, which has a forward of its own"),
+    "a parameter twice": (lambda: bp.Model([bp.Lin(W), bp.Lin(W)]), "shared.* stands in two layers"),
+    "no Lin": (lambda: bp.Model([bp.Relu()]), "has no Lin"),
+}
+
+
+@pytest.mark.parametrize("what", NOT_HELD)
+def test_what_a_file_cannot_hold_is_refused_and_nothing_written(path, what):
+    make, words = NOT_HELD[what]
+    path.write_bytes(b"old")
+    with pytest.raises(bp.CheckpointError, match=words):
+        bp.save(make(), path)
+    assert path.read_bytes() == b"old"
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_wrong_arguments(path, tmp_path):
+    model = bp.mlp([4, 2])
+    with pytest.raises(TypeError, match=r"save: found list, expected a bp.Model"):
+        bp.save([], path)
+    with pytest.raises(TypeError, match=r"save: found optimizer float, expected a bp.SGD"):
+        bp.save(model, path, optimizer=0.1)
+    with pytest.raises(ValueError, match=r"the optimizer updates .*, which the model does not have"):
+        bp.save(model, path, optimizer=bp.SGD([bp.param([1.0], name="other")], lr=0.1))
+    with pytest.raises(bp.CheckpointError, match=r"ends in '.txt', expected .safetensors or .npz"):
+        bp.save(model, tmp_path / "m.txt")
+    with pytest.raises(bp.CheckpointError, match="there is no folder"):
+        bp.save(model, tmp_path / "no" / path.name)
+    with pytest.raises(bp.CheckpointError, match="cannot be read"):
+        bp.load(path)
+    assert os.listdir(tmp_path) == []
+
+
+GOOD = {"kind": "layers", "layers": [{"layer": "Lin"}, {"layer": "Relu", "params": {}}, {"layer": "Lin"}]}
+ARRAYS = {"w1": np.ones((2, 3)), "b1": np.ones(3), "w2": np.ones((3, 1))}
+DAMAGED = {
+    "no arrays": (GOOD, {}),
+    "no weights": (GOOD, {"w1": ARRAYS["w1"]}),
+    "weights of three axes": (GOOD, {**ARRAYS, "w1": np.ones((2, 3, 1))}),
+    "a bias that does not fit": (GOOD, {**ARRAYS, "b1": np.ones(2)}),
+    "layers that do not fit": (GOOD, {**ARRAYS, "w2": np.ones((2, 1))}),
+    "no kind": ({**GOOD, "kind": None}, ARRAYS),
+    "layers that are none": ({**GOOD, "layers": 3}, ARRAYS),
+    "a layer that is none": ({**GOOD, "layers": ["Lin"]}, ARRAYS),
+    "an unknown layer": ({**GOOD, "layers": [{"layer": "Conv"}]}, ARRAYS),
+    "a layer that is no activation": ({**GOOD, "layers": [{"layer": "Mse"}]}, ARRAYS),
+    "no name of a layer": ({**GOOD, "layers": [{"layer": ["Relu"]}]}, ARRAYS),
+    "wrong arguments": ({**GOOD, "layers": [{"layer": "Relu", "params": {"slope": 3}}]}, ARRAYS),
+    "arguments that are none": ({**GOOD, "layers": [{"layer": "Relu", "params": 3}]}, ARRAYS),
+    "frozen what is not there": ({**GOOD, "frozen": ["w9"]}, ARRAYS),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGED)
+def test_a_file_that_holds_no_usable_model(path, what):
+    meta, arrays = DAMAGED[what]
+    checkpoint.save(path, arrays, meta)
+    with pytest.raises(bp.CheckpointError, match=path.name):
+        bp.load(path)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [3, {}, {"lr": 0.1}, {"lr": "x", "momentum": 0}, {"lr": 0.1, "momentum": 2}, {"lr": 0.1, "momentum": 0.5},
+     {"lr": 0.1, "momentum": 0, "parameters": ["w9"]}, {"lr": 0.1, "momentum": 0, "parameters": 3}],
+)  # fmt: skip
+def test_a_file_that_holds_no_usable_optimizer(path, optimizer):
+    checkpoint.save(path, ARRAYS, {**GOOD, "optimizer": optimizer})
+    assert len(bp.load(path).parameters()) == 3
+    with pytest.raises(bp.CheckpointError, match=path.name):
+        bp.load(path, with_optimizer=True)
+
+
+# ---- the same files on the command line ----
+
+
+def test_what_the_command_line_saved(path):
+    assert main(["train", "--epochs", "1", "--quiet", "--save", str(path), "--hidden", "7,5", "--lr", "0.0625"]) == 0
+    model, sgd = bp.load(path, with_optimizer=True)
+    assert [layer.w.shape for layer in model.layers[::2]] == [(64, 7), (7, 5), (5, 10)]
+    assert (sgd.lr, sgd.momentum) == (0.0625, 0.9)
+    arrays, _ = checkpoint.load(path)
+    for p in model.parameters():
+        assert p.data.tobytes() == arrays[p.name].tobytes()
+        assert sgd.velocity(p).data.tobytes() == arrays[f"velocity.{p.name}"].tobytes()
+
+
+def test_predict_reads_what_was_saved(path, tmp_path, capsys):
+    model = bp.Model([bp.Lin(4, 3, seed=1), bp.Relu(), bp.Lin(3, 2, bias=False, seed=2)])
+    x, _ = samples()
+    np.save(tmp_path / "x.npy", x)
+    out = model.predict(x).data
+    for classifies, right in ((False, out.tolist()), (True, out.argmax(1).tolist())):
+        bp.save(model, path, classifies=classifies)
+        assert main(["predict", "--model", str(path), "--data", str(tmp_path / "x.npy"), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["predictions"] == right
+
+
+def test_resume_says_what_is_missing(path, capsys):
+    bp.save(bp.mlp([64, 50, 10]), path)
+    assert main(["train", "--resume", str(path), "--epochs", "3"]) == 1
+    said = capsys.readouterr().err
+    assert f"{path}: holds no settings to train on with" in said
+    assert "bp.load(path, with_optimizer=True)" in said
