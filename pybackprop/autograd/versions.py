@@ -30,6 +30,8 @@ class debug:
     meanwhile. Results are the same bits. Off, it costs a test of one flag.
     """
 
+    on: bool
+
     before: bool
 
     def __init__(self, switch: bool = True) -> None:

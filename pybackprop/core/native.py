@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -10,10 +10,12 @@ from pybackprop._core import ffi
 from pybackprop._core import lib as lib
 from pybackprop.core.errors import ShapeError
 
-FLOAT32 = np.dtype(np.float32)
-FLOAT64 = np.dtype(np.float64)
-C_TYPE = {FLOAT32: "float[]", FLOAT64: "double[]"}
-C_POINTER = {FLOAT32: "float *", FLOAT64: "double *"}
+ByDtype: TypeAlias = dict[np.dtype[Any], Any]  # the C function for each type of element
+
+FLOAT32: np.dtype[Any] = np.dtype(np.float32)
+FLOAT64: np.dtype[Any] = np.dtype(np.float64)
+C_TYPE: dict[np.dtype[Any], str] = {FLOAT32: "float[]", FLOAT64: "double[]"}
+C_POINTER: dict[np.dtype[Any], str] = {FLOAT32: "float *", FLOAT64: "double *"}
 _ADDRESS = ffi.typeof("uintptr_t")
 NULL = ffi.NULL
 from_buffer = ffi.from_buffer
@@ -24,59 +26,59 @@ STRATEGIES = {"layers": lib.BP_LAYERS, "fused": lib.BP_FUSED, "split": lib.BP_SP
 NO_ACTIVATION: int = lib.BP_ACTIVATION_NONE
 ACTIVATIONS = {"relu": lib.BP_ACTIVATION_RELU, "leaky_relu": lib.BP_ACTIVATION_LEAKY_RELU}
 
-linear_forward = {FLOAT32: lib.bp_linear_forward_f32, FLOAT64: lib.bp_linear_forward_f64}
-linear_backward_x = {FLOAT32: lib.bp_linear_backward_x_f32, FLOAT64: lib.bp_linear_backward_x_f64}
-linear_backward_w = {FLOAT32: lib.bp_linear_backward_w_f32, FLOAT64: lib.bp_linear_backward_w_f64}
-linear_backward_b = {FLOAT32: lib.bp_linear_backward_b_f32, FLOAT64: lib.bp_linear_backward_b_f64}
-linear_backward_wb = {FLOAT32: lib.bp_linear_backward_wb_f32, FLOAT64: lib.bp_linear_backward_wb_f64}
-matmul_workspace = {FLOAT32: lib.bp_matmul_workspace_f32, FLOAT64: lib.bp_matmul_workspace_f64}
-matmul = {FLOAT32: lib.bp_matmul_f32, FLOAT64: lib.bp_matmul_f64}
-relu_forward = {FLOAT32: lib.bp_relu_forward_f32, FLOAT64: lib.bp_relu_forward_f64}
-relu_backward = {FLOAT32: lib.bp_relu_backward_f32, FLOAT64: lib.bp_relu_backward_f64}
-leaky_relu_forward = {FLOAT32: lib.bp_leaky_relu_forward_f32, FLOAT64: lib.bp_leaky_relu_forward_f64}
-leaky_relu_backward = {FLOAT32: lib.bp_leaky_relu_backward_f32, FLOAT64: lib.bp_leaky_relu_backward_f64}
-mse_forward = {FLOAT32: lib.bp_mse_forward_f32, FLOAT64: lib.bp_mse_forward_f64}
-mse_backward = {FLOAT32: lib.bp_mse_backward_f32, FLOAT64: lib.bp_mse_backward_f64}
-chain_forward = {FLOAT32: lib.bp_chain_forward_f32, FLOAT64: lib.bp_chain_forward_f64}
-chain_backward = {FLOAT32: lib.bp_chain_backward_f32, FLOAT64: lib.bp_chain_backward_f64}
-plan_workspace = {FLOAT32: lib.bp_plan_workspace_f32, FLOAT64: lib.bp_plan_workspace_f64}
-plan_grads = {FLOAT32: lib.bp_plan_grads_f32, FLOAT64: lib.bp_plan_grads_f64}
-plan_step = {FLOAT32: lib.bp_plan_step_f32, FLOAT64: lib.bp_plan_step_f64}
-plan_predict = {FLOAT32: lib.bp_plan_predict_f32, FLOAT64: lib.bp_plan_predict_f64}
-plan_run = {FLOAT32: lib.bp_plan_run_f32, FLOAT64: lib.bp_plan_run_f64}
-sgd_step = {FLOAT32: lib.bp_sgd_step_f32, FLOAT64: lib.bp_sgd_step_f64}
-sgd_update = {FLOAT32: lib.bp_sgd_update_f32, FLOAT64: lib.bp_sgd_update_f64}
-sgd_momentum_update = {FLOAT32: lib.bp_sgd_momentum_update_f32, FLOAT64: lib.bp_sgd_momentum_update_f64}
-random_uniform = {FLOAT32: lib.bp_random_uniform_f32, FLOAT64: lib.bp_random_uniform_f64}
+linear_forward: ByDtype = {FLOAT32: lib.bp_linear_forward_f32, FLOAT64: lib.bp_linear_forward_f64}
+linear_backward_x: ByDtype = {FLOAT32: lib.bp_linear_backward_x_f32, FLOAT64: lib.bp_linear_backward_x_f64}
+linear_backward_w: ByDtype = {FLOAT32: lib.bp_linear_backward_w_f32, FLOAT64: lib.bp_linear_backward_w_f64}
+linear_backward_b: ByDtype = {FLOAT32: lib.bp_linear_backward_b_f32, FLOAT64: lib.bp_linear_backward_b_f64}
+linear_backward_wb: ByDtype = {FLOAT32: lib.bp_linear_backward_wb_f32, FLOAT64: lib.bp_linear_backward_wb_f64}
+matmul_workspace: ByDtype = {FLOAT32: lib.bp_matmul_workspace_f32, FLOAT64: lib.bp_matmul_workspace_f64}
+matmul: ByDtype = {FLOAT32: lib.bp_matmul_f32, FLOAT64: lib.bp_matmul_f64}
+relu_forward: ByDtype = {FLOAT32: lib.bp_relu_forward_f32, FLOAT64: lib.bp_relu_forward_f64}
+relu_backward: ByDtype = {FLOAT32: lib.bp_relu_backward_f32, FLOAT64: lib.bp_relu_backward_f64}
+leaky_relu_forward: ByDtype = {FLOAT32: lib.bp_leaky_relu_forward_f32, FLOAT64: lib.bp_leaky_relu_forward_f64}
+leaky_relu_backward: ByDtype = {FLOAT32: lib.bp_leaky_relu_backward_f32, FLOAT64: lib.bp_leaky_relu_backward_f64}
+mse_forward: ByDtype = {FLOAT32: lib.bp_mse_forward_f32, FLOAT64: lib.bp_mse_forward_f64}
+mse_backward: ByDtype = {FLOAT32: lib.bp_mse_backward_f32, FLOAT64: lib.bp_mse_backward_f64}
+chain_forward: ByDtype = {FLOAT32: lib.bp_chain_forward_f32, FLOAT64: lib.bp_chain_forward_f64}
+chain_backward: ByDtype = {FLOAT32: lib.bp_chain_backward_f32, FLOAT64: lib.bp_chain_backward_f64}
+plan_workspace: ByDtype = {FLOAT32: lib.bp_plan_workspace_f32, FLOAT64: lib.bp_plan_workspace_f64}
+plan_grads: ByDtype = {FLOAT32: lib.bp_plan_grads_f32, FLOAT64: lib.bp_plan_grads_f64}
+plan_step: ByDtype = {FLOAT32: lib.bp_plan_step_f32, FLOAT64: lib.bp_plan_step_f64}
+plan_predict: ByDtype = {FLOAT32: lib.bp_plan_predict_f32, FLOAT64: lib.bp_plan_predict_f64}
+plan_run: ByDtype = {FLOAT32: lib.bp_plan_run_f32, FLOAT64: lib.bp_plan_run_f64}
+sgd_step: ByDtype = {FLOAT32: lib.bp_sgd_step_f32, FLOAT64: lib.bp_sgd_step_f64}
+sgd_update: ByDtype = {FLOAT32: lib.bp_sgd_update_f32, FLOAT64: lib.bp_sgd_update_f64}
+sgd_momentum_update: ByDtype = {FLOAT32: lib.bp_sgd_momentum_update_f32, FLOAT64: lib.bp_sgd_momentum_update_f64}
+random_uniform: ByDtype = {FLOAT32: lib.bp_random_uniform_f32, FLOAT64: lib.bp_random_uniform_f64}
 
-ref_linear_forward = {FLOAT32: lib.bp_ref_linear_forward_f32, FLOAT64: lib.bp_ref_linear_forward_f64}
-ref_linear_backward_x = {
+ref_linear_forward: ByDtype = {FLOAT32: lib.bp_ref_linear_forward_f32, FLOAT64: lib.bp_ref_linear_forward_f64}
+ref_linear_backward_x: ByDtype = {
     FLOAT32: lib.bp_ref_linear_backward_x_f32,
     FLOAT64: lib.bp_ref_linear_backward_x_f64,
 }
-ref_linear_backward_w = {
+ref_linear_backward_w: ByDtype = {
     FLOAT32: lib.bp_ref_linear_backward_w_f32,
     FLOAT64: lib.bp_ref_linear_backward_w_f64,
 }
-ref_linear_backward_b = {
+ref_linear_backward_b: ByDtype = {
     FLOAT32: lib.bp_ref_linear_backward_b_f32,
     FLOAT64: lib.bp_ref_linear_backward_b_f64,
 }
-ref_matmul = {FLOAT32: lib.bp_ref_matmul_f32, FLOAT64: lib.bp_ref_matmul_f64}
-ref_relu_forward = {FLOAT32: lib.bp_ref_relu_forward_f32, FLOAT64: lib.bp_ref_relu_forward_f64}
-ref_relu_backward = {FLOAT32: lib.bp_ref_relu_backward_f32, FLOAT64: lib.bp_ref_relu_backward_f64}
-ref_leaky_relu_forward = {
+ref_matmul: ByDtype = {FLOAT32: lib.bp_ref_matmul_f32, FLOAT64: lib.bp_ref_matmul_f64}
+ref_relu_forward: ByDtype = {FLOAT32: lib.bp_ref_relu_forward_f32, FLOAT64: lib.bp_ref_relu_forward_f64}
+ref_relu_backward: ByDtype = {FLOAT32: lib.bp_ref_relu_backward_f32, FLOAT64: lib.bp_ref_relu_backward_f64}
+ref_leaky_relu_forward: ByDtype = {
     FLOAT32: lib.bp_ref_leaky_relu_forward_f32,
     FLOAT64: lib.bp_ref_leaky_relu_forward_f64,
 }
-ref_leaky_relu_backward = {
+ref_leaky_relu_backward: ByDtype = {
     FLOAT32: lib.bp_ref_leaky_relu_backward_f32,
     FLOAT64: lib.bp_ref_leaky_relu_backward_f64,
 }
-ref_mse_forward = {FLOAT32: lib.bp_ref_mse_forward_f32, FLOAT64: lib.bp_ref_mse_forward_f64}
-ref_mse_backward = {FLOAT32: lib.bp_ref_mse_backward_f32, FLOAT64: lib.bp_ref_mse_backward_f64}
-ref_sgd_update = {FLOAT32: lib.bp_ref_sgd_update_f32, FLOAT64: lib.bp_ref_sgd_update_f64}
-ref_sgd_momentum_update = {
+ref_mse_forward: ByDtype = {FLOAT32: lib.bp_ref_mse_forward_f32, FLOAT64: lib.bp_ref_mse_forward_f64}
+ref_mse_backward: ByDtype = {FLOAT32: lib.bp_ref_mse_backward_f32, FLOAT64: lib.bp_ref_mse_backward_f64}
+ref_sgd_update: ByDtype = {FLOAT32: lib.bp_ref_sgd_update_f32, FLOAT64: lib.bp_ref_sgd_update_f64}
+ref_sgd_momentum_update: ByDtype = {
     FLOAT32: lib.bp_ref_sgd_momentum_update_f32,
     FLOAT64: lib.bp_ref_sgd_momentum_update_f64,
 }

@@ -25,6 +25,17 @@ class Arena:
     updated, wanted  how many of them, from the first on, are updated, and want a gradient
     """
 
+    parameters: list[Tensor]
+    starts: list[int]
+    updated: int
+    wanted: int
+    values: Array
+    updated_values: Array
+    gradients: Array
+    update: Any
+    written: Version
+    g: list[Tensor]
+
     def __init__(self, parameters: Sequence[Tensor], updated: int, wanted: int, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
         sizes = [whole_lines(p.size, dtype) for p in parameters]

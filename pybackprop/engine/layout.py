@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from pybackprop.core import native
@@ -19,6 +21,18 @@ class Layout:
     values    the stages' results and gradients;  workspace  what the C core needs beside them
     gathered  the rows of one shuffled batch, for fit
     """
+
+    network: Network
+    batch: int
+    dtype: np.dtype[Any]
+    inputs: int
+    outputs: int
+    cost: CostModel
+    strategy: str
+    why: str
+    c_layers: Any
+    c_plan: Any
+    gathered_rows: int
 
     values: Array
     workspace: Array

@@ -35,6 +35,14 @@ Call: TypeAlias = "tuple[tuple[Any, ...], Tensor | None]"
 class Chain:
     """What stays the same from pass to pass."""
 
+    network: Network
+    stages: tuple[Stage, ...]
+    dtype: np.dtype[Any]
+    parameters: list[Tensor]
+    inner: list[Tensor]
+    forward: Any
+    backward: Any
+
     def __init__(self, network: Network, inplace: bool = False) -> None:
         self.network, self.stages, self.dtype = network, network.stages, network.dtype
         self.inplace = inplace
@@ -53,6 +61,12 @@ class Chain:
 class PassWorkspace:
     """The memory of one pass at a time, and that pass's data."""
 
+    count: int
+    layers: Any
+    loss: Array
+    loss_at: Any
+    n: int
+    places: list[placement.Places]
     x: Any
     x_at: Any
     x_version: int
@@ -61,7 +75,7 @@ class PassWorkspace:
     targ_version: int
     read: list[tuple[Tensor, int]]  # the chain's inner weights and their versions
     written: Sequence[Version] = ()  # the versions of the gradients that are bound
-    spent = False  # whether a backward has written gradients over activations
+    spent: bool = False  # whether a backward has written gradients over activations
 
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
@@ -202,11 +216,15 @@ class Pass(Node):
     done       whether its backward has run: then the next pass may take the workspace
     """
 
+    done: bool
+    origins: list[Any]
+    saved: list[tuple[Any, int]]
+
     __slots__ = ("__weakref__", "_inputs", "calls", "done", "workspace")
 
-    op = MSE
+    op: Op = MSE
     params = NO_PARAMS
-    checksums = None
+    checksums: Any = None
     calls: dict[int, Call]
 
     def __init__(self, workspace: PassWorkspace) -> None:
