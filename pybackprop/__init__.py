@@ -56,7 +56,7 @@ from pybackprop.core.settings import info, kernels, set_threads, set_tiles, thre
 from pybackprop.core.version import __version__ as __version__
 from pybackprop.engine.model import Model, mlp
 from pybackprop.engine.plan import Plan, compile
-from pybackprop.nn.layers import Activation, Lin, Mse, Relu
+from pybackprop.nn.layers import Activation, LeakyRelu, Lin, Mse, Relu
 from pybackprop.nn.module import Module
 from pybackprop.nn.optim import SGD
 from pybackprop.ops import (
@@ -96,6 +96,7 @@ __all__ = [
     "Explanation",
     "GradCheck",
     "GradientError",
+    "LeakyRelu",
     "Ledger",
     "Lin",
     "Model",

@@ -65,8 +65,9 @@ class EngineProcess:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         timer = threading.Timer(LIMIT, self.process.kill)
-        timer.start()
+        timer.daemon = True  # an interrupt may come before cancel() can: it must not keep us from ending
         try:
+            timer.start()
             self.process.stdin.write(json.dumps({"do": do, **request}) + "\n")
             self.process.stdin.flush()
             line = self.process.stdout.readline()

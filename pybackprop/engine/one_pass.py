@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pybackprop.autograd import messages, tape
+from pybackprop.autograd import messages, tape, versions
 from pybackprop.autograd.tape import NO_PARAMS, Node, Sink
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.autograd.versions import Version
@@ -126,8 +126,11 @@ class PassWorkspace:
                 break
         dx, call = native.NULL, self.chain.backward
         self.spent = True
-        for version in self.written:
-            version.wrote("backward")
+        for version in self.written:  # Version.wrote, without a call for each
+            version.count += 1
+            version.by = "backward"
+            if versions.on:
+                version.remember()
         status = call(dx, self.layers, self.count, self.x_at, self.targ_at, self.n, accumulate)
         if status:
             native.check(status)

@@ -49,12 +49,12 @@ class Shortcut:
     parameters: list[tuple[Tensor, Array]]
 
     def __init__(self, model: Layered, chain: Chain) -> None:
-        self.chain = chain
+        self.chain, self.inplace = chain, chain.inplace
         self.loss, self.loss_size = model.loss, _size(model.loss)
         self.dtype, self.c_type = chain.dtype, native.C_TYPE[chain.dtype]
         self.layers = [(k, layer, type(layer), _size(layer)) for k, layer in enumerate(model.layers)]
-        self.methods = [(kind, kind.forward, kind.__call__) for kind in {type(layer) for _, layer, *_ in self.layers}]
-        self.methods.append((type(self.loss), type(self.loss).forward, type(self.loss).__call__))
+        self.kinds = [(kind, kind.forward) for kind in {Mse, *(kind for _, _, kind, _ in self.layers)}]
+        self.call = Module.__call__
         self.lins = [(layer, layer.w, layer.b) for layer in model.layers if type(layer) is Lin]
         self.activations = [(a, a.op, dict(a.params)) for a in model.layers if may_change(a)]
         self.parameters = [(p, p._array) for p in chain.parameters]
@@ -63,15 +63,12 @@ class Shortcut:
     def fits(self, model: Layered) -> bool:
         """Whether nothing about the layers has changed."""
         layers, loss = model.layers, self.loss
-        for kind, forward, call in self.methods:
-            if kind.forward is not forward or kind.__call__ is not call:
+        for kind, forward in self.kinds:
+            if kind.forward is not forward:
                 return False
-        if (
-            model.loss is not loss
-            or type(loss) is not Mse
-            or len(loss.__dict__) != self.loss_size
-            or model.inplace is not self.chain.inplace
-        ):
+        if Module.__call__ is not self.call or model.inplace is not self.inplace:
+            return False
+        if model.loss is not loss or type(loss) is not Mse or len(loss.__dict__) != self.loss_size:
             return False
         if len(layers) != len(self.layers) or "forward" in model.__dict__:
             return False

@@ -14,9 +14,10 @@ from pybackprop.core.checks import width
 from pybackprop.core.errors import ShapeError
 from pybackprop.nn.initial import he_uniform, parameter_stream, zero_bias
 from pybackprop.nn.module import Module
-from pybackprop.ops import RELU, RELU_, Op, lin, lin_grad, mse, mse_grad
+from pybackprop.ops import LEAKY_RELU, RELU, RELU_, Op, lin, lin_grad, mse, mse_grad
+from pybackprop.ops.leaky_relu import SLOPE
 
-__all__ = ["Activation", "Lin", "Mse", "Relu"]
+__all__ = ["Activation", "LeakyRelu", "Lin", "Mse", "Relu"]
 
 NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 
@@ -119,6 +120,21 @@ class Relu(Activation):
 
     def __repr__(self) -> str:
         return "Relu()"
+
+
+class LeakyRelu(Activation):
+    """inp where it is positive, else negative_slope * inp, elementwise.
+
+    Raises ValueError, at the first call, for a slope that is not positive and finite.
+    """
+
+    op = LEAKY_RELU
+
+    def __init__(self, negative_slope: float = SLOPE) -> None:
+        self.params = {"negative_slope": negative_slope}
+
+    def __repr__(self) -> str:
+        return f"LeakyRelu({self.params['negative_slope']!r})"
 
 
 class Mse(Module):

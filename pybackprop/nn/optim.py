@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pybackprop.autograd import messages
+from pybackprop.autograd import messages, versions
 from pybackprop.autograd.messages import describe
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.core import native, observer
@@ -112,8 +112,11 @@ class _Bound:
         return True
 
     def update(self, lr: float, momentum: float) -> None:
-        for version in self.versions:
-            version.wrote("SGD.step")
+        for version in self.versions:  # Version.wrote, without a call for each
+            version.count += 1
+            version.by = "SGD.step"
+            if versions.on:
+                version.remember()
         for call, array, count in self.calls:
             call(array, count, lr, momentum)
         if observer.active is not None:

@@ -5,13 +5,12 @@ So an operation that somebody registered, or a layer of one's own, is explained 
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
 
 from pybackprop.core.arrays import Array
-from pybackprop.teach.explain.rules.rule import Marks, Path, Rule, Words, line
+from pybackprop.teach.explain.rules.rule import Marks, Path, Rule, Words, gradient_formula, line
 from pybackprop.teach.render.formula import Name, Part, Partial, Sum
 from pybackprop.teach.trace.graph import Network, Operation
 from pybackprop.teach.trace.notation import Index, element
@@ -87,9 +86,7 @@ class Measured(Rule):
     def computed(self, op: Operation, slot: int, network: Network) -> str:
         if slot >= len(op.op.gradients):
             return f"by '{op.name}' itself"
-        names = {name: f"{value}" for name, value in op.params.items()} | {"out": network.name(op.output)}
-        names |= {operand: network.name(t) for operand, t in zip(op.op.operands, op.inputs, strict=True)}
-        return re.sub(r"(?<![\w.])[^\W\d]\w*", lambda word: names.get(word[0], word[0]), op.op.gradients[slot])
+        return gradient_formula(op, slot, network)
 
     # formulas
 

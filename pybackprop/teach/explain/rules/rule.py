@@ -9,6 +9,7 @@ words; the formulas; what a heat map marks. An operation without a rule is expla
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -189,6 +190,13 @@ def line(at: Index) -> Line:
     if len(at) == 1:
         return 0, at[0]
     return (at[0], at[1]) if len(at) == 2 else (None, None)
+
+
+def gradient_formula(op: Operation, slot: int, network: Network) -> str:
+    """The formula that the operation's record gives for an input's gradient, with the names and numbers at hand."""
+    names = {name: str(value) for name, value in op.params.items()} | {"out": network.name(op.output)}
+    names |= {operand: network.name(t) for operand, t in zip(op.op.operands, op.inputs, strict=False)}
+    return re.sub(r"(?<![\w.])[^\W\d]\w*", lambda word: names.get(word[0], word[0]), op.op.gradients[slot])
 
 
 # ---- the registry ----

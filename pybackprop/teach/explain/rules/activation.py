@@ -1,0 +1,139 @@
+"""The operand of an activation: each element moves its own element of the result alone, by a factor of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pybackprop import ops
+from pybackprop.core.arrays import Array
+from pybackprop.ops import reference
+from pybackprop.teach.explain.rules.rule import Path, Rule, Words, gradient_formula, rule
+from pybackprop.teach.render.formula import Name, Part
+from pybackprop.teach.trace.graph import Network, Operation
+from pybackprop.teach.trace.notation import Index, element, shape
+
+
+class _Activation(Rule):
+    """A function of one element with a factor above 0 and another one below."""
+
+    symbol = "v"
+
+    def words(self, path: Path, network: Network) -> Words:
+        op = path.operation
+        x, z = op.inputs[0], op.output
+        X, Z = network.name(x), network.name(z)
+        me, there = element(X, path.at), element(Z, path.at)
+        shared = f" ({Z} was written over {X}, in place.)" if op.op.inplace else ""
+        return Words(
+            Z,
+            self.moves(path, me, there),
+            f"{op.function} looks at each element by itself: {there} = {self.value(op, me)}.{shared}",
+            self.by(path, me, there),
+            there,
+            self.local(op, me),
+            element(f"{Z}.g", path.at),
+            (
+                "There is one term and no sum, so there is nothing for a matrix product to add up: each element is "
+                f"multiplied by its own factor, 1 or {self.below(op):g}. Hence * and not @:",
+                f"  {X}.g = {self.computed(op, 0, network)}        {self.shapes(op)}",
+            ),
+        )
+
+    def shapes(self, op: Operation) -> str:
+        """Those in the formula for all elements."""
+        return shape(op.inputs[0])
+
+    def below(self, op: Operation) -> float:
+        """The factor of what is not above 0."""
+        raise NotImplementedError
+
+    def value(self, op: Operation, me: str) -> str:
+        """What the function computes."""
+        raise NotImplementedError
+
+    def local(self, op: Operation, me: str) -> str:
+        """The factor, as it is written."""
+        raise NotImplementedError
+
+    def moves(self, path: Path, me: str, there: str) -> str:
+        """Which values move."""
+        return f"{me} moves {there}, and nothing else."
+
+    def by(self, path: Path, me: str, there: str) -> str:
+        """By how much they move."""
+        if path.local[0] == 1:
+            return f"{me} is above 0, where {path.operation.function} passes it on: by 1 for each 1."
+        return f"{me} is not above 0, where {there} moves by {self.below(path.operation):g} for each 1."
+
+    def computed(self, op: Operation, slot: int, network: Network) -> str:
+        return gradient_formula(op, slot, network)
+
+    def whole(self, op: Operation, slot: int, network: Network) -> list[Part]:
+        return [Name(self.computed(op, slot, network))]
+
+
+@rule(ops.RELU)
+@rule(ops.RELU_)
+class Relu(_Activation):
+    """By 1 where it is positive; relu_ shows by its output what its input was."""
+
+    def find(self, op: Operation, slot: int, at: Index) -> tuple[Array, Array]:
+        return super().find(op, slot, at)[0], np.array([float(op.output._array[at] > 0)])
+
+    def products(self, local: Array, upstream: Array) -> Array:
+        return np.where(local == 0, 0.0, local * upstream)  # a relu that is off lets no NaN by
+
+    def product(self, local: Array, upstream: Array) -> Any:
+        return reference.relu_backward(local, upstream)[0]
+
+    def shapes(self, op: Operation) -> str:
+        return f"{shape(op.inputs[0])} * {shape(op.output)} -> {shape(op.inputs[0])}"
+
+    def below(self, op: Operation) -> float:
+        return 0.0
+
+    def value(self, op: Operation, me: str) -> str:
+        return f"max({me}, 0)"
+
+    def local(self, op: Operation, me: str) -> str:
+        return f"({me} > 0)"
+
+    def moves(self, path: Path, me: str, there: str) -> str:
+        if path.local[0]:
+            return super().moves(path, me, there)
+        value = float(path.operation.inputs[0]._array[path.at])
+        return f"{me} moves nothing: it is {value:.6g}, not above 0, and there {path.operation.function} is flat."
+
+    def by(self, path: Path, me: str, there: str) -> str:
+        if path.local[0]:
+            return super().by(path, me, there)
+        return f"{there} stays 0 when {me} moves a little: by 0 for each 1."
+
+    def factor(self, path: Path, network: Network) -> list[Part]:
+        return ["(", Name(network.name(path.operation.inputs[0]), self.index(path)), ">", "0", ")", "·"]
+
+    def whole(self, op: Operation, slot: int, network: Network) -> list[Part]:
+        return ["(", Name(network.name(op.inputs[0])), ">", "0", ")", "*", Name(network.name(op.output), g=True)]
+
+
+@rule(ops.LEAKY_RELU)
+class LeakyRelu(_Activation):
+    """By 1 where it is positive, by the negative slope elsewhere."""
+
+    def find(self, op: Operation, slot: int, at: Index) -> tuple[Array, Array]:
+        return super().find(op, slot, at)[0], np.array([1.0 if op.inputs[0]._array[at] > 0 else self.below(op)])
+
+    def below(self, op: Operation) -> float:
+        return float(op.params["negative_slope"])
+
+    def value(self, op: Operation, me: str) -> str:
+        return f"{me} where it is above 0, else {self.below(op):g} {me}"
+
+    def local(self, op: Operation, me: str) -> str:
+        return f"(1 if {me} > 0 else {self.below(op):g})"
+
+    def factor(self, path: Path, network: Network) -> list[Part]:
+        me, below = Name(network.name(path.operation.inputs[0]), self.index(path)), f"{self.below(path.operation):g}"
+        return ["(", "(", me, ">", "0", ")", "+", below, "(", me, "<=", "0", ")", ")", "·"]
