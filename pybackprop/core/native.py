@@ -85,17 +85,17 @@ ref_sgd_momentum_update: ByDtype = {
 
 
 def pointer(array: np.ndarray[Any, Any]) -> Any:
-    """A C pointer to a contiguous array's memory; keeps the array alive."""
+    """A C pointer to a contiguous array's first element. Keeps the array alive."""
     return ffi.from_buffer(C_TYPE[array.dtype], array)
 
 
 def place(memory: np.ndarray[Any, Any]) -> int:
-    """The address of a contiguous array, sooner than numpy gives it."""
+    """The address of a contiguous array; faster than array.ctypes.data."""
     return int(ffi.cast(_ADDRESS, ffi.from_buffer(memory)))
 
 
 def check(status: int) -> None:
-    """Turns a bp_status into the exception it stands for."""
+    """Raises the exception that a bp_status stands for."""
     if status == lib.BP_OVERFLOW:
         raise ShapeError("the sizes' product does not fit in memory that can be addressed")
     if status == lib.BP_EMPTY:
@@ -107,12 +107,13 @@ def check(status: int) -> None:
 
 
 def text(c_string: Any) -> str:
+    """A C string as a str."""
     found: bytes = ffi.string(c_string)
     return found.decode()
 
 
 def new_state(seed: int, stream: int) -> Any:
-    """A place in the frozen random stream, for the functions that advance it."""
+    """The state of one of a seed's random streams, which the functions that draw from it advance."""
     return ffi.new("uint64_t *", lib.bp_random_stream(seed, stream))
 
 
@@ -122,37 +123,37 @@ def permute(index: Any, size: int, seed: int, stream: int) -> None:
 
 
 def layers(count: int) -> Any:
-    """An array of bp_layer, all zero; does not keep alive what will be put there."""
+    """An array of bp_layer, zeroed. It does not keep alive what its pointers point to."""
     return ffi.new("bp_layer[]", count)
 
 
 def parameters(count: int) -> Any:
-    """An array of bp_parameter, all zero; does not keep alive what will be put there."""
+    """An array of bp_parameter, zeroed. It does not keep alive what its pointers point to."""
     return ffi.new("bp_parameter[]", count)
 
 
 def plan() -> Any:
-    """A bp_plan, all zero; does not keep alive what will be put there."""
+    """A bp_plan, zeroed. It does not keep alive what its pointers point to."""
     return ffi.new("bp_plan *")
 
 
 def progress() -> Any:
-    """A bp_progress: nothing done yet."""
+    """A bp_progress, zeroed: at the start of an epoch."""
     return ffi.new("bp_progress *")
 
 
 def number(dtype: np.dtype[Any]) -> Any:
-    """Room for one number that C writes; [0] is it as a Python float."""
+    """One number for C to write; number[0] reads it as a Python float."""
     return ffi.new(C_POINTER[dtype])
 
 
 def indices(count: int) -> Any:
-    """Room for so many int64_t."""
+    """An array of int64_t, zeroed."""
     return ffi.new("int64_t[]", count)
 
 
 def workspace_bytes(plan: Any, dtype: np.dtype[Any]) -> int | None:
-    """What a plan's strategy needs; None where there is no such strategy for its layers."""
+    """The bytes that a plan's strategy needs; None if the strategy cannot compute the plan's layers."""
     size = ffi.new("size_t *")
     status = plan_workspace[dtype](plan, size)
     if status == UNKNOWN:
@@ -162,22 +163,22 @@ def workspace_bytes(plan: Any, dtype: np.dtype[Any]) -> int | None:
 
 
 def matrix(array: np.ndarray[Any, Any], stride: int, transposed: bool) -> Any:
-    """A bp_matrix that keeps the array alive, and so numpy from moving its memory."""
+    """A bp_matrix of an array. It keeps the array alive, so that its memory stays where it is."""
     rows, cols = array.shape
     made = ffi.new("bp_matrix *", [address(array), rows, cols, stride, array.dtype == FLOAT64, transposed])
     return ffi.gc(made, lambda _, array=array: None)
 
 
 def address(array: np.ndarray[Any, Any]) -> Any:
-    """A C pointer to an array's first element, whatever its strides. Does not keep the array alive."""
+    """A C pointer to the first element of an array with any strides. Does not keep the array alive."""
     return ffi.cast(C_POINTER[array.dtype], array.__array_interface__["data"][0])
 
 
 def is_pointer(value: Any) -> bool:
-    """Whether an argument of a C function is a pointer, and not NULL."""
+    """Whether an argument of a C function is a pointer other than NULL."""
     return isinstance(value, ffi.CData) and value != NULL and ffi.typeof(value).kind in ("pointer", "array")
 
 
 def address_of(pointer: Any) -> int:
-    """Where a C pointer points."""
+    """The address that a C pointer holds."""
     return int(ffi.cast(_ADDRESS, pointer))
