@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 from pybackprop.autograd.protocols import TensorLike
 
-models: WeakValueDictionary[int, Any] = WeakValueDictionary()  # to say where a tensor is
+models: WeakValueDictionary[int, Any] = WeakValueDictionary()  # for place_of
 
 UNSEEN = "a write past this library (t.data[...] = …, or the array that it shares memory with)"
 remedies: dict[str, str] = {

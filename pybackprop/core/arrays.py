@@ -91,10 +91,10 @@ def check_size(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
 def empty(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """`aligned_empty`, after `check_size`. what: the operation, for messages."""
     check_size(what, shape, dtype)
-    return on_a_line(shape, dtype, what)
+    return aligned_empty(shape, dtype, what)
 
 
-def on_a_line(shape: tuple[int, ...], dtype: np.dtype[Any], what: str = "tensor", rows: int | None = None) -> Array:
+def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any], what: str = "tensor", rows: int | None = None) -> Array:
     """An array of undefined numbers. A large one starts at a cache line, so that vector loads do not cross lines.
 
     Raises OutOfMemoryError if there is not enough memory. what: the operation, rows: of the batch (default: shape[0]),
@@ -111,7 +111,7 @@ def on_a_line(shape: tuple[int, ...], dtype: np.dtype[Any], what: str = "tensor"
     return made
 
 
-def lines(count: int, dtype: np.dtype[Any], what: str = "compile", rows: int | None = None) -> Array:
+def aligned_zeros(count: int, dtype: np.dtype[Any], what: str = "compile", rows: int | None = None) -> Array:
     """count zeros that start at a cache line. They are written, so that the system has to provide the memory now.
 
     Raises OutOfMemoryError if there is not enough memory. what: the operation, rows: of the batch, for the message.
@@ -124,7 +124,7 @@ def lines(count: int, dtype: np.dtype[Any], what: str = "compile", rows: int | N
     return made
 
 
-def whole_lines(count: int, dtype: np.dtype[Any]) -> int:
+def round_up_to_lines(count: int, dtype: np.dtype[Any]) -> int:
     """count, rounded up to a whole number of cache lines."""
     line = LINE // dtype.itemsize
     return -(-count // line) * line

@@ -18,7 +18,7 @@ from pybackprop.autograd.tape import NO_PARAMS, Node, Sink
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.autograd.versions import Version
 from pybackprop.core import native, observer
-from pybackprop.core.arrays import Array, on_a_line
+from pybackprop.core.arrays import Array, aligned_empty
 from pybackprop.core.errors import GradientError
 from pybackprop.engine import placement
 from pybackprop.engine.descriptors import describe_layers
@@ -96,7 +96,7 @@ class PassWorkspace:
         self.places, size = placement.of_pass(self.chain.network, n, self.chain.inplace)
         if size > self.memory.size or self.memory.nbytes > max(SMALL, 4 * size * self.memory.itemsize):
             self.memory = np.empty(0, self.chain.dtype)  # the old goes before the new comes
-            self.memory = on_a_line((size,), self.chain.dtype, "Model", n)
+            self.memory = aligned_empty((size,), self.chain.dtype, "Model", n)
         base = native.pointer(self.memory)
         for layer, (z, a, dz) in zip(self.layers, self.places, strict=True):
             layer.z, layer.a, layer.dz = base + z, base + a, base + dz
