@@ -14,7 +14,7 @@ from pybackprop.autograd.broadcast import check_broadcast
 from pybackprop.autograd.mask import Mask
 from pybackprop.autograd.versions import ForeignVersion, GradientPlace, GradientVersion, Version
 from pybackprop.core import native, observer
-from pybackprop.core.arrays import Array, as_array, check_size, float_type, hint_at_fix, on_a_line
+from pybackprop.core.arrays import Array, aligned_empty, as_array, check_size, float_type, hint_at_fix
 from pybackprop.core.errors import DTypeError, GradientError, ShapeError
 
 __all__ = ["Tensor", "as_tensor", "foreign", "operand", "param", "tensor", "wrap"]
@@ -69,7 +69,7 @@ class Tensor:
         wanted = None if dtype is None else float_type(dtype)
         array = as_array(data, wanted)
         check_size("tensor", array.shape, array.dtype)
-        self._fill(on_a_line(array.shape, wanted or array.dtype))
+        self._fill(aligned_empty(array.shape, wanted or array.dtype))
         np.copyto(self._array, array)
         self.requires_g = requires_g
         self.name = name
@@ -146,7 +146,7 @@ class Tensor:
         """`.g`, made if there is none yet (its numbers are then undefined)."""
         if self._g is None:
             array = self._array
-            self._g = self._make(on_a_line(array.shape, array.dtype), GradientVersion())
+            self._g = self._make(aligned_empty(array.shape, array.dtype), GradientVersion())
             if observer.active is not None:
                 observer.active.named(self._g._array, f"{self._label}.g", "gradients")
         return self._g
@@ -181,7 +181,7 @@ class Tensor:
 
     def new_like(self) -> Tensor:
         """A tensor of this shape and dtype whose numbers are undefined."""
-        return self._make(on_a_line(self._array.shape, self._array.dtype))
+        return self._make(aligned_empty(self._array.shape, self._array.dtype))
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -21,14 +21,14 @@ CGROUP = Path("/sys/fs/cgroup/cpu.max")  # "QUOTA PERIOD" in microseconds, or "m
 
 
 def threads() -> int:
-    """How many threads a large operation may use (1 in a serial build, and in a forked child)."""
+    """How many threads a large operation may use. It is 1 in a build without OpenMP, and in a forked child."""
     return int(lib.bp_threads())
 
 
 def set_threads(count: int | None) -> None:
-    """Sets how many threads a large operation may use; None: as many as OpenMP would take.
+    """Sets how many threads a large operation may use; None: OpenMP's default, at most the container's CPUs.
 
-    More than there are cores is allowed and slow. Raises ValueError outside 1 .. 1024.
+    More threads than cores are allowed, and slow. Changes speed, never bits. Raises ValueError outside 1 .. 1024.
     """
     if count is None:
         lib.bp_set_threads(0)
@@ -38,7 +38,7 @@ def set_threads(count: int | None) -> None:
 
 
 def cpu_quota() -> int | None:
-    """How many processors' time this container may use, rounded up; None if it has no limit."""
+    """How many CPUs this container may use, rounded up; None if it is not limited."""
     try:
         quota, period = CGROUP.read_text().split()[:2]
         return max(1, -(-int(quota) // int(period)))
@@ -47,9 +47,9 @@ def cpu_quota() -> int | None:
 
 
 def kernels() -> list[str]:
-    """The kernels that this CPU can run, from plain C to the fastest."""
-    indices = range(lib.bp_kernel_count())
-    return [text(lib.bp_kernel_name(k)) for k in indices if lib.bp_kernel_available(k)]
+    """The names of the kernels that this CPU can run, plain C first, the fastest last."""
+    every = range(lib.bp_kernel_count())
+    return [text(lib.bp_kernel_name(k)) for k in every if lib.bp_kernel_available(k)]
 
 
 def kernel() -> str:
@@ -58,23 +58,27 @@ def kernel() -> str:
 
 
 def use_kernel(name: str | None) -> None:
-    """Forces a kernel; None: the fastest. Raises ValueError, listing those possible, for any other."""
-    available = kernels()
-    name = available[-1] if name is None else name
-    if name not in available:
-        raise ValueError(f"use_kernel: {name!r} is not among the kernels this CPU can run: {', '.join(available)}")
-    lib.bp_use_kernel(next(k for k in range(lib.bp_kernel_count()) if text(lib.bp_kernel_name(k)) == name))
+    """Selects a kernel by name; None: the fastest. Changes speed, never bits.
+
+    Raises ValueError, which lists `kernels()`, for any other name.
+    """
+    possible = kernels()
+    name = possible[-1] if name is None else name
+    if name not in possible:
+        raise ValueError(f"use_kernel: {name!r} is not among the kernels this CPU can run: {', '.join(possible)}")
+    every = range(lib.bp_kernel_count())
+    lib.bp_use_kernel(next(k for k in every if text(lib.bp_kernel_name(k)) == name))
 
 
 def tiles() -> tuple[int, int]:
-    """(block, depth): the bytes of a product's packed block, and how many of a chain's products are added in it."""
+    """(block, depth) of matrix products: the bytes of a packed block, and its length along the inner axis."""
     return int(lib.bp_tiles_block()), int(lib.bp_tiles_depth())
 
 
 def set_tiles(block: int | None = None, depth: int | None = None) -> None:
-    """Sets how products are cut into blocks; None: what the caches suggest. Changes speed, never bits.
+    """Sets how matrix products are cut into blocks; None: from the sizes of the caches. Changes speed, never bits.
 
-    block: 4096 to 4194304 bytes; depth: 8 to 2048 numbers. Raises ValueError for others.
+    block: 4096 to 4194304 bytes; depth: 8 to 2048 numbers. Raises ValueError for other values.
     """
     for name, value in (("block", block), ("depth", depth)):
         if value is not None and not is_whole(value):
@@ -84,7 +88,7 @@ def set_tiles(block: int | None = None, depth: int | None = None) -> None:
 
 
 def cpu() -> str:
-    """The processor's name as the operating system tells it."""
+    """The processor's name, from the operating system."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

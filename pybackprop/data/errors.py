@@ -1,7 +1,10 @@
-"""The error for data that cannot be used."""
+"""The exception for data that cannot be used."""
 
 from __future__ import annotations
 
 
 class DataError(ValueError):
-    """A file or array that is not as it should be: names the file, the field, what was found and what was expected."""
+    """Raised for a file or array that is not what it should be. Names the file, the field, what was found and expected.
+
+    A ValueError.
+    """

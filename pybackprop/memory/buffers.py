@@ -86,6 +86,9 @@ class BufferLog:
     counts_held: whether held buffers count as alive too (in a real run nobody knows what will be held).
     """
 
+    dtype: np.dtype[Any]
+    alive: int
+
     def __init__(self, dtype: Any = np.float32, counts_held: bool = False) -> None:
         self.dtype = np.dtype(dtype)
         self.counts_held = counts_held

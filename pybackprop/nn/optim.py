@@ -30,6 +30,10 @@ class SGD:
     Raises ValueError for a parameter given twice, and for rates outside their range.
     """
 
+    lr: float
+    momentum: float
+    parameters: list[Tensor] | None
+
     def __init__(self, parameters: Any = None, *, lr: float, momentum: float = 0.0) -> None:
         self.lr = rate("lr", lr, math.inf)
         self.momentum = rate("momentum", momentum, 1)
