@@ -1,1 +1,1 @@
-"""Tensors with a gradient beside them, and the tape that is walked back."""
+"""Tensors with their gradients, and the tape that backward walks."""

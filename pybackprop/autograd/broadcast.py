@@ -1,4 +1,4 @@
-"""Broadcasting: what is refused because it would happen by accident, and the sum that undoes it."""
+"""Broadcasting: refusing it where it is probably an accident, and the sum that is its gradient."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Shape = tuple[int, ...]
 
 
 def check_broadcast(operation: str, left: Shape, right: Shape) -> None:
-    """Raises ShapeError where the shapes do not fit, or a column would meet a row of as many numbers."""
+    """Raises ShapeError for shapes that do not broadcast, and for a column (n,1) with a row (n,)."""
     if left == right:
         return
     for column, row in ((left, right), (right, left)):

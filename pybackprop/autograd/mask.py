@@ -1,4 +1,4 @@
-"""Mask: what a comparison of tensors gives."""
+"""Mask: the result of comparing tensors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pybackprop.core import observer
 from pybackprop.core.arrays import Array
 from pybackprop.core.native import FLOAT64
 
-T = TypeVar("T", bound=TensorLike)  # Tensor, which is one module above
+T = TypeVar("T", bound=TensorLike)  # Tensor; its module imports this one
 
 
 class Mask(Generic[T]):
@@ -23,7 +23,7 @@ class Mask(Generic[T]):
     data            the booleans, a numpy array
     dtype_compared  of the tensor that was compared; float() keeps it, so that `(x > 0).float() * x.g` mixes no dtypes
 
-    & | ~ == and [...] give masks, * tensors. bool() raises ValueError for more than one element, as numpy does.
+    & | ~ == and [...] return masks, * a tensor. bool() raises ValueError for more than one element, as numpy does.
     """
 
     __slots__ = ("_wrap", "data", "dtype_compared")
@@ -34,7 +34,7 @@ class Mask(Generic[T]):
     _wrap: Callable[[Array], T]
 
     def __init__(self, data: ArrayLike, dtype_compared: np.dtype[Any], wrap: Callable[[Array], T]) -> None:
-        """wrap: makes a tensor around an array."""
+        """wrap: returns a tensor around an array."""
         self.data = np.asarray(data, bool)
         self.dtype_compared = dtype_compared
         self._wrap = wrap
@@ -59,12 +59,12 @@ class Mask(Generic[T]):
     @overload
     def sum(self, axis: int) -> T: ...
     def sum(self, axis: int | None = None) -> Any:
-        """How many are true: an int, or along an axis a Tensor. Raises ValueError for an axis that does not exist."""
+        """How many are true: an int; along an axis, a Tensor. Raises ValueError for an axis that does not exist."""
         tensor: Any = self.float() if axis is not None else None
         return int(self.data.sum()) if tensor is None else tensor.sum(axis)
 
     def mean(self) -> Any:
-        """The share that is true, as a Python float."""
+        """The fraction that is true, as a Python float."""
         return float(self.data.mean())
 
     def all(self) -> bool:

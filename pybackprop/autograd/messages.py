@@ -1,4 +1,4 @@
-"""Messages about a value that a gradient still needs: which one, who overwrote it, who needs it, what to do."""
+"""Messages about values that a gradient still needs: which one, what overwrote it, what needs it, and the remedy."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SPENT = (
 )
 
 
-def overwritten(asks: str, node: Any, tensor: TensorLike, count: int | None) -> str:
-    """For a tensor that was overwritten after node read it. count: of its version at that time, if known."""
+def overwritten(operation: str, node: Any, tensor: TensorLike, count: int | None) -> str:
+    """For a tensor that was overwritten after node read it. count: its version count at that time, if known."""
     by, place = tensor._version.overwritten_by(count) or (UNSEEN, "")
     read = f" (called at {node.checksums[1]})" if node.checksums else ""
     purpose = node.op.purpose(node.inputs, tensor)
     remedy = remedies.get(by, "Overwrite only after backward")
     return (
-        f"{asks}: {describe(tensor)} was overwritten after '{node.op.name}'{read} read it, by {by}{place}. "
+        f"{operation}: {describe(tensor)} was overwritten after '{node.op.name}'{read} read it, by {by}{place}. "
         f"The gradient of '{node.op.name}' still needs the old values{': for ' * bool(purpose)}{purpose}. "
         f"{remedy}, run forward again, or write to a copy: bp.tensor(t)"
     )
@@ -42,10 +42,11 @@ def describe(tensor: TensorLike) -> str:
 
 
 def place_of(tensor: TensorLike) -> str | None:
-    """layers[0].w, or layers[1].out, for a tensor, or a view of one, in a living Model."""
+    """The place of a tensor, or of a view of one, in an existing Model: layers[0].w, layers[1].out."""
     for model in list(models.values()):
-        for place, found in _places(model):
-            if found is tensor or (found._version is tensor._version and found.shape == tensor.shape):
+        for place, candidate in _places(model):
+            same_memory = candidate._version is tensor._version
+            if candidate is tensor or (same_memory and candidate.shape == tensor.shape):
                 return place
     return None
 
@@ -72,11 +73,11 @@ def no_gradient(operation: str, out: TensorLike) -> str:
     )
 
 
-FREED = "backward() uses the gradients' buffers of intermediate results again. backward(keep=True) leaves them readable"
+FREED = "backward() reuses the buffers of intermediate results' gradients. backward(keep=True) leaves them readable"
 
 
 def stale(operation: str, out: TensorLike) -> str:
-    """For an out.g that belongs to values which out no longer has."""
+    """For an out.g that belongs to earlier values of out."""
     by, place = out._version.overwritten_by(out._g_place.values if out._g_place else None) or (UNSEEN, "")
     return (
         f"{operation}: out.g is stale: it is the gradient of values that out, {describe(out)}, no longer has: since "

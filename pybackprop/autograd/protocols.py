@@ -1,4 +1,4 @@
-"""What the tape needs to know of a tensor and of an operation, so that it imports neither.
+"""Protocols of tensors and operations, so that the tape need not import their modules.
 
 Tensors are in tensor.py; the operations are records, one package above: see ops/op.py.
 """
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 
 class TensorLike(Protocol):
-    """A tensor as the tape sees it: see Tensor for what each is."""
+    """A tensor as the tape sees it; the attributes are documented in Tensor."""
 
     _array: Any
     _g: Any
@@ -32,9 +32,9 @@ class TensorLike(Protocol):
 
 
 class Operation(Protocol):
-    """An operation as a node of the tape keeps it.
+    """An operation as the tape's nodes keep it.
 
-    name      as messages call it
+    name      shown in messages
     inplace   whether its result overwrites its input
     backward  (inputs, saved, gradient of the result, sink, **params); None: it has no derivative here
     """
@@ -47,9 +47,9 @@ class Operation(Protocol):
     def backward(self) -> Callable[..., None] | None: ...
 
     def purpose(self, inputs: Sequence[Any], tensor: Any) -> str:
-        """ "w.g = x.T @ out.g": the gradient that the values of tensor are kept for; empty where it is not known."""
+        """The gradient that needs the values of tensor, such as "w.g = x.T @ out.g"; empty if unknown."""
         ...
 
     def replay(self, arrays: Sequence[Any], **params: Any) -> Any:
-        """The result once more for these arrays, off the tape."""
+        """Computes the result again for these arrays, off the tape."""
         ...

@@ -1,8 +1,8 @@
-"""The tape: what each tensor was computed from, and the walk back along it.
+"""The tape: what each tensor was computed from, and the backward pass over it.
 
-There is no global tape. A result that somebody wants a gradient of remembers its operation and its
-operands (a Node), and `backward` walks from the loss to the leaves, each operation once, in an
-order in which every `.g` is complete before it is used (law of total derivative: sum over paths).
+There is no global tape. A result with requires_g keeps its operation and its operands (a Node). `backward` walks
+from the loss to the leaves and visits each operation once, in an order in which every `.g` is complete before it
+is used (law of total derivative: sum over paths).
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class Node:
 
     op        the operation's record
     inputs    its operands
-    origins   the nodes that those came from, None for leaves
+    origins   the nodes of the operands when the operation ran; None for leaves
     params    its other arguments
-    saved     tensors whose values backward reads, with the counts of their versions
-    checksums  of those, and where the operation was called, if debug was on (see versions.py)
+    saved     tensors whose values backward reads, with their version counts
+    checksums  of their values, and where the operation was called; only if debug was on (see versions.py)
     """
 
     __slots__ = ("checksums", "inputs", "op", "origins", "params", "saved")
@@ -62,24 +62,24 @@ class Node:
 
     @property
     def has_derivative(self) -> bool:
-        """Whether a backward can go through it."""
+        """Whether a backward can pass through it."""
         return self.op.backward is not None
 
     def backward(self, upstream: TensorLike, sink: Sink) -> None:
-        """Passes the gradient of the result on to the inputs' gradients that sink wants."""
+        """Computes from upstream, the result's gradient, those gradients of the inputs that sink asks for."""
         backward: Any = self.op.backward
         backward(self.inputs, [t for t, _ in self.saved], upstream, sink, **self.params)
 
     def at_once(self, root: TensorLike, keep: bool, accumulate: bool) -> bool:
-        """Makes the whole walk back from root, whose node this is, if it knows a shorter way than `backward`."""
+        """Runs the whole backward from root, whose node this is, if it can do so in one call; whether it did."""
         return False
 
     def check(self) -> None:
-        """Raises GradientError where this operation has no derivative or lost a value that it needs."""
+        """Raises GradientError if this operation has no derivative, or a value that it needs was overwritten."""
         if not self.has_derivative:
             raise GradientError(
                 f"backward: no derivative is known here for '{self.op.name}', so the path to the tensors "
-                "that want a gradient is cut there. Use lin, @, +, relu or mse on that path, or write this "
+                "with requires_g is cut there. Use lin, @, +, relu or mse on that path, or write this "
                 "step's gradient by hand and assign it to .g"
             )
         self.check_values("backward")
@@ -87,15 +87,15 @@ class Node:
             if tensor._node is not node:
                 raise GradientError(messages.overwritten("backward", self, tensor, None))
 
-    def check_values(self, asks: str) -> None:
-        """Raises GradientError where a value that it needs was overwritten."""
+    def check_values(self, operation: str) -> None:
+        """Raises GradientError if a value that it needs was overwritten. operation: the caller, for the message."""
         for tensor, count in self.saved:
             if tensor._version.count != count:
-                raise GradientError(messages.overwritten(asks, self, tensor, count))
+                raise GradientError(messages.overwritten(operation, self, tensor, count))
         if self.checksums is not None:
             for (tensor, count), checksum in zip(self.saved, self.checksums[0], strict=True):
                 if versions.checksum(tensor) != checksum:
-                    raise GradientError(messages.overwritten(asks, self, tensor, count))
+                    raise GradientError(messages.overwritten(operation, self, tensor, count))
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class NoDerivative:
 
     def replay(self, arrays: Sequence[Any], **params: Any) -> Any:
         """Raises GradientError."""
-        raise GradientError(f"'{self.name}' cannot be run once more")
+        raise GradientError(f"'{self.name}' cannot be replayed")
 
 
 @lru_cache(maxsize=256)
@@ -122,20 +122,20 @@ def no_derivative(name: str) -> NoDerivative:
 
 
 class Sink:
-    """Where a backward writes its gradients. keep: whether intermediate results' gradients stay readable."""
+    """Where a backward writes its gradients. keep: whether those of intermediate results stay readable."""
 
     keep: bool = True
 
     def wants(self, tensor: TensorLike) -> bool:
-        """Whether somebody wants this tensor's gradient."""
+        """Whether the gradient of this tensor is needed."""
         return tensor.requires_g
 
     def into(self, tensor: TensorLike) -> tuple[Any, bool] | None:
-        """(the buffer, whether to add to it); None if nobody wants this tensor's gradient."""
+        """(the buffer, whether to add to it); None if the gradient of this tensor is not needed."""
         raise NotImplementedError
 
     def put(self, tensor: TensorLike, fill: Callable[[Any], None]) -> Any:
-        """For elementwise gradients: fill writes one into a tensor, which is stored or added. The buffer, if wanted."""
+        """Stores or adds a gradient that fill writes into the tensor it is given; the buffer, or None as for into."""
         target = self.into(tensor)
         if target is None:
             return None
@@ -149,9 +149,9 @@ class Sink:
 
 
 class Gradients(Sink):
-    """One walk of the tape: the first path overwrites a tensor's gradient, the next ones add.
+    """The gradients of one backward pass: the first path overwrites a tensor's gradient, the next ones add.
 
-    Without keep, the gradients of intermediate results lie in buffers that later ones use again.
+    Without keep, the gradients of intermediate results reuse each other's buffers.
     """
 
     def __init__(self, keep: bool, accumulate: bool) -> None:
@@ -177,17 +177,17 @@ class Gradients(Sink):
         return spare.pop() if spare else tensor.new_like()
 
     def take(self, tensor: TensorLike) -> Any:
-        """The finished gradient of an intermediate result; None if nobody wanted it."""
+        """The finished gradient of an intermediate result; None if there is none."""
         return self.buffers.pop(id(tensor), None)
 
     def give_back(self, buffer: TensorLike) -> None:
-        """Lets later gradients use an intermediate result's buffer again."""
+        """Releases an intermediate result's buffer, so that later gradients can reuse it."""
         if not self.keep:
             self.free.setdefault((buffer.shape, buffer.dtype), []).append(buffer)
 
 
 class Explicit(Sink):
-    """A lesson function: every tensor it was given gets its `.g`; one given twice gets the sum of its paths."""
+    """For a lesson function: every tensor passed to it gets its `.g`; one passed twice gets the sum over its paths."""
 
     def __init__(self, operation: str, *given: Any) -> None:
         self.operation = operation
@@ -219,7 +219,7 @@ def is_recording() -> bool:
 
 @contextmanager
 def paused() -> Iterator[None]:
-    """Nothing that this thread computes in here goes on the tape, so nothing is kept for a backward."""
+    """Keeps what this thread computes off the tape, so that nothing is kept for a backward."""
     before, _switch.recording = _switch.recording, False
     try:
         yield
@@ -235,7 +235,7 @@ def record(
     params: Mapping[str, Any] = NO_PARAMS,
     products: Sequence[observer.Product] = (),
 ) -> T:
-    """Puts out on the tape if one of its inputs wants a gradient. products: see Observer.ran."""
+    """Puts out on the tape if one of its inputs has requires_g. products: see Observer.ran."""
     if observer.active is not None:
         arrays = [t._array for t in inputs]
         observer.active.ran(op.name, out._array, *arrays, products=products, is_new=out._version.count == 0)
@@ -250,7 +250,7 @@ def record(
 
 def cut(out: T, operation: str, *inputs: Any, products: Sequence[observer.Product] = ()) -> T:
     """Marks out as computed by an operation that has no derivative here. Keeps no operand alive."""
-    if observer.active is not None and out._version is not getattr(inputs[0], "_version", None):  # a view is no buffer
+    if observer.active is not None and out._version is not getattr(inputs[0], "_version", None):  # not for views
         arrays = [array for array in map(_array_of, inputs) if array is not None]
         observer.active.ran(operation, out._array, *arrays, products=products, is_new=True)
     if _switch.recording and any(getattr(tensor, "requires_g", False) for tensor in inputs):
@@ -265,7 +265,7 @@ def _array_of(value: Any) -> Any:
 
 
 def backward(root: TensorLike, keep: bool, accumulate: bool) -> None:
-    """Fills `.g` of every leaf that wants it with d root / d leaf. root is one number."""
+    """Fills `.g` of every leaf with requires_g with d root / d leaf. root is one number."""
     if root._node is not None and root._node.at_once(root, keep, accumulate):
         return
     if root.size != 1:
@@ -288,7 +288,7 @@ def backward(root: TensorLike, keep: bool, accumulate: bool) -> None:
 
 
 def _refuse_lost(order: Sequence[TensorLike]) -> None:
-    """Raises GradientError if this walk would write a leaf's `.g` that one of its operations still reads."""
+    """Raises GradientError if this backward would overwrite a leaf's `.g` that one of its operations still reads."""
     nodes: list[Any] = [tensor._node for tensor in order]
     read = [t for node in nodes for t, _ in node.saved if isinstance(t._version, versions.GradientVersion)]
     if not read:
@@ -314,7 +314,7 @@ def from_root(root: Any) -> list[Any]:
     """The tensors on the tape between root and the leaves, each after all that were computed from it."""
     if root._node is None:
         raise GradientError(
-            "backward: this tensor is not on a tape. Either nothing it was computed from wants a gradient "
+            "backward: this tensor is not on a tape. Either nothing it was computed from has requires_g "
             "(make the weights with bp.param, or set requires_g = True), or there was no forward pass yet"
         )
     order: list[Any] = []

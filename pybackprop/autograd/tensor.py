@@ -1,4 +1,4 @@
-"""Tensor: a numpy array with a gradient beside it, `.g`."""
+"""Tensor: a numpy array with its gradient, `.g`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Axis: TypeAlias = "int | tuple[int, ...] | None"  # None: over all axes
 
 
 class Tensor:
-    """An array of float32 or float64 with its gradient beside it, `.g`. Made by `tensor`, `as_tensor`, `param`.
+    """An array of float32 or float64 with its gradient, `.g`. Made by `tensor`, `as_tensor`, `param`.
 
     data        numpy view of the same memory (a write to it is noticed only while bp.debug() is on)
     g           the gradient of the last backward, a Tensor of the same shape and dtype; None before the first one
@@ -35,8 +35,8 @@ class Tensor:
     of those raises GradientError, which names it. += -= *= /= and t[...] = value write in place, and raise
     GradientError for a tensor that is itself a result on the tape, ValueError for read-only memory.
 
-    Operands are numbers, arrays or tensors. Raises DTypeError where float32 meets float64 or an operand is no real
-    number, ShapeError where shapes do not broadcast, or a column (n,1) would broadcast with (n,) to (n,n).
+    Operands are numbers, arrays or tensors. Raises DTypeError where float32 and float64 are mixed or an operand is
+    not real, ShapeError where shapes do not broadcast, or a column (n,1) would broadcast with (n,) to (n,n).
     """
 
     __slots__ = {  # noqa: RUF023
@@ -51,12 +51,12 @@ class Tensor:
         "_version": None,
         "__weakref__": None,
     }
-    __array_priority__ = 1000  # numpy arrays leave array + tensor to us
+    __array_priority__ = 1000  # numpy arrays leave array + tensor to Tensor
 
     _array: Array
     _g: Tensor | None
     _g_place: GradientPlace | None  # which values .g belongs to; None: unknown
-    _matrix: Any  # how C sees it, made when first needed: see ops/matmul.py
+    _matrix: Any  # a bp_matrix, made when first needed: see ops/matmul.py
     _node: tape.Node | None
     _pointer: Any
     _version: Version  # shared by all views of the same memory
@@ -66,10 +66,10 @@ class Tensor:
     def __init__(
         self, data: ArrayLike, dtype: DTypeLike | None = None, *, requires_g: bool = False, name: str | None = None
     ) -> None:
-        wanted = None if dtype is None else float_type(dtype)
-        array = as_array(data, wanted)
+        target = None if dtype is None else float_type(dtype)
+        array = as_array(data, target)
         check_size("tensor", array.shape, array.dtype)
-        self._fill(aligned_empty(array.shape, wanted or array.dtype))
+        self._fill(aligned_empty(array.shape, target or array.dtype))
         np.copyto(self._array, array)
         self.requires_g = requires_g
         self.name = name
@@ -96,16 +96,16 @@ class Tensor:
         self.requires_g = False
 
     def _become(self, array: Array) -> None:
-        """Takes another array for its own, and keeps name and requires_g."""
+        """Replaces the array by another one; name and requires_g stay."""
         name, requires_g = self.name, self.requires_g
         self._fill(array)
         self.name, self.requires_g = name, requires_g
 
     def _make(self, array: Any, version: Version | None = None) -> Tensor:
-        """Another tensor around an array; version: this one's, if they share memory."""
-        made = type(self).__new__(type(self))
-        made._fill(np.asarray(array), version)
-        return made
+        """Another tensor around an array; version: this tensor's, if they share memory."""
+        result = type(self).__new__(type(self))
+        result._fill(np.asarray(array), version)
+        return result
 
     @property
     def data(self) -> Array:
@@ -116,8 +116,8 @@ class Tensor:
     def g(self) -> Tensor | Any:
         """The gradient of the last backward: a Tensor of this shape and dtype; None before the first one.
 
-        Assignment copies into one buffer, which the tensor keeps for life; None drops it. It raises ShapeError and
-        DTypeError for anything else than an array of this shape and dtype (Python numbers and integers are converted).
+        Assignment copies into a buffer that the tensor keeps; assigning None drops it. Raises ShapeError or DTypeError
+        for anything but an array of this shape and dtype (Python numbers and integers are converted).
         For type checkers it is a Tensor, so that `w -= 0.1 * w.g` needs no assertion; `w.g is None` is still allowed.
         """
         return self._g
@@ -143,7 +143,7 @@ class Tensor:
         np.copyto(self.write_g("t.g = value")._array, array)
 
     def grad_buffer(self) -> Tensor:
-        """`.g`, made if there is none yet (its numbers are then undefined)."""
+        """`.g`, allocated if there is none yet (its values are then undefined)."""
         if self._g is None:
             array = self._array
             self._g = self._make(aligned_empty(array.shape, array.dtype), GradientVersion())
@@ -152,7 +152,7 @@ class Tensor:
         return self._g
 
     def write_g(self, operation: str) -> Tensor:
-        """`.g`, which an operation is about to fill with the gradient of the values as they are now."""
+        """`.g`, for an operation that is about to fill it with the gradient of the current values."""
         g = self.grad_buffer() if self._g is None else self._g
         version, place = g._version, self._g_place
         if version is not self._version:
@@ -163,24 +163,24 @@ class Tensor:
         return g
 
     def place_g(self, through: bool) -> None:
-        """Says that `.g`, filled by the caller, is the gradient of the values as they are now. See GradientPlace."""
+        """Records that `.g`, filled by the caller, is the gradient of the current values. See GradientPlace."""
         if self._g_place is None:
             self._g_place = GradientPlace()
         self._g_place.set(self._version.count, self._g._version.count if self._g is not None else -1, through)
 
     def lose_g(self, reason: str) -> None:
-        """Lets go of `.g`, whose buffer is used for something else from now on."""
+        """Drops `.g`, whose buffer is used for something else from now on."""
         self._g = None
         if self._g_place is None:
             self._g_place = GradientPlace()
         self._g_place.forget(reason)
 
     def holds_its_gradient(self) -> bool:
-        """Whether its numbers are no values any more, but its own gradient: see mse_grad(inplace=True)."""
+        """Whether its memory holds its own gradient instead of its values: see mse_grad(inplace=True)."""
         return self._g is not None and self._g._version is self._version
 
     def new_like(self) -> Tensor:
-        """A tensor of this shape and dtype whose numbers are undefined."""
+        """An uninitialized tensor of this shape and dtype."""
         return self._make(aligned_empty(self._array.shape, self._array.dtype))
 
     @property
@@ -219,7 +219,7 @@ class Tensor:
         return self._pointer
 
     def contiguous(self) -> Tensor:
-        """This tensor, or a copy of it where its rows do not lie one after another."""
+        """This tensor if it is contiguous, else a contiguous copy."""
         if self._array.flags.c_contiguous:
             return self
         copy = self.new_like()
@@ -231,12 +231,12 @@ class Tensor:
         return self._make(self._array, self._version)
 
     def touch(self, operation: str) -> None:
-        """Called before a write in place: refuses read-only memory, and tells the tape."""
+        """Called before a write in place: refuses read-only memory, and counts the write."""
         if not self._array.flags.writeable:
             raise ValueError(f"{operation}: {messages.describe(self)} is read-only memory; use a copy: bp.tensor(t)")
         version = self._version
         if self._g is not None and self._g._version is version:
-            self._g = None  # its memory gets other numbers now
+            self._g = None  # its memory is about to be overwritten
         version.wrote(operation)
 
     # ---- with a derivative: attached by the modules of pybackprop.ops ----
@@ -304,7 +304,7 @@ class Tensor:
         if self._node is not None:
             raise GradientError(
                 f"{name}: {messages.describe(self)} is the result of '{self._node.op.name}' and on the tape; "
-                "writing to it would make its gradient a lie. Write a new tensor, or to a copy: bp.tensor(t)"
+                "writing to it would make its gradient wrong. Write a new tensor, or to a copy: bp.tensor(t)"
             )
 
     def __iadd__(self, other: ArrayLike) -> Tensor:
@@ -351,7 +351,7 @@ class Tensor:
     def __ne__(self, other: object) -> Mask[Tensor]:  # type: ignore[override]
         return self._compare("!=", np.not_equal, other)
 
-    # ---- shapes, sums and the like, in a lesson's spelling: dim for axis, keepdim for keepdims ----
+    # ---- shapes, sums and the like, in the lesson's spelling: dim for axis, keepdim for keepdims ----
 
     @property
     def T(self) -> Tensor:
@@ -365,7 +365,7 @@ class Tensor:
         return self.T
 
     def unsqueeze(self, dim: int) -> Tensor:
-        """A view with an axis of length 1 inserted at dim: (n,1) of (n) with dim=1. Raises ValueError elsewhere."""
+        """A view with an axis of length 1 inserted at dim: (n,1) of (n) for dim=1. Raises ValueError for any other dim."""
         return tape.cut(self._make(np.expand_dims(self._array, dim), self._version), ".unsqueeze", self)
 
     def squeeze(self, dim: int | None = None) -> Tensor:
@@ -378,7 +378,7 @@ class Tensor:
         return tape.cut(self._make(array, self._version), ".squeeze", self)
 
     def reshape(self, *shape: int | tuple[int, ...]) -> Tensor:
-        """The same numbers in another shape, given as one tuple or as several integers; -1 is worked out.
+        """The same numbers in another shape, given as one tuple or as several integers; -1 is inferred.
 
         A view where the memory allows it, else a copy. Raises ValueError where the sizes differ.
         """
@@ -395,7 +395,7 @@ class Tensor:
         return self.reshape(-1)
 
     def sum(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
-        """The sum over one axis, several, or all (None). dim and keepdim are the lesson's names of axis and keepdims.
+        """The sum over one axis, several, or all (None). dim and keepdim are the lesson's names for axis and keepdims.
 
         b.g = out.g.sum(0), as b was broadcast over the rows. Raises ValueError for an axis that does not exist.
         """
@@ -420,12 +420,12 @@ class Tensor:
     def argmax(self, axis: int | None = None, *, dim: int | None = None) -> Array:
         """The index of the first largest element along axis, or in the flattened tensor (None), as numpy integers.
 
-        dim is the lesson's name of axis. Raises ValueError for a tensor without elements.
+        dim is the lesson's name for axis. Raises ValueError for a tensor without elements.
         """
         return np.asarray(np.argmax(self._array, axis=dim if axis is None else axis))
 
     def pow(self, exponent: ArrayLike) -> Tensor:
-        """self ** exponent, elementwise. NaN where it is no real number."""
+        """self ** exponent, elementwise. NaN where the result is not real."""
         return self._elementwise("**", np.power, exponent)
 
     def sqrt(self) -> Tensor:
@@ -483,7 +483,7 @@ class Tensor:
         return self._array.tolist()
 
     def item(self) -> builtins.float:
-        """The single number in here as a Python float. Raises ShapeError for a tensor of more or fewer."""
+        """The single element as a Python float. Raises ShapeError if there are more or none."""
         return builtins.float(self)
 
     def __float__(self) -> builtins.float:
@@ -508,9 +508,9 @@ class Tensor:
         return (self[k] for k in range(len(self)))
 
     def __getitem__(self, index: Any) -> Tensor:
-        found = self._array[_plain_index(index)]
-        shares = isinstance(found, np.ndarray) and np.may_share_memory(found, self._array)
-        out = wrap(np.asarray(found), self._version if shares else None)
+        selected = self._array[_plain_index(index)]
+        shares = isinstance(selected, np.ndarray) and np.may_share_memory(selected, self._array)
+        out = wrap(np.asarray(selected), self._version if shares else None)
         return tape.cut(out, "[...]", self)
 
     def __setitem__(self, index: Any, value: Any) -> None:
@@ -530,7 +530,7 @@ _new = Tensor.__new__
 
 
 def wrap(array: Array, version: Version | None = None) -> Tensor:
-    """A Tensor around an array that is known to be float32 or float64; version: shared by views."""
+    """A Tensor around an array that is known to be float32 or float64. version: that of the tensor it is a view of."""
     tensor = _new(Tensor)
     tensor._fill(array, version)
     return tensor
@@ -560,7 +560,7 @@ def operand(operation: str, left: Tensor, right: Any) -> Any:
 
 
 def foreign(array: Array) -> Tensor:
-    """A Tensor around memory that came from elsewhere, and may be part of anything."""
+    """A Tensor around memory allocated elsewhere, which may overlap any other."""
     return wrap(array, ForeignVersion())
 
 
@@ -572,7 +572,7 @@ def tensor(
     Arrays of float32 and float64 keep their dtype; all other real numbers become float32 unless dtype says float64.
     requires_g: whether the tape computes a gradient for it. name: shown in messages.
     Raises DTypeError for complex numbers, text, objects and masked arrays, and for a dtype that is neither float32 nor
-    float64; ShapeError for lists whose rows differ in length; OutOfMemoryError for more than there is memory.
+    float64; ShapeError for lists whose rows differ in length; OutOfMemoryError if there is not enough memory.
     """
     return Tensor(data, dtype, requires_g=requires_g, name=name)
 
@@ -580,14 +580,14 @@ def tensor(
 def as_tensor(data: ArrayLike, *, name: str | None = None) -> Tensor:
     """data itself if it is a tensor, else a tensor that shares the memory of data where that is possible.
 
-    It is possible for arrays of float32 and float64 in native byte order; other data is copied as by `tensor`, and
-    raises as there. name: shown in messages; a tensor that is given keeps its own.
+    That is possible for arrays of float32 and float64 in native byte order; other data is copied as by `tensor`, and
+    raises as there. name: shown in messages; a tensor keeps its own.
     """
     if isinstance(data, Tensor):
         return data
-    made = foreign(as_array(data))
-    made.name = name
-    return made
+    result = foreign(as_array(data))
+    result.name = name
+    return result
 
 
 def param(data: ArrayLike, dtype: DTypeLike | None = None, *, name: str | None = None) -> Tensor:
@@ -596,11 +596,11 @@ def param(data: ArrayLike, dtype: DTypeLike | None = None, *, name: str | None =
 
 
 def _restore(array: Array, requires_g: bool, name: str | None, g: Tensor | None) -> Tensor:
-    made = wrap(array)
-    made.requires_g, made.name = requires_g, name
+    restored = wrap(array)
+    restored.requires_g, restored.name = requires_g, name
     if g is not None:
-        np.copyto(made.grad_buffer()._array, g._array)
-    return made
+        np.copyto(restored.grad_buffer()._array, g._array)
+    return restored
 
 
 def _plain_index(index: Any) -> Any:
@@ -609,5 +609,5 @@ def _plain_index(index: Any) -> Any:
     if isinstance(index, Mask):
         return index.data
     if isinstance(index, Tensor):
-        raise DTypeError("t[...]: a tensor of floats is no index; use t[mask], slices or integer arrays")
+        raise DTypeError("t[...]: a tensor of floats cannot be an index; use t[mask], slices or integer arrays")
     return index

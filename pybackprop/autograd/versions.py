@@ -1,7 +1,7 @@
-"""Versions: how often memory was written to through this library, and by what; and what `bp.debug()` adds to that.
+"""Version counters: how often memory was written to through this library, and by what; and `bp.debug()`.
 
-A backward compares the version of a value that it reads with the one at the forward pass, so an overwritten value is
-an error and not a wrong gradient.
+A backward compares the version of each value that it reads with that at the forward pass, so an overwritten value
+raises an error instead of giving a wrong gradient.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import numpy as np
 from pybackprop.autograd.protocols import TensorLike
 
 on = False
-REMEMBERED = 8  # overwrites of one piece of memory
+REMEMBERED = 8  # writes that a version logs
 PACKAGE = str(Path(__file__).parent.parent) + "/"
 
 
 class debug:
-    """`with bp.debug():`, or `bp.debug()` from here on and `bp.debug(False)` to end it. In all threads.
+    """Detects writes through numpy: `with bp.debug():`, or `bp.debug()` to begin and `bp.debug(False)` to end.
 
-    Remembers file and line of each overwrite through this library, and a checksum (adler32) of each value that a
-    recorded operation keeps for its backward. So a backward, and the lesson's `_grad` functions where out is on the
-    tape, also notice writes through numpy: `t.data[...] = …`, or to an array that bp.as_tensor shares. Without
-    debug those are not noticed. Costs the reading of every saved value, twice; a Model calls its layers one by one
-    meanwhile. Results are the same bits. Off, it costs a test of one flag.
+    Applies to all threads. Records file and line of each overwrite through this library, and a checksum (adler32) of
+    each value that a recorded operation keeps for its backward. So a backward, and the lesson's `_grad` functions
+    where out is on the tape, also notice `t.data[...] = …`, and writes to an array that bp.as_tensor shares. Without
+    debug those are not noticed. While it is on, every saved value is read twice more, and a Model calls its layers
+    one by one; the results are the same bits. While it is off, it costs the test of one flag.
     """
 
     on: bool
@@ -47,13 +47,13 @@ class debug:
 
 
 class Version:
-    """The writes to some memory; shared by all views of it.
+    """Counts the writes to one piece of memory; shared by all views of it.
 
     count    how many there were
     by       the operation that wrote last; None before the first write
     log      (count, by, file:line) of the last few, while debug is on
-    own      nothing else can be the same memory, except what shares this version
-    foreign  the memory came from elsewhere, and may be part of anything
+    own      only tensors that share this version can share the memory
+    foreign  the memory was allocated elsewhere, and may overlap any other
     """
 
     __slots__ = ("by", "count", "log")
@@ -77,12 +77,12 @@ class Version:
             self.remember()
 
     def remember(self) -> None:
-        """Notes where in the caller's program the write was that was just counted."""
+        """Logs where in the caller's program the last counted write was."""
         del self.log[: max(0, len(self.log) - REMEMBERED + 1)]
         self.log.append((self.count, str(self.by), caller()))
 
     def overwritten_by(self, read_at: int | None) -> tuple[str, str] | None:
-        """(the first operation that wrote after count was read_at, " at file:line" if known); None: nobody is known."""
+        """(the first operation that wrote after count was read_at, " at file:line" if known); None if unknown."""
         if read_at == self.count or self.by is None:
             return None
         for count, by, where in self.log:
@@ -92,7 +92,7 @@ class Version:
 
 
 class ForeignVersion(Version):
-    """The version of memory that came from elsewhere."""
+    """The version of memory that was allocated elsewhere."""
 
     __slots__ = ()
     own = False
@@ -107,9 +107,9 @@ class GradientVersion(Version):
 
 
 class DerivedVersion(GradientVersion):
-    """The version of memory that is written to together with other memory, whose versions alone are counted.
+    """The version of memory that is written to together with other memory; only the writes to that are counted.
 
-    A plan's step counts its writes to the parameters; the gradients, which it writes too, cost nothing extra.
+    A plan's step counts its writes to the parameters; so those to the gradients need no counting of their own.
     """
 
     __slots__ = ("_by", "_count", "_others")
@@ -140,9 +140,9 @@ class GradientPlace:
     """Which values a tensor's `.g` is the gradient of.
 
     values   the count of the tensor's version when `.g` was written
-    writes   the count of `.g`'s own version then: if it has changed, somebody filled `.g` by hand
-    through  `.g` has gone back through an operation that overwrote the tensor, to the values before it
-    gone     why there is no `.g` any more; empty if nobody took it
+    writes   the count of `.g`'s own version then: if it has changed, `.g` was filled by hand
+    through  `.g` is already the gradient of the values before the operation that overwrote the tensor in place
+    gone     why `.g` was dropped; empty if it was not
     """
 
     __slots__ = ("gone", "through", "values", "writes")
@@ -156,11 +156,11 @@ class GradientPlace:
         self.forget("")
 
     def set(self, values: int, writes: int, through: bool = False) -> None:
-        """`.g` was written."""
+        """Records that `.g` was written."""
         self.values, self.writes, self.through, self.gone = values, writes, through, ""
 
     def forget(self, reason: str) -> None:
-        """There is no `.g` any more, for this reason."""
+        """Records that `.g` was dropped, and why."""
         self.values = self.writes = -1
         self.through, self.gone = False, reason
 

@@ -1,1 +1,1 @@
-"""What everything else stands on: the binding of the C core, arrays, settings, files, checks, errors."""
+"""What all other packages use: the binding of the C core, arrays, settings, files, checks, errors."""

@@ -1,4 +1,4 @@
-"""What is converted to a tensor, and how; and aligned memory.
+"""Conversion of data to float32 and float64 arrays, and aligned memory.
 
 ==============================  =========================================================
 float32, float64                kept
@@ -6,7 +6,7 @@ Python numbers and lists        float32, as the lesson's framework does
 integers, bool, float16,        float32, or the dtype of the operand beside it (pixels and
 longdouble                      labels are data, not an intention to compute in integers)
 big-endian, unaligned           copied into native order
-non-contiguous                  kept as a view; copied for one call where C needs it whole
+non-contiguous                  kept as a view; copied for the call where C needs it contiguous
 read-only                       kept; an operation that would write to it refuses
 size 0, 0-d, 3-d and more       kept; an operation that needs another shape refuses
 complex, object, text, dates,   refused: DTypeError
@@ -30,25 +30,25 @@ from pybackprop.core.native import FLOAT32, FLOAT64, place
 Array: TypeAlias = npt.NDArray[Any]
 
 LINE = 64  # bytes in a cache line, and in the widest vector register
-LARGE = 4096  # bytes from which alignment is worth its cost
+LARGE = 4096  # bytes; smaller arrays are not aligned, as that would cost more than it saves
 
 
 def float_type(dtype: Any) -> np.dtype[Any]:
     """float32 or float64 as a numpy dtype, from any spelling of it. Raises DTypeError for other types."""
     try:
-        found: np.dtype[Any] = np.dtype(dtype)
+        parsed: np.dtype[Any] = np.dtype(dtype)
     except TypeError as error:
         raise DTypeError(f"dtype: found {dtype!r}, expected float32 or float64") from error
-    if found not in (FLOAT32, FLOAT64):
-        raise DTypeError(f"dtype: found {found}, expected float32 or float64")
-    return found
+    if parsed not in (FLOAT32, FLOAT64):
+        raise DTypeError(f"dtype: found {parsed}, expected float32 or float64")
+    return parsed
 
 
 def as_array(value: Any, like: np.dtype[Any] | None = None, what: str = "tensor") -> Array:
     """value as a native float32 or float64 array that shares its memory where that is possible.
 
     like: the dtype for values that are neither float32 nor float64 (default float32).
-    Raises DTypeError for what is no real number, ShapeError for rows of different lengths.
+    Raises DTypeError for elements that are not real numbers, ShapeError for rows of different lengths.
     """
     array = _any_array(value, what)
     if isinstance(array, np.ma.MaskedArray):
@@ -58,12 +58,12 @@ def as_array(value: Any, like: np.dtype[Any] | None = None, what: str = "tensor"
     native = array.dtype if array.dtype.isnative else array.dtype.newbyteorder("=")
     if native in (FLOAT32, FLOAT64):
         has_type = hasattr(value, "dtype") or hasattr(value, "__array__")
-        wanted = native if has_type else (like or FLOAT32)
+        target = native if has_type else (like or FLOAT32)
     else:
-        wanted = like or FLOAT32
-    if native != wanted:
-        available_memory.check(what, array.size * wanted.itemsize, *array.shape[:1])
-    return np.require(np.asarray(array), wanted, ["A"])
+        target = like or FLOAT32
+    if native != target:
+        available_memory.check(what, array.size * target.itemsize, *array.shape[:1])
+    return np.require(np.asarray(array), target, ["A"])
 
 
 def _any_array(value: Any, what: str) -> Array:
@@ -76,7 +76,7 @@ def _any_array(value: Any, what: str) -> Array:
     except ValueError as error:
         raise ShapeError(f"{what}: the rows differ in length or depth ({error})") from error
     except (TypeError, RuntimeError, BufferError) as error:
-        raise DTypeError(f"{what}: {type(value).__name__} does not give its numbers ({error})") from error
+        raise DTypeError(f"{what}: {type(value).__name__} cannot be converted to an array ({error})") from error
 
 
 def check_size(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -95,45 +95,45 @@ def empty(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any], what: str = "tensor", rows: int | None = None) -> Array:
-    """An array of undefined numbers. A large one starts at a cache line, so that vector loads do not cross lines.
+    """An uninitialized array. A large one starts at a cache line, so that vector loads do not cross lines.
 
-    Raises OutOfMemoryError if there is not enough memory. what: the operation, rows: of the batch (default: shape[0]),
-    both for the message.
+    Raises OutOfMemoryError if there is not enough memory. For its message: what, the operation; rows, those of the
+    batch (default: shape[0]).
     """
     size = math.prod(shape) * dtype.itemsize
     if size < LARGE:
-        made: Array = np.empty(shape, dtype)
+        array: Array = np.empty(shape, dtype)
     else:
         available_memory.check(what, size, shape[0] if rows is None and shape else rows)
-        made = _placed(size, shape, dtype)
+        array = _aligned(size, shape, dtype)
     if observer.active is not None:
-        observer.active.allocated(made)
-    return made
+        observer.active.allocated(array)
+    return array
 
 
 def aligned_zeros(count: int, dtype: np.dtype[Any], what: str = "compile", rows: int | None = None) -> Array:
-    """count zeros that start at a cache line. They are written, so that the system has to provide the memory now.
+    """count zeros, aligned to a cache line. They are written, so that the system has to provide the memory now.
 
-    Raises OutOfMemoryError if there is not enough memory. what: the operation, rows: of the batch, for the message.
+    Raises OutOfMemoryError if there is not enough memory. For its message: what, the operation; rows, of the batch.
     """
     available_memory.check(what, count * dtype.itemsize, rows)
-    made = _placed(count * dtype.itemsize, (count,), dtype)
-    made[...] = 0
+    array = _aligned(count * dtype.itemsize, (count,), dtype)
+    array[...] = 0
     if observer.active is not None:
-        observer.active.allocated(made)
-    return made
+        observer.active.allocated(array)
+    return array
 
 
 def round_up_to_lines(count: int, dtype: np.dtype[Any]) -> int:
-    """count, rounded up to a whole number of cache lines."""
+    """count elements, rounded up to whole cache lines."""
     line = LINE // dtype.itemsize
     return -(-count // line) * line
 
 
-def _placed(size: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+def _aligned(size: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     memory = np.empty(size + LINE, np.uint8)
-    made: Array = np.ndarray(shape, dtype, memory, -place(memory) % LINE)
-    return made
+    array: Array = np.ndarray(shape, dtype, memory, -place(memory) % LINE)
+    return array
 
 
 def hint_at_fix(found: tuple[int, ...], expected: tuple[int, ...]) -> str:

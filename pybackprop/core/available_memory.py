@@ -1,6 +1,6 @@
 """How much memory is still available, and the check before a large array is allocated.
 
-An operating system promises more memory than it has, and kills the process that uses what was promised. So an array
+The operating system may grant more memory than it has, and kill the process that then uses it. So an array
 that cannot fit is refused before it is allocated, with an error that can be caught and that says what would fit.
 """
 
@@ -12,13 +12,13 @@ from pathlib import Path
 from pybackprop.core.errors import OutOfMemoryError
 from pybackprop.core.units import bytes_text
 
-LARGE = 2**26  # bytes from which a check is worth its time
+LARGE = 2**26  # bytes; smaller arrays are not checked, to save time
 MEMINFO, STATUS = Path("/proc/meminfo"), Path("/proc/self/status")
 CGROUP, CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 def available() -> int | None:
-    """Bytes that this process may still allocate, by the machine, its container and its own limit; None if unknown."""
+    """Bytes that this process may still allocate, as limited by machine, container and ulimit; None if unknown."""
     return min(_limits(), default=None)
 
 
@@ -31,7 +31,7 @@ def _limits() -> Iterator[int]:
 
 
 def _container() -> Iterator[int]:
-    """What the control groups of this process leave, its own and all above it, in either version of Linux's cgroups."""
+    """What is left under the limits of this process's control group and all above it, in cgroups v1 or v2."""
     try:
         lines = CGROUP.read_text().splitlines()
     except OSError:
@@ -62,7 +62,7 @@ def _reclaimable(stat: Path) -> int:
 
 
 def _own_limit() -> Iterator[int]:
-    """What `ulimit -v` leaves."""
+    """What is left under `ulimit -v`."""
     try:
         import resource
     except ImportError:
@@ -90,7 +90,7 @@ def _number(path: Path) -> int | None:
 
 
 def check(what: str, needed: int, rows: int | None = None) -> None:
-    """Raises OutOfMemoryError if so many bytes are more than are available. rows: in the batch that needs them."""
+    """Raises OutOfMemoryError if fewer than `needed` bytes are available. rows: in the batch that needs them."""
     if needed < LARGE:
         return
     free = available()

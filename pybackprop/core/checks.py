@@ -1,4 +1,4 @@
-"""Checks of numbers that a caller gives: sizes, counts and seeds."""
+"""Checks of numbers given by the caller: sizes, counts and seeds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SEEDS = 2**64
 
 
 def is_whole(value: Any, least: int = 1, most: int | None = None) -> bool:
-    """Whether value is an integer, Python's or numpy's and no bool, from `least` to `most`."""
+    """Whether value is an integer (Python's or numpy's, not a bool) from `least` to `most`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         return False
     return most is None or bool(value <= most)

@@ -11,7 +11,7 @@ class ShapeError(ValueError):
 
 
 class DTypeError(TypeError):
-    """Raised for elements that are no real numbers (complex, text, objects), and where float32 meets float64.
+    """Raised for elements that are not real numbers (complex, text, objects), and where float32 and float64 are mixed.
 
     A TypeError.
     """
@@ -26,14 +26,14 @@ class GradientError(RuntimeError):
 
 
 class CheckpointError(ValueError):
-    """Raised for a file that is no checkpoint, is damaged or does not fit the model, or that cannot be written.
+    """Raised for a file that is not a checkpoint, is damaged or does not fit the model, or that cannot be written.
 
     A ValueError.
     """
 
 
 class DivergedError(ArithmeticError):
-    """Raised by fit when the loss is no finite number. The parameters are those before that step.
+    """Raised by fit when the loss is not finite. The parameters are those from before that step.
 
     An ArithmeticError.
     """

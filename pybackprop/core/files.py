@@ -1,4 +1,4 @@
-"""Files: .npy and .npz from sources nobody vouches for, and replacing a file wholly or not at all.
+"""Reading .npy and .npz files that are not trusted, and replacing a file atomically.
 
 Nothing is unpickled, and no array is allocated that is larger than the file can hold.
 """
@@ -24,7 +24,7 @@ MOST_DEFLATED = 1040  # the largest ratio that deflate can compress by; a header
 
 
 class NpyError(ValueError):
-    """A file that is not as it should be: field, found, expected. The caller adds the file's name."""
+    """An invalid file. The message says field, found, expected; the caller adds the file's name."""
 
 
 def read_npy(stream: IO[bytes], size: int) -> Array:
@@ -35,13 +35,13 @@ def read_npy(stream: IO[bytes], size: int) -> Array:
         shape, by_columns, dtype = reader(stream)
     except KeyError as error:
         raise NpyError(f"version: found {error}, expected 1.0 or 2.0") from error
-    except Exception as error:  # numpy evaluates a Python literal here, and lets whatever that raises through
+    except Exception as error:  # numpy evaluates a Python literal here, and does not catch what that raises
         raise NpyError(f"header: {error}") from error
     if dtype.hasobject:
         raise NpyError("dtype: found Python objects, which only unpickling could read; expected numbers")
-    promised, there = math.prod(shape) * dtype.itemsize, size - stream.tell()
-    if promised != there or min(shape, default=0) < 0:
-        raise NpyError(f"shape: {shape} of {dtype} takes {promised} bytes, found {there}")
+    promised, remaining = math.prod(shape) * dtype.itemsize, size - stream.tell()
+    if promised != remaining or min(shape, default=0) < 0:
+        raise NpyError(f"shape: {shape} of {dtype} takes {promised} bytes, found {remaining}")
     data = stream.read(promised)
     if len(data) != promised or stream.read(1):
         raise NpyError(f"data: found {len(data)} bytes, expected {promised}")
@@ -78,7 +78,7 @@ def _check_member(info: zipfile.ZipInfo, stored_only: bool, file_size: int) -> N
 
 
 def write_npz(stream: IO[bytes], arrays: dict[str, Any]) -> None:
-    """Uncompressed, with fixed dates: the same arrays give the same bytes."""
+    """Writes an uncompressed .npz with fixed dates: the same arrays give the same bytes."""
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             info = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
@@ -86,21 +86,21 @@ def write_npz(stream: IO[bytes], arrays: dict[str, Any]) -> None:
                 np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
 
 
-# ---- a file written wholly or not at all ----
+# ---- atomic replacement ----
 
 
 def replace(target: Path, write: Callable[[IO[bytes]], None]) -> None:
-    """Replaces target by what write writes, or leaves it as it was. Raises OSError."""
-    # only a part of the name: it may have all the 255 bytes that most file systems allow
+    """Replaces target by what write writes, or leaves it unchanged. Raises OSError."""
+    # only part of the name, which may already have all of the 255 bytes that most file systems allow
     temporary = target.with_name(f".{target.name[:50]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     mode = target.stat().st_mode & 0o777 if target.exists() else None
-    # created with its final permissions: between creation and a chmod somebody else could open it
+    # created with its final permissions: between creation and a chmod another user could open it
     create = partial(os.open, mode=0o666 if mode is None else mode)
     try:
         with open(temporary, "xb", opener=create) as stream:
             if mode is not None:
                 with contextlib.suppress(OSError):  # some file systems have no permissions
-                    os.chmod(temporary, mode)  # bits that the umask removed
+                    os.chmod(temporary, mode)  # restores bits that the umask removed
             write(stream)
             stream.flush()
             os.fsync(stream.fileno())

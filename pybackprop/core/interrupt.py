@@ -1,7 +1,7 @@
 """Ctrl-C while the command line is loading.
 
-Both `pybackprop` and `python -m pybackprop` import the package, numpy with it, before any code of theirs can catch a
-KeyboardInterrupt, and numpy turns one inside its own imports into an ImportError of many lines.
+Both `pybackprop` and `python -m pybackprop` import the package, and numpy with it, before their own code can catch a
+KeyboardInterrupt; numpy turns one inside its own imports into an ImportError of many lines.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def exit_quietly_while_loading() -> None:
 
 
 def raise_again() -> None:
-    """Undoes that: Ctrl-C raises KeyboardInterrupt."""
+    """Undoes `exit_quietly_while_loading`: Ctrl-C raises KeyboardInterrupt again."""
     if signal.getsignal(signal.SIGINT) is _exit:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -97,23 +97,23 @@ def place(memory: np.ndarray[Any, Any]) -> int:
 def check(status: int) -> None:
     """Raises the exception that a bp_status stands for."""
     if status == lib.BP_OVERFLOW:
-        raise ShapeError("the sizes' product does not fit in memory that can be addressed")
+        raise ShapeError("the product of the sizes is too large to be addressed")
     if status == lib.BP_EMPTY:
         raise ShapeError("mse: the mean of no elements is not defined; give at least one row and one column")
     if status == lib.BP_INVALID:
         raise ValueError("an activation's parameter is out of its range in the parameters' dtype")
     if status != lib.BP_OK:
-        raise RuntimeError(f"the C core answered with status {status}")
+        raise RuntimeError(f"the C core returned status {status}")
 
 
 def text(c_string: Any) -> str:
     """A C string as a str."""
-    found: bytes = ffi.string(c_string)
-    return found.decode()
+    encoded: bytes = ffi.string(c_string)
+    return encoded.decode()
 
 
 def new_state(seed: int, stream: int) -> Any:
-    """The state of one of a seed's random streams, which the functions that draw from it advance."""
+    """The state of one of a seed's random streams. Functions that draw from the stream advance it."""
     return ffi.new("uint64_t *", lib.bp_random_stream(seed, stream))
 
 
@@ -163,14 +163,14 @@ def workspace_bytes(plan: Any, dtype: np.dtype[Any]) -> int | None:
 
 
 def matrix(array: np.ndarray[Any, Any], stride: int, transposed: bool) -> Any:
-    """A bp_matrix of an array. It keeps the array alive, so that its memory stays where it is."""
+    """A bp_matrix of an array. It keeps the array alive, and so its memory valid."""
     rows, cols = array.shape
-    made = ffi.new("bp_matrix *", [address(array), rows, cols, stride, array.dtype == FLOAT64, transposed])
-    return ffi.gc(made, lambda _, array=array: None)
+    described = ffi.new("bp_matrix *", [address(array), rows, cols, stride, array.dtype == FLOAT64, transposed])
+    return ffi.gc(described, lambda _, array=array: None)
 
 
 def address(array: np.ndarray[Any, Any]) -> Any:
-    """A C pointer to the first element of an array with any strides. Does not keep the array alive."""
+    """A C pointer to the first element of an array of any strides. Does not keep the array alive."""
     return ffi.cast(C_POINTER[array.dtype], array.__array_interface__["data"][0])
 
 

@@ -1,6 +1,6 @@
-"""The observer of buffers and operations, for the open ledgers: see memory/recorder.py.
+"""The observer of buffers and operations, through which memory ledgers record them: see memory/recorder.py.
 
-Operations report to `active` what they did. Without an observer that costs the test of one variable.
+Operations report what they did to `active`. Without an observer this costs the test of one variable.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class Observer(Protocol):
         """An operation wrote the first array, and read or wrote the others.
 
         products: the matrix products in it, whose operands the C core packed into a workspace of its own.
-        is_new: the first array was made by the operation, maybe by numpy, which tells nobody.
+        is_new: the operation allocated the first array, perhaps by numpy, which does not call `allocated`.
         """
 
     def ran_pass(self, operation: str, workspace: Any) -> None:
-        """A Model computed all its layers in one call, in a workspace that knows what lies where in it."""
+        """A Model computed all its layers in one call, in a workspace that knows where its arrays lie."""
 
     def ran_plan(self, operation: str, plan: Any) -> None:
-        """A plan was compiled, or computed in its own memory."""
+        """A plan was compiled, or ran in its own memory."""
 
 
 active: Observer | None = None

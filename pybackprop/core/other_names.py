@@ -1,6 +1,6 @@
-"""Names that other libraries have for something here: asking for one raises an AttributeError that says what to use.
+"""Names that other libraries use for features of this one: using one raises an AttributeError with the name used here.
 
-On classes they are descriptors and not a __getattr__, which would slow down every access to an attribute.
+On classes they are descriptors, as a __getattr__ would slow down every attribute access.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 
 class OtherName:
-    """Stands in a class for an attribute that it does not have. A subclass or an instance may define it."""
+    """Takes the place of an attribute that a class does not have. A subclass or an instance may define it."""
 
     name: str
     hint: str
@@ -39,11 +39,11 @@ def _message(owner: str, name: str, hint: str) -> str:
 
 
 def attach(kind: type, hints: Mapping[str, str]) -> None:
-    """Gives a class hints by name; dir() of its instances leaves them out. Raises ValueError for a name that it has."""
+    """Adds hints to a class by name; dir() of its instances omits them. Raises ValueError for a name that is taken."""
     descriptor = OtherName if kind.__dictoffset__ else OtherSlot
     for name, hint in hints.items():
         if name in vars(kind):
-            raise ValueError(f"{kind.__name__} has an attribute '{name}'")
+            raise ValueError(f"{kind.__name__} already has an attribute '{name}'")
         setattr(kind, name, descriptor(name, hint))
     setattr(kind, "__dir__", _dir)  # noqa: B010
 

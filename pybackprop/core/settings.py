@@ -76,7 +76,7 @@ def tiles() -> tuple[int, int]:
 
 
 def set_tiles(block: int | None = None, depth: int | None = None) -> None:
-    """Sets how matrix products are cut into blocks; None: from the sizes of the caches. Changes speed, never bits.
+    """Sets how matrix products are split into blocks; None: by the sizes of the caches. Changes speed, never bits.
 
     block: 4096 to 4194304 bytes; depth: 8 to 2048 numbers. Raises ValueError for other values.
     """
@@ -99,7 +99,7 @@ def cpu() -> str:
 
 def info() -> dict[str, Any]:
     """Versions, CPU, kernels, threads, OpenMP and compiler: what a bug report should contain."""
-    from importlib import metadata  # takes as long to load as a quarter of this library
+    from importlib import metadata  # imported here, as loading it takes a quarter as long as this whole library
 
     openmp = int(lib.bp_openmp())
     return {

@@ -1,4 +1,4 @@
-"""How numbers with a unit are written and read, everywhere: bytes, seconds, rates."""
+"""Formatting and parsing numbers with units: bytes, seconds, rates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def bytes_text(count: int) -> str:
 
 
 def byte_unit(count: int) -> tuple[int, str]:
-    """(factor, unit) in which so many bytes are a number from 1 to 999, rounded to three digits."""
+    """(factor, unit) with count / factor from 1 to 999 when rounded to three digits."""
     factor, unit = 1, "bytes"
     for larger in BYTE_UNITS:
         if count < 999.5 * factor:
@@ -45,7 +45,7 @@ def parse_bytes(text: int | str) -> int:
 
 
 def megabytes_text(count: int) -> str:
-    """Bytes as a number of MB, for a column of a table whose head has the unit."""
+    """Bytes as a number of MB, for a table's column whose header names the unit."""
     return f"{count / 10**6:.1f}"
 
 
@@ -58,5 +58,5 @@ def seconds_text(seconds: float) -> str:
 
 
 def three_digits(number: float) -> str:
-    """A measured number with three digits, and more only before the point: 0.0123, 1.00, 98.7, 12345."""
+    """A measured number with three significant digits, more only before the point: 0.0123, 1.00, 98.7, 12345."""
     return f"{number:.0f}" if number >= 99.95 else f"{number:#.3g}"

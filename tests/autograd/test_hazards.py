@@ -93,7 +93,7 @@ def multiplied_into_x_again_where_c_knows_it(net):
     return net.loss.backward
 
 
-@hazard("result of 'lin'", "a lie", "bp.tensor(t)")
+@hazard("result of 'lin'", "make its gradient wrong", "bp.tensor(t)")
 def added_to_a_result(net):
     return lambda: net.l1.__iadd__(1)
 
