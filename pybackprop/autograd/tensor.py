@@ -365,7 +365,7 @@ class Tensor:
         return self.T
 
     def unsqueeze(self, dim: int) -> Tensor:
-        """A view with an axis of length 1 inserted at dim: (n,1) of (n) for dim=1. Raises ValueError for any other dim."""
+        """A view with an axis of length 1 inserted at dim: (n,1) of (n) for dim=1. Raises ValueError out of range."""
         return tape.cut(self._make(np.expand_dims(self._array, dim), self._version), ".unsqueeze", self)
 
     def squeeze(self, dim: int | None = None) -> Tensor:

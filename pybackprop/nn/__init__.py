@@ -1,1 +1,1 @@
-"""Layers, optimizers, and the description of a network."""
+"""Layers, optimizers, and the description of networks."""

@@ -1,8 +1,8 @@
-"""Layers whose gradients somebody wrote by hand, as one operation on the tape.
+"""Layers with a handwritten backward, each call one operation on the tape.
 
-The lesson's own classes store what they saw (`self.inp`, `self.out`) and set `.g` themselves. So that they
-can stand beside ours, be used twice, share parameters, and accumulate, each call is remembered with the
-layer's attributes, and the gradients that its backward leaves are handed to the walk of the tape.
+The lesson's own classes store their input and output (`self.inp`, `self.out`) and set `.g` themselves. So that
+they can be combined with the layers here, be used twice, share parameters, and accumulate, each call is recorded
+with the layer's attributes, and the gradients that its backward leaves are passed on to the tape's backward.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def _is_by_hand(kind: type) -> bool:
 
 
 def run(layer: Any, args: Sequence[Tensor]) -> Tensor:
-    """The layer's output, on the tape if an argument or a parameter wants a gradient."""
-    given = [arg.alias() for arg in args]
+    """The layer's output, on the tape if an argument or a parameter has requires_g."""
+    aliases = [arg.alias() for arg in args]
     before = dict(vars(layer))
     with tape.paused():
-        out = as_operand(layer(*given), layer)
-    call = Call(layer, dict(vars(layer)), list(zip(args, given, strict=True)), out, parameters_in(layer))
+        out = as_operand(layer(*aliases), layer)
+    call = Call(layer, dict(vars(layer)), list(zip(args, aliases, strict=True)), out, parameters_in(layer))
     result = out.alias()
-    tape.record(result, call, (*args, *call.parameters), (*given, *call.parameters, out))
+    tape.record(result, call, (*args, *call.parameters), (*aliases, *call.parameters, out))
     if not tape.is_recording():
         _restore(layer, before)
     return result
@@ -50,7 +50,7 @@ def run(layer: Any, args: Sequence[Tensor]) -> Tensor:
 class Call:
     """One call of a layer, as the record of an operation: its inputs are the arguments and the parameters.
 
-    What an Op has besides (activation, kink, axes, ...) is empty here, as nothing is known about the layer.
+    The other attributes of an Op (activation, kink, axes, ...) are empty, as nothing is known about the layer.
 
     state  the layer's attributes after the call
     given  each argument, and the alias of it that the layer was called with
@@ -92,11 +92,11 @@ class Call:
         return (*arguments, *(attributes.get(id(p), p.name or "w") for p in self.parameters))
 
     def purpose(self, inputs: Sequence[Tensor], tensor: Tensor) -> str:
-        """Empty: which gradient the values are kept for is the layer's own affair."""
+        """Empty: which gradient needs the values is known to the layer alone."""
         return ""
 
     def replay(self, arrays: Sequence[Array], **params: Any) -> Array:
-        """The layer's output for other arrays: arguments, then parameters; by a copy of it in their dtype."""
+        """The layer's output for other arrays: arguments, then parameters; computed by a copy in their dtype."""
         twin = copy.deepcopy(self.layer)
         for tensor in tensors_in(twin):
             tensor._become(tensor._array.astype(arrays[0].dtype))
@@ -127,7 +127,7 @@ class Call:
 
 @contextmanager
 def _attributes(layer: Any, state: dict[str, Any]) -> Iterator[None]:
-    """The layer as it was after the call that is now differentiated."""
+    """Restores for a while the attributes that the layer had after the call that is differentiated."""
     now = dict(vars(layer))
     _restore(layer, state)
     try:
@@ -143,7 +143,7 @@ def _restore(layer: Any, state: dict[str, Any]) -> None:
 
 @contextmanager
 def _fresh_gradients(parameters: list[Tensor]) -> Iterator[list[Tensor | None]]:
-    """Takes the parameters' gradients away, so that what is there afterwards is what the layer has set."""
+    """Removes the parameters' gradients for a while, so that only those that the layer sets are there."""
     before = [parameter._g for parameter in parameters]
     for parameter in parameters:
         parameter._g = None

@@ -11,18 +11,18 @@ from pybackprop.core import native
 from pybackprop.core.arrays import aligned_empty, check_size
 from pybackprop.core.checks import check_seed
 
-PARAMETER_STREAM = 0  # of a seed's frozen random streams; the order of the samples takes those after it
+PARAMETER_STREAM = 0  # the stream of a seed for parameters; the order of the samples uses those after it
 
 
 def parameter_stream(seed: Any) -> Any:
-    """The state of the random stream that parameters are drawn from. Raises ValueError for what is no seed."""
+    """The state of the random stream that parameters are drawn from. Raises ValueError for an invalid seed."""
     return native.new_state(check_seed(seed), PARAMETER_STREAM)
 
 
 def he_uniform(operation: str, m: int, h: int, dtype: np.dtype[Any], state: Any) -> Tensor:
-    """w (m,h), uniform in [-b, b) with b = sqrt(6 / m), the next of a random stream, the same bits on every machine.
+    """w (m,h), uniform in [-b, b) with b = sqrt(6 / m), drawn from a random stream, the same bits on every machine.
 
-    operation: who asks, for messages. Source: He et al., "Delving Deep into Rectifiers" (arXiv:1502.01852),
+    operation: the caller, for messages. Source: He et al., "Delving Deep into Rectifiers" (arXiv:1502.01852),
     equation 10.
     """
     check_size(operation, (m, h), dtype)

@@ -30,12 +30,12 @@ class Lin(Module):
     Lin(784, 50)  m inputs and h outputs: w is He-uniform, in [-a, a) with a = sqrt(6 / m), and b is 0
 
     seed   of w, 0 unless given. It gives the same bits on every machine, those of the first layer of mlp; layers of
-           one network need different seeds, for theirs would be correlated otherwise
+           one network need different seeds, as their weights would otherwise be equal or correlated
     bias   False: no bias
     dtype  float32 unless given
 
     Raises ShapeError for parameters that do not fit each other, and for one size alone; ValueError for a size that is
-    no whole number from 1, or a seed outside 0 .. 2**64 - 1; DTypeError for another dtype; TypeError for seed, bias
+    not a whole number from 1, or a seed outside 0 .. 2**64 - 1; DTypeError for another dtype; TypeError for seed, bias
     or dtype together with arrays.
     """
 
@@ -76,9 +76,9 @@ class Activation(Module):
     params   its further arguments
     inplace  the operation that overwrites its input with the same values; None where there is none
 
-    A plan (bp.compile) computes it in C where the core knows the operation: where op.activation is its name there.
-    Raises TypeError for what is no operation, or arguments that it does not take, ValueError for those out of range.
-    A function needs no layer: it can stand in a Model as it is.
+    A plan (bp.compile) takes it only if the C core can compute the operation, that is, if op.activation is set.
+    Raises TypeError if op is not an operation or does not take the arguments, ValueError for those out of range.
+    A function needs no layer: a Model takes it as it is.
     """
 
     op: Op
@@ -89,7 +89,7 @@ class Activation(Module):
         if not isinstance(op, Op):
             raise TypeError(
                 f"Activation: found {getattr(op, '__name__', type(op).__name__)}, expected an operation, such as "
-                "those of bp.define_op; a function can stand in a Model as it is"
+                "those of bp.define_op; a Model takes a function as it is"
             )
         _check_params(op, params)
         self.op = op
@@ -139,6 +139,7 @@ class LeakyRelu(Activation):
 
     @property
     def negative_slope(self) -> float:
+        """The factor of the negative inputs."""
         slope: float = self.params["negative_slope"]
         return slope
 
@@ -162,7 +163,7 @@ class Mse(Module):
 
 
 def _check_params(op: Op, params: Mapping[str, Any]) -> None:
-    """Refuses arguments that an activation does not take; those of other operations are known to their functions."""
+    """Raises TypeError for arguments that an activation does not take; other operations check their own."""
     if op.activation is None:
         return
     for name in params:
@@ -174,16 +175,16 @@ def _check_params(op: Op, params: Mapping[str, Any]) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether a size was meant: a Python or numpy number, and no array or tensor."""
+    """Whether value is meant as a size: a Python or numpy number, not an array or tensor."""
     return isinstance(value, (int, float, complex, np.generic))
 
 
 def _from_sizes(m: Any, h: Any, seed: Any, bias: bool, dtype: Any) -> tuple[Tensor, Tensor | None]:
     """The parameters of Lin(m, h)."""
     if not (_is_number(m) and _is_number(h)):
-        given = " and ".join(_said(value) for value in (m, h) if value is not None)
+        operands = " and ".join(_said(value) for value in (m, h) if value is not None)
         raise ShapeError(
-            f"Lin: found {given}, expected two sizes, inputs and outputs: Lin(784, 50); "
+            f"Lin: found {operands}, expected two sizes, inputs and outputs: Lin(784, 50); "
             "or two arrays, w (inputs, outputs) and b (outputs,): Lin(w, b)"
         )
     m, h = width("Lin", m), width("Lin", h)

@@ -1,7 +1,7 @@
-"""Module: what a layer is.
+"""Module: the base class of layers.
 
-Called by itself, a layer remembers its arguments and its output, and `backward()` passes `out.g` on to
-the `.g` of all of them, as in the lesson. A Model runs the same layers over the tape.
+Called on its own, a layer stores its arguments and its output, and `backward()` computes the `.g` of its
+arguments and parameters from `out.g`, as in the lesson. A Model runs the same layers on the tape.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ class Module:
     """
 
     last_call: tuple[str, ...] = ("_last_call",)
-    _last_call: tuple[Any, Tensor | None] = ((), None)  # args and out; instead of args a Pass, which knows them
+    _last_call: tuple[Any, Tensor | None] = (
+        (),
+        None,
+    )  # (args, out); args may be a Pass that can make them
 
     @property
     def args(self) -> tuple[Any, ...]:
@@ -67,11 +70,11 @@ class Module:
         self.bwd(self.out, *self.args)
 
     def parameters(self) -> list[Tensor]:
-        """Those tensors in here that want a gradient, each once."""
+        """The tensors of this layer that have requires_g, each once."""
         return parameters_in(self)
 
     def forget(self) -> None:
-        """Lets go of the last call's arguments and output."""
+        """Drops the last call's arguments and output."""
         self._last_call = ((), None)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -79,7 +82,7 @@ class Module:
 
 
 def _last_call(layer: Module) -> tuple[Any, Tensor | None]:
-    """(args, out); after a pass in one call (see chain.py) the tape is written down now that somebody looks."""
+    """(args, out). After a pass in one call (see engine/one_pass.py) this is where its tape is written."""
     args, out = layer._last_call
     if type(args) is not tuple:
         layer._last_call = args.call_of(layer, out)
@@ -87,11 +90,11 @@ def _last_call(layer: Module) -> tuple[Any, Tensor | None]:
 
 
 def as_operand(value: Any, beside: Any) -> Tensor:
-    """value as a tensor; numbers that are neither float32 nor float64 follow the tensors of the layer beside it."""
+    """value as a tensor; data that is neither float32 nor float64 takes the dtype of the tensors in `beside`."""
     if isinstance(value, Tensor):
         return value
     if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.dtype.itemsize in (4, 8):
-        return foreign(as_array(value))  # has a dtype of its own: no need to look for one beside it
+        return foreign(as_array(value))  # has a dtype of its own: no need to look in `beside`
     like = next((tensor.dtype for tensor in tensors_in(beside)), None)
     return foreign(as_array(value, like))
 
@@ -127,5 +130,5 @@ def _parts(owner: Any) -> list[Any]:
 
 
 def parameters_in(owner: Any) -> list[Tensor]:
-    """Those of them that want a gradient and are not the result of an operation."""
+    """The tensors in owner that have requires_g and are not the result of an operation."""
     return [tensor for tensor in tensors_in(owner) if tensor.requires_g and tensor._node is None]

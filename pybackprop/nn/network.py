@@ -1,7 +1,7 @@
 """Network: a chain of linear layers, each with at most one activation after it, that ends in the mean squared error.
 
-What computes such a chain in one call (a Model's pass, a plan) or predicts its memory reads it from here, and so
-agrees on what such a chain is. Other models are computed layer by layer.
+This is the only definition of such a chain, for what computes one in one call (a Model's pass, a plan) and for what
+predicts its memory. Other models are computed layer by layer.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from pybackprop.nn.optim import SGD
 from pybackprop.ops import Op
 
 CHAIN = "a plan is made of Lin, each with at most one activation after it, and Mse"
-METHODS = ("__call__", "backward", "bwd", "forward")  # what a layer is, if none of them is its own
-LARGEST_SIZE = 2**30  # of a layer known by its size alone, so that products of sizes can be addressed
+METHODS = ("__call__", "backward", "bwd", "forward")  # a layer that overrides none of them computes as its class does
+LARGEST_SIZE = 2**30  # of a layer without arrays, so that products of sizes do not overflow
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Stage:
 
     activation  an operation that the C core knows, see `Op.activation`; params: its further arguments
     inplace     the operation that overwrites z with the same values; None: there is none
-    layers      the ids of the layers, Lin's first: by them a Pass finds the calls that it stands for
+    layers      the ids of the layers, Lin's first; a Pass finds its calls by them
     """
 
     w: Tensor
@@ -87,21 +87,21 @@ class Network:
 
 
 def of_sizes(sizes: Sequence[int], dtype: Any = np.float32) -> Network:
-    """What `mlp(sizes)` would be; no parameters are allocated.
+    """The network of `mlp(sizes)`, without allocated parameters.
 
-    Raises ValueError for fewer than two sizes, or one that is no whole number from 1.
+    Raises ValueError for fewer than two sizes, or one that is not a whole number from 1.
     """
-    given = list(sizes)
-    if len(given) < 2:
-        raise ValueError(f"layers: found {given}, expected at least two sizes: inputs and outputs")
-    pairs = list(pairwise(width("layers", size, LARGEST_SIZE) for size in given))
+    listed = list(sizes)
+    if len(listed) < 2:
+        raise ValueError(f"layers: found {listed}, expected at least two sizes: inputs and outputs")
+    pairs = list(pairwise(width("layers", size, LARGEST_SIZE) for size in listed))
     real, relu = float_type(dtype), Relu()
     stages = [Stage(_unallocated((m, h), real), _unallocated((h,), real)) for m, h in pairs]
     return Network((*(stage.followed_by(relu) for stage in stages[:-1]), stages[-1]), real)
 
 
 def _unallocated(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
-    """A tensor of this shape whose elements are all one and the same number in memory."""
+    """A tensor of this shape whose elements all share one number in memory."""
     tensor = wrap(np.broadcast_to(np.zeros((), dtype), shape))
     tensor.requires_g = True
     return tensor
@@ -115,7 +115,7 @@ def is_mse(loss: Any) -> bool:
 
 
 def is_unchanged(layer: Any, kind: type) -> bool:
-    """Whether a layer computes as `kind` does: neither it nor its class has a method of its own."""
+    """Whether a layer computes as `kind` does: neither it nor its class overrides a method."""
     return methods_of(type(layer)) == _METHODS_OF[kind] and not vars(layer).keys() & METHODS
 
 
@@ -152,7 +152,7 @@ def stages_of(layers: Sequence[Any]) -> list[Stage] | None:
 
 
 def network_of(layers: Sequence[Any], loss: Any) -> Network:
-    """The chain that layers and a loss are. Raises TypeError, ShapeError, DTypeError or ValueError if they are none."""
+    """The chain of these layers and this loss. Raises TypeError, ShapeError, DTypeError or ValueError if it is none."""
     stages = stages_of(layers)
     if not stages or not is_mse(loss):
         raise TypeError(f"compile: {_fault(layers, loss)}; {CHAIN}")
@@ -164,7 +164,7 @@ def network_of(layers: Sequence[Any], loss: Any) -> Network:
 
 
 def _fault(layers: Sequence[Any], loss: Any) -> str:
-    """Why layers and a loss are no chain."""
+    """Why layers and a loss are not a chain."""
     before: Any = None
     for k, layer in enumerate(layers):
         if type(layer) is not Lin and not is_activation(layer):
@@ -173,7 +173,7 @@ def _fault(layers: Sequence[Any], loss: Any) -> str:
             return f"layers[{k}], {name_of(layer)}, has a method of its own"
         if is_activation(layer):
             if activation_of(layer) is None:
-                return f"layers[{k}], {layer!r}, is unknown to the C core, so a Model has to train it, as it can"
+                return f"layers[{k}], {layer!r}, is unknown to the C core; train it with Model"
             if type(before) is not Lin:
                 return f"layers[{k}] is a {name_of(layer)} with no Lin before it"
         before = layer
@@ -188,9 +188,11 @@ def _check_parameters(parameters: list[Tensor]) -> None:
     seen: set[int] = set()
     for p in parameters:
         if not isinstance(p, Tensor) or p._node is not None:
-            raise TypeError(f"compile: {describe(p)} is no parameter; make it with bp.param")
+            raise TypeError(f"compile: {describe(p)} is not a parameter; make it with bp.param")
         if id(p) in seen:
-            raise ValueError(f"compile: {describe(p)} is used twice; a plan has one gradient for each use: use Model")
+            raise ValueError(
+                f"compile: {describe(p)} is used twice, which a plan does not support; use Model"
+            )
         if p.dtype != parameters[0].dtype:
             raise DTypeError(
                 f"compile: {describe(p)} is {p.dtype}, {describe(parameters[0])} is {parameters[0].dtype}; "
@@ -202,7 +204,7 @@ def _check_parameters(parameters: list[Tensor]) -> None:
     for p, other in combinations(parameters, 2):
         if np.may_share_memory(p._array, other._array):
             raise ValueError(
-                f"compile: {describe(p)} and {describe(other)} share memory; a plan has each once: use Model"
+                f"compile: {describe(p)} and {describe(other)} share memory, which a plan does not support; use Model"
             )
 
 
@@ -220,9 +222,9 @@ def _check_shapes(stages: Sequence[Stage]) -> None:
 
 
 def updated_by(optimizer: SGD, parameters: Sequence[Tensor]) -> list[Tensor]:
-    """Those of the parameters that want a gradient and are the optimizer's.
+    """The parameters that have requires_g and belong to the optimizer.
 
-    Raises ValueError if it has one that is not among them.
+    Raises ValueError if the optimizer has one that is not among parameters.
     """
     listed = parameters if optimizer.parameters is None else optimizer.parameters
     known, mine = {id(p) for p in parameters}, {id(p) for p in listed}
@@ -233,7 +235,7 @@ def updated_by(optimizer: SGD, parameters: Sequence[Tensor]) -> list[Tensor]:
 
 
 def updated_first(parameters: Sequence[Tensor], updated: Sequence[Tensor]) -> tuple[list[Tensor], int]:
-    """(all parameters: those to update, then the others that want a gradient, then the rest; how many want one)."""
+    """(all parameters: the updated ones, others with requires_g, then the rest; how many have requires_g)."""
     mine = {id(p) for p in updated}
-    wanting = [*updated, *(p for p in parameters if p.requires_g and id(p) not in mine)]
-    return [*wanting, *(p for p in parameters if not p.requires_g)], len(wanting)
+    with_g = [*updated, *(p for p in parameters if p.requires_g and id(p) not in mine)]
+    return [*with_g, *(p for p in parameters if not p.requires_g)], len(with_g)

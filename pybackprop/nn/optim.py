@@ -1,4 +1,4 @@
-"""SGD: the update p = p - lr p.g, with momentum if wanted."""
+"""SGD: the update p = p - lr p.g, optionally with momentum."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class SGD:
     def step(self, parameters: Any = None) -> None:
         """Updates the parameters in place, from their `.g`.
 
-        Raises GradientError for a `.g` that is missing, ValueError for memory that cannot be written to:
+        Raises GradientError for a `.g` that is missing, ValueError for memory that cannot be written to,
         before any parameter is changed.
         """
         given = self.parameters if parameters is None else parameter_list(parameters)
@@ -59,15 +59,15 @@ class SGD:
 
     def velocity(self, parameter: Tensor) -> Tensor:
         """The parameter's momentum, of its shape; zeros before the first step."""
-        found = self._velocity.get(id(parameter))
-        if found is None:
-            made = parameter.new_like()
-            made._array[...] = 0
-            found = self._velocity[id(parameter)] = (parameter, made)  # holds it, so that its id stays its own
-        return found[1]
+        entry = self._velocity.get(id(parameter))
+        if entry is None:
+            zeros = parameter.new_like()
+            zeros._array[...] = 0
+            entry = self._velocity[id(parameter)] = (parameter, zeros)  # keeps the parameter, and so its id, alive
+        return entry[1]
 
     def take_velocities(self, places: Iterable[tuple[Tensor, Array]]) -> None:
-        """Gives the momentum of parameters other memory, with the same numbers."""
+        """Moves the momentum of parameters to other memory."""
         for p, view in places:
             view[...] = self.velocity(p)._array
             self._velocity[id(p)] = (p, wrap(view))
@@ -81,11 +81,11 @@ class SGD:
 
 
 class _Bound:
-    """Parameters that were checked, and where C finds them, as long as nothing about them changes."""
+    """Checked parameters and C's pointers to them, valid as long as nothing about them changes."""
 
     def __init__(self, given: Sequence[Tensor], velocities: Sequence[Tensor] | None) -> None:
         self.moves = velocities is not None
-        self.found = [(k, p, p._array, p._g) for k, p in enumerate(given)]
+        self.checked = [(k, p, p._array, p._g) for k, p in enumerate(given)]
         self.versions = [p._version for p in given]
         self.velocities = velocities  # kept alive for C
         self.calls = [self._call(dtype, given) for dtype in {p.dtype for p in given}]
@@ -101,10 +101,10 @@ class _Bound:
         return native.sgd_step[dtype], array, len(mine)
 
     def fits(self, given: Sequence[Tensor], moves: bool) -> bool:
-        """Whether these are the same, with the same memory, and it may still be written to."""
-        if moves != self.moves or len(given) != len(self.found):
+        """Whether these are the same parameters in the same memory, which may still be written to."""
+        if moves != self.moves or len(given) != len(self.checked):
             return False
-        for k, p, array, g in self.found:
+        for k, p, array, g in self.checked:
             if given[k] is not p or p._array is not array or p._g is not g or p._node is not None:
                 return False
             if not array.flags.writeable:
@@ -124,21 +124,21 @@ class _Bound:
 
 
 def parameter_list(parameters: Any) -> list[Tensor]:
-    """The tensors of a Model or an iterable, checked: none twice, none that is no leaf."""
+    """The tensors of a Model or an iterable. Raises TypeError for anything else, ValueError for none or duplicates."""
     listed = parameters.parameters() if hasattr(parameters, "parameters") else parameters
     if isinstance(listed, Tensor) or not isinstance(listed, Iterable):
         raise TypeError(f"SGD: found {type(listed).__name__}, expected a Model or a list of tensors")
-    found = list(listed)
+    tensors = list(listed)
     seen: dict[int, int] = {}
-    for k, tensor in enumerate(found):
+    for k, tensor in enumerate(tensors):
         if not isinstance(tensor, Tensor):
             raise TypeError(f"SGD: parameter {k} is a {type(tensor).__name__}, expected a tensor (bp.param)")
         if id(tensor) in seen:
             raise ValueError(f"SGD: parameters {seen[id(tensor)]} and {k} are one tensor; it would be updated twice")
         seen[id(tensor)] = k
-    if not found:
+    if not tensors:
         raise ValueError("SGD: there are no parameters to train; make them with bp.param")
-    return found
+    return tensors
 
 
 def _check(p: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Elementwise operations that the C core computes alone and after a linear layer: what all of them share."""
+"""What all activations share: elementwise operations that the C core computes alone and after a linear layer."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def activation(
     check: Callable[..., None],
     **facts: Any,
 ) -> Op:
-    """Registers an activation made of C functions by dtype: (out, x, *params, size) and (dx, x, dout, *params, size).
+    """Registers an activation from its C functions by dtype: (out, x, *params, size) and (dx, x, dout, *params, size).
 
     defaults  of the parameters, in the order in which C takes them
     check     called with the dtype and the parameters by name; raises ValueError for those out of range
-    facts     of its Op: equation, gradients, kink
+    facts     other fields of its Op: equation, gradients, kink
     """
 
     def compute(x: Any, out: Any = None, **params: Any) -> Tensor:

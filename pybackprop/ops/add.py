@@ -1,6 +1,6 @@
-"""+ between tensors and numbers, and .clone(): what passes its gradient on as it is.
+"""+ between tensors and numbers, and .clone(): operations that pass their gradient on unchanged.
 
-What was broadcast is summed over the axes along which it was: of a bias, (h) to (n,h), b.g = out.g.sum(0).
+The gradient of an operand that was broadcast is summed over those axes: for a bias, (h) to (n,h), b.g = out.g.sum(0).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["ADD", "CLONE", "add", "clone", "copy_backward"]
 
 
 def add(self: Tensor, other: ArrayLike) -> Tensor:
-    """self + other: a tensor, an array or a number. What was broadcast is summed again in its gradient.
+    """self + other: a tensor, an array or a number. Gradients are summed over the axes that were broadcast.
 
     Raises DTypeError and ShapeError as the other operators do; see Tensor.
     """
@@ -42,15 +42,15 @@ def _add(left: Tensor, right: Tensor | None = None, number: float | None = None)
 def _add_backward(
     inputs: Sequence[Tensor], saved: Sequence[Tensor], dout: Tensor, sink: Sink, number: Any = None
 ) -> None:
-    for given in inputs:
-        if given.ndim == 1 and dout.ndim == 2 and given.shape == dout.shape[1:]:
-            bias_backward(given, dout, sink.into(given))
+    for inp in inputs:
+        if inp.ndim == 1 and dout.ndim == 2 and inp.shape == dout.shape[1:]:
+            bias_backward(inp, dout, sink.into(inp))
         else:
-            sink.put(given, partial(_copy, sum_to(dout._array, given.shape)))
+            sink.put(inp, partial(_copy, sum_to(dout._array, inp.shape)))
 
 
 def clone(self: Tensor) -> Tensor:
-    """A copy of the same shape and dtype, on the tape: its gradient is passed on as it is. bp.tensor(t) is off it."""
+    """A copy of the same shape and dtype, on the tape: its gradient is passed on unchanged. bp.tensor(t) is off it."""
     return record(self._make(np.array(self._array)), CLONE, (self,))
 
 
@@ -58,9 +58,9 @@ def _clone_backward(inputs: Sequence[Tensor], saved: Sequence[Tensor], dout: Ten
     copy_backward(inputs[0], dout, sink)
 
 
-def copy_backward(given: Tensor, dout: Tensor, sink: Sink) -> None:
-    """Passes dout on as it is."""
-    sink.put(given, partial(_copy, dout._array))
+def copy_backward(inp: Tensor, dout: Tensor, sink: Sink) -> None:
+    """Passes dout on unchanged."""
+    sink.put(inp, partial(_copy, dout._array))
 
 
 def _copy(array: Array, into: Tensor) -> None:

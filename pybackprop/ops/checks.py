@@ -1,4 +1,4 @@
-"""Checks that every operation makes before it computes: what came in, and do the shapes fit?"""
+"""Checks that operations make before they compute: of operands, shapes, gradients and memory."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from pybackprop.core.native import FLOAT32, FLOAT64
 
 
 def operands(operation: str, **values: Any) -> list[Any]:
-    """values as tensors of one dtype; None stays None. Tensors decide the dtype, other data follows them.
+    """values as tensors of one dtype; None stays None. Other data takes the dtype of the tensors.
 
-    Raises DTypeError where float32 and float64 meet, or a value is no real number.
+    Raises DTypeError where float32 and float64 are mixed, or a value is not real.
     """
     return operands_of(operation, values)
 
 
 def operands_of(operation: str, values: Mapping[str, Any]) -> list[Any]:
-    """The same, of values by their names."""
+    """As `operands`, for values by name."""
     if ready := _as_they_are(values.values()):
         return ready
     for name, value in values.items():
         if isinstance(value, Tensor) and value.holds_its_gradient():
             raise GradientError(messages.spoiled(operation, name, value))
     like = next((v.dtype for v in reversed([*values.values()]) if isinstance(v, Tensor)), None)
-    made = {
+    tensors = {
         name: v if v is None or isinstance(v, Tensor) else foreign(as_array(v, like, f"{operation}: {name}"))
         for name, v in values.items()
     }
-    there = {name: t for name, t in made.items() if t is not None}
-    if len({t.dtype for t in there.values()}) > 1:
-        found = ", ".join(f"{name} {t.shape} {t.dtype}" for name, t in there.items())
-        raise DTypeError(f"{operation}: the dtypes differ: {found}. Convert with .float(), .double() or .astype()")
-    return list(made.values())
+    present = {name: t for name, t in tensors.items() if t is not None}
+    if len({t.dtype for t in present.values()}) > 1:
+        described = ", ".join(f"{name} {t.shape} {t.dtype}" for name, t in present.items())
+        raise DTypeError(f"{operation}: the dtypes differ: {described}. Convert with .float(), .double() or .astype()")
+    return list(tensors.values())
 
 
 def _as_they_are(values: Iterable[Any]) -> list[Any]:
-    """values as tensors where that needs no conversion and no message, else nothing."""
-    found: list[Any] = []
+    """The fast path: values as tensors if none needs a conversion or an error message, else an empty list."""
+    tensors: list[Any] = []
     dtype: Any = None
     for value in values:
         if type(value) is np.ndarray and value.dtype in (FLOAT32, FLOAT64) and value.flags.aligned:
@@ -52,11 +52,11 @@ def _as_they_are(values: Iterable[Any]) -> list[Any]:
         if value is not None:
             if type(value) is not Tensor or (dtype is not None and value._array.dtype is not dtype):
                 return []
-            if value._g is not None and value._g._version is value._version:  # spelled out: it is asked each time
+            if value._g is not None and value._g._version is value._version:  # holds_its_gradient, inlined for speed
                 return []
             dtype = value._array.dtype
-        found.append(value)
-    return found
+        tensors.append(value)
+    return tensors
 
 
 def check_lin(operation: str, x: Tensor, w: Tensor, b: Tensor | None) -> tuple[int, int, int]:
@@ -76,9 +76,9 @@ def _lin_fault(x: Tensor, w: Tensor, b: Tensor | None) -> str:
     if x.shape[1] != w.shape[0]:
         fix = _transpose_hint(x.shape, w.shape)
         return f"axis 1 of x has {x.shape[1]}, axis 0 of w has {w.shape[0]}; they must agree{fix}"
-    found = b.shape if b is not None else ()
-    fix = "; take b.squeeze(0) or b[0]" if len(found) == 2 and found[1:] == w.shape[1:] else ""
-    return f"found b of shape {found}, expected {w.shape[1:]}: one number for each column of w{fix}"
+    shape = b.shape if b is not None else ()
+    fix = "; take b.squeeze(0) or b[0]" if len(shape) == 2 and shape[1:] == w.shape[1:] else ""
+    return f"found b of shape {shape}, expected {w.shape[1:]}: one number for each column of w{fix}"
 
 
 def _transpose_hint(x: tuple[int, ...], w: tuple[int, ...]) -> str:
@@ -134,13 +134,15 @@ def mse_hint(o: tuple[int, ...], t: tuple[int, ...]) -> str:
 
 
 def upstream_of(operation: str, out: Tensor) -> Tensor:
-    """out.g, which the operation after this one left.
+    """out.g, set by the operation after this one.
 
-    Raises GradientError if it did not, if it belongs to earlier values of out, or if what out was computed from was
-    overwritten since.
+    Raises GradientError if out.g is missing or belongs to earlier values of out, or if values that out was computed
+    from have been overwritten.
     """
     if not isinstance(out, Tensor):
-        raise GradientError(f"{operation}: out is a {type(out).__name__}, which has no .g; give forward's own result")
+        raise GradientError(
+            f"{operation}: out is a {type(out).__name__}, which has no .g; pass forward's own result"
+        )
     if out._g is None:
         raise GradientError(messages.no_gradient(operation, out))
     g, place, version = out._g, out._g_place, out._version
@@ -154,7 +156,7 @@ def upstream_of(operation: str, out: Tensor) -> Tensor:
 
 
 def output(operation: str, out: Any, shape: tuple[int, ...], **inputs: Tensor | None) -> Tensor:
-    """out as a tensor to write to, off the tape, after all that could be wrong with it has been checked."""
+    """out as a tensor to write to, off the tape, after checking it."""
     dtype = next(t for t in inputs.values() if t is not None).dtype
     array = out._array if isinstance(out, Tensor) else out
     if not isinstance(array, np.ndarray):
@@ -167,14 +169,14 @@ def output(operation: str, out: Any, shape: tuple[int, ...], **inputs: Tensor | 
         raise ValueError(f"{operation}: out is not contiguous and aligned; give an array in C order")
     refuse_overlap(operation, array, **{name: t._array for name, t in inputs.items() if t is not None})
     tensor = out if isinstance(out, Tensor) else foreign(array)
-    _refuse_wanted(operation, tensor)
+    _refuse_tracked(operation, tensor)
     tensor.touch(f"{operation}(out=)")
     tensor._node, tensor.requires_g = None, False
     return tensor
 
 
-def _refuse_wanted(operation: str, out: Tensor) -> None:
-    """Raises GradientError for an out whose old values cannot be told from the new ones in a backward."""
+def _refuse_tracked(operation: str, out: Tensor) -> None:
+    """Raises GradientError for a parameter, and for an out that may share memory with a tensor on the tape."""
     if not out.requires_g:
         return
     if out._node is None:
@@ -182,12 +184,12 @@ def _refuse_wanted(operation: str, out: Tensor) -> None:
     if not out._node.has_derivative:
         raise GradientError(
             f"{operation}: out is {describe(out)} and came from '{out._node.op.name}', so it may share the memory of "
-            "a tensor on the tape, whose gradient would become a lie. Give it memory of its own"
+            "a tensor on the tape, whose gradient would then be wrong. Give it memory of its own"
         )
 
 
 def refuse_lost(operation: str, written: Sequence[Tensor | None], read: Sequence[Tensor]) -> None:
-    """Raises ValueError if the `.g` of one of written, as it is now, shares memory with what is read beside it."""
+    """Raises ValueError if the current `.g` of a tensor in written shares memory with a tensor in read."""
     for operand in read:
         version = operand._version
         if version.own:
@@ -201,15 +203,15 @@ def refuse_lost(operation: str, written: Sequence[Tensor | None], read: Sequence
                 )
 
 
-def _share(g: Tensor, other: Tensor) -> bool:
-    mine, its = g._array, other._array
-    base = mine.base
-    akin = its is mine or its.base is mine or (base is not None and its.base is base)
-    return akin and np.shares_memory(mine, its)
+def _share(g: Tensor, operand: Tensor) -> bool:
+    gradient, read = g._array, operand._array
+    base = gradient.base
+    same_base = read is gradient or read.base is gradient or (base is not None and read.base is base)
+    return same_base and np.shares_memory(gradient, read)
 
 
 def overlaps_itself(array: Any) -> bool:
-    """Whether several of its elements may lie in one place, as in a broadcast view."""
+    """Whether some of its elements may share memory, as in a broadcast view."""
     if array.flags.c_contiguous:
         return False
     reach = array.itemsize

@@ -19,14 +19,14 @@ SLOPE = 0.01
 def leaky_relu(x: Any, negative_slope: float = SLOPE, out: Any = None) -> Tensor:
     """out = x where x > 0, else negative_slope * x (NaN stays NaN). Any shape. out: as in lin.
 
-    Raises ValueError for a slope that is not positive and finite in x's dtype, DTypeError for what is no real number.
+    Raises ValueError for a slope that is not positive and finite in x's dtype, DTypeError for data that is not real.
     """
     result: Tensor = LEAKY_RELU(x, out=out, negative_slope=negative_slope)
     return result
 
 
 def leaky_relu_grad(inp: Tensor, out: Tensor, negative_slope: float = SLOPE) -> None:
-    """inp.g = out.g where inp > 0, else negative_slope * out.g: each element moves its own alone, hence * and not @."""
+    """inp.g = out.g where inp > 0, else negative_slope * out.g: elementwise, hence * and not @."""
     LEAKY_RELU.grad(inp, out, negative_slope=negative_slope)  # type: ignore[misc]
 
 

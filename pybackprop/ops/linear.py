@@ -1,11 +1,11 @@
 """lin: out = x @ w + b, and its gradients. x (n,m), w (m,h), b (h): n samples, m inputs, h outputs.
 
-`lin` also goes on the tape where an operand wants a gradient. `lin_grad` is the lesson's: it reads `out.g` and sets the
-`.g` of every operand that is a tensor, with nothing hidden. Data may be a Tensor or an array. In C: csrc/ops/linear.c.
+`lin` is also recorded on the tape if an operand has requires_g. `lin_grad` is the lesson's function: it reads `out.g`
+and sets the `.g` of every operand that is a tensor. Data may be a Tensor or an array. In C: csrc/ops/linear.c.
 
-All raise ShapeError for shapes that do not fit, DTypeError for mixed dtypes or what is no real number, GradientError
-for a gradient that is not there yet or whose values were overwritten, ValueError for an out that is read-only, not
-contiguous, or overlaps what is read. Nothing is written before all checks pass.
+All raise ShapeError for shapes that do not fit, DTypeError for mixed dtypes or data that is not real, GradientError
+for a gradient that is missing or whose values were overwritten, ValueError for an out that is read-only, not
+contiguous, or overlaps an operand. Nothing is written before all checks pass.
 Sources: fast.ai's lesson "backpropagation from the foundations"; Parr & Howard, "The Matrix Calculus You Need For Deep
 Learning" (arXiv:1802.01528).
 """
@@ -31,12 +31,12 @@ __all__ = ["LIN", "lin", "lin_grad"]
 def lin(x: ArrayLike, w: ArrayLike, b: ArrayLike | None = None, out: Tensor | Array | None = None) -> Tensor:
     """out (n,h) = x (n,m) @ w (m,h) + b (h): out[i,j] = sum over k of x[i,k] w[k,j], plus b[j].
 
-    x, w, b  tensors or arrays of one dtype, float32 or float64; other numbers follow the tensors beside them.
+    x, w, b  tensors or arrays of one dtype, float32 or float64; other data takes the dtype of the tensors.
              b is one number for each column of w, or None
-    out      a tensor or array to write to, which is then the result (of an array: a tensor that shares its memory)
+    out      a tensor or array to write to, which is then the result (for an array: a tensor that shares its memory)
 
     On the tape if an operand has requires_g. Raises ShapeError for shapes that do not fit, DTypeError for mixed dtypes
-    or what is no real number, GradientError for an operand whose values mse_grad(inplace=True) has overwritten, or an
+    or data that is not real, GradientError for an operand whose values mse_grad(inplace=True) has overwritten, or an
     out that is a parameter; ValueError for an out that is read-only, not contiguous, or overlaps an operand.
     """
     inp, weights, bias = operands("lin", x=x, w=w, b=b)
@@ -55,8 +55,8 @@ def lin_grad(inp: ArrayLike, out: Tensor, w: ArrayLike, b: ArrayLike | None = No
     """inp.g = out.g @ w.T, w.g = inp.T @ out.g, b.g = out.g.sum(0): the gradients of out = lin(inp, w, b).
 
     inp (n,m), w (m,h), b (h) and out (n,h), of one dtype. Reads out.g; sets the .g of each operand that is a tensor.
-    w[k,j] changes column j of out, in every row i, by inp[i,k] each: so w.g[k,j] sums inp[i,k] out.g[i,j] over the
-    rows, which is the matrix product inp.T @ out.g. b[j] changes the same column by 1 each.
+    w[k,j] enters column j of out, in every row i, with the factor inp[i,k]: so w.g[k,j] sums inp[i,k] out.g[i,j] over
+    the rows, which is the matrix product inp.T @ out.g. b[j] enters the same column with the factor 1.
     Raises GradientError if out.g is missing or belongs to values that out no longer has, or if out is an operand;
     ShapeError, DTypeError as lin does. Nothing is written before all checks pass.
     """
@@ -66,7 +66,7 @@ def lin_grad(inp: ArrayLike, out: Tensor, w: ArrayLike, b: ArrayLike | None = No
     if out.shape != (n, h):
         raise ShapeError(f"lin_grad: found out of shape {out.shape}, expected {(n, h)}, the shape of inp @ w")
     if out is inp or out is w or out is b:
-        raise GradientError("lin_grad: out is one of the operands; its .g can't be both their gradient and out's")
+        raise GradientError("lin_grad: out is one of the operands; one .g cannot hold both gradients")
     if out._node is not None and out._node.op.inplace and not (out._g_place and out._g_place.through):
         raise GradientError(messages.not_yet_through(out))
     if not x._version.own or not weights._version.own or dout._version.foreign:
@@ -77,11 +77,11 @@ def lin_grad(inp: ArrayLike, out: Tensor, w: ArrayLike, b: ArrayLike | None = No
 
 def needed(x: Tensor, w: Tensor) -> list[Tensor]:
     """What the backward of a product reads: x for the gradient of w, w for that of x."""
-    return [value for value, other in ((x, w), (w, x)) if other.requires_g]
+    return [factor for factor, differentiated in ((x, w), (w, x)) if differentiated.requires_g]
 
 
 def lin_backward(inputs: Sequence[Tensor], saved: Sequence[Tensor], dout: Tensor, sink: Sink) -> None:
-    """The gradients of x, w and, if it is there, b that sink wants."""
+    """Computes those gradients of x, w and, if there is one, b that sink asks for."""
     x, w, *bias = inputs
     (n, m), h = x.shape, w.shape[1]
     dout = dout.contiguous()

@@ -1,4 +1,4 @@
-"""matmul: the bare product, and `@` between tensors, which has lin's gradients. In C: csrc/ops/matmul.c."""
+"""matmul: the product without gradients, and `@` of tensors, with lin's gradients. In C: csrc/ops/matmul.c."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def matmul(
     out: Tensor | Array | None = None,
     accumulate: bool = False,
 ) -> Tensor | Any:
-    """op(a) (rows,inner) @ op(b) (inner,cols); op transposes where transpose_a or transpose_b asks for it.
+    """op(a) (rows,inner) @ op(b) (inner,cols); op transposes if transpose_a or transpose_b is set.
 
     a, b        tensors or arrays of one dtype, float32 or float64
     out         a tensor or array (rows,cols) of that dtype to write to, whose rows are contiguous; it is then the
@@ -39,7 +39,7 @@ def matmul(
 
     Each element is one chain of fused multiply-adds over the inner index, ascending. Off the tape: a backward through
     it raises GradientError; `a @ b` has gradients. Raises ShapeError for shapes that do not fit, DTypeError for mixed
-    dtypes or what is no real number, GradientError for an out that is a result on the tape, ValueError for an out that
+    dtypes or data that is not real, GradientError for an out that is a result on the tape, ValueError for an out that
     is read-only or overlaps a or b, and for accumulate without out.
     """
     if type(out) is type(a) is type(b) is Tensor and out._node is None and out._array.flags.writeable:
@@ -49,7 +49,7 @@ def matmul(
                 if observer.active is not None:
                     _tell(out._array, a, b, transpose_a)
                 return out
-        except (TypeError, OverflowError):  # not described yet, or the flags are no bools
+        except (TypeError, OverflowError):  # no bp_matrix yet, or the flags are not bools
             for operand in (out, a, b):
                 _describe(operand)
     left, right = operands("matmul", a=a, b=b)
@@ -71,14 +71,14 @@ def matmul(
 
 
 def _tell(out: Array, a: Tensor, b: Tensor, transpose_a: bool) -> None:
-    """Tells the observer of a product that was written to a given out."""
+    """Reports a product that was written to the argument out to the observer."""
     product = (out.shape[0], a.shape[0 if transpose_a else 1], out.shape[1])
     assert observer.active is not None
     observer.active.ran("matmul", out, a._array, b._array, products=(product,))
 
 
 def _describe(t: Tensor) -> None:
-    """Tells C once where and how a matrix lies, if C can use it as it is; what cannot be written to, it cannot."""
+    """Makes the tensor's bp_matrix, if C can use its memory directly and it may be written to."""
     if t.ndim != 2 or not t._array.flags.writeable or not t._array.flags.aligned or t.holds_its_gradient():
         return
     for transposed, stored in ((False, t._array), (True, t._array.T)):
@@ -89,7 +89,7 @@ def _describe(t: Tensor) -> None:
 
 
 def at(self: Tensor, other: Any) -> Tensor:
-    """self @ other: (n,m) @ (m,h) on the tape, with lin's gradients bit for bit; with a vector off it."""
+    """self @ other: (n,m) @ (m,h) on the tape, with lin's gradients bit for bit. With a vector, no derivative."""
     return product(self, operand("@", self, other))
 
 
@@ -135,7 +135,7 @@ def _check_product(operation: str, a: tuple[int, ...], b: tuple[int, ...]) -> tu
 
 
 def _writable(out: Any, shape: tuple[int, int], a: Array, b: Array) -> Array:
-    """out's array, after all that could be wrong with it has been checked."""
+    """out's array, after checking it."""
     array = out._array if isinstance(out, Tensor) else out
     if not isinstance(array, np.ndarray):
         raise DTypeError(f"matmul: out is a {type(out).__name__}, expected a tensor or a numpy array")
@@ -180,7 +180,7 @@ def _multiply(out: Array, a: Array, b: Array, accumulate: bool) -> None:
 
 
 def _layout(array: Array) -> tuple[Array, int, bool]:
-    """(array or a copy, elements from one stored row to the next, whether the transpose is stored)."""
+    """(array or a contiguous copy, its leading dimension, whether the transpose is stored)."""
     for transposed, stored in ((False, array), (True, array.T)):
         row = _stride(stored)
         if row is not None:
@@ -190,7 +190,7 @@ def _layout(array: Array) -> tuple[Array, int, bool]:
 
 
 def _stride(array: Array) -> int | None:
-    """Elements from one row to the next if C can use this array as rows of contiguous numbers, else None."""
+    """The leading dimension in elements if the rows are contiguous, so that C can use the array; else None."""
     cols: int = array.shape[1]
     if array.flags.c_contiguous:
         return cols

@@ -1,8 +1,8 @@
 """mse: the mean of the squared differences, and its gradient. In C: csrc/ops/mse.c.
 
-All raise ShapeError for shapes that do not fit, DTypeError for mixed dtypes or what is no real number, GradientError
-for a gradient that is not there yet or whose values were overwritten, ValueError for an out that is read-only, not
-contiguous, or overlaps what is read. Nothing is written before all checks pass.
+All raise ShapeError for shapes that do not fit, DTypeError for mixed dtypes or data that is not real, GradientError
+for a gradient that is missing or whose values were overwritten, ValueError for an out that is read-only, not
+contiguous, or overlaps an operand. Nothing is written before all checks pass.
 Sources: fast.ai's lesson "backpropagation from the foundations"; Parr & Howard, "The Matrix Calculus You Need For Deep
 Learning" (arXiv:1802.01528).
 """
@@ -35,7 +35,7 @@ def mse(out: ArrayLike, targ: ArrayLike) -> Tensor:
 
     out, targ: tensors or arrays of one dtype and one shape, or out (n,1) with targ (n). On the tape if one of them has
     requires_g. Raises ShapeError for other shapes, also those that would broadcast, and for no elements; DTypeError for
-    mixed dtypes or what is no real number; GradientError for an operand that mse_grad(inplace=True) has overwritten.
+    mixed dtypes or data that is not real; GradientError for an operand that mse_grad(inplace=True) has overwritten.
     """
     o, t = operands("mse", out=out, targ=targ)
     n, h = check_mse("mse", o, t)
@@ -49,8 +49,8 @@ def mse_grad(out: Tensor, targ: ArrayLike, inplace: bool = False) -> None:
     """out.g = 2 (out - targ) / size; size counts all elements, as the mean is taken over all of them.
 
     out and targ as for mse. targ.g, the negative, is set too if targ is a tensor with requires_g.
-    inplace: the gradient is written over out itself, whose values are gone then; out.g shares its memory.
-    Raises GradientError for an out that is no tensor, ShapeError and DTypeError as mse does, ValueError for
+    inplace: the gradient overwrites the values of out, which are lost; out.g shares the memory of out.
+    Raises GradientError for an out that is not a tensor, ShapeError and DTypeError as mse does, ValueError for
     inplace=True with an out that is read-only, not contiguous, or overlaps targ. Nothing is written before that.
     """
     if not isinstance(out, Tensor):
@@ -65,7 +65,7 @@ def mse_grad(out: Tensor, targ: ArrayLike, inplace: bool = False) -> None:
 
 
 def _share_gradient(out: Tensor, targ: Tensor) -> None:
-    """Makes out's own memory the place of out.g."""
+    """Makes out.g share the memory of out."""
     refuse_overlap(INPLACE_GRAD, out._array, targ=targ._array)
     if not out._array.flags.c_contiguous:
         raise ValueError("mse_grad(inplace=True): out is not contiguous; use a copy (.clone()) or inplace=False")

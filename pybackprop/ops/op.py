@@ -1,9 +1,8 @@
 """The record of an operation, and the registry of all of them.
 
-What an operation is stands in one record: its forward, its backward, its equation, what its backward reads. The tape
-keeps the record with each result, and everything else asks it: messages, the replay of a forward pass, gradcheck, the
-ledger, plans, and what explains. An operation made with `define_op` from two functions on numpy arrays is known
-to all of them too.
+One record defines an operation: forward, backward, equation, and what backward reads. The tape keeps the record with
+each result. Messages, the replay of a forward pass, gradcheck, the ledger, plans and explanations read it there, also
+for an operation that `define_op` makes from two functions on numpy arrays.
 """
 
 from __future__ import annotations
@@ -25,26 +24,26 @@ from pybackprop.ops.checks import operands_of, upstream_of
 
 @dataclass(frozen=True, eq=False)
 class Op:
-    """An operation. Called, it computes: op(*operands, **params) is its forward, recorded on the tape.
+    """An operation. op(*operands, **params) runs its forward and records it on the tape.
 
     name         on the tape and in messages
     forward      (*operands, **params) -> Tensor
-    backward     (inputs, saved, dout, sink, **params): fills those gradients of the inputs that sink wants, from dout,
-                 the gradient of the result. saved: the tensors that forward gave to `record` for it
+    backward     (inputs, saved, dout, sink, **params): fills those gradients of the inputs that sink asks for, from
+                 dout, the gradient of the result. saved: the tensors that forward gave to `record` for it
     operands     what the lesson calls the inputs: ("x", "w", "b")
     equation     one element of the result: "out[i,j] = Σ_k x[i,k] w[k,j] + b[j]"
-    gradients    an input's gradient each, with `out.g` arriving: ("out.g @ w.T", "x.T @ out.g", "out.g.sum(0)")
+    gradients    the formula of each input's gradient, from `out.g`: ("out.g @ w.T", "x.T @ out.g", "out.g.sum(0)")
     axes         the letters of each operand's axes and then of the result's; empty for any shape, element by element
     references   the functions of pybackprop.ops.reference that define it: forward, then backward
     grad         the lesson's function that sets the `.g` of the inputs from out.g; None if there is none
-    lesson_grad  what that is called: "lin_grad"
+    lesson_grad  its name: "lin_grad"
     inplace      whether the result overwrites its input
-    elementwise  whether each element of the input moves its own element of the result alone
-    kink         where such a function has a corner; None if it has none
+    elementwise  whether each element of the result depends on the same element of the input alone
+    kink         where an elementwise function has a kink; None if nowhere
     activation   its name among the activations that the C core computes after a linear layer; None: compile refuses it
-    defaults     of the further arguments that an activation takes, in the order in which C takes them
+    defaults     of an activation's further arguments, in the order in which C takes them
     check        (dtype, **params): raises ValueError for arguments that are out of range in a dtype
-    replayed     the forward for a replay, where that must be another function than forward
+    replayed     the function for a replay, where that must not be forward
     """
 
     name: str
@@ -69,22 +68,22 @@ class Op:
         return self.forward(*operands, **params)
 
     def replay(self, arrays: Sequence[Array], **params: Any) -> Array:
-        """The result once more, for these arrays, off the tape."""
+        """Computes the result again for these arrays, off the tape."""
         with tape.paused(), np.errstate(all="ignore"):
             result: Array = (self.replayed or self.forward)(*map(wrap, arrays), **params)._array
         return result
 
     def purpose(self, inputs: Sequence[Any], tensor: Any) -> str:
-        """ "w.g = x.T @ out.g": the gradient that the values of one of the inputs are kept for; empty if unknown."""
-        names = {role: given.name or role for role, given in zip(self.operands, inputs, strict=False)}
-        mine = next((r for r, given in zip(self.operands, inputs, strict=False) if given is tensor), self.operands[0])
+        """The gradient that needs the values of an input, such as "w.g = x.T @ out.g"; empty if unknown."""
+        names = {role: inp.name or role for role, inp in zip(self.operands, inputs, strict=False)}
+        mine = next((r for r, inp in zip(self.operands, inputs, strict=False) if inp is tensor), self.operands[0])
         for role, formula in zip(self.operands, self.gradients, strict=False):
             if re.search(rf"\b{mine}\b", formula):
                 return f"{names.get(role, role)}.g = " + re.sub(r"\b\w+\b", lambda m: names.get(m[0], m[0]), formula)
         return ""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A copy, also one by way of a file, is the operation itself: it is compared by identity."""
+        """Copying or unpickling gives the operation itself, as operations are compared by identity."""
         return _by_name, (self.name,)
 
     def __repr__(self) -> str:
@@ -96,12 +95,12 @@ registry: dict[str, Op] = {}
 
 def _by_name(name: str) -> Op:
     if name not in registry:
-        raise LookupError(f"there is no operation '{name}' here; bp.define_op makes it")
+        raise LookupError(f"there is no operation '{name}' here; define it with bp.define_op")
     return registry[name]
 
 
 def register(op: Op) -> Op:
-    """Puts an operation among those that are known by name. Raises ValueError for a name that is taken."""
+    """Registers an operation under its name. Raises ValueError for a name that is taken."""
     if op.name in registry:
         raise ValueError(f"there is an operation '{op.name}' already; choose another name")
     registry[op.name] = op
@@ -126,15 +125,15 @@ def define_op(
     elementwise: bool = False,
     kink: float | None = None,
 ) -> Op:
-    """Makes an operation of two functions on numpy arrays, registers it, and returns it; call it like bp.relu.
+    """Makes an operation from two functions on numpy arrays, registers it, and returns it; call it like bp.relu.
 
     forward      (*arrays, **params) -> array
     backward     (dout, *arrays, **params) -> the gradient of each operand, an array or a tuple of arrays (None: it has
-                 none), each of its operand's shape; dout has the shape of the result
+                 none), each in the shape of its operand; dout has the shape of the result
     operands, equation, gradients, axes, elementwise, kink: see Op; they are used by messages and explanations
 
     The result works on the tape, in layers (`bp.Activation(op)`), in a Model, in gradcheck, in the ledger and in
-    explain; compile refuses it, for the C core cannot compute it. All arrays are of one dtype, float32 or float64.
+    explain; compile refuses it, as the C core cannot compute it. All arrays are of one dtype, float32 or float64.
     Raises ValueError for a name that is taken.
 
         leaky_relu = bp.define_op(
@@ -153,7 +152,7 @@ def define_op(
 
 
 class _FromArrays:
-    """An operation's functions on tensors, from those on arrays."""
+    """An operation's functions on tensors, made from functions on arrays."""
 
     def __init__(
         self, name: str, forward: Callable[..., Any], backward: Callable[..., Any], operands: tuple[str, ...]
@@ -189,8 +188,8 @@ class _FromArrays:
         gradients = results if isinstance(results, tuple) else (results,)
         if len(gradients) != len(inputs):
             raise GradientError(
-                f"{self.name}: its backward gave {len(gradients)} gradients for {len(inputs)} operands; return one "
-                "for each, in their order, and None for an operand without"
+                f"{self.name}: its backward returned {len(gradients)} gradients for {len(inputs)} operands; return one "
+                "for each, in their order, and None for an operand without one"
             )
         for role, tensor, gradient in zip(self.operands, inputs, gradients, strict=True):
             if gradient is not None and sink.wants(tensor):
@@ -199,7 +198,7 @@ class _FromArrays:
     def _put(self, role: str, tensor: Tensor, gradient: Array, sink: Any) -> None:
         if gradient.shape != tensor.shape:
             raise ShapeError(
-                f"{self.name}: its backward gave a gradient of shape {gradient.shape} for {role} of shape "
+                f"{self.name}: its backward returned a gradient of shape {gradient.shape} for {role} of shape "
                 f"{tensor.shape}; a gradient has one number for each number of its tensor"
             )
         buffer = sink.put(tensor, lambda into: np.copyto(into._array, gradient, casting="same_kind"))

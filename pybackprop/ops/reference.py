@@ -1,7 +1,7 @@
 """The definition, callable: csrc/ops/reference.c on numpy arrays.
 
-Every other way of computing here must give these bits. Arrays are float32 or float64, all of one dtype,
-and only read; results are new arrays. x (n,m), w (m,h), b (h), out and dout (n,h).
+Every other implementation here must give these bits. Arrays are float32 or float64, all of one dtype,
+and are not written to; results are new arrays. x (n,m), w (m,h), b (h), out and dout (n,h).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _contiguous(operation: str, **arrays: Any) -> list[Any]:
 
 
 def _start(shape: tuple[int, ...], like: Tensor, add_to: Any) -> Tensor:
-    """The output: undefined numbers, or a copy of what is added to."""
+    """The output: uninitialized, or a copy of add_to."""
     out = wrap(empty("reference", shape, like.dtype))
     if add_to is not None:
         (start,) = operands("reference", add_to=add_to)

@@ -1,8 +1,8 @@
 """relu: out = max(x, 0), in a new buffer or in place, and its gradient. In C: csrc/ops/relu.c.
 
-All raise ShapeError for shapes that do not fit, DTypeError for mixed dtypes or what is no real number, GradientError
-for a gradient that is not there yet or whose values were overwritten, ValueError for an out that is read-only, not
-contiguous, or overlaps what is read. Nothing is written before all checks pass.
+All raise ShapeError for shapes that do not fit, DTypeError for mixed dtypes or data that is not real, GradientError
+for a gradient that is missing or whose values were overwritten, ValueError for an out that is read-only, not
+contiguous, or overlaps an operand. Nothing is written before all checks pass.
 Sources: fast.ai's lesson "backpropagation from the foundations"; Parr & Howard, "The Matrix Calculus You Need For Deep
 Learning" (arXiv:1802.01528).
 """
@@ -37,7 +37,7 @@ def relu(x: ArrayLike, out: Tensor | Array | None = None) -> Tensor:
     """out = x where x > 0, else 0; NaN stays NaN. x: a tensor or array of any shape, float32 or float64.
 
     out: a tensor or array of that shape and dtype to write to, as in lin. On the tape if x has requires_g.
-    Raises DTypeError for what is no real number, ShapeError for an out of another shape, GradientError for an x whose
+    Raises DTypeError for data that is not real, ShapeError for an out of another shape, GradientError for an x whose
     values mse_grad(inplace=True) has overwritten, and for an out that is a parameter; ValueError for an out that is
     read-only, not contiguous, or overlaps x.
     """
@@ -52,13 +52,13 @@ def relu_(x: Tensor | Array) -> Tensor:
 
     x: a tensor, or an array of float32 or float64 (the result is then a tensor that shares its memory).
     Raises GradientError for a parameter, whose values would be lost, and for a tensor that may share memory with one
-    on the tape; in a backward, where another operation still needs the values from before. DTypeError for other data,
-    which could not be overwritten; ValueError for memory that is read-only, or where several elements are one place.
+    on the tape; the backward raises it if another operation still needs the old values. DTypeError for other data,
+    which cannot be overwritten; ValueError for memory that is read-only, or that several elements share.
     """
     tensor = x if isinstance(x, Tensor) else _shared(x)
     _refuse_relu_(tensor)
     if overlaps_itself(tensor._array):
-        raise ValueError("relu_: several elements of x lie in one place in memory; use relu")
+        raise ValueError("relu_: several elements of x share memory; use relu")
     tensor.touch("relu_")
     before, after = tensor.alias(), tensor.alias()
     before._node, before.requires_g = tensor._node, tensor.requires_g
@@ -79,7 +79,7 @@ def _refuse_relu_(tensor: Tensor) -> None:
     if not tensor._node.has_derivative:
         raise GradientError(
             f"relu_: {describe(tensor)} came from '{tensor._node.op.name}' and may share the memory of a tensor "
-            "on the tape, whose gradient would become a lie. Use relu"
+            "on the tape, whose gradient would then be wrong. Use relu"
         )
 
 
@@ -93,11 +93,11 @@ def _shared(x: Any) -> Tensor:
 
 
 def relu_grad(inp: Tensor, out: Tensor, inplace: bool = False) -> None:
-    """inp.g = (inp > 0) * out.g: each out[i,j] depends on its own inp[i,j] alone, hence * and not @.
+    """inp.g = (inp > 0) * out.g: each out[i,j] depends on inp[i,j] alone, hence * and not @.
 
-    inp and out: of one shape and dtype. inplace: written over out.g, whose buffer becomes inp.g; out.g is None then.
-    Raises GradientError for an inp that is no tensor, and if out.g is missing or belongs to values that out no longer
-    has; ShapeError and DTypeError where the two differ; ValueError for inplace=True where out.g overlaps inp.
+    inp and out: of one shape and dtype. inplace: overwrites out.g, whose buffer becomes inp.g; out.g is then None.
+    Raises GradientError for an inp that is not a tensor, and if out.g is missing or belongs to earlier values of out;
+    ShapeError and DTypeError where the two differ; ValueError for inplace=True where out.g overlaps inp.
     """
     if not isinstance(inp, Tensor):
         raise GradientError(f"relu_grad: inp is a {type(inp).__name__}, which has no .g; make it with bp.tensor")
@@ -117,10 +117,7 @@ def relu_grad(inp: Tensor, out: Tensor, inplace: bool = False) -> None:
         x.place_g(through=x is out)
 
 
-TAKEN = (
-    "relu_grad(inplace=True) wrote inp.g over it, and the buffer is inp.g now. Read inp.g, or use inplace=False to "
-    "keep both"
-)
+TAKEN = "relu_grad(inplace=True) wrote inp.g over it, in the same buffer. Read inp.g, or use inplace=False to keep both"
 messages.remedies["relu_"] = "Use relu, which keeps its input"
 
 
