@@ -77,7 +77,7 @@ def _matrix(path: Path, stream: Iterable[str], skip: int) -> Array:
 
 
 def _first_fault(path: Path, skip: int) -> str:
-    """Line and column, counted from 1, of the first cell that is no number or row of another length."""
+    """Line and column, counted from 1, of the first cell that is not a number, or row of another length."""
     with open(path, encoding="utf-8-sig", newline="") as stream:
         columns = None
         for cells in (reader := csv.reader(stream)):

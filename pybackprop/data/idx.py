@@ -24,7 +24,7 @@ GZIP = b"\x1f\x8b"
 def read_idx(path: Path, dimensions: int | None = None) -> Array:
     """The array in an IDX file, in native byte order. dimensions: how many are expected.
 
-    Raises DataError for a file that is damaged or no IDX; allocates no more than the file can hold.
+    Raises DataError for a file that is damaged or not IDX; allocates no more than the file can hold.
     """
     size = path.stat().st_size
     with open(path, "rb") as raw:
@@ -45,7 +45,7 @@ def _read(path: Path, stream: Any, most: int, dimensions: int | None, exact: boo
     available = most - 4 - 4 * len(shape)
     if needed > available or (exact and needed != available):
         limit = available if exact else f"at most {available}"
-        raise DataError(f"{path}: dimensions: {shape} of {kind.name} promise {needed} bytes, found {limit} after them")
+        raise DataError(f"{path}: dimensions: {shape} of {kind.name} need {needed} bytes, found {limit}")
     data = stream.read(needed)
     if len(data) != needed or stream.read(1):
         length = str(len(data)) if len(data) < needed else f"more than {needed}"
@@ -71,7 +71,7 @@ def _read_header(path: Path, stream: IO[bytes], dimensions: int | None) -> tuple
 
 
 def write_idx(path: str | Path, array: Array) -> None:
-    """Writes an array as IDX, compressed if path ends in .gz. Raises DataError for a type that IDX lacks."""
+    """Writes an array as IDX, compressed if path ends in .gz. Raises DataError for a type or rank that IDX lacks."""
     path, array = Path(path), np.asarray(array)
     codes = {np.dtype(name): code for code, name in TYPES.items()}
     code = codes.get(array.dtype.newbyteorder(">"))

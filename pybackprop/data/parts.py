@@ -41,7 +41,7 @@ def check_lengths(x_name: str, x: Array, y_name: str, y: Array) -> None:
 
 
 def check_finite(name: str, array: Array) -> None:
-    """Raises a DataError that tells where the first NaN or infinity is, and how many there are."""
+    """Raises a DataError that says where the first NaN or infinity is, and how many there are."""
     if array.dtype.kind != "f":
         return
     finite = np.isfinite(array)

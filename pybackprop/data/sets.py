@@ -33,7 +33,7 @@ def mnist(folder: str | Path, dtype: Any = np.float32) -> Split:
     """MNIST or a set in its format: x (n,pixels) in 0 .. 1, y (n,) of labels.
 
     folder holds train-images-idx3-ubyte and train-labels-idx1-ubyte, and the same with t10k for validation; each
-    may end in .gz, and have a dot before idx. With one of the two pairs, every fifth of its rows is for validation.
+    may end in .gz, and have a dot before idx. With only one of the pairs, every fifth of its rows is for validation.
     """
     folder = Path(folder)
     pairs = [_mnist_pair(folder, part, float_type(dtype)) for part in (TRAIN, VALID)]
@@ -52,7 +52,7 @@ def _mnist_pair(folder: Path, part: str, dtype: np.dtype[Any]) -> tuple[Array, A
         return None
     if images_path is None or labels_path is None:
         missing = "images" if images_path is None else "labels"
-        raise DataError(f"{folder}: {part}-{missing} is missing, and {images_path or labels_path} is there")
+        raise DataError(f"{folder}: {part}-{missing} is missing, but {images_path or labels_path} is there")
     images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
     if labels.dtype.kind not in "iu" or labels.min(initial=0) < 0:
         raise DataError(
@@ -72,7 +72,7 @@ def dataset(path: str | Path, dtype: Any = np.float32) -> Split:
 
     .npz  x_train, y_train with x_valid, y_valid or x_test, y_test; or x, y
     .csv  a row for each sample; the label or target is the column named label, target, class or y, else the last
-    x of whole numbers in a byte is divided by 255, x of more dimensions is flattened. Whole numbers from 0 in y
+    x of uint8 is divided by 255, x of more dimensions is flattened. Whole numbers from 0 in y
     are class labels, other numbers are targets. Raises DataError, also for NaN and infinity, saying where.
     """
     path, real = Path(path), float_type(dtype)
@@ -130,7 +130,7 @@ def _pair(path: Path, arrays: dict[str, Array], x_key: str, y_key: str, dtype: n
 
 
 def _samples(x: Array, dtype: np.dtype[Any]) -> Array:
-    """One row for each sample; bytes become 0 .. 1."""
+    """One row for each sample; uint8 is scaled to 0 .. 1."""
     width = int(np.prod(x.shape[1:], dtype=np.int64))
     rows = x.reshape(len(x), width).astype(dtype)
     return rows / dtype.type(255) if x.dtype == np.uint8 else rows

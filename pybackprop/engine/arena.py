@@ -1,8 +1,8 @@
-"""Arena: a plan's parameters, their gradients and their momentum, each in one piece of memory.
+"""Arena: one array each for a plan's parameters, their gradients and their momentum.
 
-The model's tensors become views of it, so that they are always current and nothing is copied back. Every array
-begins on a line of the cache; the numbers between two of them are zeros. Those that the optimizer updates come
-first, so that an update is one loop, then those that only want a gradient, then those that want none.
+The model's tensors become views of these arrays, so that they are always current and nothing is copied back. Each
+view starts at a cache line; the padding between views is zeros. Parameters that the optimizer updates come first, so
+that an update is one loop; then those that only have a gradient; then those without one.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from pybackprop.nn.optim import SGD
 
 
 class Arena:
-    """Takes the parameters in, in the order in which they are given.
+    """The memory of the parameters, in the order in which they are given.
 
-    updated, wanted  how many of them, from the first on, are updated, and want a gradient
+    updated         how many of them, from the first on, the optimizer updates
+    differentiated  how many of them, from the first on, have a gradient
     """
 
     parameters: list[Tensor]
     starts: list[int]
     updated: int
-    wanted: int
+    differentiated: int
     values: Array
     updated_values: Array
     gradients: Array
@@ -36,37 +37,37 @@ class Arena:
     written: Version
     g: list[Tensor]
 
-    def __init__(self, parameters: Sequence[Tensor], updated: int, wanted: int, dtype: np.dtype[Any]) -> None:
+    def __init__(self, parameters: Sequence[Tensor], updated: int, differentiated: int, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
         sizes = [round_up_to_lines(p.size, dtype) for p in parameters]
         self.parameters = list(parameters)
         self.starts = [sum(sizes[:k]) for k in range(len(sizes))]
-        self.updated, self.wanted = updated, wanted
+        self.updated, self.differentiated = updated, differentiated
         check_size("compile", (sum(sizes),), dtype)
         self.values = aligned_zeros(sum(sizes), dtype)
         self.updated_values = self.values[: sum(sizes[:updated])]
-        self.gradients = aligned_zeros(sum(sizes[:wanted]), dtype)
+        self.gradients = aligned_zeros(sum(sizes[:differentiated]), dtype)
         self.momentum: Array | None = None
         self.update = native.parameters(1)
         self.update[0].p, self.update[0].dp = native.pointer(self.values), native.pointer(self.gradients)
         self.update[0].size = self.updated_values.size
         self.written = Version()  # counts the writes of plan.grads to the gradients
         writes = self.written, *(p._version for p in self.parameters[: min(updated, 1)])
-        self.g = [_like(p, view, writes) for p, view in self._views(self.gradients, wanted)]
+        self.g = [_like(p, view, writes) for p, view in self._views(self.gradients, differentiated)]
 
     def move_in(self) -> None:
-        """Makes the parameters views."""
+        """Copies the parameters into the arena and makes them views of it."""
         for p, view in self._views(self.values, len(self.parameters)):
             view[...] = p._array
             _move(p, view)
 
     def _views(self, memory: Array, count: int) -> Iterable[tuple[Tensor, Array]]:
-        """The first count parameters, and the place of each in memory."""
+        """The first count parameters, each with its view of memory."""
         for p, start in list(zip(self.parameters, self.starts, strict=True))[:count]:
             yield p, memory[start : start + p.size].reshape(p.shape)
 
     def attach_gradients(self) -> None:
-        """Makes each parameter's `.g` a view, with the numbers that it had, or zeros."""
+        """Makes each parameter's `.g` a view with the values that it had, or zeros."""
         for p, g in zip(self.parameters, self.g, strict=False):
             if p._g is not g:
                 g._array[...] = 0 if p._g is None else p._g._array
@@ -83,24 +84,24 @@ class Arena:
         self.update[0].v = native.pointer(self.momentum)
 
     def place(self, p: Tensor | None) -> tuple[Any, Any]:
-        """C's pointers to a parameter and to its gradient; NULL for what is not there."""
+        """C's pointers to a parameter and to its gradient; NULL for what does not exist."""
         for k, (known, start) in enumerate(zip(self.parameters, self.starts, strict=True)):
             if known is p:
-                g = native.pointer(self.gradients) + start if k < self.wanted else native.NULL
+                g = native.pointer(self.gradients) + start if k < self.differentiated else native.NULL
                 return native.pointer(self.values) + start, g
         return native.NULL, native.NULL
 
 
 def _move(p: Tensor, view: Array) -> None:
-    """Gives a tensor other memory, with the same numbers. A backward that is still to come is told."""
+    """Makes a tensor a view of a copy of its values. Counted as a write, so that a pending backward raises."""
     p.touch("compile")
     p._array, p._pointer, p._matrix = view, None, None
 
 
 def _like(p: Tensor, view: Array, writes: Iterable[Version]) -> Tensor:
-    made = wrap(view, DerivedVersion(*writes))
-    made.name = None if p.name is None else f"{p.name}.g"
-    return made
+    g = wrap(view, DerivedVersion(*writes))
+    g.name = None if p.name is None else f"{p.name}.g"
+    return g
 
 
 __all__ = ["Arena"]

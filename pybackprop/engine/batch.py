@@ -1,4 +1,4 @@
-"""StepData: the data of a plan's steps, checked, and where C finds it."""
+"""StepData: the checked data of a plan's steps, and C's pointers to it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pybackprop.core.arrays import Array, as_array
 from pybackprop.core.errors import DTypeError, GradientError, ShapeError
 from pybackprop.ops.checks import mse_hint
 
-NOTHING = object()  # not any data
+NOTHING = object()  # stands for no data
 
 
 class StepData:
-    """x (n,m) and targ (n,h) of the last step. They are remembered, so that the same ones are checked only once.
+    """x (n,m) and targ (n,h) of the last step. They are kept, so that the same data is checked only once.
 
-    x_at, targ_at  C's pointers;  dx  C's pointer to x.g where x wants one, else NULL
+    x_at, targ_at  C's pointers;  dx  C's pointer to x.g if x has requires_g, else NULL
     """
 
     m: int
@@ -39,7 +39,7 @@ class StepData:
         self._shapes: tuple[Any, Any] = ((), ())
 
     def holds(self, x: Any, targ: Any) -> bool:
-        """Whether these are the last ones, where they were."""
+        """Whether these are the data of the last step, in the same memory."""
         given_x, given_targ = self._given
         if x is not given_x or targ is not given_targ:
             return False
@@ -52,7 +52,7 @@ class StepData:
         return targ is array_targ or (targ._array is array_targ and not targ.requires_g)
 
     def take(self, operation: str, x: Any, targ: Any) -> int:
-        """n. Raises ShapeError, DTypeError, GradientError for what a step cannot be made of."""
+        """Checks and keeps the data; n. Raises ShapeError, DTypeError, GradientError for data that does not fit."""
         self._given = (NOTHING, NOTHING)
         data, targets = pair(operation, x, targ, self)
         n = len(data)
@@ -77,7 +77,7 @@ def pair(operation: str, x: Any, targ: Any, expected: StepData) -> tuple[Array, 
     if targets.shape != out and not (expected.h == 1 and targets.shape == out[:1]):
         raise ShapeError(f"{operation}: found out {out} and targ {targets.shape}{mse_hint(out, targets.shape)}")
     if isinstance(targ, Tensor) and targ.requires_g:
-        raise GradientError(f"{operation}: targ wants a gradient, which a plan does not compute; use model(x, targ)")
+        raise GradientError(f"{operation}: targ has requires_g, but a plan computes no targ.g; use model(x, targ)")
     return data, targets
 
 
@@ -94,7 +94,7 @@ def rows(operation: str, x: Any, expected: StepData) -> Array:
 
 
 def as_data(operation: str, name: str, value: Any, dtype: np.dtype[Any]) -> Array:
-    """value's numbers, contiguous; those that are neither float32 nor float64 become dtype."""
+    """value as a contiguous array; data that is neither float32 nor float64 is converted to dtype."""
     array = _array_of(value)
     if type(array) is not np.ndarray or array.dtype != dtype or not array.dtype.isnative:
         array = as_array(array, dtype, f"{operation}: {name}")
@@ -106,7 +106,7 @@ def as_data(operation: str, name: str, value: Any, dtype: np.dtype[Any]) -> Arra
     if isinstance(value, Tensor) and value._node is not None:
         raise GradientError(
             f"{operation}: {name} is a result of '{value._node.op.name}', whose operands get no gradient from a "
-            "plan; give its numbers, .data, or use model(x, targ)"
+            "plan; pass its values, .data, or use model(x, targ)"
         )
     return np.require(array, None, ["C", "A"])
 
@@ -116,10 +116,10 @@ def _array_of(value: Any) -> Any:
 
 
 def _gradient_of(operation: str, x: Tensor) -> Any:
-    known = x._g is not None
+    had_gradient = x._g is not None
     g = x.grad_buffer()
-    if not known:
-        g._array[...] = 0  # so that adding to it is no different from writing
+    if not had_gradient:
+        g._array[...] = 0  # so that accumulating gives the same as overwriting
     if not g._array.flags.c_contiguous:
         raise ValueError(f"{operation}: x.g is not contiguous; set x.g = None first")
     return g.pointer()

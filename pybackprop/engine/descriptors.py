@@ -10,7 +10,7 @@ from pybackprop.nn.network import Stage
 
 
 def describe_layers(stages: Sequence[Stage]) -> Any:
-    """An array of bp_layer with sizes and activations; where the arrays lie is not known yet."""
+    """An array of bp_layer with sizes and activations; the pointers are not set yet."""
     layers = native.layers(len(stages))
     for layer, stage in zip(layers, stages, strict=True):
         layer.m, layer.h = stage.w.shape
@@ -19,7 +19,7 @@ def describe_layers(stages: Sequence[Stage]) -> Any:
 
 
 def _describe_activation(layer: Any, stage: Stage) -> None:
-    """Which activation follows a layer, and its parameters, which have the same names in bp_layer."""
+    """Sets a layer's activation, and the activation's parameters, which have the same names in bp_layer."""
     op = stage.activation
     layer.activation = native.NO_ACTIVATION if op is None else native.ACTIVATIONS[str(op.activation)]
     for name, value in stage.params.items():

@@ -1,4 +1,4 @@
-"""fit: a plan's training loop. C runs the steps of an epoch, and comes back between them often enough to be stopped."""
+"""fit: a plan's training loop. C runs the steps of an epoch, and returns between them often enough to be stopped."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from pybackprop.engine.records import Epoch, Moment
 from pybackprop.nn.optim import SGD, rate
 from pybackprop.ops import mse
 
-SLICE = 0.05  # seconds of steps without a look at Ctrl-C and the callback
-SHUFFLE_STREAM = 1  # of the seed's frozen random streams, for the first epoch; the next epochs take the next ones
+SLICE = 0.05  # seconds of steps between two checks for Ctrl-C and calls of the callback
+SHUFFLE_STREAM = 1  # the seed's random stream for the first epoch; each later epoch takes the next one
 
 
 class Plan(Protocol):
-    """What a fit needs of a plan."""
+    """The parts of a plan that fit uses."""
 
     batch: int
     dtype: Any
@@ -43,7 +43,7 @@ class Plan(Protocol):
 
 @dataclass
 class Options:
-    """Those of Plan.fit, checked. Raises ValueError."""
+    """The checked options of Plan.fit. Raises ValueError."""
 
     epochs: int
     seed: int = 0
@@ -65,7 +65,7 @@ class Options:
         if self.patience is not None:
             whole("plan.fit: patience", self.patience)
             if self.validation is None:
-                raise ValueError("plan.fit: patience looks at the validation loss; give validation=(x, targ)")
+                raise ValueError("plan.fit: patience needs a validation loss; give validation=(x, targ)")
 
 
 def fit(plan: Plan, x: Any, targ: Any, options: Options) -> list[Epoch]:
@@ -76,8 +76,8 @@ def fit(plan: Plan, x: Any, targ: Any, options: Options) -> list[Epoch]:
 class _Fit:
     """One call of fit.
 
-    at    the row and the step of the epoch, the sum of its losses: C's bp_progress
-    best  (loss, state) of the epoch with the least validation loss, kept where patience wants it
+    at    C's bp_progress: the row and step in the epoch, and the sum of its losses
+    best  (loss, state) of the epoch with the least validation loss, kept only with patience
     """
 
     def __init__(self, plan: Plan, x: Any, targ: Any, options: Options) -> None:
@@ -112,12 +112,12 @@ class _Fit:
                     break
         if self.best is not None:
             self.plan.touch()
-            for array, kept in zip(self._state(), self.best[1], strict=False):  # momentum may have come later
+            for array, kept in zip(self._state(), self.best[1], strict=False):  # momentum may be new
                 np.copyto(array, kept)
         return self.history
 
     def _epoch(self, epoch: int, callbacks: list[Callable[[Moment], Any]]) -> bool:
-        """One pass over the rows; whether a callback wants no more."""
+        """One pass over the rows; whether a callback asked to stop."""
         at, o = self.at, self.options
         if o.schedule is not None:
             self.sgd.lr = rate("lr", o.schedule(epoch))
@@ -137,7 +137,7 @@ class _Fit:
         return _call(callbacks, self._moment(epoch, done))
 
     def _slice(self, epoch: int) -> float:
-        """Steps, for a while; the seconds that they took."""
+        """Runs steps for about SLICE seconds; the seconds that they took."""
         plan, at, sgd = self.plan, self.at, self.plan.check_step("plan.fit")
         plan.touch()
         data = native.pointer(self.x), native.pointer(self.targ), self.order
@@ -163,17 +163,17 @@ class _Fit:
             self.best_epoch = len(self.history)
 
     def _state(self) -> list[Array]:
-        """What training goes on from: the parameters, and their momentum if there is one."""
+        """The state of training: the parameters, and their momentum if there is one."""
         arena = self.plan.arena
         return [arena.updated_values, *([] if arena.momentum is None else [arena.momentum])]
 
     def _is_enough(self) -> bool:
-        """Whether the last epochs did not get better, as many as patience allows."""
+        """Whether the validation loss has not improved for `patience` epochs."""
         patience = self.options.patience
         return patience is not None and self.best is not None and len(self.history) - self.best_epoch >= patience
 
     def _check_finite(self, epoch: int) -> None:
-        """A loss that was finite does not say that the last update was."""
+        """Raises DivergedError if parameters are not finite, which they need not be after a finite loss."""
         arena = self.plan.arena
         if not np.isfinite(arena.updated_values).all():
             bad = next(p for p in arena.parameters if not np.isfinite(p._array).all())
@@ -187,19 +187,19 @@ class _Fit:
         )
 
 
-def _validation(plan: Plan, given: Any) -> tuple[Array, Array] | None:
-    if given is None:
+def _validation(plan: Plan, pair_given: Any) -> tuple[Array, Array] | None:
+    if pair_given is None:
         return None
     try:
-        x, targ = given
+        x, targ = pair_given
     except (TypeError, ValueError):
         raise ValueError("plan.fit: validation: expected a pair (x, targ)") from None
-    found = pair("plan.fit: validation", x, targ, plan.step_data)
-    if not len(found[0]):
+    checked = pair("plan.fit: validation", x, targ, plan.step_data)
+    if not len(checked[0]):
         raise ShapeError("plan.fit: validation: found no rows, expected at least one")
-    return found
+    return checked
 
 
 def _call(callbacks: list[Callable[[Moment], Any]], moment: Moment) -> bool:
-    """Calls them all; whether one of them said True."""
+    """Calls all callbacks; whether one of them returned True."""
     return True in [callback(moment) is True for callback in callbacks]

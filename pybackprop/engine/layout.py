@@ -18,7 +18,7 @@ from pybackprop.nn.network import Network
 class Layout:
     """The bp_plan of a network, for steps of up to `batch` rows.
 
-    values    the stages' results and gradients;  workspace  what the C core needs beside them
+    values    the stages' results and gradients;  workspace  what the C core needs besides
     gathered  the rows of one shuffled batch, for fit
     """
 
@@ -51,7 +51,7 @@ class Layout:
         self.gathered_rows = 0
 
     def bind(self, arena: Arena) -> None:
-        """Tells C where everything is."""
+        """Sets C's pointers to all arrays."""
         for layer, stage in zip(self.c_layers, self.network.stages, strict=True):
             (layer.w, layer.dw), (layer.b, layer.db) = arena.place(stage.w), arena.place(stage.b)
         self.c_plan.parameters, self.c_plan.parameter_count = arena.update, len(arena.update)
@@ -75,7 +75,7 @@ class Layout:
         if rows <= self.gathered_rows:
             return
         x, targ = (round_up_to_lines(rows * width, self.dtype) for width in (self.inputs, self.outputs))
-        self.gathered = np.empty(0, self.dtype)  # the old goes before the new comes
+        self.gathered = np.empty(0, self.dtype)  # frees the old memory before the new is allocated
         self.gathered, self.gathered_rows = aligned_zeros(x + targ, self.dtype, "fit", rows), rows
         self.c_plan.x = native.pointer(self.gathered)
         self.c_plan.targ = native.pointer(self.gathered) + x

@@ -1,4 +1,4 @@
-"""Model: layers in a row with a loss at the end, and `mlp`, which makes one."""
+"""Model: a sequence of layers with a loss at the end; and `mlp`, which makes one."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Model:
             with `__call__(inp)` and `backward()`
     loss    called with (output, targ); Mse() unless another is given
 
-    inplace activations and gradients share memory: relu overwrites its input, the gradients overwrite the
-            activations as soon as those are not needed. The same bits; but a layer's out is what relu left of it, and
-            is readable only before backward, and a second backward needs another forward. Layers of your own
-            between them keep what they return; a Relu overwrites only what a Lin before it made
+    inplace activations and gradients share memory: relu overwrites its input, and gradients overwrite
+            activations that are no longer needed. The bits are the same; but the out of a Lin before a Relu holds
+            relu's result, any out is readable only before backward, and a second backward needs another forward.
+            Outputs of your own layers are kept: a Relu overwrites its input only directly after a Lin
 
     A parameter used twice gets the sum over its uses; the data gets no gradient unless it has requires_g.
     """
@@ -47,9 +47,9 @@ class Model:
     _shortcut: Shortcut | None = None
 
     def __new__(cls, *_: Any, **__: Any) -> Model:
-        made = super().__new__(cls)
-        messages.models[id(made)] = made
-        return made
+        model = super().__new__(cls)
+        messages.models[id(model)] = model
+        return model
 
     def __init__(self, layers: Iterable[Any], loss: Any = None, inplace: bool = False) -> None:
         self.inplace = bool(inplace)
@@ -62,11 +62,11 @@ class Model:
 
     def __call__(self, x: Any, targ: Any = None) -> Tensor:
         """The loss for x (n,m) and targ, as a 0-d tensor; without targ the output (n,h)."""
-        way = self._shortcut
-        if way is None or not way.fits(self):
-            way = self._shortcut = shortcut(self) if type(self).forward is Model.forward else None
-        if way is not None:
-            loss = way.forward(self, x, targ)
+        fast = self._shortcut
+        if fast is None or not fast.fits(self):
+            fast = self._shortcut = shortcut(self) if type(self).forward is Model.forward else None
+        if fast is not None:
+            loss = fast.forward(self, x, targ)
             if loss is not None:
                 self._result = loss
                 return loss
@@ -88,7 +88,7 @@ class Model:
         return out
 
     def predict(self, x: Any) -> Tensor:
-        """The output (n,h) for x (n,m), keeping nothing for a backward and disturbing none that is to come."""
+        """The output (n,h) for x (n,m), keeping nothing for a backward and not disturbing a pending one."""
         with tape.paused():
             return self.forward(x)
 
@@ -147,7 +147,7 @@ def _run(layer: Any, *args: Tensor) -> Tensor:
 
 
 def _run_in_place(layer: Activation, out: Tensor) -> Tensor:
-    """The layer's output in the place of its input."""
+    """The layer's output, written over its input."""
     result: Tensor = layer.inplace(out, **layer.params)  # type: ignore[misc]
     if tape.is_recording():
         layer.args, layer.out = (out,), result
@@ -159,7 +159,7 @@ def _works_in_place(layer: Any) -> bool:
 
 
 def network_of_model(model: Any) -> Network:
-    """The chain that a Model is. Raises TypeError for one that is none, and names the layer; see network_of."""
+    """The chain that a Model is. Raises TypeError, naming the layer, if it is not a chain; see network_of."""
     if not isinstance(model, Model):
         raise TypeError(f"compile: found {type(model).__name__}, expected a bp.Model")
     network = network_of(model.layers, model.loss)

@@ -1,9 +1,9 @@
-"""Chain: a network as the C core sees it, forward and backward one call each.
+"""Chain: a network that the C core computes in one call for forward and one for backward.
 
-In tiny networks the calls of the operations cost more than their arithmetic. So a Model of such layers (see
-shortcut.py) computes a loss in one call, and its tape is written down only when it is needed: the node of the loss
-is a Pass, which makes the tensors and nodes of all layers when it is asked for them, around the numbers that are
-already there. Whatever a Pass cannot do in one call, the ordinary tape does.
+In tiny networks, calling the operations costs more than their arithmetic. So a Model of such layers (see shortcut.py)
+computes its loss in one call, and its tape is written only when it is needed: the node of the loss is a Pass, which
+then makes the tensors and nodes of all layers from the values already computed. What a Pass cannot do in one call, the
+ordinary tape does.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from pybackprop.nn.network import Network, Stage
 from pybackprop.ops import LIN, MSE, Op
 from pybackprop.ops.mse import mse_backward
 
-SMALL = 2**20  # bytes that are kept though less is needed
+SMALL = 2**20  # bytes; a workspace up to this size is kept even if a pass needs less
 
 Call: TypeAlias = "tuple[tuple[Any, ...], Tensor | None]"
 
 
 class Chain:
-    """What stays the same from pass to pass."""
+    """What all passes of a network share."""
 
     network: Network
     stages: tuple[Stage, ...]
@@ -47,7 +47,7 @@ class Chain:
         self.network, self.stages, self.dtype = network, network.stages, network.dtype
         self.inplace = inplace
         self.parameters = network.parameters()
-        self.inner = [stage.w for stage in self.stages[1:]]  # what a backward reads: nobody wants the data's .g
+        self.inner = [stage.w for stage in self.stages[1:]]  # those that backward reads: x.g is not computed
         self.forward = native.chain_forward[self.dtype]
         self.backward = native.chain_backward[self.dtype]
 
@@ -91,11 +91,11 @@ class PassWorkspace:
             layer.b = native.NULL if stage.b is None else stage.b.pointer()
 
     def allocate(self, n: int, shapes: tuple[Any, ...]) -> None:
-        """Gives the values of n rows their places. shapes: those of x and targ."""
+        """Allocates the values of n rows. shapes: those of x and targ."""
         self.n, self.shapes = n, shapes
         self.places, size = placement.of_pass(self.chain.network, n, self.chain.inplace)
         if size > self.memory.size or self.memory.nbytes > max(SMALL, 4 * size * self.memory.itemsize):
-            self.memory = np.empty(0, self.chain.dtype)  # the old goes before the new comes
+            self.memory = np.empty(0, self.chain.dtype)  # frees the old memory before the new is allocated
             self.memory = aligned_empty((size,), self.chain.dtype, "Model", n)
         base = native.pointer(self.memory)
         for layer, (z, a, dz) in zip(self.layers, self.places, strict=True):
@@ -114,7 +114,7 @@ class PassWorkspace:
         return loss
 
     def backward(self, accumulate: bool) -> bool:
-        """Fills the parameters' `.g`. False, and nothing is done, where that is not all there is to do."""
+        """Fills the parameters' `.g`. False, with nothing done, if the ordinary tape has to do it."""
         if self._is_stale():
             return False
         if self.spent:
@@ -139,7 +139,7 @@ class PassWorkspace:
         return True
 
     def restore(self) -> None:
-        """Computes those activations once more that a backward wrote gradients over; raises where that cannot be."""
+        """Recomputes the activations that a backward overwrote with gradients. Raises GradientError if inplace."""
         if self.chain.inplace:
             raise GradientError(messages.SPENT)
         with tape.paused():
@@ -149,7 +149,7 @@ class PassWorkspace:
         self.spent = False
 
     def _is_stale(self) -> bool:
-        """Whether a value that a backward reads was written to, or a gradient of the data is wanted."""
+        """Whether a value that a backward reads was written to, or a gradient of the data is requested."""
         x, targ = self.x, self.targ
         if type(x) is Tensor and (x._version.count != self.x_version or x.requires_g):
             return True
@@ -161,7 +161,7 @@ class PassWorkspace:
         return False
 
     def _bind(self, accumulate: bool) -> bool:
-        """Tells C where the gradients are now."""
+        """Sets C's pointers to the gradients; False if the ordinary tape has to compute them."""
         parameters = self.chain.parameters
         if not all(p.requires_g and not (accumulate and p._g is None) for p in parameters):
             return False
@@ -192,7 +192,7 @@ class PassWorkspace:
         return calls, out
 
     def _activated(self, op: Op, z: Tensor, at: int, stage: Stage) -> Tensor:
-        """A stage's activation of z. Where it works in place that is z, whose numbers are the result already."""
+        """The result of a stage's activation of z. In place it is z itself, which already holds the result."""
         if not self.chain.inplace or stage.inplace is None:
             return self._tensor(at, stage, Node(op, (z,), (z,), stage.params))
         before, after = z.alias(), z.alias()
@@ -201,22 +201,22 @@ class PassWorkspace:
         return z
 
     def _tensor(self, at: int, stage: Stage, node: Node) -> Tensor:
-        """The numbers (n,h) that a stage left there, on the tape."""
+        """A stage's values (n,h) that begin there, as a tensor on the tape."""
         tensor = wrap(self._values(at, stage))
         tensor.requires_g, tensor._node = True, node
         return tensor
 
     def _values(self, at: int, stage: Stage) -> Array:
-        """The numbers (n,h) of a stage that begin there."""
+        """A stage's values (n,h) that begin there."""
         shape = (self.n, stage.w.shape[1])
         return self.memory[at : at + shape[0] * shape[1]].reshape(shape)
 
 
 class Pass(Node):
-    """The loss's place on the tape after a pass in one call.
+    """The node of the loss after a pass in one call.
 
-    workspace  what it computed; None after its tape was written down, or the workspace was taken for the next pass
-    done       whether its backward has run: then the next pass may take the workspace
+    workspace  the values that it computed; None once its tape is written, or once the next pass uses the workspace
+    done       whether its backward has run: then the next pass may use the workspace
     """
 
     done: bool
@@ -248,7 +248,7 @@ class Pass(Node):
 
     @property
     def inputs(self) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        """The output and the targets. Who asks wants to walk the tape, so it is written down now."""
+        """The output and the targets. Only a walk along the tape needs them, so the tape is written first."""
         return self._inputs or self._write_down()
 
     def call_of(self, layer: Any, out: Tensor | None) -> Call:
@@ -262,7 +262,7 @@ class Pass(Node):
         if workspace is None:
             raise GradientError(
                 "backward: the values behind this loss are gone: its backward has run, and the next model(x, targ) "
-                "took their place. Run forward again"
+                "has overwritten them. Run forward again"
             )
         x, targ = as_operand(workspace.x, None), as_operand(workspace.targ, None)
         self.calls, out = workspace.write_down(x)

@@ -1,7 +1,7 @@
 """Placement: where the arrays of a step lie in memory, and how much a step needs, from the sizes alone.
 
-What allocates (a Model's pass, a plan) and what predicts memory ask here. Places are numbers of elements from the
-start of one array.
+Used both to allocate (a Model's pass, a plan) and to predict memory. Places are offsets in elements from the start of
+one array.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Places(NamedTuple):
 def of_pass(network: Network, n: int, inplace: bool = False) -> tuple[list[Places], int]:
     """(each stage's places in the workspace of a Model's pass, the size of the workspace) for n rows.
 
-    Without an activation a is z. With one, dz takes the place of a, which the activation gives again from z. The
-    other gradients lie in two places in turn, so that those of neighbours do not meet. inplace: one place a stage.
+    Without an activation, a is z. With one, dz takes the place of a, which can be recomputed from z. The other
+    gradients alternate between two places, so that those of neighbours do not overlap. inplace: one place per stage.
     """
     sizes = _sizes(network, n)
     has_a = [not inplace and stage.activation is not None for stage in network.stages]
@@ -46,9 +46,9 @@ def of_pass(network: Network, n: int, inplace: bool = False) -> tuple[list[Place
 def of_plan(network: Network, batch: int, strategy: str) -> tuple[list[Places], int]:
     """(each stage's places in a plan's workspace, its size); not for a fused pass, which keeps no activations.
 
-    Activations work in place, so a is z. Layer by layer, the gradients of neighbours lie in two places in turn; the
-    last layer's is where its output was, unless its activation's backward still needs that. Where threads share a
-    step, all are needed to its end. Raises ShapeError for a size that cannot be addressed.
+    Activations work in place, so a is z. Layer by layer, the gradients alternate between two places; the last
+    layer's overwrites its output, unless its activation's backward still needs that. Where threads share a step, all
+    gradients are needed to its end. Raises ShapeError for a size that cannot be addressed.
     """
     check_size("compile: the workspace", (batch, max(network.widths[1:])), network.dtype)
     sizes = _sizes(network, batch)
@@ -68,20 +68,20 @@ def of_plan(network: Network, batch: int, strategy: str) -> tuple[list[Places], 
 
 
 def _sizes(network: Network, n: int) -> list[int]:
-    """How many elements the result of each stage has, each array from one cache line to another."""
+    """The number of elements of each stage's result, rounded up to whole cache lines."""
     return [round_up_to_lines(n * h, network.dtype) for h in network.widths[1:]]
 
 
-# ---- what the C core needs for itself ----
+# ---- the C core's own workspace ----
 
 
 def packed_bytes(products: Iterable[tuple[int, int, int]], dtype: np.dtype[Any]) -> int:
-    """What the C core takes to pack the operands of products (rows, inner, cols), one after another, at most."""
+    """The bytes that the C core needs to pack the operands of one product (rows, inner, cols) at a time."""
     return max((int(native.matmul_workspace[dtype](*sizes)) for sizes in products), default=0)
 
 
 def backward_products(n: int, m: int, h: int, gradient_of_x: bool) -> list[tuple[int, int, int]]:
-    """w.g = inp.T @ out.g, and where it is wanted inp.g = out.g @ w.T"""
+    """w.g = inp.T @ out.g, and, with gradient_of_x, inp.g = out.g @ w.T"""
     return [(m, n, h), *([(n, h, m)] if gradient_of_x else [])]
 
 

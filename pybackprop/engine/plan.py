@@ -1,6 +1,6 @@
-"""Plan: a model's training step laid out beforehand, forward, backward and update in one call of C.
+"""Plan: a model's training step prepared in advance, with forward, backward and update in one call of C.
 
-`bp.compile(model, batch=64, optimizer=bp.SGD(lr=0.1))` looks at the layers once and gives every array its place.
+`bp.compile(model, batch=64, optimizer=bp.SGD(lr=0.1))` checks the layers once and allocates every array.
 A step then gives the bits of `model(x, targ)`, `model.backward()` and `sgd.step()`, and allocates nothing.
 """
 
@@ -29,7 +29,7 @@ from pybackprop.nn.optim import SGD
 
 __all__ = ["Plan", "compile"]
 
-messages.remedies["compile"] = "Compile before forward; the plan gave the parameters other memory"
+messages.remedies["compile"] = "Compile before forward; compile moves the parameters to other memory"
 messages.remedies["plan.step"] = "Call backward before the plan's step"
 
 
@@ -39,15 +39,15 @@ def compile(
     """A Plan of the model's step for up to `batch` rows.
 
     model      a chain: Lin, each with at most one activation after it, ended by Mse; all float32 or all float64
-    optimizer  updates its parameters, or without any those of the model; needed by step and fit
+    optimizer  updates its parameters, or the model's if it was given none; needed by step and fit
     strategy   "layers": one layer after another; "split": threads share a step's rows, then the gradients;
                "fused": one pass over the rows; None: what is expected to be the fastest. Speed only
     sparse     whether terms that are exactly zero may be left out; None: where it is expected to pay. Speed only
 
-    The parameters, their `.g` and the optimizer's momentum move into the plan's memory: the tensors stay the
-    same, arrays and views that were taken of them before (`w.data`, `w[0]`, `w.g`) keep the old numbers.
+    The parameters, their `.g` and the optimizer's momentum move into the plan's memory. The tensors stay the same
+    objects; arrays and views taken from them before (`w.data`, `w[0]`, `w.g`) keep the old memory.
     A parameter without requires_g gets neither gradient nor update.
-    Raises TypeError for a model that is no such chain, and names the layer; ShapeError and DTypeError for
+    Raises TypeError, naming the layer, for a model that is not such a chain; ShapeError and DTypeError for
     parameters that do not fit each other; ValueError for options that do not exist.
     """
     return Plan(model, batch, optimizer, strategy, sparse)
@@ -58,9 +58,9 @@ class Plan:
 
     Numbers that are neither float32 nor float64 are converted at each call; so is what is not contiguous. Steps of
     one plan must not run in two threads at once, nor may data change while a step reads it: the loss and the
-    gradients would be of no data in particular.
+    gradients would be meaningless.
     All raise ShapeError, DTypeError and GradientError for data that does not fit, before anything is written,
-    and RuntimeError if the model was edited after compile: a layer or a parameter is not what it was.
+    and RuntimeError if the model was edited after compile: a layer or a parameter was changed.
     """
 
     model: Model
@@ -83,8 +83,8 @@ class Plan:
         self.batch = whole("compile: batch", batch)
         self.layout = Layout(network, self.batch, strategy, sparse)
         self.dtype = dtype = self.layout.dtype
-        parameters, wanted = updated_first(network.parameters(), updated)
-        self.arena = arena = Arena(parameters, len(updated), wanted, dtype)
+        parameters, differentiated = updated_first(network.parameters(), updated)
+        self.arena = arena = Arena(parameters, len(updated), differentiated, dtype)
         self.layout.bind(arena)
         arena.move_in()
         self.c_plan, self._loss = self.layout.c_plan, native.number(dtype)
@@ -96,15 +96,15 @@ class Plan:
         self._layers, self._loss_layer = list(model.layers), model.loss
         self._lins = [(layer, layer.w, layer.b) for layer in model.layers if type(layer) is Lin]
         self._activations = [(layer, layer.op, dict(layer.params)) for layer in model.layers if may_change(layer)]
-        self._trained = [(p, p._array, g) for p, g in zip(parameters[:wanted], arena.g, strict=True)]
-        self._frozen = [(p, p._array) for p in parameters[wanted:]]
+        self._trained = [(p, p._array, g) for p, g in zip(parameters[:differentiated], arena.g, strict=True)]
+        self._frozen = [(p, p._array) for p in parameters[differentiated:]]
         self._set_momentum()
         self._tell("compile")
 
     # ---- steps ----
 
     def grads(self, x: Any, targ: Any, accumulate: bool = False) -> float:
-        """The loss; fills the `.g` of every parameter that wants one, and x.g if x is a tensor that does.
+        """The loss; fills the `.g` of every parameter with requires_g, and x.g if x is a tensor with requires_g.
 
         Overwrites what an earlier backward left; accumulate=True adds to it.
         """
@@ -140,7 +140,7 @@ class Plan:
         return self._loss[0]  # type: ignore[no-any-return]
 
     def predict(self, x: Any) -> Tensor:
-        """The output (n,h) for x (n,m) with any number of rows, which are taken `batch` at a time."""
+        """The output (n,h) for x (n,m) with any number of rows, processed `batch` at a time."""
         self._check("plan.predict")
         data = rows("plan.predict", x, self.step_data)
         out = wrap(empty("plan.predict", (len(data), self.layout.outputs), self.dtype))
@@ -165,30 +165,30 @@ class Plan:
         checkpoint: Callable[[Epoch], Any] | None = None,
         progress: bool = False,
     ) -> list[Epoch]:
-        """Trains for `epochs` passes over x (n,m) and targ (n,h) in shuffled batches; a record of each epoch.
+        """Trains for `epochs` passes over x (n,m) and targ (n,h) in shuffled batches. Returns an Epoch for each.
 
         seed        of the order of the rows, which is the same on every machine
-        batch       rows in a step, at most the compiled ones, which is the default; the last step takes what is left
-        done        epochs that earlier calls made: numbers and order go on after them; `epochs` counts them
+        batch       rows in a step: by default, and at most, as compiled; the last step takes the remaining rows
+        done        epochs done by earlier calls: numbers and order continue after them; `epochs` includes them
         validation  (x, targ), whose loss is computed after each epoch
-        patience    stop when the validation loss was not improved for so many epochs; parameters and momentum
+        patience    stop when the validation loss has not improved for so many epochs; parameters and momentum
                     are then those of the best one
         schedule    called with the number of an epoch, from 1, before it: the learning rate
         callback    called with a Moment at least every 100 ms (unless a step takes longer) and after each epoch;
-                    True stops the training, and the record lacks the epoch that was not finished
+                    returning True stops the training; the result then lacks the unfinished epoch
         checkpoint  called with the Epoch after each one
         progress    show a bar on stderr
 
-        An exception from a hook, and Ctrl-C, leave the parameters as they were after the last whole step.
-        Raises DivergedError, which names epoch and step, when the loss is no finite number: then the parameters
-        are those before that step.
+        An exception from one of these functions, or Ctrl-C, leaves the parameters as after the last complete step.
+        Raises DivergedError, which names epoch and step, when the loss is not finite: the parameters are then
+        those from before that step.
         """
         options = Options(epochs, seed, batch, done, validation, patience, schedule, callback, checkpoint, progress)
         history = fit(self, x, targ, options)
         self._tell("plan.fit")
         return history
 
-    # ---- what it is ----
+    # ---- description ----
 
     if TYPE_CHECKING:
 
@@ -220,11 +220,11 @@ class Plan:
         return sgd
 
     def reserve_batch(self, rows: int) -> None:
-        """Allocates memory for a batch of gathered rows, in which fit collects the shuffled ones."""
+        """Allocates memory for a batch of gathered rows, into which fit copies the shuffled ones."""
         self.layout.reserve_batch(rows)
 
     def touch(self) -> None:
-        """Tells the tape that the parameters change."""
+        """Counts a write to the parameters."""
         for version in self._versions:
             version.count += 1  # not wrote(): a step of a small network takes a microsecond
             version.by = "plan.step"
@@ -233,7 +233,7 @@ class Plan:
                 version.remember()
 
     def _check(self, operation: str) -> None:
-        """The model is as it was compiled, and its gradients are where C writes them."""
+        """Raises RuntimeError if the model was edited, and reattaches gradients that are not where C writes them."""
         model = self.model
         if model.layers != self._layers or model.loss is not self._loss_layer:
             raise edited(operation, self)
@@ -254,7 +254,7 @@ class Plan:
 
     def _take(self, operation: str, x: Any, targ: Any) -> None:
         if any(x is p for p in self.arena.parameters):
-            raise GradientError(f"{operation}: x is a parameter, its gradient has two parts; use model(x, targ)")
+            raise GradientError(f"{operation}: x is a parameter, so its gradient has two parts; use model(x, targ)")
         self._rows = self.step_data.take(operation, x, targ)
 
     def _run_grads(self, accumulate: bool) -> None:
@@ -272,7 +272,7 @@ class Plan:
 
 
 def edited(operation: str, plan: Plan) -> RuntimeError:
-    """The error that says what about a plan's model is not as it was compiled."""
+    """The error that says how a plan's model differs from the compiled one."""
     return RuntimeError(f"{operation}: the model was edited after compile: {_edit(plan)}. Compile it again")
 
 
@@ -294,7 +294,7 @@ def _edit(plan: Plan) -> str:
         if activation.op is not op or activation.params != params:
             return f"layers[{layers.index(activation)}] is not the {name_of(activation)} that it was"
     for k, p in enumerate(plan.arena.parameters):
-        if p.requires_g is not (k < plan.arena.wanted):
+        if p.requires_g is not (k < plan.arena.differentiated):
             return f"requires_g of {describe(p)} is now {p.requires_g}"
     before = [*((p, array) for p, array, _ in plan._trained), *plan._frozen]
     moved = next(p for p, array in before if p._array is not array)

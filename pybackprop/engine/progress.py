@@ -1,4 +1,4 @@
-"""Progress: a bar on stderr while a training runs. Imported only where one is shown, as rich takes a while to load."""
+"""Progress: a bar on stderr during training. Imported only when one is shown, as rich takes a while to load."""
 
 from __future__ import annotations
 

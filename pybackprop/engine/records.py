@@ -1,4 +1,4 @@
-"""What a fit tells: an Epoch of each pass over the data, and a Moment in between."""
+"""What fit reports: an Epoch for each pass over the data, and Moments in between."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Epoch:
-    """What an epoch was.
+    """The record of an epoch.
 
     epoch       its number, from 1
-    loss        the mean over its samples, each as it was before its step's update
+    loss        the mean over its samples, each computed before its step's update
     validation  the loss on the validation part after the epoch; None without one
     lr          the learning rate
     seconds     spent in its steps
@@ -25,10 +25,10 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Moment:
-    """How far a fit has come.
+    """The progress of a fit.
 
     epoch    the number of this epoch, from 1
-    step     its steps that are done, of `steps`
+    step     how many of its `steps` are done
     loss     the mean over its samples so far
     done     the epoch's record, once it has ended
     """

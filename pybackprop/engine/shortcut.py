@@ -1,8 +1,8 @@
-"""Shortcut: whether a Model may be computed as a Chain, asked anew at each call, and the call itself.
+"""Shortcut: computes a Model as a Chain, in one call of C, where that is possible, which each call checks.
 
-It may if its layers are a network (see nn/network.py) whose parameters are each used once and want a gradient, and
-x and targ are contiguous floats of the parameters' dtype that want none. For everything else there is the ordinary
-way, layer by layer, and so are all messages.
+It is possible if the layers are a network (see nn/network.py) whose parameters are each used once and have requires_g,
+and x and targ are contiguous, of the parameters' dtype, and without requires_g. Everything else is computed layer by
+layer, where all error messages come from.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pybackprop.nn.network import Network, is_mse, stages_of
 
 
 class Layered(Protocol):
-    """What a shortcut needs to know of a Model."""
+    """The parts of a Model that a shortcut uses."""
 
     layers: list[Any]
     loss: Any
@@ -35,7 +35,7 @@ class Layered(Protocol):
 
 
 class Shortcut:
-    """A Model's layers when they were last looked at, the Chain that they are, and its last pass."""
+    """A Model's layers as last checked, the Chain that they are, and its last pass."""
 
     loss: Any
     loss_size: int
@@ -87,7 +87,7 @@ class Shortcut:
         return True
 
     def forward(self, model: Layered, x: Any, targ: Any) -> Tensor | None:
-        """The loss, on the tape; None, and nothing is changed, where the ordinary way must be taken."""
+        """The loss, on the tape; None, with nothing changed, if it must be computed layer by layer."""
         data, targets = self._read(x), self._read(targ)
         if data is None or targets is None or not is_recording() or versions.on:
             return None
@@ -109,7 +109,7 @@ class Shortcut:
         return loss
 
     def _read(self, value: Any) -> tuple[Array, Any, int] | None:
-        """(array, C's pointer to it, version); None for what C cannot read as it is, or what is on the tape."""
+        """(array, C's pointer to it, version); None if C cannot read it directly or it is on the tape."""
         if type(value) is Tensor:
             array, pointer = value._array, value._pointer
             if value.requires_g or value._node is not None or array.dtype != self.dtype:
@@ -127,7 +127,7 @@ class Shortcut:
             return None
 
     def _workspace(self, model: Layered, shapes: tuple[Any, ...]) -> PassWorkspace | None:
-        """Memory for a pass: that of the last one, unless its backward may still come."""
+        """Memory for a pass: that of the last one, unless its backward may still run."""
         last = self.last
         if last is not None and last.done and last.workspace is not None and last.workspace.shapes == shapes:
             workspace, last.workspace = last.workspace, None
@@ -140,9 +140,9 @@ class Shortcut:
         try:
             if workspace.shapes != shapes:
                 workspace.allocate(n, shapes)
-        except OutOfMemoryError:  # and step by step it would be no less
+        except OutOfMemoryError:  # layer by layer would need no less
             raise
-        except (MemoryError, ValueError):  # step by step it may fit, or there is a message
+        except (MemoryError, ValueError):  # layer by layer may fit, or raise a better message
             return None
         return workspace
 
@@ -177,7 +177,7 @@ def shortcut(model: Layered) -> Shortcut | None:
 
 
 def may_change(layer: Any) -> bool:
-    """Whether a layer is an activation whose operation or arguments are its own, and so may become others."""
+    """Whether a layer is an activation with an operation or arguments of its own, which may change."""
     return isinstance(layer, Activation) and ("op" in vars(layer) or bool(layer.params))
 
 
@@ -196,7 +196,7 @@ def _fit_each_other(network: Network) -> bool:
 
 
 def _is_plain(p: Any) -> bool:
-    """Whether C can read a parameter as it is, and it wants a gradient."""
+    """Whether C can read a parameter directly, and it has requires_g."""
     if type(p) is not Tensor or p.ndim == 0:
         return False
     return p.requires_g and p._node is None and p._array.flags.c_contiguous and p._array.flags.aligned

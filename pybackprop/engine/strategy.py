@@ -5,16 +5,16 @@ from __future__ import annotations
 from pybackprop.core import native
 from pybackprop.nn.network import Network
 
-SMALL_STEP = 400_000  # operations that take less time than the way to them: no second thread is worth waking
-BALANCE = 10  # operations that a processor makes while memory gives it one byte, about
+SMALL_STEP = 400_000  # operations; below this, calls cost more than arithmetic, and a second thread does not pay
+BALANCE = 10  # operations that a processor does while it reads one byte from memory, roughly
 CACHED = 2**20  # bytes that stay in a cache from one step to the next
-WEIGHTS_SHARE = 3  # of the second cache, at most a part in so many is for weights in a fused pass
-ROWS_EACH = 16  # for a thread, at least, where they share a step's rows
-SEGMENTS_EACH = 2  # for a thread, at least, that all end at about the same time
+WEIGHTS_SHARE = 3  # the weights of a fused pass take at most the L2 cache's size divided by this
+ROWS_EACH = 16  # for each thread, at least, where threads share a step's rows
+SEGMENTS_EACH = 2  # for each thread, at least, so that all end at about the same time
 
 
 class CostModel:
-    """flops: operations of a full step's forward and backward, counted densely; nbytes: that it reads and writes."""
+    """flops: operations of a full step's forward and backward, zeros included; nbytes: bytes read and written."""
 
     batch: int
     itemsize: int
@@ -47,23 +47,23 @@ class CostModel:
             return self._fastest()
         if wish not in native.STRATEGIES:
             raise ValueError(f"compile: found strategy {wish!r}, expected one of {', '.join(native.STRATEGIES)}")
-        return wish, "as asked for"
+        return wish, "as requested"
 
     def _fastest(self) -> tuple[str, str]:
         weights = sum(m * h for m, h in self.sizes) * self.itemsize
         cache = int(native.lib.bp_tiles_block())
         if weights > cache // WEIGHTS_SHARE:
-            return self._few(f"the weights, {weights:,} bytes, leave no room for a pass in the second cache")
+            return self._few(f"the weights, {weights:,} bytes, are too large for a pass within the L2 cache")
         most = SEGMENTS_EACH * native.SEGMENT * int(native.lib.bp_threads())
         if self.batch < most:
-            return self._few(f"a pass needs {most:,} rows to keep all threads busy, {self.batch:,} are few")
-        return "fused", f"the weights stay in the second cache while {self.batch:,} rows pass by once"
+            return self._few(f"a pass needs {most:,} rows to keep all threads busy, the batch has {self.batch:,}")
+        return "fused", f"the weights stay in the L2 cache during one pass over {self.batch:,} rows"
 
     def _few(self, why: str) -> tuple[str, str]:
-        """The strategy where there is no pass over the rows."""
+        """The strategy if a fused pass does not pay."""
         least = ROWS_EACH * int(native.lib.bp_threads())
         if self.batch < least and self.flops >= SMALL_STEP:
-            return "layers", f"{why}; and so few that threads share the columns"
+            return "layers", f"{why}; with so few rows, threads share the columns"
         return "split", why
 
     def describe(self) -> str:

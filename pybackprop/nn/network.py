@@ -190,9 +190,7 @@ def _check_parameters(parameters: list[Tensor]) -> None:
         if not isinstance(p, Tensor) or p._node is not None:
             raise TypeError(f"compile: {describe(p)} is not a parameter; make it with bp.param")
         if id(p) in seen:
-            raise ValueError(
-                f"compile: {describe(p)} is used twice, which a plan does not support; use Model"
-            )
+            raise ValueError(f"compile: {describe(p)} is used twice, which a plan does not support; use Model")
         if p.dtype != parameters[0].dtype:
             raise DTypeError(
                 f"compile: {describe(p)} is {p.dtype}, {describe(parameters[0])} is {parameters[0].dtype}; "

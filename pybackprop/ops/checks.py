@@ -140,9 +140,7 @@ def upstream_of(operation: str, out: Tensor) -> Tensor:
     from have been overwritten.
     """
     if not isinstance(out, Tensor):
-        raise GradientError(
-            f"{operation}: out is a {type(out).__name__}, which has no .g; pass forward's own result"
-        )
+        raise GradientError(f"{operation}: out is a {type(out).__name__}, which has no .g; pass forward's own result")
     if out._g is None:
         raise GradientError(messages.no_gradient(operation, out))
     g, place, version = out._g, out._g_place, out._version

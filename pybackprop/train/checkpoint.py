@@ -1,8 +1,8 @@
-"""Checkpoints: named arrays and what to know about them, in a .safetensors or .npz file.
+"""Checkpoints: named arrays and metadata, in a .safetensors or .npz file.
 
-A file is written under a temporary name (.NAME.PID-….tmp) beside its place, flushed to the disk and renamed:
-whenever the process is killed, the old or the new file is there, whole. What a killed process leaves under the
-temporary name is never read, and can be deleted. A file carries a sha256 of its content.
+A file is written under a temporary name (.NAME.PID-….tmp) in the same folder, flushed to the disk and renamed:
+whenever the process is killed, either the old or the new file is there, complete. What a killed process leaves under
+the temporary name is never read, and can be deleted. A file carries a sha256 of its content.
 """
 
 from __future__ import annotations
@@ -28,34 +28,34 @@ __all__ = ["check_place", "digest", "load", "save"]
 FORMAT, VERSION = "pybackprop checkpoint", "1"
 HEADER = "__pybackprop__"  # the member of a .npz that holds what safetensors keeps as metadata
 RESERVED = (HEADER, "__metadata__")  # the latter is where safetensors keeps it
-LONGEST_NAME = 1000  # characters of an array's name; a .npz has room for 65535 bytes
+LONGEST_NAME = 1000  # characters of an array's name; a .npz holds up to 65535 bytes
 NO_SAFETENSORS = "needs the library safetensors (pip install 'pybackprop[safetensors]'); or use a .npz"
 
 
 def digest(arrays: Mapping[str, Array]) -> str:
     """sha256 in hex over names, dtypes, shapes and little-endian bytes, by name: the same on every machine.
 
-    arrays are float32 or float64, of any shape and in any byte order. Every NaN counts as the same one.
+    arrays are float32 or float64, of any shape and in any byte order. All NaNs count as equal.
     """
     return _hash(arrays, one_nan=True)
 
 
 def check_place(path: str | Path) -> None:
-    """Raises CheckpointError for a path that `save` could not write to, as far as can be known before."""
+    """Raises CheckpointError for a path that `save` could not write to, as far as that can be known in advance."""
     _writer(path)
     _target(path)
 
 
 def save(path: str | Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
-    """Writes arrays of float32 and float64 by name, and meta, which JSON must be able to say.
+    """Writes arrays of float32 and float64 by name, and meta, which must be serializable as JSON.
 
-    path ends in .safetensors (with that library) or .npz; a link is followed, and the permissions of a file
-    that is there are kept. Raises CheckpointError, and leaves what was there, if it cannot be written.
+    path ends in .safetensors (with that library) or .npz; a link is followed, and the permissions of an
+    existing file are kept. Raises CheckpointError, and leaves an existing file unchanged, if it cannot be written.
     """
     write = _writer(path)
     whole = {name: _checked(path, name, array) for name, array in arrays.items()}
-    told = _told(path, meta)
-    header = {"format": FORMAT, "version": VERSION, "meta": told, "sha256": _integrity(whole, told)}
+    meta_json = _to_json(path, meta)
+    header = {"format": FORMAT, "version": VERSION, "meta": meta_json, "sha256": _integrity(whole, meta_json)}
     try:
         replace(_target(path), lambda stream: write(stream, whole, header))
     except OSError as error:
@@ -66,7 +66,7 @@ def load(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
     """(arrays by name, meta) of a file that `save` wrote, whatever its name.
 
     The arrays are float32 or float64 with the bits that were saved; native, contiguous, writable, and the
-    caller's own. Raises CheckpointError for a file that is missing, damaged, or something else.
+    caller's own. Raises CheckpointError for a file that is missing, damaged, or not a checkpoint.
     """
     path = Path(path)
     try:
@@ -75,41 +75,41 @@ def load(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
         raise _cannot_be("read", path, error) from error
     except (CheckpointError, MemoryError):
         raise
-    except Exception as error:  # zipfile, json, numpy and safetensors let almost anything through for hostile bytes
-        raise CheckpointError(f"{path}: is damaged or no checkpoint: {error}") from error
+    except Exception as error:  # zipfile, json, numpy and safetensors raise almost anything for malicious bytes
+        raise CheckpointError(f"{path}: is damaged or not a checkpoint: {error}") from error
     for name, array in arrays.items():
         _check_dtype(path, name, array)
         arrays[name] = np.require(array, array.dtype.newbyteorder("="), ["C", "O", "W"])
-    told = str(header.get("meta"))
-    if header.get("sha256") != _integrity(arrays, told):
+    meta_json = str(header.get("meta"))
+    if header.get("sha256") != _integrity(arrays, meta_json):
         raise CheckpointError(f"{path}: is damaged: its content does not have the sha256 that it was written with")
-    return arrays, _parsed(path, told)
+    return arrays, _parsed(path, meta_json)
 
 
 # ---- what goes into a file ----
 
 
 def _hash(arrays: Mapping[str, Array], one_nan: bool) -> str:
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for name in sorted(arrays):
         array = np.asarray(arrays[name], arrays[name].dtype.newbyteorder("<"), order="C")
         if one_nan and np.isnan(array).any():
             array = array.copy()
             array[np.isnan(array)] = np.nan
         # escaped, as a name with a newline could otherwise pass for two arrays
-        found.update(name.encode("unicode_escape") + f" {array.dtype.str} {array.shape}\n".encode())
-        found.update(array.tobytes())
-    return found.hexdigest()
+        sha256.update(name.encode("unicode_escape") + f" {array.dtype.str} {array.shape}\n".encode())
+        sha256.update(array.tobytes())
+    return sha256.hexdigest()
 
 
-def _integrity(arrays: Mapping[str, Array], told: str) -> str:
-    """Unlike the digest it tells one NaN from another: a damaged one must not pass."""
-    content = f"{_hash(arrays, one_nan=False)} {told}"
+def _integrity(arrays: Mapping[str, Array], meta_json: str) -> str:
+    """Unlike the digest it distinguishes NaNs: a damaged one must not pass."""
+    content = f"{_hash(arrays, one_nan=False)} {meta_json}"
     return hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()
 
 
 def _checked(path: str | Path, name: str, array: Array) -> Array:
-    """array in native byte order and C order. Raises CheckpointError for what a file could not give back."""
+    """array in native byte order and C order. Raises CheckpointError for what a file cannot hold."""
     if name in RESERVED or not name.isprintable() or "\\" in name or len(name) > LONGEST_NAME:
         shown = ascii(name[:50])
         raise CheckpointError(f"{path}: cannot hold an array named {shown}: reserved, unprintable, with \\ or too long")
@@ -123,26 +123,26 @@ def _check_dtype(path: str | Path, name: str, array: Array) -> None:
         raise CheckpointError(f"{path}: {name}: found {array.dtype}, expected float32 or float64")
 
 
-def _told(path: str | Path, meta: Mapping[str, Any]) -> str:
+def _to_json(path: str | Path, meta: Mapping[str, Any]) -> str:
     try:
         return json.dumps(dict(meta))
     except (TypeError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: meta: found what JSON cannot say ({error})") from error
+        raise CheckpointError(f"{path}: meta: found what JSON cannot hold ({error})") from error
 
 
-def _parsed(path: Path, told: str | bytes) -> dict[str, Any]:
+def _parsed(path: Path, meta_json: str | bytes) -> dict[str, Any]:
     try:
-        found = json.loads(told)
+        meta = json.loads(meta_json)
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: meta: found no JSON ({error})") from error
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{path}: meta: found JSON of {type(found).__name__}, expected an object")
-    return found
+        raise CheckpointError(f"{path}: meta: found invalid JSON ({error})") from error
+    if not isinstance(meta, dict):
+        raise CheckpointError(f"{path}: meta: found JSON of {type(meta).__name__}, expected an object")
+    return meta
 
 
 def _check_header(path: Path, header: Mapping[str, Any]) -> None:
     if header.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: is no checkpoint of bp.save or 'pybackprop train --save'")
+        raise CheckpointError(f"{path}: is not a checkpoint of bp.save or 'pybackprop train --save'")
     if header.get("version") != VERSION:
         raise CheckpointError(f"{path}: version: found {header.get('version')}, expected {VERSION}")
 
@@ -171,7 +171,7 @@ def _obstacle(target: Path) -> str:
         return "it is a folder"
     there = target.exists()
     if there and not target.is_file():
-        return "it is no regular file"  # a rename would put a file in the place of a device or pipe
+        return "it is not a regular file"  # a rename would replace a device or pipe by a file
     if not os.access(target.parent, os.W_OK) or (there and not os.access(target, os.W_OK)):
         return "no permission"
     return ""

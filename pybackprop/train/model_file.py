@@ -1,7 +1,7 @@
 """Models in checkpoints: bp.save and bp.load, in the format of `pybackprop train --save`.
 
-Arrays are named as mlp names its parameters, w1, b1, w2, ..., the momentum of each velocity.w1, ...; the layers and
-the optimizer's rates stand in the metadata. A checkpoint of the command line names no layers: it holds an mlp.
+Arrays are named as mlp names its parameters: w1, b1, w2, ...; their momentum is velocity.w1, ... The layers and the
+optimizer's rates are in the metadata. A checkpoint of the command line lists no layers: it holds an mlp.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def save(model: Model, path: str | Path, *, optimizer: SGD | None = None, classi
     model       layers are Lin, Relu, LeakyRelu and Activation, in any order, and the loss is Mse
     path        ends in .npz, or in .safetensors, which needs that library
     optimizer   what updates the model's parameters, or some of them
-    classifies  whether the outputs are the scores of classes: then `pybackprop predict` says the classes
+    classifies  whether the outputs are the scores of classes: `pybackprop predict` then prints the classes
 
-    Parameters are in the file as w1, b1, w2, ... whatever their names are. What was there is replaced at once or, if
-    anything goes wrong, left as it was. `pybackprop predict` reads the file; `pybackprop train --resume` does not,
-    for it has to know the data and the settings of the training too.
+    Parameters are in the file as w1, b1, w2, ... whatever their names are. An existing file is replaced
+    atomically or, if anything fails, left unchanged. `pybackprop predict` reads the file; `pybackprop train --resume`
+    does not, as it also needs the data and the settings of the training.
     Raises CheckpointError, before anything is written, for a layer or loss that a file cannot hold, for a parameter
-    that stands in two layers, and for a path that cannot be written to; TypeError for what is no Model or SGD.
+    that is used in two layers, and for a path that cannot be written to; TypeError for what is not a Model or SGD.
     """
     if not isinstance(model, Model):
         raise TypeError(f"save: found {type(model).__name__}, expected a bp.Model")
@@ -70,12 +70,12 @@ def load(path: str | Path, *, with_optimizer: bool = False) -> Model | tuple[Mod
     """The model that bp.save or `pybackprop train --save` wrote: a new Model, with parameters of the same bits.
 
     with_optimizer  True: the pair (model, optimizer), an SGD of the model's parameters with the saved rates and
-                    momentum, so that training goes on as if it had not stopped. Raises CheckpointError if the file
+                    momentum, so that training continues as if it had not stopped. Raises CheckpointError if the file
                     holds none
 
-    Parameters are named w1, b1, w2, ... Those that had no requires_g have none. Gradients are not in the file.
-    Raises CheckpointError for a file that is missing, damaged or something else, or has an operation in a layer that
-    is not registered here (see bp.define_op).
+    Parameters are named w1, b1, w2, ... Those saved without requires_g have none. Gradients are not in the file.
+    Raises CheckpointError for a file that is missing, damaged or not a checkpoint, or has a layer whose operation
+    is not registered (see bp.define_op).
     """
     contents = read(path)
     return (contents.model, contents.optimizer()) if with_optimizer else contents.model
@@ -111,7 +111,7 @@ class Contents(NamedTuple):
 
 
 def read(path: str | Path) -> Contents:
-    """A checkpoint's model and all else that it holds. Raises CheckpointError."""
+    """A checkpoint's model and everything else that it holds. Raises CheckpointError."""
     arrays, meta = checkpoint.load(path)
     count = sum(name[:1] == "w" and name[1:].isdigit() for name in arrays)
     if meta.get("kind") not in ("mlp", "layers") or count == 0:
@@ -130,7 +130,7 @@ def read(path: str | Path) -> Contents:
 
 
 def copy_arrays(path: str | Path, targets: Mapping[str, Array], arrays: Mapping[str, Array]) -> None:
-    """All or nothing: shapes and dtypes are checked before the first copy."""
+    """Copies all or nothing: shapes and dtypes are checked before the first copy."""
     for name, array in targets.items():
         source = arrays.get(name)
         if source is None or source.shape != array.shape or source.dtype != array.dtype:
@@ -154,7 +154,7 @@ def _check_is_plain(path: str | Path, model: Model) -> None:
 
 
 def _described(path: str | Path, k: int, layer: Any) -> dict[str, Any]:
-    """A layer in words that JSON knows. Raises CheckpointError for one that cannot be made again from them."""
+    """A layer as JSON values. Raises CheckpointError for one that cannot be restored from them."""
     if type(layer) is Lin and is_unchanged(layer, Lin):
         return {"layer": "Lin"}
     if not is_activation(layer) or not is_unchanged(layer, Activation):
@@ -172,7 +172,7 @@ def _described(path: str | Path, k: int, layer: Any) -> dict[str, Any]:
 
 
 def _parameters(path: str | Path, model: Model) -> dict[str, Tensor]:
-    """The parameters by their names in a file. Raises CheckpointError for one that has two."""
+    """The parameters by their names in a file. Raises CheckpointError for one that is used twice."""
     named: dict[str, Tensor] = {}
     lins = [layer for layer in model.layers if type(layer) is Lin]
     for k, layer in enumerate(lins, 1):
@@ -180,13 +180,13 @@ def _parameters(path: str | Path, model: Model) -> dict[str, Tensor]:
             if p is None:
                 continue
             if any(p is other for other in named.values()):
-                raise CheckpointError(f"{path}: {describe(p)} stands in two layers, which a file cannot say")
+                raise CheckpointError(f"{path}: {describe(p)} is used in two layers, which a file cannot hold")
             named[name] = p
     return named
 
 
 def _optimizer_state(optimizer: SGD, parameters: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Array]]:
-    """(the rates and whose they are, the momentum by name)."""
+    """(the rates and the names of the updated parameters, the momentum by name)."""
     if not isinstance(optimizer, SGD):
         raise TypeError(f"save: found optimizer {type(optimizer).__name__}, expected a bp.SGD")
     names = {id(p): name for name, p in parameters.items()}
@@ -238,7 +238,7 @@ def _activation(path: str | Path, description: Mapping[str, Any]) -> Activation:
         op = registry.get(description["op"])
         if op is None:
             raise CheckpointError(
-                f"{path}: has the operation '{description['op']}', which bp.define_op has to make first"
+                f"{path}: has the operation '{description['op']}', which has to be defined with bp.define_op first"
             )
         return Activation(op, **params)
     layer = getattr(nn, kind, None) if kind in nn.__all__ else None

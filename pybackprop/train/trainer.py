@@ -1,4 +1,4 @@
-"""Training an mlp on a split of data, epoch by epoch, so that it can be stopped and taken up again."""
+"""Training an mlp on a split of data, epoch by epoch, so that it can be stopped and resumed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOST_CLASSES = 100_000
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the bits of the trained parameters, beside the data."""
+    """What determines the bits of the trained parameters, besides the data."""
 
     hidden: tuple[int, ...] = (50,)
     epochs: int = 40
@@ -46,7 +46,7 @@ class Settings:
 
 
 class Trainer:
-    """An mlp, its SGD with momentum, its data, and how far it has come.
+    """An mlp, its SGD with momentum, its data, and its progress.
 
     split     x (n,m) and labels y (n,) of integers, which become rows of the identity matrix, or targets (n,h)
     epoch     epochs done;  losses: the mean loss of each;  accuracies: after each, on the validation part
@@ -88,21 +88,21 @@ class Trainer:
     def run_epoch(self, callback: Callable[[Moment], Any] | None = None) -> float:
         """One pass over the shuffled training samples; the mean loss over them. callback: see Plan.fit.
 
-        Raises DivergedError as soon as a loss, or at the end a parameter, is no finite number.
+        Raises DivergedError as soon as a loss, or at the end a parameter, is not finite.
         """
         s = self.settings
-        found = self.plan.fit(
+        history = self.plan.fit(
             self.split.x_train, self.targets, epochs=self.epoch + 1, done=self.epoch, seed=s.seed, callback=callback
         )
         self.epoch += 1
-        self.seconds += found[0].seconds
+        self.seconds += history[0].seconds
         self.samples += len(self.targets)
-        self.losses.append(found[0].loss)
+        self.losses.append(history[0].loss)
         self.accuracies.append(self.accuracy())
         return self.losses[-1]
 
     def accuracy(self) -> float | None:
-        """The share of validation samples whose largest output is their label's; None where there are no labels."""
+        """The fraction of validation samples whose largest output is that of their label; None without labels."""
         if not self.classifies or not len(self.split.x_valid):
             return None
         return accuracy_of(self.plan.predict(self.split.x_valid).data, self.split.y_valid)
@@ -131,7 +131,7 @@ class Trainer:
         return {**self.parameters(), **velocities}
 
     def save(self, path: str | Path) -> None:
-        """Writes a checkpoint; see pybackprop.checkpoint.save."""
+        """Writes a checkpoint; see pybackprop.train.checkpoint.save."""
         meta = {
             "kind": "mlp",
             "classifies": self.classifies,
@@ -144,21 +144,21 @@ class Trainer:
         checkpoint.save(path, self._state(), meta)
 
     def restore(self, path: str | Path) -> None:
-        """Takes up the state that a checkpoint of the same network and data holds. Raises CheckpointError."""
+        """Restores the state from a checkpoint of the same network and data. Raises CheckpointError."""
         arrays, meta = checkpoint.load(path)
         if meta.get("data") != self._data_digest:
-            raise CheckpointError(f"{path}: was trained on other data than is given now; resume with the same data")
+            raise CheckpointError(f"{path}: was trained on other data than this; resume with the same data")
         copy_arrays(path, self._state(), arrays)
         self.epoch, self.losses, self.accuracies = meta["epoch"], list(meta["losses"]), list(meta["accuracies"])
 
     @cached_property
     def _data_digest(self) -> str:
         arrays = {"x": self.split.x_train, "y": self.targets}
-        found = hashlib.sha256()
+        sha256 = hashlib.sha256()
         for name, array in arrays.items():
-            found.update(f"{name}{array.shape}".encode())
-            found.update(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).data)
-        return found.hexdigest()
+            sha256.update(f"{name}{array.shape}".encode())
+            sha256.update(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).data)
+        return sha256.hexdigest()
 
 
 def settings_of(path: str | Path) -> Settings:
@@ -166,14 +166,14 @@ def settings_of(path: str | Path) -> Settings:
     _, meta = checkpoint.load(path)
     if "layers" in meta:
         raise CheckpointError(
-            f"{path}: holds no settings to train on with: bp.save writes the model and its optimizer alone. Go on in "
-            "Python: model, optimizer = bp.load(path, with_optimizer=True)"
+            f"{path}: holds no settings to resume training with: bp.save writes the model and its optimizer only. "
+            "Continue in Python: model, optimizer = bp.load(path, with_optimizer=True)"
         )
     try:
         settings = meta["settings"]
         return Settings(**{**settings, "hidden": tuple(settings["hidden"])})
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: holds no settings to train on with ({error})") from error
+        raise CheckpointError(f"{path}: holds no settings to resume training with ({error})") from error
 
 
 def accuracy_of(outputs: Array, labels: Array) -> float:
@@ -191,14 +191,14 @@ def _checked(split: Split, dtype: np.dtype[Any]) -> Split:
 
 
 def _classes(split: Split) -> int | None:
-    """How many classes the labels speak of; None for targets that are no labels."""
+    """The number of classes that the labels imply; None for targets that are not labels."""
     if split.y_train.dtype.kind not in "iu":
         return None
     labels = np.concatenate([split.y_train.ravel(), split.y_valid.ravel()])
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= MOST_CLASSES:
         raise DataError(
-            f"labels: found {low} to {high}, expected 0 to {MOST_CLASSES - 1}; make targets of floats of them"
+            f"labels: found {low} to {high}, expected 0 to {MOST_CLASSES - 1}; convert them to targets of floats"
         )
     return max(high + 1, 2)
 

@@ -118,7 +118,7 @@ def read_the_gradient_that_relu_grad_took(net):
     return lambda: bp.lin_grad(net.x, net.l2, net.w1, net.b1)
 
 
-@hazard("relu_grad: out.g is None", "the buffer is inp.g now")
+@hazard("relu_grad: out.g is None", "its buffer now holds inp.g")
 def ran_relu_grad_in_place_twice(net):
     backward_from_loss(net)
     bp.relu_grad(net.l1, net.l2, inplace=True)

@@ -90,10 +90,10 @@ LIES = {
     "no dimensions": (idx(shape=(), body=b""), "number of dimensions: found 0"),
     "too many dimensions": (b"\0\0\x08\xff" + b"\0" * 2000, "number of dimensions: found 255"),
     "half the sizes": (b"\0\0\x08\x02\0\0\0\x02\0", "dimensions: found 5 bytes, expected 8"),
-    "a byte too few": (idx(body=bytes(5)), "promise 6 bytes, found 5"),
-    "a byte too many": (idx(body=bytes(7)), "promise 6 bytes, found 7"),
-    "a size that lies": (idx(shape=(2**31, 2**31)), "promise 4611686018427387904 bytes, found 6"),
-    "a product that overflows": (idx(kind=14, shape=(2**32 - 1,) * 4), "promise"),
+    "a byte too few": (idx(body=bytes(5)), "need 6 bytes, found 5"),
+    "a byte too many": (idx(body=bytes(7)), "need 6 bytes, found 7"),
+    "a size that lies": (idx(shape=(2**31, 2**31)), "need 4611686018427387904 bytes, found 6"),
+    "a product that overflows": (idx(kind=14, shape=(2**32 - 1,) * 4), "need "),
 }
 
 

@@ -203,7 +203,7 @@ BAD = [
     (lambda x, t: (x, bp.tensor(t).double()), bp.DTypeError, r"targ \(6, 2\) is float64"),
     (lambda x, t: (x.astype("D"), t), bp.DTypeError, "plan.step: x: found an array of complex128"),
     (lambda x, t: (x, [[1, 2], [3]]), bp.ShapeError, "rows differ in length"),
-    (lambda x, t: (x, bp.param(t)), bp.GradientError, "targ wants a gradient"),
+    (lambda x, t: (x, bp.param(t)), bp.GradientError, "targ has requires_g"),
     (lambda x, t: (bp.relu(bp.param(x)), t), bp.GradientError, "x is a result of 'relu'"),
     (lambda x, t: (None, None), bp.DTypeError, "plan.step: x"),
 ]
@@ -297,7 +297,7 @@ def test_memory_names_what_is_held(pair):
 def test_describe_says_what_and_why(pair, strategy):
     said = pair.plan.describe()
     for words in (
-        f"strategy: {strategy} (as asked for)",
+        f"strategy: {strategy} (as requested)",
         "16 rows of 4 → 5 → 2",
         "operations",
         "bytes",

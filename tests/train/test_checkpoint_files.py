@@ -112,7 +112,7 @@ def test_links_are_followed_and_pipes_left_alone(path, tmp_path):
         checkpoint.save(path, ARRAYS, META)
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(CheckpointError, match="no regular file"):
+    with pytest.raises(CheckpointError, match="not a regular file"):
         checkpoint.save(path, ARRAYS, META)
     assert path.is_fifo()
 

@@ -166,7 +166,7 @@ NOT_HELD = {
     "a model": (lambda: bp.Model([bp.Lin(4, 2), bp.mlp([2, 2])]), r"layers\[1\], Model"),
     "another loss": (lambda: bp.Model([bp.Lin(4, 2)], loss=bp.mse), "cannot hold the loss mse, only Mse"),
     "a forward of its own": (lambda: Ends([bp.Lin(4, 2)]), "Ends, which has a forward of its own"),
-    "a parameter twice": (lambda: bp.Model([bp.Lin(W), bp.Lin(W)]), "shared.* stands in two layers"),
+    "a parameter twice": (lambda: bp.Model([bp.Lin(W), bp.Lin(W)]), "shared.* is used in two layers"),
     "no Lin": (lambda: bp.Model([bp.Relu()]), "has no Lin"),
 }
 
@@ -267,5 +267,5 @@ def test_resume_says_what_is_missing(path, capsys):
     bp.save(bp.mlp([64, 50, 10]), path)
     assert main(["train", "--resume", str(path), "--epochs", "3"]) == 1
     said = capsys.readouterr().err
-    assert f"{path}: holds no settings to train on with" in said
+    assert f"{path}: holds no settings to resume training with" in said
     assert "bp.load(path, with_optimizer=True)" in said
