@@ -1,4 +1,4 @@
-/* internal.h: what the C files share and the API does not show. */
+/* internal.h: declarations that the C files share and that are not in the API. */
 #ifndef BP_INTERNAL_H
 #define BP_INTERNAL_H
 
@@ -18,8 +18,8 @@ enum { BP_KERNEL_GENERIC, BP_KERNEL_SIMD, BP_KERNEL_SIMD_WIDE };
 #define BP_ARM64 1
 #endif
 
-/* A loop whose bounds are constants and whose sums must stay in registers; one that is short and
-   tight. */
+/* Unrolls a loop with constant bounds, so that its sums stay in registers; unrolls a short, tight
+   loop by 4. */
 #ifdef __clang__
 #define BP_UNROLL _Pragma("clang loop unroll(full)")
 #define BP_UNROLL_4 _Pragma("clang loop unroll_count(4)")
@@ -46,7 +46,8 @@ enum { BP_KERNEL_GENERIC, BP_KERNEL_SIMD, BP_KERNEL_SIMD_WIDE };
 #define BP_DISPATCH(op, args) BP_PASTE(op, generic) args
 #endif
 
-/* For more than one thread: entering it costs half a microsecond even for one. */
+/* A parallel region if there is more than one thread: entering it costs half a microsecond even for
+   one. */
 #ifdef _OPENMP
 #define BP_PARALLEL(count) BP_PRAGMA(omp parallel num_threads(count) if (count > 1))
 #define BP_PRAGMA(text) _Pragma(#text)
@@ -80,7 +81,8 @@ typedef struct {
     size_t begin, end;
 } bp_range;
 
-/* Where products pack their operands: `count` pieces of `bytes`, one for each of a team's threads. */
+/* The workspace in which products pack their operands: `count` pieces of `bytes`, one for each thread
+   of a team. */
 typedef struct {
     char *at;
     size_t bytes, count;
@@ -91,7 +93,7 @@ enum {
     BP_TRANSPOSED_WORKSPACE = 129 * BP_TRANSPOSED_KC
 }; /* see bp_multiply_transposed */
 
-/* The lowest layer with a gradient that is wanted; dx: whether that of the data is. */
+/* The lowest layer with a gradient to compute; dx: whether the data's gradient is computed too. */
 size_t bp_lowest_wanted(const bp_layer *layers, size_t count, int dx);
 
 /* Multiplications of the layers' forward for n rows. */
@@ -110,7 +112,7 @@ bp_range bp_my_share(size_t size, size_t step);
 
 static inline size_t bp_rounded(size_t value, size_t step) { return (value + step - 1) / step * step; }
 
-/* 1 if a*b elements of this many bytes do not fit in memory that can be addressed. */
+/* 1 if a*b elements of this many bytes are too large to be addressed. */
 int bp_overflows(size_t a, size_t b, size_t element_bytes);
 
 #endif

@@ -1,22 +1,21 @@
 /* pybackprop.h: the whole C API, and the conventions that every file here follows.
 
    Arrays are row-major and contiguous unless a leading dimension is given. n rows (samples), m
-   inputs, h outputs; x (n,m) w (m,h) b (h) out (n,h) Arguments: outputs, inputs, sizes. Every
-   function has a twin bp_ref_... in reference.c, which is its definition: the same bits for the
-   same inputs, for every kernel, thread count, compiler and machine (a NaN counts as equal to a
-   NaN).
+   inputs, h outputs: x (n,m), w (m,h), b (h), out (n,h). Arguments: outputs, inputs, sizes. Every
+   operation is defined by its function bp_ref_... in reference.c: the same inputs give the same bits
+   for every kernel, thread count, compiler and machine (a NaN counts as equal to a NaN).
 
    How sums are added. A *chain* over an index starts at +0 and, index ascending, does acc = fma(a,
    b, acc); it ends with acc + 0, so that a -0 left by underflow never shows. Sums over rows (dw,
-   db, the loss) are cut into segments of BP_SEGMENT rows; each segment is summed from 0, and the
+   db, the loss) are split into segments of BP_SEGMENT rows; each segment is summed from 0, and the
    segments' partial sums are added in ascending order, from +0. With accumulate != 0 a chain, or
-   the total of the segments, starts from what the output holds; without it the output's old content
-   is never read.
+   the total of the segments, starts from the value in the output; otherwise the output is never
+   read.
 
-   relu'(0) = 0. mse is the mean over all elements, so its gradient carries 2 / (n*h).
+   relu'(0) = 0. mse is the mean over all elements, so its gradient has the factor 2 / (n*h).
 
    Outputs must not overlap inputs, except where a function says "may be". No function allocates,
-   prints, exits or keeps a pointer. Results are undefined if sizes lie; a NULL array is fine where
+   prints, exits or keeps a pointer. Results are undefined if sizes are wrong; an array may be NULL if
    its size is 0. */
 #ifndef PYBACKPROP_H
 #define PYBACKPROP_H
@@ -30,20 +29,20 @@ extern "C" {
 
 /* [cdef: the Python binding reads from here ...] */
 
-/* Rows in a segment. A constant of the library: changing it changes bits. 512 keeps a segment's
-   partial sums cheap beside its products and still leaves 98 segments for 50,000 rows to threads. */
+/* Rows in a segment. A constant of the library: changing it changes bits. With 512, a segment's
+   partial sums are cheap compared with its products, and 50,000 rows still give threads 98 segments. */
 #define BP_SEGMENT 512
-/* Doubles in which a segment's squared errors are added side by side: element e of the segment
+/* Lanes, doubles in which a segment's squared errors are summed in parallel: element e of the segment
    goes to lane e % BP_LANES; then lane l takes lane l + 8, l + 4, l + 2, l + 1 in turn. */
 #define BP_LANES 16
 
 typedef enum {
     BP_OK = 0,
     BP_OVERFLOW = 1, /* a product of sizes does not fit in size_t bytes */
-    BP_EMPTY = 2,    /* the mean of nothing */
+    BP_EMPTY = 2,    /* the mean of no elements */
     BP_UNKNOWN = 3,  /* no such kernel, or not on this CPU */
     BP_MISMATCH = 4, /* matrices that do not fit each other; nothing was written */
-    BP_DIVERGED = 5, /* the loss is no finite number */
+    BP_DIVERGED = 5, /* the loss is not finite */
     BP_INVALID = 6   /* an unknown activation, or its parameter out of range; nothing was written */
 } bp_status;
 
@@ -71,7 +70,7 @@ bp_status bp_ref_linear_backward_x_f64(double *dx, const double *dout, const dou
                                        size_t m, size_t h, int accumulate);
 
 /* dw (m,h) = x.T (m,n) @ dout (n,h): dw[k,j] = sum over segments of (chain over i of x[i,k] dout[i,j]).
-   w[k,j] moves column j of out, in every row i: hence the sum over i. */
+   w[k,j] affects column j of out, in every row i: hence the sum over i. */
 bp_status bp_linear_backward_w_f32(float *dw, const float *x, const float *dout, size_t n, size_t m,
                                    size_t h, int accumulate);
 bp_status bp_linear_backward_w_f64(double *dw, const double *x, const double *dout, size_t n, size_t m,
@@ -82,32 +81,32 @@ bp_status bp_ref_linear_backward_w_f64(double *dw, const double *x, const double
                                        size_t m, size_t h, int accumulate);
 
 /* db (h) = dout (n,h) summed over its rows: db[j] = sum over segments of (sum over i of dout[i,j]).
-   b[j] was broadcast over the rows, so every row of column j moves with it. */
+   b[j] was broadcast over the rows, so it affects every row of column j. */
 bp_status bp_linear_backward_b_f32(float *db, const float *dout, size_t n, size_t h, int accumulate);
 bp_status bp_linear_backward_b_f64(double *db, const double *dout, size_t n, size_t h, int accumulate);
 bp_status bp_ref_linear_backward_b_f32(float *db, const float *dout, size_t n, size_t h, int accumulate);
 bp_status bp_ref_linear_backward_b_f64(double *db, const double *dout, size_t n, size_t h,
                                        int accumulate);
 
-/* Both of them, reading dout once. */
+/* dw and db as above, reading dout once. */
 bp_status bp_linear_backward_wb_f32(float *dw, float *db, const float *x, const float *dout, size_t n,
                                     size_t m, size_t h, int accumulate);
 bp_status bp_linear_backward_wb_f64(double *dw, double *db, const double *x, const double *dout,
                                     size_t n, size_t m, size_t h, int accumulate);
 
-/* ---- matmul: the bare product ----------------------------------------------------------- */
+/* ---- matmul: the product alone ---------------------------------------------------------- */
 
 /* c (rows,cols) = op(a) (rows,inner) @ op(b) (inner,cols), one unsegmented chain over inner. op(a)
-   is a, or with transpose_a the transpose of a stored (inner,rows); likewise b. lda, ldb, ldc, the
-   leading dimensions: elements from one stored row to the next, at least the row's length. */
+   is a, or with transpose_a the transpose of a stored (inner,rows); likewise b. lda, ldb, ldc:
+   leading dimensions, elements from one stored row to the next, at least the row's length. */
 bp_status bp_matmul_f32(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb,
                         size_t rows, size_t inner, size_t cols, int transpose_a, int transpose_b,
                         int accumulate);
 bp_status bp_matmul_f64(double *c, size_t ldc, const double *a, size_t lda, const double *b, size_t ldb,
                         size_t rows, size_t inner, size_t cols, int transpose_a, int transpose_b,
                         int accumulate);
-/* The most bytes that all threads together allocate, and free again, to pack such a product's operands;
- * 0 where the stack is enough. For the current kernel, threads and block sizes. */
+/* The most bytes that all threads together allocate, and free again, to pack the operands of such a
+   product; 0 if the stack suffices. For the current kernel, threads and block sizes. */
 size_t bp_matmul_workspace_f32(size_t rows, size_t inner, size_t cols);
 size_t bp_matmul_workspace_f64(size_t rows, size_t inner, size_t cols);
 bp_status bp_ref_matmul_f32(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb,
@@ -117,7 +116,7 @@ bp_status bp_ref_matmul_f64(double *c, size_t ldc, const double *a, size_t lda, 
                             size_t ldb, size_t rows, size_t inner, size_t cols, int transpose_a,
                             int transpose_b, int accumulate);
 
-/* A matrix in memory. transposed: what is stored, row after row, is its transpose. */
+/* A matrix in memory. transposed: its transpose is what is stored row by row. */
 typedef struct {
     void *data;
     size_t rows, cols;
@@ -125,7 +124,7 @@ typedef struct {
     int is_double, transposed;
 } bp_matrix;
 
-/* The same for matrices that are described once and used often. BP_MISMATCH where shapes or types
+/* The same for matrices that are described once and used often. BP_MISMATCH if shapes or types
    do not fit, c is stored transposed, or the memory between c's first and last element might
    overlap that of a or b. */
 bp_status bp_matmul(const bp_matrix *c, const bp_matrix *a, const bp_matrix *b, int transpose_a,
@@ -148,7 +147,7 @@ void bp_ref_relu_backward_f64(double *dx, const double *x, const double *dout, s
 
 /* ---- leaky_relu: out = x where x > 0, else negative_slope * x ---------------------------- */
 
-/* out = x where x > 0, else negative_slope * x, rounded once: so NaN where x is NaN, and -0 stays -0.
+/* out = x where x > 0, else negative_slope * x, rounded once. NaN stays NaN, and -0 stays -0.
    out may be x. */
 void bp_leaky_relu_forward_f32(float *out, const float *x, float negative_slope, size_t size);
 void bp_leaky_relu_forward_f64(double *out, const double *x, double negative_slope, size_t size);
@@ -170,7 +169,7 @@ void bp_ref_leaky_relu_backward_f64(double *dx, const double *x, const double *d
 
 /* loss (1) = mean over all n*h elements. The difference is taken in the arrays' type; squares and
    sums are double: lane = fma(d, d, lane), see BP_LANES; the segments' sums are added in ascending
-   order, and the mean is rounded once. BP_EMPTY where n*h = 0. */
+   order, and the mean is rounded once. BP_EMPTY if n*h = 0. */
 bp_status bp_mse_forward_f32(float *loss, const float *out, const float *targ, size_t n, size_t h);
 bp_status bp_mse_forward_f64(double *loss, const double *out, const double *targ, size_t n, size_t h);
 bp_status bp_ref_mse_forward_f32(float *loss, const float *out, const float *targ, size_t n, size_t h);
@@ -183,7 +182,7 @@ void bp_mse_backward_f64(double *dout, const double *out, const double *targ, si
 void bp_ref_mse_backward_f32(float *dout, const float *out, const float *targ, size_t size);
 void bp_ref_mse_backward_f64(double *dout, const double *out, const double *targ, size_t size);
 
-/* ---- chain: layers in a row, mse at their end, one call -------------------------------------- */
+/* ---- chain: a sequence of layers with mse at its end, in one call ---------------------------- */
 
 typedef enum {
     BP_ACTIVATION_NONE = 0,      /* a layer's output is z */
@@ -202,21 +201,21 @@ typedef struct {
                               with BP_ACTIVATION_NONE */
     void *dz;              /* (n,h): the gradient of a and then of z. May be the dz of any layer but the
                               neighbours. May be a, which backward then overwrites: it reads z or, if a is
-                              z too, the outputs beneath each tile. May be z without an activation */
-    void *dw, *db;         /* gradients of w and b; NULL: not wanted */
+                              z too, each tile's outputs before writing it. May be z without an activation */
+    void *dw, *db;         /* gradients of w and b; NULL: not computed */
 } bp_layer;
 
 /* z, a of each layer, and loss (1) = mean((output (n,h) - targ (n,h))^2): the operations above, one
-   after another, so their bits. layers[0].m = m of x (n,m), and each m is the h before it. BP_EMPTY
-   where count = 0 or n*h = 0. */
+   after another, with the same bits. layers[0].m = m of x (n,m), and each m is the previous layer's h.
+   BP_EMPTY if count = 0 or n*h = 0. */
 bp_status bp_chain_forward_f32(float *loss, const bp_layer *layers, size_t count, const float *x,
                                const float *targ, size_t n);
 bp_status bp_chain_forward_f64(double *loss, const bp_layer *layers, size_t count, const double *x,
                                const double *targ, size_t n);
 
-/* dw, db of each layer and dx (n,m), which may be NULL, after that forward; z, a, x and targ are only
-   read, so it may be called again, unless a dz is its layer's a or z: those of them are then lost.
-   Overwrites, or with accumulate adds to, dw, db and dx. */
+/* dw, db of each layer and dx (n,m), which may be NULL, after bp_chain_forward. z, a, x and targ are
+   only read, so it may be called again, unless a dz shares memory with its layer's a or z and so
+   overwrites it. Overwrites, or with accumulate adds to, dw, db and dx. */
 bp_status bp_chain_backward_f32(float *dx, const bp_layer *layers, size_t count, const float *x,
                                 const float *targ, size_t n, int accumulate);
 bp_status bp_chain_backward_f64(double *dx, const bp_layer *layers, size_t count, const double *x,
@@ -239,18 +238,19 @@ void bp_ref_sgd_momentum_update_f32(float *p, float *v, const float *dp, float l
 void bp_ref_sgd_momentum_update_f64(double *p, double *v, const double *dp, double lr, double mu,
                                     size_t size);
 
-/* One parameter, v NULL without momentum. Arrays of the type in the call's name. */
+/* A parameter p, its momentum v (NULL without momentum) and gradient dp, of the type in the call's
+   name. */
 typedef struct {
     void *p, *v;
     const void *dp;
     size_t size;
 } bp_parameter;
 
-/* The updates above for each of them; momentum where v is not NULL. */
+/* The updates above for each parameter; with momentum if v is not NULL. */
 void bp_sgd_step_f32(const bp_parameter *parameters, size_t count, float lr, float mu);
 void bp_sgd_step_f64(const bp_parameter *parameters, size_t count, double lr, double mu);
 
-/* ---- plan: training steps over memory that was laid out beforehand ---------------------------- */
+/* ---- plan: training steps in memory that was laid out in advance ------------------------------ */
 
 typedef enum {
     BP_LAYERS = 0, /* the chain above, one layer after another */
@@ -258,24 +258,24 @@ typedef enum {
     BP_SPLIT = 2   /* threads share the rows, then the elements of the gradients */
 } bp_strategy;
 
-/* What stays the same from step to step. The caller owns all memory; two calls at once on one plan are
-   not allowed. Strategies differ in speed only. */
+/* What all steps share. The caller owns all memory. Two threads must not use one plan at once.
+   Strategies differ in speed only. */
 typedef struct {
     const bp_layer *layers; /* BP_FUSED does not use z, a and dz. BP_SPLIT writes no z where there is an
-                               activation, and needs a dz of its own for each layer */
+                               activation, and needs a separate dz for each layer */
     size_t count;
     const bp_parameter *parameters; /* what a step updates, each dp a layer's dw or db */
     size_t parameter_count;
     int strategy, sparse; /* sparse: terms that are exactly zero may be left out */
     size_t batch;         /* the most rows in a step */
     void *x, *targ;       /* (batch,m), (batch,h): where bp_plan_run gathers a batch */
-    void *workspace; /* what the strategy needs beside the layers' own arrays, zeros at first: numbers
-                        beyond a row's end are read, though no result depends on them */
+    void *workspace; /* what the strategy needs besides the layers' arrays; initially zero, as padding
+                        after rows is read, though no result depends on it */
     size_t workspace_bytes;
 } bp_plan;
 
 /* The bytes of workspace that a plan's strategy needs for steps of up to plan->batch rows. BP_UNKNOWN:
-   there is no such strategy for these layers. */
+   the strategy cannot compute these layers. */
 bp_status bp_plan_workspace_f32(const bp_plan *plan, size_t *bytes);
 bp_status bp_plan_workspace_f64(const bp_plan *plan, size_t *bytes);
 
@@ -296,7 +296,7 @@ bp_status bp_plan_step_f64(const bp_plan *plan, double *loss, const double *x, c
 bp_status bp_plan_predict_f32(const bp_plan *plan, float *out, const float *x, size_t n);
 bp_status bp_plan_predict_f64(const bp_plan *plan, double *out, const double *x, size_t n);
 
-/* How far an epoch has come. */
+/* The progress of an epoch. */
 typedef struct {
     size_t row, steps; /* rows and steps done */
     double loss_sum;   /* over the steps done: loss times rows, added in their order */
@@ -304,9 +304,9 @@ typedef struct {
 } bp_progress;
 
 /* Steps over batches of the rows x[order[0]], x[order[1]], ... of x (rows,m) and targ (rows,h), from
-   at->row on, until all rows are done or so many seconds have passed; at least one step. The last batch
-   takes what is left. order NULL: the rows as they are. BP_DIVERGED: at->loss is no finite number, and
-   the parameters are those before that step, which does not count as done. */
+   at->row on, until all rows are done or `seconds` have passed; at least one step. The last batch takes
+   the remaining rows. order NULL: rows in their order. BP_DIVERGED: at->loss is not finite, and the
+   parameters are those from before that step, which does not count as done. */
 bp_status bp_plan_run_f32(const bp_plan *plan, bp_progress *at, const float *x, const float *targ,
                           const int64_t *order, size_t rows, size_t batch, float lr, float mu,
                           double seconds);
@@ -329,24 +329,24 @@ void bp_random_permutation(int64_t *index, uint64_t *state, size_t size);
 /* Kernels known to this build: 0 is the plain C one; higher is faster. They differ in speed only. */
 int bp_kernel_count(void);
 const char *bp_kernel_name(int kernel);
-/* 1 if this CPU and operating system can run it. */
+/* 1 if this CPU and operating system can run the kernel. */
 int bp_kernel_available(int kernel);
 int bp_active_kernel(void);
 bp_status bp_use_kernel(int kernel);
 
-/* Threads that a large operation may use. set_threads(0): as many as OpenMP would take. */
+/* Threads that a large operation may use. set_threads(0): OpenMP's default. */
 int bp_threads(void);
 void bp_set_threads(int threads);
-/* The most that are taken while no number is set, as a container's share of its machine; 0: no limit. */
+/* A limit for OpenMP's default, such as a container's share of its machine; 0: no limit. */
 void bp_limit_threads(int threads);
-/* How products are cut into blocks: speed only, never bits. block: bytes of the packed operand, 4096 to
-   4194304; depth: numbers of one chain in a block, 8 to 2048. 0: what the caches suggest, for the
-   kernel in use. BP_UNKNOWN for others. */
+/* How products are split into blocks: affects speed, never bits. block: bytes of the packed operand,
+   4096 to 4194304; depth: elements of one chain in a block, 8 to 2048. 0: chosen from the cache sizes,
+   for the kernel in use. BP_UNKNOWN for other values. */
 bp_status bp_set_tiles(size_t block, size_t depth);
 size_t bp_tiles_block(void);
 size_t bp_tiles_depth(void);
-/* Nothing but fused multiply-adds in registers, `steps` rounds on every thread; how many floating-point
-   operations they were. By the time this takes, a bench knows the machine's limit. */
+/* Runs fused multiply-adds in registers, `steps` rounds on every thread, and returns the number of
+   floating-point operations. Timing it gives the machine's peak. */
 double bp_fma_burst_f32(size_t steps);
 double bp_fma_burst_f64(size_t steps);
 /* The OpenMP version this was built with (yyyymm), 0 for a serial build. */

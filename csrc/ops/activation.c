@@ -1,5 +1,5 @@
-/* activation.c: the table of activations. A new one is a line here, beside a file of its own with its
-   forward and backward, its lines in pybackprop.h and its loops in reference.c. */
+/* activation.c: the table of activations. A new one needs a line here, a file with its forward and
+   backward, its declarations in pybackprop.h and its loops in reference.c. */
 #ifndef REAL
 /* ---- once ---- */
 #include "internal.h"

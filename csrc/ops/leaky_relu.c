@@ -10,7 +10,7 @@
 #elif defined KERNEL
 /* ---- per type and kernel ---- */
 
-/* Both loops compute the product for every number, so that they have no branch. */
+/* Both loops compute the product for every element, so that they have no branch. */
 static void LOCAL(leaky_relu_forward)(REAL *out, const REAL *x, REAL negative_slope, size_t size) {
     for (size_t i = 0; i < size; i++) {
         REAL scaled = negative_slope * x[i];

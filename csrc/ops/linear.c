@@ -1,4 +1,4 @@
-/* linear.c: a layer, n rows, m inputs, h outputs.
+/* linear.c: a linear layer with n rows, m inputs and h outputs.
 
    out (n,h) = x (n,m) @ w (m,h) + b (h)
    dx (n,m) = dout (n,h) @ w.T (h,m)
@@ -20,7 +20,7 @@
 
 #include "gemm/column_sums.h"
 
-/* db (h) += dout (n,h) summed over its rows, segment by segment, for the columns that are mine */
+/* db (h) += dout (n,h) summed over its rows, segment by segment, for the columns in mine */
 static void LOCAL(add_rows)(REAL *db, const REAL *dout, size_t n, size_t h, bp_range mine) {
     for (size_t start = 0; start < n; start += BP_SEGMENT) {
         size_t rows = n - start < BP_SEGMENT ? n - start : BP_SEGMENT;

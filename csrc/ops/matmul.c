@@ -3,10 +3,10 @@
 
    The left operand's elements are broadcast, the right operand's are loaded as vectors; lanes are
    elements of c, never parts of a sum, so no blocking and no direction changes a bit. Usually left
-   is a and right is b: vectors run along c's rows. Where that is cheaper (few columns, or an
-   operand that is stored the right way), the product is computed transposed: left is b.T, right is
-   a.T, and tiles are transposed on their way to c. A block of right (KC x NC) is packed once, or
-   read in place, and all of left passes by. See docs/kernels.md. */
+   is a and right is b: vectors run along c's rows. If it is cheaper (few columns, or operands
+   stored transposed), the product is computed transposed: left is b.T, right is a.T, and tiles are
+   transposed when they are written to c. A block of right (KC x NC) is packed once, or read in
+   place, and multiplied by all of left. See docs/kernels.md. */
 #ifndef REAL
 /* ---- once ---- */
 #include "internal.h"
@@ -20,12 +20,12 @@
 #undef BP_TEMPLATE
 
 enum {
-    STACK_BYTES = 32 * 1024,    /* of stack, where all of both operands fits */
-    FALLBACK_BYTES = 64 * 1024, /* of stack, where allocation fails: one panel of one segment */
+    STACK_BYTES = 32 * 1024,    /* of stack, if both operands fit */
+    FALLBACK_BYTES = 64 * 1024, /* of stack, if allocation fails: one panel of one segment */
     LEFT_BYTES = 256 * 1024,
     UNPACKED_BYTES = 128 * 1024, /* operands that are read in place */
-    PANEL_BYTES = 16 * 1024,     /* one panel, likewise: half of L1 */
-    SHALLOW = 128                /* inner indices, up to which writing c takes most of the time */
+    PANEL_BYTES = 16 * 1024,     /* one panel read in place: half of L1 */
+    SHALLOW = 128                /* inner length up to which writing c takes most of the time */
 };
 
 #define BP_TEMPLATE "ops/matmul.c"

@@ -1,6 +1,6 @@
-/* random.c: the frozen random stream. Integers and exact or once-rounded doubles only, so initial
-   parameters and shuffles are the same bits everywhere. splitmix64 is Steele, Lea & Flood, "Fast
-   splittable pseudorandom number generators" (2014). */
+/* random.c: the frozen random stream. Only integers and doubles that are exact or rounded once, so that
+   initial parameters and shuffles have the same bits everywhere. splitmix64 is from Steele, Lea & Flood,
+   "Fast splittable pseudorandom number generators" (2014). */
 #ifndef REAL
 /* ---- once ---- */
 #include "internal.h"

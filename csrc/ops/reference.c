@@ -1,5 +1,5 @@
-/* reference.c: what each operation *is*. Never optimised: every fast version must give these bits.
-   Read the sums as they are written; the order of the additions is part of the definition. */
+/* reference.c: the definition of each operation. Never optimised: every fast version must give these
+   bits. The order of the additions, as written, is part of the definition. */
 #ifndef REAL
 /* ---- once ---- */
 #include "internal.h"

@@ -8,7 +8,7 @@
 #elif defined KERNEL
 /* ---- per type and kernel ---- */
 
-/* x <= 0 is false for a NaN, which so passes through. */
+/* x <= 0 is false for a NaN, so a NaN passes through. */
 static void LOCAL(relu_forward)(REAL *out, const REAL *x, size_t size) {
     for (size_t i = 0; i < size; i++) out[i] = x[i] <= 0 ? 0 : x[i];
 }

@@ -1,6 +1,6 @@
 /* fused.c: a step as one pass over the data. A tile of rows goes forward and backward through all
-   layers while it is in cache, and adds to its segment's gradients; segments are added in the
-   definition's order. */
+   layers while it is in cache, and adds to its segment's gradients; segments are added in ascending
+   order, as defined. */
 #ifndef REAL
 /* ---- once ---- */
 #include "internal.h"
@@ -14,7 +14,7 @@
 #define BP_IN_TURN
 #endif
 
-enum { DEPTH = 256 }; /* of the rows of a panel of w at a time: 32 KiB for float */
+enum { DEPTH = 256 }; /* rows of a panel of w at a time: 32 KiB for float */
 
 #define BP_TEMPLATE "gemm/product.h"
 #include "template/for_each_type.h"

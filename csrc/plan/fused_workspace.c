@@ -1,5 +1,5 @@
-/* fused_workspace.c: the placement of a fused pass's workspace: copies of the parameters,
-   shared by all threads, and each thread's rows, sums and lists. */
+/* fused_workspace.c: the layout of a fused pass's workspace: copies of the parameters, shared by all
+   threads, and each thread's rows, sums and lists. */
 #ifndef REAL
 /* ---- once ---- */
 #include "internal.h"
@@ -14,7 +14,7 @@ enum { TILE_BYTES = 256 * 1024 }; /* of a tile's inputs */
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
-/* Rows of a tile, a divisor of a segment: their inputs take a part of the second cache. */
+/* Rows of a tile, a divisor of BP_SEGMENT, whose inputs take a part of the L2 cache. */
 static size_t rows_of(size_t row_bytes) {
     size_t rows = BP_MAX_TILE_ROWS;
     while (rows > 16 && rows * row_bytes > TILE_BYTES) rows /= 2;

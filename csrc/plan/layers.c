@@ -1,11 +1,10 @@
-/* layers.c: a chain of layers with mse at its end, forward and backward in one call each, one operation
-   after another. */
+/* layers.c: a chain of layers with mse at its end, with one call for forward and one for backward. The
+   operations run one after another. */
 #ifndef REAL
 /* ---- once ---- */
 #include "internal.h"
 
-/* The numbers of a tile, and the most columns: enough rows of them for the product to be worth
-   packing. */
+/* The elements of a tile, and its most columns, so that it has enough rows for packing to pay. */
 enum { BP_SIGNS = 8192, BP_SIGNS_WIDTH = 128 };
 
 size_t bp_lowest_wanted(const bp_layer *layers, size_t count, int dx) {

@@ -1,4 +1,4 @@
-/* plan.c: whole training steps over memory that was laid out beforehand, and a run of many of them. */
+/* plan.c: whole training steps in memory that was laid out in advance, and runs of many steps. */
 #ifndef REAL
 /* ---- once ---- */
 #define _POSIX_C_SOURCE 200112L /* clock_gettime */

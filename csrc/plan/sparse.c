@@ -7,9 +7,9 @@
 #include "isa/all.h"
 
 enum {
-    NEAR_BYTES = 24 * 1024, /* of the other factor, that stay in the first cache from row to row */
-    PANEL_BYTES = 256,      /* of its rows, at most at a time: 4 vectors */
-    SAMPLE = 4              /* rows that tell how many zeros to expect */
+    NEAR_BYTES = 24 * 1024, /* of the other factor, which stay in the L1 cache from row to row */
+    PANEL_BYTES = 256,      /* of its rows at a time, at most: 4 vectors */
+    SAMPLE = 4              /* rows from which the share of zeros is estimated */
 };
 
 #define BP_TEMPLATE "plan/sparse.h"

@@ -1,7 +1,7 @@
-/* split.c: a step whose threads meet only twice. Until the gradients of the parameters, rows are
-   independent: each thread takes some of the rows forward and backward through all layers. After a
-   barrier it computes some elements of the gradients, each of which sums over all rows; after
-   another, it updates some of the parameters. */
+/* split.c: a step with only two barriers. Up to the gradients of the parameters, rows are
+   independent: each thread takes some of the rows forward and backward through all layers. After the
+   first barrier it computes some elements of the gradients, each of which sums over all rows; after
+   the second, it updates some of the parameters. */
 #ifndef REAL
 /* ---- once ---- */
 #include "internal.h"
@@ -14,7 +14,7 @@ static bp_range part(int team, size_t size, size_t step) {
     return team == 1 ? (bp_range){0, size} : bp_my_share(size, step);
 }
 
-/* Requests what other threads wrote before the first sum needs it. */
+/* Prefetches what other threads wrote, before the first sum reads it. */
 static void prefetch_array(const char *at, size_t bytes) {
     for (size_t k = 0; k < bytes && bytes <= PREFETCH_BYTES; k += 64) __builtin_prefetch(at + k);
 }

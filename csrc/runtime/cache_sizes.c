@@ -14,14 +14,14 @@ enum { _SC_LEVEL1_DCACHE_SIZE, _SC_LEVEL2_CACHE_SIZE };
 
 enum { MIN_BLOCK = 4096, MIN_KC = 8 };
 
-static atomic_size_t block = 0, depth = 0;  /* 0: what the caches suggest */
+static atomic_size_t block = 0, depth = 0;  /* 0: chosen from the cache sizes */
 static atomic_size_t first = 0, second = 0; /* bytes of a core's caches, 0: not known yet */
 
 static size_t between(size_t low, size_t value, size_t high) {
     return value < low ? low : value > high ? high : value;
 }
 
-/* Asked for once: on x86 it is an instruction that traps in a virtual machine. */
+/* Read only once: on x86 this is an instruction that traps in a virtual machine. */
 static size_t cache(atomic_size_t *known, int name, size_t otherwise) {
     size_t size = atomic_load_explicit(known, memory_order_relaxed);
     if (size) return size;

@@ -6,7 +6,7 @@
 
 #include "isa/all.h"
 
-enum { CHAINS = 12 }; /* side by side: at least the latency of one times the units that work on them */
+enum { CHAINS = 12 }; /* in parallel: at least the latency of one times the number of FMA units */
 
 #define BP_TEMPLATE "runtime/peak.c"
 #include "template/for_each_kernel.h"
@@ -19,7 +19,7 @@ typedef REAL LOCAL(vector) __attribute__((vector_size(VECTOR_BYTES)));
 /* *operations += those of `steps` rounds, two for each multiply-add */
 static void LOCAL(burst)(double *operations, const REAL *factor, size_t steps) {
     const LOCAL(vector) zero = {0}, by = *factor - zero;
-    LOCAL(vector) chain[CHAINS]; /* each from another number, or they would be one */
+    LOCAL(vector) chain[CHAINS]; /* with different start values, or the compiler would merge them */
     BP_UNROLL
     for (size_t c = 0; c < CHAINS; c++) chain[c] = by * (REAL)c;
     for (size_t step = 0; step < steps; step++) {

@@ -1,4 +1,4 @@
-/* threads.c: how many threads an operation gets, and which part of its outputs each one owns. */
+/* threads.c: how many threads an operation uses, and which part of the outputs each of them computes. */
 #include "internal.h"
 
 #include <stdatomic.h>
@@ -10,18 +10,18 @@
 #define BP_CAN_FORK 1
 #endif
 
-/* Below this many elementary operations (some tens of microseconds) waking a thread costs more than
-   it saves. */
+/* Below this many elementary operations (some tens of microseconds) waking another thread costs more
+   than it saves. */
 static const double work_per_thread = 200000;
 
-static atomic_int wanted = 0; /* 0: as many as OpenMP would take, */
-static atomic_int limit = 0;  /* but at most so many, if it is not 0 */
+static atomic_int wanted = 0; /* 0: OpenMP's default, */
+static atomic_int limit = 0;  /* but at most this many, if it is not 0 */
 
 #ifdef _OPENMP
 static atomic_int forked = 0;
 
 #ifdef BP_CAN_FORK
-/* GNU OpenMP's threads do not survive a fork: a child that woke them would wait for ever. */
+/* GNU OpenMP's threads do not survive a fork: a child that used them would wait forever. */
 static void serial_from_now_on(void) { atomic_store(&forked, 1); }
 
 __attribute__((constructor)) static void watch_forks(void) {

@@ -117,7 +117,10 @@ def relu_grad(inp: Tensor, out: Tensor, inplace: bool = False) -> None:
         x.place_g(through=x is out)
 
 
-TAKEN = "relu_grad(inplace=True) wrote inp.g over it: its buffer now holds inp.g. Read inp.g, or use inplace=False to keep both"
+TAKEN = (
+    "relu_grad(inplace=True) wrote inp.g over it: its buffer now holds inp.g. Read inp.g, or use inplace=False to "
+    "keep both"
+)
 messages.remedies["relu_"] = "Use relu, which keeps its input"
 
 
