@@ -189,13 +189,13 @@ class Gradients(Sink):
 class Explicit(Sink):
     """For a lesson function: every tensor passed to it gets its `.g`; one passed twice gets the sum over its paths."""
 
-    def __init__(self, operation: str, *given: Any) -> None:
+    def __init__(self, operation: str, *operands: Any) -> None:
         self.operation = operation
-        self.given = given
+        self.operands = operands
         self.written: list[int] = []
 
     def wants(self, tensor: TensorLike) -> bool:
-        return any(value is tensor for value in self.given)  # by identity: == compares numbers
+        return any(value is tensor for value in self.operands)  # by identity: == compares numbers
 
     def into(self, tensor: TensorLike) -> tuple[Any, bool] | None:
         if not self.wants(tensor):

@@ -109,7 +109,7 @@ class GradientVersion(Version):
 class DerivedVersion(GradientVersion):
     """The version of memory that is written to together with other memory; only the writes to that are counted.
 
-    A plan's step counts its writes to the parameters; so those to the gradients need no counting of their own.
+    A plan's step counts its writes to the parameters; counting those to the gradients then costs nothing extra.
     """
 
     __slots__ = ("_by", "_count", "_others")

@@ -3,7 +3,7 @@
 ==============================  =========================================================
 float32, float64                kept
 Python numbers and lists        float32, as the lesson's framework does
-integers, bool, float16,        float32, or the dtype of the operand beside it (pixels and
+integers, bool, float16,        float32, or the dtype of the other operand (pixels and
 longdouble                      labels are data, not an intention to compute in integers)
 big-endian, unaligned           copied into native order
 non-contiguous                  kept as a view; copied for the call where C needs it contiguous

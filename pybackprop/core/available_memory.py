@@ -1,7 +1,7 @@
 """How much memory is still available, and the check before a large array is allocated.
 
 The operating system may grant more memory than it has, and kill the process that then uses it. So an array
-that cannot fit is refused before it is allocated, with an error that can be caught and that says what would fit.
+that cannot fit is refused before it is allocated, with an error that can be caught and that states what would fit.
 """
 
 from __future__ import annotations

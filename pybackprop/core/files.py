@@ -24,7 +24,7 @@ MOST_DEFLATED = 1040  # the largest ratio that deflate can compress by; a header
 
 
 class NpyError(ValueError):
-    """An invalid file. The message says field, found, expected; the caller adds the file's name."""
+    """An invalid file. The message names the field, what was found and what was expected; the caller adds the file."""
 
 
 def read_npy(stream: IO[bytes], size: int) -> Array:

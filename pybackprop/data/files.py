@@ -1,4 +1,4 @@
-"""Arrays in files: IDX, .npy, .npz, .csv, told apart by their content. Nothing is ever unpickled."""
+"""Arrays in files: IDX, .npy, .npz, .csv, recognized by their content. Nothing is ever unpickled."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def _samples(x: Array, dtype: np.dtype[Any]) -> Array:
 
 def features(path: str | Path, n_features: int, dtype: Any = np.float32) -> tuple[Array, Array | None]:
     """(x (n,n_features), labels or targets or None) to predict from: as `dataset`, its validation part; or an IDX,
-    .npy or .csv file of features alone. Raises DataError where the number of features differs."""
+    .npy or .csv file of features only. Raises DataError where the number of features differs."""
     path, real = Path(path), float_type(dtype)
     x, y = _features(path, n_features, real)
     if x.shape[1] != n_features:

@@ -71,7 +71,7 @@ class StepData:
 
 
 def pair(operation: str, x: Any, targ: Any, expected: StepData) -> tuple[Array, Array]:
-    """x (n,m) and targ (n,h), contiguous and of the parameters' dtype; targ (n,) stands for (n,1)."""
+    """x (n,m) and targ (n,h), contiguous and of the parameters' dtype; targ (n,) is taken as (n,1)."""
     data, targets = rows(operation, x, expected), as_data(operation, "targ", targ, expected.dtype)
     out = (len(data), expected.h)
     if targets.shape != out and not (expected.h == 1 and targets.shape == out[:1]):

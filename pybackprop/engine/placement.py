@@ -86,7 +86,7 @@ def backward_products(n: int, m: int, h: int, gradient_of_x: bool) -> list[tuple
 
 
 def workspace_bytes(network: Network, batch: int, strategy: str) -> int | None:
-    """A plan's workspace beside the layers' own arrays; None where there is no such plan."""
+    """The bytes of a plan's workspace besides the layers' arrays; None if the strategy cannot compute them."""
     layers, plan = describe_layers(network.stages), native.plan()
     plan.layers, plan.count, plan.batch = layers, len(network.stages), batch
     plan.strategy, plan.sparse = native.STRATEGIES[strategy], True

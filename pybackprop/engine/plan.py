@@ -1,7 +1,7 @@
 """Plan: a model's training step prepared in advance, with forward, backward and update in one call of C.
 
 `bp.compile(model, batch=64, optimizer=bp.SGD(lr=0.1))` checks the layers once and allocates every array.
-A step then gives the bits of `model(x, targ)`, `model.backward()` and `sgd.step()`, and allocates nothing.
+A step then gives the same bits as `model(x, targ)`, `model.backward()` and `sgd.step()`, and allocates nothing.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def compile(
     model      a chain: Lin, each with at most one activation after it, ended by Mse; all float32 or all float64
     optimizer  updates its parameters, or the model's if it was given none; needed by step and fit
     strategy   "layers": one layer after another; "split": threads share a step's rows, then the gradients;
-               "fused": one pass over the rows; None: what is expected to be the fastest. Speed only
-    sparse     whether terms that are exactly zero may be left out; None: where it is expected to pay. Speed only
+               "fused": one pass over the rows; None: the one expected to be fastest. Affects speed only
+    sparse     whether terms that are exactly zero may be left out; None: if it is expected to pay. Affects speed only
 
     The parameters, their `.g` and the optimizer's momentum move into the plan's memory. The tensors stay the same
     objects; arrays and views taken from them before (`w.data`, `w[0]`, `w.g`) keep the old memory.
@@ -56,7 +56,7 @@ def compile(
 class Plan:
     """Steps of one model; made by `compile`. Data is x (n,m) and targ (n,h), or (n,) where h is 1: tensors or arrays.
 
-    Numbers that are neither float32 nor float64 are converted at each call; so is what is not contiguous. Steps of
+    Data that is neither float32 nor float64, or not contiguous, is converted at each call. Steps of
     one plan must not run in two threads at once, nor may data change while a step reads it: the loss and the
     gradients would be meaningless.
     All raise ShapeError, DTypeError and GradientError for data that does not fit, before anything is written,
@@ -165,7 +165,7 @@ class Plan:
         checkpoint: Callable[[Epoch], Any] | None = None,
         progress: bool = False,
     ) -> list[Epoch]:
-        """Trains for `epochs` passes over x (n,m) and targ (n,h) in shuffled batches. Returns an Epoch for each.
+        """Trains for `epochs` passes over x (n,m) and targ (n,h) in shuffled batches. Returns the Epochs.
 
         seed        of the order of the rows, which is the same on every machine
         batch       rows in a step: by default, and at most, as compiled; the last step takes the remaining rows

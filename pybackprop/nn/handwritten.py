@@ -53,12 +53,12 @@ class Call:
     The other attributes of an Op (activation, kink, axes, ...) are empty, as nothing is known about the layer.
 
     state  the layer's attributes after the call
-    given  each argument, and the alias of it that the layer was called with
+    aliases  each argument, and the alias of it that the layer was called with
     """
 
     layer: Any
     state: dict[str, Any]
-    given: list[tuple[Tensor, Tensor]]
+    aliases: list[tuple[Tensor, Tensor]]
     out: Tensor
     parameters: list[Tensor]
     name: str
@@ -76,23 +76,23 @@ class Call:
         self,
         layer: Any,
         state: dict[str, Any],
-        given: list[tuple[Tensor, Tensor]],
+        aliases: list[tuple[Tensor, Tensor]],
         out: Tensor,
         parameters: list[Tensor],
     ) -> None:
-        self.layer, self.state, self.given, self.out, self.parameters = layer, state, given, out, parameters
+        self.layer, self.state, self.aliases, self.out, self.parameters = layer, state, aliases, out, parameters
         self.name = type(layer).__name__
 
     @property
     def operands(self) -> tuple[str, ...]:
         """inp for one argument, else inp1, inp2, ...; the parameters by the layer's attributes."""
-        count = len(self.given)
+        count = len(self.aliases)
         arguments = ("inp",) if count == 1 else tuple(f"inp{k}" for k in range(1, count + 1))
         attributes = {id(value): name for name, value in self.state.items()}
         return (*arguments, *(attributes.get(id(p), p.name or "w") for p in self.parameters))
 
     def purpose(self, inputs: Sequence[Tensor], tensor: Tensor) -> str:
-        """Empty: which gradient needs the values is known to the layer alone."""
+        """Empty: only the layer knows which gradient needs the values."""
         return ""
 
     def replay(self, arrays: Sequence[Array], **params: Any) -> Array:
@@ -115,7 +115,7 @@ class Call:
             fresh.extend(parameter._g for parameter in self.parameters)
         if not sink.keep:
             self.out._g = None
-        gradients = [(arg, given._g) for arg, given in self.given] + list(zip(self.parameters, fresh, strict=True))
+        gradients = [(arg, alias._g) for arg, alias in self.aliases] + list(zip(self.parameters, fresh, strict=True))
         for tensor, gradient in gradients:
             if gradient is not None:
                 copy_backward(tensor, gradient, sink)

@@ -34,7 +34,7 @@ class Lin(Module):
     bias   False: no bias
     dtype  float32 unless given
 
-    Raises ShapeError for parameters that do not fit each other, and for one size alone; ValueError for a size that is
+    Raises ShapeError for parameters that do not fit each other, and for only one size; ValueError for a size that is
     not a whole number from 1, or a seed outside 0 .. 2**64 - 1; DTypeError for another dtype; TypeError for seed, bias
     or dtype together with arrays.
     """

@@ -20,7 +20,7 @@ __all__ = ["Module"]
 class Module:
     """A step of a network. A layer of your own needs `forward(*args)` and, to write its gradients by hand,
     `bwd(out, *args)`, which reads `out.g` and sets the `.g` of the arguments and of its parameters.
-    Without `bwd` a Model takes the gradients from the tape, so forward may only use what is on it.
+    Without `bwd` a Model takes the gradients from the tape, so forward may only use operations with a derivative.
 
     Tensors made with bp.param that are attributes of it (or in a list, or in a Module there) are its parameters.
     """
@@ -100,22 +100,22 @@ def as_operand(value: Any, beside: Any) -> Tensor:
 
 
 def tensors_in(owner: Any) -> list[Tensor]:
-    """The tensors that are attributes of a layer, in a list there, or in a layer there, each once.
+    """The tensors among a layer's attributes, in lists and layers in them too, each once.
 
     Not those of its last call.
     """
-    found: dict[int, Tensor] = {}
-    _collect(owner, found, set())
-    return list(found.values())
+    tensors: dict[int, Tensor] = {}
+    _collect(owner, tensors, set())
+    return list(tensors.values())
 
 
-def _collect(part: Any, found: dict[int, Tensor], seen: set[int]) -> None:
+def _collect(part: Any, tensors: dict[int, Tensor], seen: set[int]) -> None:
     if isinstance(part, Tensor):
-        found[id(part)] = part
+        tensors[id(part)] = part
     elif id(part) not in seen:
         seen.add(id(part))
         for inner in _parts(part):
-            _collect(inner, found, seen)
+            _collect(inner, tensors, seen)
 
 
 def _parts(owner: Any) -> list[Any]:

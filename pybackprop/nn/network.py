@@ -152,7 +152,7 @@ def stages_of(layers: Sequence[Any]) -> list[Stage] | None:
 
 
 def network_of(layers: Sequence[Any], loss: Any) -> Network:
-    """The chain of these layers and this loss. Raises TypeError, ShapeError, DTypeError or ValueError if it is none."""
+    """The chain of these layers and this loss. Raises TypeError, ShapeError, DTypeError or ValueError for others."""
     stages = stages_of(layers)
     if not stages or not is_mse(loss):
         raise TypeError(f"compile: {_fault(layers, loss)}; {CHAIN}")
@@ -225,15 +225,15 @@ def updated_by(optimizer: SGD, parameters: Sequence[Tensor]) -> list[Tensor]:
     Raises ValueError if the optimizer has one that is not among parameters.
     """
     listed = parameters if optimizer.parameters is None else optimizer.parameters
-    known, mine = {id(p) for p in parameters}, {id(p) for p in listed}
+    known, listed_ids = {id(p) for p in parameters}, {id(p) for p in listed}
     for p in listed:
         if id(p) not in known:
             raise ValueError(f"compile: the optimizer updates {describe(p)}, which the model does not have")
-    return [p for p in parameters if p.requires_g and id(p) in mine]
+    return [p for p in parameters if p.requires_g and id(p) in listed_ids]
 
 
 def updated_first(parameters: Sequence[Tensor], updated: Sequence[Tensor]) -> tuple[list[Tensor], int]:
     """(all parameters: the updated ones, others with requires_g, then the rest; how many have requires_g)."""
-    mine = {id(p) for p in updated}
-    with_g = [*updated, *(p for p in parameters if p.requires_g and id(p) not in mine)]
+    updated_ids = {id(p) for p in updated}
+    with_g = [*updated, *(p for p in parameters if p.requires_g and id(p) not in updated_ids)]
     return [*with_g, *(p for p in parameters if not p.requires_g)], len(with_g)

@@ -47,14 +47,14 @@ class SGD:
         Raises GradientError for a `.g` that is missing, ValueError for memory that cannot be written to,
         before any parameter is changed.
         """
-        given = self.parameters if parameters is None else parameter_list(parameters)
-        if given is None:
+        updated = self.parameters if parameters is None else parameter_list(parameters)
+        if updated is None:
             raise ValueError("SGD.step: no parameters; give them to SGD(model, lr=...) or to step(model)")
         bound, moves = self._bound, self.momentum != 0
-        if bound is None or not bound.fits(given, moves):
-            for parameter in given:
+        if bound is None or not bound.fits(updated, moves):
+            for parameter in updated:
                 _check(parameter)
-            bound = self._bound = _Bound(given, [self.velocity(p) for p in given] if moves else None)
+            bound = self._bound = _Bound(updated, [self.velocity(p) for p in updated] if moves else None)
         bound.update(self.lr, self.momentum)
 
     def velocity(self, parameter: Tensor) -> Tensor:
@@ -83,29 +83,29 @@ class SGD:
 class _Bound:
     """Checked parameters and C's pointers to them, valid as long as nothing about them changes."""
 
-    def __init__(self, given: Sequence[Tensor], velocities: Sequence[Tensor] | None) -> None:
+    def __init__(self, parameters: Sequence[Tensor], velocities: Sequence[Tensor] | None) -> None:
         self.moves = velocities is not None
-        self.checked = [(k, p, p._array, p._g) for k, p in enumerate(given)]
-        self.versions = [p._version for p in given]
+        self.checked = [(k, p, p._array, p._g) for k, p in enumerate(parameters)]
+        self.versions = [p._version for p in parameters]
         self.velocities = velocities  # kept alive for C
-        self.calls = [self._call(dtype, given) for dtype in {p.dtype for p in given}]
+        self.calls = [self._call(dtype, parameters) for dtype in {p.dtype for p in parameters}]
 
-    def _call(self, dtype: np.dtype[Any], given: Sequence[Tensor]) -> tuple[Any, Any, int]:
+    def _call(self, dtype: np.dtype[Any], parameters: Sequence[Tensor]) -> tuple[Any, Any, int]:
         """(C's function, its array, that array's length) for the parameters of one dtype."""
-        mine = [k for k, p in enumerate(given) if p.dtype == dtype]
-        array = native.parameters(len(mine))
-        for one, k in zip(array, mine, strict=True):
-            dp: Any = given[k]._g
-            one.p, one.dp, one.size = given[k].pointer(), dp.pointer(), given[k].size
-            one.v = native.NULL if self.velocities is None else self.velocities[k].pointer()
-        return native.sgd_step[dtype], array, len(mine)
+        indices = [k for k, p in enumerate(parameters) if p.dtype == dtype]
+        array = native.parameters(len(indices))
+        for entry, k in zip(array, indices, strict=True):
+            dp: Any = parameters[k]._g
+            entry.p, entry.dp, entry.size = parameters[k].pointer(), dp.pointer(), parameters[k].size
+            entry.v = native.NULL if self.velocities is None else self.velocities[k].pointer()
+        return native.sgd_step[dtype], array, len(indices)
 
-    def fits(self, given: Sequence[Tensor], moves: bool) -> bool:
+    def fits(self, parameters: Sequence[Tensor], moves: bool) -> bool:
         """Whether these are the same parameters in the same memory, which may still be written to."""
-        if moves != self.moves or len(given) != len(self.checked):
+        if moves != self.moves or len(parameters) != len(self.checked):
             return False
         for k, p, array, g in self.checked:
-            if given[k] is not p or p._array is not array or p._g is not g or p._node is not None:
+            if parameters[k] is not p or p._array is not array or p._g is not g or p._node is not None:
                 return False
             if not array.flags.writeable:
                 return False

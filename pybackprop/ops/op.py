@@ -38,7 +38,7 @@ class Op:
     grad         the lesson's function that sets the `.g` of the inputs from out.g; None if there is none
     lesson_grad  its name: "lin_grad"
     inplace      whether the result overwrites its input
-    elementwise  whether each element of the result depends on the same element of the input alone
+    elementwise  whether each element of the result depends only on the same element of the input
     kink         where an elementwise function has a kink; None if nowhere
     activation   its name among the activations that the C core computes after a linear layer; None: compile refuses it
     defaults     of an activation's further arguments, in the order in which C takes them
@@ -207,10 +207,10 @@ class _FromArrays:
 
     def grad(self, *values: Any, **params: Any) -> None:
         """(*operands, out, **params): sets the `.g` of the operands from out.g."""
-        *given, out = values
+        *operands, out = values
         dout = upstream_of(f"{self.name}.grad", out)
-        inputs = operands_of(f"{self.name}.grad", self._named(given))
-        self.backward(inputs, inputs, dout, tape.Explicit(f"{self.name}.grad", *given), **params)
+        inputs = operands_of(f"{self.name}.grad", self._named(operands))
+        self.backward(inputs, inputs, dout, tape.Explicit(f"{self.name}.grad", *operands), **params)
 
     def _named(self, values: Sequence[Any]) -> dict[str, Any]:
         if len(values) != len(self.operands):

@@ -93,7 +93,7 @@ def _shared(x: Any) -> Tensor:
 
 
 def relu_grad(inp: Tensor, out: Tensor, inplace: bool = False) -> None:
-    """inp.g = (inp > 0) * out.g: each out[i,j] depends on inp[i,j] alone, hence * and not @.
+    """inp.g = (inp > 0) * out.g: each out[i,j] depends only on inp[i,j], hence * and not @.
 
     inp and out: of one shape and dtype. inplace: overwrites out.g, whose buffer becomes inp.g; out.g is then None.
     Raises GradientError for an inp that is not a tensor, and if out.g is missing or belongs to earlier values of out;

@@ -169,10 +169,10 @@ def _obstacle(target: Path) -> str:
         return "it is a link that leads to itself"
     if target.is_dir():
         return "it is a folder"
-    there = target.exists()
-    if there and not target.is_file():
+    exists = target.exists()
+    if exists and not target.is_file():
         return "it is not a regular file"  # a rename would replace a device or pipe by a file
-    if not os.access(target.parent, os.W_OK) or (there and not os.access(target, os.W_OK)):
+    if not os.access(target.parent, os.W_OK) or (exists and not os.access(target, os.W_OK)):
         return "no permission"
     return ""
 
