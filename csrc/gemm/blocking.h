@@ -9,7 +9,7 @@ static double LOCAL(cost)(const LOCAL(operand) * left, const LOCAL(operand) * ri
     double k = (double)inner, s = (double)left->size, v = (double)right->size;
     double vectors = (double)((right->size + LANES - 1) / LANES);
     double chunks = (double)((left->size + MR - 1) / MR), rows = s / chunks;
-    double at_once = rows * (vectors > 1 ? 2 : 1); /* chains side by side must hide the latency of one */
+    double at_once = rows * (vectors > 1 ? 2 : 1); /* parallel chains hide the latency of one */
     double stores = segmented ? k / BP_SEGMENT + 1 : 1;
     double cycles = k * s * vectors * (at_once < 8 ? 8 / at_once : 1);
     cycles += right->stride == 1 ? 0 : 0.15 * bytes * k * vectors * (double)LANES;
@@ -18,7 +18,7 @@ static double LOCAL(cost)(const LOCAL(operand) * left, const LOCAL(operand) * ri
     return cycles;
 }
 
-/* Those rows and columns, with vectors along c's rows. */
+/* The work for these rows and columns, with vectors along c's rows. */
 static LOCAL(work) LOCAL(work_of)(const NAME(bp_product) * t, bp_range rows, bp_range cols) {
     return (LOCAL(work)){
         .left = {t->a + rows.begin * t->a_row, t->a_row, t->a_inner, rows.end - rows.begin},
@@ -47,8 +47,8 @@ static size_t LOCAL(part)(size_t size, size_t most, size_t step) {
     return (each + step - 1) / step * step;
 }
 
-/* KC: the whole inner dimension where one packed operand then fits its workspace, so that c is touched
- * once. */
+/* KC: the whole inner dimension if one packed operand then fits its workspace, so that c is written
+ * only once. */
 static size_t LOCAL(choose_kc)(const LOCAL(work) * w) {
     if (w->segmented) return LOCAL(at_most)(w->inner, BP_SEGMENT);
     size_t narrow = LOCAL(at_most)(w->left.size, w->right.size) + NR;
@@ -84,7 +84,7 @@ static size_t LOCAL(operand_workspace)(size_t *capacity, size_t count, size_t wi
     return count * width <= *capacity / (inner + 1) ? count * width * inner : *capacity;
 }
 
-/* Numbers of both workspace; sets what blocks may use of them. */
+/* Elements of both workspaces; sets what blocks may use of them. */
 static size_t LOCAL(workspace_size)(LOCAL(work) * w, size_t *left_workspace) {
     size_t panels = w->right.size / NR + 1, chunks = w->left.size / MR + 1;
     size_t block = bp_tiles_block();

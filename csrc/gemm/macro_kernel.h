@@ -1,35 +1,35 @@
 /* macro_kernel.h: one block of a product: both operands packed, or read in place, and all of its tiles;
  * included by matmul.c once per element type and kernel. */
 #define PACKED_MR (MR <= LANES ? MR : (MR + LANES - 1) / LANES * LANES)
-#define MAX_MC 252 /* rows of a column of tiles that waits in a buffer to be finished */
+#define MAX_MC 252 /* rows of a column of tiles that is buffered until it is finished */
 
 typedef struct {
     const REAL *at;
-    size_t stride, inner_stride; /* number (d,p) of an operand at at[d * stride + p * inner_stride] */
-    size_t size;                 /* of its own dimension */
+    size_t stride, inner_stride; /* element (d,p) is at[d * stride + p * inner_stride] */
+    size_t size;                 /* of dimension d */
 } LOCAL(operand);
 
 typedef struct {
     LOCAL(operand) left, right;
     REAL *c;
     size_t ldc, inner;
-    int transposed; /* left is b.T and right a.T: tiles are transposed on their way to c */
+    int transposed; /* left is b.T and right a.T: tiles are transposed when written to c */
     int accumulate, segmented;
     bp_epilogue epilogue;
     const REAL *bias;
     REAL *sums;
     REAL *right_workspace, *left_workspace;
-    size_t right_capacity, left_capacity; /* numbers of a block that fit */
+    size_t right_capacity, left_capacity; /* elements of a block that fit */
 } LOCAL(work);
 
 /* One block: inner indices p .. p + kc, `nc` elements of right from j on, `mc` of left from i on. */
 typedef struct {
     size_t p, kc, j, nc, i, mc;
-    size_t full_kc, full_nc, full_mc; /* of blocks that are not the last */
+    size_t full_kc, full_nc, full_mc; /* of all blocks but the last */
     size_t first_packed;              /* of right: those before it are read in place */
     int left_packed;
     bp_finish finish;
-    int from_c, last; /* chains begin with what c holds; they end here */
+    int from_c, last; /* chains start from c; chains end here */
     bp_prefetch prefetch;
 } LOCAL(block);
 
@@ -39,7 +39,7 @@ static const REAL *LOCAL(element)(const LOCAL(operand) * o, size_t d, size_t p) 
 
 static size_t LOCAL(at_most)(size_t value, size_t most) { return value < most ? value : most; }
 
-/* Rows of a tile, so that those left over are spread evenly: 50 is 13 + 13 + 12 + 12, not 14 + 14 + 14
+/* Rows of the next tile, so that all tiles are about equal: 50 is 13 + 13 + 12 + 12, not 14 + 14 + 14
  * + 8. */
 static inline size_t LOCAL(next_rows)(size_t left) {
     size_t chunks = (left + MR - 1) / MR;
@@ -169,7 +169,7 @@ static void LOCAL(run_panel)(const LOCAL(work) * w, LOCAL(block) * b, size_t d) 
         LOCAL(write_rows)(c, w->ldc, to, ld, b->mc, count, b->finish, bias, activation);
 }
 
-/* The activation of c's numbers, where write_rows and write_columns have not applied it. */
+/* The activation of c's elements, if write_rows and write_columns have not applied it. */
 static void LOCAL(activate)(bp_epilogue epilogue, REAL *c, size_t ldc, size_t rows, size_t cols) {
     if (epilogue.activation != BP_ACTIVATION_NONE && epilogue.activation != BP_ACTIVATION_RELU)
         NAME(bp_activation_rows)(epilogue, c, ldc, rows, cols);

@@ -14,13 +14,13 @@
 #endif
 
 typedef struct {
-    const REAL *left; /* number (r,p) at left[r * left_row + p * left_inner] */
+    const REAL *left; /* element (r,p) at left[r * left_row + p * left_inner] */
     size_t left_row, left_inner;
     const REAL *right; /* the vectors of step p at right + p * right_inner */
     size_t right_inner, inner;
     REAL *out; /* whole vectors, in rows ldc apart */
     size_t ldc;
-    int from_out; /* the chains begin with what out holds, else at 0 */
+    int from_out; /* chains start from out, else from 0 */
     REAL addend;  /* added at the end: +0 turns a -0 of underflow into +0, -0 changes nothing */
     bp_prefetch *prefetch;
 } LOCAL(tile_job);
@@ -42,7 +42,7 @@ LOCAL(tile)(const LOCAL(tile_job) * t, const size_t rows, const size_t vectors, 
             if (vectors > 1) sum[r][1] = LOCAL(load)(t->out + r * t->ldc + LANES);
         }
     }
-    /* prefetched while the sums are made: this tile's lines of out, or the next tile's */
+    /* prefetched while the sums are computed: this tile's lines of out, or the next tile's */
     const REAL *soon = t->from_out ? t->out + rows * t->ldc : t->out;
     BP_UNROLL
     for (size_t r = 0; r < rows; r++) {

@@ -1,10 +1,10 @@
-/* pack.h: operands put in the order in which tiles read them; included once per element type and
+/* pack.h: packs operands in the order in which tiles read them; included once per element type and
    kernel. */
 
 enum { LOCAL(panels_at_once) = 4 };
 
-/* Whole panels of numbers that lie side by side, a few in one pass, so that each row is read in one
-   go: packed (panels,inner,NR) = the numbers (d,p), d < panels * NR, p < inner, of from[d + p *
+/* Packs whole panels of contiguous elements, a few in one pass, so that each row is read at once:
+   packed (panels,inner,NR) = the elements (d,p), d < panels * NR, p < inner, of from[d + p *
    inner_stride] */
 static void LOCAL(copy_panels)(REAL *packed, const REAL *from, size_t inner_stride, size_t panels,
                                size_t inner) {
@@ -20,10 +20,10 @@ static void LOCAL(copy_panels)(REAL *packed, const REAL *from, size_t inner_stri
     }
 }
 
-/* packed (inner,width) = the numbers (d,p), d < count, p < inner, of from[d * stride + p *
-   inner_stride], in whole vectors: what is beyond count is undefined, and so are LANES numbers
-   after the last row. Where width is less than a vector the next row overwrites what is too much.
-   One of stride and inner_stride is 1. */
+/* packed (inner,width) = the elements (d,p), d < count, p < inner, of from[d * stride + p *
+   inner_stride], in whole vectors: elements beyond count are undefined, and so are LANES elements
+   after the last row. If width is less than a vector, the next row overwrites the excess. One of stride
+   and inner_stride is 1. */
 static void LOCAL(pack)(REAL *packed, size_t width, const REAL *from, size_t stride, size_t inner_stride,
                         size_t count, size_t inner) {
     if (stride == 1) {
@@ -49,13 +49,13 @@ static void LOCAL(pack)(REAL *packed, size_t width, const REAL *from, size_t str
     }
 }
 
-/* What becomes of a chain that has come to the end of a block. */
+/* What happens to a chain at the end of a block. */
 #ifndef BP_FINISH
 #define BP_FINISH
 typedef enum {
     FINISH_CHAIN, /* + 0: a -0 of underflow never shows; + bias and relu, in the last block */
-    FINISH_ADD,   /* it was a segment's: added to the total */
-    FINISH_LATER  /* nothing: it goes on */
+    FINISH_ADD,   /* a segment's chain: added to the total */
+    FINISH_LATER  /* nothing: it continues in the next block */
 } bp_finish;
 #endif
 
@@ -68,7 +68,7 @@ static inline void LOCAL(finish)(REAL *c, LOCAL(vector) sum, size_t n, bp_finish
     else {
         sum = sum + zero;
         if (bias) sum = sum + LOCAL(load_lanes)(bias, n);
-        if (activation == BP_ACTIVATION_RELU) { /* <= is false for a NaN, which so passes through */
+        if (activation == BP_ACTIVATION_RELU) { /* <= is false for a NaN, so a NaN passes through */
             __typeof__(sum <= zero) keep = ~(sum <= zero);
             sum = (LOCAL(vector))((__typeof__(keep))sum & keep);
         }

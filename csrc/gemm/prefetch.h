@@ -1,4 +1,4 @@
-/* prefetch.h: memory that will be needed soon, requested a few cache lines at a time during other
+/* prefetch.h: prefetches memory that will be needed soon, a few cache lines at a time during other
    work. */
 #ifndef BP_PREFETCH_H
 #define BP_PREFETCH_H
@@ -7,8 +7,8 @@
 
 typedef struct {
     const char *at;
-    size_t stride, rows, bytes; /* rows of so many bytes, stride apart */
-    size_t row, offset;         /* where we are */
+    size_t stride, rows, bytes; /* rows of `bytes` bytes, stride apart */
+    size_t row, offset;         /* the next position */
     size_t lines;               /* per call */
 } bp_prefetch;
 

@@ -1,8 +1,8 @@
 /* product.h: the one blocked product behind matmul and linear. Included once per element type. */
 #include "ops/activation.h"
 
-/* c (rows,cols) = a (rows,inner) @ b (inner,cols), each element reached by strides, so that a
-   transpose is only a matter of which stride is which:
+/* c (rows,cols) = a (rows,inner) @ b (inner,cols), each element addressed by strides, so that
+   a transpose only swaps two strides:
    a[i,p] = a[i * a_row + p * a_inner], b[p,j] = b[p * b_inner + j * b_col], c[i,j] = c[i * ldc + j]. */
 typedef struct {
     REAL *c;
@@ -13,8 +13,8 @@ typedef struct {
     size_t rows, inner, cols;
     bp_epilogue epilogue; /* the activation of the finished chain and bias */
     int accumulate;       /* start from c */
-    int segmented;        /* cut the sum over inner into segments */
-    int unfinished;       /* bp_multiply_here: the chains go on later, a -0 in them stays */
+    int segmented;        /* split the sum over inner into segments */
+    int unfinished;       /* bp_multiply_here: the chains continue later, so a -0 in them stays */
     const void *next;     /* bp_multiply_here: memory that will be needed after this */
     size_t next_bytes;
     REAL *panel; /* bp_multiply_transposed: workspace */
@@ -22,17 +22,17 @@ typedef struct {
         *workspace; /* bp_multiply: for packing. NULL or too small: it allocates its own */
 } NAME(bp_product);
 
-/* Computes it with as many threads as it is worth; each owns some of c's rows or columns. */
+/* Computes a product with as many threads as pay; each computes some of c's rows or columns. */
 void NAME(bp_multiply)(const NAME(bp_product) * product);
 
-/* The calling thread's part: those rows and columns. */
+/* Computes these rows and columns in the calling thread. */
 void NAME(bp_multiply_part)(const NAME(bp_product) * product, bp_range rows, bp_range cols);
 
 /* Bytes of one thread's workspace for any part of a product of this size or smaller, with the current
  * kernel and block sizes. */
 size_t NAME(bp_multiply_workspace)(size_t rows, size_t inner, size_t cols);
 
-/* The linear operations, with workspace; forward with an activation behind it. */
+/* The linear operations, with workspace; forward also applies an activation. */
 bp_status NAME(bp_linear_forward_in)(const bp_workspace *workspace, REAL *out, const REAL *x,
                                      const REAL *w, const REAL *b, bp_epilogue epilogue, size_t n,
                                      size_t m, size_t h);
@@ -45,19 +45,19 @@ NAME(bp_product)
 NAME(bp_backward_w_product)(REAL *dw, const REAL *x, const REAL *dout, size_t n, size_t m, size_t h,
                             int accumulate);
 
-/* bp_mse_backward of a part of the rows: the factor is that of all. */
+/* bp_mse_backward of some of the rows, with the factor of all of them. */
 void NAME(bp_mse_difference)(REAL *dout, const REAL *out, const REAL *targ, REAL factor, size_t size);
 
-/* Computes it with the calling thread alone, where nothing needs packing: b_col is 1, and what is
-   beyond the columns of b and c, up to whole lines of 64 bytes, may be read and written. */
+/* Computes a product in the calling thread, without packing: b_col is 1, and the padding of the rows
+   of b and c, up to whole cache lines of 64 bytes, may be read and written. */
 void NAME(bp_multiply_here)(const NAME(bp_product) * product);
 
 /* The same with vectors down the columns of c: a_inner and b_col are 1, a is packed piece by piece in
- * panel, BP_TRANSPOSED_WORKSPACE bytes. Not for c that is added to. */
+ * panel, BP_TRANSPOSED_WORKSPACE bytes. Not with accumulate. */
 void NAME(bp_multiply_transposed)(const NAME(bp_product) * product);
 
 /* Whether that is faster for so many columns. */
 int NAME(bp_transposing_pays)(size_t cols);
 
-/* *sum = the squared errors of one segment's numbers, as bp_mse_forward adds them. */
+/* *sum = the squared errors of one segment's elements, as bp_mse_forward adds them. */
 void NAME(bp_segment_error)(double *sum, const REAL *out, const REAL *targ, size_t size);

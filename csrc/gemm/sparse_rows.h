@@ -1,8 +1,8 @@
-/* sparse_rows.h: lists of the numbers that are not zero, and vectors added for each of them;
-   included by sparse.c once per element type and kernel. Rows are whole lines of the cache, so
-   whole vectors. */
+/* sparse_rows.h: lists of the elements that are not zero, and vectors added for each of them;
+   included by sparse.c once per element type and kernel. Rows are whole cache lines, so whole
+   vectors. */
 
-/* Appends the terms from <= k < to of a pair of rows, x and y, to the lists; how many there are then. */
+/* Appends the terms from <= k < to of a pair of rows, x and y, to the lists; the lists' new length. */
 static size_t LOCAL(list_pair)(const NAME(bp_terms) * terms, size_t count, const REAL *x, const REAL *y,
                                size_t from, size_t to) {
     const uint32_t step = (uint32_t)terms->step;
@@ -33,7 +33,7 @@ static inline __attribute__((always_inline)) void LOCAL(add_some)(REAL *sum, con
     for (size_t e = 0; e < count; e++) {
         const REAL *row = from + at[e];
         __asm__(""
-                : "+r"(row)); /* or the compiler keeps eight addresses in registers it does not have */
+                : "+r"(row)); /* else eight addresses would need more registers than there are */
         LOCAL(vector) by = value[e] - zero;
         BP_UNROLL
         for (size_t q = 0; q < vectors; q++)

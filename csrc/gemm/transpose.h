@@ -1,4 +1,4 @@
-/* transpose.h: LANES x LANES numbers, transposed on their way from memory to registers; included
+/* transpose.h: LANES x LANES elements, transposed while they are loaded into registers; included
    once per element type and kernel.
 
    Each register is filled with pieces of 16 bytes from rows PIECE apart, which loads do beside the
@@ -9,12 +9,12 @@
 
 typedef double LOCAL(doubles) __attribute__((vector_size(VECTOR_BYTES)));
 
-/* row[i] = row i; beyond the `count` rows that there are, the last one again */
+/* row[i] = row i; from `count` on, the last row again */
 static inline void LOCAL(find_rows)(const REAL **row, const REAL *from, size_t ld, size_t count) {
     for (size_t i = 0; i < LANES; i++) row[i] = from + (i < count ? i : count - 1) * ld;
 }
 
-/* columns[j] = number p + j of each row, j < PIECE */
+/* columns[j] = element p + j of each row, j < PIECE */
 static inline __attribute__((always_inline)) void
 LOCAL(load_piece_columns)(LOCAL(vector) * columns, const REAL *const *row, size_t p) {
     LOCAL(vector) v[4], low[2], high[2];
@@ -33,7 +33,7 @@ LOCAL(load_piece_columns)(LOCAL(vector) * columns, const REAL *const *row, size_
     }
 }
 
-/* columns[i] = number p + i of each row, for i < n, at most LANES */
+/* columns[i] = element p + i of each row, for i < n, at most LANES */
 static inline void LOCAL(load_columns)(LOCAL(vector) * columns, const REAL *const *row, size_t p,
                                        size_t n) {
     _Alignas(64) REAL edge[LANES * LANES];

@@ -10,7 +10,7 @@
 #define vector_fma_f32_avx2 _mm256_fmadd_ps
 #define vector_fma_f64_avx2 _mm256_fmadd_pd
 
-/* From entry 8 - n on: n lanes taken, the others left. */
+/* From entry 8 - n on: n lanes selected, the others not. */
 static const int32_t bp_lanes_avx2[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 #define bp_mask_avx2(lanes, n) _mm256_loadu_si256((const __m256i *)(bp_lanes_avx2 + (8 - (lanes) * (n))))
 

@@ -19,7 +19,7 @@ typedef double bp_vector_f64 __attribute__((vector_size(16)));
 #define vector_fma_f64_generic(a, b, c)                                                                 \
     ((bp_vector_f64){fma((a)[0], (b)[0], (c)[0]), fma((a)[1], (b)[1], (c)[1])})
 
-/* The first n of a vector's numbers, the others 0; no byte beyond them is touched. */
+/* The first n elements of a vector, the others 0; no byte beyond them is accessed. */
 static inline bp_vector_f32 load_part_f32_generic(const float *from, size_t n) {
     bp_vector_f32 v = {0};
     memcpy(&v, from, n * sizeof *from);

@@ -1,4 +1,4 @@
-/* simd.h: a register's numbers, to and from memory; included once per element type and kernel. */
+/* simd.h: loads and stores a register's elements; included once per element type and kernel. */
 #define LANES (VECTOR_BYTES / sizeof(REAL))
 
 typedef REAL LOCAL(vector) __attribute__((vector_size(VECTOR_BYTES)));

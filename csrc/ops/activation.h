@@ -1,8 +1,8 @@
-/* activation.h: any activation by its number. Included once per element type. */
+/* activation.h: any activation, by its bp_activation. Included once per element type. */
 #ifndef BP_ACTIVATION_H
 #define BP_ACTIVATION_H
 
-/* What follows a finished sum and its bias: a bp_activation and its parameter. All zero: nothing. */
+/* Applied to a finished sum and its bias: a bp_activation and its parameter. All zero: nothing. */
 typedef struct {
     int activation;
     double negative_slope;

@@ -1,6 +1,6 @@
-/* plan.h: what plan.c calls in its strategies. Included once per element type. */
+/* plan.h: the functions of the strategies that plan.c calls. Included once per element type. */
 
-/* What a step does to the parameters; guarded: only if the loss is a finite number. */
+/* The update of the parameters in a step; guarded: only if the loss is finite. */
 typedef struct {
     REAL lr, mu;
     int guarded;
@@ -8,7 +8,7 @@ typedef struct {
 
 /* layers.c: layer by layer, with workspace for its products. */
 REAL *NAME(bp_output)(const bp_layer *layer);
-/* z, a of each layer; where out is not NULL, the last one's output goes there instead. */
+/* z, a of each layer; if out is not NULL, the last layer's output is written there instead. */
 bp_status NAME(bp_layers_forward)(const bp_workspace *workspace, REAL *out, const bp_layer *layers,
                                   size_t count, const REAL *x, size_t n);
 bp_status NAME(bp_chain_forward_in)(const bp_workspace *workspace, REAL *loss, const bp_layer *layers,

@@ -1,7 +1,10 @@
-/* for_each_kernel.h: includes BP_TEMPLATE once per element type and kernel, with for_each_type.h's
-   names and KERNEL generic, avx2, avx512 or neon LOCAL(op) op_f32_avx2, ... VECTOR_BYTES the width
-   of its registers and then once more per type without KERNEL, for the functions that dispatch. The
-   instruction set is chosen per function by pragma, so one build runs on every CPU. */
+/* for_each_kernel.h: includes BP_TEMPLATE once per element type and kernel, with the names of
+   for_each_type.h and
+     KERNEL        generic, avx2, avx512 or neon
+     LOCAL(op)     op_f32_avx2, ...
+     VECTOR_BYTES  the width of its registers
+   Then includes it again per type, without KERNEL, for the functions that dispatch. The instruction
+   set is chosen per function by pragma, so one build runs on every CPU. */
 #define LOCAL(op) BP_PASTE(NAME(op), KERNEL)
 
 #define KERNEL generic
