@@ -32,8 +32,7 @@ static inline __attribute__((always_inline)) void LOCAL(add_some)(REAL *sum, con
     for (size_t q = 0; q < vectors; q++) acc[q] = LOCAL(load)(sum + q * LANES);
     for (size_t e = 0; e < count; e++) {
         const REAL *row = from + at[e];
-        __asm__(""
-                : "+r"(row)); /* else eight addresses would need more registers than there are */
+        __asm__("" : "+r"(row)); /* else eight addresses would need more registers than there are */
         LOCAL(vector) by = value[e] - zero;
         BP_UNROLL
         for (size_t q = 0; q < vectors; q++)
