@@ -81,7 +81,9 @@ def test_an_operation_that_is_not_known_here(path, softplus, monkeypatch):
 
     bp.save(bp.Model([bp.Lin(4, 3), bp.Activation(softplus)]), path)
     monkeypatch.delitem(registry, softplus.name)
-    with pytest.raises(bp.CheckpointError, match=f"operation '{softplus.name}', which has to be defined with bp.define_op"):
+    with pytest.raises(
+        bp.CheckpointError, match=f"operation '{softplus.name}', which has to be defined with bp.define_op"
+    ):
         bp.load(path)
 
 
