@@ -308,6 +308,8 @@ class Tensor:
             )
 
     def __iadd__(self, other: ArrayLike) -> Tensor:
+        if self._node is not None:  # no backward reads the result of +, so total += loss may be a new one
+            return self + other
         return self._in_place("+=", np.add, other)
 
     def __isub__(self, other: ArrayLike) -> Tensor:
@@ -475,7 +477,19 @@ class Tensor:
     def __dlpack_device__(self) -> tuple[int, int]:
         return self._array.__dlpack_device__()
 
+    def __copy__(self) -> Tensor:
+        """A parameter or data: another one with the same numbers. A result: .clone(), so that no gradient is lost."""
+        if self._node is not None:
+            return self.clone()
+        copy: Tensor = _restore(self._array.copy(), self.requires_g, self.name, self._g)
+        return copy
+
     def __reduce__(self) -> Any:
+        if self._node is not None:
+            raise GradientError(
+                f"copy, pickle: {messages.describe(self)} is the result of '{self._node.op.name}', whose operands "
+                "would get no gradient from a copy. Copy its numbers, bp.tensor(t), or stay on the tape with t.clone()"
+            )
         return _restore, (np.ascontiguousarray(self._array), self.requires_g, self.name, self._g)
 
     def tolist(self) -> Any:
@@ -493,6 +507,14 @@ class Tensor:
 
     def __int__(self) -> int:
         return int(builtins.float(self))
+
+    def __format__(self, spec: str) -> str:
+        """A single number as a float: f"{loss:.4f}". Without a format, as repr. Raises ShapeError for more numbers."""
+        return format(builtins.float(self), spec) if spec else repr(self)
+
+    def __round__(self, digits: int | None = None) -> Any:
+        """A single number rounded as a float is: round(loss, 3). Raises ShapeError for more numbers."""
+        return round(builtins.float(self), digits)
 
     def __bool__(self) -> bool:
         if self.size != 1:
@@ -541,11 +563,11 @@ def operand(operation: str, left: Tensor, right: Any) -> Any:
     for name, operand in (("the left operand", left), ("the right operand", right)):
         if isinstance(operand, Tensor) and operand.holds_its_gradient():
             raise GradientError(messages.spoiled(operation, name, operand))
-    if isinstance(right, (int, builtins.float)):
+    if type(right) is builtins.float or type(right) is int:
         return right
     if not isinstance(right, Tensor):
-        if np.ndim(right) == 0 and isinstance(right, np.number):
-            return right.item()
+        if isinstance(right, (int, builtins.float, np.number, np.bool_)):
+            return _python_number(operation, right)
         if isinstance(right, Mask):
             right = right.data
         right = left._make(as_array(right, left.dtype, operation))
@@ -557,6 +579,13 @@ def operand(operation: str, left: Tensor, right: Any) -> Any:
     if operation != "@":
         check_broadcast(operation, left.shape, right.shape)
     return right
+
+
+def _python_number(operation: str, value: Any) -> int | builtins.float:
+    """A scalar as a Python number, which never changes a tensor's dtype as np.float64 would."""
+    if isinstance(value, np.complexfloating):
+        raise DTypeError(f"{operation}: found {type(value).__name__}, expected a real number")
+    return int(value) if isinstance(value, (int, np.integer, np.bool_)) else builtins.float(value)
 
 
 def foreign(array: Array) -> Tensor:
