@@ -154,6 +154,15 @@ class Comparison(Renderable):
     difference  the largest difference between the two results; largest is the largest element
     """
 
+    size: tuple[int, int, int]
+    at: tuple[int, int]
+    ways: list[Measured]
+    terms: list[tuple[float, float, float]]
+    offsets: dict[str, int]
+    same_terms: bool
+    difference: float
+    largest: float
+
     def __init__(
         self, size: tuple[int, int, int], at: tuple[int, int], x: Tensor, dout: Tensor, ways: list[Measured]
     ) -> None:
