@@ -22,13 +22,13 @@ from pybackprop.nn.optim import SGD
 class Arena:
     """Takes the parameters in, in the order in which they are given.
 
-    updated, wanted  how many of them, from the first on, are updated, and want a gradient
+    updated, trained  how many of them, from the first on, are updated, and want a gradient
     """
 
     parameters: list[Tensor]
     starts: list[int]
     updated: int
-    wanted: int
+    trained: int
     values: Array
     updated_values: Array
     gradients: Array
@@ -36,23 +36,23 @@ class Arena:
     written: Version
     g: list[Tensor]
 
-    def __init__(self, parameters: Sequence[Tensor], updated: int, wanted: int, dtype: np.dtype[Any]) -> None:
+    def __init__(self, parameters: Sequence[Tensor], updated: int, trained: int, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
         sizes = [round_up_to_lines(p.size, dtype) for p in parameters]
         self.parameters = list(parameters)
         self.starts = [sum(sizes[:k]) for k in range(len(sizes))]
-        self.updated, self.wanted = updated, wanted
+        self.updated, self.trained = updated, trained
         check_size("compile", (sum(sizes),), dtype)
         self.values = aligned_zeros(sum(sizes), dtype)
         self.updated_values = self.values[: sum(sizes[:updated])]
-        self.gradients = aligned_zeros(sum(sizes[:wanted]), dtype)
+        self.gradients = aligned_zeros(sum(sizes[:trained]), dtype)
         self.momentum: Array | None = None
         self.update = native.parameters(1)
         self.update[0].p, self.update[0].dp = native.pointer(self.values), native.pointer(self.gradients)
         self.update[0].size = self.updated_values.size
         self.written = Version()  # counts the writes of plan.grads to the gradients
         writes = self.written, *(p._version for p in self.parameters[: min(updated, 1)])
-        self.g = [_like(p, view, writes) for p, view in self._views(self.gradients, wanted)]
+        self.g = [_like(p, view, writes) for p, view in self._views(self.gradients, trained)]
 
     def move_in(self) -> None:
         """Makes the parameters views."""
@@ -86,7 +86,7 @@ class Arena:
         """C's pointers to a parameter and to its gradient; NULL for what is not there."""
         for k, (known, start) in enumerate(zip(self.parameters, self.starts, strict=True)):
             if known is p:
-                g = native.pointer(self.gradients) + start if k < self.wanted else native.NULL
+                g = native.pointer(self.gradients) + start if k < self.trained else native.NULL
                 return native.pointer(self.values) + start, g
         return native.NULL, native.NULL
 
@@ -98,9 +98,9 @@ def _move(p: Tensor, view: Array) -> None:
 
 
 def _like(p: Tensor, view: Array, writes: Iterable[Version]) -> Tensor:
-    made = wrap(view, DerivedVersion(*writes))
-    made.name = None if p.name is None else f"{p.name}.g"
-    return made
+    g = wrap(view, DerivedVersion(*writes))
+    g.name = None if p.name is None else f"{p.name}.g"
+    return g
 
 
 __all__ = ["Arena"]

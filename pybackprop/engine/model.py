@@ -47,9 +47,9 @@ class Model:
     _shortcut: Shortcut | None = None
 
     def __new__(cls, *_: Any, **__: Any) -> Model:
-        made = super().__new__(cls)
-        messages.models[id(made)] = made
-        return made
+        model = super().__new__(cls)
+        messages.models[id(model)] = model
+        return model
 
     def __init__(self, layers: Iterable[Any], loss: Any = None, inplace: bool = False) -> None:
         self.inplace = bool(inplace)
@@ -62,11 +62,11 @@ class Model:
 
     def __call__(self, x: Any, targ: Any = None) -> Tensor:
         """The loss for x (n,m) and targ, as a 0-d tensor; without targ the output (n,h)."""
-        way = self._shortcut
-        if way is None or not way.fits(self):
-            way = self._shortcut = shortcut(self) if type(self).forward is Model.forward else None
-        if way is not None:
-            loss = way.forward(self, x, targ)
+        fast = self._shortcut
+        if fast is None or not fast.fits(self):
+            fast = self._shortcut = shortcut(self) if type(self).forward is Model.forward else None
+        if fast is not None:
+            loss = fast.forward(self, x, targ)
             if loss is not None:
                 self._result = loss
                 return loss

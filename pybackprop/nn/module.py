@@ -101,18 +101,18 @@ def tensors_in(owner: Any) -> list[Tensor]:
 
     Not those of its last call.
     """
-    found: dict[int, Tensor] = {}
-    _collect(owner, found, set())
-    return list(found.values())
+    tensors: dict[int, Tensor] = {}
+    _collect(owner, tensors, set())
+    return list(tensors.values())
 
 
-def _collect(part: Any, found: dict[int, Tensor], seen: set[int]) -> None:
+def _collect(part: Any, tensors: dict[int, Tensor], visited: set[int]) -> None:
     if isinstance(part, Tensor):
-        found[id(part)] = part
-    elif id(part) not in seen:
-        seen.add(id(part))
+        tensors[id(part)] = part
+    elif id(part) not in visited:
+        visited.add(id(part))
         for inner in _parts(part):
-            _collect(inner, found, seen)
+            _collect(inner, tensors, visited)
 
 
 def _parts(owner: Any) -> list[Any]:

@@ -94,7 +94,7 @@ class _Bound:
 
     def __init__(self, given: Sequence[Tensor], velocities: Sequence[Tensor] | None) -> None:
         self.moves = velocities is not None
-        self.found = [(k, p, p._array, p._g) for k, p in enumerate(given)]
+        self.memory = [(k, p, p._array, p._g) for k, p in enumerate(given)]
         self.versions = [p._version for p in given]
         self.velocities = velocities  # kept alive for C
         self.calls = [self._call(dtype, given) for dtype in {p.dtype for p in given}]
@@ -111,9 +111,9 @@ class _Bound:
 
     def fits(self, given: Sequence[Tensor], moves: bool) -> bool:
         """Whether these are the same, with the same memory, and it may still be written to."""
-        if moves != self.moves or len(given) != len(self.found):
+        if moves != self.moves or len(given) != len(self.memory):
             return False
-        for k, p, array, g in self.found:
+        for k, p, array, g in self.memory:
             if given[k] is not p or p._array is not array or p._g is not g or p._node is not None:
                 return False
             if not array.flags.writeable:
@@ -137,17 +137,17 @@ def parameter_list(parameters: Any) -> list[Tensor]:
     listed = parameters.parameters() if hasattr(parameters, "parameters") else parameters
     if isinstance(listed, Tensor) or not isinstance(listed, Iterable):
         raise TypeError(f"SGD: found {type(listed).__name__}, expected a Model or a list of tensors")
-    found = list(listed)
+    tensors = list(listed)
     seen: dict[int, int] = {}
-    for k, tensor in enumerate(found):
+    for k, tensor in enumerate(tensors):
         if not isinstance(tensor, Tensor):
             raise TypeError(f"SGD: parameter {k} is a {type(tensor).__name__}, expected a tensor (bp.param)")
         if id(tensor) in seen:
             raise ValueError(f"SGD: parameters {seen[id(tensor)]} and {k} are one tensor; it would be updated twice")
         seen[id(tensor)] = k
-    if not found:
+    if not tensors:
         raise ValueError("SGD: there are no parameters to train; make them with bp.param")
-    return found
+    return tensors
 
 
 def _check_velocity(p: Tensor, velocity: Tensor) -> None:
