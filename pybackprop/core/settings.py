@@ -40,8 +40,8 @@ def set_threads(count: int | None) -> None:
 def cpu_quota() -> int | None:
     """How many CPUs this container may use, rounded up; None if it is not limited."""
     try:
-        found = CGROUP.read_text().split()
-        return max(1, -(-int(found[0]) // int(found[1])))
+        quota, period = CGROUP.read_text().split()[:2]
+        return max(1, -(-int(quota) // int(period)))
     except (OSError, ValueError, IndexError, ZeroDivisionError):
         return None
 
@@ -119,20 +119,20 @@ def info() -> dict[str, Any]:
     }
 
 
-def _threads_from(wanted: str) -> None:
-    if wanted and not re.fullmatch(r"[0-9]+", wanted):
-        raise ValueError(f"found {wanted!r}, expected a whole number")
-    set_threads(int(wanted) if wanted else None)
+def _threads_from(setting: str) -> None:
+    if setting and not re.fullmatch(r"[0-9]+", setting):
+        raise ValueError(f"found {setting!r}, expected a whole number")
+    set_threads(int(setting) if setting else None)
 
 
-def _tiles_from(wanted: str) -> None:
-    if wanted and not re.fullmatch(r"[0-9]+,[0-9]+", wanted):
-        raise ValueError(f"found {wanted!r}, expected two numbers: block,depth")
-    set_tiles(*map(int, wanted.split(",") if wanted else ()))
+def _tiles_from(setting: str) -> None:
+    if setting and not re.fullmatch(r"[0-9]+,[0-9]+", setting):
+        raise ValueError(f"found {setting!r}, expected two numbers: block,depth")
+    set_tiles(*map(int, setting.split(",") if setting else ()))
 
 
-def _kernel_from(wanted: str) -> None:
-    use_kernel(wanted or None)
+def _kernel_from(setting: str) -> None:
+    use_kernel(setting or None)
 
 
 def _from_environment() -> None:

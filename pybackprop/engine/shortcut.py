@@ -8,7 +8,6 @@ way, layer by layer, and so are all messages.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,7 +21,7 @@ from pybackprop.core.errors import OutOfMemoryError
 from pybackprop.engine.one_pass import Chain, Pass, PassWorkspace
 from pybackprop.nn.layers import Activation, Lin, Mse
 from pybackprop.nn.module import Module
-from pybackprop.nn.network import Network, Stage, is_mse, stages_of
+from pybackprop.nn.network import Network, is_mse, stages_of
 
 
 class Layered(Protocol):
@@ -53,7 +52,8 @@ class Shortcut:
         self.loss, self.loss_size = model.loss, _size(model.loss)
         self.dtype, self.c_type = chain.dtype, native.C_TYPE[chain.dtype]
         self.layers = [(k, layer, type(layer), _size(layer)) for k, layer in enumerate(model.layers)]
-        self.kinds = [(kind, kind.forward) for kind in {Mse, *(kind for _, _, kind, _ in self.layers)}]
+        kinds: set[type[Module]] = {Mse, *map(type, model.layers)}
+        self.kinds = [(kind, kind.forward) for kind in kinds]
         self.call = Module.__call__
         self.lins = [(layer, layer.w, layer.b) for layer in model.layers if type(layer) is Lin]
         self.activations = [(a, a.op, dict(a.params)) for a in model.layers if may_change(a)]
@@ -169,7 +169,7 @@ def shortcut(model: Layered) -> Shortcut | None:
     if len({id(p) for p in parameters}) < len(parameters) or not all(map(_is_plain, parameters)):
         return None
     network = Network(tuple(stages), stages[0].w.dtype)
-    if not _fit_each_other(stages) or any(p.dtype != network.dtype for p in parameters):
+    if not _fit_each_other(network) or any(p.dtype != network.dtype for p in parameters):
         return None
     if model.inplace and any(stage.activation is not None and stage.inplace is None for stage in stages):
         return None
@@ -181,10 +181,14 @@ def may_change(layer: Any) -> bool:
     return isinstance(layer, Activation) and ("op" in vars(layer) or bool(layer.params))
 
 
-def _fit_each_other(stages: Sequence[Stage]) -> bool:
-    """Whether each stage takes as many inputs as the one before it has outputs."""
-    inputs = stages[0].w.shape[0]
-    for stage in stages:
+def _fit_each_other(network: Network) -> bool:
+    """Whether each stage takes as many inputs as the one before it has outputs, and its activation its arguments."""
+    inputs = network.stages[0].w.shape[0]
+    for stage in network.stages:
+        try:
+            stage.check_params(network.dtype)
+        except (TypeError, ValueError):
+            return False
         if stage.w.shape[:-1] != (inputs,) or (stage.b is not None and stage.b.shape != stage.w.shape[1:]):
             return False
         inputs = stage.w.shape[-1]

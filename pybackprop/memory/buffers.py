@@ -14,7 +14,7 @@ import numpy as np
 
 HELD = ("data", "parameters", "gradients", "momentum")  # kinds of buffers that are there before and after a step
 WORK = ("activations", "activation gradients", "temporary", "workspace")
-PASS = "workspace of a pass"  # the name of the buffer in which a Model keeps what its layers compute
+PASS = "pass workspace"  # the name of the buffer in which a Model keeps what its layers compute
 
 
 @dataclass(eq=False)

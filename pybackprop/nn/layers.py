@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pybackprop.autograd.tensor import Tensor, param
+from pybackprop.core import native
 from pybackprop.core.arrays import float_type
 from pybackprop.core.checks import width
 from pybackprop.core.errors import ShapeError
@@ -76,7 +77,8 @@ class Activation(Module):
     inplace  the operation that overwrites its input with the same values; None where there is none
 
     A plan (bp.compile) computes it in C where the core knows the operation: where op.activation is its name there.
-    Raises TypeError for what is no operation. A function needs no layer: it can stand in a Model as it is.
+    Raises TypeError for what is no operation, or arguments that it does not take, ValueError for those out of range.
+    A function needs no layer: it can stand in a Model as it is.
     """
 
     op: Op
@@ -89,6 +91,7 @@ class Activation(Module):
                 f"Activation: found {getattr(op, '__name__', type(op).__name__)}, expected an operation, such as "
                 "those of bp.define_op; a function can stand in a Model as it is"
             )
+        _check_params(op, params)
         self.op = op
         if params:
             self.params = params
@@ -123,18 +126,24 @@ class Relu(Activation):
 
 
 class LeakyRelu(Activation):
-    """inp where it is positive, else negative_slope * inp, elementwise.
+    """inp where inp > 0, else negative_slope * inp, elementwise.
 
-    Raises ValueError, at the first call, for a slope that is not positive and finite.
+    Raises ValueError for a slope that is not positive and finite. Source: see bp.leaky_relu.
     """
 
     op = LEAKY_RELU
 
     def __init__(self, negative_slope: float = SLOPE) -> None:
+        _check_params(LEAKY_RELU, {"negative_slope": negative_slope})
         self.params = {"negative_slope": negative_slope}
 
+    @property
+    def negative_slope(self) -> float:
+        slope: float = self.params["negative_slope"]
+        return slope
+
     def __repr__(self) -> str:
-        return f"LeakyRelu({self.params['negative_slope']!r})"
+        return f"LeakyRelu({self.negative_slope})"
 
 
 class Mse(Module):
@@ -150,6 +159,18 @@ class Mse(Module):
 
     def __repr__(self) -> str:
         return "Mse()"
+
+
+def _check_params(op: Op, params: Mapping[str, Any]) -> None:
+    """Refuses arguments that an activation does not take; those of other operations are known to their functions."""
+    if op.activation is None:
+        return
+    for name in params:
+        if name not in op.defaults:
+            known = ", ".join(op.defaults) or "no arguments"
+            raise TypeError(f"Activation: found {name}={params[name]!r}, but {op.name} takes {known}")
+    if op.check is not None:
+        op.check(native.FLOAT64, **{**op.defaults, **params})
 
 
 def _is_number(value: Any) -> bool:

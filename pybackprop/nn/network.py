@@ -46,8 +46,15 @@ class Stage:
 
     def followed_by(self, layer: Activation) -> Stage:
         """The stage with an activation after its Lin."""
-        layers = (*self.layers, id(layer))
-        return replace(self, activation=layer.op, params=dict(layer.params), inplace=layer.inplace, layers=layers)
+        op, layers = layer.op, (*self.layers, id(layer))
+        return replace(
+            self, activation=op, params={**op.defaults, **layer.params}, inplace=layer.inplace, layers=layers
+        )
+
+    def check_params(self, dtype: np.dtype[Any]) -> None:
+        """Raises ValueError or TypeError for arguments that the activation does not take for this dtype."""
+        if self.activation is not None and self.activation.check is not None:
+            self.activation.check(dtype, **self.params)
 
     def parameters(self) -> tuple[Tensor, ...]:
         return (self.w,) if self.b is None else (self.w, self.b)
@@ -151,6 +158,8 @@ def network_of(layers: Sequence[Any], loss: Any) -> Network:
         raise TypeError(f"compile: {_fault(layers, loss)}; {CHAIN}")
     _check_parameters([p for stage in stages for p in stage.parameters()])
     _check_shapes(stages)
+    for stage in stages:
+        stage.check_params(stage.w.dtype)
     return Network(tuple(stages), stages[0].w.dtype)
 
 

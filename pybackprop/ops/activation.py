@@ -68,6 +68,8 @@ def activation(
             lesson_grad=f"{name}_grad",
             elementwise=True,
             activation=name if name in native.ACTIVATIONS else None,
+            defaults=defaults,
+            check=check,
             **facts,
         )
     )

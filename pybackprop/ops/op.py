@@ -9,7 +9,7 @@ to all of them too.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +42,8 @@ class Op:
     elementwise  whether each element of the input moves its own element of the result alone
     kink         where such a function has a corner; None if it has none
     activation   its name among the activations that the C core computes after a linear layer; None: compile refuses it
+    defaults     of the further arguments that an activation takes, in the order in which C takes them
+    check        (dtype, **params): raises ValueError for arguments that are out of range in a dtype
     replayed     the forward for a replay, where that must be another function than forward
     """
 
@@ -59,6 +61,8 @@ class Op:
     elementwise: bool = False
     kink: float | None = None
     activation: str | None = None
+    defaults: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    check: Callable[..., None] | None = field(default=None, repr=False)
     replayed: Callable[..., Any] | None = field(default=None, repr=False)
 
     def __call__(self, *operands: Any, **params: Any) -> Any:
