@@ -538,7 +538,7 @@ class Tensor:
         return (self[k] for k in range(len(self)))
 
     def __getitem__(self, index: Any) -> Tensor:
-        """The elements at integers, slices, None, a Mask or integer arrays, as in numpy; a view where numpy gives one."""
+        """The elements at integers, slices, None, a Mask or integer arrays, as in numpy; a view where possible."""
         found = self._array[_plain_index(index)]
         shares = isinstance(found, np.ndarray) and np.may_share_memory(found, self._array)
         out = wrap(np.asarray(found), self._version if shares else None)

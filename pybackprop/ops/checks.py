@@ -155,7 +155,7 @@ def upstream_of(operation: str, out: Tensor) -> Tensor:
 
 
 def output(operation: str, out: Any, shape: tuple[int, ...], **inputs: Tensor | None) -> Tensor:
-    """out as a tensor to write to, off the tape. Raises for everything that could be wrong with it, before any write."""
+    """out as a tensor to write to, off the tape. Raises, before any write, for all that could be wrong with it."""
     dtype = next(t for t in inputs.values() if t is not None).dtype
     array = out._array if isinstance(out, Tensor) else out
     if not isinstance(array, np.ndarray):
