@@ -66,6 +66,7 @@ class Tensor:
     def __init__(
         self, data: ArrayLike, dtype: DTypeLike | None = None, *, requires_g: bool = False, name: str | None = None
     ) -> None:
+        """See bp.tensor."""
         wanted = None if dtype is None else float_type(dtype)
         array = as_array(data, wanted)
         check_size("tensor", array.shape, array.dtype)
@@ -259,30 +260,39 @@ class Tensor:
         return tape.cut(self._make(out), name, self, other)
 
     def __sub__(self, other: ArrayLike) -> Tensor:
+        """self - other."""
         return self._elementwise("-", np.subtract, other)
 
     def __rsub__(self, other: ArrayLike) -> Tensor:
+        """other - self."""
         return self._elementwise("-", np.subtract, other, swap=True)
 
     def __mul__(self, other: ArrayLike) -> Tensor:
+        """self * other, element by element."""
         return self._elementwise("*", np.multiply, other)
 
     def __rmul__(self, other: ArrayLike) -> Tensor:
+        """other * self, element by element."""
         return self._elementwise("*", np.multiply, other)
 
     def __truediv__(self, other: ArrayLike) -> Tensor:
+        """self / other."""
         return self._elementwise("/", np.divide, other)
 
     def __rtruediv__(self, other: ArrayLike) -> Tensor:
+        """other / self."""
         return self._elementwise("/", np.divide, other, swap=True)
 
     def __pow__(self, other: ArrayLike) -> Tensor:
+        """self ** other, element by element."""
         return self._elementwise("**", np.power, other)
 
     def __neg__(self) -> Tensor:
+        """-self."""
         return self._unary("-", np.negative)
 
     def __abs__(self) -> Tensor:
+        """The absolute value, element by element."""
         return self._unary("abs", np.abs)
 
     def _unary(self, name: str, function: Any, *args: Any, **options: Any) -> Tensor:
@@ -308,17 +318,21 @@ class Tensor:
             )
 
     def __iadd__(self, other: ArrayLike) -> Tensor:
-        if self._node is not None:  # no backward reads the result of +, so total += loss may be a new one
+        """Adds other in place; it must broadcast into this shape. To a result, as total += loss, as a new tensor."""
+        if self._node is not None:  # no backward reads the result of +
             return self + other
         return self._in_place("+=", np.add, other)
 
     def __isub__(self, other: ArrayLike) -> Tensor:
+        """Subtracts other in place; it must broadcast into this shape. The update of a parameter: w -= lr * w.g."""
         return self._in_place("-=", np.subtract, other)
 
     def __imul__(self, other: ArrayLike) -> Tensor:
+        """Multiplies by other in place; it must broadcast into this shape."""
         return self._in_place("*=", np.multiply, other)
 
     def __itruediv__(self, other: ArrayLike) -> Tensor:
+        """Divides by other in place; it must broadcast into this shape."""
         return self._in_place("/=", np.divide, other)
 
     def zero_(self) -> Tensor:
@@ -329,28 +343,35 @@ class Tensor:
         return self
 
     def __hash__(self) -> int:
-        return object.__hash__(self)  # by identity, as == compares numbers
+        """By identity, as == compares numbers."""
+        return object.__hash__(self)
 
     def _compare(self, name: str, function: Any, other: Any) -> Mask[Tensor]:
         other = operand(name, self, other)
         return Mask(function(self._array, getattr(other, "_array", other)), self.dtype, self._make)
 
     def __gt__(self, other: ArrayLike) -> Mask[Tensor]:
+        """Where self > other: a Mask."""
         return self._compare(">", np.greater, other)
 
     def __ge__(self, other: ArrayLike) -> Mask[Tensor]:
+        """Where self >= other: a Mask."""
         return self._compare(">=", np.greater_equal, other)
 
     def __lt__(self, other: ArrayLike) -> Mask[Tensor]:
+        """Where self < other: a Mask."""
         return self._compare("<", np.less, other)
 
     def __le__(self, other: ArrayLike) -> Mask[Tensor]:
+        """Where self <= other: a Mask."""
         return self._compare("<=", np.less_equal, other)
 
     def __eq__(self, other: object) -> Mask[Tensor]:  # type: ignore[override]
+        """Where self == other, element by element: a Mask."""
         return self._compare("==", np.equal, other)
 
     def __ne__(self, other: object) -> Mask[Tensor]:  # type: ignore[override]
+        """Where self != other, element by element: a Mask."""
         return self._compare("!=", np.not_equal, other)
 
     # ---- shapes, sums and the like, in a lesson's spelling: dim for axis, keepdim for keepdims ----
@@ -464,17 +485,21 @@ class Tensor:
     # ---- numpy, buffers, other libraries ----
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
+        """The array itself, or a copy if asked for or another dtype needs one; for numpy."""
         if dtype is not None and np.dtype(dtype) != self.dtype:
             return self._array.astype(dtype)
         return self._array.copy() if copy else self._array
 
     def __buffer__(self, flags: int, /) -> memoryview:
+        """The memory, for memoryview and others."""
         return self._array.data
 
     def __dlpack__(self, **options: Any) -> Any:
+        """The memory, for other libraries: np.from_dlpack(t)."""
         return self._array.__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
+        """The CPU, in DLPack's numbers."""
         return self._array.__dlpack_device__()
 
     def __copy__(self) -> Tensor:
@@ -501,11 +526,13 @@ class Tensor:
         return builtins.float(self)
 
     def __float__(self) -> builtins.float:
+        """The single number in here. Raises ShapeError for a tensor of more or fewer."""
         if self.size != 1:
             raise ShapeError(f"float(): found a tensor of shape {self.shape}, expected a single number")
         return builtins.float(self._array.reshape(())[()])
 
     def __int__(self) -> int:
+        """The single number in here, rounded toward 0. Raises ShapeError for a tensor of more or fewer."""
         return int(builtins.float(self))
 
     def __format__(self, spec: str) -> str:
@@ -517,25 +544,30 @@ class Tensor:
         return round(builtins.float(self), digits)
 
     def __bool__(self) -> bool:
+        """Whether the single number in here is not 0. Raises ShapeError for a tensor of more or fewer."""
         if self.size != 1:
             raise ShapeError(f"bool(): the truth of {self.shape} numbers is ambiguous; use (t > 0).all() or .any()")
         return bool(builtins.float(self))
 
     def __len__(self) -> int:
+        """The number of rows. Raises TypeError for a single number."""
         if self.ndim == 0:
             raise TypeError("len(): a single number has no length")
         return len(self._array)
 
     def __iter__(self) -> Iterator[Tensor]:
+        """The rows, as views."""
         return (self[k] for k in range(len(self)))
 
     def __getitem__(self, index: Any) -> Tensor:
+        """The elements at integers, slices, None, a Mask or integer arrays, as in numpy; a view where possible."""
         found = self._array[_plain_index(index)]
         shares = isinstance(found, np.ndarray) and np.may_share_memory(found, self._array)
         out = wrap(np.asarray(found), self._version if shares else None)
         return tape.cut(out, "[...]", self)
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        """Writes value in place at an index, as in numpy."""
         self._refuse_on_tape("t[...] = value")
         if not isinstance(value, (int, builtins.float)):
             value = as_array(value, self.dtype, "t[...] = value")

@@ -1,4 +1,4 @@
-"""Checks that every operation makes before it computes: what came in, and do the shapes fit?"""
+"""Checks before an operation computes: operands become tensors of one dtype, and their shapes have to fit."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def operands_of(operation: str, values: Mapping[str, Any]) -> list[Any]:
 
 
 def _as_they_are(values: Iterable[Any]) -> list[Any]:
-    """values as tensors where that needs no conversion and no message, else nothing."""
+    """values as tensors if none needs a conversion and nothing is wrong with them; else an empty list."""
     found: list[Any] = []
     dtype: Any = None
     for value in values:
@@ -110,6 +110,7 @@ def check_mse(operation: str, out: Tensor, targ: Tensor) -> tuple[int, int]:
 
 
 def mse_hint(o: tuple[int, ...], t: tuple[int, ...]) -> str:
+    """What to do about outputs and targets of different shapes, for messages."""
     column, row = (o, t) if len(o) == 2 else (t, o)
     if len(column) == 2 and column[1] == 1 and len(row) == 1:
         n = column[0]
@@ -154,7 +155,7 @@ def upstream_of(operation: str, out: Tensor) -> Tensor:
 
 
 def output(operation: str, out: Any, shape: tuple[int, ...], **inputs: Tensor | None) -> Tensor:
-    """out as a tensor to write to, off the tape, after all that could be wrong with it has been checked."""
+    """out as a tensor to write to, off the tape. Raises, before any write, for all that could be wrong with it."""
     dtype = next(t for t in inputs.values() if t is not None).dtype
     array = out._array if isinstance(out, Tensor) else out
     if not isinstance(array, np.ndarray):
@@ -174,7 +175,7 @@ def output(operation: str, out: Any, shape: tuple[int, ...], **inputs: Tensor | 
 
 
 def _refuse_wanted(operation: str, out: Tensor) -> None:
-    """Raises GradientError for an out whose old values cannot be told from the new ones in a backward."""
+    """Raises GradientError for an out that a backward would confuse with its old values."""
     if not out.requires_g:
         return
     if out._node is None:
@@ -187,7 +188,7 @@ def _refuse_wanted(operation: str, out: Tensor) -> None:
 
 
 def refuse_lost(operation: str, written: Sequence[Tensor | None], read: Sequence[Tensor]) -> None:
-    """Raises ValueError if the `.g` of one of written, as it is now, shares memory with what is read beside it."""
+    """Raises ValueError if the `.g` of a tensor to be written shares memory with one that is read meanwhile."""
     for operand in read:
         version = operand._version
         if version.own:
@@ -209,7 +210,7 @@ def _share(g: Tensor, other: Tensor) -> bool:
 
 
 def overlaps_itself(array: Any) -> bool:
-    """Whether several of its elements may lie in one place, as in a broadcast view."""
+    """Whether several elements may share one place in memory, as in a broadcast view."""
     if array.flags.c_contiguous:
         return False
     reach = array.itemsize
