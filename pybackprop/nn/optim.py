@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pybackprop.autograd import messages, versions
+from pybackprop.autograd import messages, tape, versions
 from pybackprop.autograd.messages import describe
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.core import native, observer
@@ -38,6 +38,8 @@ class SGD:
         self.lr = rate("lr", lr, math.inf)
         self.momentum = rate("momentum", momentum, 1)
         self.parameters = None if parameters is None else parameter_list(parameters)
+        self._model = parameters if hasattr(parameters, "parameters") else None
+        self._looked_at: Any = None
         self._velocity: dict[int, tuple[Tensor, Tensor]] = {}
         self._bound: _Bound | None = None
 
@@ -48,6 +50,8 @@ class SGD:
         before any parameter is changed.
         """
         given = self.parameters if parameters is None else parameter_list(parameters)
+        if self._model is not None and parameters is None:
+            self._check_model()
         if given is None:
             raise ValueError("SGD.step: no parameters; give them to SGD(model, lr=...) or to step(model)")
         bound, moves = self._bound, self.momentum != 0
@@ -55,7 +59,23 @@ class SGD:
             for parameter in given:
                 _check(parameter)
             bound = self._bound = _Bound(given, [self.velocity(p) for p in given] if moves else None)
+        bound.check_renewed()
         bound.update(self.lr, self.momentum)
+
+    def _check_model(self) -> None:
+        """Raises GradientError if the model's parameters are not those that it had when this was made."""
+        layers = getattr(self._model, "_shortcut", None)  # what a Model knows of its layers; another one if they change
+        if layers is not None and layers is self._looked_at:
+            return
+        now, then = parameter_list(self._model), self.parameters or []
+        mine = {id(p) for p in then}
+        for p in now:
+            if id(p) not in mine:
+                raise GradientError(
+                    f"SGD.step: {describe(p)} was put into the model after SGD(model), and would never be updated. "
+                    "Make a new SGD for the model as it is now"
+                )
+        self._looked_at = layers
 
     def velocity(self, parameter: Tensor) -> Tensor:
         """The parameter's momentum, of its shape and dtype; zeros before the first step.
@@ -78,7 +98,7 @@ class SGD:
         self._bound = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_bound": None, "_velocity": [*self._velocity.values()]}
+        return {**vars(self), "_bound": None, "_looked_at": None, "_velocity": [*self._velocity.values()]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """ids are those of one process and one life, so the momentum is found again by the parameters themselves."""
@@ -98,6 +118,22 @@ class _Bound:
         self.versions = [p._version for p in given]
         self.velocities = velocities  # kept alive for C
         self.calls = [self._call(dtype, given) for dtype in {p.dtype for p in given}]
+        self.gradients: list[Any] = [p._g._version for p in given if p._g is not None]
+        self.used: list[int] | None = None  # what the gradients' versions counted at the last update
+        self.walks = 0  # how many backward passes there had been then
+
+    def check_renewed(self) -> None:
+        """Raises GradientError for a `.g` that was used before, if a backward has run since that did not reach it."""
+        used = self.used
+        if used is None:
+            return
+        old = [k for k, version in enumerate(self.gradients) if version.count == used[k]]
+        if old and (len(old) < len(used) or tape.walks.count != self.walks):
+            p = self.memory[old[0]][1]
+            raise GradientError(
+                f"SGD.step: {describe(p)} still has the .g of an earlier backward, which was used already: the last "
+                f"one did not reach it{_why_not(p)}. Leave it out of the optimizer, or set its .g to None or to zeros"
+            )
 
     def _call(self, dtype: np.dtype[Any], given: Sequence[Tensor]) -> tuple[Any, Any, int]:
         """(C's function, its array, that array's length) for the parameters of one dtype."""
@@ -128,6 +164,7 @@ class _Bound:
                 version.remember()
         for call, array, count in self.calls:
             call(array, count, lr, momentum)
+        self.used, self.walks = [version.count for version in self.gradients], tape.walks.count
         if observer.active is not None:
             observer.active.ran("SGD.step")
 
@@ -148,6 +185,16 @@ def parameter_list(parameters: Any) -> list[Tensor]:
     if not tensors:
         raise ValueError("SGD: there are no parameters to train; make them with bp.param")
     return tensors
+
+
+def _why_not(p: Tensor) -> str:
+    """What can be known of why a backward did not reach a parameter."""
+    if not p.requires_g:
+        return ", for it does not require a gradient (requires_g is False)"
+    return (
+        ", for the loss was not computed from it: its layer was not called or was given another tensor, or a step on "
+        "the way was off the tape (numpy's functions, .data, bp.tensor)"
+    )
 
 
 def _check_velocity(p: Tensor, velocity: Tensor) -> None:
