@@ -91,7 +91,7 @@ enum {
     BP_TRANSPOSED_WORKSPACE = 129 * BP_TRANSPOSED_KC
 }; /* see bp_multiply_transposed */
 
-/* The lowest layer with a gradient that somebody wants; dx: of the data, 0 or 1. */
+/* The lowest layer with a gradient that is wanted; dx: whether that of the data is. */
 size_t bp_lowest_wanted(const bp_layer *layers, size_t count, int dx);
 
 /* Multiplications of the layers' forward for n rows. */

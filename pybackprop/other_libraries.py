@@ -5,6 +5,9 @@ Code in backticks is what to write here; a test runs all of it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from pybackprop import nn
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.other_names import attach, module_getattr
@@ -140,4 +143,4 @@ CLASSES: dict[type, dict[str, str]] = {
 for _kind, _hints in CLASSES.items():
     attach(_kind, _hints)
 vars(nn)["__getattr__"] = module_getattr(nn.__name__, {**LAYER_NAMES, "Module": "it is `bp.Module`"})
-missing = module_getattr("pybackprop", PACKAGE)
+missing: Callable[[str], Any] = module_getattr("pybackprop", PACKAGE)

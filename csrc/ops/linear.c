@@ -1,4 +1,9 @@
-/* linear.c: out = x @ w + b, and its three gradients. */
+/* linear.c: a layer, n rows, m inputs, h outputs.
+
+   out (n,h) = x (n,m) @ w (m,h) + b (h)
+   dx (n,m) = dout (n,h) @ w.T (h,m)
+   dw (m,h) = x.T (m,n) @ dout (n,h)
+   db (h) = dout (n,h) summed over its rows */
 #ifndef REAL
 /* ---- once ---- */
 #include "internal.h"

@@ -1,4 +1,5 @@
-/* matmul.c: the blocked product that matmul and linear share.
+/* matmul.c: c (rows,cols) = a (rows,inner) @ b (inner,cols), the blocked product that matmul and linear
+   share.
 
    The left operand's elements are broadcast, the right operand's are loaded as vectors; lanes are
    elements of c, never parts of a sum, so no blocking and no direction changes a bit. Usually left

@@ -1,4 +1,4 @@
-/* mse.c: loss = mean((out - targ)^2), and its gradient. */
+/* mse.c: loss (1) = mean((out - targ)^2) over all elements of (n,h); dout = (out - targ) * 2 / (n*h). */
 #ifndef REAL
 /* ---- once ---- */
 #include "internal.h"

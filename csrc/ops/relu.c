@@ -1,4 +1,4 @@
-/* relu.c: out = max(x, 0), and its gradient. */
+/* relu.c: out = max(x, 0); dx = dout where x > 0, else 0. Arrays (size). */
 #ifndef REAL
 /* ---- once ---- */
 #include "internal.h"

@@ -1,4 +1,4 @@
-/* sgd.c: the parameters' update, plain and with momentum. */
+/* sgd.c: p = p - lr * dp, and with momentum v = mu * v + dp, p = p - lr * v. Arrays (size). */
 #ifndef REAL
 /* ---- once ---- */
 #include "internal.h"

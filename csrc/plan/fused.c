@@ -245,7 +245,7 @@ static size_t NAME(segment_end)(const NAME(pass) * p, size_t start) {
     return p->n - start < BP_SEGMENT ? p->n : start + BP_SEGMENT;
 }
 
-/* Takes the rows of the segment that begins with row `start` there and back; who has its sums. */
+/* Forward and backward of the segment that begins with row `start`; the worker holds its sums. */
 static NAME(worker) NAME(run_segment)(const NAME(pass) * p, REAL *own, size_t start) {
     NAME(worker) worker = {.p = p, .own = own}, *t = &worker;
     const bp_layer *first = p->plan->layers, *last = first + p->plan->count - 1;

@@ -1,4 +1,4 @@
-/* fused.h: a fused pass, and where it keeps what. Included once per element type. */
+/* fused.h: a fused pass, and the placement of its workspace. Included once per element type. */
 #ifndef BP_STAGE
 #define BP_STAGE
 

@@ -1,5 +1,5 @@
-/* fused_workspace.c: where a fused pass keeps what: the parameters' copies, which all threads
-   share, and each thread's rows, sums and lists. */
+/* fused_workspace.c: the placement of a fused pass's workspace: copies of the parameters,
+   shared by all threads, and each thread's rows, sums and lists. */
 #ifndef REAL
 /* ---- once ---- */
 #include "internal.h"
@@ -119,7 +119,7 @@ void NAME(bp_fused_copy)(const NAME(pass) * p) {
             }
         if (q == 0 && p->lists)
             bp_copy_rows(p->shared + s->rows_of_w, s->step, w, l->h, l->m, sizeof(REAL));
-        if (p->out || q < p->lowest + !p->dx) continue; /* nobody wants the gradient of its input */
+        if (p->out || q < p->lowest + !p->dx) continue; /* the gradient of its input is not needed */
         for (size_t j = 0; j < l->h; j++) {
             for (size_t k = 0; k < l->m; k++) transposed[j * s->mp + k] = w[k * l->h + j];
             memset(transposed + j * s->mp + l->m, 0, (s->mp - l->m) * sizeof(REAL));

@@ -1,5 +1,5 @@
-/* layers.c: layers in a row and mse at their end, forward and backward in one call each. Layer by
-   layer, by the public operations: the bits are theirs. */
+/* layers.c: a chain of layers with mse at its end, forward and backward in one call each, one operation
+   after another. */
 #ifndef REAL
 /* ---- once ---- */
 #include "internal.h"

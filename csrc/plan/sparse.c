@@ -1,5 +1,5 @@
-/* sparse.c: products whose terms that are exactly zero are left out: pixels of the background, and what
-   relu made zero. See sparse.h for why that changes no bit. */
+/* sparse.c: products that leave out terms that are exactly zero: background pixels, and relu's zeros.
+   See sparse.h for why that changes no bit. */
 #ifndef REAL
 /* ---- once ---- */
 #include "internal.h"

@@ -1,7 +1,7 @@
-/* split.c: a step whose threads meet only twice. Rows do not depend on each other before the gradients
-   of the parameters: so each thread takes its rows through all layers and back; when all have done so,
-   it takes its part of the gradients' elements, each of which adds over all rows; and then, where the
-   step updates, of the parameters. */
+/* split.c: a step whose threads meet only twice. Until the gradients of the parameters, rows are
+   independent: each thread takes some of the rows forward and backward through all layers. After a
+   barrier it computes some elements of the gradients, each of which sums over all rows; after
+   another, it updates some of the parameters. */
 #ifndef REAL
 /* ---- once ---- */
 #include "internal.h"

@@ -1,4 +1,5 @@
-/* peak.c: nothing but fused multiply-adds in registers: the limit that no product can pass. */
+/* peak.c: the machine's peak: nothing but fused multiply-adds in registers, which no product can
+   exceed. */
 #ifndef REAL
 /* ---- once ---- */
 #include "internal.h"

@@ -8,10 +8,12 @@ from weakref import WeakValueDictionary
 
 from pybackprop.autograd.protocols import TensorLike
 
-models: WeakValueDictionary[int, Any] = WeakValueDictionary()  # all that there are, to find a tensor's place in them
+models: WeakValueDictionary[int, Any] = WeakValueDictionary()  # for place_of
 
 UNSEEN = "a write past this library (t.data[...] = …, or the array that it shares memory with)"
-remedies: dict[str, str] = {"-=": "Update after backward"}  # by what overwrote a value; those who overwrite add theirs
+remedies: dict[str, str] = {
+    "-=": "Update after backward"
+}  # by the operation that overwrote a value; operations add theirs
 SPENT = (
     "backward: the activations of this pass are gone: its backward has run, and with inplace=True the gradients took "
     "their place. Run forward again before a second backward (accumulate=True adds), look at a layer's out before "
@@ -20,7 +22,7 @@ SPENT = (
 
 
 def overwritten(asks: str, node: Any, tensor: TensorLike, count: int | None) -> str:
-    """Of a tensor that node read and that is no longer what it was. count: of its version then, if it is known."""
+    """For a tensor that was overwritten after node read it. count: of its version at that time, if known."""
     by, place = tensor._version.overwritten_by(count) or (UNSEEN, "")
     read = f" (called at {node.checksums[1]})" if node.checksums else ""
     purpose = node.op.purpose(node.inputs, tensor)
@@ -33,7 +35,7 @@ def overwritten(asks: str, node: Any, tensor: TensorLike, count: int | None) -> 
 
 
 def describe(tensor: TensorLike) -> str:
-    """A tensor by its name, its shape, and its place in a Model if it has one."""
+    """A tensor's name, shape, and place in a Model if it has one."""
     name = f"'{tensor.name}' " if tensor.name else ""
     place = place_of(tensor)
     return f"the tensor {name}of shape {tensor.shape}" + (f" ({place})" if place else "")
@@ -60,7 +62,7 @@ def _places(model: Any) -> Iterator[tuple[str, Any]]:
 
 
 def no_gradient(operation: str, out: TensorLike) -> str:
-    """Of an out.g that is None."""
+    """For an out.g that is None."""
     place = out._g_place
     if place is not None and place.gone:
         return f"{operation}: out.g is None: {place.gone}"
@@ -74,7 +76,7 @@ FREED = "backward() uses the gradients' buffers of intermediate results again. b
 
 
 def stale(operation: str, out: TensorLike) -> str:
-    """Of an out.g that belongs to values which out no longer has."""
+    """For an out.g that belongs to values which out no longer has."""
     by, place = out._version.overwritten_by(out._g_place.values if out._g_place else None) or (UNSEEN, "")
     return (
         f"{operation}: out.g is stale: it is the gradient of values that out, {describe(out)}, no longer has: since "
@@ -84,7 +86,7 @@ def stale(operation: str, out: TensorLike) -> str:
 
 
 def spoiled(operation: str, name: str, tensor: TensorLike) -> str:
-    """Of an operand whose numbers are its own gradient."""
+    """For an operand whose memory holds its own gradient."""
     return (
         f"{operation}: {name} is {describe(tensor)}, which mse_grad(inplace=True) has overwritten with its own "
         f"gradient: its values are gone. Call {operation} before it, run forward again, or use "
@@ -93,7 +95,7 @@ def spoiled(operation: str, name: str, tensor: TensorLike) -> str:
 
 
 def not_yet_through(out: TensorLike) -> str:
-    """Of an out that relu_ overwrote, whose gradient did not pass it yet."""
+    """For an out that relu_ overwrote, whose gradient has not gone back through relu_ yet."""
     return (
         f"lin_grad: out is {describe(out)}, which relu_ has overwritten: its .g is still the gradient of relu's "
         "result. Call relu_grad(out, out) first, which takes it through relu"

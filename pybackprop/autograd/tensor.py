@@ -14,7 +14,7 @@ from pybackprop.autograd.broadcast import check_broadcast
 from pybackprop.autograd.mask import Mask
 from pybackprop.autograd.versions import ForeignVersion, GradientPlace, GradientVersion, Version
 from pybackprop.core import native, observer
-from pybackprop.core.arrays import Array, as_array, check_size, float_type, hint_at_fix, on_a_line
+from pybackprop.core.arrays import Array, aligned_empty, as_array, check_size, float_type, hint_at_fix
 from pybackprop.core.errors import DTypeError, GradientError, ShapeError
 
 __all__ = ["Tensor", "as_tensor", "foreign", "operand", "param", "tensor", "wrap"]
@@ -69,7 +69,7 @@ class Tensor:
         wanted = None if dtype is None else float_type(dtype)
         array = as_array(data, wanted)
         check_size("tensor", array.shape, array.dtype)
-        self._fill(on_a_line(array.shape, wanted or array.dtype))
+        self._fill(aligned_empty(array.shape, wanted or array.dtype))
         np.copyto(self._array, array)
         self.requires_g = requires_g
         self.name = name
@@ -146,7 +146,7 @@ class Tensor:
         """`.g`, made if there is none yet (its numbers are then undefined)."""
         if self._g is None:
             array = self._array
-            self._g = self._make(on_a_line(array.shape, array.dtype), GradientVersion())
+            self._g = self._make(aligned_empty(array.shape, array.dtype), GradientVersion())
             if observer.active is not None:
                 observer.active.named(self._g._array, f"{self._label}.g", "gradients")
         return self._g
@@ -181,7 +181,7 @@ class Tensor:
 
     def new_like(self) -> Tensor:
         """A tensor of this shape and dtype whose numbers are undefined."""
-        return self._make(on_a_line(self._array.shape, self._array.dtype))
+        return self._make(aligned_empty(self._array.shape, self._array.dtype))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -308,6 +308,8 @@ class Tensor:
             )
 
     def __iadd__(self, other: ArrayLike) -> Tensor:
+        if self._node is not None:  # no backward reads the result of +, so total += loss may be a new one
+            return self + other
         return self._in_place("+=", np.add, other)
 
     def __isub__(self, other: ArrayLike) -> Tensor:
@@ -475,7 +477,19 @@ class Tensor:
     def __dlpack_device__(self) -> tuple[int, int]:
         return self._array.__dlpack_device__()
 
+    def __copy__(self) -> Tensor:
+        """A parameter or data: another one with the same numbers. A result: .clone(), so that no gradient is lost."""
+        if self._node is not None:
+            return self.clone()
+        copy: Tensor = _restore(self._array.copy(), self.requires_g, self.name, self._g)
+        return copy
+
     def __reduce__(self) -> Any:
+        if self._node is not None:
+            raise GradientError(
+                f"copy, pickle: {messages.describe(self)} is the result of '{self._node.op.name}', whose operands "
+                "would get no gradient from a copy. Copy its numbers, bp.tensor(t), or stay on the tape with t.clone()"
+            )
         return _restore, (np.ascontiguousarray(self._array), self.requires_g, self.name, self._g)
 
     def tolist(self) -> Any:
@@ -493,6 +507,14 @@ class Tensor:
 
     def __int__(self) -> int:
         return int(builtins.float(self))
+
+    def __format__(self, spec: str) -> str:
+        """A single number as a float: f"{loss:.4f}". Without a format, as repr. Raises ShapeError for more numbers."""
+        return format(builtins.float(self), spec) if spec else repr(self)
+
+    def __round__(self, digits: int | None = None) -> Any:
+        """A single number rounded as a float is: round(loss, 3). Raises ShapeError for more numbers."""
+        return round(builtins.float(self), digits)
 
     def __bool__(self) -> bool:
         if self.size != 1:
@@ -541,11 +563,11 @@ def operand(operation: str, left: Tensor, right: Any) -> Any:
     for name, operand in (("the left operand", left), ("the right operand", right)):
         if isinstance(operand, Tensor) and operand.holds_its_gradient():
             raise GradientError(messages.spoiled(operation, name, operand))
-    if isinstance(right, (int, builtins.float)):
+    if type(right) is builtins.float or type(right) is int:
         return right
     if not isinstance(right, Tensor):
-        if np.ndim(right) == 0 and isinstance(right, np.number):
-            return right.item()
+        if isinstance(right, (int, builtins.float, np.number, np.bool_)):
+            return _python_number(operation, right)
         if isinstance(right, Mask):
             right = right.data
         right = left._make(as_array(right, left.dtype, operation))
@@ -557,6 +579,13 @@ def operand(operation: str, left: Tensor, right: Any) -> Any:
     if operation != "@":
         check_broadcast(operation, left.shape, right.shape)
     return right
+
+
+def _python_number(operation: str, value: Any) -> int | builtins.float:
+    """A scalar as a Python number, which never changes a tensor's dtype as np.float64 would."""
+    if isinstance(value, np.complexfloating):
+        raise DTypeError(f"{operation}: found {type(value).__name__}, expected a real number")
+    return int(value) if isinstance(value, (int, np.integer, np.bool_)) else builtins.float(value)
 
 
 def foreign(array: Array) -> Tensor:

@@ -30,6 +30,8 @@ class debug:
     meanwhile. Results are the same bits. Off, it costs a test of one flag.
     """
 
+    on: bool
+
     before: bool
 
     def __init__(self, switch: bool = True) -> None:
@@ -105,9 +107,9 @@ class GradientVersion(Version):
 
 
 class DerivedVersion(GradientVersion):
-    """A version of memory that is also written to whenever some other memory is, by those who only count the latter.
+    """The version of memory that is written to together with other memory, whose versions alone are counted.
 
-    So a plan's step, which counts its writes to the parameters, pays nothing for the gradients that it writes too.
+    A plan's step counts its writes to the parameters; the gradients, which it writes too, cost nothing extra.
     """
 
     __slots__ = ("_by", "_count", "_others")

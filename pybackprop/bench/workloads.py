@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from pybackprop.core.arrays import Array, on_a_line
+from pybackprop.core.arrays import Array, aligned_empty
 from pybackprop.data import digits
 
 QUICK, USUAL, FULL, NEVER = range(4)  # the lowest level at which a workload is done
@@ -164,11 +164,11 @@ def data(workload: Workload) -> dict[str, Array]:
 
     Each begins on a cache line, so that no engine has an advantage by the luck of an address.
     """
-    return {name: _on_a_line(array) for name, array in _numbers(workload).items()}
+    return {name: _aligned(array) for name, array in _numbers(workload).items()}
 
 
-def _on_a_line(array: Array) -> Array:
-    aligned = on_a_line(array.shape, array.dtype)
+def _aligned(array: Array) -> Array:
+    aligned = aligned_empty(array.shape, array.dtype)
     aligned[...] = array
     return aligned
 

@@ -100,11 +100,14 @@ def _show(verdict: Verdict, options: argparse.Namespace) -> None:
 
 def listing() -> str:
     """All mistakes: name, the kind of question, an example, what it computes instead."""
-    from pybackprop.teach.judge.kinds import RIGHT
+    from pybackprop.teach.judge.kinds import KINDS
     from pybackprop.teach.judge.mistakes import table
     from pybackprop.teach.judge.verdict import WIDTH
 
-    lines = [f"right: {kind + '.g':<7} {formula}" for kind, formula in RIGHT.items()]
+    lines = [
+        f"right: {kind.role + '.g':<7} {kind.right}" + (f"  ({kind.name})" if kind.name != kind.role else "")
+        for kind in KINDS
+    ]
     for mistake in table():
         plain = re.sub(r"\{(\w+)[^}]*\}", r"\1", mistake.says)  # the names that a question would fill in
         examples = ", ".join(f"{kind}: {formulas[0]}" for kind, formulas in mistake.formulas.items())

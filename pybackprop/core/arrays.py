@@ -1,4 +1,4 @@
-"""What may become a tensor, and how.
+"""What is converted to a tensor, and how; and aligned memory.
 
 ==============================  =========================================================
 float32, float64                kept
@@ -29,12 +29,12 @@ from pybackprop.core.native import FLOAT32, FLOAT64, place
 
 Array: TypeAlias = npt.NDArray[Any]
 
-LINE = 64  # bytes of a cache's line, and of the widest vector
-LARGE = 4096  # bytes from which an array is worth being placed
+LINE = 64  # bytes in a cache line, and in the widest vector register
+LARGE = 4096  # bytes from which alignment is worth its cost
 
 
 def float_type(dtype: Any) -> np.dtype[Any]:
-    """float32 or float64 as a numpy dtype, from any spelling; DTypeError for all others."""
+    """float32 or float64 as a numpy dtype, from any spelling of it. Raises DTypeError for other types."""
     try:
         found: np.dtype[Any] = np.dtype(dtype)
     except TypeError as error:
@@ -89,14 +89,16 @@ def check_size(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
 
 
 def empty(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """`aligned_empty`, after `check_size`. what: the operation, for messages."""
     check_size(what, shape, dtype)
-    return on_a_line(shape, dtype, what)
+    return aligned_empty(shape, dtype, what)
 
 
-def on_a_line(shape: tuple[int, ...], dtype: np.dtype[Any], what: str = "tensor", rows: int | None = None) -> Array:
-    """An array of undefined numbers; a large one begins where a line of the cache does, so that vectors cross none.
+def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any], what: str = "tensor", rows: int | None = None) -> Array:
+    """An array of undefined numbers. A large one starts at a cache line, so that vector loads do not cross lines.
 
-    Raises OutOfMemoryError if there is not so much memory. what: who needs it, rows: in the batch (default: its own).
+    Raises OutOfMemoryError if there is not enough memory. what: the operation, rows: of the batch (default: shape[0]),
+    both for the message.
     """
     size = math.prod(shape) * dtype.itemsize
     if size < LARGE:
@@ -109,10 +111,10 @@ def on_a_line(shape: tuple[int, ...], dtype: np.dtype[Any], what: str = "tensor"
     return made
 
 
-def lines(count: int, dtype: np.dtype[Any], what: str = "compile", rows: int | None = None) -> Array:
-    """count zeros, written and not only promised; the first one begins a line of the cache.
+def aligned_zeros(count: int, dtype: np.dtype[Any], what: str = "compile", rows: int | None = None) -> Array:
+    """count zeros that start at a cache line. They are written, so that the system has to provide the memory now.
 
-    Raises OutOfMemoryError if there is not so much memory. what: who needs it, rows: in the batch.
+    Raises OutOfMemoryError if there is not enough memory. what: the operation, rows: of the batch, for the message.
     """
     available_memory.check(what, count * dtype.itemsize, rows)
     made = _placed(count * dtype.itemsize, (count,), dtype)
@@ -122,8 +124,8 @@ def lines(count: int, dtype: np.dtype[Any], what: str = "compile", rows: int | N
     return made
 
 
-def whole_lines(count: int, dtype: np.dtype[Any]) -> int:
-    """How many numbers the lines hold that count of them need."""
+def round_up_to_lines(count: int, dtype: np.dtype[Any]) -> int:
+    """count, rounded up to a whole number of cache lines."""
     line = LINE // dtype.itemsize
     return -(-count // line) * line
 
@@ -135,7 +137,7 @@ def _placed(size: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
 
 def hint_at_fix(found: tuple[int, ...], expected: tuple[int, ...]) -> str:
-    """What to do with an array of one shape where another is expected; empty if nothing obvious."""
+    """What would turn one shape into another, for messages; empty if nothing obvious does."""
     if len(found) == 2 and found == expected[::-1]:
         return "; the transpose (.T) would fit"
     if len(found) == len(expected) + 1 and found[1:] == expected:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -10,10 +10,12 @@ from pybackprop._core import ffi
 from pybackprop._core import lib as lib
 from pybackprop.core.errors import ShapeError
 
-FLOAT32 = np.dtype(np.float32)
-FLOAT64 = np.dtype(np.float64)
-C_TYPE = {FLOAT32: "float[]", FLOAT64: "double[]"}
-C_POINTER = {FLOAT32: "float *", FLOAT64: "double *"}
+ByDtype: TypeAlias = dict[np.dtype[Any], Any]  # the C function for each type of element
+
+FLOAT32: np.dtype[Any] = np.dtype(np.float32)
+FLOAT64: np.dtype[Any] = np.dtype(np.float64)
+C_TYPE: dict[np.dtype[Any], str] = {FLOAT32: "float[]", FLOAT64: "double[]"}
+C_POINTER: dict[np.dtype[Any], str] = {FLOAT32: "float *", FLOAT64: "double *"}
 _ADDRESS = ffi.typeof("uintptr_t")
 NULL = ffi.NULL
 from_buffer = ffi.from_buffer
@@ -24,76 +26,76 @@ STRATEGIES = {"layers": lib.BP_LAYERS, "fused": lib.BP_FUSED, "split": lib.BP_SP
 NO_ACTIVATION: int = lib.BP_ACTIVATION_NONE
 ACTIVATIONS = {"relu": lib.BP_ACTIVATION_RELU, "leaky_relu": lib.BP_ACTIVATION_LEAKY_RELU}
 
-linear_forward = {FLOAT32: lib.bp_linear_forward_f32, FLOAT64: lib.bp_linear_forward_f64}
-linear_backward_x = {FLOAT32: lib.bp_linear_backward_x_f32, FLOAT64: lib.bp_linear_backward_x_f64}
-linear_backward_w = {FLOAT32: lib.bp_linear_backward_w_f32, FLOAT64: lib.bp_linear_backward_w_f64}
-linear_backward_b = {FLOAT32: lib.bp_linear_backward_b_f32, FLOAT64: lib.bp_linear_backward_b_f64}
-linear_backward_wb = {FLOAT32: lib.bp_linear_backward_wb_f32, FLOAT64: lib.bp_linear_backward_wb_f64}
-matmul_workspace = {FLOAT32: lib.bp_matmul_workspace_f32, FLOAT64: lib.bp_matmul_workspace_f64}
-matmul = {FLOAT32: lib.bp_matmul_f32, FLOAT64: lib.bp_matmul_f64}
-relu_forward = {FLOAT32: lib.bp_relu_forward_f32, FLOAT64: lib.bp_relu_forward_f64}
-relu_backward = {FLOAT32: lib.bp_relu_backward_f32, FLOAT64: lib.bp_relu_backward_f64}
-leaky_relu_forward = {FLOAT32: lib.bp_leaky_relu_forward_f32, FLOAT64: lib.bp_leaky_relu_forward_f64}
-leaky_relu_backward = {FLOAT32: lib.bp_leaky_relu_backward_f32, FLOAT64: lib.bp_leaky_relu_backward_f64}
-mse_forward = {FLOAT32: lib.bp_mse_forward_f32, FLOAT64: lib.bp_mse_forward_f64}
-mse_backward = {FLOAT32: lib.bp_mse_backward_f32, FLOAT64: lib.bp_mse_backward_f64}
-chain_forward = {FLOAT32: lib.bp_chain_forward_f32, FLOAT64: lib.bp_chain_forward_f64}
-chain_backward = {FLOAT32: lib.bp_chain_backward_f32, FLOAT64: lib.bp_chain_backward_f64}
-plan_workspace = {FLOAT32: lib.bp_plan_workspace_f32, FLOAT64: lib.bp_plan_workspace_f64}
-plan_grads = {FLOAT32: lib.bp_plan_grads_f32, FLOAT64: lib.bp_plan_grads_f64}
-plan_step = {FLOAT32: lib.bp_plan_step_f32, FLOAT64: lib.bp_plan_step_f64}
-plan_predict = {FLOAT32: lib.bp_plan_predict_f32, FLOAT64: lib.bp_plan_predict_f64}
-plan_run = {FLOAT32: lib.bp_plan_run_f32, FLOAT64: lib.bp_plan_run_f64}
-sgd_step = {FLOAT32: lib.bp_sgd_step_f32, FLOAT64: lib.bp_sgd_step_f64}
-sgd_update = {FLOAT32: lib.bp_sgd_update_f32, FLOAT64: lib.bp_sgd_update_f64}
-sgd_momentum_update = {FLOAT32: lib.bp_sgd_momentum_update_f32, FLOAT64: lib.bp_sgd_momentum_update_f64}
-random_uniform = {FLOAT32: lib.bp_random_uniform_f32, FLOAT64: lib.bp_random_uniform_f64}
+linear_forward: ByDtype = {FLOAT32: lib.bp_linear_forward_f32, FLOAT64: lib.bp_linear_forward_f64}
+linear_backward_x: ByDtype = {FLOAT32: lib.bp_linear_backward_x_f32, FLOAT64: lib.bp_linear_backward_x_f64}
+linear_backward_w: ByDtype = {FLOAT32: lib.bp_linear_backward_w_f32, FLOAT64: lib.bp_linear_backward_w_f64}
+linear_backward_b: ByDtype = {FLOAT32: lib.bp_linear_backward_b_f32, FLOAT64: lib.bp_linear_backward_b_f64}
+linear_backward_wb: ByDtype = {FLOAT32: lib.bp_linear_backward_wb_f32, FLOAT64: lib.bp_linear_backward_wb_f64}
+matmul_workspace: ByDtype = {FLOAT32: lib.bp_matmul_workspace_f32, FLOAT64: lib.bp_matmul_workspace_f64}
+matmul: ByDtype = {FLOAT32: lib.bp_matmul_f32, FLOAT64: lib.bp_matmul_f64}
+relu_forward: ByDtype = {FLOAT32: lib.bp_relu_forward_f32, FLOAT64: lib.bp_relu_forward_f64}
+relu_backward: ByDtype = {FLOAT32: lib.bp_relu_backward_f32, FLOAT64: lib.bp_relu_backward_f64}
+leaky_relu_forward: ByDtype = {FLOAT32: lib.bp_leaky_relu_forward_f32, FLOAT64: lib.bp_leaky_relu_forward_f64}
+leaky_relu_backward: ByDtype = {FLOAT32: lib.bp_leaky_relu_backward_f32, FLOAT64: lib.bp_leaky_relu_backward_f64}
+mse_forward: ByDtype = {FLOAT32: lib.bp_mse_forward_f32, FLOAT64: lib.bp_mse_forward_f64}
+mse_backward: ByDtype = {FLOAT32: lib.bp_mse_backward_f32, FLOAT64: lib.bp_mse_backward_f64}
+chain_forward: ByDtype = {FLOAT32: lib.bp_chain_forward_f32, FLOAT64: lib.bp_chain_forward_f64}
+chain_backward: ByDtype = {FLOAT32: lib.bp_chain_backward_f32, FLOAT64: lib.bp_chain_backward_f64}
+plan_workspace: ByDtype = {FLOAT32: lib.bp_plan_workspace_f32, FLOAT64: lib.bp_plan_workspace_f64}
+plan_grads: ByDtype = {FLOAT32: lib.bp_plan_grads_f32, FLOAT64: lib.bp_plan_grads_f64}
+plan_step: ByDtype = {FLOAT32: lib.bp_plan_step_f32, FLOAT64: lib.bp_plan_step_f64}
+plan_predict: ByDtype = {FLOAT32: lib.bp_plan_predict_f32, FLOAT64: lib.bp_plan_predict_f64}
+plan_run: ByDtype = {FLOAT32: lib.bp_plan_run_f32, FLOAT64: lib.bp_plan_run_f64}
+sgd_step: ByDtype = {FLOAT32: lib.bp_sgd_step_f32, FLOAT64: lib.bp_sgd_step_f64}
+sgd_update: ByDtype = {FLOAT32: lib.bp_sgd_update_f32, FLOAT64: lib.bp_sgd_update_f64}
+sgd_momentum_update: ByDtype = {FLOAT32: lib.bp_sgd_momentum_update_f32, FLOAT64: lib.bp_sgd_momentum_update_f64}
+random_uniform: ByDtype = {FLOAT32: lib.bp_random_uniform_f32, FLOAT64: lib.bp_random_uniform_f64}
 
-ref_linear_forward = {FLOAT32: lib.bp_ref_linear_forward_f32, FLOAT64: lib.bp_ref_linear_forward_f64}
-ref_linear_backward_x = {
+ref_linear_forward: ByDtype = {FLOAT32: lib.bp_ref_linear_forward_f32, FLOAT64: lib.bp_ref_linear_forward_f64}
+ref_linear_backward_x: ByDtype = {
     FLOAT32: lib.bp_ref_linear_backward_x_f32,
     FLOAT64: lib.bp_ref_linear_backward_x_f64,
 }
-ref_linear_backward_w = {
+ref_linear_backward_w: ByDtype = {
     FLOAT32: lib.bp_ref_linear_backward_w_f32,
     FLOAT64: lib.bp_ref_linear_backward_w_f64,
 }
-ref_linear_backward_b = {
+ref_linear_backward_b: ByDtype = {
     FLOAT32: lib.bp_ref_linear_backward_b_f32,
     FLOAT64: lib.bp_ref_linear_backward_b_f64,
 }
-ref_matmul = {FLOAT32: lib.bp_ref_matmul_f32, FLOAT64: lib.bp_ref_matmul_f64}
-ref_relu_forward = {FLOAT32: lib.bp_ref_relu_forward_f32, FLOAT64: lib.bp_ref_relu_forward_f64}
-ref_relu_backward = {FLOAT32: lib.bp_ref_relu_backward_f32, FLOAT64: lib.bp_ref_relu_backward_f64}
-ref_leaky_relu_forward = {
+ref_matmul: ByDtype = {FLOAT32: lib.bp_ref_matmul_f32, FLOAT64: lib.bp_ref_matmul_f64}
+ref_relu_forward: ByDtype = {FLOAT32: lib.bp_ref_relu_forward_f32, FLOAT64: lib.bp_ref_relu_forward_f64}
+ref_relu_backward: ByDtype = {FLOAT32: lib.bp_ref_relu_backward_f32, FLOAT64: lib.bp_ref_relu_backward_f64}
+ref_leaky_relu_forward: ByDtype = {
     FLOAT32: lib.bp_ref_leaky_relu_forward_f32,
     FLOAT64: lib.bp_ref_leaky_relu_forward_f64,
 }
-ref_leaky_relu_backward = {
+ref_leaky_relu_backward: ByDtype = {
     FLOAT32: lib.bp_ref_leaky_relu_backward_f32,
     FLOAT64: lib.bp_ref_leaky_relu_backward_f64,
 }
-ref_mse_forward = {FLOAT32: lib.bp_ref_mse_forward_f32, FLOAT64: lib.bp_ref_mse_forward_f64}
-ref_mse_backward = {FLOAT32: lib.bp_ref_mse_backward_f32, FLOAT64: lib.bp_ref_mse_backward_f64}
-ref_sgd_update = {FLOAT32: lib.bp_ref_sgd_update_f32, FLOAT64: lib.bp_ref_sgd_update_f64}
-ref_sgd_momentum_update = {
+ref_mse_forward: ByDtype = {FLOAT32: lib.bp_ref_mse_forward_f32, FLOAT64: lib.bp_ref_mse_forward_f64}
+ref_mse_backward: ByDtype = {FLOAT32: lib.bp_ref_mse_backward_f32, FLOAT64: lib.bp_ref_mse_backward_f64}
+ref_sgd_update: ByDtype = {FLOAT32: lib.bp_ref_sgd_update_f32, FLOAT64: lib.bp_ref_sgd_update_f64}
+ref_sgd_momentum_update: ByDtype = {
     FLOAT32: lib.bp_ref_sgd_momentum_update_f32,
     FLOAT64: lib.bp_ref_sgd_momentum_update_f64,
 }
 
 
 def pointer(array: np.ndarray[Any, Any]) -> Any:
-    """A C pointer to a contiguous array's memory; keeps the array alive."""
+    """A C pointer to a contiguous array's first element. Keeps the array alive."""
     return ffi.from_buffer(C_TYPE[array.dtype], array)
 
 
 def place(memory: np.ndarray[Any, Any]) -> int:
-    """The address of a contiguous array, sooner than numpy gives it."""
+    """The address of a contiguous array; faster than array.ctypes.data."""
     return int(ffi.cast(_ADDRESS, ffi.from_buffer(memory)))
 
 
 def check(status: int) -> None:
-    """Turns a bp_status into the exception it stands for."""
+    """Raises the exception that a bp_status stands for."""
     if status == lib.BP_OVERFLOW:
         raise ShapeError("the sizes' product does not fit in memory that can be addressed")
     if status == lib.BP_EMPTY:
@@ -105,12 +107,13 @@ def check(status: int) -> None:
 
 
 def text(c_string: Any) -> str:
+    """A C string as a str."""
     found: bytes = ffi.string(c_string)
     return found.decode()
 
 
 def new_state(seed: int, stream: int) -> Any:
-    """A place in the frozen random stream, for the functions that advance it."""
+    """The state of one of a seed's random streams, which the functions that draw from it advance."""
     return ffi.new("uint64_t *", lib.bp_random_stream(seed, stream))
 
 
@@ -120,37 +123,37 @@ def permute(index: Any, size: int, seed: int, stream: int) -> None:
 
 
 def layers(count: int) -> Any:
-    """An array of bp_layer, all zero; does not keep alive what will be put there."""
+    """An array of bp_layer, zeroed. It does not keep alive what its pointers point to."""
     return ffi.new("bp_layer[]", count)
 
 
 def parameters(count: int) -> Any:
-    """An array of bp_parameter, all zero; does not keep alive what will be put there."""
+    """An array of bp_parameter, zeroed. It does not keep alive what its pointers point to."""
     return ffi.new("bp_parameter[]", count)
 
 
 def plan() -> Any:
-    """A bp_plan, all zero; does not keep alive what will be put there."""
+    """A bp_plan, zeroed. It does not keep alive what its pointers point to."""
     return ffi.new("bp_plan *")
 
 
 def progress() -> Any:
-    """A bp_progress: nothing done yet."""
+    """A bp_progress, zeroed: at the start of an epoch."""
     return ffi.new("bp_progress *")
 
 
 def number(dtype: np.dtype[Any]) -> Any:
-    """Room for one number that C writes; [0] is it as a Python float."""
+    """One number for C to write; number[0] reads it as a Python float."""
     return ffi.new(C_POINTER[dtype])
 
 
 def indices(count: int) -> Any:
-    """Room for so many int64_t."""
+    """An array of int64_t, zeroed."""
     return ffi.new("int64_t[]", count)
 
 
 def workspace_bytes(plan: Any, dtype: np.dtype[Any]) -> int | None:
-    """What a plan's strategy needs; None where there is no such strategy for its layers."""
+    """The bytes that a plan's strategy needs; None if the strategy cannot compute the plan's layers."""
     size = ffi.new("size_t *")
     status = plan_workspace[dtype](plan, size)
     if status == UNKNOWN:
@@ -160,22 +163,22 @@ def workspace_bytes(plan: Any, dtype: np.dtype[Any]) -> int | None:
 
 
 def matrix(array: np.ndarray[Any, Any], stride: int, transposed: bool) -> Any:
-    """A bp_matrix that keeps the array alive, and so numpy from moving its memory."""
+    """A bp_matrix of an array. It keeps the array alive, so that its memory stays where it is."""
     rows, cols = array.shape
     made = ffi.new("bp_matrix *", [address(array), rows, cols, stride, array.dtype == FLOAT64, transposed])
     return ffi.gc(made, lambda _, array=array: None)
 
 
 def address(array: np.ndarray[Any, Any]) -> Any:
-    """A C pointer to an array's first element, whatever its strides. Does not keep the array alive."""
+    """A C pointer to the first element of an array with any strides. Does not keep the array alive."""
     return ffi.cast(C_POINTER[array.dtype], array.__array_interface__["data"][0])
 
 
 def is_pointer(value: Any) -> bool:
-    """Whether an argument of a C function is a pointer, and not NULL."""
+    """Whether an argument of a C function is a pointer other than NULL."""
     return isinstance(value, ffi.CData) and value != NULL and ffi.typeof(value).kind in ("pointer", "array")
 
 
 def address_of(pointer: Any) -> int:
-    """Where a C pointer points."""
+    """The address that a C pointer holds."""
     return int(ffi.cast(_ADDRESS, pointer))

@@ -1,6 +1,6 @@
-"""Who is told about buffers and operations while they happen: the open ledgers, see memory/recorder.py.
+"""The observer of buffers and operations, for the open ledgers: see memory/recorder.py.
 
-Operations tell `active` what they did; with nobody there that costs the test of one variable.
+Operations report to `active` what they did. Without an observer that costs the test of one variable.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ Product = tuple[int, int, int]  # rows, inner, cols
 
 
 class Observer(Protocol):
-    """What an observer is told."""
+    """What is reported to an observer."""
 
     def allocated(self, array: Array) -> None:
-        """An array was allocated for an operation that is to come."""
+        """An array was allocated for the next operation."""
 
     def named(self, array: Array, name: str, kind: str) -> None:
-        """That array has a name and a kind (parameters, gradients, data) now."""
+        """An array got a name and a kind (parameters, gradients, data)."""
 
     def ran(self, operation: str, *arrays: Array, products: Sequence[Product] = (), is_new: bool = False) -> None:
         """An operation wrote the first array, and read or wrote the others.

@@ -21,14 +21,14 @@ CGROUP = Path("/sys/fs/cgroup/cpu.max")  # "QUOTA PERIOD" in microseconds, or "m
 
 
 def threads() -> int:
-    """How many threads a large operation may use (1 in a serial build, and in a forked child)."""
+    """How many threads a large operation may use. It is 1 in a build without OpenMP, and in a forked child."""
     return int(lib.bp_threads())
 
 
 def set_threads(count: int | None) -> None:
-    """Sets how many threads a large operation may use; None: as many as OpenMP would take.
+    """Sets how many threads a large operation may use; None: OpenMP's default, at most the container's CPUs.
 
-    More than there are cores is allowed and slow. Raises ValueError outside 1 .. 1024.
+    More threads than cores are allowed, and slow. Changes speed, never bits. Raises ValueError outside 1 .. 1024.
     """
     if count is None:
         lib.bp_set_threads(0)
@@ -38,16 +38,16 @@ def set_threads(count: int | None) -> None:
 
 
 def cpu_quota() -> int | None:
-    """How many processors' worth of time this container may use, at least 1; None if it is not limited."""
+    """How many CPUs this container may use, rounded up; None if it is not limited."""
     try:
-        found = CGROUP.read_text().split()
-        return max(1, -(-int(found[0]) // int(found[1])))
+        quota, period = CGROUP.read_text().split()[:2]
+        return max(1, -(-int(quota) // int(period)))
     except (OSError, ValueError, IndexError, ZeroDivisionError):
         return None
 
 
 def kernels() -> list[str]:
-    """The kernels that this CPU can run, the plain C one first, the fastest last."""
+    """The names of the kernels that this CPU can run, plain C first, the fastest last."""
     every = range(lib.bp_kernel_count())
     return [text(lib.bp_kernel_name(k)) for k in every if lib.bp_kernel_available(k)]
 
@@ -58,7 +58,10 @@ def kernel() -> str:
 
 
 def use_kernel(name: str | None) -> None:
-    """Forces a kernel; None: the fastest. Raises ValueError, listing those possible, for any other."""
+    """Selects a kernel by name; None: the fastest. Changes speed, never bits.
+
+    Raises ValueError, which lists `kernels()`, for any other name.
+    """
     possible = kernels()
     name = possible[-1] if name is None else name
     if name not in possible:
@@ -68,14 +71,14 @@ def use_kernel(name: str | None) -> None:
 
 
 def tiles() -> tuple[int, int]:
-    """(block, depth): the bytes of a product's packed block, and how many of a chain's products are added in it."""
+    """(block, depth) of matrix products: the bytes of a packed block, and its length along the inner axis."""
     return int(lib.bp_tiles_block()), int(lib.bp_tiles_depth())
 
 
 def set_tiles(block: int | None = None, depth: int | None = None) -> None:
-    """Sets how products are cut into blocks; None: what the caches suggest. Changes speed, never bits.
+    """Sets how matrix products are cut into blocks; None: from the sizes of the caches. Changes speed, never bits.
 
-    block: 4096 to 4194304 bytes; depth: 8 to 2048 numbers. Raises ValueError for others.
+    block: 4096 to 4194304 bytes; depth: 8 to 2048 numbers. Raises ValueError for other values.
     """
     for name, value in (("block", block), ("depth", depth)):
         if value is not None and not is_whole(value):
@@ -85,7 +88,7 @@ def set_tiles(block: int | None = None, depth: int | None = None) -> None:
 
 
 def cpu() -> str:
-    """The processor's name as the operating system tells it."""
+    """The processor's name, from the operating system."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -116,20 +119,20 @@ def info() -> dict[str, Any]:
     }
 
 
-def _threads_from(wanted: str) -> None:
-    if wanted and not re.fullmatch(r"[0-9]+", wanted):
-        raise ValueError(f"found {wanted!r}, expected a whole number")
-    set_threads(int(wanted) if wanted else None)
+def _threads_from(setting: str) -> None:
+    if setting and not re.fullmatch(r"[0-9]+", setting):
+        raise ValueError(f"found {setting!r}, expected a whole number")
+    set_threads(int(setting) if setting else None)
 
 
-def _tiles_from(wanted: str) -> None:
-    if wanted and not re.fullmatch(r"[0-9]+,[0-9]+", wanted):
-        raise ValueError(f"found {wanted!r}, expected two numbers: block,depth")
-    set_tiles(*map(int, wanted.split(",") if wanted else ()))
+def _tiles_from(setting: str) -> None:
+    if setting and not re.fullmatch(r"[0-9]+,[0-9]+", setting):
+        raise ValueError(f"found {setting!r}, expected two numbers: block,depth")
+    set_tiles(*map(int, setting.split(",") if setting else ()))
 
 
-def _kernel_from(wanted: str) -> None:
-    use_kernel(wanted or None)
+def _kernel_from(setting: str) -> None:
+    use_kernel(setting or None)
 
 
 def _from_environment() -> None:

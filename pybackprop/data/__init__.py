@@ -1,4 +1,4 @@
-"""Real data: the built-in digits, MNIST's files, .npz, .npy and .csv."""
+"""Data sets: the built-in digits, MNIST's files, .npz, .npy and .csv. All arrays are numpy's."""
 
 from pybackprop.data.errors import DataError
 from pybackprop.data.files import load

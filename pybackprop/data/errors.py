@@ -1,7 +1,10 @@
-"""What is wrong with data."""
+"""The exception for data that cannot be used."""
 
 from __future__ import annotations
 
 
 class DataError(ValueError):
-    """A file or array that is not what it should be: names the file, the field, what was found and expected."""
+    """Raised for a file or array that is not what it should be. Names the file, the field, what was found and expected.
+
+    A ValueError.
+    """

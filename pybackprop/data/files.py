@@ -20,7 +20,7 @@ def load(path: str | Path) -> Array | dict[str, Array]:
     """The array in an IDX (also .gz), .npy or .csv file, in native byte order; of a .npz all arrays by name.
 
     A .csv is one matrix of float64, a first line of names left out. Raises DataError, naming file, field, what
-    was found and what was expected, for whatever is not a whole and honest file of these kinds.
+    was found and what was expected, for a file that is damaged or of another kind.
     """
     path = Path(path)
     with named_errors(path), open(path, "rb") as stream:
@@ -37,7 +37,7 @@ def load(path: str | Path) -> Array | dict[str, Array]:
 
 @contextmanager
 def named_errors(path: Path) -> Iterator[None]:
-    """What goes wrong while path is read becomes a DataError with its name."""
+    """Turns errors of reading path into a DataError that names it."""
     try:
         yield
     except NpyError as error:
@@ -77,7 +77,7 @@ def _matrix(path: Path, stream: Iterable[str], skip: int) -> Array:
 
 
 def _first_fault(path: Path, skip: int) -> str:
-    """Line and column of the first cell or row that does not belong, counted from 1."""
+    """Line and column, counted from 1, of the first cell that is no number or row of another length."""
     with open(path, encoding="utf-8-sig", newline="") as stream:
         columns = None
         for cells in (reader := csv.reader(stream)):

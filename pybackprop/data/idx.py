@@ -24,7 +24,7 @@ GZIP = b"\x1f\x8b"
 def read_idx(path: Path, dimensions: int | None = None) -> Array:
     """The array in an IDX file, in native byte order. dimensions: how many are expected.
 
-    Raises DataError for anything else than a whole, honest file; allocates no more than the file can hold.
+    Raises DataError for a file that is damaged or no IDX; allocates no more than the file can hold.
     """
     size = path.stat().st_size
     with open(path, "rb") as raw:
@@ -41,17 +41,15 @@ def read_idx(path: Path, dimensions: int | None = None) -> Array:
 
 def _read(path: Path, stream: Any, most: int, dimensions: int | None, exact: bool) -> Array:
     kind, shape = _read_header(path, stream, dimensions)
-    promised = math.prod(shape) * kind.itemsize
-    there = most - 4 - 4 * len(shape)
-    if promised > there or (exact and promised != there):
-        found = there if exact else f"at most {there}"
-        raise DataError(
-            f"{path}: dimensions: {shape} of {kind.name} promise {promised} bytes, found {found} after them"
-        )
-    data = stream.read(promised)
-    if len(data) != promised or stream.read(1):
-        found = str(len(data)) if len(data) < promised else f"more than {promised}"
-        raise DataError(f"{path}: elements: found {found} bytes, expected {promised}")
+    needed = math.prod(shape) * kind.itemsize
+    available = most - 4 - 4 * len(shape)
+    if needed > available or (exact and needed != available):
+        limit = available if exact else f"at most {available}"
+        raise DataError(f"{path}: dimensions: {shape} of {kind.name} promise {needed} bytes, found {limit} after them")
+    data = stream.read(needed)
+    if len(data) != needed or stream.read(1):
+        length = str(len(data)) if len(data) < needed else f"more than {needed}"
+        raise DataError(f"{path}: elements: found {length} bytes, expected {needed}")
     return np.frombuffer(data, kind).reshape(shape).astype(kind.newbyteorder("="))
 
 

@@ -1,4 +1,4 @@
-"""Training and validation parts, and the check that both are numbers."""
+"""Splitting samples into a training and a validation part, and checks of both."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from pybackprop.core.arrays import Array
 from pybackprop.data.errors import DataError
 
-EVERY, VALIDATION = 5, 4  # of every five rows in turn, the last one is for validation
+EVERY, VALIDATION = 5, 4  # the last of every five rows is for validation
 
 
 class Split(NamedTuple):
@@ -41,7 +41,7 @@ def check_lengths(x_name: str, x: Array, y_name: str, y: Array) -> None:
 
 
 def check_finite(name: str, array: Array) -> None:
-    """Raises DataError that says where the first NaN or infinity is, and how many there are."""
+    """Raises a DataError that tells where the first NaN or infinity is, and how many there are."""
     if array.dtype.kind != "f":
         return
     finite = np.isfinite(array)

@@ -1,4 +1,4 @@
-"""Data to learn from: the built-in digits, MNIST's files, and one's own."""
+"""Data sets: the built-in digits, MNIST's files, and your own."""
 
 from __future__ import annotations
 
@@ -39,13 +39,11 @@ def mnist(folder: str | Path, dtype: Any = np.float32) -> Split:
     pairs = [_mnist_pair(folder, part, float_type(dtype)) for part in (TRAIN, VALID)]
     if pairs[0] is not None and pairs[1] is not None:
         return Split(*pairs[0], *pairs[1])
-    found = pairs[0] or pairs[1]
-    if found is None:
-        there = (
-            ", ".join(sorted(entry.name for entry in folder.iterdir())[:10]) if folder.is_dir() else "no such folder"
-        )
-        raise DataError(f"{folder}: found {there or 'nothing'}, expected train-images-idx3-ubyte and the like")
-    return split(*found)
+    only = pairs[0] or pairs[1]
+    if only is None:
+        names = sorted(entry.name for entry in folder.iterdir())[:10] if folder.is_dir() else ["no such folder"]
+        raise DataError(f"{folder}: found {', '.join(names) or 'nothing'}, expected train-images-idx3-ubyte and so on")
+    return split(*only)
 
 
 def _mnist_pair(folder: Path, part: str, dtype: np.dtype[Any]) -> tuple[Array, Array] | None:
@@ -95,10 +93,10 @@ def dataset(path: str | Path, dtype: Any = np.float32) -> Split:
 def _by_name(path: Path) -> dict[str, Array]:
     if path.suffix.lower() == ".csv":
         return _labelled_rows(path, *read_csv(path))
-    found = load(path)
-    if not isinstance(found, dict):
+    content = load(path)
+    if not isinstance(content, dict):
         raise DataError(f"{path}: holds one array; expected samples and labels: a folder, a .npz or a .csv")
-    return found
+    return content
 
 
 def _labelled_rows(path: Path, matrix: Array, names: list[str]) -> dict[str, Array]:
@@ -157,11 +155,12 @@ def _features(path: Path, n_features: int, dtype: np.dtype[Any]) -> tuple[Array,
         if matrix.shape[1] == n_features + 1:
             return _pair(path, _labelled_rows(path, matrix, names), "x", "y", dtype)
         return _samples(matrix, dtype), None
-    found = load(path)
-    if isinstance(found, dict):
-        if "x" in found and "y" not in found:
-            return _samples(found["x"], dtype), None
-        return dataset(path, dtype)[2:] if "x_train" in found else _pair(path, found, "x", "y", dtype)
-    if found.dtype.kind not in "fiub" or found.ndim < 2:
-        raise DataError(f"{path}: found {found.dtype} of shape {found.shape}, expected rows of {n_features} numbers")
-    return _samples(found, dtype), None
+    content = load(path)
+    if isinstance(content, dict):
+        if "x" in content and "y" not in content:
+            return _samples(content["x"], dtype), None
+        return dataset(path, dtype)[2:] if "x_train" in content else _pair(path, content, "x", "y", dtype)
+    dtype_of, shape = content.dtype, content.shape
+    if dtype_of.kind not in "fiub" or len(shape) < 2:
+        raise DataError(f"{path}: found {dtype_of} of shape {shape}, expected rows of {n_features} numbers")
+    return _samples(content, dtype), None

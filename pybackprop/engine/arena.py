@@ -15,7 +15,7 @@ import numpy as np
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.autograd.versions import DerivedVersion, Version
 from pybackprop.core import native
-from pybackprop.core.arrays import Array, check_size, lines, whole_lines
+from pybackprop.core.arrays import Array, aligned_zeros, check_size, round_up_to_lines
 from pybackprop.nn.optim import SGD
 
 
@@ -25,16 +25,27 @@ class Arena:
     updated, trained  how many of them, from the first on, are updated, and want a gradient
     """
 
+    parameters: list[Tensor]
+    starts: list[int]
+    updated: int
+    trained: int
+    values: Array
+    updated_values: Array
+    gradients: Array
+    update: Any
+    written: Version
+    g: list[Tensor]
+
     def __init__(self, parameters: Sequence[Tensor], updated: int, trained: int, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
-        sizes = [whole_lines(p.size, dtype) for p in parameters]
+        sizes = [round_up_to_lines(p.size, dtype) for p in parameters]
         self.parameters = list(parameters)
         self.starts = [sum(sizes[:k]) for k in range(len(sizes))]
         self.updated, self.trained = updated, trained
         check_size("compile", (sum(sizes),), dtype)
-        self.values = lines(sum(sizes), dtype)
+        self.values = aligned_zeros(sum(sizes), dtype)
         self.updated_values = self.values[: sum(sizes[:updated])]
-        self.gradients = lines(sum(sizes[:trained]), dtype)
+        self.gradients = aligned_zeros(sum(sizes[:trained]), dtype)
         self.momentum: Array | None = None
         self.update = native.parameters(1)
         self.update[0].p, self.update[0].dp = native.pointer(self.values), native.pointer(self.gradients)
@@ -67,7 +78,7 @@ class Arena:
             self.update[0].v = native.NULL
             return
         if self.momentum is None:
-            self.momentum = lines(self.updated_values.size, self.dtype)
+            self.momentum = aligned_zeros(self.updated_values.size, self.dtype)
         optimizer.take_velocities(self._views(self.momentum, self.updated))
         self.update[0].v = native.pointer(self.momentum)
 

@@ -21,6 +21,14 @@ class StepData:
     x_at, targ_at  C's pointers;  dx  C's pointer to x.g where x wants one, else NULL
     """
 
+    m: int
+    h: int
+    dtype: np.dtype[Any]
+    most: int
+    x_at: Any
+    targ_at: Any
+    dx: Any
+
     __slots__ = ("_arrays", "_given", "_shapes", "dtype", "dx", "h", "m", "most", "targ_at", "x_at")
 
     def __init__(self, m: int, h: int, dtype: np.dtype[Any], most: int) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from pybackprop.core import native
-from pybackprop.core.arrays import Array, lines, whole_lines
+from pybackprop.core.arrays import Array, aligned_zeros, round_up_to_lines
 from pybackprop.engine import placement
 from pybackprop.engine.arena import Arena
 from pybackprop.engine.descriptors import describe_layers
@@ -19,6 +21,18 @@ class Layout:
     values    the stages' results and gradients;  workspace  what the C core needs beside them
     gathered  the rows of one shuffled batch, for fit
     """
+
+    network: Network
+    batch: int
+    dtype: np.dtype[Any]
+    inputs: int
+    outputs: int
+    cost: CostModel
+    strategy: str
+    why: str
+    c_layers: Any
+    c_plan: Any
+    gathered_rows: int
 
     values: Array
     workspace: Array
@@ -46,12 +60,12 @@ class Layout:
         needed = native.workspace_bytes(self.c_plan, self.dtype)
         if needed is None:
             raise ValueError(f"compile: strategy '{self.strategy}' does not exist for these layers")
-        self.workspace = lines(-(-needed // self.dtype.itemsize), self.dtype)
+        self.workspace = aligned_zeros(-(-needed // self.dtype.itemsize), self.dtype)
         self.c_plan.workspace, self.c_plan.workspace_bytes = native.pointer(self.workspace), self.workspace.nbytes
 
     def _place_values(self) -> None:
         places, size = placement.of_plan(self.network, self.batch, self.strategy)
-        self.values = lines(size, self.dtype, "compile", self.batch)
+        self.values = aligned_zeros(size, self.dtype, "compile", self.batch)
         base = native.pointer(self.values)
         for layer, (z, a, dz) in zip(self.c_layers, places, strict=True):
             layer.z, layer.a, layer.dz = base + z, base + a, base + dz
@@ -60,9 +74,9 @@ class Layout:
         """Allocates memory for the gathered rows of a batch of that size, if there is none yet."""
         if rows <= self.gathered_rows:
             return
-        x, targ = (whole_lines(rows * width, self.dtype) for width in (self.inputs, self.outputs))
+        x, targ = (round_up_to_lines(rows * width, self.dtype) for width in (self.inputs, self.outputs))
         self.gathered = np.empty(0, self.dtype)  # the old goes before the new comes
-        self.gathered, self.gathered_rows = lines(x + targ, self.dtype, "fit", rows), rows
+        self.gathered, self.gathered_rows = aligned_zeros(x + targ, self.dtype, "fit", rows), rows
         self.c_plan.x = native.pointer(self.gathered)
         self.c_plan.targ = native.pointer(self.gathered) + x
 

@@ -40,8 +40,10 @@ class Model:
     A parameter used twice gets the sum over its uses; the data gets no gradient unless it has requires_g.
     """
 
-    last_call = ("_result", "_shortcut")
-    inplace = False
+    last_call: tuple[str, ...] = ("_result", "_shortcut")
+    layers: list[Any]
+    loss: Any
+    inplace: bool = False
     _shortcut: Shortcut | None = None
 
     def __new__(cls, *_: Any, **__: Any) -> Model:

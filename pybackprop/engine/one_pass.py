@@ -18,7 +18,7 @@ from pybackprop.autograd.tape import NO_PARAMS, Node, Sink
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.autograd.versions import Version
 from pybackprop.core import native, observer
-from pybackprop.core.arrays import Array, on_a_line
+from pybackprop.core.arrays import Array, aligned_empty
 from pybackprop.core.errors import GradientError
 from pybackprop.engine import placement
 from pybackprop.engine.descriptors import describe_layers
@@ -34,6 +34,14 @@ Call: TypeAlias = "tuple[tuple[Any, ...], Tensor | None]"
 
 class Chain:
     """What stays the same from pass to pass."""
+
+    network: Network
+    stages: tuple[Stage, ...]
+    dtype: np.dtype[Any]
+    parameters: list[Tensor]
+    inner: list[Tensor]
+    forward: Any
+    backward: Any
 
     def __init__(self, network: Network, inplace: bool = False) -> None:
         self.network, self.stages, self.dtype = network, network.stages, network.dtype
@@ -53,6 +61,12 @@ class Chain:
 class PassWorkspace:
     """The memory of one pass at a time, and that pass's data."""
 
+    count: int
+    layers: Any
+    loss: Array
+    loss_at: Any
+    n: int
+    places: list[placement.Places]
     x: Any
     x_at: Any
     x_version: int
@@ -61,7 +75,7 @@ class PassWorkspace:
     targ_version: int
     read: list[tuple[Tensor, int]]  # the chain's inner weights and their versions
     written: Sequence[Version] = ()  # the versions of the gradients that are bound
-    spent = False  # whether a backward has written gradients over activations
+    spent: bool = False  # whether a backward has written gradients over activations
 
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
@@ -82,7 +96,7 @@ class PassWorkspace:
         self.places, size = placement.of_pass(self.chain.network, n, self.chain.inplace)
         if size > self.memory.size or self.memory.nbytes > max(SMALL, 4 * size * self.memory.itemsize):
             self.memory = np.empty(0, self.chain.dtype)  # the old goes before the new comes
-            self.memory = on_a_line((size,), self.chain.dtype, "Model", n)
+            self.memory = aligned_empty((size,), self.chain.dtype, "Model", n)
         base = native.pointer(self.memory)
         for layer, (z, a, dz) in zip(self.layers, self.places, strict=True):
             layer.z, layer.a, layer.dz = base + z, base + a, base + dz
@@ -205,11 +219,15 @@ class Pass(Node):
     done       whether its backward has run: then the next pass may take the workspace
     """
 
+    done: bool
+    origins: list[Any]
+    saved: list[tuple[Any, int]]
+
     __slots__ = ("__weakref__", "_inputs", "calls", "done", "workspace")
 
-    op = MSE
+    op: Op = MSE
     params = NO_PARAMS
-    checksums = None
+    checksums: Any = None
     calls: dict[int, Call]
 
     def __init__(self, workspace: PassWorkspace) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pybackprop.core import native
-from pybackprop.core.arrays import check_size, whole_lines
+from pybackprop.core.arrays import check_size, round_up_to_lines
 from pybackprop.engine.descriptors import describe_layers
 from pybackprop.nn.network import Network
 
@@ -69,7 +69,7 @@ def of_plan(network: Network, batch: int, strategy: str) -> tuple[list[Places], 
 
 def _sizes(network: Network, n: int) -> list[int]:
     """How many elements the result of each stage has, each array from one cache line to another."""
-    return [whole_lines(n * h, network.dtype) for h in network.widths[1:]]
+    return [round_up_to_lines(n * h, network.dtype) for h in network.widths[1:]]
 
 
 # ---- what the C core needs for itself ----

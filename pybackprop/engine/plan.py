@@ -63,6 +63,15 @@ class Plan:
     and RuntimeError if the model was edited after compile: a layer or a parameter is not what it was.
     """
 
+    model: Model
+    optimizer: SGD | None
+    batch: int
+    layout: Layout
+    dtype: Any
+    arena: Arena
+    c_plan: Any
+    step_data: StepData
+
     def __init__(
         self, model: Model, batch: int, optimizer: SGD | None, strategy: str | None, sparse: bool | None
     ) -> None:

@@ -13,6 +13,9 @@ from pybackprop.engine.records import Moment
 class Progress:
     """A live bar on stderr over all steps, with the losses of the last epoch."""
 
+    bar: bars.Progress
+    task: bars.TaskID
+
     def __init__(self, epochs: int, steps: int, done: int, shown: bool) -> None:
         console = stderr_console()
         self.bar = bars.Progress(

@@ -37,6 +37,16 @@ class Layered(Protocol):
 class Shortcut:
     """A Model's layers when they were last looked at, the Chain that they are, and its last pass."""
 
+    loss: Any
+    loss_size: int
+    dtype: np.dtype[Any]
+    c_type: str
+    layers: list[tuple[int, Any, Any, int]]
+    methods: list[tuple[Any, ...]]
+    lins: list[tuple[Lin, Tensor, Tensor | None]]
+    activations: list[tuple[Any, Any, dict[Any, Any]]]
+    parameters: list[tuple[Tensor, Array]]
+
     def __init__(self, model: Layered, chain: Chain) -> None:
         self.chain, self.inplace = chain, chain.inplace
         self.loss, self.loss_size = model.loss, _size(model.loss)

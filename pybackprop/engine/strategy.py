@@ -16,6 +16,12 @@ SEGMENTS_EACH = 2  # for a thread, at least, that all end at about the same time
 class CostModel:
     """flops: operations of a full step's forward and backward, counted densely; nbytes: that it reads and writes."""
 
+    batch: int
+    itemsize: int
+    sizes: list[tuple[int, ...]]
+    flops: int
+    nbytes: int
+
     def __init__(self, network: Network, batch: int) -> None:
         stages, self.batch, self.itemsize = network.stages, batch, network.dtype.itemsize
         self.sizes = [stage.w.shape for stage in stages]

@@ -14,7 +14,7 @@ import numpy as np
 
 HELD = ("data", "parameters", "gradients", "momentum")  # kinds of buffers that are there before and after a step
 WORK = ("activations", "activation gradients", "temporary", "workspace")
-PASS = "workspace of a pass"  # the name of the buffer in which a Model keeps what its layers compute
+PASS = "pass workspace"  # the name of the buffer in which a Model keeps what its layers compute
 
 
 @dataclass(eq=False)
@@ -85,6 +85,9 @@ class BufferLog:
 
     counts_held: whether held buffers count as alive too (in a real run nobody knows what will be held).
     """
+
+    dtype: np.dtype[Any]
+    alive: int
 
     def __init__(self, dtype: Any = np.float32, counts_held: bool = False) -> None:
         self.dtype = np.dtype(dtype)

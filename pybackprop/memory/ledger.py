@@ -13,6 +13,9 @@ from pybackprop.memory.buffers import HELD, Buffer, BufferLog, Step
 class LedgerFacts:
     """What a Ledger knows; see there. Tables and plots are made from this."""
 
+    title: str
+    note: str
+
     def __init__(
         self,
         title: str,

@@ -14,6 +14,17 @@ from pybackprop.nn.network import Network
 class PredictedRun:
     """A step on its way: its log, and the buffers that its program's variables name."""
 
+    network: Network
+    n: int
+    log: BufferLog
+    x: Buffer
+    targ: Buffer
+    x_g: Buffer | None
+    w: list[Buffer]
+    w_g: list[Buffer]
+    b: list[Buffer]
+    b_g: list[Buffer]
+
     def __init__(self, network: Network, batch: int, gradient_of_x: bool = True) -> None:
         self.network, self.n = network, batch
         self.log = log = BufferLog(network.dtype)

@@ -64,15 +64,14 @@ def numpy(network: Network, batch: int) -> BufferLog:
     run = PredictedRun(network, batch, gradient_of_x=False)
     log, last = run.log, len(network.stages) - 1
     a = [run.rows(f"a{k}", width) for k, width in enumerate(network.widths[1:], 1)]
-    inner = list(enumerate(network.widths[1:-1], 1))
-    d = [run.rows(f"d{k}", width, "activation gradients") for k, width in inner]
-    positive = [log.make(f"a{k} > 0", (batch, width), "temporary", bool) for k, width in inner]
+    d = [run.rows(f"d{k}", width, "activation gradients") for k, width in enumerate(network.widths[1:-1], 1)]
+    slopes = [_numpy_slope(run, k) for k in range(last)]
     log.step("buffers allocated beforehand")
     inp = run.x
     for k, out in enumerate(a):
         log.step("np.matmul(out=)", inp, run.w[k], out)
-        if k < last:
-            log.step("np.maximum(out=)", out)
+        if k < last and run.activation(k):
+            log.step("np.maximum(out=)" if _is_relu(run, k) else f"{run.activation(k)}, in place", out)
         inp = out
     log.step("loss and its gradient, where the output was", inp, run.targ)
     gradient = inp
@@ -80,9 +79,23 @@ def numpy(network: Network, batch: int) -> BufferLog:
         log.step("np.matmul(out=)", a[k - 1] if k else run.x, gradient, run.w_g[k])
         if k:
             log.step("np.matmul(out=)", gradient, run.w[k], d[k - 1])
-            log.step("np.multiply(out=)", a[k - 1], positive[k - 1], d[k - 1])
+            if (slope := slopes[k - 1]) is not None:
+                log.step("np.multiply(out=)", a[k - 1], slope, d[k - 1])
             gradient = d[k - 1]
     return log
+
+
+def _numpy_slope(run: PredictedRun, k: int) -> Buffer | None:
+    """What an activation's gradient is multiplied with: relu's mask, or numbers; None if there is no activation."""
+    if not run.activation(k):
+        return None
+    if _is_relu(run, k):
+        return run.log.make(f"a{k + 1} > 0", (run.n, run.network.widths[k + 1]), "temporary", bool)
+    return run.rows(f"slope of {run.activation(k)}", run.network.widths[k + 1], "temporary")
+
+
+def _is_relu(run: PredictedRun, k: int) -> bool:
+    return run.network.stages[k].activation is ops.RELU
 
 
 def torch(network: Network, batch: int) -> BufferLog:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pybackprop.core import native
-from pybackprop.core.arrays import whole_lines
+from pybackprop.core.arrays import round_up_to_lines
 from pybackprop.engine import placement
 from pybackprop.engine.layout import Layout
 from pybackprop.engine.placement import workspace_bytes
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def predicted(network: Network, batch: int, strategy: str | None = None, momentum: bool = False) -> BufferLog:
     """The buffers of `compile(model, batch=batch, strategy=strategy)` and of a step. None: the one it would choose."""
     layout = Layout(network, batch, strategy, None)
-    arena = sum(whole_lines(p.size, network.dtype) for p in network.parameters()) * network.dtype.itemsize
+    arena = sum(round_up_to_lines(p.size, network.dtype) for p in network.parameters()) * network.dtype.itemsize
     log = BufferLog(network.dtype)
     used = _hold(log, network, batch, (arena, arena, arena if momentum else 0))
     return _work(log, network, layout, used, gathered=0)

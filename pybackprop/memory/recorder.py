@@ -42,6 +42,8 @@ def ledger(title: str = "what our code made") -> Iterator[Ledger]:
 class OpenRecorders:
     """All recorders that are open, opened and closed in any order and thread. The observer while there are any."""
 
+    lock: threading.Lock
+
     def __init__(self) -> None:
         self.recorders: list[Recorder] = []
         self.lock = threading.Lock()
@@ -86,6 +88,10 @@ class Recorder:
 
     A buffer is known by the address of the array that owns its memory.
     """
+
+    log: BufferLog
+    lock: Any
+    open: bool
 
     def __init__(self) -> None:
         self.log = BufferLog(counts_held=True)

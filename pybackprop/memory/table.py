@@ -1,4 +1,4 @@
-"""A ledger as a table, and several schemes side by side. Text that goes to no terminal is never wrapped."""
+"""A ledger as a table, and several schemes side by side. Loads rich."""
 
 from __future__ import annotations
 
@@ -108,4 +108,4 @@ def show_schemes(title: str, rows: Sequence[Mapping[str, Any]], fits: str, notes
         shown.add_row(Text(row["title"]), *sizes, Text(row["largest_buffer"]), f"{row['fits']:,}")
     console.print(shown)
     for note in notes:
-        console.print(Text(note))
+        console.print(Text(note), soft_wrap=True)

@@ -56,6 +56,13 @@ class Call:
     given  each argument, and the alias of it that the layer was called with
     """
 
+    layer: Any
+    state: dict[str, Any]
+    given: list[tuple[Tensor, Tensor]]
+    out: Tensor
+    parameters: list[Tensor]
+    name: str
+
     inplace = False
     elementwise = False
     kink = None

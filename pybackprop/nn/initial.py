@@ -8,7 +8,7 @@ import numpy as np
 
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.core import native
-from pybackprop.core.arrays import check_size, on_a_line
+from pybackprop.core.arrays import aligned_empty, check_size
 from pybackprop.core.checks import check_seed
 
 PARAMETER_STREAM = 0  # of a seed's frozen random streams; the order of the samples takes those after it
@@ -26,7 +26,7 @@ def he_uniform(operation: str, m: int, h: int, dtype: np.dtype[Any], state: Any)
     equation 10.
     """
     check_size(operation, (m, h), dtype)
-    w = wrap(on_a_line((m, h), dtype))
+    w = wrap(aligned_empty((m, h), dtype))
     native.random_uniform[dtype](w.pointer(), float(np.sqrt(6.0 / m)), state, w.size)
     return w
 

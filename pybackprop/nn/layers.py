@@ -39,6 +39,8 @@ class Lin(Module):
     or dtype together with arrays.
     """
 
+    w: Tensor
+
     def __init__(
         self, w: Any, b: Any = None, *, seed: int | None = None, bias: bool | None = None, dtype: Any = None
     ) -> None:
@@ -114,7 +116,7 @@ class Relu(Activation):
     """max(inp, 0), elementwise."""
 
     op = RELU
-    inplace = RELU_
+    inplace: Op = RELU_
 
     def __init__(self) -> None:
         pass

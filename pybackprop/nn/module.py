@@ -25,7 +25,7 @@ class Module:
     Tensors made with bp.param that are attributes of it (or in a list, or in a Module there) are its parameters.
     """
 
-    last_call = ("_last_call",)
+    last_call: tuple[str, ...] = ("_last_call",)
     _last_call: tuple[Any, Tensor | None] = ((), None)  # args and out; instead of args a Pass, which knows them
 
     @property

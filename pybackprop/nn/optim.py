@@ -13,7 +13,7 @@ from pybackprop.autograd.messages import describe
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.core import native, observer
 from pybackprop.core.arrays import Array
-from pybackprop.core.errors import GradientError, ShapeError
+from pybackprop.core.errors import DTypeError, GradientError, ShapeError
 
 __all__ = ["SGD"]
 
@@ -29,6 +29,10 @@ class SGD:
 
     Raises ValueError for a parameter given twice, and for rates outside their range.
     """
+
+    lr: float
+    momentum: float
+    parameters: list[Tensor] | None
 
     def __init__(self, parameters: Any = None, *, lr: float, momentum: float = 0.0) -> None:
         self.lr = rate("lr", lr, math.inf)
@@ -54,13 +58,17 @@ class SGD:
         bound.update(self.lr, self.momentum)
 
     def velocity(self, parameter: Tensor) -> Tensor:
-        """The parameter's momentum, of its shape; zeros before the first step."""
-        known = self._velocity.get(id(parameter))
-        if known is None:
+        """The parameter's momentum, of its shape and dtype; zeros before the first step.
+
+        Raises ShapeError or DTypeError if the parameter has become another since: its momentum does not fit it.
+        """
+        entry = self._velocity.get(id(parameter))
+        if entry is None or entry[0] is not parameter:
             zeros = parameter.new_like()
             zeros._array[...] = 0
-            known = self._velocity[id(parameter)] = (parameter, zeros)  # holds it, so that its id stays its own
-        return known[1]
+            entry = self._velocity[id(parameter)] = (parameter, zeros)  # holds it, so that its id stays its own
+        _check_velocity(*entry)
+        return entry[1]
 
     def take_velocities(self, places: Iterable[tuple[Tensor, Array]]) -> None:
         """Gives the momentum of parameters other memory, with the same numbers."""
@@ -70,7 +78,12 @@ class SGD:
         self._bound = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_bound": None}
+        return {**vars(self), "_bound": None, "_velocity": [*self._velocity.values()]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """ids are those of one process and one life, so the momentum is found again by the parameters themselves."""
+        vars(self).update(state)
+        self._velocity = {id(p): (p, velocity) for p, velocity in state["_velocity"]}
 
     def __repr__(self) -> str:
         return f"SGD(lr={self.lr}, momentum={self.momentum})"
@@ -137,11 +150,24 @@ def parameter_list(parameters: Any) -> list[Tensor]:
     return tensors
 
 
+def _check_velocity(p: Tensor, velocity: Tensor) -> None:
+    """C takes the size from the parameter alone."""
+    if velocity.shape != p.shape:
+        raise ShapeError(
+            f"SGD: the momentum of {describe(p)} has the shape {velocity.shape}: the parameter became another after "
+            "the step that made it. Make a new SGD"
+        )
+    if velocity.dtype != p.dtype:
+        raise DTypeError(f"SGD: {describe(p)} is {p.dtype}, its momentum {velocity.dtype}. Make a new SGD")
+
+
 def _check(p: Tensor) -> None:
     if p._g is None:
         raise GradientError(f"SGD.step: {describe(p)} has no .g; run backward first")
     if p._g.shape != p.shape:
         raise ShapeError(f"SGD.step: {describe(p)} has a .g of shape {p._g.shape}")
+    if p._g.dtype != p.dtype or not p._g._array.flags.c_contiguous:
+        raise DTypeError(f"SGD.step: the .g of {describe(p)} is {p._g.dtype} or not contiguous; set it to None first")
     if p._node is not None:
         raise GradientError(f"SGD.step: {describe(p)} is a result ('{p._node.op.name}'), not a parameter")
     if not p._array.flags.writeable or not p._array.flags.c_contiguous:

@@ -19,7 +19,7 @@ from pybackprop.autograd import messages
 from pybackprop.autograd.tape import Explicit, Sink, record
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.core import native, observer
-from pybackprop.core.arrays import on_a_line
+from pybackprop.core.arrays import aligned_empty
 from pybackprop.core.errors import GradientError
 from pybackprop.ops.checks import check_mse, operands, refuse_lost, refuse_overlap
 from pybackprop.ops.op import Op, register
@@ -39,7 +39,7 @@ def mse(out: ArrayLike, targ: ArrayLike) -> Tensor:
     """
     o, t = operands("mse", out=out, targ=targ)
     n, h = check_mse("mse", o, t)
-    loss = wrap(on_a_line((), o.dtype))
+    loss = wrap(aligned_empty((), o.dtype))
     call = native.mse_forward[o.dtype]
     native.check(call(loss.pointer(), o.contiguous().pointer(), t.contiguous().pointer(), n, h))
     return record(loss, MSE, (o, t), (o, t))

@@ -78,22 +78,22 @@ def gradcheck(
              1e-6 for float64; atol is added
     raises   raise GradientError for a wrong gradient; otherwise the outcome is returned
 
-    Measuring takes two forward passes in float64 per element. A NaN is never right.
+    Measuring takes two forward passes in float64 per element. A NaN is never right. Raises GradientError for a wrong
+    gradient, and where f returns no tensor; ValueError where there is nothing to check, or grads are too few or too
+    many; ShapeError for a gradient of another shape than its tensor; DTypeError where f brings float32 tensors of its
+    own.
     """
     given = [as_tensor(t) for t in tensors]
-    if isinstance(f, Model):
-        function, checked = _of_model(f, given)
-    else:
-        function, checked = f, given
-    wanted, found = _gradients(function, checked, grads)
+    function, checked = _of_model(f, given) if isinstance(f, Model) else (f, given)
+    gradients = _gradients(function, checked, grads)
     double = [tensor(np.array(t._array, np.float64)) for t in checked]
     if isinstance(f, Model):
         function, double = _of_model(f.double(), double[: len(given)])
     worst = None
-    for k in wanted:
+    for k, gradient in gradients.items():
         name = checked[k].name or f"tensors[{k}]"
         limit = RTOL[checked[k].dtype] if rtol is None else rtol
-        outcome = _check_one(name, found[k], _Slopes(function, double, k, h), limit, atol)
+        outcome = _check_one(name, gradient, _Slopes(function, double, k, h), limit, atol)
         worst = outcome if worst is None else _worse(worst, outcome)
     if worst is None:
         raise ValueError("gradcheck: there is nothing to check; give at least one tensor that is not empty")
@@ -110,20 +110,20 @@ def _of_model(model: Model, data: Sequence[Tensor]) -> tuple[Callable[..., Tenso
 
 def _gradients(
     function: Callable[..., Any], tensors: Sequence[Tensor], grads: Sequence[Any] | None
-) -> tuple[list[int], dict[int, Array]]:
-    """Which tensors to check, and their gradients."""
+) -> dict[int, Array]:
+    """The gradients to check, by the number of their tensor."""
     if grads is None:
         grads = _from_tape(function, tensors)
     if len(grads) != len(tensors):
         raise ValueError(f"gradcheck: found {len(grads)} gradients for {len(tensors)} tensors")
-    found = {}
+    gradients = {}
     for k, (value, gradient) in enumerate(zip(tensors, grads, strict=True)):
         if gradient is None or value.size == 0:
             continue
-        found[k] = np.asarray(gradient, np.float64)
-        if found[k].shape != value.shape:
-            raise ShapeError(f"gradcheck: found a gradient of shape {found[k].shape} for tensor {k} of {value.shape}")
-    return list(found), found
+        array = gradients[k] = np.asarray(gradient, np.float64)
+        if array.shape != value.shape:
+            raise ShapeError(f"gradcheck: found a gradient of shape {array.shape} for tensor {k} of {value.shape}")
+    return gradients
 
 
 def _from_tape(function: Callable[..., Any], tensors: Sequence[Tensor]) -> list[Tensor | None]:
@@ -186,8 +186,7 @@ def _check_one(name: str, gradient: Array, slopes: _Slopes, rtol: float, atol: f
     excess = np.where(np.isnan(excess), np.inf, np.maximum(excess, 0))
     index = tuple(int(i) for i in np.unravel_index(np.argmax(excess), excess.shape))
     worst = float(excess[index])
-    slope, found = float(central[index]), float(gradient[index])
-    return GradCheck(worst <= 1, gradient.size, name, index, found, slope, worst)
+    return GradCheck(worst <= 1, gradient.size, name, index, float(gradient[index]), float(central[index]), worst)
 
 
 def _worse(a: GradCheck, b: GradCheck) -> GradCheck:

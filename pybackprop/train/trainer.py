@@ -55,6 +55,15 @@ class Trainer:
     Raises DataError for NaN or infinity in the data, and for labels that cannot be classes.
     """
 
+    split: Split
+    classifies: bool
+    targets: Array
+    sgd: SGD
+    plan: Any
+    seconds: float
+    samples: int
+    epoch: int
+
     def __init__(self, settings: Settings, split: Split) -> None:
         self.settings = settings
         self.split = _checked(split, float_type(settings.dtype))

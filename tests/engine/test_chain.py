@@ -133,7 +133,7 @@ def test_memory_that_cannot_be_had(pair, x, targ, monkeypatch):
     def none_left(shape, dtype, what, rows):
         raise MemoryError
 
-    monkeypatch.setattr(one_pass, "on_a_line", none_left)
+    monkeypatch.setattr(one_pass, "aligned_empty", none_left)
     loss = step(model, x, targ)
     assert not is_short(loss)
     step(twin, x, targ)

@@ -17,7 +17,7 @@ def numbers(rng, *shape):
 
 
 def hidden_layer(shape, seed=0, keep=True):
-    """By kind of question: x, w, b before a relu, the relu, and mse behind another layer."""
+    """By kind of question: x, w, b before a relu, the relu, mse behind another layer; and a leaky_relu beside it."""
     n, m, h = shape
     rng = np.random.default_rng(seed)
     x, w, b = bp.param(numbers(rng, n, m)), bp.param(numbers(rng, m, h), name="w1"), bp.param(numbers(rng, h))
@@ -28,7 +28,11 @@ def hidden_layer(shape, seed=0, keep=True):
     out = bp.lin(l2, w2, b2)
     loss = bp.mse(out, targ)
     loss.backward(keep=keep)
-    return {"x": x, "w": w, "b": b, "relu": l1, "mse": out, "targ": targ, "l2": l2, "w2": w2, "b2": b2, "loss": loss}
+    leaky = bp.param(numbers(rng, n, h))
+    leaky_loss = bp.mse(bp.leaky_relu(leaky, 0.2), numbers(rng, n, h))
+    leaky_loss.backward(keep=keep)
+    kinds = {"x": x, "w": w, "b": b, "relu": l1, "leaky_relu": leaky, "mse": out, "targ": targ}
+    return {**kinds, "l2": l2, "w2": w2, "b2": b2, "loss": loss, "leaky_loss": leaky_loss}
 
 
 def last_layer(shape, seed=0):

@@ -1,10 +1,13 @@
-"""judge: operations by their records: those that somebody defined outside, and questions registered from above."""
+"""judge: operations by their records: leaky_relu, those defined outside, and questions registered from above."""
 
 import numpy as np
+import pytest
 
 import pybackprop as bp
 from pybackprop import ops
 from pybackprop.teach.judge.kind import Kind, Reading, questions
+from pybackprop.teach.judge.kinds import RIGHT
+from pybackprop.teach.judge.mistakes_elementwise import OF_LEAKY_RELU
 
 # defined once: the registry of operations is the process's
 square = bp.define_op(
@@ -61,6 +64,38 @@ def scaled(op, **params):
     loss = bp.mse(op(u, s, **params), numbers(4, 3, seed=1))
     loss.backward(keep=True)
     return {"u": u, "s": s, "loss": loss}
+
+
+# ---- leaky_relu ----
+
+
+@pytest.mark.parametrize("slope", [0.01, 0.3])
+def test_leaky_relu(slope):
+    tensors = network(ops.LEAKY_RELU, negative_slope=slope)
+    for right in (
+        RIGHT["leaky_relu"],
+        f"((inp > 0) + {slope} * (inp <= 0)) * out.g",
+        "da * (negative_slope + (z > 0) * (1 - negative_slope))",
+    ):
+        verdict = bp.judge(tensors["z"], right)
+        assert verdict, str(verdict)
+        assert "4 other networks" in verdict.summary
+    verdict = bp.judge(tensors["z"], "(z > 0) * da", reveal=True)
+    assert verdict.mistake == "slope-missing"
+    assert f"still moves by {slope:g}" in verdict.hints[1]
+    assert f"moves with it, by {slope:g}" in verdict.hints[2]
+    assert bp.judge(tensors["z"], verdict.solution.split(" = ")[1].split(": ")[0])
+    assert bp.judge(tensors["w"], "x.T @ dz")
+    assert bp.judge(tensors["w2"], "x.T @ dz")
+
+
+@pytest.mark.parametrize(("name", "text"), [(m.name, f) for m in OF_LEAKY_RELU for f in m.formulas["leaky_relu"]])
+def test_the_mistakes_with_leaky_relu(name, text):
+    for seed, shape in enumerate([(4, 3, 2), (3, 3, 3), (2, 5, 3), (6, 4, 4)]):
+        tensors = network(ops.LEAKY_RELU, shape, seed, negative_slope=0.2)
+        verdict = bp.judge(tensors["z"], text)
+        assert (verdict.ok, verdict.mistake) == (False, name), str(verdict)
+        assert "{" not in " ".join(verdict.hints)
 
 
 # ---- what somebody defined outside ----

@@ -24,6 +24,23 @@ MEASURED_RTOL = {native.FLOAT32: 1e-4, native.FLOAT64: 1e-6}  # of a sum whose t
 class Facts:
     """One element of one tensor, what it moves, and what its gradient adds up to. See Explanation."""
 
+    walk: Walk
+    tensor: Tensor
+    at: Index
+    notes: tuple[str, ...]
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    loss_name: str
+    value: float
+    moves: str
+    terms: Terms
+    total: float
+    matmul: str
+    g: float | None
+    measured: Check | None
+    check: float
+
     def __init__(self, walk: Walk, tensor: Tensor, at: Index, notes: Sequence[str]) -> None:
         network = walk.network
         self.walk, self.tensor, self.at, self.notes = walk, tensor, at, tuple(notes)

@@ -22,7 +22,7 @@ from pybackprop.teach.render.renderable import Renderable
 
 SIZE = (256, 100, 50)  # n, m, h
 LESSON = (50000, 784, 50)
-REPEATS, LONG_ENOUGH = 5, 0.05  # at least so often, and for so many seconds in all; the best counts
+REPEATS, SECONDS = 5, 0.05  # timed at least so often, and for so long in all; the best time counts
 
 
 def _broadcast(x: Tensor, dout: Tensor) -> Tensor:
@@ -38,18 +38,22 @@ def _matmul(x: Tensor, dout: Tensor) -> Tensor:
 class Method:
     """One way to compute w.g.
 
-    code       as the lesson writes it
-    temporary  how many numbers it stores on the way, from n, m, h
+    code    as the lesson writes it
+    stores  whether it writes all n·m·h products down before it adds any
     """
 
     code: str
     compute: Callable[[Tensor, Tensor], Tensor]
-    temporary: Callable[[int, int, int], int]
+    stores: bool
+
+    def temporary(self, n: int, m: int, h: int) -> int:
+        """How many numbers it stores on the way."""
+        return n * m * h if self.stores else 0
 
 
 METHODS = {
-    "broadcast": Method("(x.unsqueeze(-1) * out.g.unsqueeze(1)).sum(0)", _broadcast, lambda n, m, h: n * m * h),
-    "matmul": Method("x.T @ out.g", _matmul, lambda n, m, h: 0),
+    "broadcast": Method("(x.unsqueeze(-1) * out.g.unsqueeze(1)).sum(0)", _broadcast, stores=True),
+    "matmul": Method("x.T @ out.g", _matmul, stores=False),
 }
 
 
@@ -120,7 +124,7 @@ def _measured(name: str, x: Tensor, dout: Tensor) -> Measured:
     method = METHODS[name]
     result = method.compute(x, dout)._array
     times: list[float] = []
-    while len(times) < REPEATS or sum(times) < LONG_ENOUGH:
+    while len(times) < REPEATS or sum(times) < SECONDS:
         start = time.perf_counter()
         method.compute(x, dout)
         times.append(time.perf_counter() - start)
@@ -150,6 +154,15 @@ class Comparison(Renderable):
     difference  the largest difference between the two results; largest is the largest element
     """
 
+    size: tuple[int, int, int]
+    at: tuple[int, int]
+    ways: list[Measured]
+    terms: list[tuple[float, float, float]]
+    offsets: dict[str, int]
+    same_terms: bool
+    difference: float
+    largest: float
+
     def __init__(
         self, size: tuple[int, int, int], at: tuple[int, int], x: Tensor, dout: Tensor, ways: list[Measured]
     ) -> None:
@@ -158,18 +171,18 @@ class Comparison(Renderable):
         few = slice(0, 4)
         column, other = x._array[:, k], dout._array[:, j]
         self.terms = [(float(a), float(b), float(a * b)) for a, b in zip(column[few], other[few], strict=True)]
-        self.offsets, stored = self._in_memory(x, dout)
+        self.offsets, stored = self._strides(x, dout)
         added = reference.linear_backward_w(column[:, None], other[:, None])[0, 0]
-        self.same_terms = all(way.name != "matmul" or way.result[at] == added for way in ways) and (
+        self.same_terms = all(way.temporary or way.result[at] == added for way in ways) and (
             stored is None or bool((stored == column * other).all())
         )
         self.difference = float(np.abs(ways[0].result - ways[1].result).max())
         self.largest = float(np.abs(ways[1].result).max())
 
-    def _in_memory(self, x: Tensor, dout: Tensor) -> tuple[dict[str, int], Array | None]:
+    def _strides(self, x: Tensor, dout: Tensor) -> tuple[dict[str, int], Array | None]:
         """Bytes from one term to the next, i to i+1, in each array that is read; and the products that are stored."""
         offsets = {"x": x._array.strides[0], "out.g": dout._array.strides[0]}
-        if all(way.name != "broadcast" for way in self.ways):
+        if not any(way.temporary for way in self.ways):
             return offsets, None
         products = (x.unsqueeze(-1) * dout.unsqueeze(1))._array
         return {"products": products.strides[0], **offsets}, products[:, self.at[0], self.at[1]].copy()
@@ -189,7 +202,7 @@ class Comparison(Renderable):
                 f"{self.largest:.3g}.)"
             ),
             Heading("Where they lie in memory"),
-            *(Text(self._place(name)) for name in dict.fromkeys(way.name for way in self.ways)),
+            *(Text(self._in_words(name)) for name in dict.fromkeys(way.name for way in self.ways)),
             Heading("Bytes and time, measured"),
             self._table(),
         ]
@@ -198,17 +211,18 @@ class Comparison(Renderable):
             blocks.append(Text(f"At the lesson's size, x (50000,784) and out (50000,50), the products take {big}."))
         return Document(blocks)
 
-    def _place(self, name: str) -> str:
+    def _in_words(self, name: str) -> str:
+        """Where the terms of one element lie in memory."""
         n, m, h = self.size
         k, j = self.at
-        if name == "broadcast":
+        if METHODS[name].stores:
             return (
-                f"broadcast writes all {n}·{m}·{h} = {n * m * h:,} products down before it adds any. The terms of one "
+                f"{name} writes all {n}·{m}·{h} = {n * m * h:,} products down before it adds any. The terms of one "
                 f"element lie {self.offsets['products']:,} bytes apart there: each is written once, far from the next, "
                 "and fetched again to be added."
             )
         return (
-            f"matmul stores no product. It reads column {k} of x, its elements {self.offsets['x']:,} bytes apart, "
+            f"{name} stores no product. It reads column {k} of x, its elements {self.offsets['x']:,} bytes apart, "
             f"and column {j} of out.g, {self.offsets['out.g']:,} bytes apart, multiplies and adds in a register, and "
             "does so for a block of elements at once, so that what it has read serves them all."
         )

@@ -23,6 +23,9 @@ class WholeChain(Explanation):
     relative error of one element (that with the largest gradient) of each parameter.
     """
 
+    steps: list[dict[str, Any]]
+    checks: list[tuple[str, float, float, float]]
+
     def __init__(self, walk: Walk, notes: Sequence[str]) -> None:
         network, root = walk.network, walk.network.root
         self.walk, self.tensor, self.notes = walk, root, tuple(notes)

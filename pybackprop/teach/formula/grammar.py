@@ -35,6 +35,10 @@ ASSIGNMENT = re.compile(r"(?<![=<>!])=(?!=)")
 class Formula:
     """A formula that was read and checked. names: those it uses, `dz` or `z.g`, in order of appearance."""
 
+    text: str
+    tree: ast.expr
+    names: list[str]
+
     def __init__(self, text: str, tree: ast.expr) -> None:
         self.text, self.tree = text, tree
         self.names = list(dict.fromkeys(name for name, _ in names_in(tree)))

@@ -147,6 +147,11 @@ def _relu(use: Use) -> Kind | None:
     return RELU
 
 
+@questions(ops.LEAKY_RELU, reading=_ACTIVATION)
+def _leaky_relu(use: Use) -> Kind | None:
+    return LEAKY_RELU
+
+
 # ---- loss = mse(out, targ) ----
 
 
@@ -200,5 +205,5 @@ def _mse(use: Use) -> Kind | None:
     return replace(kind, right=kind.right.replace(column, row))
 
 
-KINDS = (W, X, B, RELU, OUT, TARG)
+KINDS = (W, X, B, RELU, LEAKY_RELU, OUT, TARG)
 RIGHT = {kind.name: kind.right for kind in KINDS if kind.right is not None}

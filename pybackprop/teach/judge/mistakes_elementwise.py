@@ -223,4 +223,4 @@ OF_MSE = (
         "The 2 came down and the exponent stayed: the derivative of u**2 is 2 * u.",
     ),
 )
-ELEMENTWISE = (*OF_RELU, *OF_MSE)
+ELEMENTWISE = (*OF_RELU, *OF_LEAKY_RELU, *OF_MSE)

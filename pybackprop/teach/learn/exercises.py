@@ -40,6 +40,10 @@ class Exercises:
     last      the verdict on the last wrong answer to this exercise, or None; tries: how many answers there were
     """
 
+    tries: int
+    index: int
+    shown: int
+
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
         self.tries = 0

@@ -14,7 +14,7 @@ from pybackprop.teach.trace.gradients import Walk, largest
 from pybackprop.teach.trace.graph import Network, Operation
 from pybackprop.teach.trace.notation import Index
 
-RELUS = (ops.RELU, ops.RELU_)
+PRODUCTS, RELUS = (ops.LIN, ops.MATMUL), (ops.RELU, ops.RELU_)
 
 
 def scene_of_walk(walk: Walk, tensor: Tensor, at: Index) -> Scene:
@@ -42,7 +42,7 @@ def _layers(network: Network) -> list[Any]:
     for op in network.operations[:-1]:
         if before is not None and op.inputs[0] is not before.output:
             raise GradientError("explain: the page shows a chain, and this network has a step off it")
-        if op.is_product:
+        if op.op in PRODUCTS:
             layers.append(Lin(*(aliases[id(t)] for t in op.inputs[1:])))
         elif before is not None and _is_bias(op, before):
             layers[-1] = Lin(aliases[id(before.inputs[1])], aliases[id(op.inputs[1])])
@@ -51,7 +51,7 @@ def _layers(network: Network) -> list[Any]:
         else:
             raise GradientError(f"explain: the page computes lin, relu and mse, and this network has '{op.name}'")
         before = op
-    if not network.operations[-1].is_loss:
+    if network.operations[-1].op is not ops.MSE:
         raise GradientError("explain: the page needs a loss at the end, such as mse(out, targ)")
     return layers
 

@@ -63,8 +63,8 @@ class Scene:
 
     def leaves(self) -> list[str]:
         """The names of the tensors that no operation computes: data, parameters, targets."""
-        made = {layer["out"] for layer in self.layers}
-        return [name for name in self.tensors if name not in made]
+        computed = {layer["out"] for layer in self.layers}
+        return [name for name in self.tensors if name not in computed]
 
     def to_dict(self, derived: bool = True) -> dict[str, Any]:
         """Lists, strings and numbers only; NaN and infinities are the strings "NaN", "Infinity", "-Infinity".

@@ -1,6 +1,6 @@
-"""Show: a text of headings, paragraphs, formulas and tables, for terminals with and without colours, and for notebooks.
+"""Document: headings, paragraphs, formulas and tables, for terminals with and without colours, and for notebooks.
 
-Everything told here is made of the blocks below and can be shown in every form. Roles are what colours mean:
+Every explanation and verdict is made of the blocks below and can be shown in every form. Roles are what colours mean:
 the element, what moves, the local derivatives, what arrives (upstream), the total.
 """
 

@@ -112,16 +112,12 @@ class Network(Sequence[Operation]):
         return self.root.size == 1 and (g is None or float(g) == 1 or self.operations[-1].is_loss)
 
 
-def network_of(tensor: Tensor, loss: Tensor | None = None) -> Network:
-    """The operations that led from the leaves to the loss that tensor takes part in (the latest, if there are several).
-
-    loss: which one is meant. Raises GradientError for a tensor that took no part in a forward pass that is alive.
-    """
-    return networks_of(tensor, loss)[0]
-
-
 def networks_of(tensor: Tensor, loss: Tensor | None = None) -> list[Network]:
-    """All of them, single numbers first, and the latest first among those."""
+    """The networks that tensor takes part in: single numbers first, and the latest first among those.
+
+    loss: which one is meant. Raises GradientError for a tensor that took no part in a forward pass that is alive, and
+    TypeError for what is no tensor.
+    """
     if loss is not None:
         network = network_ending_in(loss) if loss._node is not None else None
         if network is None or not _takes_part(tensor, network):

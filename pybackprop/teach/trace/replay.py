@@ -69,6 +69,10 @@ def in_double(network: Network) -> Values:
 class Double:
     """The forward pass in double, with one element moved. Only what depends on its tensor is run again."""
 
+    network: Network
+    tensor: Tensor
+    values: Values
+
     def __init__(self, network: Network, tensor: Tensor, values: Values) -> None:
         """values: those of in_double."""
         self.network, self.tensor, self.values = network, tensor, values

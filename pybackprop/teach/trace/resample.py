@@ -210,6 +210,8 @@ def _leaves(program: Program, rng: np.random.Generator, lengths: str, dtype: Any
     sizes = _sizes(program, rng, lengths)
     computed = {instruction.output for instruction in program.instructions}
     overwritten = {t for instruction in program.instructions if instruction.op.inplace for t in instruction.inputs}
+    # targets of 0 would meet outputs of 0, and no gradient would arrive at the kink
+    targets = {instruction.inputs[1] for instruction in program.instructions if instruction.op is ops.MSE}
     tensors: dict[int, Tensor] = {}
     for t, shape in program.shapes.items():
         if t in computed:
@@ -217,7 +219,7 @@ def _leaves(program: Program, rng: np.random.Generator, lengths: str, dtype: Any
         array = rng.uniform(0.2, 1.2, [sizes[program.root((t, k))] for k in range(len(shape))])
         if array.ndim > 1:  # a bias stays positive, so that most of a relu behind it is open
             array = array * rng.choice([-1.0, 1.0], array.shape)
-        if lengths == "zeros" and array.ndim:
+        if lengths == "zeros" and array.ndim and t not in targets:
             array[..., 0] = 0
         leaf = param(array, dtype)
         tensors[t] = leaf.clone() if t in overwritten else leaf  # a parameter must not be overwritten

@@ -17,7 +17,9 @@ from pybackprop.teach.trace.notation import Index, element, other_at, shape
 class Output(Rule):
     """out[i,j] moves the loss, by 2 (out[i,j] - targ[i,j]) / size."""
 
-    sign = 1.0
+    with_a_minus: str
+
+    sign: float = 1.0
     minus, with_a_minus = "", ""
 
     def find(self, op: Operation, slot: int, at: Index) -> tuple[Array, Array]:
@@ -81,7 +83,9 @@ class Output(Rule):
 class Target(Output):
     """targ[i,j] moves the loss the other way."""
 
-    sign = -1.0
+    with_a_minus: str
+
+    sign: float = -1.0
     minus, with_a_minus = "-", ", with a minus for the target"
     filled = -1
 
