@@ -510,6 +510,8 @@ class Tensor:
         return copy
 
     def __reduce__(self) -> Any:
+        if self._node is not None and self.size == 1:  # a loss, as the number that it is
+            return _restore, (self._array.copy(), False, self.name, None)
         if self._node is not None:
             raise GradientError(
                 f"copy, pickle: {messages.describe(self)} is the result of '{self._node.op.name}', whose operands "

@@ -134,6 +134,17 @@ def test_a_result_on_the_tape_is_not_copied_without_its_operands(rng, way):
     assert np.array_equal(WAYS[way](bp.tensor(out)), out.data)
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_loss_is_copied_as_the_number_that_it_is(batch, way):
+    model, _ = fresh()
+    loss = model(*batch)
+    number = WAYS[way](loss)
+    assert float(number) == float(loss)
+    assert not number.requires_g
+    with pytest.raises(bp.GradientError, match="not on a tape"):
+        number.backward()
+
+
 def test_a_plan_is_refused(batch):
     pair = fresh()
     plan = bp.compile(pair[0], batch=16, optimizer=pair[1])

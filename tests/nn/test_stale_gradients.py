@@ -113,8 +113,7 @@ def trained(rng):
 def test_a_weight_replaced_by_what_is_no_parameter(rng, value):
     model, step = trained(rng)
     model.layers[0].w = value
-    with pytest.raises((bp.GradientError, TypeError), match=r"w1|parameter"):
-        step()
+    with pytest.raises(bp.GradientError, match=r"'w1'.*did not reach it"):
         step()
 
 
