@@ -44,6 +44,7 @@ def _each(names: str, hint: str) -> dict[str, str]:
 LAYER_NAMES = {
     **_each("Linear LazyLinear Dense", LIN),
     "ReLU": RELU,
+    "LeakyReLU": "it is `bp.LeakyRelu(0.01)` as a layer, `bp.leaky_relu(x, 0.01)` as a function",
     **_each("MSELoss MeanSquaredError CrossEntropyLoss BCELoss BCEWithLogitsLoss NLLLoss L1Loss HuberLoss", MSE),
     "Sequential": MODEL,
     "Parameter": "a parameter is `bp.param(array)`",

@@ -66,6 +66,7 @@ class Tensor:
     def __init__(
         self, data: ArrayLike, dtype: DTypeLike | None = None, *, requires_g: bool = False, name: str | None = None
     ) -> None:
+        """See bp.tensor."""
         target = None if dtype is None else float_type(dtype)
         array = as_array(data, target)
         check_size("tensor", array.shape, array.dtype)
@@ -259,30 +260,39 @@ class Tensor:
         return tape.cut(self._make(out), name, self, other)
 
     def __sub__(self, other: ArrayLike) -> Tensor:
+        """self - other."""
         return self._elementwise("-", np.subtract, other)
 
     def __rsub__(self, other: ArrayLike) -> Tensor:
+        """other - self."""
         return self._elementwise("-", np.subtract, other, swap=True)
 
     def __mul__(self, other: ArrayLike) -> Tensor:
+        """self * other, element by element."""
         return self._elementwise("*", np.multiply, other)
 
     def __rmul__(self, other: ArrayLike) -> Tensor:
+        """other * self, element by element."""
         return self._elementwise("*", np.multiply, other)
 
     def __truediv__(self, other: ArrayLike) -> Tensor:
+        """self / other."""
         return self._elementwise("/", np.divide, other)
 
     def __rtruediv__(self, other: ArrayLike) -> Tensor:
+        """other / self."""
         return self._elementwise("/", np.divide, other, swap=True)
 
     def __pow__(self, other: ArrayLike) -> Tensor:
+        """self ** other, element by element."""
         return self._elementwise("**", np.power, other)
 
     def __neg__(self) -> Tensor:
+        """-self."""
         return self._unary("-", np.negative)
 
     def __abs__(self) -> Tensor:
+        """The absolute value, element by element."""
         return self._unary("abs", np.abs)
 
     def _unary(self, name: str, function: Any, *args: Any, **options: Any) -> Tensor:
@@ -308,15 +318,21 @@ class Tensor:
             )
 
     def __iadd__(self, other: ArrayLike) -> Tensor:
+        """Adds other in place; it must broadcast into this shape. To a result, as total += loss, as a new tensor."""
+        if self._node is not None:  # no backward reads the result of +
+            return self + other
         return self._in_place("+=", np.add, other)
 
     def __isub__(self, other: ArrayLike) -> Tensor:
+        """Subtracts other in place; it must broadcast into this shape. The update of a parameter: w -= lr * w.g."""
         return self._in_place("-=", np.subtract, other)
 
     def __imul__(self, other: ArrayLike) -> Tensor:
+        """Multiplies by other in place; it must broadcast into this shape."""
         return self._in_place("*=", np.multiply, other)
 
     def __itruediv__(self, other: ArrayLike) -> Tensor:
+        """Divides by other in place; it must broadcast into this shape."""
         return self._in_place("/=", np.divide, other)
 
     def zero_(self) -> Tensor:
@@ -327,28 +343,35 @@ class Tensor:
         return self
 
     def __hash__(self) -> int:
-        return object.__hash__(self)  # by identity, as == compares numbers
+        """By identity, as == compares numbers."""
+        return object.__hash__(self)
 
     def _compare(self, name: str, function: Any, other: Any) -> Mask[Tensor]:
         other = operand(name, self, other)
         return Mask(function(self._array, getattr(other, "_array", other)), self.dtype, self._make)
 
     def __gt__(self, other: ArrayLike) -> Mask[Tensor]:
+        """Where self > other: a Mask."""
         return self._compare(">", np.greater, other)
 
     def __ge__(self, other: ArrayLike) -> Mask[Tensor]:
+        """Where self >= other: a Mask."""
         return self._compare(">=", np.greater_equal, other)
 
     def __lt__(self, other: ArrayLike) -> Mask[Tensor]:
+        """Where self < other: a Mask."""
         return self._compare("<", np.less, other)
 
     def __le__(self, other: ArrayLike) -> Mask[Tensor]:
+        """Where self <= other: a Mask."""
         return self._compare("<=", np.less_equal, other)
 
     def __eq__(self, other: object) -> Mask[Tensor]:  # type: ignore[override]
+        """Where self == other, element by element: a Mask."""
         return self._compare("==", np.equal, other)
 
     def __ne__(self, other: object) -> Mask[Tensor]:  # type: ignore[override]
+        """Where self != other, element by element: a Mask."""
         return self._compare("!=", np.not_equal, other)
 
     # ---- shapes, sums and the like, in the lesson's spelling: dim for axis, keepdim for keepdims ----
@@ -462,20 +485,38 @@ class Tensor:
     # ---- numpy, buffers, other libraries ----
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
+        """The array itself, or a copy if asked for or another dtype needs one; for numpy."""
         if dtype is not None and np.dtype(dtype) != self.dtype:
             return self._array.astype(dtype)
         return self._array.copy() if copy else self._array
 
     def __buffer__(self, flags: int, /) -> memoryview:
+        """The memory, for memoryview and others."""
         return self._array.data
 
     def __dlpack__(self, **options: Any) -> Any:
+        """The memory, for other libraries: np.from_dlpack(t)."""
         return self._array.__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
+        """The CPU, in DLPack's numbers."""
         return self._array.__dlpack_device__()
 
+    def __copy__(self) -> Tensor:
+        """A parameter or data: another one with the same numbers. A result: .clone(), so that no gradient is lost."""
+        if self._node is not None:
+            return self.clone()
+        copy: Tensor = _restore(self._array.copy(), self.requires_g, self.name, self._g)
+        return copy
+
     def __reduce__(self) -> Any:
+        if self._node is not None and self.size == 1:  # a loss, as the number that it is
+            return _restore, (self._array.copy(), False, self.name, None)
+        if self._node is not None:
+            raise GradientError(
+                f"copy, pickle: {messages.describe(self)} is the result of '{self._node.op.name}', whose operands "
+                "would get no gradient from a copy. Copy its numbers, bp.tensor(t), or stay on the tape with t.clone()"
+            )
         return _restore, (np.ascontiguousarray(self._array), self.requires_g, self.name, self._g)
 
     def tolist(self) -> Any:
@@ -487,33 +528,48 @@ class Tensor:
         return builtins.float(self)
 
     def __float__(self) -> builtins.float:
+        """The single number in here. Raises ShapeError for a tensor of more or fewer."""
         if self.size != 1:
             raise ShapeError(f"float(): found a tensor of shape {self.shape}, expected a single number")
         return builtins.float(self._array.reshape(())[()])
 
     def __int__(self) -> int:
+        """The single number in here, rounded toward 0. Raises ShapeError for a tensor of more or fewer."""
         return int(builtins.float(self))
 
+    def __format__(self, spec: str) -> str:
+        """A single number as a float: f"{loss:.4f}". Without a format, as repr. Raises ShapeError for more numbers."""
+        return format(builtins.float(self), spec) if spec else repr(self)
+
+    def __round__(self, digits: int | None = None) -> Any:
+        """A single number rounded as a float is: round(loss, 3). Raises ShapeError for more numbers."""
+        return round(builtins.float(self), digits)
+
     def __bool__(self) -> bool:
+        """Whether the single number in here is not 0. Raises ShapeError for a tensor of more or fewer."""
         if self.size != 1:
             raise ShapeError(f"bool(): the truth of {self.shape} numbers is ambiguous; use (t > 0).all() or .any()")
         return bool(builtins.float(self))
 
     def __len__(self) -> int:
+        """The number of rows. Raises TypeError for a single number."""
         if self.ndim == 0:
             raise TypeError("len(): a single number has no length")
         return len(self._array)
 
     def __iter__(self) -> Iterator[Tensor]:
+        """The rows, as views."""
         return (self[k] for k in range(len(self)))
 
     def __getitem__(self, index: Any) -> Tensor:
+        """The elements at integers, slices, None, a Mask or integer arrays, as in numpy; a view where possible."""
         selected = self._array[_plain_index(index)]
         shares = isinstance(selected, np.ndarray) and np.may_share_memory(selected, self._array)
         out = wrap(np.asarray(selected), self._version if shares else None)
         return tape.cut(out, "[...]", self)
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        """Writes value in place at an index, as in numpy."""
         self._refuse_on_tape("t[...] = value")
         if not isinstance(value, (int, builtins.float)):
             value = as_array(value, self.dtype, "t[...] = value")
@@ -541,11 +597,11 @@ def operand(operation: str, left: Tensor, right: Any) -> Any:
     for name, operand in (("the left operand", left), ("the right operand", right)):
         if isinstance(operand, Tensor) and operand.holds_its_gradient():
             raise GradientError(messages.spoiled(operation, name, operand))
-    if isinstance(right, (int, builtins.float)):
+    if type(right) is builtins.float or type(right) is int:
         return right
     if not isinstance(right, Tensor):
-        if np.ndim(right) == 0 and isinstance(right, np.number):
-            return right.item()
+        if isinstance(right, (int, builtins.float, np.number, np.bool_)):
+            return _python_number(operation, right)
         if isinstance(right, Mask):
             right = right.data
         right = left._make(as_array(right, left.dtype, operation))
@@ -557,6 +613,13 @@ def operand(operation: str, left: Tensor, right: Any) -> Any:
     if operation != "@":
         check_broadcast(operation, left.shape, right.shape)
     return right
+
+
+def _python_number(operation: str, value: Any) -> int | builtins.float:
+    """A scalar as a Python number, which never changes a tensor's dtype as np.float64 would."""
+    if isinstance(value, np.complexfloating):
+        raise DTypeError(f"{operation}: found {type(value).__name__}, expected a real number")
+    return int(value) if isinstance(value, (int, np.integer, np.bool_)) else builtins.float(value)
 
 
 def foreign(array: Array) -> Tensor:

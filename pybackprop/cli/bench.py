@@ -92,7 +92,7 @@ def _entries(names: list[str] | None) -> tuple[list[Any], list[str]]:
 
 
 def _run(bench: Any, notes: list[str], options: argparse.Namespace) -> int:
-    """The bench and its report; the exit code."""
+    """The bench and its report; the exit code, 1 if an engine of ours was wrong or died."""
     from pybackprop.bench import table
     from pybackprop.bench.report import report
 
@@ -115,4 +115,6 @@ def _run(bench: Any, notes: list[str], options: argparse.Namespace) -> int:
         plot.draw(options.plot, numbers)
     if interrupted:
         raise KeyboardInterrupt  # main turns it into the exit code
-    return 0
+    ours = {entry.name for entry in bench.entries if entry.ours}
+    states = [timing.status for result in bench.results for name, timing in result.engines.items() if name in ours]
+    return int(any(state != "ok" for state in states))

@@ -22,14 +22,14 @@ from pybackprop.nn.optim import SGD
 class Arena:
     """The memory of the parameters, in the order in which they are given.
 
-    updated         how many of them, from the first on, the optimizer updates
-    differentiated  how many of them, from the first on, have a gradient
+    updated  how many of them, from the first on, the optimizer updates
+    trained  how many of them, from the first on, have a gradient
     """
 
     parameters: list[Tensor]
     starts: list[int]
     updated: int
-    differentiated: int
+    trained: int
     values: Array
     updated_values: Array
     gradients: Array
@@ -37,23 +37,23 @@ class Arena:
     written: Version
     g: list[Tensor]
 
-    def __init__(self, parameters: Sequence[Tensor], updated: int, differentiated: int, dtype: np.dtype[Any]) -> None:
+    def __init__(self, parameters: Sequence[Tensor], updated: int, trained: int, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
         sizes = [round_up_to_lines(p.size, dtype) for p in parameters]
         self.parameters = list(parameters)
         self.starts = [sum(sizes[:k]) for k in range(len(sizes))]
-        self.updated, self.differentiated = updated, differentiated
+        self.updated, self.trained = updated, trained
         check_size("compile", (sum(sizes),), dtype)
         self.values = aligned_zeros(sum(sizes), dtype)
         self.updated_values = self.values[: sum(sizes[:updated])]
-        self.gradients = aligned_zeros(sum(sizes[:differentiated]), dtype)
+        self.gradients = aligned_zeros(sum(sizes[:trained]), dtype)
         self.momentum: Array | None = None
         self.update = native.parameters(1)
         self.update[0].p, self.update[0].dp = native.pointer(self.values), native.pointer(self.gradients)
         self.update[0].size = self.updated_values.size
         self.written = Version()  # counts the writes of plan.grads to the gradients
         writes = self.written, *(p._version for p in self.parameters[: min(updated, 1)])
-        self.g = [_like(p, view, writes) for p, view in self._views(self.gradients, differentiated)]
+        self.g = [_like(p, view, writes) for p, view in self._views(self.gradients, trained)]
 
     def move_in(self) -> None:
         """Copies the parameters into the arena and makes them views of it."""
@@ -87,7 +87,7 @@ class Arena:
         """C's pointers to a parameter and to its gradient; NULL for what does not exist."""
         for k, (known, start) in enumerate(zip(self.parameters, self.starts, strict=True)):
             if known is p:
-                g = native.pointer(self.gradients) + start if k < self.differentiated else native.NULL
+                g = native.pointer(self.gradients) + start if k < self.trained else native.NULL
                 return native.pointer(self.values) + start, g
         return native.NULL, native.NULL
 

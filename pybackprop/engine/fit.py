@@ -194,10 +194,10 @@ def _validation(plan: Plan, pair_given: Any) -> tuple[Array, Array] | None:
         x, targ = pair_given
     except (TypeError, ValueError):
         raise ValueError("plan.fit: validation: expected a pair (x, targ)") from None
-    checked = pair("plan.fit: validation", x, targ, plan.step_data)
-    if not len(checked[0]):
+    data = pair("plan.fit: validation", x, targ, plan.step_data)
+    if not len(data[0]):
         raise ShapeError("plan.fit: validation: found no rows, expected at least one")
-    return checked
+    return data
 
 
 def _call(callbacks: list[Callable[[Moment], Any]], moment: Moment) -> bool:

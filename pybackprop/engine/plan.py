@@ -83,8 +83,8 @@ class Plan:
         self.batch = whole("compile: batch", batch)
         self.layout = Layout(network, self.batch, strategy, sparse)
         self.dtype = dtype = self.layout.dtype
-        parameters, differentiated = updated_first(network.parameters(), updated)
-        self.arena = arena = Arena(parameters, len(updated), differentiated, dtype)
+        parameters, trained = updated_first(network.parameters(), updated)
+        self.arena = arena = Arena(parameters, len(updated), trained, dtype)
         self.layout.bind(arena)
         arena.move_in()
         self.c_plan, self._loss = self.layout.c_plan, native.number(dtype)
@@ -96,8 +96,8 @@ class Plan:
         self._layers, self._loss_layer = list(model.layers), model.loss
         self._lins = [(layer, layer.w, layer.b) for layer in model.layers if type(layer) is Lin]
         self._activations = [(layer, layer.op, dict(layer.params)) for layer in model.layers if may_change(layer)]
-        self._trained = [(p, p._array, g) for p, g in zip(parameters[:differentiated], arena.g, strict=True)]
-        self._frozen = [(p, p._array) for p in parameters[differentiated:]]
+        self._trained = [(p, p._array, g) for p, g in zip(parameters[:trained], arena.g, strict=True)]
+        self._frozen = [(p, p._array) for p in parameters[trained:]]
         self._set_momentum()
         self._tell("compile")
 
@@ -294,7 +294,7 @@ def _edit(plan: Plan) -> str:
         if activation.op is not op or activation.params != params:
             return f"layers[{layers.index(activation)}] is not the {name_of(activation)} that it was"
     for k, p in enumerate(plan.arena.parameters):
-        if p.requires_g is not (k < plan.arena.differentiated):
+        if p.requires_g is not (k < plan.arena.trained):
             return f"requires_g of {describe(p)} is now {p.requires_g}"
     before = [*((p, array) for p, array, _ in plan._trained), *plan._frozen]
     moved = next(p for p, array in before if p._array is not array)

@@ -191,28 +191,36 @@ def _assign(run: PredictedRun, name: str, value: Buffer, into: Buffer | None = N
 
 def functions(network: Network, batch: int) -> BufferLog:
     """bp.lin, bp.relu, bp.mse and their gradients: each result once, each gradient once, no temporaries."""
-    return _functions(network, batch, inplace=False)
+    return _functions(network, batch)
 
 
 def inplace(network: Network, batch: int) -> BufferLog:
     """The same with relu_, mse_grad(inplace=True) and relu_grad(inplace=True), and x an array, which gets no x.g."""
-    return _functions(network, batch, inplace=True)
+    return _functions(network, batch, gradient_of_x=False, values_over=True, gradients_over=True)
 
 
-def _functions(network: Network, batch: int, inplace: bool) -> BufferLog:
-    run = PredictedRun(network, batch, gradient_of_x=not inplace)
-    before, after = _functions_forward(run, inplace)
+def layers(network: Network, batch: int) -> BufferLog:
+    """Model(..., inplace=True) with an activation that has no operation in place: the tape runs layer by layer."""
+    return _functions(network, batch, gradient_of_x=False, values_over=True)
+
+
+def _functions(
+    network: Network, batch: int, gradient_of_x: bool = True, values_over: bool = False, gradients_over: bool = False
+) -> BufferLog:
+    """values_over, gradients_over: whether results overwrite their inputs, where an activation can do that."""
+    run = PredictedRun(network, batch, gradient_of_x)
+    before, after = _functions_forward(run, values_over)
     log, out = run.log, after[-1]
     loss = log.make("loss", (), "activations")
     log.step("mse", out, run.targ, loss)
-    if inplace and not run.activation(len(network.stages) - 1):
+    if gradients_over and not run.activation(len(network.stages) - 1):
         upstream = log.share("out.g", out.shape, "activation gradients", out)
     else:
         upstream = run.rows("out.g", network.widths[-1], "activation gradients")
     log.step("mse_grad", out, run.targ, upstream)
     for k in range(len(network.stages) - 1, -1, -1):
         if run.activation(k):
-            upstream = _functions_activation_grad(run, k, before[k], upstream, inplace)
+            upstream = _functions_activation_grad(run, k, before[k], upstream, gradients_over)
         inp_g = run.x_g if k == 0 else run.rows(run.gradient_of(k - 1), network.widths[k], "activation gradients")
         used = [after[k - 1] if k else run.x, upstream, run.w[k], run.w_g[k]]
         used += run.b_g[k : k + 1] + ([] if inp_g is None else [inp_g])

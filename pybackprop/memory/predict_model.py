@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pybackprop import ops
 from pybackprop.engine import placement
 from pybackprop.engine.placement import backward_products
+from pybackprop.memory import predict_lesson
 from pybackprop.memory.buffers import PASS, Buffer, BufferLog
 from pybackprop.memory.predict_lesson import PredictedRun
 from pybackprop.nn.network import Network
@@ -19,6 +20,8 @@ def model(network: Network, batch: int) -> BufferLog:
 
 def model_inplace(network: Network, batch: int) -> BufferLog:
     """Model(..., inplace=True): each layer has one place, for z, then relu's result, then their gradient."""
+    if any(stage.activation is not None and stage.inplace is None for stage in network.stages):
+        return predict_lesson.layers(network, batch)
     return _model(network, batch, *placement.of_pass(network, batch, inplace=True))
 
 

@@ -131,7 +131,7 @@ class LeakyRelu(Activation):
     Raises ValueError for a slope that is not positive and finite. Source: see bp.leaky_relu.
     """
 
-    op = LEAKY_RELU
+    op: Op = LEAKY_RELU
 
     def __init__(self, negative_slope: float = SLOPE) -> None:
         _check_params(LEAKY_RELU, {"negative_slope": negative_slope})
@@ -139,7 +139,7 @@ class LeakyRelu(Activation):
 
     @property
     def negative_slope(self) -> float:
-        """The factor of the negative inputs."""
+        """What negative inputs are multiplied by."""
         slope: float = self.params["negative_slope"]
         return slope
 

@@ -109,13 +109,13 @@ def tensors_in(owner: Any) -> list[Tensor]:
     return list(tensors.values())
 
 
-def _collect(part: Any, tensors: dict[int, Tensor], seen: set[int]) -> None:
+def _collect(part: Any, tensors: dict[int, Tensor], visited: set[int]) -> None:
     if isinstance(part, Tensor):
         tensors[id(part)] = part
-    elif id(part) not in seen:
-        seen.add(id(part))
+    elif id(part) not in visited:
+        visited.add(id(part))
         for inner in _parts(part):
-            _collect(inner, tensors, seen)
+            _collect(inner, tensors, visited)
 
 
 def _parts(owner: Any) -> list[Any]:

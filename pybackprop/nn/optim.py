@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from pybackprop.autograd import messages, versions
+from pybackprop.autograd import messages, tape, versions
 from pybackprop.autograd.messages import describe
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.core import native, observer
 from pybackprop.core.arrays import Array
-from pybackprop.core.errors import GradientError, ShapeError
+from pybackprop.core.errors import DTypeError, GradientError, ShapeError
 
 __all__ = ["SGD"]
 
@@ -38,6 +38,8 @@ class SGD:
         self.lr = rate("lr", lr, math.inf)
         self.momentum = rate("momentum", momentum, 1)
         self.parameters = None if parameters is None else parameter_list(parameters)
+        self._model = parameters if hasattr(parameters, "parameters") else None
+        self._looked_at: Any = None
         self._velocity: dict[int, tuple[Tensor, Tensor]] = {}
         self._bound: _Bound | None = None
 
@@ -48,6 +50,8 @@ class SGD:
         before any parameter is changed.
         """
         updated = self.parameters if parameters is None else parameter_list(parameters)
+        if self._model is not None and parameters is None:
+            self._check_model()
         if updated is None:
             raise ValueError("SGD.step: no parameters; give them to SGD(model, lr=...) or to step(model)")
         bound, moves = self._bound, self.momentum != 0
@@ -55,15 +59,35 @@ class SGD:
             for parameter in updated:
                 _check(parameter)
             bound = self._bound = _Bound(updated, [self.velocity(p) for p in updated] if moves else None)
+        bound.check_renewed()
         bound.update(self.lr, self.momentum)
 
+    def _check_model(self) -> None:
+        """Raises GradientError if the model's parameters are not those that it had when this was made."""
+        layers = getattr(self._model, "_shortcut", None)  # what a Model knows of its layers; another one if they change
+        if layers is not None and layers is self._looked_at:
+            return
+        now, then = parameter_list(self._model), self.parameters or []
+        mine = {id(p) for p in then}
+        for p in now:
+            if id(p) not in mine:
+                raise GradientError(
+                    f"SGD.step: {describe(p)} was put into the model after SGD(model), and would never be updated. "
+                    "Make a new SGD for the model as it is now"
+                )
+        self._looked_at = layers
+
     def velocity(self, parameter: Tensor) -> Tensor:
-        """The parameter's momentum, of its shape; zeros before the first step."""
+        """The parameter's momentum, of its shape and dtype; zeros before the first step.
+
+        Raises ShapeError or DTypeError if the parameter has become another since: its momentum does not fit it.
+        """
         entry = self._velocity.get(id(parameter))
-        if entry is None:
+        if entry is None or entry[0] is not parameter:
             zeros = parameter.new_like()
             zeros._array[...] = 0
-            entry = self._velocity[id(parameter)] = (parameter, zeros)  # keeps the parameter, and so its id, alive
+            entry = self._velocity[id(parameter)] = (parameter, zeros)  # holds it, so that its id stays its own
+        _check_velocity(*entry)
         return entry[1]
 
     def take_velocities(self, places: Iterable[tuple[Tensor, Array]]) -> None:
@@ -74,7 +98,12 @@ class SGD:
         self._bound = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_bound": None}
+        return {**vars(self), "_bound": None, "_looked_at": None, "_velocity": [*self._velocity.values()]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """ids are those of one process and one life, so the momentum is found again by the parameters themselves."""
+        vars(self).update(state)
+        self._velocity = {id(p): (p, velocity) for p, velocity in state["_velocity"]}
 
     def __repr__(self) -> str:
         return f"SGD(lr={self.lr}, momentum={self.momentum})"
@@ -85,10 +114,26 @@ class _Bound:
 
     def __init__(self, parameters: Sequence[Tensor], velocities: Sequence[Tensor] | None) -> None:
         self.moves = velocities is not None
-        self.checked = [(k, p, p._array, p._g) for k, p in enumerate(parameters)]
+        self.memory = [(k, p, p._array, p._g) for k, p in enumerate(parameters)]
         self.versions = [p._version for p in parameters]
         self.velocities = velocities  # kept alive for C
         self.calls = [self._call(dtype, parameters) for dtype in {p.dtype for p in parameters}]
+        self.gradients: list[Any] = [p._g._version for p in parameters if p._g is not None]
+        self.used: list[int] | None = None  # what the gradients' versions counted at the last update
+        self.walks = 0  # how many backward passes there had been then
+
+    def check_renewed(self) -> None:
+        """Raises GradientError for a `.g` that was used before, if a backward has run since that did not reach it."""
+        used = self.used
+        if used is None:
+            return
+        old = [k for k, version in enumerate(self.gradients) if version.count == used[k]]
+        if old and (len(old) < len(used) or tape.walks.count != self.walks):
+            p = self.memory[old[0]][1]
+            raise GradientError(
+                f"SGD.step: {describe(p)} still has the .g of an earlier backward, which was used already: the last "
+                f"one did not reach it{_why_not(p)}. Leave it out of the optimizer, or set its .g to None or to zeros"
+            )
 
     def _call(self, dtype: np.dtype[Any], parameters: Sequence[Tensor]) -> tuple[Any, Any, int]:
         """(C's function, its array, that array's length) for the parameters of one dtype."""
@@ -101,10 +146,10 @@ class _Bound:
         return native.sgd_step[dtype], array, len(indices)
 
     def fits(self, parameters: Sequence[Tensor], moves: bool) -> bool:
-        """Whether these are the same parameters in the same memory, which may still be written to."""
-        if moves != self.moves or len(parameters) != len(self.checked):
+        """Whether these are the same, with the same memory, and it may still be written to."""
+        if moves != self.moves or len(parameters) != len(self.memory):
             return False
-        for k, p, array, g in self.checked:
+        for k, p, array, g in self.memory:
             if parameters[k] is not p or p._array is not array or p._g is not g or p._node is not None:
                 return False
             if not array.flags.writeable:
@@ -119,6 +164,7 @@ class _Bound:
                 version.remember()
         for call, array, count in self.calls:
             call(array, count, lr, momentum)
+        self.used, self.walks = [version.count for version in self.gradients], tape.walks.count
         if observer.active is not None:
             observer.active.ran("SGD.step")
 
@@ -141,11 +187,34 @@ def parameter_list(parameters: Any) -> list[Tensor]:
     return tensors
 
 
+def _why_not(p: Tensor) -> str:
+    """What can be known of why a backward did not reach a parameter."""
+    if not p.requires_g:
+        return ", for it does not require a gradient (requires_g is False)"
+    return (
+        ", for the loss was not computed from it: its layer was not called or was given another tensor, or a step on "
+        "the way was off the tape (numpy's functions, .data, bp.tensor)"
+    )
+
+
+def _check_velocity(p: Tensor, velocity: Tensor) -> None:
+    """C takes the size from the parameter alone."""
+    if velocity.shape != p.shape:
+        raise ShapeError(
+            f"SGD: the momentum of {describe(p)} has the shape {velocity.shape}: the parameter became another after "
+            "the step that made it. Make a new SGD"
+        )
+    if velocity.dtype != p.dtype:
+        raise DTypeError(f"SGD: {describe(p)} is {p.dtype}, its momentum {velocity.dtype}. Make a new SGD")
+
+
 def _check(p: Tensor) -> None:
     if p._g is None:
         raise GradientError(f"SGD.step: {describe(p)} has no .g; run backward first")
     if p._g.shape != p.shape:
         raise ShapeError(f"SGD.step: {describe(p)} has a .g of shape {p._g.shape}")
+    if p._g.dtype != p.dtype or not p._g._array.flags.c_contiguous:
+        raise DTypeError(f"SGD.step: the .g of {describe(p)} is {p._g.dtype} or not contiguous; set it to None first")
     if p._node is not None:
         raise GradientError(f"SGD.step: {describe(p)} is a result ('{p._node.op.name}'), not a parameter")
     if not p._array.flags.writeable or not p._array.flags.c_contiguous:

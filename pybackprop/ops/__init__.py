@@ -1,5 +1,6 @@
 """The operations, each with forward, backward and record (Op). Importing this attaches `@` and `+` to Tensor."""
 
+from pybackprop.ops import numpy_protocol as numpy_protocol  # numpy's functions on tensors
 from pybackprop.ops.add import ADD, CLONE
 from pybackprop.ops.leaky_relu import LEAKY_RELU, leaky_relu, leaky_relu_grad
 from pybackprop.ops.linear import LIN, lin, lin_grad

@@ -30,6 +30,11 @@ def add(self: Tensor, other: ArrayLike) -> Tensor:
     return _add(self, operand("+", self, other))
 
 
+def radd(self: Tensor, other: ArrayLike) -> Tensor:
+    """other + self."""
+    return add(self, other)
+
+
 def _add(left: Tensor, right: Tensor | None = None, number: float | None = None) -> Tensor:
     addend: Any = right if number is None else number
     with np.errstate(all="ignore"):
@@ -90,5 +95,5 @@ CLONE = register(
     )
 )
 attach("__add__", add)
-attach("__radd__", add)
+attach("__radd__", radd)
 attach("clone", clone)

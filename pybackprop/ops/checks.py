@@ -1,4 +1,4 @@
-"""Checks that operations make before they compute: of operands, shapes, gradients and memory."""
+"""Checks before an operation computes: operands become tensors of one dtype, and their shapes have to fit."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def operands_of(operation: str, values: Mapping[str, Any]) -> list[Any]:
 
 
 def _as_they_are(values: Iterable[Any]) -> list[Any]:
-    """The fast path: values as tensors if none needs a conversion or an error message, else an empty list."""
+    """values as tensors if none needs a conversion and nothing is wrong with them; else an empty list."""
     tensors: list[Any] = []
     dtype: Any = None
     for value in values:
@@ -110,6 +110,7 @@ def check_mse(operation: str, out: Tensor, targ: Tensor) -> tuple[int, int]:
 
 
 def mse_hint(o: tuple[int, ...], t: tuple[int, ...]) -> str:
+    """What to do about outputs and targets of different shapes, for messages."""
     column, row = (o, t) if len(o) == 2 else (t, o)
     if len(column) == 2 and column[1] == 1 and len(row) == 1:
         n = column[0]
@@ -154,7 +155,7 @@ def upstream_of(operation: str, out: Tensor) -> Tensor:
 
 
 def output(operation: str, out: Any, shape: tuple[int, ...], **inputs: Tensor | None) -> Tensor:
-    """out as a tensor to write to, off the tape, after checking it."""
+    """out as a tensor to write to, off the tape. Raises, before any write, for all that could be wrong with it."""
     dtype = next(t for t in inputs.values() if t is not None).dtype
     array = out._array if isinstance(out, Tensor) else out
     if not isinstance(array, np.ndarray):
@@ -209,7 +210,7 @@ def _share(g: Tensor, operand: Tensor) -> bool:
 
 
 def overlaps_itself(array: Any) -> bool:
-    """Whether some of its elements may share memory, as in a broadcast view."""
+    """Whether several elements may share one place in memory, as in a broadcast view."""
     if array.flags.c_contiguous:
         return False
     reach = array.itemsize

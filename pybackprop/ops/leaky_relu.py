@@ -8,25 +8,30 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native
+from pybackprop.core.arrays import Array
 from pybackprop.ops.activation import activation
 
 SLOPE = 0.01
 
 
-def leaky_relu(x: Any, negative_slope: float = SLOPE, out: Any = None) -> Tensor:
-    """out = x where x > 0, else negative_slope * x (NaN stays NaN). Any shape. out: as in lin.
+def leaky_relu(x: ArrayLike, negative_slope: float = SLOPE, out: Tensor | Array | None = None) -> Tensor:
+    """out = x where x > 0, else negative_slope * x; NaN stays NaN. x: a tensor or array of any shape.
 
-    Raises ValueError for a slope that is not positive and finite in x's dtype, DTypeError for data that is not real.
+    out: as in relu. Raises ValueError for a slope that is not positive and finite in x's dtype; else as relu does.
     """
     result: Tensor = LEAKY_RELU(x, out=out, negative_slope=negative_slope)
     return result
 
 
 def leaky_relu_grad(inp: Tensor, out: Tensor, negative_slope: float = SLOPE) -> None:
-    """inp.g = out.g where inp > 0, else negative_slope * out.g: elementwise, hence * and not @."""
+    """inp.g = out.g where inp > 0, else negative_slope * out.g: each out[i,j] depends on its own inp[i,j] alone.
+
+    inp and out: of one shape and dtype. Raises as relu_grad does, and ValueError for the slope as leaky_relu does.
+    """
     LEAKY_RELU.grad(inp, out, negative_slope=negative_slope)  # type: ignore[misc]
 
 

@@ -88,12 +88,16 @@ def _describe(t: Tensor) -> None:
             return
 
 
-def at(self: Tensor, other: Any) -> Tensor:
-    """self @ other: (n,m) @ (m,h) on the tape, with lin's gradients bit for bit. With a vector, no derivative."""
+def at(self: Tensor, other: ArrayLike) -> Tensor:
+    """self @ other: (n,h) of (n,m) @ (m,h), on the tape, with the bits and gradients of lin.
+
+    With a vector on one side it has no derivative. Raises ShapeError where the inner sizes differ, or for more than two
+    dimensions; DTypeError for mixed dtypes.
+    """
     return product(self, operand("@", self, other))
 
 
-def rat(self: Tensor, other: Any) -> Tensor:
+def rat(self: Tensor, other: ArrayLike) -> Tensor:
     """other @ self."""
     return product(operand("@", self, other), self)
 

@@ -1,7 +1,8 @@
 """The definition, callable: csrc/ops/reference.c on numpy arrays.
 
-Every other implementation here must give these bits. Arrays are float32 or float64, all of one dtype,
-and are not written to; results are new arrays. x (n,m), w (m,h), b (h), out and dout (n,h).
+Every other implementation must give these bits. Arrays are float32 or float64, all of one dtype, never written to;
+results are new arrays of that dtype. x (n,m), w (m,h), b (h), out and dout (n,h). add_to: what a result is added to, of
+its shape. All raise ShapeError for shapes that do not fit, DTypeError for mixed dtypes or data that is not real.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def _start(shape: tuple[int, ...], like: Tensor, add_to: Any) -> Tensor:
 
 
 def linear_forward(x: Any, w: Any, b: Any = None) -> Array:
-    """out (n,h) = x @ w + b"""
+    """out (n,h) = x (n,m) @ w (m,h) + b (h), or without b."""
     x, w, b = _contiguous("linear_forward", x=x, w=w, b=b)
     n, m, h = check_lin("linear_forward", x, w, b)
     out = _start((n, h), x, None)
@@ -59,7 +60,7 @@ def linear_forward(x: Any, w: Any, b: Any = None) -> Array:
 
 
 def linear_backward_x(dout: Any, w: Any, add_to: Any = None) -> Array:
-    """dx (n,m) = dout @ w.T"""
+    """dx (n,m) = dout (n,h) @ w.T (h,m), plus add_to if given."""
     dout, w = _contiguous("linear_backward_x", dout=dout, w=w)
     n, h, m = _product_sizes("linear_backward_x", dout.shape, w.shape[::-1])
     dx = _start((n, m), w, add_to)
@@ -69,7 +70,7 @@ def linear_backward_x(dout: Any, w: Any, add_to: Any = None) -> Array:
 
 
 def linear_backward_w(x: Any, dout: Any, add_to: Any = None) -> Array:
-    """dw (m,h) = x.T @ dout"""
+    """dw (m,h) = x.T (m,n) @ dout (n,h), plus add_to if given."""
     x, dout = _contiguous("linear_backward_w", x=x, dout=dout)
     m, n, h = _product_sizes("linear_backward_w", x.shape[::-1], dout.shape)
     dw = _start((m, h), x, add_to)
@@ -79,7 +80,7 @@ def linear_backward_w(x: Any, dout: Any, add_to: Any = None) -> Array:
 
 
 def linear_backward_b(dout: Any, add_to: Any = None) -> Array:
-    """db (h) = dout.sum(0)"""
+    """db (h) = dout (n,h).sum(0), plus add_to if given."""
     (dout,) = _contiguous("linear_backward_b", dout=dout)
     n, h = dout.shape
     db = _start((h,), dout, add_to)
@@ -88,7 +89,7 @@ def linear_backward_b(dout: Any, add_to: Any = None) -> Array:
 
 
 def matmul(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False, add_to: Any = None) -> Array:
-    """op(a) (rows,inner) @ op(b) (inner,cols)"""
+    """op(a) (rows,inner) @ op(b) (inner,cols), plus add_to (rows,cols) if given; op transposes where asked to."""
     a, b = _contiguous("matmul", a=a, b=b)
     left = a.shape[::-1] if transpose_a else a.shape
     right = b.shape[::-1] if transpose_b else b.shape
@@ -107,7 +108,7 @@ def _product_sizes(operation: str, left: tuple[int, ...], right: tuple[int, ...]
 
 
 def relu_forward(x: Any) -> Array:
-    """max(x, 0), a NaN kept"""
+    """max(x, 0) of any shape; NaN stays NaN."""
     (x,) = _contiguous("relu_forward", x=x)
     out = _start(x.shape, x, None)
     native.ref_relu_forward[x.dtype](out.pointer(), x.pointer(), x.size)
@@ -115,7 +116,7 @@ def relu_forward(x: Any) -> Array:
 
 
 def relu_backward(x: Any, dout: Any) -> Array:
-    """dout where x > 0, else 0"""
+    """dout where x > 0, else 0; both of one shape."""
     x, dout = _contiguous("relu_backward", x=x, dout=dout)
     check_same("relu_backward", x=x, dout=dout)
     dx = _start(x.shape, x, None)
@@ -124,7 +125,7 @@ def relu_backward(x: Any, dout: Any) -> Array:
 
 
 def leaky_relu_forward(x: Any, negative_slope: float) -> Array:
-    """x where x > 0, else negative_slope * x"""
+    """x where x > 0, else negative_slope * x, of any shape."""
     (x,) = _contiguous("leaky_relu_forward", x=x)
     out = _start(x.shape, x, None)
     native.ref_leaky_relu_forward[x.dtype](out.pointer(), x.pointer(), negative_slope, x.size)
@@ -132,7 +133,7 @@ def leaky_relu_forward(x: Any, negative_slope: float) -> Array:
 
 
 def leaky_relu_backward(x: Any, dout: Any, negative_slope: float) -> Array:
-    """dout where x > 0, else negative_slope * dout"""
+    """dout where x > 0, else negative_slope * dout; both of one shape."""
     x, dout = _contiguous("leaky_relu_backward", x=x, dout=dout)
     check_same("leaky_relu_backward", x=x, dout=dout)
     dx = _start(x.shape, x, None)
@@ -141,7 +142,7 @@ def leaky_relu_backward(x: Any, dout: Any, negative_slope: float) -> Array:
 
 
 def mse_forward(out: Any, targ: Any) -> Array:
-    """mean((out - targ)**2), 0-d"""
+    """mean((out - targ)**2) over all elements, of shape (). Raises ShapeError for no elements."""
     out, targ = _contiguous("mse_forward", out=out, targ=targ)
     n, h = check_mse("mse_forward", out, targ)
     loss = _start((), out, None)
@@ -150,7 +151,7 @@ def mse_forward(out: Any, targ: Any) -> Array:
 
 
 def mse_backward(out: Any, targ: Any) -> Array:
-    """2 (out - targ) / size"""
+    """2 (out - targ) / size, of the shape of out; size counts all elements."""
     out, targ = _contiguous("mse_backward", out=out, targ=targ)
     check_mse("mse_backward", out, targ)
     dout = _start(out.shape, out, None)
@@ -159,7 +160,7 @@ def mse_backward(out: Any, targ: Any) -> Array:
 
 
 def sgd_update(p: Any, dp: Any, lr: float) -> Array:
-    """p - lr dp"""
+    """p - lr dp; both of one shape."""
     p, dp = _contiguous("sgd_update", p=p, dp=dp)
     check_same("sgd_update", p=p, dp=dp)
     new = _start(p.shape, p, p)
@@ -168,7 +169,7 @@ def sgd_update(p: Any, dp: Any, lr: float) -> Array:
 
 
 def sgd_momentum_update(p: Any, v: Any, dp: Any, lr: float, mu: float) -> tuple[Array, Array]:
-    """(new p, new v): v = mu v + dp, p = p - lr v"""
+    """(new p, new v): v = mu v + dp, then p = p - lr v; all of one shape."""
     p, v, dp = _contiguous("sgd_momentum_update", p=p, v=v, dp=dp)
     check_same("sgd_momentum_update", p=p, v=v)
     check_same("sgd_momentum_update", p=p, dp=dp)

@@ -1,7 +1,7 @@
-"""The small example network that explains, judges, exercises and pages are shown on: mse(lin(relu(lin(x)))).
+"""The small example network of explain, judge, the exercises and the page: mse(lin(relu(lin(x)))).
 
-One builder, two sets of numbers that can be checked in the head: quarters, and numbers with one decimal; and the same
-network on data.
+One builder with two kinds of numbers that you can check in your head, quarters and numbers with one decimal; and the
+same network on data.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from pybackprop.nn.initial import he_uniform
 from pybackprop.ops import lin, lin_grad, mse, mse_grad, relu, relu_grad
 
 SHAPE = (4, 5, 8)  # rows, inputs, hidden; one output, as in the lesson
-ROWS, HIDDEN = 64, 50  # of an example on data
+ROWS, HIDDEN = 64, 50  # for the example on data
 SEED = 221
-OUTPUTS = 2  # of the one with decimals
-ROLE_OF = {"x": "x", "w": "w1", "b": "b1", "z": "l1", "a": "l2", "out": "out", "targ": "targ"}  # in a question
+OUTPUTS = 2  # of the example with decimals
+ROLE_OF = {"x": "x", "w": "w1", "b": "b1", "z": "l1", "a": "l2", "out": "out", "targ": "targ"}  # in judge's questions
 
 Layer: TypeAlias = "tuple[Tensor, Tensor]"  # w (m,h) and b (h,)
 
 
 @dataclass(frozen=True)
 class Example:
-    """The network after forward and backward, every gradient kept; .tensors by the lesson's names, l1, l2, ..., out."""
+    """The network after forward and backward, every gradient kept; .tensors uses the lesson's names: l1, l2, ..., out."""
 
     tensors: dict[str, Tensor]
     loss: Tensor
 
 
 def run(x: Tensor, targ: Tensor, layers: Sequence[Layer]) -> Example:
-    """Forward, and backward by hand as the lesson writes it, of lin, relu, lin, ..., mse on x (n,m) and targ (n,h)."""
+    """Runs lin, relu, lin, ..., mse forward on x (n,m) and targ (n,h), and backward by hand as the lesson does."""
     tensors, value = {"x": x}, x
     backward: list[Callable[[], None]] = []
     for k, (w, b) in enumerate(layers, 1):
@@ -64,10 +64,10 @@ def run(x: Tensor, targ: Tensor, layers: Sequence[Layer]) -> Example:
 
 
 def small(shape: tuple[int, ...] = SHAPE) -> Example:
-    """Quarters between -2 and 2, from the frozen random stream: the same everywhere.
+    """The example on quarters between -2 and 2 from the library's own random stream, the same on every machine.
 
-    shape: rows, inputs, sizes of the hidden layers, and, where there are four or more, the outputs (else 1).
-    Raises ShapeError for fewer than three.
+    shape: rows, inputs, the sizes of the hidden layers, and, if it has four numbers or more, the outputs (else 1).
+    Raises ShapeError for fewer than three numbers.
     """
     if len(shape) < 3:
         raise ShapeError(f"--shape: found {shape}, expected at least three numbers: rows, inputs, hidden")
@@ -92,9 +92,9 @@ def _layer(w: Tensor, b: Tensor) -> Layer:
 
 
 def on_data(path: Path | None, hidden: int = HIDDEN) -> Example:
-    """The first rows of a data set (without a path, the built-in digits) and a fresh network on them.
+    """The first rows of a data set (without a path, the built-in digits) and a new network on them.
 
-    Raises DataError for a file that is none.
+    Raises DataError for a file that is not a data set.
     """
     split = data.digits() if path is None else data.dataset(path, np.float32)
     x = tensor(np.asarray(split.x_train)[:ROWS])
@@ -114,9 +114,9 @@ def on_data(path: Path | None, hidden: int = HIDDEN) -> Example:
 
 
 def decimals(shape: Sequence[int] = (4, 3, 2), seed: int = 0, dtype: Any = np.float32) -> Example:
-    """Numbers with one decimal, none of them 0, of another seed each time; x is (n,m), w1 (m,h), w2 (h,2).
+    """The example on numbers with one decimal, none of them 0; x is (n,m), w1 (m,h), w2 (h,2).
 
-    The data and the targets want a gradient too. Raises ValueError unless shape has three numbers.
+    The data and the targets have requires_g set too. Raises ValueError unless shape has three numbers.
     """
     n, m, h = shape
     rng = np.random.default_rng(seed)
@@ -126,5 +126,5 @@ def decimals(shape: Sequence[int] = (4, 3, 2), seed: int = 0, dtype: Any = np.fl
 
     x, targ = param(numbers(n, m)), param(numbers(n, OUTPUTS))
     w1, b1, w2, b2 = (param(numbers(*s)) for s in ((m, h), (h,), (h, OUTPUTS), (OUTPUTS,)))
-    b1.data[:] = np.abs(b1.data)  # so that most of relu is open
+    b1.data[:] = np.abs(b1.data)  # so that most elements pass relu
     return run(x, targ, [(w1, b1), (w2, b2)])

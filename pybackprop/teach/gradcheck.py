@@ -1,7 +1,7 @@
-"""gradcheck: every gradient against what happens when its element moves a little.
+"""gradcheck: compares every gradient with how much the loss changes when its element moves a little.
 
 Slopes are signed central differences in double, (f(v + h) - f(v - h)) / 2h, element by element. Where
-f has a kink within h (relu at 0) any value between the two one-sided slopes is a right answer.
+f has a kink within h (relu at 0), any value between the two one-sided slopes is accepted.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ RTOL = {native.FLOAT32: 1e-4, native.FLOAT64: 1e-6}
 
 @dataclass(frozen=True)
 class GradCheck:
-    """The outcome of gradcheck; true if every element agreed. All after count describes the worst element.
+    """The outcome of gradcheck; true if every element agreed. The fields after count describe the worst element.
 
     ok        whether every element agreed
     count     how many elements were checked
     name      of the tensor
     index     of the element
-    gradient  as it was given
-    slope     as it was measured
-    excess    |gradient - slope| in units of what is allowed: above 1 is wrong
+    gradient  the gradient that was checked
+    slope     the measured slope
+    excess    |gradient - slope| divided by the difference allowed: above 1 is wrong
     """
 
     ok: bool
@@ -73,15 +73,15 @@ def gradcheck(
     tensors  those with requires_g are checked, or all if none has it; the others are data
     grads    the gradients to check, one per tensor and, for a Model, then one per parameter (None: leave that one
              out); without it, those of the tape
-    h        how far an element is moved, times max(1, |element|)
+    h        an element is moved by h * max(1, |element|)
     rtol     allowed difference, relative to the slope and to the tensor's largest slope; 1e-4 for float32,
              1e-6 for float64; atol is added
     raises   raise GradientError for a wrong gradient; otherwise the outcome is returned
 
-    Measuring takes two forward passes in float64 per element. A NaN is never right. Raises GradientError for a wrong
-    gradient, and where f returns no tensor; ValueError where there is nothing to check, or grads are too few or too
-    many; ShapeError for a gradient of another shape than its tensor; DTypeError where f brings float32 tensors of its
-    own.
+    Measuring takes two forward passes in float64 per element. A NaN is always wrong. Raises GradientError for a wrong
+    gradient, or if f does not return a tensor; ValueError if there is nothing to check, or the number of grads is
+    wrong; ShapeError if a gradient's shape is not its tensor's; DTypeError if f uses float32 tensors that are not
+    arguments.
     """
     given = [as_tensor(t) for t in tensors]
     function, checked = _of_model(f, given) if isinstance(f, Model) else (f, given)
@@ -103,7 +103,7 @@ def gradcheck(
 
 
 def _of_model(model: Model, data: Sequence[Tensor]) -> tuple[Callable[..., Tensor], list[Tensor]]:
-    """The loss as a function of the data and then the parameters, which it reads where they are."""
+    """The loss as a function of the data and then the parameters; the parameters are read from the model itself."""
     parameters = model.parameters()
     return (lambda *values: model(*values[: len(data)])), [*data, *parameters]
 
@@ -111,7 +111,7 @@ def _of_model(model: Model, data: Sequence[Tensor]) -> tuple[Callable[..., Tenso
 def _gradients(
     function: Callable[..., Any], tensors: Sequence[Tensor], grads: Sequence[Any] | None
 ) -> dict[int, Array]:
-    """The gradients to check, by the number of their tensor."""
+    """The gradients to check, by the position of their tensor."""
     if grads is None:
         grads = _from_tape(function, tensors)
     if len(grads) != len(tensors):
@@ -127,10 +127,10 @@ def _gradients(
 
 
 def _from_tape(function: Callable[..., Any], tensors: Sequence[Tensor]) -> list[Tensor | None]:
-    none_wants = not any(t.requires_g for t in tensors)
+    check_all = not any(t.requires_g for t in tensors)
     before = [(t, t.requires_g, t._g) for t in tensors]
     for t in tensors:
-        t.requires_g, t._g = t.requires_g or none_wants, None
+        t.requires_g, t._g = t.requires_g or check_all, None
     try:
         result = function(*tensors)
         if not isinstance(result, Tensor):

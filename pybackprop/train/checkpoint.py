@@ -53,11 +53,11 @@ def save(path: str | Path, arrays: Mapping[str, Array], meta: Mapping[str, Any])
     existing file are kept. Raises CheckpointError, and leaves an existing file unchanged, if it cannot be written.
     """
     write = _writer(path)
-    whole = {name: _checked(path, name, array) for name, array in arrays.items()}
-    meta_json = _to_json(path, meta)
-    header = {"format": FORMAT, "version": VERSION, "meta": meta_json, "sha256": _integrity(whole, meta_json)}
+    checked = {name: _checked(path, name, array) for name, array in arrays.items()}
+    text = _as_json(path, meta)
+    header = {"format": FORMAT, "version": VERSION, "meta": text, "sha256": _integrity(checked, text)}
     try:
-        replace(_target(path), lambda stream: write(stream, whole, header))
+        replace(_target(path), lambda stream: write(stream, checked, header))
     except OSError as error:
         raise _cannot_be("written", path, error) from error
 
@@ -80,31 +80,31 @@ def load(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
     for name, array in arrays.items():
         _check_dtype(path, name, array)
         arrays[name] = np.require(array, array.dtype.newbyteorder("="), ["C", "O", "W"])
-    meta_json = str(header.get("meta"))
-    if header.get("sha256") != _integrity(arrays, meta_json):
+    text = str(header.get("meta"))
+    if header.get("sha256") != _integrity(arrays, text):
         raise CheckpointError(f"{path}: is damaged: its content does not have the sha256 that it was written with")
-    return arrays, _parsed(path, meta_json)
+    return arrays, _parsed(path, text)
 
 
 # ---- what goes into a file ----
 
 
 def _hash(arrays: Mapping[str, Array], one_nan: bool) -> str:
-    sha256 = hashlib.sha256()
+    state = hashlib.sha256()
     for name in sorted(arrays):
         array = np.asarray(arrays[name], arrays[name].dtype.newbyteorder("<"), order="C")
         if one_nan and np.isnan(array).any():
             array = array.copy()
             array[np.isnan(array)] = np.nan
         # escaped, as a name with a newline could otherwise pass for two arrays
-        sha256.update(name.encode("unicode_escape") + f" {array.dtype.str} {array.shape}\n".encode())
-        sha256.update(array.tobytes())
-    return sha256.hexdigest()
+        state.update(name.encode("unicode_escape") + f" {array.dtype.str} {array.shape}\n".encode())
+        state.update(array.tobytes())
+    return state.hexdigest()
 
 
-def _integrity(arrays: Mapping[str, Array], meta_json: str) -> str:
+def _integrity(arrays: Mapping[str, Array], text: str) -> str:
     """Unlike the digest it distinguishes NaNs: a damaged one must not pass."""
-    content = f"{_hash(arrays, one_nan=False)} {meta_json}"
+    content = f"{_hash(arrays, one_nan=False)} {text}"
     return hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()
 
 
@@ -123,21 +123,21 @@ def _check_dtype(path: str | Path, name: str, array: Array) -> None:
         raise CheckpointError(f"{path}: {name}: found {array.dtype}, expected float32 or float64")
 
 
-def _to_json(path: str | Path, meta: Mapping[str, Any]) -> str:
+def _as_json(path: str | Path, meta: Mapping[str, Any]) -> str:
     try:
         return json.dumps(dict(meta))
     except (TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: meta: found what JSON cannot hold ({error})") from error
 
 
-def _parsed(path: Path, meta_json: str | bytes) -> dict[str, Any]:
+def _parsed(path: Path, text: str | bytes) -> dict[str, Any]:
     try:
-        meta = json.loads(meta_json)
+        value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: meta: found invalid JSON ({error})") from error
-    if not isinstance(meta, dict):
-        raise CheckpointError(f"{path}: meta: found JSON of {type(meta).__name__}, expected an object")
-    return meta
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path}: meta: found JSON of {type(value).__name__}, expected an object")
+    return value
 
 
 def _check_header(path: Path, header: Mapping[str, Any]) -> None:

@@ -91,13 +91,13 @@ class Trainer:
         Raises DivergedError as soon as a loss, or at the end a parameter, is not finite.
         """
         s = self.settings
-        history = self.plan.fit(
+        (done,) = self.plan.fit(
             self.split.x_train, self.targets, epochs=self.epoch + 1, done=self.epoch, seed=s.seed, callback=callback
         )
         self.epoch += 1
-        self.seconds += history[0].seconds
+        self.seconds += done.seconds
         self.samples += len(self.targets)
-        self.losses.append(history[0].loss)
+        self.losses.append(done.loss)
         self.accuracies.append(self.accuracy())
         return self.losses[-1]
 
@@ -154,11 +154,11 @@ class Trainer:
     @cached_property
     def _data_digest(self) -> str:
         arrays = {"x": self.split.x_train, "y": self.targets}
-        sha256 = hashlib.sha256()
+        state = hashlib.sha256()
         for name, array in arrays.items():
-            sha256.update(f"{name}{array.shape}".encode())
-            sha256.update(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).data)
-        return sha256.hexdigest()
+            state.update(f"{name}{array.shape}".encode())
+            state.update(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).data)
+        return state.hexdigest()
 
 
 def settings_of(path: str | Path) -> Settings:

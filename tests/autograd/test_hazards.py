@@ -94,8 +94,8 @@ def multiplied_into_x_again_where_c_knows_it(net):
 
 
 @hazard("result of 'lin'", "make its gradient wrong", "bp.tensor(t)")
-def added_to_a_result(net):
-    return lambda: net.l1.__iadd__(1)
+def multiplied_a_result(net):
+    return lambda: net.l1.__imul__(2)
 
 
 @hazard("result of 'relu'", "on the tape")

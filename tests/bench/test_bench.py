@@ -183,6 +183,17 @@ def test_what_cannot_be_is_said_in_a_line(options, words, capsys):
     assert len(said.splitlines()) == 1
 
 
+def test_a_peer_may_fail_but_an_engine_of_ours_may_not(monkeypatch, capsys):
+    def run(ours):
+        broken = Entry("broken", "numpy", "no_such_module:Engine", ours=ours)
+        monkeypatch.setattr("pybackprop.bench.engines.engine.ENTRIES", (NUMPY, broken))
+        code = main(["bench", "--only", "matmul 4 ", "--rounds", "1"])
+        assert "ModuleNotFoundError" in capsys.readouterr().out
+        return code
+
+    assert [run(False), run(True)] == [0, 1]
+
+
 def test_an_engine_that_is_not_installed_is_left_out(monkeypatch, capsys):
     monkeypatch.setattr(Entry, "missing", lambda entry: entry.name != "numpy")
     assert main(["bench", "--engines", "numpy,jax", "--only", "matmul 4 ", "--rounds", "1"]) == 0

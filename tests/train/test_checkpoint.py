@@ -171,7 +171,7 @@ def test_another_version_or_dtype_is_refused(path, monkeypatch):
 
 @pytest.mark.parametrize("told", ["no JSON", "[1]", "[" * 100_000, "\ud800", "1" * 5000])
 def test_a_forged_meta_is_refused(path, monkeypatch, told):
-    monkeypatch.setattr(checkpoint, "_to_json", lambda *_: told)
+    monkeypatch.setattr(checkpoint, "_as_json", lambda *_: told)
     if path.suffix == ".safetensors" and not told.isprintable():
         pytest.skip("safetensors itself refuses it")
     checkpoint.save(path, ARRAYS, {})

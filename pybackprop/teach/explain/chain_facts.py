@@ -1,7 +1,7 @@
 """The numbers behind the whole chain: which .g holds which product of derivatives, and the Jacobians' sizes.
 
-In the notation of the question that this project was born from: u = x @ w + b, v = relu(u), z = mse(v), and
-dz/dx = dz/dv · dv/du · du/dx, one factor for each step. Networks with several layers count them: u1, v1, u2, z.
+The notation: u = x @ w + b, v = relu(u), z = mse(v), and dz/dx = dz/dv · dv/du · du/dx, one factor for each step.
+With several layers the letters are numbered: u1, v1, u2, z.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pybackprop.teach.trace.slope import measure
 
 
 def backward_steps(symbols: Symbols) -> list[dict[str, Any]]:
-    """What each call of a backward writes: name, shape, how it is computed, which product of derivatives it holds."""
+    """What each backward call writes: name, shape, how it is computed, which product of derivatives it holds."""
     return [step for op in reversed(symbols.network.operations) for step in _steps(op, symbols)]
 
 
 def shown_inputs(op: Operation) -> list[int]:
-    """The inputs whose gradients are spoken of, in the backward's order: all but targets that want none."""
+    """The inputs whose gradients are shown, in the backward's order: all but targets without requires_g."""
     return [slot for slot in backward_order(op) if op.inputs[slot].requires_g or not op.is_target(slot)]
 
 
@@ -70,7 +70,7 @@ def _jacobian_of(op: Operation, network: Network) -> dict[str, Any]:
 
 
 def jacobian(out: str, inp: str, n: int, m: int, h: int, itemsize: int) -> dict[str, Any]:
-    """rows n·h, columns n·m; not_zero: only elements of the same row i move each other."""
+    """rows: n·h, columns: n·m; not_zero counts the pairs in the same row i, since an input moves only its own row."""
     numbers = n * h * n * m
     return {
         "of": f"∂{out}/∂{inp}",

@@ -50,11 +50,12 @@ def _backward(steps: Sequence[Step]) -> Iterator[Block]:
     unwanted = [step["g"] for step in steps if not step["wanted"]]
     if unwanted:
         yield Text(
-            f"* {', '.join(unwanted)}: only by hand, for bp.lin_grad sets all; the tape leaves out what nobody wants."
+            f"* {', '.join(unwanted)}: only in a backward pass by hand, because bp.lin_grad sets every .g; the tape "
+            "computes only the gradients that are required."
         )
     yield Text(
-        "What arrives (out.g, in a _grad function) is the product of all factors so far. Each call multiplies in one "
-        "more and leaves the result as the .g of what went in (inp.g), where the layer before it finds it."
+        "What arrives (out.g, in a _grad function) is the product of all factors so far. Each call multiplies it by "
+        "one more and stores the result as the .g of its input (inp.g), where the layer before it reads it."
     )
 
 
@@ -79,16 +80,16 @@ def _never_built(network: Network) -> Iterator[Block]:
     big = jacobian("u", "x", *LESSON, 4)
     yield Text(
         f"(For the lesson's layer, 50000 rows, 784 → 50: {big['numbers']:,} numbers, {bytes_text(big['bytes'])}.) "
-        "Almost all of them are zeros, for u[i,j] moves only with row i of x, and the others are the elements of w, "
-        "again and again, once for each row. And we want only its product with the row of numbers that arrives, u.g: "
-        "that is u.g @ w.T, with no Jacobian in memory at any time."
+        "Almost all of them are zeros, because u[i,j] depends only on row i of x. The others are the elements of w, "
+        "repeated for each row. And all we need is the Jacobian's product with the gradient that arrives, u.g: that "
+        "is u.g @ w.T, and the Jacobian is never in memory."
     )
 
 
 def _checked(checks: Sequence[Checked]) -> Iterator[Block]:
-    yield Heading("4. A check that trusts nobody")
+    yield Heading("4. An independent check: nudge it and measure")
     if not checks:
-        yield Text("Not possible: what is no finite number cannot be moved a little.")
+        yield Text("Not possible: an infinity or a NaN cannot be moved a little.")
         return
     yield Text("The element with the largest gradient of each parameter, moved up and down a little in double:")
     rows = [[name, f"{g:.6g}", f"{slope:.6g}", f"{error:+.1e}"] for name, g, slope, error in checks]

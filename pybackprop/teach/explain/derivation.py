@@ -12,7 +12,7 @@ SHOWN = 4  # products that are written out
 
 
 def derivation(name: str, network: Network, paths: list[Path], total: str) -> list[Line]:
-    """Chain rule, the same with the known derivatives, with numbers, and for all elements at once."""
+    """The chain rule; the same with the known derivatives; with numbers; and for all elements at once."""
     loss, me = Name(network.name(network.root)), Name(name, tuple(map(str, paths[0].at)))
     chain = _joined([path.rule.chain(path, network, loss, me) for path in paths])
     known = _joined([path.rule.known(path, network) for path in paths])

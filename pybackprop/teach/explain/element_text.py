@@ -14,7 +14,7 @@ from pybackprop.teach.trace.graph import Network, Operation
 from pybackprop.teach.trace.notation import element
 from pybackprop.teach.trace.slope import Check, slope_at_kink, with_kinks
 
-ALL_ROWS = 10  # so many terms are all shown; of more, the largest
+ALL_ROWS = 10  # up to so many terms, all are shown; of more, the LARGEST
 LARGEST = 6
 
 
@@ -33,7 +33,7 @@ def document(e: Facts) -> Document:
 
 
 def exact(value: float, e: Facts) -> str:
-    """All digits that the dtype has."""
+    """The value with as many digits as its dtype needs."""
     return str(e.dtype.type(value))
 
 
@@ -67,7 +67,7 @@ def _sums(e: Facts, paths: Sequence[tuple[Path, Words]]) -> Iterator[Block]:
 def _cares(words: Words, e: Facts) -> str:
     if words.upstream.startswith("∂"):
         return f"{words.upstream} = 1: {e.loss_name} itself is what we ask about."
-    return f"{words.upstream}, which the backward pass had ready before: ∂{e.loss_name}/∂{words.moved}."
+    return f"{words.upstream}, which the backward pass has already computed: ∂{e.loss_name}/∂{words.moved}."
 
 
 def _table(path: Path, words: Words) -> Table:
@@ -97,15 +97,15 @@ def _partial_sums(path: Path) -> Iterator[Block]:
     yield Formula("   ".join(shown))
     if path.rule.cut and len(path) > native.SEGMENT:
         yield Text(
-            f"Rows are added in segments of {native.SEGMENT}, each from 0, and then the segments' sums in order: the "
-            "only place where a long sum is cut, and the same on every machine."
+            f"Rows are added in segments of {native.SEGMENT}, each starting from 0; then the segments' sums are added "
+            "in order. Every machine cuts a long sum at the same places."
         )
 
 
 def _total(e: Facts) -> str:
     count = len(e.terms)
     paths = f" on {len(e.paths)} paths" if len(e.paths) > 1 else ""
-    rounding = "added in double" if e.is_measured else "added in the definition's order with one rounding each"
+    rounding = "added in double" if e.is_measured else "added in the definition's order, each with one rounding"
     terms = "one term" if count == 1 else f"{count:,} terms{paths}, {rounding}"
     total = f"Total: {exact(e.total, e)} ({terms})."
     if e.g is None:
@@ -121,7 +121,7 @@ def _kept(e: Facts) -> str:
     """Why a tensor has no .g."""
     if e.tensor._node is not None or e.tensor.requires_g:
         return f"{e.name} keeps no .g after a backward; backward(keep=True) leaves it there."
-    return f"{e.name} has no .g, for it wants none (requires_g is False)."
+    return f"{e.name} has no .g, because its requires_g is False."
 
 
 def _all_elements(e: Facts) -> Iterator[Block]:
@@ -134,10 +134,10 @@ def _all_elements(e: Facts) -> Iterator[Block]:
 
 
 def _check(e: Facts) -> Iterator[Block]:
-    yield Heading("6. A check that trusts nobody")
+    yield Heading("6. An independent check: nudge it and measure")
     check = e.measured
     if check is None:
-        yield Text("Not possible: what is no finite number cannot be moved a little.")
+        yield Text("Not possible: an infinity or a NaN cannot be moved a little.")
         return
     yield Text(
         f"Move {e.element} by {check.h:.0e} up and down, in double, run forward again, and look at {e.loss_name}:"
@@ -150,8 +150,8 @@ def _check(e: Facts) -> Iterator[Block]:
         yield Text(f"(The step was made smaller until no {names} crossed its corner at {_kink(e.walk.network)}.)")
     if check.flipped:
         yield Text(
-            f"{check.flipped} {names} elements are so near {_kink(e.walk.network)} that in double they are on its "
-            "other side: expect a difference."
+            f"{check.flipped} {names} elements are so near {_kink(e.walk.network)} that in double they fall on the "
+            "other side of it: expect a difference."
         )
 
 

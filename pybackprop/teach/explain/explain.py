@@ -21,7 +21,7 @@ from pybackprop.teach.trace.replay import check_unchanged
 
 __all__ = ["Explanation", "Term", "explain"]
 
-TRIED = 8  # networks that a tensor took part in; of more, the latest
+TRIED = 8  # so many of the networks that a tensor took part in are tried, the latest first
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -38,7 +38,7 @@ class _WithCompare(Protocol[P, R_co, Q, S]):
 
 
 def _with(compare: Callable[Q, S]) -> Callable[[Callable[P, R_co]], _WithCompare[P, R_co, Q, S]]:
-    """Makes compare an attribute of the decorated function."""
+    """A decorator that attaches compare to the function."""
 
     def attach(function: Callable[P, R_co]) -> _WithCompare[P, R_co, Q, S]:
         function.compare = compare  # type: ignore[attr-defined]
@@ -52,15 +52,15 @@ def explain(t: Tensor, at: Any = None, *, loss: Tensor | None = None) -> Explana
     """Why t.g[at] is what it is: which values move, by how much, how much the loss cares, and the sum.
 
     t     any tensor that took part in a forward pass: weights, bias, data, pre-activation, activation, output
-    at    the element, (3, 7) or 3; without it the one with the largest gradient. For the loss itself, without
+    at    the element, (3, 7) or 3; by default the one with the largest gradient. For the loss itself, without
           at, the whole chain is explained
     loss  which loss, if t took part in several (otherwise the one whose gradient t.g holds, or the latest)
 
-    A backward must have run. Nothing is changed: no `.g`, no value. Raises IndexError for an element out of
-    range, GradientError for a tensor that took no part, a missing backward, an operation without derivative, or
-    values that were overwritten since.
+    A backward pass must have run. Nothing is changed: no `.g`, no value. Raises IndexError for an element out of
+    range, GradientError for a tensor that took no part, if no backward pass has run, for an operation without a
+    derivative, or if values were overwritten since.
 
-    explain.compare(...) sets the lesson's first version of w.g beside the matrix product that took its place.
+    explain.compare(...) shows the lesson's first version of w.g beside the matrix product that replaced it.
     """
     walk, notes = _walk(t, loss)
     if (at is None or np.shape(at) == (0,)) and walk.network.root is t and walk.network.is_loss():
@@ -74,7 +74,7 @@ def explain(t: Tensor, at: Any = None, *, loss: Tensor | None = None) -> Explana
 
 
 def _walk(t: Any, loss: Tensor | None) -> tuple[Walk, list[str]]:
-    """The backward of the network that t took part in, and notes; of several networks the one that t.g is from."""
+    """The backward pass of the network that t took part in, and notes; of several networks, the one t.g is from."""
     networks = networks_of(t, loss)
     problem: GradientError | None = None
     stale: tuple[Walk, list[str]] | None = None
@@ -103,14 +103,14 @@ def _of_loss(network: Network, walk: Walk) -> str:
 
 
 def _index(at: Any, t: Tensor, network: Network) -> Index:
-    """at as a tuple of indices from 0. Raises IndexError, which says the valid range."""
+    """at as a tuple of nonnegative indices. Raises IndexError, whose message gives the valid range."""
     name = network.name(t)
     given = tuple(at) if isinstance(at, (tuple, list, np.ndarray)) and np.ndim(at) else (at,)
     if any(isinstance(i, bool) or not isinstance(i, (int, np.integer)) for i in given):
         raise IndexError(f"explain: found at={at!r}, expected whole numbers: {_valid(name, t.shape)}")
     inside = len(given) == t.ndim and all(-size <= i < size for i, size in zip(given, t.shape, strict=True))
     if not inside:
-        raise IndexError(f"explain: {element(name, tuple(map(int, given)))} is not there: {_valid(name, t.shape)}")
+        raise IndexError(f"explain: {element(name, tuple(map(int, given)))} is out of range: {_valid(name, t.shape)}")
     return tuple(int(i) % size for i, size in zip(given, t.shape, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""Explanation: why one element's gradient is what it is, in every form in which it can be shown."""
+"""Explanation: why one element's gradient is what it is, in every form it can be shown in."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ class Explanation(Facts, Renderable):
 
     moves    which values move when the element moves, in words
     terms    each with .at .local .upstream .product (and .through, the tensor that .at is an index of), in the
-             definition's order; len() and slices cost little however many there are
-    total    their sum as csrc/reference.c adds them: t.g[at], bit for bit (agrees says so; g is what t.g holds)
+             definition's order; created on demand, so len() and slices are cheap
+    total    their sum as csrc/reference.c adds them: t.g[at], bit for bit (see agrees; g is what t.g holds)
     matmul   the gradient of the whole tensor: "x.T @ l1.g"
     check    relative error, signed, of total against a measured slope; NaN where nothing can be measured
-    notes    what the reader must know: a .g that is not of this forward pass, a NaN and where it arose
+    notes    warnings: a .g that is not from this forward pass, a NaN and where it first appeared
 
-    Also .name .at .shape .dtype .value (of the element), .element "w1[3,7]" and .gradient_name "w1.g[3,7]". On the
-    way through an operation without a rule (is_measured) local derivatives were measured: total is then t.g[at] as
-    closely as measuring allows.
+    Also .name .at .shape .dtype .value (of the element), .element "w1[3,7]" and .gradient_name "w1.g[3,7]". For an
+    operation without a rule, local derivatives are measured (is_measured): total is then t.g[at] as closely as
+    measuring allows.
     """
 
     def document(self) -> Document:
-        """The text, in six steps, to be shown in a terminal or a notebook."""
+        """The text, in six steps, for a terminal or a notebook."""
         return document(self)
 
     def formulas(self) -> Sequence[Line]:
-        """The derivation, a line each: the chain rule, with the known derivatives, with numbers, for all elements."""
+        """The derivation, line by line: the chain rule, with the known derivatives, with numbers, for all elements."""
         return derivation(self.name, self.walk.network, self.paths, str(self.dtype.type(self.total)))
 
     def plot(self, path: str | File | None = None) -> Any:
@@ -46,16 +46,16 @@ class Explanation(Facts, Renderable):
 
         path: where to save it too (.png, .svg, .pdf). Raises ImportError without matplotlib.
         """
-        from pybackprop.teach.explain.heatmap import figure_of  # loaded when somebody draws
+        from pybackprop.teach.explain.heatmap import figure_of  # matplotlib is optional
 
         return figure_of(self, path)
 
     def to_html(self, path: str | File | None = None) -> str:
-        """The page to play with, the network's matrices on it and this element chosen; path: where to save it too.
+        """The interactive page with the network's matrices and this element selected; path: where to save it too.
 
         Raises GradientError and ValueError for a network that the page cannot show.
         """
-        from pybackprop.teach.page import html  # loaded when somebody wants a page
+        from pybackprop.teach.page import html  # keeps import pybackprop fast
 
         scene = self.scene()
         if path is not None:

@@ -18,7 +18,7 @@ from pybackprop.teach.trace.notation import Index, element
 from pybackprop.teach.trace.replay import in_double
 from pybackprop.teach.trace.slope import Check, measure
 
-MEASURED_RTOL = {native.FLOAT32: 1e-4, native.FLOAT64: 1e-6}  # of a sum whose terms were measured, to all its terms
+MEASURED_RTOL = {native.FLOAT32: 1e-4, native.FLOAT64: 1e-6}  # for a sum of measured terms, relative to Σ |term|
 
 
 class Facts:
@@ -59,9 +59,9 @@ class Facts:
 
     @property
     def agrees(self) -> bool:
-        """Whether total has the bits of t.g[at]; where t keeps no .g, of the gradient as a backward computes it.
+        """Whether total equals t.g[at] bit for bit; if t keeps no .g, the gradient that a backward pass computes.
 
-        Where local derivatives were measured, whether the two are as close as measuring allows.
+        If local derivatives were measured: whether the two are as close as measuring allows.
         """
         gradient = np.asarray(self.walk.of(self.tensor)[self.at] if self.g is None else self.dtype.type(self.g))
         total = np.asarray(self.dtype.type(self.total))
@@ -73,7 +73,7 @@ class Facts:
 
     @property
     def is_measured(self) -> bool:
-        """Whether some local derivatives were measured, since no rule is registered for an operation."""
+        """Whether some local derivatives were measured, because an operation has no registered rule."""
         return any(path.rule.measured for path in self.paths)
 
     @property
@@ -87,7 +87,7 @@ class Facts:
         return element(f"{self.name}.g", self.at)
 
     def path_prefix(self, k: int) -> str:
-        """What the text about path k, from 1, begins with; nothing where there is one path."""
+        """The beginning of the text about path k, counted from 1; empty if there is only one path."""
         return f"Path {k} of {len(self.paths)}, through {self.words[k - 1].through}: " if len(self.paths) > 1 else ""
 
     def _measure(self) -> Check | None:
@@ -95,7 +95,7 @@ class Facts:
         return measure(network, self.tensor, self.at, self.total, in_double(network)) if network.is_finite() else None
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain numbers and words; of many terms the first thousand (see "terms_in_all")."""
+        """All of it as plain numbers and strings, with at most the first thousand terms (see "terms_in_all")."""
         return {
             "element": self.element,
             "at": list(self.at),

@@ -1,7 +1,7 @@
 """An explanation as heat maps, with matplotlib (the extra `plot`).
 
-The matrices that take part, the element in one, what it moves in another, what each is multiplied by, and the
-terms as bars with their growing sum. Of a large matrix a window is drawn.
+The matrices that take part, with the element, what it moves and what it is multiplied by framed, and the terms as
+bars with their running sum. Only a window of a large matrix is drawn.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pybackprop.teach.trace.notation import element
 WINDOW = 16  # rows and columns of a matrix that are drawn
 BARS = 40  # terms that are drawn
 COLOURS = {"element": "#e69f00", "moved": "#0072b2", "local": "#009e73", "upstream": "#cc79a7", "total": "black"}
-LITERAL: Any = {"family": "monospace", "parse_math": False}  # a $ in a name is no formula
+LITERAL: Any = {"family": "monospace", "parse_math": False}  # a $ in a name must not start a formula
 LABELS = {
     "element": "the element",
     "moved": "what it moves",
@@ -58,7 +58,7 @@ def figure_of(e: Facts, path: str | File | None = None) -> Any:
         _draw(e, figure)
     if where is not None:
         figure.savefig(where, dpi=150)
-    figure._repr_png_ = partial(_png, figure)  # a notebook shows it, with pyplot or without
+    figure._repr_png_ = partial(_png, figure)  # so that a notebook shows it without pyplot
     return figure
 
 
@@ -80,7 +80,7 @@ def _draw(e: Facts, figure: Any) -> None:
 
 
 def _panels(e: Facts, path: Path) -> list[Panel]:
-    """From left to right: what it is multiplied by, the element, what moves, what arrives, the gradient."""
+    """From left to right: the other factor, the element, what it moves, the upstream gradient, the gradient."""
     network, out = e.walk.network, path.operation.output
     marks = path.rule.marks(path)
     mine = Panel(e.name, e.tensor._array, "element", *line(e.at))
@@ -138,13 +138,13 @@ def _ticks(shown: slice) -> range:
 
 
 def _window(length: int, marked: int | None) -> slice:
-    """At most WINDOW places, with the marked one among them."""
+    """At most WINDOW positions, the marked one among them."""
     start = 0 if marked is None else max(0, min(marked - WINDOW // 2, length - WINDOW))
     return slice(start, min(length, start + WINDOW))
 
 
 def _numbers(axes: Any, shown: Array, top: int, left: int, limit: float) -> None:
-    """The values themselves, where they have room."""
+    """The values themselves, if the matrix is small."""
     if max(shown.shape) > 8:
         return
     size = 8 if shown.shape[1] <= 5 else 5.5
@@ -154,7 +154,7 @@ def _numbers(axes: Any, shown: Array, top: int, left: int, limit: float) -> None
 
 
 def _bars(axes: Any, e: Facts) -> None:
-    """The terms, the largest ones where there are many, and how their sum grows in the definition's order."""
+    """The terms (only the largest if there are many) and their running sum in the definition's order."""
     products = np.concatenate([path.products for path in e.paths])
     count = len(products)
     largest = np.argsort(-np.abs(np.nan_to_num(products)), kind="stable")[:BARS]
@@ -176,7 +176,7 @@ def _bars(axes: Any, e: Facts) -> None:
 
 
 def _sums(e: Facts, ends: Array) -> list[float]:
-    """The definition's sum of the first so many terms, over all paths."""
+    """The definition's sum of the first `end` terms over all paths, for each end."""
     sums, before = [], 0
     for path in e.paths:
         inside = [int(end) - before for end in ends if before < end <= before + len(path)]

@@ -1,4 +1,4 @@
-"""explain.compare: the lesson's first version of a weight's gradient beside the matrix product that took its place."""
+"""explain.compare: the lesson's first version of a weight's gradient beside the matrix product that replaced it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pybackprop.teach.render.renderable import Renderable
 
 SIZE = (256, 100, 50)  # n, m, h
 LESSON = (50000, 784, 50)
-REPEATS, SECONDS = 5, 0.05  # timed at least so often, and for so long in all; the best time counts
+REPEATS, SECONDS = 5, 0.05  # timed at least so often and for at least so long; the best time counts
 
 
 def _broadcast(x: Tensor, dout: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ class Method:
     """One way to compute w.g.
 
     code    as the lesson writes it
-    stores  whether it writes all n·m·h products down before it adds any
+    stores  whether it stores all n·m·h products before it adds any
     """
 
     code: str
@@ -69,8 +69,8 @@ def compare(
 
     size   (n, m, h)
     at     the element of w.g (m,h) whose terms are shown
-    Raises ValueError for an unknown way or size, IndexError for an element that is not there, MemoryError for a
-    size whose products would not fit in the memory that is free.
+    Raises ValueError for an unknown way or an invalid size, IndexError for an element out of range, MemoryError for
+    a size whose products would not fit in the free memory.
     """
     for name in (first, second):
         if name not in METHODS:
@@ -98,20 +98,20 @@ def _refuse_too_large(name: str, needed: int) -> None:
     if needed > 0.8 * free:
         raise MemoryError(
             f"explain.compare: '{name}' stores n·m·h products, {bytes_text(needed)} at this size, and "
-            f"{bytes_text(free)} of memory are free. Choose a smaller size=(n, m, h). "
+            f"{bytes_text(free)} of memory is free. Choose a smaller size=(n, m, h). "
             "(This is why the lesson replaced it.)"
         )
 
 
 def free_bytes() -> int:
-    """Memory that this process may still take; where the system does not say, 2 GB."""
+    """Memory that this process can still allocate; 2 GB where the system does not say."""
     free = available()
     return 2 * 10**9 if free is None else free
 
 
 @dataclass(frozen=True)
 class Measured:
-    """temporary: bytes of the products that are stored on the way; peak: of all arrays made, measured."""
+    """temporary: bytes of the stored products; peak: measured peak of the bytes of all arrays."""
 
     name: str
     result: Array
@@ -151,7 +151,8 @@ class Comparison(Renderable):
     ways        one each, with .name .seconds .temporary (bytes of stored products) .peak (bytes) .result
     same_terms  whether both add the same products for the element at .at
     offsets     bytes from one term to the next, in each array that is read
-    difference  the largest difference between the two results; largest is the largest element
+    difference  the largest difference between the two results
+    largest     the largest absolute value in the second result
     """
 
     size: tuple[int, int, int]
@@ -197,8 +198,8 @@ class Comparison(Renderable):
             Heading(f"The same terms, here of w.g[{k},{j}] = Σ_i x[i,{k}] out.g[i,{j}]"),
             self._terms(),
             Text(
-                f"Both add these {n:,} products. (Not in the same order: numpy's .sum(0) rounds otherwise than the "
-                f"product, and the results differ by at most {self.difference:.1e}, where the largest is "
+                f"Both add these {n:,} products. (Not in the same order: numpy's .sum(0) rounds differently from the "
+                f"matrix product. The results differ by at most {self.difference:.1e}; the largest element is "
                 f"{self.largest:.3g}.)"
             ),
             Heading("Where they lie in memory"),
@@ -217,14 +218,14 @@ class Comparison(Renderable):
         k, j = self.at
         if METHODS[name].stores:
             return (
-                f"{name} writes all {n}·{m}·{h} = {n * m * h:,} products down before it adds any. The terms of one "
-                f"element lie {self.offsets['products']:,} bytes apart there: each is written once, far from the next, "
-                "and fetched again to be added."
+                f"{name} stores all {n}·{m}·{h} = {n * m * h:,} products before it adds any. The terms of one element "
+                f"lie {self.offsets['products']:,} bytes apart there: each is written once, far from the next, and "
+                "read again to be added."
             )
         return (
             f"{name} stores no product. It reads column {k} of x, its elements {self.offsets['x']:,} bytes apart, "
-            f"and column {j} of out.g, {self.offsets['out.g']:,} bytes apart, multiplies and adds in a register, and "
-            "does so for a block of elements at once, so that what it has read serves them all."
+            f"and column {j} of out.g, {self.offsets['out.g']:,} bytes apart, and multiplies and adds in a register. "
+            "It does so for a block of elements at once, so that each number it reads is used many times."
         )
 
     def _terms(self) -> Table:

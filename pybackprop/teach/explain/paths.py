@@ -15,7 +15,7 @@ from pybackprop.teach.trace.notation import Index
 
 
 def paths_of(tensor: Tensor, at: Index, walk: Walk) -> list[Path]:
-    """Every path from the element on, in the order in which a backward adds them."""
+    """Every path from the element to the loss, in the order in which a backward pass adds them."""
     paths: list[Path] = []
     for op in reversed(walk.network.operations):
         for slot in backward_order(op):
@@ -38,7 +38,7 @@ def _path(op: Operation, slot: int, at: Index, dout: Array, start: float | None)
 
 
 def words_of(path: Path, network: Network, is_only: bool = True) -> Words:
-    """What to say about a path. is_only: whether there is no other, on which something else moves."""
+    """What to say about a path. is_only: whether it is the only one, so that nothing else moves."""
     words = path.rule.words(path, network)
     if is_only:
         return words

@@ -1,4 +1,4 @@
-"""Symbols: u for what a layer computes, v for what relu passes on, z for the mse, counted where there are several."""
+"""Symbols: u for what a layer computes, v for what relu passes on, z for the mse, numbered if there are several."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WIDTH = 40  # of a product of derivatives in a table
 
 
 def symbol(op: Operation) -> str:
-    """The letter of an operation's result: u, v, z, and y for what is none of these."""
+    """The letter for an operation's result: u, v, z, or y for anything else."""
     return "z" if op.is_loss else rule_for(op, 0).symbol
 
 
@@ -36,11 +36,11 @@ class Symbols:
                 self.factors.setdefault(id(given), [*self.factors.get(id(op.output), []), self.factor(op, given)])
 
     def functions(self, letter: str) -> str:
-        """The functions whose results have this letter: relu, or relu or leaky_relu."""
+        """The functions whose results have this letter: "relu", or "relu or leaky_relu"."""
         return " or ".join(dict.fromkeys(op.function for op in self.network if symbol(op) == letter))
 
     def of(self, tensor: Tensor) -> str:
-        """A result's symbol; the name of what no operation computed."""
+        """A result's symbol, or the name of a tensor that no operation computed."""
         return self.symbols.get(id(tensor), self.network.name(tensor))
 
     def factor(self, op: Operation, given: Tensor) -> str:
@@ -48,7 +48,7 @@ class Symbols:
         return f"∂{self.of(op.output)}/∂{self.of(given)}"
 
     def holds(self, op: Operation, given: Tensor, width: int = WIDTH) -> str:
-        """∂z/∂u2 · ∂u2/∂v1 · …: the factors from the loss to given, through op; where it is long, not the middle."""
+        """∂z/∂u2 · ∂u2/∂v1 · …: the factors from the loss to given, through op; the middle is left out if too long."""
         factors = [*self.factors.get(id(op.output), []), self.factor(op, given)]
         if len(self.network.uses(given)) > 1:
             factors[-1] += " + …"

@@ -1,4 +1,4 @@
-"""Terms: what an element's gradient is the sum of."""
+"""Terms: the summands of an element's gradient."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pybackprop.teach.trace.notation import Index
 
 @dataclass(frozen=True)
 class Term:
-    """One way on from the element.
+    """One summand: one value that moves with the element.
 
     through   the name of the tensor in which something moves
     at        the index there
@@ -32,7 +32,7 @@ class Term:
 
 
 class Terms(Sequence[Term]):
-    """All terms in the definition's order. Made when asked for: there may be a million."""
+    """All terms in the definition's order. Created on demand, because there may be a million."""
 
     def __init__(self, paths: Sequence[tuple[str, Path]]) -> None:
         self._paths = [(name, path, path.products) for name, path in paths]

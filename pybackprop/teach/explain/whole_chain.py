@@ -19,8 +19,8 @@ from pybackprop.teach.trace.gradients import Walk, same
 class WholeChain(Explanation):
     """An Explanation of the loss: .steps says which .g holds which product of derivatives after which call.
 
-    terms is empty and total 1, ∂loss/∂loss; matmul lists all products of the backward pass; check is the worst
-    relative error of one element (that with the largest gradient) of each parameter.
+    terms is empty and total 1, ∂loss/∂loss; matmul lists all products of the backward pass; check is the largest
+    relative error among the parameters, each checked at the element with the largest gradient.
     """
 
     steps: list[dict[str, Any]]
@@ -44,7 +44,7 @@ class WholeChain(Explanation):
 
     @property
     def agrees(self) -> bool:
-        """Whether every parameter's .g has the bits of this chain."""
+        """Whether every parameter's .g equals this chain's, bit for bit."""
         parameters = [leaf for leaf in self.walk.network.leaves() if leaf.requires_g]
         return all(leaf._g is not None and same(leaf._g._array, self.walk.of(leaf)) for leaf in parameters)
 
@@ -66,7 +66,7 @@ class WholeChain(Explanation):
         return lines
 
     def to_dict(self) -> dict[str, Any]:
-        """Steps and checks as plain numbers and words."""
+        """Steps and checks as plain numbers and strings."""
         return {
             "element": self.name,
             "value": self.value,

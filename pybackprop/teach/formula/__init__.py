@@ -1,1 +1,1 @@
-"""A learner's formula: read, checked, computed."""
+"""A learner's formula: parsed, checked and evaluated."""

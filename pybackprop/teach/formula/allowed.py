@@ -1,4 +1,4 @@
-"""What a formula may consist of; every node of Python's syntax tree that is not listed here is refused."""
+"""What a formula may consist of; every node of Python's syntax tree that is not listed here is rejected."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import NoReturn
 from pybackprop.teach.formula.errors import place, refuse
 
 EXPONENT = 8
-INDEX = 10**9  # the largest number that may stand in an index
+INDEX = 10**9  # the largest number allowed in an index
 
 OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.MatMult: "@", ast.Pow: "**"}
 COMPARISONS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<=", ast.Eq: "==", ast.NotEq: "!="}
 AXIS = {"axis", "dim"}
-METHODS = {  # how many arguments, and which may be named
+METHODS = {  # the fewest and most arguments, and which of them may be keywords
     "t": (0, 0, set()),
     "sum": (0, 2, AXIS | {"keepdims", "keepdim"}),
     "mean": (0, 2, AXIS | {"keepdims", "keepdim"}),
@@ -36,7 +36,7 @@ LIBRARIES = {"np", "numpy", "torch", "bp", "tf", "jnp"}
 
 
 def whole_number(node: ast.expr | None) -> int | None:
-    """The number that a node such as `-1` is; None for anything else."""
+    """The value of a node such as `-1`; None for anything else."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         value = whole_number(node.operand)
         return None if value is None else -value
@@ -51,7 +51,7 @@ def check(text: str, tree: ast.expr) -> None:
 
 
 class _Check:
-    """A walk over the tree, with a method for each node that is let through."""
+    """A walk over the tree, with a method for each kind of node that is allowed."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -62,12 +62,12 @@ class _Check:
     def visit(self, node: ast.expr) -> None:
         known = getattr(self, f"_{type(node).__name__.lower()}", None)
         if known is None:
-            self.no(node, f"a {_kind(node)} has no place in a formula")
+            self.no(node, f"a {_kind(node)} is not allowed in a formula")
         known(node)
 
     def _name(self, node: ast.Name) -> None:
         if node.id in LIBRARIES:
-            self.no(node, f"'{node.id}' is not in play; write a @ b, a.T, a.sum(0), relu(a) without it")
+            self.no(node, f"'{node.id}' is not needed here; write a @ b, a.T, a.sum(0), relu(a) without it")
         if node.id.startswith("_"):
             self.no(node, f"'{node.id}' is not a name you can use here")
 
@@ -79,7 +79,7 @@ class _Check:
 
     def _binop(self, node: ast.BinOp) -> None:
         if type(node.op) not in OPERATORS:
-            self.no(node, f"an operator that is not known here; known are {' '.join(OPERATORS.values())}")
+            self.no(node, f"this operator is not known here; known are {' '.join(OPERATORS.values())}")
         self.visit(node.left)
         self.visit(node.right)
         if isinstance(node.op, ast.Pow):
@@ -98,21 +98,19 @@ class _Check:
 
     def _compare(self, node: ast.Compare) -> None:
         if len(node.ops) != 1 or type(node.ops[0]) not in COMPARISONS:
-            self.no(node, f"expected one comparison out of {' '.join(COMPARISONS.values())}")
+            self.no(node, f"expected one comparison: {' '.join(COMPARISONS.values())}")
         self.visit(node.left)
         self.visit(node.comparators[0])
 
     def _attribute(self, node: ast.Attribute) -> None:
         if node.attr == "g" and not isinstance(node.value, ast.Name):
-            self.no(node, "only a name has a .g, the gradient that a backward left there")
+            self.no(node, "only a name has a .g, the gradient that backward stored there")
         if isinstance(node.value, ast.Name) and node.value.id in LIBRARIES:
             self.visit(node.value)
         if node.attr == "shape":
-            self.no(node, "the shape is no number; write .shape[0] or len(...)")
+            self.no(node, "a shape is not a number; write .shape[0] or len(...)")
         if node.attr in METHODS:
-            self.no(
-                node, f"'.{node.attr}' is called with brackets: .{node.attr}({'0' if METHODS[node.attr][1] else ''})"
-            )
+            self.no(node, f"'.{node.attr}' needs brackets: .{node.attr}({'0' if METHODS[node.attr][1] else ''})")
         if node.attr not in ("T", "g", "size"):
             self.no(node, f"'.{node.attr}' is not known here; known are .g .T .size .shape[0] and {_methods()}")
         self.visit(node.value)

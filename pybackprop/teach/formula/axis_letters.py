@@ -6,7 +6,7 @@ import ast
 
 
 def joined(left: str, right: str, shape: tuple[int, ...]) -> str:
-    """After broadcasting: of each axis the letter of the operand that is not 1 there; '?' where the two disagree."""
+    """After broadcasting: for each axis the letter of the operand whose letter is not '1'; '?' where they disagree."""
     pairs = zip(left.rjust(len(shape), "1"), right.rjust(len(shape), "1"), strict=True)
     return "".join(a if a == b or b == "1" else b if a == "1" else "?" for a, b in pairs)
 
@@ -20,7 +20,7 @@ def summed(letters: str, axis: int | None, keeps: bool) -> str:
 
 
 def indexed(letters: str, parts: list[ast.expr]) -> str:
-    """After an index of these parts: None inserts an axis, a number takes one away, a slice keeps one."""
+    """After an index of these parts: None inserts an axis, a number removes one, a slice keeps one."""
     kept, rest = "", letters
     for part in parts:
         if isinstance(part, ast.Constant) and part.value is None:

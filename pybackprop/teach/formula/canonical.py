@@ -1,4 +1,4 @@
-"""A formula in a canonical spelling, so that `dz.t()` and `out.g.T`, or `a * b` and `b * a`, are the same text."""
+"""A formula in a canonical spelling, so that `dz.t()` and `out.g.T`, or `a * b` and `b * a`, give the same text."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 from pybackprop.teach.formula.allowed import COMPARISONS, OPERATORS, RELU
 from pybackprop.teach.formula.grammar import Formula
 
-UNCHANGED = {"float", "double", "clone"}  # methods that change no number
+UNCHANGED = {"float", "double", "clone"}  # methods that do not change the numbers
 PRODUCT = {"dot", "matmul"}
 MIRRORED = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
 
 
 def canonical(formula: Formula, meaning: Callable[[str], object]) -> str:
-    """A text that is the same for two formulas that differ in spelling only. meaning: what a name stands for."""
+    """The same text for any two formulas that differ only in spelling. meaning: what a name stands for."""
     return _Speller(meaning).text(formula.tree)
 
 
 class _Speller:
-    """Spells each node of a formula that grammar.py lets through in one way."""
+    """Has one spelling for each kind of node that grammar.py allows."""
 
     def __init__(self, meaning: Callable[[str], object]) -> None:
         self.meaning = meaning

@@ -1,4 +1,4 @@
-"""The errors of a formula. Each shows where in the text it is."""
+"""The errors in a formula. Each message shows the place in the text."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pybackprop.core.errors import ShapeError
 
 
 class FormulaError(ValueError):
-    """Text that is not a formula over the names in play. The message shows where, and what may stand there."""
+    """Text that is not a formula over the available names. The message shows the place, and what may be written there."""
 
 
 class MisfitError(FormulaError, ShapeError):
-    """A formula whose operands do not fit each other: it can be read, but does not run on these shapes."""
+    """A formula whose operands' shapes do not fit: it can be parsed, but does not run on these shapes."""
 
 
 def refuse(text: str, at: tuple[int, int] | None, words: str, kind: type[FormulaError] = FormulaError) -> NoReturn:
@@ -28,7 +28,7 @@ def refuse(text: str, at: tuple[int, int] | None, words: str, kind: type[Formula
 
 
 def place(text: str, node: ast.expr) -> tuple[int, int]:
-    """Where in the text a node stands. Python counts bytes in a line, people count characters."""
+    """Where in the text a node is, in characters. Python's own columns count UTF-8 bytes."""
     lines = text.splitlines(keepends=True) or [""]
 
     def at(line: int, column: int) -> int:

@@ -1,4 +1,4 @@
-"""The numbers of a formula, part by part, with the letters of the axes of each, and never too many numbers.
+"""Evaluates a formula part by part, tracks the axis letters of each part, and limits how much is computed.
 
 Axis letters say what an axis counts: x is (i,k), w is (k,j), z is (i,j). `x.T @ dz` is then k,i times i,j: the inner
 letters must be the same. '?' stands for an axis whose letter is unknown, '1' for one of length 1 that was inserted or
@@ -40,7 +40,7 @@ SIGNS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 
 @dataclass(frozen=True)
 class Value:
-    """Numbers in the dtype of the arrays that a formula is computed from, and a letter for each axis."""
+    """An array in the dtype of the formula's arrays, with a letter for each axis."""
 
     array: Array
     letters: str
@@ -59,7 +59,7 @@ def evaluate(
 ) -> Value:
     """The numbers of a formula (or of one part of it), computed by numpy in the dtype of the arrays.
 
-    arrays      the numbers behind each name, `dz` or `z.g`
+    arrays      the array for each name, `dz` or `z.g`
     letters_of  the axis letters of each name, where they are known
     part        the part to compute instead of the whole formula
     products    a cache of matrix products of these arrays, by their text; those computed here are added
@@ -76,7 +76,7 @@ def evaluate(
 
 
 def listed(arrays: Mapping[str, Array]) -> str:
-    """The names in play for a message, each tensor under one name only: not inp beside x, nor dw beside w.g."""
+    """The available names for a message, each tensor under one name only: not inp beside x, nor dw beside w.g."""
     first: dict[int, str] = {}
     for name, array in arrays.items():
         if name.isidentifier():
@@ -110,9 +110,9 @@ class _Evaluator:
         size = int(np.prod([float(length) for length in shape]))
         if size > LARGEST:
             lengths = " x ".join(map(str, shape))
-            self.no(node, f"this makes {lengths} = {size:,} numbers; at most {LARGEST:,} are made here", FormulaError)
+            self.no(node, f"this has {lengths} = {size:,} numbers; at most {LARGEST:,} are allowed", FormulaError)
 
-    # ---- the nodes, as grammar lets them through ----
+    # ---- the nodes that the grammar allows ----
 
     def _constant(self, node: ast.Constant) -> Value:
         return self._number(float(node.value))  # type: ignore[arg-type]
@@ -123,8 +123,8 @@ class _Evaluator:
     def unknown(self, name: str, node: ast.expr) -> NoReturn:
         missing = f"'{name}' is not a name you can use here"
         if name.endswith(".g") and name[:-2] in self.arrays:
-            missing = f"the gradient '{name}' is not in play"
-        self.no(node, f"{missing}; in play are {listed(self.arrays)}", FormulaError)
+            missing = f"the gradient '{name}' is not available"
+        self.no(node, f"{missing}; available are {listed(self.arrays)}", FormulaError)
 
     def _look_up(self, name: str) -> Value:
         array = self.arrays[name]
@@ -162,7 +162,7 @@ class _Evaluator:
         except ValueError:
             sign = SIGNS.get(type(operator), "a comparison")
             operands = f"{self._described(first, left)} does not fit {self._described(second, right)}"
-            self.no(node, f"{sign} goes element by element, and {operands}")
+            self.no(node, f"{sign} works element by element, and {operands}")
         self._room(node, shape)
         function = OPERATIONS[type(operator)]
         array = function(left.array.astype(self.dtype, copy=False), right.array.astype(self.dtype, copy=False))
@@ -177,7 +177,7 @@ class _Evaluator:
         a, b = left.array, right.array
         parts = _operands(node)
         if a.ndim == 0 or b.ndim == 0:
-            self.no(node, "@ takes rows and columns, and one operand is a single number; write *")
+            self.no(node, "@ multiplies matrices, and one operand is a single number; write *")
         inner_b = b.shape[-2] if b.ndim > 1 else b.shape[0]
         if a.shape[-1] != inner_b:
             self.no(node, self._clash(parts, left, right))
@@ -201,7 +201,7 @@ class _Evaluator:
         message += f"the inner dimensions, {a[-1]} and {inner}, differ"
         one, other = left.letters[-1:], right.letters[-2:-1] if len(b) > 1 else right.letters
         if "?" not in one + other and one != other:
-            message += f"; the one counts {one}, the other {other}, and @ sums over one letter that both have there"
+            message += f"; one counts {one}, the other {other}, and @ needs the same letter in both places"
         return message
 
     def _described(self, node: ast.expr, value: Value) -> str:

@@ -1,9 +1,9 @@
 """The grammar of a learner's formula: `x.T @ dz`, `(z > 0) * da`, `2 * (out - targ) / size`.
 
-Python's own parser reads it, and a walk over a list of allowed nodes refuses everything else before a single
-number is computed: nothing is ever handed to eval. What may be written:
+Python's own parser reads it, and everything but a short list of syntax nodes is rejected before anything is computed.
+Nothing is ever passed to eval. What may be written:
 
-    x  w1  dz         the names in play, `name.g` for a gradient, numbers
+    x  w1  dz         the available names, `name.g` for a gradient, numbers
     + - * / @ **      and brackets; the exponent is a number
     > >= < <= == !=   a mask of 0 and 1, to multiply with
     .T .t() .sum(axis) .mean(axis) .unsqueeze(axis) .squeeze(axis) .float() .pow(2) .abs() .clamp_min(0) .dot(b)
@@ -21,7 +21,7 @@ from pybackprop.teach.formula.allowed import check
 from pybackprop.teach.formula.errors import FormulaError, place, refuse
 
 LONGEST = 1000  # characters
-DEEPEST = 80  # brackets in brackets, or operations in operations
+DEEPEST = 80  # levels of nested brackets or operations
 HINTS = {
     "^": "a power is **, a transpose is .T",
     "×": "* multiplies element by element, @ is the matrix product",  # noqa: RUF001
@@ -33,7 +33,7 @@ ASSIGNMENT = re.compile(r"(?<![=<>!])=(?!=)")
 
 
 class Formula:
-    """A formula that was read and checked. names: those it uses, `dz` or `z.g`, in order of appearance."""
+    """A formula that was parsed and checked. names: those it uses, `dz` or `z.g`, in order of appearance."""
 
     text: str
     tree: ast.expr
@@ -49,7 +49,7 @@ class Formula:
 
 
 def parse(text: str) -> Formula:
-    """Reads a formula; computes nothing. Raises FormulaError, which points at the place."""
+    """Parses a formula without evaluating it. Raises FormulaError, whose message points at the place."""
     if not isinstance(text, str):
         raise FormulaError(f"formula: found {type(text).__name__}, expected text such as 'x.T @ dz'")
     text = text.strip() if "#" in text else " ".join(line.strip() for line in text.strip().splitlines())
@@ -65,7 +65,7 @@ def parse(text: str) -> Formula:
 
 def _check_text(text: str) -> None:
     if not text:
-        refuse(text, None, "nothing is there, expected e.g. 'x.T @ dz'")
+        refuse(text, None, "found an empty text, expected e.g. 'x.T @ dz'")
     if len(text) > LONGEST:
         refuse(text, None, f"found {len(text)} characters, expected at most {LONGEST}")
     depth = 0
@@ -76,7 +76,7 @@ def _check_text(text: str) -> None:
         if letter in HINTS:
             refuse(text, (k, k + 1), f"'{letter}' is not known here: {HINTS[letter]}")
         if depth == 0 and ASSIGNMENT.match(text, k):
-            refuse(text, (k, k + 1), "a formula is only what stands to the right of '='")
+            refuse(text, (k, k + 1), "write only what is to the right of '='")
 
 
 def _tree(text: str) -> ast.expr:
@@ -88,7 +88,7 @@ def _tree(text: str) -> ast.expr:
         at = max(0, min((error.offset or 1) - 1, len(text) - 1)) if error.lineno == 1 else None
         refuse(text, None if at is None else (at, at + 1), f"cannot be read: {error.msg}")
     except (ValueError, RecursionError, MemoryError, OverflowError):
-        refuse(text, None, "cannot be read: it is nested too deep, or holds a character that no formula has")
+        refuse(text, None, "cannot be read: it is nested too deeply, or has a character that is not allowed")
 
 
 def _check_depth(text: str, tree: ast.expr) -> None:
@@ -97,7 +97,7 @@ def _check_depth(text: str, tree: ast.expr) -> None:
         level = [child for node in level for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
         if not level:
             return
-    refuse(text, place(text, level[0]), f"more than {DEEPEST} operations are inside each other here")
+    refuse(text, place(text, level[0]), f"more than {DEEPEST} operations are nested here")
 
 
 def names_in(tree: ast.AST) -> list[tuple[str, ast.expr]]:

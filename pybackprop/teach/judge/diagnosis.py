@@ -1,4 +1,4 @@
-"""Which of the typical mistakes a wrong answer is, by its numbers on several samples."""
+"""Recognises a typical mistake in a wrong answer from its numbers on several samples."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from pybackprop.teach.judge.question import Question, Sample
 
 @dataclass(frozen=True)
 class Attempt:
-    """What a proposal gave on one sample: its numbers, or why there are none."""
+    """The result of a proposal on one sample: its numbers, or why there are none."""
 
     sample: Sample
     value: Array | None
     error: str = ""
-    slack: float = 50.0  # tolerance for roundings of other operations, in eps of the largest scale
-    products: dict[str, Value] = field(default_factory=dict)  # matrix products of the roles, computed once, by text
+    slack: float = 50.0  # tolerance for rounding in other operations, in eps of the largest scale
+    products: dict[str, Value] = field(default_factory=dict)  # cache of the roles' matrix products, by their text
 
     def wrong(self) -> Array | None:
         """True for each element that is wrong; None if there are no numbers, or their shape is wrong."""
@@ -43,14 +43,14 @@ class Attempt:
 
     @cached_property
     def is_right(self) -> bool:
-        """Whether it has the right shape, and every element is right up to roundings."""
+        """Whether it has the right shape, and every element is right up to rounding."""
         wrong = self.wrong()
         return wrong is not None and not wrong.any()
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A mistake that was recognised, its formula that agrees, if it has one, and the factor that its text mentions."""
+    """A recognised mistake, its formula that agrees (if it has formulas), and the factor that its text mentions."""
 
     mistake: Mistake
     formula: Formula | None
@@ -58,7 +58,7 @@ class Diagnosis:
 
 
 def diagnose(question: Question, attempts: Sequence[Attempt], proposal: Formula | None) -> Diagnosis | None:
-    """The mistake whose numbers are those of the attempts wherever they have numbers; None if there is none."""
+    """The mistake whose numbers agree with all attempts that have numbers; None if there is none."""
     wrong = _distinguishing([attempt for attempt in attempts[1:] if attempt.value is not None])
     wrong = wrong or _distinguishing([attempt for attempt in attempts if attempt.value is not None])
     if not wrong:
@@ -77,7 +77,7 @@ def diagnose(question: Question, attempts: Sequence[Attempt], proposal: Formula 
 def _distinguishing(attempts: Sequence[Attempt]) -> Sequence[Attempt]:
     """Attempts that distinguish between mistakes; none if all of them are right.
 
-    The other networks are asked first: they are small, in float64, and nobody chose their numbers.
+    diagnose tries the other networks first: they are small, in float64, and their numbers are random.
     """
     return [] if all(attempt.is_right for attempt in attempts) else attempts
 
@@ -102,7 +102,7 @@ def _agrees_everywhere(attempts: Sequence[Attempt], formula: Formula) -> bool:
 
 
 def _agrees(attempt: Attempt, formula: Formula) -> bool | None:
-    """Whether a mistake's formula gives these numbers; None where this sample has no numbers for a name in it."""
+    """Whether a mistake's formula gives these numbers; None if this sample has no numbers for a name in it."""
     sample = attempt.sample
     if not set(formula.names) <= sample.roles.keys():
         return None
@@ -128,7 +128,7 @@ def _fits(question: Question, attempts: Sequence[Attempt], mistake: Mistake) -> 
 
 
 def _dead(attempt: Attempt) -> bool:
-    """Whether a sample distinguishes nothing: the right answer is 0 everywhere, and so is the proposal."""
+    """Whether a sample tells nothing: the right answer is 0 everywhere, and so is the proposal."""
     return attempt.is_right and not attempt.sample.right.any()
 
 

@@ -1,4 +1,4 @@
-"""One element of a proposal as the sum that it is: which terms a formula adds up there."""
+"""One element of a proposal written out as a sum: the terms that its formula adds there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pybackprop.teach.judge.sums import Sum, plain, products
 
 
 def added(formula: Formula, arrays: dict[str, Array], at: At) -> Sum | None:
-    """The terms that a formula adds up at element at; None where it is neither a product nor a sum of them."""
+    """The terms that a formula adds at element `at`; None if the formula cannot be computed there."""
     try:
         whole = evaluate(formula, arrays)
         if len(at) != whole.array.ndim or any(k >= length for k, length in zip(at, whole.array.shape, strict=True)):
@@ -26,7 +26,7 @@ def added(formula: Formula, arrays: dict[str, Array], at: At) -> Sum | None:
 
 
 class _Labels:
-    """Element [i,j] of a part of a formula, in words."""
+    """Writes element [i,j] of a part of a formula as text."""
 
     def __init__(self, formula: Formula, arrays: dict[str, Array]) -> None:
         self.formula, self.arrays = formula, arrays
@@ -59,7 +59,7 @@ class _Labels:
         return plain(inner[every], lambda c: self.label(of, (*before, c, *after)), total)
 
     def label(self, node: ast.expr, at: At) -> str:
-        """How element at of this part is written."""
+        """Element `at` of this part, as text."""
         if isinstance(node, ast.Attribute) and node.attr == "T":
             return self.label(node.value, at[::-1])
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "t":
@@ -77,7 +77,7 @@ class _Labels:
         return (name if plain else f"({name})") + (f"[{index}]" if at else "")
 
     def _operand(self, node: ast.expr, at: At) -> str:
-        """An operand of * may be broadcast: an axis of length 1 is always asked for element 0."""
+        """The label of an operand, which may be broadcast: along an axis of length 1 the index is 0."""
         shape = self.value(node).array.shape
         inner = tuple(0 if length == 1 else k for k, length in zip(at[len(at) - len(shape) :], shape, strict=True))
         return self.label(node, inner)

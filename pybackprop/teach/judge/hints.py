@@ -21,7 +21,7 @@ SIZES = ("n", "m", "h", "size")
 def hints_of(
     question: Question, attempts: Sequence[Attempt], proposal: Proposal, diagnosis: Diagnosis | None
 ) -> list[str]:
-    """The hints, from general to particular, none of which gives the solution away."""
+    """The hints, from general to particular. None of them gives the solution away."""
     used = _used(proposal)
     words = words_of(question, used)
     hints = general_hint(question, words)
@@ -34,7 +34,7 @@ def hints_of(
 
 
 def general_hint(question: Question, words: dict[str, str]) -> list[str]:
-    """What to look at first; nothing for an operation that judge has no hint for."""
+    """What to look at first; empty for an operation without a hint."""
     return [question.kind.hint.format(**words)] if question.kind.hint else []
 
 
@@ -54,7 +54,7 @@ def words_of(question: Question, used: Sequence[str] = ()) -> dict[str, str]:
 def _on_numbers(
     question: Question, attempts: Sequence[Attempt], proposal: Proposal, diagnosis: Diagnosis | None
 ) -> str | None:
-    """One element: what should be added there, and what the proposal adds instead."""
+    """A hint about one element: the terms of its gradient, and what the proposal adds instead."""
     attempt = _shown(attempts)
     at = _element(attempt)
     used = _used(proposal)
@@ -67,11 +67,11 @@ def _on_numbers(
     shape = (
         ""
         if attempt is attempts[0]
-        else f" of another network, where it runs and {question.asked} is {attempt.sample.right.shape}"
+        else f" of another network, where it runs and {question.asked} has the shape {attempt.sample.right.shape}"
     )
-    text = f"On the numbers{shape}: {moves}. So {name}.g{index} adds {total}."
+    text = f"On the numbers{shape}: {moves}. So {name}.g{index} is {total}."
     instead = _instead(attempt, at, proposal, diagnosis)
-    return text + (f" Your answer has there: {instead}." if instead else "")
+    return text + (f" Your answer has {instead} there." if instead else "")
 
 
 def _numbers_only(question: Question, attempt: Attempt, at: tuple[int, ...], index: str) -> str | None:
@@ -105,7 +105,7 @@ def _shown(attempts: Sequence[Attempt]) -> Attempt:
 
 
 def _element(attempt: Attempt) -> tuple[int, ...]:
-    """The first element that is wrong, one whose gradient is not 0 if there is one; else the first of all."""
+    """The first wrong element, preferably one whose gradient is not 0; if none is wrong, the first of all."""
     wrong = attempt.wrong()
     shape = attempt.sample.right.shape
     if wrong is None or not wrong.any():
@@ -115,25 +115,27 @@ def _element(attempt: Attempt) -> tuple[int, ...]:
 
 
 def _where(own: Attempt) -> list[str]:
-    """Where a proposal is wrong that is none of the known mistakes."""
+    """Where a proposal is wrong, if it is none of the known mistakes."""
     wrong = own.wrong()
     if own.value is None or wrong is None:
         return []
     if not wrong.any():
-        return ["It is right for these shapes and numbers alone: is a number written into it that should be n or size?"]
+        return ["It is right only for these shapes and numbers: does it contain a number that should be n or size?"]
     remarks = []
     for axis, name in enumerate(("row", "column")[: wrong.ndim]) if wrong.ndim == 2 else []:
         lines = wrong.any(1 - axis)
         if not lines.all():
             listed = ", ".join(map(str, np.flatnonzero(lines)[:8])) + (", ..." if lines.sum() > 8 else "")
-            remarks.append(f"Only in {name} {listed} is anything wrong.")
+            remarks.append(
+                f"Only {name} {listed} is wrong." if lines.sum() == 1 else f"Only {name}s {listed} are wrong."
+            )
     with np.errstate(all="ignore"):
         flipped = wrong & (np.abs(own.value + own.sample.right) < 1e-4 * np.abs(own.sample.right))
     if flipped.any() and (flipped == wrong).all():
-        remarks.append("What is wrong has the right size and the wrong sign.")
+        remarks.append("The wrong elements have the right size and the wrong sign.")
     if not np.isfinite(own.value).all():
         remarks.append(f"{int((~np.isfinite(own.value)).sum())} of its numbers are NaN or infinite.")
-    return remarks or ["It is none of the mistakes that are known here. Look at one element at a time."]
+    return remarks or ["This is not one of the typical mistakes. Look at one element at a time."]
 
 
 def solution_of(question: Question, proposal: Proposal) -> str:

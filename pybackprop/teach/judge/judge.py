@@ -23,14 +23,14 @@ __all__ = ["Verdict", "judge"]
 CIRCULAR = Mistake(
     "circular",
     {},
-    "This uses {answer}, which is what is asked for. Write it with what is known before: the values of the "
+    "This uses {answer}, the gradient you are asked for. Use only what is known before it: the values of the "
     "forward pass, and the gradient that arrives.",
 )
 ACCUMULATED = Mistake(
     "accumulated",
     {},
-    "It adds to what is in {answer} already, which is twice the gradient once a backward has run. That is right for "
-    "a second path or a second batch; the gradient of this one is the new part alone.",
+    "It adds to what is already in {answer}, which gives twice the gradient once backward has run. That is right for "
+    "a second path or a second batch; the gradient asked for is only the new part.",
 )
 
 
@@ -38,24 +38,25 @@ def judge(t: Tensor | Array, proposal: Any, reveal: bool = False, **names: Any) 
     """Judges a proposal for the gradient of t, a tensor that took part in a forward pass, or the array of its data.
 
     proposal  a formula such as "x.T @ dz" (teach/formula/grammar.py lists what may be written); a function whose
-              arguments are names in play, which returns the gradient or, as in the lesson, sets the `.g` of its
+              arguments are available names, which returns the gradient or, as in the lesson, sets the `.g` of its
               argument; or the gradient's numbers, in an array of t's shape
-    reveal    whether the verdict has the solution in it
-    names     your own names for tensors, gradients, arrays and numbers: judge(w1, "x.T @ d", d=l1.g). Where t was
-              read several times, name the result that you mean: z=l1
+    reveal    whether the verdict includes the solution
+    names     your own names for tensors, gradients, arrays and numbers: judge(w1, "x.T @ d", d=l1.g). If several
+              operations used t, name the result that you mean: z=l1
 
-    In play are the names of the operation that read t. For z = x @ w + b: x (also inp) of shape (n,m), w (m,h), b (h)
-    and z (also out) (n,h), with dz (also dout, z.g, out.g) arriving. For a = relu(z): z and a, with da arriving. For
-    mse: out and targ. For an operation of your own: its operands' names and out. Sizes are n (rows), m (inputs),
-    h (outputs) and size (of what mse is the mean of). Then there are the tensors' own `.name`s, and the lesson's names
-    for the other tensors of the network: x, w1, b1, l1, l2, ..., out, targ. Your names hide those of the operation.
+    Available are the names of the operation that used t. For z = x @ w + b: x (also inp) of shape (n,m), w (m,h),
+    b (h) and z (also out) (n,h), with dz (also dout, z.g, out.g) arriving. For a = relu(z): z and a, with da arriving.
+    For mse: out and targ. For an operation of your own: its operands' names and out. Sizes are n (rows), m (inputs),
+    h (outputs) and size (the number of elements that mse averages). Also available are the tensors' own `.name`s, and
+    the lesson's names for the other tensors of the network: x, w1, b1, l1, l2, ..., out, targ. Your names hide those
+    of the operation.
 
-    A formula or function that is right here is tried again on other shapes and numbers, in float64. Of an operation
-    that nothing is known about it is tried on these numbers only; the verdict says so.
+    A formula or function is also tried on other shapes and numbers, in float64. If the operation cannot be run on
+    others, it is tried on these numbers only; the verdict says so.
 
-    Raises FormulaError (a ValueError) for text that is not a formula over the names in play, and for a function with
-    another argument; TypeError for anything else that is not a proposal or a tensor; GradientError for a tensor that
-    no recorded operation read, or several did, and for one whose operation no gradient has arrived at.
+    Raises FormulaError (a ValueError) for text that is not a formula over the available names, and for a function with
+    any other argument; TypeError for anything else that is not a proposal or a tensor; GradientError for a tensor that
+    no recorded operation used, or several did, or if no gradient has arrived at the operation's result.
     """
     use = use_of(t, names.values())
     return judge_question(question_of(use, names), proposal, reveal)
@@ -95,7 +96,7 @@ def _diagnosis(question: Question, attempts: Sequence[Attempt], proposal: Propos
 
 
 def _right_side(question: Question, proposal: Any) -> Any:
-    """A formula without `w.g = ` in front of it, if that names the gradient asked for."""
+    """The proposal without a leading `w.g = `, if that names the gradient asked for."""
     if isinstance(proposal, str):
         written = re.match(r"\s*([A-Za-z_]\w*(?:\.g)?)\s*=(?!=)", proposal)
         if written and (question.circular(written[1]) or written[1] == question.asked):
@@ -114,22 +115,22 @@ def _summary(question: Question, attempts: Sequence[Attempt], wrong: Array | Non
     own, right = attempts[0], attempts[0].sample.right
     others = len(attempts) - 1
     elsewhere = (
-        f", and on {others} other networks of other shapes" if others else ", the only numbers that it can be tried on"
+        f", and on {others} networks of other shapes" if others else ", the only numbers that it can be tried on"
     )
     if ok:
         values = "the number" if right.size == 1 else f"all {right.size} values"
-        share = f" It is the share of one use; {question.asked} adds up those of all {question.uses}."
+        share = f" It is the share of one use; {question.asked} is the sum over all {question.uses} uses."
         return f"Right: {values}, here{elsewhere}.{share if question.uses > 1 else ''}"
     if own.value is None:
         return "Wrong: it does not run on these shapes."
     if wrong is None:
-        return f"Wrong: it runs, and has the shape {own.value.shape}; {question.asked} has {right.shape}."
+        return f"Wrong: it runs, but its shape is {own.value.shape}; that of {question.asked} is {right.shape}."
     if circular:
-        return "Not an answer: it uses the very gradient that is asked for."
+        return "Not an answer: it uses the very gradient you are asked for."
     if not wrong.any():
         missed = sum(not attempt.is_right for attempt in attempts[1:])
         return (
-            f"Right only here, by accident: on {missed} of {others} networks of other shapes and numbers it is wrong."
+            f"Right only here, by accident: it is wrong on {missed} of {others} networks of other shapes and numbers."
         )
     if right.ndim == 0:
         return "Wrong: it gives a single number, but not the right one."

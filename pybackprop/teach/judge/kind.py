@@ -1,11 +1,11 @@
-"""What judge knows of an operation: registered by its record, from here or from anywhere above.
+"""What judge knows about an operation; any module can register more.
 
     NEGATE = Kind("negated", role="z", right="-da")
 
     @questions(OP, reading=Reading(("z",), "a", aliases={"x": "z", "inp": "z", "out": "a"}))
     def _(use): return NEGATE
 
-An operation that nobody registered is judged generically: see Kind and reading_of.
+An operation that is not registered is judged generically: see Kind and reading_of.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from pybackprop.ops import Op
 from pybackprop.teach.judge.sums import Sum
 from pybackprop.teach.trace.use import Use
 
-Words = Mapping[str, str]  # by role: how the text calls it
-Roles = Mapping[str, Array]  # by role: its numbers
+Words = Mapping[str, str]  # role -> its name in the text
+Roles = Mapping[str, Array]  # role -> its numbers
 At = tuple[int, ...]
 
 
@@ -35,14 +35,14 @@ def _own_terms(roles: Roles, right: Array) -> tuple[Array, int]:
 class Kind:
     """A kind of question: the gradient of one operand of an operation.
 
-    name     by which the mistakes know it
-    role     of the operand
-    right    the formula of the right answer, over the roles; None where only the operation's backward is known
+    name     the key that the mistakes use
+    role     the operand's role
+    right    the formula of the right answer, over the roles; None if only the operation's backward is known
     hint     what to look at first
     why      why the formula is right
-    terms    of (roles, right): what the absolute values of each number's terms add up to, and how many they are;
-             roundings are relative to that
-    element  of (words, roles, at): what moves with element at, and the terms of its gradient
+    terms    a function of (roles, right): for each element, the sum of its terms' absolute values, and the number of
+             terms; the tolerance for rounding is relative to these
+    element  a function of (words, roles, at): what moves with element `at`, and the terms of its gradient
     """
 
     name: str
@@ -54,7 +54,7 @@ class Kind:
     element: Callable[[Words, Roles, At], tuple[str, Sum]] | None = None
 
 
-GENERIC = "other"  # the kind of question about what nobody registered
+GENERIC = "other"  # the kind of question about an operation that is not registered
 Ask = Callable[[Use], "Kind | None"]
 
 
@@ -64,15 +64,16 @@ def _nothing_known(use: Use) -> Kind | None:
 
 @dataclass(frozen=True)
 class Reading:
-    """Which part each tensor plays in an operation.
+    """The role of each tensor in an operation.
 
-    operands  the roles of the operands, in order, and result: that of the result
+    operands  the operands' roles, in order
+    result    the result's role
     aliases   other names for roles
-    axes      letters for the axes of each, where the operation has none of its own
-    rows      the role whose axes n and h count; that of the result where it is empty
-    ahead     whether questions also use the role that the next operation gives to a tensor
-    behind    the role that it gives to one of its tensors in questions about the operation before it
-    kind      the kind of question that a use asks; None where nothing is known of such shapes
+    axes      letters for the axes of each, if the operation's record has none
+    rows      the role whose axes n and h count; empty: the result
+    ahead     whether questions may also use a role of the next operation (its `behind`)
+    behind    the role of this operation that questions about the operation before it may use
+    kind      a function that gives the kind of question for a use, or None if nothing is known for its shapes
     """
 
     operands: tuple[str, ...]
@@ -93,7 +94,7 @@ _READINGS: dict[Op | Call, Reading] = {}
 
 
 def questions(*operations: Op, reading: Reading) -> Callable[[Ask], Ask]:
-    """Registers how operations are read, and the decorated function as what decides the kind of question."""
+    """A decorator: registers the reading of operations, and the decorated function as its `kind`."""
 
     def register(kind: Ask) -> Ask:
         _READINGS.update(dict.fromkeys(operations, replace(reading, kind=kind)))
@@ -103,15 +104,15 @@ def questions(*operations: Op, reading: Reading) -> Callable[[Ask], Ask]:
 
 
 def is_known(op: Op | Call) -> bool:
-    """Whether somebody registered how an operation is read."""
+    """Whether a reading of this operation is registered."""
     return op in _READINGS
 
 
 def reading_of(op: Op | Call, count: int) -> Reading:
-    """How an operation with so many operands is read: as registered, or generically.
+    """The reading of an operation with `count` operands: the registered one, or a generic one.
 
-    Generically, operands have the names that the operation gives them, others are x, w, b in order. The result is a
-    where each element of one operand z moves its own, as with relu; else z, with out for another name.
+    In a generic reading, operands have the names that the operation gives them, and the rest are x, w, b in order. The
+    result of an elementwise operation on one operand is a, as with relu; any other result is z. Both are also out.
     """
     if op in _READINGS:
         return _READINGS[op]
@@ -126,7 +127,7 @@ def reading_of(op: Op | Call, count: int) -> Reading:
 
 
 def kind_of(use: Use) -> Kind:
-    """The kind of question that a use asks; generically, with the formula that its operation comes with."""
+    """The kind of question for a use; a generic kind has the formula in the operation's record, if there is one."""
     reading = reading_of(use.op, len(use.operands))
     if kind := reading.kind(use):
         return kind

@@ -1,4 +1,4 @@
-"""The questions about each operation: right formulas, what is said about them, and which part each tensor plays."""
+"""The questions about each operation: the right formulas, the texts about them, and the tensors' roles."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ B = Kind(
     "b",
     "dz.sum(0)",
     "{b} has one number for each column, and was broadcast over the rows. Which elements of {z} move with {b}[0]?",
-    "{b}[j] moves column j of {z} by 1 in every row; the rows' shares are added up",
+    "{b}[j] moves column j of {z} by 1 in every row; the rows' shares are added",
     _b_terms,
     _b_element,
 )
@@ -128,7 +128,7 @@ RELU = Kind(
     "z",
     "(z > 0) * da",
     "Which elements of {a} move with one element of {z}, and does that depend on {z}?",
-    "each element lets its own gradient through where it was positive, hence * and not @",
+    "each element passes on its own gradient where it was positive, hence * and not @",
     element=_mask_element,
 )
 LEAKY_RELU = Kind(
@@ -177,7 +177,7 @@ OUT = Kind(
     "out",
     "2 * (out - targ) / size",
     "Write the loss down for two numbers, ((out0 - targ0)**2 + (out1 - targ1)**2) / 2, and move out0.",
-    "the square brings the 2, the mean over all numbers the 1/size",
+    "the 2 comes from the square, the 1/size from the mean over all numbers",
     _difference_terms,
     partial(_difference_element, 2, "out"),
 )
@@ -186,7 +186,7 @@ TARG = Kind(
     "targ",
     "-2 * (out - targ) / size",
     "Write the loss down for two numbers, ((out0 - targ0)**2 + (out1 - targ1)**2) / 2, and move targ0.",
-    "as for out, and the minus is that of targ in the difference",
+    "as for out; the minus comes from the minus before targ in the difference",
     _difference_terms,
     partial(_difference_element, -2, "targ"),
 )
@@ -197,7 +197,7 @@ TARG = Kind(
     reading=Reading(("out", "targ"), "loss", {"inp": "out", "y": "targ"}, ("ij", "ij", ""), rows="out", behind="targ"),
 )
 def _mse(use: Use) -> Kind | None:
-    """Where a column of outputs meets a row of targets, the right formula has the index that makes them fit."""
+    """If one of out and targ is (n,1) and the other (n), the right formula has the index that makes them fit."""
     kind = (OUT, TARG)[use.slot]
     if use.operands[0].ndim == use.operands[1].ndim or kind.right is None:
         return kind

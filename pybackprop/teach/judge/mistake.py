@@ -1,8 +1,8 @@
 """A typical wrong answer to a kind of question, and what it computes instead.
 
 A mistake is recognised by its numbers: its formula is computed on the same numbers as the proposal, on several
-shapes, and must agree everywhere. Where two mistakes always give the same numbers, the spelling decides, and for
-functions and arrays the one that stands first in the table, see mistakes.py.
+shapes, and must agree everywhere. If two mistakes always give the same numbers, the spelling of the formula decides;
+for functions and arrays, the first in the table does (see mistakes.py).
 
 Collected from the lesson's forums, from questions on Stack Exchange and from corrections to published notebooks:
 the second 1/n, the mask taken from the gradient, and `.sum(1)` for b are frequent in all three.
@@ -29,12 +29,12 @@ class Mistake:
     """One typical wrong answer.
 
     name      short and stable
-    formulas  how it is spelled, by the kind of question
-    says      what it computes instead, and why that is not the gradient; {x}, {dz}, {n} and so on are filled in
-              with the names and sizes of the question
-    fits      for a mistake that has no single formula: a function of (kind, roles, right, proposal) that gives the
-              factor in it, or None where it is another mistake; the formulas are then examples
-    varies    whether that factor differs from shape to shape, instead of being the same on all
+    formulas  its formulas, by the kind of question
+    says      what it computes instead, and why that is not the gradient; {x}, {dz}, {n} and so on are replaced
+              by the names and sizes of the question
+    fits      for a mistake that has no single formula: a function of (kind, roles, right, proposal) that gives its
+              factor, or None if the proposal is not this mistake; the formulas are then examples
+    varies    whether that factor differs from shape to shape, instead of being the same for all
     """
 
     name: str

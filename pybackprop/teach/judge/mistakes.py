@@ -15,13 +15,13 @@ _TABLE = (BROADCAST, *OF_LINEAR, *ELEMENTWISE, *FACTORS, *PATTERNS)
 
 
 def table() -> tuple[Mistake, ...]:
-    """All of them, the special before the general."""
+    """All of them, special cases before general ones."""
     return _TABLE
 
 
 def mistakes_of(kind: str) -> Iterator[Mistake]:
-    """Those that are made with this kind of question, in the order in which they are tried.
+    """The mistakes for this kind of question, in the order in which they are tried.
 
-    Where the kind has no formulas in the table, those that are recognised without any.
+    For a kind without formulas in the table, those that are recognised without one.
     """
     return (mistake for mistake in _TABLE if kind in mistake.formulas or (mistake.fits and kind not in RIGHT))

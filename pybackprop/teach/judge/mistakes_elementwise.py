@@ -1,4 +1,4 @@
-"""Mistakes with a = relu(z), a = leaky_relu(z) and mse(out, targ), where each element moves on its own."""
+"""Mistakes with a = relu(z), a = leaky_relu(z) and mse(out, targ), which work element by element."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ OF_RELU = (
     Mistake(
         "mask-missing",
         {RELU: ("da",)},
-        "The gradient is handed through everywhere. Where {z} is negative, {a} stays at 0 when {z} moves a little: "
-        "nothing comes back there.",
+        "The gradient is passed on unchanged everywhere. Where {z} is negative, {a} stays at 0 when {z} moves a "
+        "little: the gradient there is 0.",
     ),
     Mistake(
         "mask-always-true",
@@ -25,19 +25,19 @@ OF_RELU = (
     Mistake(
         "mask-from-gradient",
         {RELU: ("(da > 0) * da",)},
-        "The mask is taken from the gradient. Whether relu let something through was decided by {z} on the way "
-        "forward; the gradient may well be negative where {z} is positive.",
+        "The mask is taken from the gradient. Whether relu passes an element on depends on {z}, in the forward pass; "
+        "the gradient may well be negative where {z} is positive.",
     ),
     Mistake(
         "relu-of-gradient",
         {RELU: ("relu(da)", "da.clamp_min(0)")},
-        "relu is applied to the gradient, which cuts its negative numbers off. The backward of relu is no relu: it "
-        "multiplies by 1 or 0, depending on the sign of {z}.",
+        "relu is applied to the gradient, which sets its negative numbers to 0. The backward of relu is not a relu: "
+        "it multiplies by 1 or 0, depending on the sign of {z}.",
     ),
     Mistake(
         "mask-inverted",
         {RELU: ("(z < 0) * da", "(z <= 0) * da")},
-        "The mask is the wrong way round: it lets through where relu is flat, and stops where {a} moves with {z}.",
+        "The mask is inverted: it is 1 where relu is flat, and 0 where {a} moves with {z}.",
     ),
     Mistake(
         "upstream-forgotten",
@@ -47,7 +47,7 @@ OF_RELU = (
     Mistake(
         "value-for-mask",
         {RELU: ("a * da", "(z > 0) * z * da", "relu(z) * da")},
-        "The gradient is multiplied by the value that went through. The slope of relu is 1 where {z} > 0, however "
+        "The gradient is multiplied by the value from the forward pass. The slope of relu is 1 where {z} > 0, however "
         "large {z} is.",
     ),
     Mistake(
@@ -58,7 +58,7 @@ OF_RELU = (
     Mistake(
         "value-for-gradient",
         {RELU: ("relu(z)", "a", "(z > 0) * a", "(z > 0) * z"), MSE: ("(out - targ)**2 / size", "(out - targ)**2")},
-        "These are values of the forward pass once more. The question is how much the loss moves with each element.",
+        "These are values of the forward pass. The question is how much the loss moves with each element.",
     ),
     Mistake(
         "matmul-for-elementwise",
@@ -72,14 +72,14 @@ OF_RELU = (
                 "da.T @ (z > 0)",
             )
         },
-        "@ mixes whole rows and columns. Each {z}[i,j] moves its own {a}[i,j] and no other, so there is nothing to "
-        "add up: the product goes element by element.",
+        "@ mixes whole rows and columns. Each {z}[i,j] moves only its own {a}[i,j], so there is nothing to add: "
+        "multiply element by element.",
     ),
     Mistake(
         "minus-one-for-zero",
         {RELU: ("((z > 0) - (z < 0)) * da",)},
-        "Where {z} is negative this sends back the gradient with its sign flipped, as for the absolute value. relu is "
-        "flat there: 0.",
+        "Where {z} is negative this passes the gradient back with its sign flipped, as for the absolute value. relu "
+        "is flat there: the slope is 0.",
     ),
     Mistake(
         "sigmoid-slope",
@@ -89,7 +89,8 @@ OF_RELU = (
     Mistake(
         "summed-over-rows",
         {RELU: ("((z > 0) * da).sum(0)",), MSE: ("(2 * (out - targ) / size).sum(0)",), "x": ("(dz @ w.T).sum(0)",)},
-        "The rows are added up. That is for what all rows share, such as a bias; here each row has numbers of its own.",
+        "The rows are added up. That is right for a tensor that all rows share, such as a bias; here each row has its "
+        "own numbers.",
     ),
 )
 OF_LEAKY_RELU = (
@@ -97,12 +98,13 @@ OF_LEAKY_RELU = (
         "slope-missing",
         {LEAKY_RELU: ("(z > 0) * da",)},
         "This is the gradient of relu, which is flat on the negative side. Here {a} still moves by {negative_slope} "
-        "where {z} is not positive, so that a part of {da} comes back there.",
+        "where {z} is not positive, so the gradient there is {negative_slope} times {da}.",
     ),
     Mistake(
         "mask-missing",
         {LEAKY_RELU: ("da",)},
-        "The gradient is handed through everywhere. Where {z} is not positive, {a} moves by {negative_slope} only.",
+        "The gradient is passed on unchanged everywhere. Where {z} is not positive, {a} moves only by "
+        "{negative_slope}.",
     ),
     Mistake(
         "slope-everywhere",
@@ -122,7 +124,7 @@ OF_LEAKY_RELU = (
     Mistake(
         "sides-overlap",
         {LEAKY_RELU: ("da + negative_slope * (z <= 0) * da", "(z > 0) * da + negative_slope * da")},
-        "Both slopes are added on one side. Each element of {z} has the slope of its own side of 0 alone.",
+        "Both slopes are added on one side. Each element of {z} has only the slope of its own side of 0.",
     ),
     Mistake(
         "mask-includes-zero",
@@ -138,7 +140,7 @@ OF_LEAKY_RELU = (
     Mistake(
         "mask-from-gradient",
         {LEAKY_RELU: ("(da > 0) * da + negative_slope * (da <= 0) * da",)},
-        "The side is taken from the gradient. Which slope an element has was decided by {z} on the way forward; the "
+        "The side is taken from the gradient. Which slope an element has depends on {z}, in the forward pass; the "
         "gradient may have any sign.",
     ),
     Mistake(
@@ -154,20 +156,20 @@ OF_LEAKY_RELU = (
     Mistake(
         "value-for-gradient",
         {LEAKY_RELU: ("a", "(z > 0) * z + negative_slope * (z <= 0) * z")},
-        "These are values of the forward pass once more. The question is how much the loss moves with each element.",
+        "These are values of the forward pass. The question is how much the loss moves with each element.",
     ),
 )
 OF_MSE = (
     Mistake(
         "size-missing",
         {MSE: ("2 * (out - targ)",), "targ": ("-2 * (out - targ)",)},
-        "mse is the mean over all {size} numbers, so each of them has only a share of 1/{size} in it.",
+        "mse is the mean over all numbers, here {size}, so each of them has only a share of 1/{size} in it.",
     ),
     Mistake(
         "rows-for-size",
         {MSE: ("2 * (out - targ) / n",), "targ": ("-2 * (out - targ) / n",)},
         "It divides by the number of rows, {n}. The mean here is taken over all numbers, rows times columns, {size}. "
-        "With a single column that is the same, with more it is not.",
+        "The two are the same only with a single column.",
     ),
     Mistake(
         "columns-for-size",
@@ -177,19 +179,20 @@ OF_MSE = (
     Mistake(
         "two-missing",
         {MSE: ("(out - targ) / size",), "targ": ("(targ - out) / size",)},
-        "The derivative of a square brings a 2 with it. (Where the loss is defined with 1/2 in front it goes away; "
-        "mse here is the plain mean.)",
+        "The derivative of a square has a factor 2. (It cancels if the loss is defined with 1/2 in front; mse here is "
+        "the plain mean.)",
     ),
     Mistake(
         "two-missing-and-rows-for-size",
         {MSE: ("(out - targ) / n",), "targ": ("(targ - out) / n",)},
-        "Two things: the square brings a 2 with it, and the mean is over all {size} numbers, not over the {n} rows.",
+        "Two things are wrong: the derivative of the square has a factor 2, and the mean is over all numbers "
+        "({size}), not over the rows ({n}).",
     ),
     Mistake(
         "raw-error",
         {MSE: ("out - targ", "targ - out"), "targ": ("targ - out", "out - targ")},
-        "The bare difference. The square brings a factor 2, the mean a factor 1/{size}; and the sign is that of "
-        "the tensor asked about: a larger {out} raises the loss where it is above {targ}.",
+        "This is the bare difference. The square gives a factor 2, the mean a factor 1/{size}. Check the sign, too: "
+        "where {out} is above {targ}, a larger {out} raises the loss, and a larger {targ} lowers it.",
     ),
     Mistake(
         "loss-for-gradient",
@@ -205,22 +208,22 @@ OF_MSE = (
     Mistake(
         "target-missing",
         {MSE: ("2 * out / size", "2 * out")},
-        "The target is gone. The loss is lowest where {out} equals {targ}, so the gradient must be 0 there.",
+        "The target is missing. The loss is lowest where {out} equals {targ}, so the gradient must be 0 there.",
     ),
     Mistake(
         "sum-for-difference",
         {MSE: ("2 * (out + targ) / size",)},
-        "A plus for a minus: the gradient must be 0 where {out} equals {targ}.",
+        "This has a plus instead of a minus: the gradient must be 0 where {out} equals {targ}.",
     ),
     Mistake(
         "absolute-error",
         {MSE: ("((out > targ) - (out < targ)) / size", "abs(out - targ) / size", "2 * abs(out - targ) / size")},
-        "Only the sign of the difference, or only its size, is left. The slope of a square has both.",
+        "This keeps only the sign of the difference, or only its size. The slope of a square has both.",
     ),
     Mistake(
         "square-kept",
         {MSE: ("2 * (out - targ)**2 / size",)},
-        "The 2 came down and the exponent stayed: the derivative of u**2 is 2 * u.",
+        "The 2 is in front, but the exponent is still there: the derivative of u**2 is 2 * u.",
     ),
 )
 ELEMENTWISE = (*OF_RELU, *OF_LEAKY_RELU, *OF_MSE)

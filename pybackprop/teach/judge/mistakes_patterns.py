@@ -13,7 +13,7 @@ from pybackprop.teach.judge.mistake import MSE, RELU, Mistake, changed
 
 
 def close(a: Array, b: Array) -> bool:
-    """Whether two arrays hold the same numbers up to roundings; a NaN equals a NaN."""
+    """Whether two arrays hold the same numbers up to rounding; a NaN equals a NaN."""
     if a.shape != b.shape:
         return False
     with np.errstate(all="ignore"):
@@ -24,9 +24,9 @@ def close(a: Array, b: Array) -> bool:
 
 
 def factor(a: Array, b: Array, beside: Array | None = None) -> float | None:
-    """The number c with a = c * b, up to roundings; None where there is no such c, or b is 0 everywhere.
+    """The number c with a = c * b, up to rounding; None if there is no such c, or a or b is 0 everywhere.
 
-    beside: a was computed as a difference from these numbers, and has their roundings in it.
+    beside: if a was computed as a difference from these numbers, it has rounding errors of their size.
     """
     if a.shape != b.shape or not b.size or not np.isfinite(b).all() or not np.isfinite(a).all():
         return None
@@ -107,15 +107,15 @@ PATTERNS = (
     Mistake(
         "updated-value",
         _updates("{value} - 0.1 * ({right})"),
-        "This is the tensor after an update, its value minus {factor:.3g} times the gradient. The gradient comes "
-        "first, and on its own; the update is a step of its own.",
+        "This is the tensor after an update, its value minus {factor:.3g} times the gradient. The question is the "
+        "gradient alone; the update is a separate step.",
         _update(1),
     ),
     Mistake(
         "updated-uphill",
         _updates("{value} + 0.1 * ({right})"),
         "This is the tensor after a step uphill: its value plus {factor:.3g} times the gradient. The question is the "
-        "gradient alone; and an update subtracts it, for it points where the loss rises.",
+        "gradient alone; and an update subtracts it, because it points where the loss rises.",
         _update(-1),
     ),
     Mistake(
@@ -135,13 +135,13 @@ PATTERNS = (
     Mistake(
         "reshaped",
         changed("({})[None]", "w", "x", RELU, MSE, "targ"),
-        "The numbers are right, in another shape. A gradient has the shape of its tensor.",
+        "The numbers are right, but the shape is not. A gradient has the shape of its tensor.",
         _reshaped,
     ),
     Mistake(
         "all-zero",
         changed("0 * ({})"),
-        "Everything is 0: as if the loss did not depend on this tensor at all.",
+        "Everything is 0, as if the loss did not depend on this tensor at all.",
         _zero,
     ),
     Mistake(
@@ -159,8 +159,8 @@ PATTERNS = (
     Mistake(
         "number-for-size",
         {MSE: ("2 * (out - targ) / 1000",), "w": ("x.T @ dz / n * 7",), "b": ("dz.mean(0) * 7",)},
-        "It is the right answer times a factor that depends on the shapes. Either a number is written into it where a "
-        "size belongs, which is then right for one shape alone, or a size is missing: n, h, size.",
+        "It is the right answer times a factor that depends on the shapes. Either it contains a number in place of a "
+        "size, and so is right for one shape only, or a size is missing: n, h, size.",
         _factor,
         varies=True,
     ),
@@ -168,15 +168,15 @@ PATTERNS = (
         "constant-factor",
         changed("0.37 * ({})"),
         "Every number is {factor:.6g} times the right one: there is a factor too many or too few. Count the factors "
-        "along one path, and where each comes in.",
+        "along one path, and note where each comes from.",
         _factor,
     ),
 )
 WHOLE = Mistake(
     "all-uses",
     {},
-    "These are the numbers of {answer} itself, which adds up the shares of all that the tensor was used for. The "
-    "question here is the share of one use alone, the one that you named.",
+    "These are the numbers of {answer} itself, the sum over all uses of the tensor. The question here is the share "
+    "of one use only, the one that you named.",
     _whole,
 )
 BROADCAST = Mistake(

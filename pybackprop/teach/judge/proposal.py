@@ -24,7 +24,7 @@ SLACK = 1e4  # Attempt.slack on the other samples, which are in float64
 
 @dataclass(frozen=True)
 class Proposal:
-    """A formula, a function or an array, one of the three. text: how it is shown."""
+    """A formula, a function or an array: exactly one of the three is set. text: how it is shown."""
 
     text: str
     formula: Formula | None = None
@@ -32,7 +32,7 @@ class Proposal:
     array: Array | None = None
 
     def names(self) -> list[str]:
-        """The names that it uses; those of its arguments for a function."""
+        """The names that a formula uses; for a function, the names of its arguments."""
         if self.formula is not None:
             return self.formula.names
         return [] if self.function is None else [parameter.name for parameter in _parameters(self.function)]
@@ -41,7 +41,7 @@ class Proposal:
 def proposal_of(question: Question, given: Any) -> Proposal:
     """Reads a proposal.
 
-    Raises FormulaError for text that is not a formula and for a function with an argument that is not in play,
+    Raises FormulaError for text that is not a formula and for a function with an argument that is not available,
     DTypeError (a TypeError) for anything that is not a formula, a function or an array of numbers.
     """
     if isinstance(given, str):
@@ -66,7 +66,7 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     try:
         return list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError) as error:
-        raise FormulaError(f"judge: the arguments of {function!r} cannot be found out; wrap it in a lambda") from error
+        raise FormulaError(f"judge: the arguments of {function!r} are not known; wrap it in a lambda") from error
 
 
 def _check_arguments(question: Question, function: Callable[..., Any]) -> None:
@@ -78,12 +78,12 @@ def _check_arguments(question: Question, function: Callable[..., Any]) -> None:
         )
         if parameter.name not in arrays and not optional:
             raise FormulaError(
-                f"judge: the function's argument '{parameter.name}' is not in play; in play are {listed(arrays)}"
+                f"judge: the function's argument '{parameter.name}' is not available; available are {listed(arrays)}"
             )
 
 
 def attempts_of(question: Question, proposal: Proposal) -> list[Attempt]:
-    """What a proposal gives: first on the learner's own numbers, then on those samples where it can be computed."""
+    """What a proposal gives: first on the learner's own numbers, then on the other samples where it can be computed."""
     own, *others = question.samples
     if proposal.array is not None:
         return [Attempt(own, proposal.array.astype(own.right.dtype))]
@@ -99,7 +99,7 @@ def attempts_of(question: Question, proposal: Proposal) -> list[Attempt]:
 
 
 def _uses_given(question: Question, proposal: Proposal) -> bool:
-    """Whether it uses an array of the caller's that is not part of the network: there is none for other shapes."""
+    """Whether it uses an array of the caller's that is not part of the network, and so has only this one shape."""
     keys = [question.names.get(name, ("",)) for name in proposal.names()]
     return (proposal.function is not None and _brings_numbers(proposal.function)) or any(
         key[0] == "given" and key[1].array.ndim > 0 for key in keys
@@ -107,7 +107,7 @@ def _uses_given(question: Question, proposal: Proposal) -> bool:
 
 
 def _brings_numbers(function: Callable[..., Any]) -> bool:
-    """Whether a function takes no operands, or reads tensors or arrays from around it, which have one shape only."""
+    """Whether a function takes no operands, or reads tensors or arrays of an outer scope, which have only one shape."""
     if not _parameters(function):
         return True
     try:
@@ -134,7 +134,7 @@ def _attempt(question: Question, sample: Sample, proposal: Proposal) -> Attempt:
 
 
 def _called(question: Question, sample: Sample, function: Callable[..., Any]) -> Attempt:
-    """Calls a function with copies of the tensors. What it raises is shown to the learner, not raised by judge."""
+    """Calls a function with copies of the tensors. Its exceptions are shown to the learner, not raised by judge."""
     positional, named = _arguments(question, sample, function)
     try:
         with np.errstate(all="ignore"):
@@ -142,7 +142,7 @@ def _called(question: Question, sample: Sample, function: Callable[..., Any]) ->
         if result is None:
             result = next((t.g for name, t in named.items() if question.circular(f"{name}.g")), None)
         if result is None:
-            return Attempt(sample, None, "the function returned nothing, and left no .g in the tensor asked about")
+            return Attempt(sample, None, "the function returned None and did not set the .g of the tensor asked about")
         value = np.asarray(np.asarray(result), sample.right.dtype)
     except Exception as error:
         return Attempt(sample, None, f"{type(error).__name__}: {error}")
@@ -154,7 +154,7 @@ def _arguments(
 ) -> tuple[list[Tensor], dict[str, Tensor]]:
     """Copies of the tensors that a function's arguments name, positional and by name.
 
-    Raises FormulaError for an argument without default that has no numbers on this sample.
+    Raises FormulaError for an argument without a default that has no numbers on this sample.
     """
     positional: list[Tensor] = []
     named: dict[str, Tensor] = {}
@@ -167,7 +167,7 @@ def _arguments(
             else:
                 named[parameter.name] = copy
         elif parameter.default is parameter.empty and is_single:
-            raise FormulaError(f"'{parameter.name}' is not in play here")
+            raise FormulaError(f"'{parameter.name}' is not available here")
     return positional, named
 
 

@@ -30,10 +30,10 @@ RUNS = (("different", np.float64), ("different", np.float64), ("equal", np.float
 class Sample:
     """Numbers to try an answer on.
 
-    arrays  behind each name that a learner may use
-    roles   behind each name that the mistakes' formulas use: x, w, b, z, dz and so on
+    arrays  the numbers for each name that a learner may use
+    roles   the numbers for each name that the mistakes' formulas use: x, w, b, z, dz and so on
     right   the gradient
-    scale   of each of its numbers: roundings are relative to that
+    scale   for each of its numbers, what the tolerance for rounding is relative to
     """
 
     arrays: dict[str, Array]
@@ -50,10 +50,10 @@ class Question:
     asked     what the answer is called, e.g. w1.g
     names     what each name stands for: see roles.py
     roles     the same for the names that the mistakes' formulas use
-    letters   of the axes behind each name
-    samples   the same names on other numbers
-    mistakes  those that only this question knows, before those of its kind
-    uses      how many operations read the tensor on the way to the loss; the answer is the share of one of them
+    letters   the axis letters for each name
+    samples   the numbers to try an answer on, the learner's own first
+    mistakes  mistakes of this question alone, tried before those of its kind
+    uses      how many operations use the tensor on the way to the loss; the answer is the share of one of them
     """
 
     kind: Kind
@@ -71,7 +71,7 @@ class Question:
         return answer is not None and self.names.get(name) == answer
 
     def word(self, role: str, used: Sequence[str] = ()) -> str:
-        """What to call a role: as the learner's formula does, if it is in there, else as the learner named it."""
+        """The name for a role in texts: the one that the learner's formula uses, or else the learner's own name."""
         key = self.roles.get(role)
         called = [name for name, k in self.names.items() if k == key]
         if in_use := [name for name in used if name in called]:
@@ -82,7 +82,7 @@ class Question:
         return plain[0] if plain else called[0] if called else role
 
     def read_as(self, used: Sequence[str]) -> Question:
-        """This question for a formula that uses these names: with `out` as the network's output if it means that.
+        """This question for a formula with these names: `out` becomes the network's output if the formula means that.
 
         In the lesson's lin_grad(inp, out, w, b), `out` is the operation's result; in its forward pass, the network's.
         A formula that uses a name from outside the operation means the latter.
@@ -106,7 +106,7 @@ class Question:
 
 
 def question_of(use: Use, given: Mapping[str, Any], runs: Sequence[tuple[str, Any]] = RUNS) -> Question:
-    """The question that judge asks about a use. given: the caller's own names; runs: on which other numbers."""
+    """The question about one use of a tensor. given: the caller's own names; runs: lengths and dtypes of the samples."""
     ids = numbered(use)
     roles = roles_of(use, ids)
     names = names_of(use, ids, roles, given)
@@ -119,9 +119,9 @@ def question_of(use: Use, given: Mapping[str, Any], runs: Sequence[tuple[str, An
 
 
 def _verified(question: Question, use: Use) -> Kind:
-    """The kind of a question, without the formula that came with its operation if that is wrong on some sample.
+    """The kind of a question, without the formula from the operation's record if that is wrong on some sample.
 
-    Such a formula is written for the usual shapes; it may not hold where an operand was broadcast.
+    Such a formula is written for the usual shapes; it may be wrong if an operand was broadcast.
     """
     kind, reading = question.kind, reading_of(use.op, len(use.operands))
     aliases = {**{role: role for role in (*reading.operands, reading.result)}, **reading.aliases}
@@ -160,9 +160,9 @@ def _own_run(use: Use, ids: dict[int, int]) -> Run:
 
 
 def _other_samples(question: Question, use: Use, ids: dict[int, int], runs: Sequence[tuple[str, Any]]) -> list[Sample]:
-    """The network, or the operation alone, on other shapes and numbers; none where it cannot be run there.
+    """The network, or the operation alone, on other shapes and numbers; empty if it cannot be run on them.
 
-    Somebody's own operation may refuse what nobody told it about; one that judge knows must not.
+    A user's own operation may raise an error on other shapes; a registered one must not.
     """
     for program in programs_of(use):
         number = _numbers_in_question(program, use, ids)
@@ -186,7 +186,7 @@ def _other_sample(
 
 
 def _numbers_in_question(program: Program, use: Use, ids: dict[int, int]) -> dict[int, int]:
-    """For each tensor of a program the number that the question has for it."""
+    """For each tensor of a program, its number in the question."""
     if len(program.instructions) == len(use.network):
         return {t: t for t in program.shapes}
     own: dict[int, int] = {}
@@ -220,10 +220,10 @@ def _numbers(key: Key, run: Run) -> Any:
 
 
 def scale_of(kind: Kind, roles: Mapping[str, Array], right: Array) -> Array:
-    """How large the roundings of each number may be, in units of the dtype's eps.
+    """How large the rounding error of each number may be, in units of the dtype's eps.
 
-    A sum of n terms has roundings of the size of its partial sums, which wander where signs differ: the sum of the
-    terms' absolute values bounds them, and sqrt(n) times the result where all have the same sign.
+    Adding n terms makes rounding errors of the size of the partial sums. These are bounded by the sum of the terms'
+    absolute values; if all terms have the same sign, the errors grow like sqrt(n) times the result.
     """
     with np.errstate(all="ignore"):
         terms, count = kind.terms(roles, right)

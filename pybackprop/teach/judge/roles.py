@@ -1,4 +1,4 @@
-"""Which part each tensor plays in an operation, and what each name that a learner may use stands for.
+"""The role of each tensor in an operation, and what each name that a learner may use stands for.
 
 A name stands for a key: ("value" or "grad", tensor), ("length", tensor, axis), ("size", tensor) or ("given", array).
 Tensors are numbers here, as numbered() gives them.
@@ -19,15 +19,15 @@ from pybackprop.teach.judge.kind import reading_of
 from pybackprop.teach.trace.use import Use
 
 Key: TypeAlias = tuple[Any, ...]
-HIDDEN = "@"  # before a name that no formula can spell
+HIDDEN = "@"  # starts a name that no formula can use
 PRODUCTS = (ops.LIN, ops.MATMUL)
-ELEMENTWISE = "ij"  # of tensors whose operation has no letters: each element stands for itself
+ELEMENTWISE = "ij"  # for tensors whose operation has no letters
 BEHIND = ("a", "targ")
 
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """Numbers of the caller's that no tensor of the network holds."""
+    """The caller's own numbers, which no tensor of the network holds."""
 
     array: Array
 
@@ -45,7 +45,7 @@ def numbered(use: Use) -> dict[int, int]:
 
 
 def roles_of(use: Use, ids: dict[int, int]) -> dict[str, Key]:
-    """Which tensor plays which part in the operation, and behind it; and the numbers that it was called with."""
+    """The tensors' roles in the operation and in the next one, the sizes, and the operation's parameters."""
     reading = reading_of(use.op, len(use.operands))
     tensors = reading.parts(use.operands, use.output)
     parts = {role: ids[id(t)] for role, t in tensors.items()}
@@ -65,9 +65,9 @@ def roles_of(use: Use, ids: dict[int, int]) -> dict[str, Key]:
 
 
 def _behind(use: Use, ids: dict[int, int]) -> dict[str, int]:
-    """The part that the next operation gives to one of its tensors: a behind a relu, targ of mse.
+    """The role that the next operation shares with this one's questions: a of relu, targ of mse.
 
-    A bias that is added in between is part of this operation.
+    A bias added in between counts as part of this operation.
     """
     output = use.output
     for operation in use.network:
@@ -93,7 +93,7 @@ def _averaged(use: Use, ids: dict[int, int], otherwise: int) -> int:
 
 
 def names_of(use: Use, ids: dict[int, int], roles: Mapping[str, Key], given: Mapping[str, Any]) -> dict[str, Key]:
-    """All names: the caller's, then the tensors' own, then those of the operation, then the lesson's."""
+    """All names: first the caller's, then the tensors' own, then those of the operation, then the lesson's."""
     reading = reading_of(use.op, len(use.operands))
     tensors = {ids[id(t)]: t for operation in use.network for t in (*operation.inputs, operation.output)}
     names: dict[str, Key] = {}
@@ -121,7 +121,7 @@ def _add(names: dict[str, Key], name: str, key: Key) -> None:
 
 
 def _key_of(value: Any, tensors: Mapping[int, Any], use: Use) -> Key:
-    """Which tensor of the network, or which gradient, a caller's value is; its own numbers if it is none."""
+    """Which tensor of the network, or which gradient, a caller's value is; a Given if it is neither."""
     for t, tensor in tensors.items():
         if value is tensor or value is tensor._array:
             return ("value", t)
@@ -140,7 +140,7 @@ def _key_of(value: Any, tensors: Mapping[int, Any], use: Use) -> Key:
 
 
 def lesson_names(use: Use, ids: dict[int, int]) -> dict[str, int]:
-    """The lesson's names for the tensors of a network in a row: x, w1, b1, l1, l2, ..., out, targ, loss."""
+    """The lesson's names for the tensors of a sequential network: x, w1, b1, l1, l2, ..., out, targ, loss."""
     names: dict[str, int] = {}
     results: dict[str, int] = {}
     weights = count = 0
@@ -162,7 +162,7 @@ def lesson_names(use: Use, ids: dict[int, int]) -> dict[str, int]:
 
 
 def axis_letters_of(use: Use, names: Mapping[str, Key], roles: Mapping[str, Key]) -> dict[str, str]:
-    """The letters of the axes behind each name, where they are known: see formula.evaluate."""
+    """The axis letters for each name, where they are known: see formula.evaluate."""
     reading = reading_of(use.op, len(use.operands))
     axes = reading.axes or use.op.axes
     parts = (*reading.operands[: len(use.operands)], reading.result)

@@ -1,4 +1,4 @@
-"""One element of a gradient as the sum that it is: its terms, in words and as numbers."""
+"""One element of a gradient written out as a sum: its terms, as formulas and as numbers."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 
 from pybackprop.core.arrays import Array
 
-ALL, MOST = 6, 4  # so many terms are all written out; of more, the heaviest
+ALL, MOST = 6, 4  # up to ALL terms are all written out; of more, the MOST largest
 
 Label = Callable[[int], str]
 
 
 @dataclass(frozen=True)
 class Sum:
-    """The first terms, in words and as numbers; count: how many there are; total: what all of them add up to.
+    """The terms, as formulas and as numbers; count: how many there are; total: their sum.
 
-    Where there are too many to be read, those are shown that weigh most.
+    If there are too many to read, words and numbers hold only the largest.
     """
 
     words: list[str]
@@ -39,7 +39,7 @@ def number(value: float) -> str:
 
 
 def heaviest(terms: Array) -> list[int]:
-    """Which terms to write out: all, or those that weigh most."""
+    """Which terms to write out: all of them, or the largest."""
     if len(terms) <= ALL:
         return list(range(len(terms)))
     return [int(k) for k in np.argsort(-np.abs(terms), kind="stable")[:MOST]]

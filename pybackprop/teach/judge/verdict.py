@@ -13,22 +13,22 @@ WIDTH = 100
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict on a proposal for a gradient. It is true (`if verdict:`) where the proposal is right.
+    """The verdict on a proposal for a gradient. It is true (`if verdict:`) if the proposal is right.
 
-    ok           whether it runs, and gives the gradient on these numbers and on all others that it was tried on
+    ok           whether it runs and gives the gradient, on these numbers and on all others it was tried on
     runs         whether it can be computed on these shapes
     shape_ok     whether its shape is that of the tensor
     wrong        how many of its elements are wrong here; None if it does not run, or has another shape
     size         how many elements the gradient has
-    mistake      the short name of the typical mistake that it is (see `pybackprop judge --list`), which stays the same
-                 from release to release; None if ok, or if it is none of these
+    mistake      the short name of the typical mistake (see `pybackprop judge --list`), which stays the same from
+                 release to release; None if ok, or if it is not one of these
     hints        from general to particular, without the solution; none if ok
     asked        the gradient that was asked for, e.g. 'w1.g'
-    proposal     the formula as it was given, or what stands for a function or an array, e.g. 'an array (3, 2)'
+    proposal     the formula as it was given, or a description of a function or an array, e.g. 'an array (3, 2)'
     summary      the outcome in one sentence
     solution     the right formula and why; None unless it was asked for with reveal=True
-    by_accident  whether it is right on these numbers, and wrong on others
-    error        what was raised where it does not run; None if it runs
+    by_accident  whether it is right on these numbers but wrong on others
+    error        the error if it does not run; None if it runs
     """
 
     ok: bool
@@ -49,7 +49,7 @@ class Verdict:
         return self.ok
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields by name, of plain types that json can write."""
+        """The fields by name, as plain types that json can write."""
         return {**asdict(self), "hints": list(self.hints)}
 
     def to_json(self) -> str:

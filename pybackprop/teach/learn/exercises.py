@@ -1,4 +1,4 @@
-"""The exercises one after another: each answer is judged, and progress is kept in a file."""
+"""The series of exercises: each answer is judged, and progress is kept in a file."""
 
 from __future__ import annotations
 
@@ -26,18 +26,20 @@ __all__ = ["Exercises", "exercises"]
 HELP = """\
 Answer with a formula, e.g. x.T @ dz. Or:
   hint       one more hint                 ? FORMULA  the numbers of any formula, e.g. ? x.T
-  solution   the solution                  names      the names in play, and their shapes
+  solution   the solution                  names      the names you can use, with shapes
   next back  another exercise              steps      all exercises      restart  from the first
-  help       this                          quit       go on another time (so does Ctrl-D)"""
+  help       this text                     quit       stop and keep your progress (or Ctrl-D)"""
 
 
 class Exercises:
-    """The exercises, from one element to the whole network. Shown in a notebook, it is the one to be answered.
+    """The exercises, from one element to the whole network. In a notebook it shows the current exercise.
 
-    step      the exercise that is to be answered next, and question: what is asked in it
-    done      the names of the exercises that were answered rightly, in the order of the series
-    finished  whether these are all
-    last      the verdict on the last wrong answer to this exercise, or None; tries: how many answers there were
+    step      the current exercise
+    question  its question
+    done      the names of the exercises that were answered correctly, in the order of the series
+    finished  whether all exercises are done
+    last      the verdict on the last wrong answer to this exercise, or None
+    tries     the number of answers to this exercise so far
     """
 
     tries: int
@@ -56,17 +58,17 @@ class Exercises:
 
     @property
     def step(self) -> Step:
-        """The exercise that is to be answered."""
+        """The current exercise."""
         return STEPS[self.index]
 
     @property
     def question(self) -> Question:
-        """What is asked in it: the gradient, the names in play and their numbers."""
+        """Its question: the gradient asked for, the available names and their numbers."""
         return question_for(self.step.name)
 
     @property
     def done(self) -> list[str]:
-        """The names of the exercises that were answered rightly, in the order of the series."""
+        """The names of the exercises that were answered correctly, in the order of the series."""
         return [step.name for step in STEPS if step.name in self.progress.done]
 
     @property
@@ -75,25 +77,25 @@ class Exercises:
         return len(self.done) == len(STEPS)
 
     def goto(self, number: int) -> None:
-        """Goes to an exercise by its number, from 1. Raises ValueError for a number that no exercise has."""
+        """Goes to an exercise by its number, counted from 1. Raises ValueError if there is no such exercise."""
         if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= len(STEPS):
             raise ValueError(f"exercises: found {number!r}, expected a number from 1 to {len(STEPS)}")
         self.index, self.tries, self.shown, self.last = number - 1, 0, 0, None
         self._keep()
 
     def restart(self) -> None:
-        """Forgets all progress, in the file too, and goes to the first exercise."""
+        """Deletes all progress, in the file too, and goes to the first exercise."""
         self.progress.done = []
         self.goto(1)
 
     # ---- answers ----
 
     def answer(self, proposal: Any) -> Verdict:
-        """Judges an answer; after a right one the next open exercise is to be answered.
+        """Judges an answer; after a right one, moves to the next exercise that is not done.
 
-        proposal  a formula, a function or an array, as judge takes it
+        proposal  a formula, a function or an array, as for judge
 
-        Raises FormulaError (a ValueError) for text that is not a formula over the names in play, TypeError for
+        Raises FormulaError (a ValueError) for text that is not a formula over the available names, TypeError for
         anything else that is not a proposal.
         """
         verdict = judge_question(self.question, proposal)
@@ -114,7 +116,7 @@ class Exercises:
         return next((k for k in order if STEPS[k].name not in self.progress.done), self.index)
 
     def hint(self) -> str:
-        """The next hint, from general to particular; after a wrong answer, about that. The last one is repeated."""
+        """The next hint, from general to particular; after a wrong answer, about that answer. The last is repeated."""
         general = general_hint(self.question, words_of(self.question))
         hints = self.last.hints if self.last is not None else tuple(general)
         self.shown = min(self.shown + 1, len(hints))
@@ -132,10 +134,10 @@ class Exercises:
 
     def __str__(self) -> str:
         head = f"{self.index + 1}/{len(STEPS)}  {self.step.title}" + ("  (done)" if self._is_done(self.step) else "")
-        return "\n".join([head, textwrap.fill(self.step.text, WIDTH), f"In play: {self._names()}"])
+        return "\n".join([head, textwrap.fill(self.step.text, WIDTH), f"You can use: {self._names()}"])
 
     def _names(self) -> str:
-        """The names in play; of a question about one operation, those of its operands and result."""
+        """The available names; for a question about one operation, those of its operands and result."""
         question, arrays = self.question, self.question.samples[0].arrays
         if self.step.right is not None:
             return listed(arrays)
@@ -150,7 +152,7 @@ class Exercises:
         return f"<h4>{html.escape(title)}</h4><p>{html.escape(' '.join(rest[:-1]))}</p><p>{html.escape(rest[-1])}</p>"
 
     def overview(self) -> str:
-        """All exercises, with a mark at those that are done and an arrow at this one."""
+        """All exercises, with an x at those that are done and an arrow at the current one."""
         lines = []
         for k, step in enumerate(STEPS):
             mark = "x" if self._is_done(step) else " "
@@ -162,9 +164,9 @@ class Exercises:
     def run(self, read: Callable[[str], str] = input, write: Callable[[str], None] = print) -> bool:
         """Asks in a terminal until all exercises are done or the learner quits. Returns whether all are done.
 
-        read, write: where answers come from and texts go to. Ctrl-D quits, Ctrl-C raises KeyboardInterrupt.
+        read, write: functions like input and print. Ctrl-D quits, Ctrl-C raises KeyboardInterrupt.
         """
-        write(f"pybackprop: from one element to the whole network. Type help for what can be typed.\n\n{self}")
+        write(f"pybackprop: from one element to the whole network. Type help for the commands.\n\n{self}")
         self._say_trouble(write)
         while True:
             try:
@@ -175,13 +177,13 @@ class Exercises:
             if line.lower() in ("quit", "exit", "q"):
                 break
             if line and self._line(line, write) and self.finished:
-                write(f"\nThat was all: {len(STEPS)} of {len(STEPS)}. You can derive a backward pass by hand.")
+                write(f"\nAll done: {len(STEPS)} of {len(STEPS)}. You can derive a backward pass by hand.")
                 return True
-        write(f"{len(self.done)} of {len(STEPS)} done; go on with: pybackprop learn")
+        write(f"{len(self.done)} of {len(STEPS)} done; to go on: pybackprop learn")
         return self.finished
 
     def _line(self, line: str, write: Callable[[str], None]) -> bool:
-        """Carries out a line that was typed. Returns whether it was a right answer."""
+        """Handles one typed line. Returns whether it was a right answer."""
         command = line.lower()
         if line.startswith("?"):
             self._compute(line[1:], write)
@@ -249,7 +251,7 @@ def exercises(progress: Any = None) -> Exercises:
 
         lesson = bp.exercises()
         lesson                                # in a notebook: shows the exercise
-        lesson.answer("x.T @ dz")             # judged; a right answer leads on
+        lesson.answer("x.T @ dz")             # judged; after a right answer, the next exercise
         lesson.hint()
     """
     return Exercises(Progress(default_place() if progress is None else Path(progress).expanduser()))

@@ -1,6 +1,6 @@
 """A tour through one training step in place: after each operation, which values are still needed, and by what.
 
-The numbers are computed by the library; which values may be forgotten follows from what each operation reads.
+The numbers are computed by the library; which values can be freed follows from what each operation reads.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pybackprop import ops
 from pybackprop.autograd.tensor import Tensor, param
 from pybackprop.core.arrays import Array
 
-TITLE = "Which value may be forgotten when? One step of 2 samples, 2 inputs, 2 hidden, 1 output, in place."
+TITLE = "When can each value be freed? One step of 2 samples, 2 inputs, 2 hidden, 1 output, in place."
 TIMES = "\N{MULTIPLICATION SIGN}"
 X, TARG = [[1, 2], [-1, 0.5]], [[1], [0]]
 PARAMETERS: dict[str, list[Any]] = {"w1": [[1, -1], [0.5, 2]], "b1": [0.5, -1], "w2": [[2], [-0.5]], "b2": [0.25]}
@@ -24,7 +24,7 @@ GIVEN = "x", "targ", "w1", "b1", "w2", "b2"
 
 @dataclass(frozen=True)
 class Act:
-    """One operation of the step: what it reads, what it writes, and over whose buffer, if not into a new one."""
+    """One operation of the step: what it reads and writes. over: whose buffer it writes into; empty: a new one."""
 
     code: str
     reads: tuple[str, ...]
@@ -38,15 +38,15 @@ ACTS = (
         "l1 = lin(x, w1, b1)",
         ("x", "w1", "b1"),
         ("l1",),
-        words="l1[i,j] adds x[i,k] w1[k,j] over k, plus b1[j]. A buffer of its own: 2 rows, 2 columns.",
+        words="l1[i,j] is the sum over k of x[i,k] w1[k,j], plus b1[j]. It gets its own buffer: 2 rows, 2 columns.",
     ),
     Act(
         "l2 = relu_(l1)",
         ("l1",),
         ("l2",),
         "l1",
-        "relu may run in place: its backward only asks where its input was positive, and the output is positive in\n"
-        "exactly the same places. So l2 takes l1's buffer, and nobody will miss l1.",
+        "relu may run in place: its backward needs only where its input was positive, and the output is positive in\n"
+        "exactly the same places. So l2 takes l1's buffer, and l1 is not needed again.",
     ),
     Act(
         "out = lin(l2, w2, b2)",
@@ -58,37 +58,39 @@ ACTS = (
         "loss = mse(out, targ)",
         ("out", "targ"),
         ("loss",),
-        words="The forward pass is over. What waits now for the backward: x, l2, out and targ.",
+        words="The forward pass is over. The backward pass still needs x, l2, out and targ.",
     ),
     Act(
         "mse_grad(out, targ, inplace=True)",
         ("out", "targ"),
         ("out.g",),
         "out",
-        "out.g[i] = 2 (out[i] - targ[i]) / size reads out[i] alone, and writes in its place. lin_grad, which comes\n"
-        "next, reads l2, w2 and out.g, but not out: so out was read for the last time, and out.g may have its buffer.",
+        "out.g[i] = 2 (out[i] - targ[i]) / size reads only out[i] and targ[i], and writes in the place of out[i].\n"
+        "lin_grad, which comes next, reads l2, w2 and out.g, but not out. So this was the last use of out, and out.g\n"
+        "can have its buffer.",
     ),
     Act(
         "lin_grad(l2, out, w2, b2)",
         ("l2", "w2", "out.g"),
         ("l2.g", "w2.g", "b2.g"),
-        words="w2.g = l2.T @ out.g is what l2 was kept for. l2.g = out.g @ w2.T is as large as l2. It cannot lie in\n"
-        "out.g's buffer, which has one column, not two, and l2's own is still read once: for its signs.",
+        words="w2.g = l2.T @ out.g is what l2 was kept for. l2.g = out.g @ w2.T is as large as l2. It does not fit\n"
+        "into out.g's buffer, which has one column, not two, and l2's own buffer will be read once more: for its\n"
+        "signs.",
     ),
     Act(
         "relu_grad(l1, l2, inplace=True)",
         ("l2", "l2.g"),
         ("l1.g",),
         "l2.g",
-        "l1.g[i,j] is l2.g[i,j] where relu was open, and 0 elsewhere: each element reads its own place alone. Here it\n"
-        "is read from l2 which places those were, though l1's numbers are long gone.",
+        "l1.g[i,j] is l2.g[i,j] where l1[i,j] was positive, and 0 elsewhere: each element reads only its own place.\n"
+        "l1's numbers were overwritten long ago, but l2 still shows where they were positive.",
     ),
     Act(
         "lin_grad(x, l1, w1, b1)",
         ("x", "l1.g"),
         ("w1.g", "b1.g"),
-        words="This is why x must stay, from the first operation to the last one: w1.g = x.T @ l1.g, and l1.g was\n"
-        "known only now. What came first is needed last. (w1 is not read: nobody wants the gradient of the data.)",
+        words="This is why x must stay from the first operation to the last: w1.g = x.T @ l1.g, and l1.g is known only\n"
+        "now. What was used first is needed last. (w1 is not read: the gradient of the data is not required.)",
     ),
 )
 
@@ -137,7 +139,7 @@ def _values() -> dict[str, Array]:
     x, targ = np.array(X, np.float32), np.array(TARG, np.float32)
     w1, b1, w2, b2 = (param(value, np.float32, name=name) for name, value in PARAMETERS.items())
     for p in (w1, b1, w2, b2):
-        p.requires_g = False  # by hand: nothing is written down
+        p.requires_g = False  # by hand: nothing is recorded
     values: dict[str, Array] = {"x": x, "targ": targ}
 
     def keep(**tensors: Tensor | None) -> None:
@@ -164,7 +166,7 @@ def _values() -> dict[str, Array]:
 def _buffers(
     number: int, computed: list[str], buffers: dict[str, str], values: dict[str, Array]
 ) -> list[dict[str, Any]]:
-    """Each buffer, the value in it now, and the operations that still read that."""
+    """Each buffer, the value in it now, and the operations that will still read that value."""
     rows = []
     for owner in [*GIVEN, *dict.fromkeys(buffers[name] for name in computed)]:
         inside = owner if owner in GIVEN else [name for name in computed if buffers[name] == owner][-1]
@@ -187,7 +189,7 @@ def _why(name: str, later: list[str]) -> str:
         return f"needed by {', '.join(later)}"
     if name in GRADIENTS or name == "loss":
         return "a result"
-    return "kept: it will be updated" if name in PARAMETERS else "nobody needs it any more: may be forgotten"
+    return "kept: it will be updated" if name in PARAMETERS else "not needed any more: can be freed"
 
 
 def _remarks(act: Act, v: dict[str, Array]) -> list[str]:
@@ -197,10 +199,10 @@ def _remarks(act: Act, v: dict[str, Array]) -> list[str]:
         return [f"l1 > 0: {before.tolist()}", f"l2 > 0: {after.tolist()}{': the same' * bool((before == after).all())}"]
     if act.writes == ("out.g",):
         one = f"2 ({v['out'][0, 0]:g} - {v['targ'][0, 0]:g}) / {v['out'].size} = {v['out.g'][0, 0]:g}"
-        return [f"out.g[0,0] = {one}: nothing but out[0,0] and targ[0,0]"]
+        return [f"out.g[0,0] = {one}: it needs only out[0,0] and targ[0,0]"]
     if act.writes[0] == "w1.g":
         terms = " + ".join(f"({v['x'][i, 0]:g})({v['l1.g'][i, 0]:g})" for i in range(len(v["x"])))
-        return [f"w1.g[0,0] = {terms} = {v['w1.g'][0, 0]:g}: column 0 of x, all rows of it"]
+        return [f"w1.g[0,0] = {terms} = {v['w1.g'][0, 0]:g}: this needs column 0 of x, in every row"]
     return []
 
 
@@ -217,9 +219,9 @@ def text() -> str:
     parts += [_described(moment) for moment in states]
     most, most_out = (max(getattr(m, name) for m in states) for name in ("nbytes", "nbytes_out_of_place"))
     parts.append(
-        f"Beside data, parameters and their gradients: {most} bytes in place, {most_out} if every value had a buffer\n"
-        "of its own. The gradients are the same, bit for bit. With n rows all of these grow n times, and the\n"
-        "parameters do not: so what a step takes is the activations, and what can be saved is saved there."
+        f"Besides data, parameters and their gradients, the step takes {most} bytes in place, and {most_out} if every\n"
+        "value has its own buffer. The gradients are the same, bit for bit. These buffers grow with the number of\n"
+        "rows; the parameters do not. So a step's memory is mostly activations, and that is where it can be saved."
     )
     return "\n\n".join(parts)
 

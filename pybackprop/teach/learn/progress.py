@@ -1,4 +1,4 @@
-"""Which exercises are done, in a small JSON file that is replaced as a whole or not at all."""
+"""Which exercises are done, in a small JSON file that is replaced atomically."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def default_place() -> Path:
 
 
 class Progress:
-    """The progress that a file keeps. Never raises for a file that cannot be read or written: the exercises go on.
+    """The progress kept in a file. Does not raise if the file cannot be read or written, so that exercises go on.
 
     done     the names of the exercises that were answered
-    at       the name of the one to go on with; None: the first
-    trouble  what went wrong with the file, in a sentence for the learner; None if nothing did
+    at       the name of the exercise to continue with; None: the first
+    trouble  a sentence for the learner about what went wrong with the file; None if nothing did
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,15 +53,15 @@ class Progress:
         self.at = at if isinstance(at, str) else None
 
     def _put_aside(self) -> None:
-        """Renames a damaged file instead of overwriting it: it may be something else of the learner's."""
+        """Renames a damaged file instead of overwriting it: it may be some other file of the learner's."""
         aside = self.path.with_name(self.path.name + ".damaged")
         self.trouble = f"{self.path} is damaged: starting from the first exercise"
         with contextlib.suppress(OSError):
             os.replace(self.path, aside)
-            self.trouble += f"; what was in it is in {aside}"
+            self.trouble += f"; the old file is now {aside}"
 
     def write(self) -> None:
-        """Replaces the file; .trouble says so where it cannot be written."""
+        """Replaces the file; if it cannot be written, sets .trouble."""
         text = json.dumps({"version": VERSION, "done": self.done, "at": self.at}) + "\n"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -23,13 +23,15 @@ SAME = (("same", np.float64), ("same", np.float64))
 class Step:
     """One exercise.
 
-    name        short and stable: progress is kept by it
+    name        short and stable: the progress file uses it
     title, text what the learner reads
-    about       the role of the tensor whose gradient the answer is part of
-    asked       what is asked for, and right: a formula that gives it; None for the whole gradient of that tensor
-    names       the names in play; None for all that judge knows
-    general     the first hint, and mistakes: those that are made in this exercise
-    same_shape  whether the answer is right for these shapes only, as a sum that is written out is
+    about       the role of the tensor whose gradient the question is about
+    asked       what is asked for; None: the whole gradient of that tensor
+    right       a formula that gives it; None: the one that judge knows
+    names       the available names; None: all that judge knows
+    general     the first hint
+    mistakes    typical mistakes in this exercise
+    same_shape  whether the answer is right only for these shapes, as a written-out sum is
     """
 
     name: str
@@ -61,17 +63,15 @@ STEPS = (
         FORWARD,
         "Only one term of z[1,0] has w[0,0] in it. The slope of a product along one factor is the other factor.",
         (
-            _wrong("own-factor", "That is the factor that moves. The slope is the other factor of the term.", "w[0,0]"),
+            _wrong("own-factor", "That is the factor you move. The slope is the other factor of the term.", "w[0,0]"),
             _wrong(
                 "whole-term",
-                "That is the term itself. Its slope along w[0,0] is what w[0,0] is multiplied by.",
+                "That is the term itself. Its slope along w[0,0] is the number that multiplies w[0,0].",
                 "x[1,0]*w[0,0]",
             ),
-            _wrong(
-                "indices-swapped", "Row and column are the wrong way round: z[1,0] is made of row 1 of x.", "x[0,1]"
-            ),
+            _wrong("indices-swapped", "Row and column are swapped: z[1,0] is computed from row 1 of x.", "x[0,1]"),
             _wrong("wrong-row", "That is what moves z[0,0]. The question is z[1,0], in row 1.", "x[0,0]"),
-            _wrong("slope-of-b", "1 is the slope along b[0], which is added as it is.", "1"),
+            _wrong("slope-of-b", "1 is the slope along b[0], which is only added.", "1"),
             _wrong("value-for-slope", "That is the value of z[1,0], not how it moves.", "z[1,0]"),
         ),
     ),
@@ -87,8 +87,8 @@ STEPS = (
         (
             _wrong(
                 "rows-for-columns",
-                "x[1,0] is the slope of z[1,0]. z[1,1] is made of column 1 of w, and w[0,0] "
-                "stands in column 0: it moves column 0 of z, in every row, and nothing else.",
+                "x[1,0] is the slope of z[1,0]. z[1,1] is computed from column 1 of w, and w[0,0] "
+                "is in column 0: it moves column 0 of z, in every row, and nothing else.",
                 "x[1,0]",
             ),
             _wrong(
@@ -105,12 +105,13 @@ STEPS = (
         "one-gradient",
         "One weight, the loss",
         "dz holds how much the loss moves for each unit of each element of z. w[0,0] moves column 0 of z, in every "
-        "row. How much does the loss move, for each unit of w[0,0]? (Write the terms out, or use [:,0] and .sum().)",
+        "row. How much does the loss move, for each unit that w[0,0] moves? (Write out the terms, or use [:,0] and "
+        ".sum().)",
         "w",
         "w.g[0,0]",
         "(x[:,0] * dz[:,0]).sum()",
         (*FORWARD, "dz", "n", "m", "h"),
-        "Each row i is a path from w[0,0] to the loss: slope of z[i,0] along w[0,0], times dz[i,0]. Paths add up.",
+        "Each row i is a path from w[0,0] to the loss: the slope of z[i,0] along w[0,0], times dz[i,0]. Add the paths.",
         (
             _wrong(
                 "one-row-only",
@@ -121,21 +122,21 @@ STEPS = (
             ),
             _wrong(
                 "mean-over-rows",
-                "Paths add up; they are not averaged.",
+                "The paths are added, not averaged.",
                 "(x[:,0] * dz[:,0]).mean()",
                 "(x[:,0] * dz[:,0]).sum() / n",
             ),
             _wrong(
                 "summed-too-early",
-                "Each row's x belongs with the same row's dz: multiply first, then add.",
+                "Each row's x must be multiplied by the same row's dz: multiply first, then add.",
                 "x[:,0].sum() * dz[:,0].sum()",
             ),
             _wrong(
-                "upstream-forgotten", "That is by how much z moves. dz says what that does to the loss.", "x[:,0].sum()"
+                "upstream-forgotten", "That is how far z moves. dz says what that does to the loss.", "x[:,0].sum()"
             ),
             _wrong(
                 "products-not-summed",
-                "One number for each row is there; they are still to be added up.",
+                "This has one number for each row; they must still be added up.",
                 "x[:,0] * dz[:,0]",
             ),
         ),
@@ -144,18 +145,18 @@ STEPS = (
     Step(
         "one-column",
         "A column of weights",
-        "All weights of column 0, w[:,0], move the same column of z. Their gradients w.g[:,0] are such sums. Write "
-        "all of them as one product with @.",
+        "All weights of column 0, w[:,0], move the same column of z. Their gradients w.g[:,0] are sums like the last "
+        "one. Write all of them as one product with @.",
         "w",
         "w.g[:,0]",
         "x.T @ dz[:,0]",
         (*FORWARD, "dz", "n", "m", "h"),
         "w.g[k,0] is column k of x times column 0 of dz, added up over the rows. @ takes rows of its first operand.",
         (
-            _wrong("transpose-missing", "@ takes the rows of x, and here its columns are needed.", "x @ dz[:,0]"),
+            _wrong("transpose-missing", "@ takes the rows of x, but here its columns are needed.", "x @ dz[:,0]"),
             _wrong(
                 "rows-for-columns",
-                "A row of dz holds other columns of z than w[:,0] moves.",
+                "A row of dz belongs to all columns of z, but w[:,0] moves only column 0.",
                 "x.T @ dz[0]",
                 "x @ dz[0]",
                 "dz[0] @ x.T",
@@ -178,8 +179,8 @@ STEPS = (
     ),
     Step(
         "input",
-        "What came in",
-        "x may be the output of a layer before, which waits for its gradient. x[i,k] moves row i of z. What is x.g?",
+        "The input",
+        "x may be the output of an earlier layer, which needs its gradient. x[i,k] moves row i of z. What is x.g?",
         "x",
     ),
     Step(
@@ -197,19 +198,19 @@ STEPS = (
     Step(
         "two-steps",
         "Two steps at once",
-        "z = x @ w + b, a = relu(z), and da arrives at a. dz is not there this time. What is w.g?",
+        "z = x @ w + b, a = relu(z), and da arrives at a. This time you do not have dz. What is w.g?",
         "w",
         "w.g",
         "x.T @ ((z > 0) * da)",
         (*FORWARD, "a", "da", "n", "m", "h"),
-        "First z.g from da, in the middle, then w.g from that.",
+        "First find z.g from da, then w.g from z.g.",
         (
             _wrong(
                 "gradient-after-relu",
-                "relu is left out on the way back: where z is not positive, nothing comes back.",
+                "relu is missing: where z is not positive, the gradient of z is 0.",
                 "x.T @ da",
             ),
-            _wrong("mask-from-gradient", "The mask is that of z, not of the gradient.", "x.T @ ((da > 0) * da)"),
+            _wrong("mask-from-gradient", "The mask comes from z, not from the gradient.", "x.T @ ((da > 0) * da)"),
             _wrong(
                 "mask-too-late",
                 "The mask has the shape of z, and belongs to da, before the rows are added up.",
@@ -222,35 +223,39 @@ STEPS = (
     Step(
         "network",
         "The whole network",
-        "l1 = x @ w1 + b1, l2 = relu(l1), out = l2 @ w2 + b2, loss = mse(out, targ). No gradient is there yet. "
-        "Write w1.g with the values of the forward pass alone (size is the number of elements of out).",
+        "l1 = x @ w1 + b1, l2 = relu(l1), out = l2 @ w2 + b2, loss = mse(out, targ). There are no gradients yet. "
+        "Write w1.g using only the values of the forward pass (size is the number of elements of out).",
         "w",
         "w1.g",
         "x.T @ ((l1 > 0) * ((2 * (out - targ) / size) @ w2.T))",
         ("x", "w1", "b1", "l1", "l2", "w2", "b2", "out", "targ", "n", "size"),
-        "From the right to the left: out.g of mse, then l2.g through w2, then l1.g through relu, then w1.g. Each is "
-        "one of the steps before.",
+        "Go backward: out.g from mse, then l2.g through w2, then l1.g through relu, then w1.g. Each of these was an "
+        "earlier exercise.",
         (
             _wrong(
                 "mask-missing",
-                "relu is left out: l1.g is l2.g where l1 > 0, and 0 elsewhere.",
+                "relu is missing: l1.g is l2.g where l1 > 0, and 0 elsewhere.",
                 "x.T @ ((2 * (out - targ) / size) @ w2.T)",
             ),
             _wrong(
-                "size-missing", "The mean of mse puts a 1/size in.", "x.T @ ((l1 > 0) * ((2 * (out - targ)) @ w2.T))"
+                "size-missing",
+                "The mean in mse gives a factor 1/size.",
+                "x.T @ ((l1 > 0) * ((2 * (out - targ)) @ w2.T))",
             ),
             _wrong(
-                "two-missing", "The square of mse puts a 2 in.", "x.T @ ((l1 > 0) * (((out - targ) / size) @ w2.T))"
+                "two-missing",
+                "The square in mse gives a factor 2.",
+                "x.T @ ((l1 > 0) * (((out - targ) / size) @ w2.T))",
             ),
             _wrong(
                 "rows-for-size",
-                "The mean of mse is over all elements of out, not over the rows.",
+                "The mean in mse is over all elements of out, not over the rows.",
                 "x.T @ ((l1 > 0) * ((2 * (out - targ) / n) @ w2.T))",
             ),
-            _wrong("raw-error", "out.g is 2/size times the difference.", "x.T @ ((l1 > 0) * ((out - targ) @ w2.T))"),
+            _wrong("raw-error", "out.g is 2/size times out - targ.", "x.T @ ((l1 > 0) * ((out - targ) @ w2.T))"),
             _wrong(
                 "sign-flipped",
-                "The sign: a larger out raises the loss where it is above targ.",
+                "The sign is wrong: where out is above targ, a larger out raises the loss.",
                 "x.T @ ((l1 > 0) * ((2 * (targ - out) / size) @ w2.T))",
             ),
             _wrong(
@@ -263,7 +268,7 @@ STEPS = (
 
 @lru_cache(maxsize=len(STEPS))
 def question_for(name: str) -> Question:
-    """The question of a step, on the numbers of the example."""
+    """The question of an exercise, on the numbers of the example."""
     step = next(step for step in STEPS if step.name == name)
     tensors = decimals().tensors
     use = use_of(tensors[ROLE_OF[step.about]])
@@ -286,7 +291,7 @@ def question_for(name: str) -> Question:
 
 
 def _part(sample: Sample, right: str, allowed: set[str]) -> Sample:
-    """A sample whose right answer is a formula's, with some of its names."""
+    """A sample restricted to the allowed names, whose right answer is given by a formula."""
     answer = np.asarray(evaluate(parse(right), sample.arrays).array, sample.right.dtype)
     arrays = {name: array for name, array in sample.arrays.items() if name in allowed}
     return Sample(arrays, {**sample.roles, **arrays}, answer, np.abs(answer) + np.abs(answer).max(initial=0))

@@ -1,1 +1,1 @@
-"""The page of explanations: one HTML file that needs no network."""
+"""The interactive page: one HTML file that works offline."""

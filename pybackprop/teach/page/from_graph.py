@@ -18,9 +18,10 @@ PRODUCTS, RELUS = (ops.LIN, ops.MATMUL), (ops.RELU, ops.RELU_)
 
 
 def scene_of_walk(walk: Walk, tensor: Tensor, at: Index) -> Scene:
-    """The network with one element chosen; for the loss, the first parameter's element with the largest gradient.
+    """The network with one element selected; for the loss, the first parameter's element with the largest gradient.
 
-    Of much data the first rows are taken, see scene_of. Raises GradientError for steps that the page cannot compute.
+    Only the first rows of large data are used, see scene_of. Raises GradientError for steps that the page does not
+    support.
     """
     network = walk.network
     if tensor is network.root:
@@ -31,7 +32,7 @@ def scene_of_walk(walk: Walk, tensor: Tensor, at: Index) -> Scene:
     name = network.name(tensor)
     if name in scene.tensors and all(i < size for i, size in zip(at, scene.tensors[name][0].shape, strict=True)):
         return scene.choose(name, at)
-    return scene  # the element's row is not among the first
+    return scene  # the element's row is not among the first rows
 
 
 def _layers(network: Network) -> list[Any]:
@@ -41,7 +42,7 @@ def _layers(network: Network) -> list[Any]:
     before: Operation | None = None
     for op in network.operations[:-1]:
         if before is not None and op.inputs[0] is not before.output:
-            raise GradientError("explain: the page shows a chain, and this network has a step off it")
+            raise GradientError("explain: the page shows a chain of operations, but this network branches")
         if op.op in PRODUCTS:
             layers.append(Lin(*(aliases[id(t)] for t in op.inputs[1:])))
         elif before is not None and _is_bias(op, before):
@@ -49,7 +50,7 @@ def _layers(network: Network) -> list[Any]:
         elif op.op in RELUS:
             layers.append(Relu())
         else:
-            raise GradientError(f"explain: the page computes lin, relu and mse, and this network has '{op.name}'")
+            raise GradientError(f"explain: the page supports lin, relu and mse, but this network has '{op.name}'")
         before = op
     if network.operations[-1].op is not ops.MSE:
         raise GradientError("explain: the page needs a loss at the end, such as mse(out, targ)")
@@ -57,7 +58,7 @@ def _layers(network: Network) -> list[Any]:
 
 
 def _alias(parameter: Tensor) -> Tensor:
-    """A layer makes its own parameters want a gradient; a frozen one of the learner's must stay frozen."""
+    """An alias, because a layer sets requires_g on its parameters and the learner's frozen ones must stay frozen."""
     alias = parameter.alias()
     alias.name = parameter.name
     return alias

@@ -1,7 +1,7 @@
-"""The page: a scene as one HTML file that needs nothing else, to play with in a browser.
+"""The page: a scene as one interactive, self-contained HTML file.
 
-The parts lie in the folder `page` beside this module: template.html, page.css and small scripts, put together here.
-A Content-Security-Policy in the file lets it load nothing and run nothing but these scripts.
+Its parts are beside this module: template.html, page.css and small scripts. A Content-Security-Policy in the file
+forbids it to load anything, or to run anything but these scripts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ HOST = "127.0.0.1"
 
 
 def html_of(scene: Scene) -> str:
-    """The page as one HTML document. Raises ValueError where it would be larger than LIMIT bytes."""
+    """The page as one HTML document. Raises ValueError if it would be larger than LIMIT bytes."""
     style, script = _part("page.css"), _script()
     numbers = _inert(scene.to_json(derived=False))
     parts = {"policy": _policy(style, script), "style": style, "script": script, "scene": numbers}
@@ -44,7 +44,7 @@ def html_of(scene: Scene) -> str:
 
 
 def write(path: str | Path, scene: Scene) -> None:
-    """Writes the page to a file, wholly or not at all. Raises OSError where that cannot be."""
+    """Writes the page to a file, completely or not at all. Raises OSError if that fails."""
     html = html_of(scene).encode()
 
     def write_to(stream: IO[bytes]) -> None:
@@ -54,12 +54,12 @@ def write(path: str | Path, scene: Scene) -> None:
 
 
 def serve(scene: Scene, port: int = 0) -> None:
-    """Shows the page on this machine's loopback address until Ctrl-C; port 0: any that is free.
+    """Serves the page on this machine's loopback address until Ctrl-C; port 0: any free port.
 
-    Prints the address. Raises OSError for a port that is taken.
+    Prints the address. Raises OSError for a port that is in use.
     """
     with server_of(scene, port) as server:
-        print(f"The page is at http://{HOST}:{server.server_port}/ (Ctrl-C ends this)", flush=True)
+        print(f"The page is at http://{HOST}:{server.server_port}/ (Ctrl-C to stop)", flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
@@ -91,7 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(with_body=False)
 
     def _answer(self, with_body: bool) -> None:
-        if not self._is_for_us():  # another site's name that leads here must not read the numbers
+        if not self._is_for_us():  # guards against DNS rebinding: no other site may read the numbers
             self.send_error(HTTPStatus.FORBIDDEN)
             return
         if self.path.partition("?")[0] not in ("/", "/index.html"):
@@ -109,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
         return host in (HOST, "localhost")
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing: the address is all that a reader needs."""
+        """Prints nothing, so that the terminal shows only the address."""
 
 
 def _headers(length: int) -> dict[str, str]:
@@ -143,5 +143,5 @@ def _hash(text: str) -> str:
 
 
 def _inert(json: str) -> str:
-    """JSON in which no name can end the element that it stands in."""
+    """JSON escaped so that no name in it can close the surrounding script element."""
     return json.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")

@@ -1,6 +1,6 @@
 """Scene: the numbers and the structure of one network on data, as the page shows them.
 
-A scene is plain: names, shapes, numbers. `scene_of` makes it from a Model, `scene_of_operations` from the
+A scene is plain data: names, shapes, numbers. `scene_of` makes it from a Model, `scene_of_operations` from the
 operations of a forward pass.
 """
 
@@ -30,7 +30,7 @@ __all__ = ["BYTES", "ROWS", "Scene", "scene_of", "scene_of_operations"]
 
 BYTES = 850_000  # of the numbers in a page, written as decimals; the rest of its megabyte is the page itself
 PIECE = 10_000  # numbers that are measured at a time
-ROWS = 100  # of the data in a page: each is a term of every weight's gradient, to be read one by one
+ROWS = 100  # of the data in a page: each is a term of every weight's gradient, and people read them one by one
 SLOTS: dict[Any, tuple[str, ...]] = {
     ops.LIN: ("in", "w", "b"),
     ops.RELU: ("in",),
@@ -47,7 +47,7 @@ class Scene:
               bias), {"op": "relu", "in": "l1", "out": "l2"}, {"op": "mse", "in": "out", "targ": "targ", "out": "loss"}
     tensors   name -> (numbers, gradient or None), arrays of one shape
     selected  name and indices of the element to show first
-    note      what a reader must know about the numbers, e.g. that they are a part of the data
+    note      a remark about the numbers, e.g. that they are only a part of the data
     """
 
     dtype: str
@@ -58,7 +58,7 @@ class Scene:
     note: str = ""
 
     def choose(self, name: str, at: Sequence[int]) -> Scene:
-        """The same with another element to show first. Raises KeyError, IndexError for one that is not there."""
+        """The same scene with another element to show first. Raises KeyError or IndexError if it does not exist."""
         return replace(self, selected=_selected(self.tensors, (name, at), name))
 
     def leaves(self) -> list[str]:
@@ -69,7 +69,7 @@ class Scene:
     def to_dict(self, derived: bool = True) -> dict[str, Any]:
         """Lists, strings and numbers only; NaN and infinities are the strings "NaN", "Infinity", "-Infinity".
 
-        derived: with the gradients and with the tensors that operations compute; without, their data is None.
+        derived: whether to include gradients and computed tensors; if not, they are None.
         """
         leaves = set(self.leaves())
         tensors = {}
@@ -95,15 +95,17 @@ class Scene:
 def scene_of(model: Model, x: Any, targ: Any, at: tuple[str, Sequence[int]] | None = None) -> Scene:
     """The scene of a Model of Lin and Relu layers with Mse, on x (n,m) and targ (n,h) or (n,).
 
-    at: name and indices of the element to show first, e.g. ("w1", (2, 1)). The model is left as it is: forward and
-    backward run on copies. Of much data the first rows are taken (at most ROWS, and what fits into BYTES), and
-    `note` says so. Raises TypeError for other layers or losses, ValueError where the parameters alone are too much
-    for a page or one is used twice, KeyError and IndexError for an `at` that is not there.
+    at: name and indices of the element to show first, e.g. ("w1", (2, 1)). The model is not changed: forward and
+    backward run on copies. Only the first rows of large data are used (at most ROWS, and what fits into BYTES);
+    `note` then says so. Raises TypeError for other layers or losses, ValueError if the parameters alone are too large
+    for a page or one is used twice, KeyError and IndexError for an `at` that does not exist.
     """
     _check_layers(model)
     inputs, targets = as_operand(x, model.layers), as_operand(targ, model.layers)
     if not inputs.ndim or not targets.ndim or len(inputs) != len(targets) or not len(inputs):
-        raise ShapeError(f"scene: found x {inputs.shape} and targ {targets.shape}, expected as many rows, at least one")
+        raise ShapeError(
+            f"scene: found x {inputs.shape} and targ {targets.shape}, expected equally many rows, at least one"
+        )
     rows = _rows(model, inputs, targets)
     note = "" if rows == len(inputs) else f"The first {rows} of {len(inputs)} rows of the data are shown and used."
     return _scene(_run(model, inputs.data[:rows], targets.data[:rows]), at, note)
@@ -138,7 +140,7 @@ def _rows(model: Model, x: Tensor, targ: Tensor) -> int:
 
 
 def _size_of(parameters: Iterable[Tensor]) -> int:
-    """Bytes of their numbers as text; counting ends where there is no room for more, not after a million of them."""
+    """Bytes of their numbers as text; counting stops early once they do not fit, because there may be millions."""
     used = 0
     for p in parameters:
         flat = p.data.ravel()
@@ -188,9 +190,9 @@ def scene_of_operations(
 ) -> Scene:
     """The scene of (op, operands, output) in forward order: "lin" (x, w[, b]), "relu" (x,), last "mse" (out, targ).
 
-    Tensors show under their own names or, without one, under the lesson's (x w1 b1 l1 l2 ... out targ loss); their
-    `.g` are taken as they are. Raises ValueError unless each operation takes the output of the one before it and
-    every other operand is used once.
+    Tensors have their own names or, without one, the lesson's (x w1 b1 l1 l2 ... out targ loss); their `.g` are used
+    as they are. Raises ValueError unless each operation takes the output of the one before it and every other operand
+    is used once.
     """
     steps = [Operation(_op_of(name), tuple(operands), out) for name, operands, out in operations]
     _check_chain(steps)

@@ -1,6 +1,6 @@
 """Document: headings, paragraphs, formulas and tables, for terminals with and without colours, and for notebooks.
 
-Every explanation and verdict is made of the blocks below and can be shown in every form. Roles are what colours mean:
+Explanations and comparisons are made of the blocks below and can be shown in every form. A role decides a colour:
 the element, what moves, the local derivatives, what arrives (upstream), the total.
 """
 
@@ -27,7 +27,7 @@ CSS = {
 
 @dataclass(frozen=True)
 class Heading:
-    """A line of text above others."""
+    """A heading."""
 
     text: str
 
@@ -48,7 +48,7 @@ class Formula:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of numbers, or of words; roles: one per column. A head of empty words is left out."""
+    """Rows of numbers or, if words is set, of words; roles: one per column. An empty head is left out."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -56,7 +56,7 @@ class Table:
     words: bool = False
 
     def lines(self) -> list[Sequence[str]]:
-        """The head, if there is one, and the rows, with cells of one width in each column."""
+        """The head, if there is one, and the rows, with all cells of a column padded to the same width."""
         lines = [self.head, *self.rows] if any(self.head) else list(self.rows)
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         adjust = str.ljust if self.words else str.rjust
@@ -68,7 +68,7 @@ Block: TypeAlias = "Heading | Text | Formula | Table"
 
 @dataclass(frozen=True)
 class Document:
-    """Blocks one under another. marks: (words, role): what to colour wherever it stands in the text."""
+    """A sequence of blocks. marks: (words, role) pairs; the words are coloured wherever they occur in the text."""
 
     blocks: Sequence[Block]
     marks: Sequence[tuple[str, str]] = ()
@@ -84,7 +84,7 @@ class Document:
         return Group(*(part for block in self.blocks for part in self._rich(block)))
 
     def html(self) -> str:
-        """For a notebook; readable on light and dark."""
+        """HTML for a notebook; readable on light and dark backgrounds."""
         return "<div>" + "".join(self._html(block) for block in self.blocks) + "</div>"
 
     def _rich(self, block: Block) -> Iterator[Any]:
@@ -152,7 +152,7 @@ def _table(table: Table, width: int) -> Iterator[str]:
 
 
 def _rich_table(block: Table) -> Any:
-    """Its cells are texts, for rich reads brackets in plain words as its own marks."""
+    """The cells are rich Text objects, because rich would read brackets in plain strings as markup."""
     from rich.table import Table as RichTable
     from rich.text import Text as RichText
 

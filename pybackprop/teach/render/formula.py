@@ -47,7 +47,7 @@ Line: TypeAlias = Sequence[Part]
 
 
 def latex(lines: Sequence[Line]) -> str:
-    """An aligned environment; each line's first = is where it is aligned."""
+    """An aligned environment; lines are aligned at their first =."""
     rows = [" ".join(_latex(part) for part in line).replace("=", "&=", 1) for line in lines]
     return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
 

@@ -1,4 +1,4 @@
-"""Numbers as JSON can hold them, in as few digits as give the same number back."""
+"""Numbers as JSON, with as few digits as restore the same number."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pybackprop.core.arrays import Array
 
 __all__ = ["shortest"]
 
-WHOLE = 2**53  # up to here a float that is whole is the same number as an int
+WHOLE = 2**53  # below this, a float with a whole value is exactly an int
 
 
 def shortest(array: Array) -> list[float | int | str]:
-    """The numbers of an array in row-major order; what JSON has no number for as "NaN", "Infinity", "-Infinity"."""
+    """The numbers of an array in row-major order; those that JSON cannot hold as "NaN", "Infinity", "-Infinity"."""
     flat = array.ravel()
     if flat.dtype == np.float32:  # the float64 nearest to the shortest decimal that gives this float32
         return [_plain(float(text)) for text in flat.astype(str)]

@@ -1,4 +1,4 @@
-"""Renderable: the forms in which every explanation and verdict can be shown."""
+"""Renderable: the forms in which explanations and comparisons can be shown."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from pybackprop.teach.render.formula import Line, latex, mathml
 
 
 class Renderable:
-    """What can be shown: as plain text (print), in colours (rich), in a notebook, as formulas and as JSON."""
+    """Can be shown as plain text (print), in colours (rich), in a notebook, as formulas and as JSON."""
 
     def document(self) -> Document:
-        """The text as blocks, from which terminals and notebooks are served."""
+        """The text as blocks, for terminals and notebooks."""
         raise NotImplementedError
 
     def formulas(self) -> Sequence[Line]:
-        """The derivation, one line a formula."""
+        """The derivation, one formula per line."""
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain numbers and words."""
+        """All of it as plain numbers and strings."""
         raise NotImplementedError
 
     def __str__(self) -> str:
@@ -47,12 +47,12 @@ class Renderable:
         return mathml(self.formulas())
 
     def to_json(self) -> str:
-        """to_dict as JSON; numbers that are not finite become the words "nan", "inf", "-inf"."""
+        """to_dict as JSON; numbers that are not finite become the strings "nan", "inf", "-inf"."""
         return json.dumps(_plain(self.to_dict()), allow_nan=False)
 
 
 def _plain(value: Any) -> Any:
-    """JSON has no NaN."""
+    """The value with strings in place of NaN and infinities, which JSON does not have."""
     if isinstance(value, dict):
         return {name: _plain(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):

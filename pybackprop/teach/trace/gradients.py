@@ -1,4 +1,4 @@
-"""Gradients: a walk back that touches nobody's `.g`, and what the `.g`s that are there say beside it."""
+"""Gradients: a backward pass that changes no `.g`, and how the existing `.g`s compare with it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pybackprop.teach.trace.notation import Index
 
 
 class Private(Sink):
-    """The gradients of one walk in buffers of their own; the first path overwrites, the next ones add.
+    """Collects the gradients of one backward pass in its own buffers; the first path writes, the next ones add.
 
-    only: ids of the tensors that get one; None: all.
+    only: ids of the tensors that get a gradient; None: all.
     """
 
     def __init__(self, only: set[int] | None = None) -> None:
@@ -40,10 +40,10 @@ class Private(Sink):
 
 
 def gradients_from(root: Tensor, start: Any = 1, only: set[int] | None = None) -> dict[int, Tensor]:
-    """The gradient of every tensor that root was computed from, by id, in buffers of their own.
+    """The gradient of every tensor that root was computed from, by id, in new buffers.
 
-    start: what arrives at root. only: ids of the tensors that get a gradient; None: all.
-    Raises GradientError where an operation has no derivative, or lost a value that it needs.
+    start: the gradient of root. only: ids of the tensors that get a gradient; None: all.
+    Raises GradientError if an operation has no derivative, or a value that it needs was overwritten.
     """
     sink = Private(None if only is None else only | {id(root)})
     buffer, _ = sink.into(root)  # type: ignore[misc]
@@ -65,7 +65,7 @@ class Walk:
     buffers: dict[int, Tensor]
 
     def of(self, tensor: Tensor) -> Array:
-        """The tensor's gradient. Raises KeyError for one that has none."""
+        """The tensor's gradient. Raises KeyError if it has none."""
         return self.buffers[id(tensor)]._array
 
     def reaches(self, tensor: Tensor) -> bool:
@@ -74,9 +74,9 @@ class Walk:
 
 
 def walk_back(network: Network, tensor: Tensor) -> Walk:
-    """The gradients of all intermediate results and parameters, and of tensor whatever it is.
+    """The gradients of all intermediate results and parameters, and in any case that of tensor.
 
-    Raises GradientError where an operation has no derivative here.
+    Raises GradientError if an operation has no derivative.
     """
     root = network.root
     only = {id(t) for op in network for t in (*op.inputs, op.output) if is_wanted(t)} | {id(tensor)}
@@ -91,22 +91,21 @@ def is_wanted(tensor: Tensor) -> bool:
 def _given(root: Tensor) -> Array:
     if root._g is None:
         raise GradientError(
-            f"explain: no loss was computed from the result of shape {root.shape}, and its .g is None. Compute one "
-            "that is on the tape, loss = bp.mse(out, targ), and call loss.backward(); or assign the gradient that you "
-            "know by hand to out.g"
+            f"explain: no loss was computed from the result of shape {root.shape}, and its .g is None. Compute a loss "
+            "on the tape, loss = bp.mse(out, targ), and call loss.backward(); or set out.g to a gradient of your own"
         )
     return root._g._array
 
 
 def largest(gradient: Array) -> Index:
-    """The element with the largest gradient; a NaN first. Raises IndexError where there are no elements."""
+    """The element with the largest gradient; a NaN counts as largest. Raises IndexError if there are no elements."""
     if gradient.size == 0:
         raise IndexError(f"explain: a tensor of shape {gradient.shape} has no elements")
     size = np.abs(np.where(np.isnan(gradient), np.inf, gradient))
     return tuple(int(i) for i in np.unravel_index(int(np.argmax(size)), gradient.shape))
 
 
-# ---- which of the .g are there, and whether they are those of this pass ----
+# ---- which .g exist, and whether they are from this pass ----
 
 
 def same(a: Array, b: Array) -> bool:
@@ -115,7 +114,7 @@ def same(a: Array, b: Array) -> bool:
 
 
 def check_backward(tensor: Tensor, network: Network) -> None:
-    """Raises GradientError if no backward has reached the tensor yet, and says which call is missing."""
+    """Raises GradientError if no backward pass has reached the tensor yet; the message says which call is missing."""
     leaves = [leaf for leaf in network.leaves() if leaf.requires_g]
     if tensor is network.root and leaves:
         tensor = leaves[0]  # a loss keeps no .g
@@ -123,7 +122,7 @@ def check_backward(tensor: Tensor, network: Network) -> None:
     if tensor._g is not None or (not kept and any(leaf._g is not None for leaf in leaves)):
         return
     name = network.name(tensor)
-    raise GradientError(f"explain: there was no backward yet: {name}.g is None. {missing_calls(tensor, network)}")
+    raise GradientError(f"explain: no backward pass has run yet: {name}.g is None. {missing_calls(tensor, network)}")
 
 
 def missing_calls(tensor: Tensor, network: Network) -> str:
@@ -144,7 +143,7 @@ def missing_calls(tensor: Tensor, network: Network) -> str:
 
 
 def call_by_hand(op: Operation, network: Network) -> str:
-    """The function that sets an operation's gradients by hand, called; empty for those that have none."""
+    """The code of the call that sets an operation's gradients by hand; empty if there is no such function."""
     function = op.op.lesson_grad
     if not function:
         return ""
@@ -154,7 +153,7 @@ def call_by_hand(op: Operation, network: Network) -> str:
 
 
 def arguments_by_hand(op: Operation) -> list[Tensor]:
-    """What that function takes: lin_grad(inp, out, w, b), mse_grad(out, targ), and op.grad(*operands, out)."""
+    """The arguments of that function: lin_grad(inp, out, w, b), mse_grad(out, targ), or op.grad(*operands, out)."""
     if op.is_defined:
         return [*op.inputs, op.output]
     first, *others = op.inputs
@@ -162,23 +161,24 @@ def arguments_by_hand(op: Operation) -> list[Tensor]:
 
 
 def set_gradients(op: Operation) -> None:
-    """Calls it. Raises AttributeError for an operation that has none."""
+    """Sets an operation's gradients as that call does. Raises AttributeError for an operation without one."""
     record: Any = op.op
     record.grad(*arguments_by_hand(op), **op.params)
 
 
 def agreement(tensor: Tensor, walk: Walk) -> str:
-    """A note where a `.g` holds something else than the gradient of this forward pass; empty if all is well."""
+    """A note if a `.g` does not hold the gradient of this forward pass; empty if all is well."""
     name = walk.network.name(tensor)
     if tensor._g is not None and not same(tensor._g._array, walk.of(tensor)):
         return (
-            f"{name}.g does not hold the gradient of this forward pass: what follows was computed anew. It was left by "
-            "an earlier backward, added to (accumulate=True), or written by hand. Call backward again to renew it."
+            f"{name}.g does not hold the gradient of this forward pass, so what follows was computed anew. It is from "
+            "an earlier backward pass, was added to (accumulate=True), or was set by hand. Call backward again to "
+            "renew it."
         )
     others = [t for t in walk.network.leaves() if t.requires_g and t._g is not None]
     if tensor._g is None and not any(same(t._g._array, walk.of(t)) for t in others if t._g is not None):
         return (
-            "the parameters' .g are not those of this forward pass: what follows was computed anew. Call backward "
+            "the parameters' .g are not from this forward pass, so what follows was computed anew. Call backward "
             "again to renew them."
         )
     return ""

@@ -1,7 +1,7 @@
 """Graph: the operations that led from a tensor to a loss, and what their tensors are called.
 
-The tape links results to operands, never back. So the operations that read a tensor are found by looking at all
-tensors that are alive, which takes tens of milliseconds when somebody asks, and nothing otherwise.
+The tape links results to operands, never the other way. So the operations that use a tensor are found by searching all
+live tensors. This takes tens of milliseconds, but only when it is needed; training pays nothing.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from pybackprop.ops import Op
 class Operation:
     """One step of a forward pass: what was computed from what.
 
-    op      the record of the operation, or of the call of a layer whose gradients somebody wrote by hand
-    inputs  the tensors that it read, and output, the one that it made
-    node    its place on the tape, if it has one
+    op      the operation's record, or the record of a call of a layer with handwritten gradients
+    inputs  the tensors that it reads
+    output  the tensor that it computes
+    node    its node on the tape, if it has one
     params  its other arguments
     """
 
@@ -41,22 +42,22 @@ class Operation:
 
     @property
     def name(self) -> str:
-        """What messages call it: lin, @, +, relu, relu_, mse, .clone, or the name of a layer of one's own."""
+        """Its name in messages: lin, @, +, relu, relu_, mse, .clone, or the name of a user's layer."""
         return self.op.name
 
     @property
     def function(self) -> str:
-        """The name as that of a function: relu for relu_, clone for .clone."""
+        """The name as a function: relu for relu_, clone for .clone."""
         return self.op.name.strip("._")
 
     @property
     def is_defined(self) -> bool:
-        """Whether somebody made it with define_op: its gradients are then set by a method of its record."""
+        """Whether it was made with define_op: its gradients are then set by a method of its record."""
         return "." in self.op.lesson_grad
 
     @property
     def is_product(self) -> bool:
-        """Whether it multiplies the data (n,m) by weights (m,h): such operations open a new layer."""
+        """Whether it multiplies the data (n,m) by weights (m,h): such an operation starts a new layer."""
         match self.op.axes:
             case [data, weights, *_, out] if len(data) == len(weights) == 2:
                 return data[1] == weights[0] and out == data[0] + weights[1]
@@ -64,17 +65,17 @@ class Operation:
 
     @property
     def is_loss(self) -> bool:
-        """Whether it compares with targets, as mse does: a backward begins there."""
+        """Whether it compares with targets, as mse does: a backward pass begins there."""
         return "targ" in self.op.operands and self.output.ndim == 0
 
     def is_target(self, slot: int) -> bool:
-        """Whether input `slot` holds the targets, whose gradient is left out unless somebody wants it."""
+        """Whether input `slot` holds the targets, whose gradient is left out unless it is required."""
         return self.is_loss and self.op.operands[slot] == "targ"
 
 
 @dataclass(frozen=True)
 class Network(Sequence[Operation]):
-    """The operations between the leaves and root, each after those whose results it reads; names: of tensors, by id."""
+    """The operations between the leaves and root, in topological order; names: the tensors' names, by id."""
 
     operations: tuple[Operation, ...]
     root: Tensor
@@ -90,15 +91,15 @@ class Network(Sequence[Operation]):
         return iter(self.operations)
 
     def name(self, tensor: Tensor) -> str:
-        """What the text calls a tensor: its own name, or the lesson's (x, w1, b1, l1, ..., out, targ, loss)."""
+        """A tensor's name in texts: its own, or the lesson's (x, w1, b1, l1, ..., out, targ, loss)."""
         return self.names.get(id(tensor), tensor.name or "t")
 
     def uses(self, tensor: Tensor) -> list[tuple[Operation, int]]:
-        """Where a tensor goes in: (operation, which of its inputs)."""
+        """Where a tensor is used: (operation, which of its inputs)."""
         return [(op, slot) for op in self for slot, given in enumerate(op.inputs) if given is tensor]
 
     def leaves(self) -> list[Tensor]:
-        """What no operation computed, in the order of first use."""
+        """The tensors that no operation computed, in the order of first use."""
         by_id = {id(t): t for op in self for t in op.inputs if t._node is None}
         return list(by_id.values())
 
@@ -107,7 +108,7 @@ class Network(Sequence[Operation]):
         return all(np.isfinite(t._array).all() for op in self for t in (*op.inputs, op.output))
 
     def is_loss(self) -> bool:
-        """Whether the backward begins here with 1; if not, with the root's `.g`, which somebody gave by hand."""
+        """Whether the backward pass begins here with 1; if not, it begins with the root's `.g`, set by hand."""
         g = self.root._g
         return self.root.size == 1 and (g is None or float(g) == 1 or self.operations[-1].is_loss)
 
@@ -115,8 +116,8 @@ class Network(Sequence[Operation]):
 def networks_of(tensor: Tensor, loss: Tensor | None = None) -> list[Network]:
     """The networks that tensor takes part in: single numbers first, and the latest first among those.
 
-    loss: which one is meant. Raises GradientError for a tensor that took no part in a forward pass that is alive, and
-    TypeError for what is no tensor.
+    loss: only the network that computed this loss. Raises GradientError for a tensor that took no part in a forward
+    pass that is still alive, and TypeError for anything that is not a tensor.
     """
     if loss is not None:
         network = network_ending_in(loss) if loss._node is not None else None
@@ -155,12 +156,12 @@ def _takes_part(tensor: Tensor, network: Network) -> bool:
 
 
 def on_tape(part: Any) -> list[Tensor]:
-    """Every living tensor that has a place on a tape and whose operands are still known, the oldest first.
+    """Every live tensor that is on a tape and whose operands are still known, the oldest first.
 
-    part: a tensor, or the data's array, that may be in a pass whose tape is only written down when asked for: what
-    that gives comes last.
+    part: a tensor, or the data's array. If it took part in a pass that records its tape only on demand, this is done
+    here; these tensors come last.
     """
-    living = {id(t): t for t in _objects() if issubclass(type(t), Tensor)}  # isinstance would ask dead weak proxies
+    living = {id(t): t for t in _objects() if issubclass(type(t), Tensor)}  # isinstance would fail on dead weak proxies
     results = {key: t for key, t in living.items() if t._node is not None and _is_known(t._node, part)}
     stack = list(results.values())
     while stack:
@@ -172,7 +173,7 @@ def on_tape(part: Any) -> list[Tensor]:
 
 
 def _objects() -> Iterator[Any]:
-    """All that Python's collector knows. The old generation comes first, and each is in the order of creation."""
+    """All objects that the garbage collector tracks, the old generation first, each in the order of creation."""
     try:
         for generation in (2, 1, 0):
             yield from gc.get_objects(generation)
@@ -181,7 +182,7 @@ def _objects() -> Iterator[Any]:
 
 
 def _is_known(node: Node, part: Any) -> bool:
-    """A Pass writes its tape down when asked for its inputs: only the one that part took part in is asked."""
+    """Whether a node's inputs may be read. Reading those of a Pass records its tape, so only if it involves part."""
     if not isinstance(node, Pass) or node._inputs is not None:
         return True
     room = node.workspace
@@ -192,7 +193,7 @@ def _is_known(node: Node, part: Any) -> bool:
 
 
 def _tips(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Those that no other one was computed from."""
+    """The tensors that no other tensor was computed from."""
     used = {id(given) for t in tensors if t._node is not None for given in t._node.inputs}
     return [t for t in tensors if id(t) not in used]
 
@@ -201,18 +202,18 @@ def _refuse(tensor: Tensor) -> None:
     if not isinstance(tensor, Tensor):
         raise TypeError(f"explain: found a {type(tensor).__name__}, expected a tensor that took part in a forward pass")
     raise GradientError(
-        f"explain: {describe(tensor)} took no part in a forward pass that can still be seen. Run one that uses it and "
-        "keep its loss in a variable, for a loss that nobody holds is gone: loss = bp.mse(bp.lin(x, w, b), targ), then "
-        "loss.backward(). Only operations on tensors that want a gradient are recorded (make weights with bp.param), "
-        "and a compiled plan records none: call the model itself"
+        f"explain: {describe(tensor)} took no part in a forward pass that is still in memory. Run one that uses it and "
+        "keep its loss in a variable: loss = bp.mse(bp.lin(x, w, b), targ), then loss.backward(). Only operations on "
+        "tensors with requires_g are recorded (make weights with bp.param), and a compiled plan records none: call the "
+        "model itself"
     )
 
 
-# ---- names: a tensor's own, or the one that the lesson has for its part ----
+# ---- names: a tensor's own, or the lesson's ----
 
 
 def names_of(operations: Sequence[Operation], root: Tensor) -> dict[int, str]:
-    """By id: x, w1, b1, l1, l2, w2, b2, out, targ, loss, for those that have no name of their own."""
+    """Names by id: the tensors' own, or else the lesson's (x, w1, b1, l1, l2, w2, b2, out, targ, loss)."""
     roles: list[tuple[Tensor, str]] = []
     layer = 0
     for number, op in enumerate(operations, 1):
@@ -241,7 +242,7 @@ def _result(op: Operation, last: Operation, number: int, root: Tensor) -> str:
 
 
 def unique(roles: Iterable[tuple[Tensor, str]]) -> dict[int, str]:
-    """By id, for tensors and their parts' names: own names first; the later of two that are the same is numbered."""
+    """Unique names by id, from (tensor, lesson's name): own names take precedence, and repeated names get a number."""
     roles, names = list(roles), dict[int, str]()
     taken: set[str] = set()
     for own in (True, False):

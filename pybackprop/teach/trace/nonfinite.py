@@ -1,4 +1,4 @@
-"""Where a NaN or an infinity first arose, in the order of the forward pass, and then of the backward pass."""
+"""Where a NaN or an infinity first appeared, in the forward pass or else in the backward pass."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ def _note(network: Network, tensor: Tensor, at: Index, operation: str) -> str:
     if not operation:
         return f"{name} is {value}: it was there before anything was computed. {_spreads(value)}"
     return (
-        f"{name} is {value}, the first in the order of the forward pass: '{operation}' made it from finite numbers, "
-        f"which grew past what {tensor.dtype} can hold. {_spreads(value)}"
+        f"{name} is {value}, the first in the order of the forward pass: '{operation}' computed it from finite "
+        f"numbers, and the result overflowed {tensor.dtype}. {_spreads(value)}"
     )
 
 
 def _spreads(value: float) -> str:
     if np.isnan(value):
-        return "All that is computed from it is no number either."
-    return "All that is computed from it is infinite or no number, unless it is -inf and a relu makes 0 of it."
+        return "Everything computed from it is NaN, too."
+    return "Everything computed from it is infinite or NaN, unless it is -inf and a relu turns it into 0."
 
 
 def _backward(walk: Walk) -> str:

@@ -10,12 +10,12 @@ Index: TypeAlias = "tuple[int, ...]"
 
 
 def element(name: str, at: Index) -> str:
-    """w1[3,7]; a single number is called by its name alone."""
+    """w1[3,7]; for a single number, only its name."""
     return f"{name}[{','.join(map(str, at))}]" if at else name
 
 
 def other_at(at: Index, ndim: int) -> Index:
-    """The index in the target of an element of the output, or the other way round, where one is (n) and one (n,1)."""
+    """The index in the target for an element of the output, or the reverse, if one is (n) and the other (n,1)."""
     return (*at, *(0,) * ndim)[:ndim]
 
 

@@ -1,4 +1,4 @@
-"""Replay: the recorded forward pass once more, to see that nothing was overwritten, and in double."""
+"""Replay: runs the recorded forward pass again, to check that nothing was overwritten, and in double."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def replay(op: Operation, arrays: Sequence[Array]) -> Array:
 
 def check_unchanged(network: Network) -> None:
     """Raises GradientError if a value of the forward pass was overwritten since."""
-    overwritten: Values = {}  # what relu_ wrote over, as it should
+    overwritten: Values = {}  # inputs that relu_ overwrote on purpose
     below = {id(op.inputs[0]) for op in network if op.op.inplace}
     for op in network:
         changed = [t for t, version in op.node.saved if t._version.count != version] if op.node else []
         if changed:
             _refuse(changed[0], op, network)
-        if not isinstance(op.op, Op):  # a layer of one's own may compute something else each time
+        if not isinstance(op.op, Op):  # a user's layer may compute something different each time
             continue
         values = replay(op, [overwritten.get(id(t), t._array) for t in op.inputs])
         if id(op.output) in below:
@@ -45,13 +45,13 @@ def _refuse(tensor: Any, op: Operation, network: Network) -> None:
     what = " or ".join(names) if tensor is None else network.name(tensor)
     if tensor is not None and tensor._g is not None and np.shares_memory(tensor._array, tensor._g._array):
         raise GradientError(
-            f"explain: {what}.g was written over {what} itself, as mse_grad(inplace=True) does, and the values that "
-            "the forward pass had there are gone. Run forward again, and the backward without inplace=True"
+            f"explain: {what}.g was written over {what} itself, as mse_grad(inplace=True) does, so the values of the "
+            "forward pass are gone. Run forward again, and then backward without inplace=True"
         )
     raise GradientError(
         f"explain: {what} was overwritten after the forward pass: '{op.name}' of {', '.join(names)} no longer gives "
-        f"the {network.name(op.output)} that was recorded. To explain now would mix old numbers with new ones. Run "
-        "forward and backward again, and explain before the update (p -= lr * p.g) and before anything in place"
+        f"the {network.name(op.output)} that was recorded. An explanation would mix old and new numbers. Run forward "
+        "and backward again, and explain before the update (p -= lr * p.g) and before any in-place operation"
     )
 
 
@@ -92,7 +92,7 @@ class Double:
         return values
 
     def result(self, values: Values) -> float:
-        """The loss; where there is none, the sum of out * out.g, which has the same gradients."""
+        """The loss; if there is none, the sum of out * out.g, which has the same gradients."""
         root = self.network.root
         if self.network.is_loss():
             return float(values[id(root)].reshape(()))

@@ -1,7 +1,7 @@
-"""The operations around a use once more, on random numbers and on other shapes.
+"""Runs the operations around a use again, on random numbers and on other shapes.
 
-Whether a formula is right shows on numbers that nobody chose: sizes that all differ, sizes that are all equal,
-and values of which some are exactly 0, where relu has its kink.
+A formula that is right only by accident fails on some of these: sizes that all differ, sizes that are all equal, and
+values of which some are exactly 0, where relu has its kink.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ class Instruction:
 
 @dataclass
 class Program:
-    """Operations in order, freed from the tensors that they were called with.
+    """Operations in order, without the tensors that they were called with.
 
-    shapes  of every tensor
-    asked   the instruction whose operand number slot the question is about
-    ties    which axes must be equally long: a forest
-    ones    axes of length 1 that must stay so
+    shapes  the shape of every tensor
+    asked   the instruction that the question is about
+    slot    which of its operands the question is about
+    ties    which axes must be equally long: a union-find forest
+    ones    axes that must keep length 1
     """
 
     instructions: list[Instruction]
@@ -60,7 +61,7 @@ class Program:
         self.ties[self.root(one)] = self.root(other)
 
     def tie_all(self, one: int, other: int) -> None:
-        """Two tensors of the same shape."""
+        """Ties all axes of two tensors of the same shape."""
         for k in range(len(self.shapes[one])):
             self.tie((one, k), (other, k))
 
@@ -77,9 +78,9 @@ _TIES: dict[Op, Tie] = {}
 
 
 def ties_axes(*operations: Op) -> Callable[[Tie], Tie]:
-    """Registers what ties the axes of an operation where its axis letters do not say it.
+    """Registers a function that ties an operation's axes, for operations whose axis letters are not enough.
 
-    The function returns whether it knows the operation's axes for the shapes at hand.
+    The function returns whether it knows the axes for the given shapes.
     """
 
     def register(rule: Tie) -> Tie:
@@ -90,7 +91,7 @@ def ties_axes(*operations: Op) -> Callable[[Tie], Tie]:
 
 
 def _tie(program: Program, instruction: Instruction) -> bool:
-    """Ties the axes that an operation needs to be equal. False where nothing says which these are."""
+    """Ties the axes that an operation needs to be equal. False if these are not known."""
     op, tensors = instruction.op, (*instruction.inputs, instruction.output)
     if op in _TIES:
         return _TIES[op](program, instruction)
@@ -114,7 +115,7 @@ def _tie_letters(program: Program, tensors: Sequence[int], axes: Sequence[str]) 
 
 @ties_axes(ops.MSE)
 def _tie_mse(program: Program, instruction: Instruction) -> bool:
-    """A column of outputs and a row of targets fit, too: then the column stays one."""
+    """If one of out and targ is (n,1) and the other (n), the axis of length 1 must stay so."""
     out, targ = instruction.inputs
     ndims = [len(program.shapes[t]) for t in instruction.inputs]
     for k in range(min(ndims)):
@@ -126,7 +127,7 @@ def _tie_mse(program: Program, instruction: Instruction) -> bool:
 
 @ties_axes(ops.ADD)
 def _tie_sum(program: Program, instruction: Instruction) -> bool:
-    """Two tensors of one shape, a matrix and a bias, or a tensor and a plain number."""
+    """Two tensors of the same shape, a matrix and a bias, or a tensor and a plain number."""
     (left, *others), out, shapes = instruction.inputs, instruction.output, program.shapes
     if shapes[left] != shapes[out]:
         return False
@@ -147,11 +148,11 @@ def _tie_sum(program: Program, instruction: Instruction) -> bool:
 
 
 def programs_of(use: Use) -> Iterator[Program]:
-    """What can be run again: all operations of the network if it ends in one number; and the use's own alone."""
+    """What can be run again: all operations of the network if it ends in one number; then the use's own alone."""
     candidates = [use.network.operations] if use.network.root.size == 1 else []
     for operations in (*candidates, (use.operation,)):
         if not all(isinstance(operation.op, Op) for operation in operations):
-            continue  # the call of a layer that somebody wrote by hand belongs to that layer
+            continue  # a handwritten layer's call cannot be run apart from that layer
         program = _program(use, operations)
         if all(_tie(program, instruction) for instruction in program.instructions):
             yield program
@@ -171,14 +172,14 @@ def _program(use: Use, operations: Sequence[Operation]) -> Program:
     return Program(instructions, shapes, asked, use.slot)
 
 
-# ---- once more ----
+# ---- running again ----
 
 
 @dataclass(frozen=True)
 class Run:
     """One run of a program: the numbers and gradients of its tensors, and the answer to the question.
 
-    whole: the gradient of the tensor asked about along all of its uses, of which the answer is the share of one
+    right: the answer, the tensor's gradient along one use; whole: its gradient along all of its uses
     """
 
     values: dict[int, Array]
@@ -190,8 +191,8 @@ class Run:
 def run_again(program: Program, rng: np.random.Generator, lengths: str, dtype: Any = np.float64) -> Run:
     """Runs a program on random numbers. lengths: 'same', 'different', 'equal', or 'zeros' (some columns exactly 0).
 
-    Raises what an operation raises that does not run on these shapes, ShapeError where its result has another shape
-    than its axis letters say.
+    Raises whatever an operation raises that does not run on these shapes, and ShapeError if a result does not have
+    the shape that the axis letters say.
     """
     tensors = _leaves(program, rng, lengths, dtype)
     values = {t: tensor._array for t, tensor in tensors.items()}
@@ -240,20 +241,20 @@ def _execute(program: Program, instruction: Instruction, tensors: dict[int, Tens
         values.update({t: values[t].copy() for t in instruction.inputs})
     result = instruction.op(*(tensors[t] for t in instruction.inputs), **instruction.params)
     tensors[instruction.output], values[instruction.output] = result, result._array
-    # what was overwritten stands on the tape as another tensor
+    # on the tape, an overwritten operand is replaced by another tensor
     tensors.update(zip(instruction.inputs, result._node.inputs, strict=True))
 
 
 def _check_sizes(program: Program, instruction: Instruction, values: dict[int, Array], sizes: dict[Axis, int]) -> None:
-    """Raises ShapeError where axes that are tied are not equally long."""
+    """Raises ShapeError if tied axes are not equally long."""
     for t in (*instruction.inputs, instruction.output):
         for k, length in enumerate(values[t].shape):
             if sizes.setdefault(program.root((t, k)), length) != length or values[t].ndim != len(program.shapes[t]):
-                raise ShapeError(f"'{instruction.op.name}' gives {values[t].shape} where other axis letters stand")
+                raise ShapeError(f"'{instruction.op.name}' gives {values[t].shape}, which contradicts its axis letters")
 
 
 def _gradients(program: Program, tensors: dict[int, Tensor], rng: np.random.Generator) -> dict[int, Array]:
-    """By tensor: of the single number at the end, or, without one, a random gradient of the result asked about."""
+    """The gradients of the single number at the end; without one, a random gradient of the asked operation's result."""
     end = tensors[program.instructions[-1].output]
     if end.ndim == 0:
         by_id = all_gradients(end)

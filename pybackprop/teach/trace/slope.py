@@ -1,4 +1,4 @@
-"""Slope: an element is moved by h to either side, in double, and the loss compared. It trusts no derivative."""
+"""Slope: moves an element by h to either side, in double, and compares the loss. It uses no derivative."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pybackprop.teach.trace.notation import Index, element
 from pybackprop.teach.trace.replay import Double, Values
 
 FIRST_STEP = 1e-4  # times max(1, |element|). Between kinks the loss is a parabola, for which any h is exact
-LAST_STEP = 1e-9  # times the same
+LAST_STEP = 1e-9  # times max(1, |element|)
 
 
 @dataclass(frozen=True)
 class Check:
-    """slope: measured. error: (total - slope) / |slope|, signed. h: how far the element was moved.
+    """slope: as measured. error: (total - slope) / |slope|, signed. h: how far the element was moved.
 
-    left, right  the slopes to either side
-    kink      an input of relu, or of another function with a corner, at whose corner the element sits, however small
-              h is; operation is that function
+    left, right  the one-sided slopes
+    kink      an input of relu, or of another function with a corner, that crosses the corner however small h is
+    operation the operation with that corner
     shrunk    whether h was made smaller so that no such input crosses its corner
     flipped   how many such inputs are on the other side of their corner in double than in the network's own dtype
     """
@@ -41,7 +41,7 @@ class Check:
 
 @dataclass(frozen=True)
 class _Crossing:
-    """The first input of an operation with a corner that crosses it, and at which part of the way."""
+    """The first input that crosses the corner of an operation, and at which part of the way."""
 
     operation: Operation
     part: float
@@ -49,9 +49,9 @@ class _Crossing:
 
 
 def measure(network: Network, tensor: Tensor, at: Index, total: float, values: Values) -> Check:
-    """Compares total, the gradient of one element, with what happens to the loss when the element moves.
+    """Compares total, the gradient of one element, with how much the loss changes when the element moves.
 
-    values: those of in_double.
+    values: the result of in_double.
     """
     double = Double(network, tensor, values)
     here = double.result(double.values)
@@ -85,7 +85,7 @@ def with_kinks(network: Network) -> list[tuple[Operation, float]]:
 def _first_corner(network: Network, below: Values, here: Values, above: Values) -> _Crossing | None:
     """The first input to cross a corner on the way; None if there is none.
 
-    On a straight line: what is computed before the first relu moves on one.
+    Assumes that the inputs move along straight lines, which is true before the first corner.
     """
     for op, kink in with_kinks(network):
         key = id(op.inputs[0])
@@ -97,7 +97,7 @@ def _first_corner(network: Network, below: Values, here: Values, above: Values) 
 
 
 def _crossing(start: Array, end: Array) -> tuple[float, Index]:
-    """At which part of the way from start to end the first element is at 0, and its index; infinity if none crosses."""
+    """At which part of the way from start to end the first element reaches 0, and its index; infinity if none does."""
     crossed = np.argwhere((start > 0) != (end > 0))
     if not len(crossed):
         return np.inf, ()
@@ -118,7 +118,7 @@ def _differ(op: Operation, kink: float, values: Array) -> int:
 
 
 def slope_at_kink(op: Operation) -> float:
-    """Which of the two slopes at its corner an operation's own backward takes."""
+    """The slope that an operation's own backward uses at its corner."""
     corner = param(np.full(1, op.op.kink))
     result: Tensor = op.op.forward(corner.clone(), **op.params)  # type: ignore[union-attr]
     return float(gradients_from(result)[id(corner)]._array[0])

@@ -1,6 +1,6 @@
-"""Which operation read a tensor, and the gradients around it.
+"""Which operation used a tensor, and the gradients around it.
 
-The tape links results to operands, never back: the networks that are alive are searched for the tensor.
+The tape links results to operands, never the other way, so all live networks are searched for the tensor.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from pybackprop.teach.trace.graph import Network, Operation, network_ending_in, 
 
 @dataclass(frozen=True)
 class Use:
-    """One operation that read a tensor.
+    """One operation that used a tensor.
 
-    operation  it, in its network; the tensor is its operand number slot
+    operation  the operation
+    slot       which of its operands the tensor is
     arriving   the gradient that arrives at its result, d loss / d result
-    network    the operations that led to the same loss, or to the result where there is no loss
-    grads      d loss / d tensor by id, for what the network's loss depends on, where it can be known
+    network    the operations that led to the same loss, or to the result if there is no loss
+    grads      d loss / d tensor by id, for the tensors that the loss depends on; empty if it cannot be computed
     """
 
     operation: Operation
@@ -51,11 +52,11 @@ class Use:
 
     @property
     def tensor(self) -> Tensor:
-        """The tensor that was read."""
+        """The tensor that was used."""
         return self.operands[self.slot]
 
     def count(self) -> int:
-        """How many operations on the way to the loss read the tensor."""
+        """How many operations on the way to the loss use the tensor."""
         return len({id(op.output) for op, _ in self.network.uses(self.tensor)})
 
     def gradient(self) -> Array:
@@ -64,9 +65,9 @@ class Use:
 
 
 def gradient_along(node: Any, operand: Any, upstream: Tensor) -> Array:
-    """The share of operand's gradient that comes through one operation, whose result has the gradient upstream.
+    """The share of operand's gradient that comes through one operation; upstream: the gradient of its result.
 
-    Raises GradientError where the operation's backward computes none.
+    Raises GradientError if the operation's backward gives operand no gradient.
     """
     sink = Private()
     node.backward(upstream, sink)
@@ -76,21 +77,21 @@ def gradient_along(node: Any, operand: Any, upstream: Tensor) -> Array:
 
 
 def all_gradients(root: Tensor) -> dict[int, Array]:
-    """d root / d tensor by id, for every tensor that root was computed from; empty where needed values are gone."""
+    """d root / d tensor by id, for every tensor that root was computed from; empty if needed values are gone."""
     try:
         return {key: tensor._array for key, tensor in gradients_from(root).items()}
     except GradientError:
         return {}
 
 
-# ---- which operation read a tensor ----
+# ---- which operation used a tensor ----
 
 
 def use_of(t: Any, among: Iterable[Any] = ()) -> Use:
-    """The operation that read t. among: where several did, one of their results is expected among these.
+    """The operation that used t. among: if several did, one of their results is expected among these.
 
-    Raises GradientError, which says what to do, for a tensor that no recorded operation read, or several did, or
-    whose operation no gradient arrives at.
+    Raises GradientError, whose message says what to do, if no recorded operation used t, or several did, or no
+    gradient arrives at the operation's result.
     """
     networks = networks_on_tape(t)
     t = _tensor_of(t, networks)
@@ -99,7 +100,7 @@ def use_of(t: Any, among: Iterable[Any] = ()) -> Use:
         raise GradientError(_unused(t))
     operation = _one_of(t, readers, list(among))
     if operation.op.backward is None:
-        raise GradientError(f"'{operation.name}' read {messages.describe(t)}, and has no derivative here")
+        raise GradientError(f"'{operation.name}' used {messages.describe(t)}, but has no derivative")
     network = _around(operation, networks)
     grads = all_gradients(network.root) if network.root.size == 1 else {}
     slot = next(k for k, operand in enumerate(operation.inputs) if operand is t)
@@ -107,7 +108,7 @@ def use_of(t: Any, among: Iterable[Any] = ()) -> Use:
 
 
 def _tensor_of(t: Any, networks: Sequence[Network]) -> Any:
-    """t, or the tensor that an operation made around t where t is the learner's array of data."""
+    """t, or, if t is the learner's array of data, the tensor that an operation made from it."""
     if isinstance(t, Tensor):
         return t
     operands = [operand for network in networks for operation in network for operand in operation.inputs]
@@ -121,9 +122,9 @@ def _unused(t: Tensor) -> str:
     called = messages.describe(t)
     if t._node is not None and t.size == 1:
         return f"{called} is the end of the network: its own gradient is 1. Ask about a tensor that it came from"
-    advice = "make the weights with bp.param(array)" if not t.requires_g else "keep the loss that it computes"
+    advice = "make the weights with bp.param(array)" if not t.requires_g else "keep the loss in a variable"
     return (
-        f"{called} was read by no operation that the tape remembers. Run forward with it ({advice}), e.g. "
+        f"{called} was not used by any operation on the tape. Run forward with it ({advice}), e.g. "
         "loss = bp.mse(bp.lin(x, w, b), targ), then backward with loss.backward(keep=True), and ask again"
     )
 
@@ -140,7 +141,7 @@ def _one_of(t: Tensor, readers: list[Operation], among: list[Any]) -> Operation:
         return chosen[0]
     into = ", ".join(f"'{r.name}' -> {messages.describe(r.output)}" for r in readers)
     raise GradientError(
-        f"{messages.describe(t)} was read {len(readers)} times: {into}. Each adds its share to "
+        f"{messages.describe(t)} was used {len(readers)} times: {into}. Each use adds its share to "
         "the gradient. Name the result that you mean, e.g. z=l1"
     )
 
@@ -152,14 +153,14 @@ def _repeats(one: Operation, other: Operation) -> bool:
 
 
 def _around(operation: Operation, networks: Sequence[Network]) -> Network:
-    """The latest network with a single number at its end that has this operation in it; else what led to its result."""
+    """The latest network that contains this operation and ends in a single number; else what led to its result."""
     with_it = [network for network in networks if any(op.output is operation.output for op in network)]
     with_loss = [network for network in with_it if network.root.size == 1]
     return with_loss[-1] if with_loss else network_ending_in(operation.output)
 
 
 def _arriving(operation: Operation, grads: dict[int, Array]) -> Array:
-    """The gradient that the learner sees in output.g, or else that which the tape gives."""
+    """The gradient in output.g, which the learner sees, or else the one that the tape gives."""
     output = operation.output
     if output._g is not None:
         return np.array(output._g._array)
@@ -167,6 +168,6 @@ def _arriving(operation: Operation, grads: dict[int, Array]) -> Array:
         return grads[id(output)]
     raise GradientError(
         f"no gradient has arrived at {messages.describe(output)}, the result of '{operation.name}': "
-        "its .g is None, and no loss that was computed from it and still has its values is alive. Run forward "
-        "again, then loss.backward(keep=True), or mse_grad and so on by hand"
+        "its .g is None, and no loss computed from it is still in memory with its values. Run forward again, then "
+        "loss.backward(keep=True), or mse_grad and so on by hand"
     )

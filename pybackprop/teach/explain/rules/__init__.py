@@ -1,4 +1,4 @@
-"""Rules: what is said about each operand of each operation. Importing this registers those of the library's own."""
+"""Rules: what is said about each operand of each operation. Importing this registers the library's own rules."""
 
 from pybackprop.teach.explain.rules import activation, add, linear, loss
 from pybackprop.teach.explain.rules.measured import Measured, MeasuredElementwise
@@ -11,5 +11,5 @@ _MEASURED, _ELEMENTWISE = Measured(), MeasuredElementwise()
 
 
 def rule_for(op: Operation, slot: int) -> Rule:
-    """The rule for one input of an operation: the registered one, or, without one, that which measures."""
+    """The rule for one input of an operation: the registered one, or else one that measures."""
     return registered(op, slot) or (_ELEMENTWISE if op.op.elementwise and len(op.inputs) == 1 else _MEASURED)

@@ -1,4 +1,4 @@
-"""The operand of an activation: each element moves its own element of the result alone, by a factor of its own."""
+"""The operand of an activation: each element moves only its own element of the result, with its own factor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pybackprop.teach.trace.notation import Index, element, shape
 
 
 class _Activation(Rule):
-    """A function of one element with a factor above 0 and another one below."""
+    """A function of one element whose factor depends on whether the element is above 0."""
 
     symbol = "v"
 
@@ -42,11 +42,11 @@ class _Activation(Rule):
         )
 
     def shapes(self, op: Operation) -> str:
-        """Those in the formula for all elements."""
+        """The shapes in the formula for all elements."""
         return shape(op.inputs[0])
 
     def below(self, op: Operation) -> float:
-        """The factor of what is not above 0."""
+        """The factor of elements that are not above 0."""
         raise NotImplementedError
 
     def value(self, op: Operation, me: str) -> str:
@@ -64,8 +64,8 @@ class _Activation(Rule):
     def by(self, path: Path, me: str, there: str) -> str:
         """By how much they move."""
         if path.local[0] == 1:
-            return f"{me} is above 0, where {path.operation.function} passes it on: by 1 for each 1."
-        return f"{me} is not above 0, where {there} moves by {self.below(path.operation):g} for each 1."
+            return f"{me} is above 0, where {path.operation.function} passes it on: the factor is 1."
+        return f"{me} is not above 0: the factor is {self.below(path.operation):g}."
 
     def computed(self, op: Operation, slot: int, network: Network) -> str:
         return gradient_formula(op, slot, network)
@@ -77,13 +77,13 @@ class _Activation(Rule):
 @rule(ops.RELU)
 @rule(ops.RELU_)
 class Relu(_Activation):
-    """By 1 where it is positive; relu_ shows by its output what its input was."""
+    """By 1 where it is positive. This is read from the output, because relu_ overwrites its input."""
 
     def find(self, op: Operation, slot: int, at: Index) -> tuple[Array, Array]:
         return super().find(op, slot, at)[0], np.array([float(op.output._array[at] > 0)])
 
     def products(self, local: Array, upstream: Array) -> Array:
-        return np.where(local == 0, 0.0, local * upstream)  # a relu that is off lets no NaN by
+        return np.where(local == 0, 0.0, local * upstream)  # where relu is off, the gradient is 0 even if NaN arrives
 
     def product(self, local: Array, upstream: Array) -> Any:
         return reference.relu_backward(local, upstream)[0]
@@ -104,12 +104,12 @@ class Relu(_Activation):
         if path.local[0]:
             return super().moves(path, me, there)
         value = float(path.operation.inputs[0]._array[path.at])
-        return f"{me} moves nothing: it is {value:.6g}, not above 0, and there {path.operation.function} is flat."
+        return f"{me} moves nothing: it is {value:.6g}, not above 0, where {path.operation.function} is flat."
 
     def by(self, path: Path, me: str, there: str) -> str:
         if path.local[0]:
             return super().by(path, me, there)
-        return f"{there} stays 0 when {me} moves a little: by 0 for each 1."
+        return f"{there} stays 0 when {me} moves a little: the factor is 0."
 
     def factor(self, path: Path, network: Network) -> list[Part]:
         return ["(", Name(network.name(path.operation.inputs[0]), self.index(path)), ">", "0", ")", "·"]

@@ -28,7 +28,7 @@ class Copy(Rule):
             Z,
             f"{element(X, path.at)} moves {there}, and nothing else.",
             f"'{path.operation.name}' works on each element by itself.",
-            "It moves by 1 for each 1.",
+            f"{there} changes by 1 per unit change of {element(X, path.at)}.",
             there,
             "1",
             element(f"{Z}.g", path.at),
@@ -57,7 +57,7 @@ class Broadcast(_Summand):
         return moved, np.ones(len(moved))
 
     def add(self, path: Path, local: Array, upstream: Array) -> Any:
-        """As numpy adds in the operation's own backward, where all columns are summed side by side."""
+        """The sum in the order of the operation's own backward, where numpy sums all columns side by side."""
         dout = np.zeros(path.operation.output.shape, upstream.dtype)
         dout[tuple(path.moved[: len(upstream)].T)] = upstream
         total = sum_to(dout, path.operation.inputs[path.slot].shape)[path.at]
@@ -69,9 +69,9 @@ class Broadcast(_Summand):
         me = element(X, path.at)
         return Words(
             Z,
-            f"{me} moves {len(path)} elements of {Z}: all those that it was broadcast to.",
-            f"{X} {shape(x)} was stretched to {shape(z)}: copies of {me} were added in each of these places.",
-            "Each moves by 1 for each 1.",
+            f"{me} moves {len(path)} elements of {Z}: all those it was broadcast to.",
+            f"{X} {shape(x)} was broadcast to {shape(z)}: {me} was added in each of these places.",
+            f"Each changes by 1 per unit change of {me}.",
             f"{Z}[…]",
             "1",
             f"{Z}.g[…]",

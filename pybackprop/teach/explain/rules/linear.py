@@ -60,8 +60,8 @@ class Weight(_Product):
             Z,
             f"{me} moves column {j} of {Z}, every row: {Z}[i,{j}] for {upto('i', len(path))}, and nothing else.",
             f"{Z}[i,{j}] = … + {X}[i,{k}] {me} + …{plus}: column {j}, because {me} is in the sum of {Z}[i,j] only for "
-            f"j = {j}; every row, because each row of {X} meets the same {W}.",
-            f"Its factor there is {X}[i,{k}]: so much does {Z}[i,{j}] move for each 1 that {me} moves.",
+            f"j = {j}; every row, because each row of {X} is multiplied by the same {W}.",
+            f"Its factor there is {X}[i,{k}]: {Z}[i,{j}] changes by {X}[i,{k}] per unit change of {me}.",
             f"{Z}[i,{j}]",
             f"{X}[i,{k}]",
             f"{Z}.g[i,{j}]",
@@ -73,8 +73,8 @@ class Weight(_Product):
                 f"as it should, but in {X}[i,k] it comes first too, and should be last. So {X} is the one to "
                 "transpose:",
                 f"  {W}.g = {X}.T @ {Z}.g        ({x.shape[1]},{x.shape[0]}) @ {shape(z)} -> {shape(w)}",
-                f"Row {k} of {X}.T times column {j} of {Z}.g is this element; all rows times all columns are all "
-                f"elements. ({Z}.g @ {X}.T would add along a row of {Z}: but {me} moves a column.)",
+                f"Row {k} of {X}.T times column {j} of {Z}.g is this element; all rows times all columns give all "
+                f"elements. ({Z}.g @ {X}.T would sum along a row of {Z}, but {me} moves a column.)",
             ),
         )
 
@@ -117,8 +117,8 @@ class Input(_Product):
             Z,
             f"{me} moves row {i} of {Z}, every column: {Z}[{i},j] for {upto('j', len(path))}, and nothing else.",
             f"{Z}[{i},j] = … + {me} {W}[{k},j] + …: row {i}, because a row of {Z} is computed from the same row of "
-            f"{X} and no other; every column, because each column of {W} meets that row.",
-            f"Its factor there is {W}[{k},j]: so much does {Z}[{i},j] move for each 1 that {me} moves.",
+            f"{X} and no other; every column, because that row is multiplied by each column of {W}.",
+            f"Its factor there is {W}[{k},j]: {Z}[{i},j] changes by {W}[{k},j] per unit change of {me}.",
             f"{Z}[{i},j]",
             f"{W}[{k},j]",
             f"{Z}.g[{i},j]",
@@ -129,7 +129,7 @@ class Input(_Product):
                 f"inner one, last in the first and first in the second. Here it is j. In {Z}.g[i,j] it comes last, as "
                 f"it should, but in {W}[k,j] it comes last too, and should be first. So {W} is the one to transpose:",
                 f"  {X}.g = {Z}.g @ {W}.T        {shape(z)} @ ({w.shape[1]},{w.shape[0]}) -> {shape(x)}",
-                f"Row {i} of {Z}.g times column {k} of {W}.T is this element; all rows times all columns are all "
+                f"Row {i} of {Z}.g times column {k} of {W}.T is this element; all rows times all columns give all "
                 "elements.",
             ),
         )
@@ -187,14 +187,14 @@ class Bias(_Summand):
             f"{me} moves column {j} of {Z}, every row: {Z}[i,{j}] for {upto('i', len(path))}, and nothing else.",
             f"{Z}[i,{j}] = … + {me}: there is one {me} for {rows}. It was broadcast, that is, added to every row of "
             f"column {j}.",
-            f"Nothing multiplies it: {Z}[i,{j}] moves by 1 for each 1 that {me} moves.",
+            f"Nothing multiplies it: {Z}[i,{j}] changes by 1 per unit change of {me}.",
             f"{Z}[i,{j}]",
             "1",
             f"{Z}.g[i,{j}]",
             (
-                f"The factors are all 1, so the sum is that of column {j} of {Z}.g, over the rows. For any element:",
+                f"All factors are 1, so this is the sum of column {j} of {Z}.g over the rows. For any element:",
                 f"  {B}.g[j] = Σ_i {Z}.g[i,j]",
-                f"What was broadcast over the rows is summed over the rows, axis 0, and {B}.g gets the shape of {B}:",
+                f"What was broadcast over the rows is summed over the rows, axis 0, so {B}.g has the shape of {B}:",
                 f"  {B}.g = {Z}.g.sum(0)        {shape(z)} -> {shape(b)}",
             ),
         )

@@ -48,7 +48,7 @@ class Output(Rule):
             (
                 f"There is one term and no sum: each element of {O} has its own square in {L}.",
                 f"  {name}.g = {all_at_once}        {shape(mine)}",
-                f"The last factor, ∂{L}/∂{L} = 1, is where every backward begins.",
+                f"The last factor, ∂{L}/∂{L} = 1, is where every backward pass begins.",
             ),
         )
 
@@ -91,7 +91,7 @@ class Target(Output):
 
 
 def as_shaped(name: str, tensor: Tensor, like: Tensor) -> str:
-    """A name, with an index that gives it the shape of like where one is (n) and one (n,1)."""
+    """A name, with an index that matches the shape of like where one of the two is (n) and the other (n,1)."""
     if tensor.ndim == like.ndim:
         return name
     return f"{name}[:,None]" if tensor.ndim < like.ndim else f"{name}[:,0]"

@@ -1,6 +1,6 @@
 """Operands without a rule: what moves, and by how much, is measured by nudging the element.
 
-So an operation that somebody registered, or a layer of one's own, is explained from its forward alone.
+So an operation registered by a user, or a user's own layer, is explained from its forward alone.
 """
 
 from __future__ import annotations
@@ -69,12 +69,12 @@ class Measured(Rule):
     def by(self, path: Path, me: str) -> str:
         """By how much they move."""
         if len(path) == 1:
-            return f"It moves by {float(path.local[0]):.6g} for each 1 that {me} moves, as measured."
-        return f"Each by its own slope, measured: how far it moves for each 1 that {me} moves."
+            return f"It changes by {float(path.local[0]):.6g} per unit change of {me}, as measured."
+        return f"Each by its own measured slope: its change per unit change of {me}."
 
     def all_elements(self, X: str, Z: str) -> str:
         """From one element to all."""
-        return f"For any element of {X}: its slopes, each times the {Z}.g there, added up."
+        return f"For any element of {X}: the sum of its slopes, each times the {Z}.g there."
 
     def given(self, path: Path, X: str, network: Network) -> tuple[str, ...]:
         """The formula for the whole gradient, if the operation's record has one."""
@@ -112,7 +112,7 @@ class Measured(Rule):
 
 
 class MeasuredElementwise(Measured):
-    """The same where each element moves its own element of the result alone."""
+    """The same, where each element moves only its own element of the result."""
 
     symbol = "v"
 
@@ -127,8 +127,8 @@ class MeasuredElementwise(Measured):
         if _to_kink(path.operation, path.slot, path.at) > 0:
             return super().by(path, me)
         return (
-            f"{me} sits at the corner of '{path.operation.name}', where there are two slopes; its backward takes "
-            f"{float(path.local[0]):.6g} for each 1."
+            f"{me} is at the corner of '{path.operation.name}', where there are two slopes; its backward uses "
+            f"{float(path.local[0]):.6g}."
         )
 
     def all_elements(self, X: str, Z: str) -> str:
@@ -154,7 +154,7 @@ def nudged(op: Operation, slot: int, at: Index, limit: float = np.inf) -> tuple[
 
 
 def slopes(below: Array, above: Array, width: float, moved: Array) -> Array:
-    """By how much each of the moved elements moves for each 1."""
+    """The slope of each moved element."""
     places = tuple(moved.T)
     with np.errstate(all="ignore"):
         return np.atleast_1d((above[places] - below[places]) / width)

@@ -1,10 +1,11 @@
-"""A rule: everything that is said about one operand of an operation, registered from above the operations.
+"""A rule: everything that is said about one operand of an operation. The operations themselves do not know of rules.
 
     @rule(ops.LIN, "w")
     class Weight(Rule): ...
 
-Which elements move when one element of the operand moves, and by how much; how the definition adds the terms; the
-words; the formulas; what a heat map marks. An operation without a rule is explained by measuring (see measured.py).
+A rule says which elements move when one element of the operand moves, and by how much, and how the definition adds the
+terms; it has the words, the formulas, and what a heat map marks. An operation without a rule is explained by measuring
+(see measured.py).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pybackprop.teach.trace.notation import Index
 
 @dataclass(frozen=True)
 class Path:
-    """One way from an element to the loss: it is input `slot` of an operation, and moves elements of its output.
+    """One way from an element to the loss: the element is in input `slot` of an operation and moves its output.
 
     moved     the index of each moved element in the output, one row each (terms, dimensions)
     local     ∂ moved / ∂ element, one number each
@@ -63,11 +64,11 @@ class Path:
 
 @dataclass(frozen=True)
 class Words:
-    """What is said about one path. The names are those that the formulas use.
+    """What is said about one path.
 
     moves, why, by  which values move, why those, and by how much
     moved, local, upstream  with this element's own indices, the summed one as a letter
-    everything      from this element to all of them, a paragraph a piece; formulas begin with two spaces
+    everything      from this element to all of them, one string per paragraph; formulas begin with two spaces
     """
 
     through: str
@@ -88,7 +89,8 @@ class Marks:
     """What a heat map frames: the elements that move, and those that they are multiplied by.
 
     moved   in the output and its gradient; None: the output is one number and is not drawn
-    factor  which input is multiplied by, and where; before: whether it is drawn before the element's own matrix
+    factor  the input they are multiplied by, and where in it
+    before  whether the factor is drawn before the element's own matrix
     """
 
     moved: Line | None
@@ -100,15 +102,15 @@ class Rule:
     """The default: one element moves its own element of the result, by 1."""
 
     letter = ""  # the index that is summed over
-    nothing = "There is not a single row here: nothing moves, and the sum over nothing is 0."  # where no term is
+    nothing = "There are no rows here: nothing moves, and the sum over nothing is 0."  # if there are no terms
     counted = "term"  # what partial sums are counted by
-    symbol = "y"  # of the operation's result, in the whole chain: u of a layer, v of an activation
+    symbol = "y"  # of the operation's result in the whole chain: u for a layer, v for an activation
     measured = False  # whether the local derivatives were measured
     cut = False  # whether a long sum is cut into segments
-    filled = 0  # where in a backward the operand's gradient is filled: in order of operands, lower numbers first
+    filled = 0  # when a backward fills the operand's gradient: lower numbers first, then in the order of operands
 
     def fits(self, op: Operation, slot: int) -> bool:
-        """Whether this rule holds for the shapes at hand."""
+        """Whether this rule holds for the operation's shapes."""
         return True
 
     # numbers
@@ -144,17 +146,17 @@ class Rule:
         return f"{network.name(op.output)}.g"
 
     def forward(self, op: Operation, names: list[str]) -> str:
-        """The operation on operands of these names: x @ w + b. Asked of the rule of its first operand."""
+        """The operation written with these operand names: x @ w + b. The rule of the first operand writes it."""
         return f"{op.function}({', '.join(names)})"
 
     # formulas
 
     def index(self, path: Path) -> tuple[str, ...]:
-        """That of the moved element, with the letter that is summed over."""
+        """The index of the moved element, with the letter that is summed over."""
         return tuple(map(str, path.at))
 
     def sum(self, path: Path) -> list[Part]:
-        """The sign of the sum, if there is one."""
+        """The summation sign, if there is a sum."""
         return [Sum(self.letter, len(path) - 1)] if self.letter else []
 
     def chain(self, path: Path, network: Network, loss: Name, me: Name) -> list[Part]:
@@ -193,7 +195,7 @@ def line(at: Index) -> Line:
 
 
 def gradient_formula(op: Operation, slot: int, network: Network) -> str:
-    """The formula that the operation's record gives for an input's gradient, with the names and numbers at hand."""
+    """The operation's own formula for an input's gradient, with this network's names and numbers put in."""
     names = {name: str(value) for name, value in op.params.items()} | {"out": network.name(op.output)}
     names |= {operand: network.name(t) for operand, t in zip(op.op.operands, op.inputs, strict=False)}
     return re.sub(r"(?<![\w.])[^\W\d]\w*", lambda word: names.get(word[0], word[0]), op.op.gradients[slot])
@@ -206,7 +208,7 @@ AnyRule = TypeVar("AnyRule", bound=type[Rule])
 
 
 def rule(op: Op, *operands: str) -> Callable[[AnyRule], AnyRule]:
-    """Registers a rule for operands of an operation (none named: for all). Of several the first that fits is taken."""
+    """Registers a rule for some operands of an operation (by default all). Of several, the first that fits is used."""
 
     def register(kind: AnyRule) -> AnyRule:
         for operand in operands or op.operands:
