@@ -1,9 +1,9 @@
-"""Writes docs/performance.md and its pictures from reports of the bench.
+"""Writes docs/performance.md and its figures from reports of the bench.
 
     pybackprop bench --full --json > report.json
     python tools/make_performance.py report.json
 
-Several reports may be given, e.g. of several machines: each gets its part, and its picture.
+Several reports may be given, e.g. from several machines: each gets its own section and figure.
 """
 
 from __future__ import annotations

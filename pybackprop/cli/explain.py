@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pybackprop.teach.explain.explain import Explanation
 
 DIGITS = Path()  # --data without a path
-WIDTH = 110  # of text that goes to no terminal
+WIDTH = 110  # of text that does not go to a terminal
 
 
 def add_parser(commands: Any) -> None:
@@ -39,10 +39,10 @@ def add_parser(commands: Any) -> None:
         metavar="PATH",
         help="rows of a data set instead: a folder of MNIST's IDX files, a .npz or a .csv; without PATH the digits",
     )
-    given("--plot", type=Path, metavar="FILE.png", help="draw it, too")
-    given("--html", type=Path, metavar="FILE.html", help="write the page to play with")
-    given("--serve", action="store_true", help="show the page to a browser on this machine")
-    given("--json", action="store_true", help="one JSON object")
+    given("--plot", type=Path, metavar="FILE.png", help="also draw it")
+    given("--html", type=Path, metavar="FILE.html", help="write an interactive page")
+    given("--serve", action="store_true", help="serve the page to a browser on this machine")
+    given("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(command=run)
 
 
@@ -56,7 +56,7 @@ def _shape(text: str) -> tuple[int, ...]:
 def run(options: argparse.Namespace) -> int:
     """Runs the command; the exit code."""
     if options.data is not None and options.shape is not None:
-        raise ValueError("--shape: is that of the built-in example; leave it out with --data")
+        raise ValueError("--shape: only for the built-in example; leave it out with --data")
     example = _example(options)
     explanation = _explanation(example, options.element)
     if options.plot is not None:
@@ -83,7 +83,7 @@ def _example(options: argparse.Namespace) -> Example:
 
 
 def _explanation(example: Example, wanted: str | None) -> Explanation:
-    """That of an element such as w1[3,7], of the largest one of w1, or of the whole chain."""
+    """The explanation of an element such as w1[3,7], of the largest gradient of w1, or of the whole chain."""
     from pybackprop.teach.explain.explain import explain
 
     if wanted is None:
