@@ -81,7 +81,7 @@ def _memory(report: Mapping[str, Any]) -> Iterator[str]:
         workload for workload in report["works"] if workload["kind"] == "step" and workload["sizes"][0] >= LARGE
     ]
     engines = [name for name in report["engines"] if any(name in workload["engines"] for workload in workloads)]
-    yield "### Memory that a step needs at most, beyond data, parameters and gradients, in MB\n"
+    yield "### Peak memory of a step, beyond data, parameters and gradients, in MB\n"
     yield _row("workload", "threads", *engines)
     yield _row(*["---"] * (2 + len(engines)))
     for workload in workloads:

@@ -63,7 +63,9 @@ class Result:
 
     def ratio(self, name: str, peer: str) -> float:
         """How many times as fast as the peer: the median of the rounds' ratios, so that slow drifts cancel."""
-        pairs = zip(self.engines[peer].seconds, self.engines[name].seconds, strict=False)  # an interrupt may cut a round short
+        pairs = zip(
+            self.engines[peer].seconds, self.engines[name].seconds, strict=False
+        )  # an interrupt may cut a round short
         return median(theirs / ours for theirs, ours in pairs)
 
 

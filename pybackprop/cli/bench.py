@@ -25,7 +25,9 @@ def add_parser(commands: Any) -> None:
     add = bench.add_argument
     level = bench.add_mutually_exclusive_group()
     level.add_argument("--quick", action="store_true", help="fewer workloads and rounds: under a minute")
-    level.add_argument("--full", action="store_true", help="more workloads and rounds, all also in float64 and on one thread")
+    level.add_argument(
+        "--full", action="store_true", help="more workloads and rounds, all also in float64 and on one thread"
+    )
     add(
         "--only",
         action="append",

@@ -36,9 +36,19 @@ def add_parser(commands: Any) -> None:
     add("--batch", type=whole_number, metavar="N", help=f"samples per step ({DEFAULTS.batch})")
     add("--lr", type=float, metavar="RATE", help=f"learning rate ({DEFAULTS.lr})")
     add("--momentum", type=float, metavar="MU", help=f"momentum of SGD ({DEFAULTS.momentum})")
-    add("--seed", type=int, metavar="N", help=f"seed of the initial parameters and the order of samples ({DEFAULTS.seed})")
+    add(
+        "--seed",
+        type=int,
+        metavar="N",
+        help=f"seed of the initial parameters and the order of samples ({DEFAULTS.seed})",
+    )
     add("--dtype", choices=["float32", "float64"], help=f"of data and parameters ({DEFAULTS.dtype})")
-    add("--threads", type=whole_number, metavar="N", help="threads for large steps; the result stays the same, bit for bit")
+    add(
+        "--threads",
+        type=whole_number,
+        metavar="N",
+        help="threads for large steps; the result stays the same, bit for bit",
+    )
     add("--save", type=Path, metavar="FILE", help="write a checkpoint after every epoch: .safetensors or .npz")
     add("--resume", type=Path, metavar="FILE", help="continue from a checkpoint; its settings are the defaults")
     add("--plot", type=Path, metavar="FILE.png", help="draw loss and accuracy over the epochs")

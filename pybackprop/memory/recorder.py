@@ -95,7 +95,9 @@ class Recorder:
 
     def __init__(self) -> None:
         self.log = BufferLog(counts_held=True)
-        self.lock = threading.RLock()  # reentrant: an array may be freed at any moment, even while another one is being added
+        self.lock = (
+            threading.RLock()
+        )  # reentrant: an array may be freed at any moment, even while another one is being added
         self.known: dict[int, tuple[int, Buffer, Any]] = {}  # by address: size, buffer, weak reference to the owner
         self.roles: dict[tuple[int, str], Buffer] = {}  # values by their buffer and the operation that wrote them
         self.names: dict[str, int] = {}

@@ -193,7 +193,7 @@ def test_the_text_has_six_steps_the_table_and_the_transpose_s_reason():
         "3. How much the loss cares",
         "4. The sum over all paths",
         "5. From one element to all: w1.g = x.T @ l1.g",
-        "6. A check that trusts nobody",
+        "6. An independent check: nudge it and measure",
         "That is w1.g[3,2], bit for bit",
         "the index summed over is the inner one",
         "x is the one to transpose",

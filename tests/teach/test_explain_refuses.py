@@ -14,7 +14,7 @@ from helpers.networks import layers, numbers, tape, tensors_of
 @pytest.mark.parametrize(
     ("name", "at", "said"),
     [
-        ("w1", (4, 0), r"w1\[4,0\] is not there: w1 has shape \(4, 5\): row 0 .. 3, column 0 .. 4"),
+        ("w1", (4, 0), r"w1\[4,0\] is out of range: w1 has shape \(4, 5\): row 0 .. 3, column 0 .. 4"),
         ("w1", (0, -6), "column 0 .. 4"),
         ("w1", 3, "row 0 .. 3"),
         ("b1", 5, "element 0 .. 4"),

@@ -110,9 +110,7 @@ class _Check:
         if node.attr == "shape":
             self.no(node, "a shape is not a number; write .shape[0] or len(...)")
         if node.attr in METHODS:
-            self.no(
-                node, f"'.{node.attr}' needs brackets: .{node.attr}({'0' if METHODS[node.attr][1] else ''})"
-            )
+            self.no(node, f"'.{node.attr}' needs brackets: .{node.attr}({'0' if METHODS[node.attr][1] else ''})")
         if node.attr not in ("T", "g", "size"):
             self.no(node, f"'.{node.attr}' is not known here; known are .g .T .size .shape[0] and {_methods()}")
         self.visit(node.value)

@@ -126,7 +126,9 @@ def _where(own: Attempt) -> list[str]:
         lines = wrong.any(1 - axis)
         if not lines.all():
             listed = ", ".join(map(str, np.flatnonzero(lines)[:8])) + (", ..." if lines.sum() > 8 else "")
-            remarks.append(f"Only {name} {listed} is wrong." if lines.sum() == 1 else f"Only {name}s {listed} are wrong.")
+            remarks.append(
+                f"Only {name} {listed} is wrong." if lines.sum() == 1 else f"Only {name}s {listed} are wrong."
+            )
     with np.errstate(all="ignore"):
         flipped = wrong & (np.abs(own.value + own.sample.right) < 1e-4 * np.abs(own.sample.right))
     if flipped.any() and (flipped == wrong).all():

@@ -69,9 +69,7 @@ STEPS = (
                 "That is the term itself. Its slope along w[0,0] is the number that multiplies w[0,0].",
                 "x[1,0]*w[0,0]",
             ),
-            _wrong(
-                "indices-swapped", "Row and column are swapped: z[1,0] is computed from row 1 of x.", "x[0,1]"
-            ),
+            _wrong("indices-swapped", "Row and column are swapped: z[1,0] is computed from row 1 of x.", "x[0,1]"),
             _wrong("wrong-row", "That is what moves z[0,0]. The question is z[1,0], in row 1.", "x[0,0]"),
             _wrong("slope-of-b", "1 is the slope along b[0], which is only added.", "1"),
             _wrong("value-for-slope", "That is the value of z[1,0], not how it moves.", "z[1,0]"),
@@ -240,10 +238,14 @@ STEPS = (
                 "x.T @ ((2 * (out - targ) / size) @ w2.T)",
             ),
             _wrong(
-                "size-missing", "The mean in mse gives a factor 1/size.", "x.T @ ((l1 > 0) * ((2 * (out - targ)) @ w2.T))"
+                "size-missing",
+                "The mean in mse gives a factor 1/size.",
+                "x.T @ ((l1 > 0) * ((2 * (out - targ)) @ w2.T))",
             ),
             _wrong(
-                "two-missing", "The square in mse gives a factor 2.", "x.T @ ((l1 > 0) * (((out - targ) / size) @ w2.T))"
+                "two-missing",
+                "The square in mse gives a factor 2.",
+                "x.T @ ((l1 > 0) * (((out - targ) / size) @ w2.T))",
             ),
             _wrong(
                 "rows-for-size",

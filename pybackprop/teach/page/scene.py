@@ -103,7 +103,9 @@ def scene_of(model: Model, x: Any, targ: Any, at: tuple[str, Sequence[int]] | No
     _check_layers(model)
     inputs, targets = as_operand(x, model.layers), as_operand(targ, model.layers)
     if not inputs.ndim or not targets.ndim or len(inputs) != len(targets) or not len(inputs):
-        raise ShapeError(f"scene: found x {inputs.shape} and targ {targets.shape}, expected equally many rows, at least one")
+        raise ShapeError(
+            f"scene: found x {inputs.shape} and targ {targets.shape}, expected equally many rows, at least one"
+        )
     rows = _rows(model, inputs, targets)
     note = "" if rows == len(inputs) else f"The first {rows} of {len(inputs)} rows of the data are shown and used."
     return _scene(_run(model, inputs.data[:rows], targets.data[:rows]), at, note)
