@@ -1,4 +1,4 @@
-"""The benchmark, `pybackprop bench`: runs the same workloads with this library, numpy, PyTorch and JAX; checks, then times.
+"""The benchmark, `pybackprop bench`: the same workloads with this library, numpy, PyTorch and JAX, checked and timed.
 
 workloads.py    what is computed: one line each     validate.py     the expected results, in float64
 engines/        one module for each engine          worker.py       the process of an engine

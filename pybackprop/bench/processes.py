@@ -61,7 +61,7 @@ class EngineProcess:
             )
 
     def ask(self, do: str, **request: Any) -> dict[str, Any]:
-        """Sends a request; returns the answer. Raises FailedError with the reason, DiedError if no answer comes in time."""
+        """The answer to a request. Raises FailedError with the reason, DiedError if no answer comes in time."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         timer = threading.Timer(LIMIT, self.process.kill)

@@ -30,7 +30,7 @@ BAR, HEIGHT, WIDTH = 0.24, 2.2, 10.0  # inches
 
 
 def draw(ledger: LedgerFacts, path: Path | None = None) -> Any:
-    """See Ledger.plot. Above: the bytes allocated in each step; below: each buffer's lifetime; a red line at the peak."""
+    """See Ledger.plot. Above: the bytes allocated in each step; below: each buffer's lifetime; red: the peak."""
     module = matplotlib_figure()
     if path is not None:
         check(path)
@@ -79,7 +79,7 @@ def _alive(axes: Any, ledger: LedgerFacts) -> None:
 
 
 def _bars(axes: Any, ledger: LedgerFacts, lives: Sequence[Buffer]) -> None:
-    """A bar for each buffer from the step it is allocated for to the one it is freed after; dark from first to last use."""
+    """A bar for each buffer, from the step it is allocated for to the step it is freed after; dark while it is used."""
     end = len(ledger.steps)
     at_peak = {id(buffer) for buffer in ledger.at_peak}
     for row, buffer in enumerate(lives):

@@ -18,7 +18,7 @@ def model(network: Network, batch: int) -> BufferLog:
 
 
 def model_inplace(network: Network, batch: int) -> BufferLog:
-    """Model(..., inplace=True): each layer has one place: first for z, then for relu's result, then for the gradient."""
+    """Model(..., inplace=True): each layer has one place, for z, then relu's result, then the gradient."""
     return _model(network, batch, *placement.of_pass(network, batch, inplace=True))
 
 

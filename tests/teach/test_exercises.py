@@ -200,7 +200,7 @@ def test_control_c_ends_it_cleanly(tmp_path):
     out, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130
     assert "Traceback" not in err
-    assert "1 of 11 done; go on with" in out
+    assert "1 of 11 done; to go on" in out
 
 
 def test_wrong_usage(tmp_path, capsys):

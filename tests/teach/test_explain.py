@@ -415,7 +415,7 @@ def test_an_overflow_is_named_where_it_arose():
     t = tape(arrays)
     e = bp.explain(t["w1"])
     assert "out[" in e.notes[0]
-    assert "'lin' made it from finite numbers" in e.notes[0]
+    assert "'lin' computed it from finite numbers" in e.notes[0]
 
 
 def test_a_gradient_that_overflows_alone():

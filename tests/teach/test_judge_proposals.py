@@ -67,7 +67,7 @@ def test_a_function_that_fails():
     verdict = bp.judge(layer["w"], lambda x: x / 0 if False else 1 / 0)
     assert not verdict.runs
     assert "ZeroDivisionError" in verdict.error
-    assert "left no .g" in bp.judge(layer["w"], lambda x: None).error
+    assert "did not set the .g" in bp.judge(layer["w"], lambda x: None).error
     with pytest.raises(FormulaError, match=r"argument 'nonsense' is not available; available are .*w1"):
         bp.judge(layer["w"], lambda nonsense: nonsense)
     with pytest.raises(KeyboardInterrupt):

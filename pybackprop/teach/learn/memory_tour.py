@@ -89,8 +89,8 @@ ACTS = (
         "lin_grad(x, l1, w1, b1)",
         ("x", "l1.g"),
         ("w1.g", "b1.g"),
-        words="This is why x must stay from the first operation to the last: w1.g = x.T @ l1.g, and l1.g is known only\n"
-        "now. What was used first is needed last. (w1 is not read: the gradient of the data is not required.)",
+        words="This is why x must stay from the first operation to the last: w1.g = x.T @ l1.g, and l1.g is known\n"
+        "only now. What was used first is needed last. (w1 is not read: the gradient of the data is not required.)",
     ),
 )
 
