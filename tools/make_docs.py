@@ -21,7 +21,7 @@ QUOTED = re.compile(r"```(sh|python)\n([^`]*)```\n\n```text\n(.*?)```", re.DOTAL
 
 def refreshed(text: str) -> str:
     """The document with the current output of its commands."""
-    return QUOTED.sub(lambda found: f"```{found[1]}\n{found[2]}```\n\n```text\n{printed(found[1], found[2])}```", text)
+    return QUOTED.sub(lambda match: f"```{match[1]}\n{match[2]}```\n\n```text\n{printed(match[1], match[2])}```", text)
 
 
 def printed(language: str, code: str) -> str:

@@ -82,22 +82,22 @@ def _example(options: argparse.Namespace) -> Example:
     return small(options.shape) if options.shape else small()
 
 
-def _explanation(example: Example, wanted: str | None) -> Explanation:
+def _explanation(example: Example, name: str | None) -> Explanation:
     """The explanation of an element such as w1[3,7], of the largest gradient of w1, or of the whole chain."""
     from pybackprop.teach.explain.explain import explain
 
-    if wanted is None:
+    if name is None:
         return explain(example.loss)
-    found = re.fullmatch(r"\s*(\w+)\s*(?:\[([-\d,\s]*)\])?\s*", wanted)
-    if found is None or found[1] not in example.tensors:
-        raise ValueError(f"--element: found {wanted!r}, expected one of {', '.join(example.tensors)}, as w1 or w1[0,1]")
-    if found[2] is None:
-        return explain(example.tensors[found[1]], loss=example.loss)
-    parts = [part.strip() for part in found[2].split(",") if part.strip()]
+    match = re.fullmatch(r"\s*(\w+)\s*(?:\[([-\d,\s]*)\])?\s*", name)
+    if match is None or match[1] not in example.tensors:
+        raise ValueError(f"--element: found {name!r}, expected one of {', '.join(example.tensors)}, as w1 or w1[0,1]")
+    if match[2] is None:
+        return explain(example.tensors[match[1]], loss=example.loss)
+    parts = [part.strip() for part in match[2].split(",") if part.strip()]
     if not all(re.fullmatch(r"-?\d+", part) for part in parts):
-        raise ValueError(f"--element: found {wanted!r}, expected whole numbers between the brackets, as in w1[0,1]")
+        raise ValueError(f"--element: found {name!r}, expected whole numbers between the brackets, as in w1[0,1]")
     try:
-        return explain(example.tensors[found[1]], at=tuple(map(int, parts)), loss=example.loss)
+        return explain(example.tensors[match[1]], at=tuple(map(int, parts)), loss=example.loss)
     except IndexError as error:
         raise ValueError(f"--element: {error}") from error
 

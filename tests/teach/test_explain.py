@@ -290,7 +290,7 @@ def test_a_training_with_explanations_in_between_has_the_same_bits(rng):
         assert_same_bits(p.data, q.data)
 
 
-# ---- the check trusts nobody ----
+# ---- the measured check ----
 
 
 @pytest.mark.parametrize(("name", "rule"), [("w1", linear.Weight), ("x", linear.Input)])

@@ -263,7 +263,7 @@ def test_compare_in_double_and_twice_the_same():
     c = bp.explain.compare("matmul", "matmul", size=(5, 4, 3), dtype=np.float64)
     assert c.offsets["x"] == 32
     assert c.difference == 0
-    assert "writes all" not in str(c)
+    assert "stores all" not in str(c)
 
 
 def test_compare_refuses():

@@ -220,8 +220,9 @@ def text() -> str:
     most, most_out = (max(getattr(m, name) for m in states) for name in ("nbytes", "nbytes_out_of_place"))
     parts.append(
         f"Besides data, parameters and their gradients, the step takes {most} bytes in place, and {most_out} if every\n"
-        "value has its own buffer. The gradients are the same, bit for bit. These buffers grow with the number of\n"
-        "rows; the parameters do not. So a step's memory is mostly activations, and that is where it can be saved."
+        "value has its own buffer. The gradients are the same, bit for bit. These buffers grow in\n"
+        "proportion to the rows; the parameters do not. So a step's memory is mostly activations, and that is where\n"
+        "it can be saved."
     )
     return "\n\n".join(parts)
 
