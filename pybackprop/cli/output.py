@@ -1,4 +1,4 @@
-"""Tables of two columns, and the summary of a training. Loads rich."""
+"""Tables of two columns, and the summary of a training run. Loads rich."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pybackprop.core.terminal import stdout_console
 from pybackprop.core.units import bytes_text, seconds_text
 from pybackprop.train.trainer import Trainer
 
-WIDTH = 110  # of text that goes to no terminal
+WIDTH = 110  # of text that does not go to a terminal
 
 
 def summary(trainer: Trainer, report: Mapping[str, Any]) -> None:
-    """The result of a training, as a table on stdout."""
+    """Prints the result of a training run as a table."""
     valid_loss, split, s = trainer.valid_loss(), trainer.split, trainer.settings
     sizes = [trainer.model.parameters()[0].shape[0], *s.hidden, trainer.targets.shape[1]]
     peak, rate = report["peak_bytes"], report["samples_per_second"]
@@ -34,7 +34,7 @@ def summary(trainer: Trainer, report: Mapping[str, Any]) -> None:
 
 
 def table(title: str, lines: Mapping[str, str]) -> None:
-    """Two columns on stdout; as plain lines, never wrapped, where that is no terminal."""
+    """Prints two columns on stdout: a table in a terminal, plain unwrapped lines elsewhere."""
     console = stdout_console(WIDTH)
     shown = Table(title=title, show_header=False, title_justify="left")
     shown.add_column(style="bold")

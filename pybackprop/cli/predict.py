@@ -16,7 +16,7 @@ from pybackprop.train.trainer import accuracy_of
 
 def add_parser(commands: Any) -> None:
     """Adds `predict` to the command line."""
-    predict = commands.add_parser("predict", help="what a trained model predicts for data")
+    predict = commands.add_parser("predict", help="the predictions of a trained model")
     predict.add_argument("--model", required=True, type=Path, metavar="FILE", help="a checkpoint of 'train --save'")
     predict.add_argument("--data", type=Path, metavar="PATH", help=DATA_HELP + " (their validation part)")
     predict.add_argument("--json", action="store_true", help="print one JSON object: predictions, accuracy")
@@ -47,5 +47,5 @@ def _samples(path: Path | None, n_features: int, dtype: Any) -> tuple[Any, Any]:
         return data.features(path, n_features, dtype)
     digits = data.digits(dtype)
     if digits.x_valid.shape[1] != n_features:
-        raise ValueError(f"--data: the model takes {n_features} features; give data that has as many")
+        raise ValueError(f"--data: the model takes {n_features} features; pass data with that many")
     return digits.x_valid, digits.y_valid

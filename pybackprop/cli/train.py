@@ -33,12 +33,22 @@ def add_parser(commands: Any) -> None:
     add("--data", type=Path, metavar="PATH", help=DATA_HELP)
     add("--hidden", type=sizes, metavar="N,N", help=f"sizes of the hidden layers ({DEFAULTS.hidden[0]}); '' for none")
     add("--epochs", type=whole_number, metavar="N", help=f"passes over the data, in all ({DEFAULTS.epochs})")
-    add("--batch", type=whole_number, metavar="N", help=f"samples in a step ({DEFAULTS.batch})")
+    add("--batch", type=whole_number, metavar="N", help=f"samples per step ({DEFAULTS.batch})")
     add("--lr", type=float, metavar="RATE", help=f"learning rate ({DEFAULTS.lr})")
     add("--momentum", type=float, metavar="MU", help=f"momentum of SGD ({DEFAULTS.momentum})")
-    add("--seed", type=int, metavar="N", help=f"of the initial parameters and the order of samples ({DEFAULTS.seed})")
+    add(
+        "--seed",
+        type=int,
+        metavar="N",
+        help=f"seed of the initial parameters and the order of samples ({DEFAULTS.seed})",
+    )
     add("--dtype", choices=["float32", "float64"], help=f"of data and parameters ({DEFAULTS.dtype})")
-    add("--threads", type=whole_number, metavar="N", help="for large steps; changes no bit of the result")
+    add(
+        "--threads",
+        type=whole_number,
+        metavar="N",
+        help="threads for large steps; the result stays the same, bit for bit",
+    )
     add("--save", type=Path, metavar="FILE", help="write a checkpoint after every epoch: .safetensors or .npz")
     add("--resume", type=Path, metavar="FILE", help="continue from a checkpoint; its settings are the defaults")
     add("--plot", type=Path, metavar="FILE.png", help="draw loss and accuracy over the epochs")
@@ -55,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
         settings.set_threads(options.threads)
     trainer = _trainer(options)
     if options.save is not None:
-        checkpoint.check_place(options.save)  # before the training rather than after it
+        checkpoint.check_place(options.save)  # fail before the training, not after it
     code = _train(trainer, options)
     if options.plot is not None and trainer.losses:
         from pybackprop.cli import plot_training
@@ -126,7 +136,7 @@ def _report(trainer: Trainer, options: argparse.Namespace) -> None:
 
 
 def peak_bytes() -> int | None:
-    """The most memory that this process has had at once, in bytes; None where the system does not tell."""
+    """The peak memory of this process in bytes; None if it is not known."""
     try:
         import resource
     except ImportError:
