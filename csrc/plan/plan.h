@@ -2,7 +2,7 @@
 
 /* What a step does to the parameters; guarded: only if the loss is a finite number. */
 typedef struct {
-    REAL lr, mu;
+    double lr, mu;
     int guarded;
 } NAME(bp_update);
 
