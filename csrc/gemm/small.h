@@ -20,7 +20,7 @@ static LOCAL(operand) LOCAL(rows_of)(const LOCAL(operand) * b, size_t inner, REA
 }
 
 /* Vector by vector of c, each of its chains from end to end. */
-static void LOCAL(run_small)(const LOCAL(work) * w) {
+static __attribute__((noinline)) void LOCAL(run_small)(const LOCAL(work) * w) {
     REAL copy[LOCAL(small_numbers)];
     const LOCAL(operand) *a = &w->left, b = LOCAL(rows_of)(&w->right, w->inner, copy);
     bp_finish finish = w->segmented && w->accumulate ? FINISH_ADD : FINISH_CHAIN;
