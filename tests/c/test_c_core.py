@@ -165,7 +165,7 @@ MUTATIONS = {
     "a gradient without its mean": ("ops/mse.c", "2.0 / (double)size", "2.0"),
 }
 BEHIND = {"gemm/sparse_rows.h": "plan/sparse.c"}  # the file that includes it, where that is not matmul.c
-MUTANT_FLAGS = ["-O0", "-DROUNDED(a,b,c)=((a)*(b)+(c))", "-Wno-error"]
+MUTANT_FLAGS = ["-O2", "-DROUNDED(a,b,c)=((a)*(b)+(c))", "-Wno-error"]
 
 
 @pytest.mark.mutations

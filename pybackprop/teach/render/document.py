@@ -27,7 +27,7 @@ CSS = {
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading."""
+    """A heading; text: one line."""
 
     text: str
 
