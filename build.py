@@ -5,7 +5,9 @@ The compiler is asked, not guessed, whether it has OpenMP. Environment:
 
     PYBACKPROP_OPENMP=0   build without threads (=1: fail if there is no OpenMP)
     PYBACKPROP_CFLAGS     further compiler flags, e.g. "-Werror"
-    CC                    the compiler, as everywhere
+    CC, CFLAGS, LDFLAGS   the compiler and its flags, as everywhere
+
+Flags that let the compiler change results are refused, wherever they come from: see UNSAFE.
 
 For editors: `python build.py --compile-commands` writes compile_commands.json, which clangd reads. `.ctags.d/`
 tells Universal Ctags that NAME(bp_relu_forward) defines bp_relu_forward.
@@ -18,6 +20,7 @@ import os
 import shlex
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from cffi import FFI
@@ -35,6 +38,18 @@ Install one and try again:
     Alpine           apk add build-base python3-dev
     macOS            xcode-select --install
 or name yours in the environment variable CC."""
+# Each changes bits: sums in another order, reciprocals instead of divisions, no NaN, no -0, or fused and wider
+# arithmetic. At link time, the first four make every process that imports the library flush subnormal numbers to zero.
+UNSAFE = {
+    "-Ofast", "-ffast-math", "-funsafe-math-optimizations", "-mdaz-ftz", "-fassociative-math", "-freciprocal-math",
+    "-ffinite-math-only", "-fno-signed-zeros", "-fapprox-func", "-fsingle-precision-constant", "-fcx-limited-range",
+    "-ffp-contract=fast", "-ffp-contract=on", "-ffp-model=fast", "-ffp-model=aggressive", "-mrecip", "-mfpmath=387",
+}  # fmt: skip
+UNSAFE_STARTS = ("-mrecip=", "-fdenormal-fp-math", "-mfpmath=387", "-mfpmath=both")
+NO_FAST_MATH = (
+    "pybackprop promises the same bits on every machine, and the compiler flag {flag} (from {source}) changes them; "
+    "please build without it."
+)
 NO_OPENMP = "PYBACKPROP_OPENMP=1 asks for OpenMP, and the compiler could not build a program with it."
 # Apple's clang has OpenMP's front end, but wants to be told in two steps.
 OPENMP_FLAGS = [(["-fopenmp"], ["-fopenmp"]), (["-Xpreprocessor", "-fopenmp"], ["-lomp"])]
@@ -51,10 +66,32 @@ def relative(pattern: str) -> list[str]:
     return sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob(pattern))
 
 
+def unsafe(flags: Iterable[str]) -> str | None:
+    """The first of these compiler flags that changes bits."""
+    return next((flag for flag in flags if flag in UNSAFE or flag.startswith(UNSAFE_STARTS)), None)
+
+
+def refuse_unsafe(commands: dict[str, Iterable[str]]) -> None:
+    """Ends the build if the flags of any of these sources change bits."""
+    for source, flags in commands.items():
+        if flag := unsafe(flags):
+            raise SystemExit(NO_FAST_MATH.format(flag=flag, source=source))
+
+
+def given_flags(compiler: object) -> dict[str, Iterable[str]]:
+    """All flags that are not ours, by where they come from; Python's own are in the commands of the compiler."""
+    variables = ("PYBACKPROP_CFLAGS", "CFLAGS", "CPPFLAGS", "LDFLAGS", "CC")
+    commands = {name: shlex.split(os.environ.get(name, "")) for name in variables}
+    for name in ("compiler_so", "linker_so"):
+        commands[f"Python's {name}"] = getattr(compiler, name, None) or []
+    return commands
+
+
 class BuildExt(build_ext):
     """Adds what the compiler at hand can do to the extension's flags, and says what that is."""
 
     def build_extension(self, ext: Extension) -> None:
+        refuse_unsafe(given_flags(self.compiler))
         reason = self._failure("int main(void) { return 0; }\n", [], [])
         if reason:
             raise SystemExit(NO_COMPILER.format(reason=reason))

@@ -3,6 +3,7 @@
 #define BP_INTERNAL_H
 
 #include "pybackprop.h"
+#include "runtime/environment.h"
 
 #include <math.h>
 #include <string.h>
@@ -66,6 +67,7 @@ enum { BP_KERNEL_GENERIC, BP_KERNEL_SIMD, BP_KERNEL_SIMD_WIDE };
             __VA_ARGS__;                                                                                \
         } else {                                                                                        \
             BP_PARALLEL(team) {                                                                         \
+                BP_DEFINED_ENVIRONMENT;                                                                 \
                 const bp_range mine = bp_my_share(size, step);                                          \
                 __VA_ARGS__;                                                                            \
             }                                                                                           \
@@ -74,6 +76,8 @@ enum { BP_KERNEL_GENERIC, BP_KERNEL_SIMD, BP_KERNEL_SIMD_WIDE };
 
 /* Threads worth starting for this many elementary operations, 1 inside another parallel region. */
 int bp_threads_for(double work);
+
+enum { BP_MAX_MC = 252 }; /* rows of a product's block, at most: a multiple of every kernel's MR */
 
 enum { BP_MAX_BLOCK = 4 * 1024 * 1024, BP_MAX_KC = 2048 }; /* see bp_set_tiles */
 
@@ -88,10 +92,17 @@ typedef struct {
     size_t bytes, count;
 } bp_workspace;
 
+/* A block of memory on a cache line, for a short time: static while there are enough of them, else
+   allocated. NULL: there is no memory. */
+enum { BP_BLOCK_BYTES = 64 * 1024 };
+void *bp_take_block(void);
+void bp_give_block(void *block);
+
 enum {
+    BP_TILES_BYTES = BP_MAX_MC * 2 * 64, /* rows of two of the widest vectors */
     BP_TRANSPOSED_KC = 256,
-    BP_TRANSPOSED_WORKSPACE = 129 * BP_TRANSPOSED_KC
-}; /* see bp_multiply_transposed */
+    BP_HERE_WORKSPACE = BP_TILES_BYTES + 129 * BP_TRANSPOSED_KC
+}; /* see bp_multiply_here, bp_multiply_transposed */
 
 /* The lowest layer with a gradient to compute; dx: whether the data's gradient is computed too. */
 size_t bp_lowest_wanted(const bp_layer *layers, size_t count, int dx);

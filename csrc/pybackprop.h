@@ -149,18 +149,18 @@ void bp_ref_relu_backward_f64(double *dx, const double *x, const double *dout, s
 
 /* out = x where x > 0, else negative_slope * x, rounded once. NaN stays NaN, and -0 stays -0.
    out may be x. */
-void bp_leaky_relu_forward_f32(float *out, const float *x, float negative_slope, size_t size);
+void bp_leaky_relu_forward_f32(float *out, const float *x, double negative_slope, size_t size);
 void bp_leaky_relu_forward_f64(double *out, const double *x, double negative_slope, size_t size);
-void bp_ref_leaky_relu_forward_f32(float *out, const float *x, float negative_slope, size_t size);
+void bp_ref_leaky_relu_forward_f32(float *out, const float *x, double negative_slope, size_t size);
 void bp_ref_leaky_relu_forward_f64(double *out, const double *x, double negative_slope, size_t size);
 
 /* dx = dout where x > 0, else negative_slope * dout, rounded once. x is the input of the forward or,
    if negative_slope > 0, its output: both are then positive in the same places. dx may be dout or x. */
-void bp_leaky_relu_backward_f32(float *dx, const float *x, const float *dout, float negative_slope,
+void bp_leaky_relu_backward_f32(float *dx, const float *x, const float *dout, double negative_slope,
                                 size_t size);
 void bp_leaky_relu_backward_f64(double *dx, const double *x, const double *dout, double negative_slope,
                                 size_t size);
-void bp_ref_leaky_relu_backward_f32(float *dx, const float *x, const float *dout, float negative_slope,
+void bp_ref_leaky_relu_backward_f32(float *dx, const float *x, const float *dout, double negative_slope,
                                     size_t size);
 void bp_ref_leaky_relu_backward_f64(double *dx, const double *x, const double *dout,
                                     double negative_slope, size_t size);
@@ -224,16 +224,16 @@ bp_status bp_chain_backward_f64(double *dx, const bp_layer *layers, size_t count
 /* ---- sgd: the update -------------------------------------------------------------------- */
 
 /* p = fma(-lr, dp, p). */
-void bp_sgd_update_f32(float *p, const float *dp, float lr, size_t size);
+void bp_sgd_update_f32(float *p, const float *dp, double lr, size_t size);
 void bp_sgd_update_f64(double *p, const double *dp, double lr, size_t size);
-void bp_ref_sgd_update_f32(float *p, const float *dp, float lr, size_t size);
+void bp_ref_sgd_update_f32(float *p, const float *dp, double lr, size_t size);
 void bp_ref_sgd_update_f64(double *p, const double *dp, double lr, size_t size);
 
 /* v = fma(mu, v, dp), then p = fma(-lr, v, p): momentum. */
-void bp_sgd_momentum_update_f32(float *p, float *v, const float *dp, float lr, float mu, size_t size);
+void bp_sgd_momentum_update_f32(float *p, float *v, const float *dp, double lr, double mu, size_t size);
 void bp_sgd_momentum_update_f64(double *p, double *v, const double *dp, double lr, double mu,
                                 size_t size);
-void bp_ref_sgd_momentum_update_f32(float *p, float *v, const float *dp, float lr, float mu,
+void bp_ref_sgd_momentum_update_f32(float *p, float *v, const float *dp, double lr, double mu,
                                     size_t size);
 void bp_ref_sgd_momentum_update_f64(double *p, double *v, const double *dp, double lr, double mu,
                                     size_t size);
@@ -246,8 +246,8 @@ typedef struct {
     size_t size;
 } bp_parameter;
 
-/* The updates above for each parameter; with momentum if v is not NULL. */
-void bp_sgd_step_f32(const bp_parameter *parameters, size_t count, float lr, float mu);
+/* The updates above for each of them; momentum where v is not NULL. */
+void bp_sgd_step_f32(const bp_parameter *parameters, size_t count, double lr, double mu);
 void bp_sgd_step_f64(const bp_parameter *parameters, size_t count, double lr, double mu);
 
 /* ---- plan: training steps in memory that was laid out in advance ------------------------------ */
@@ -288,7 +288,7 @@ bp_status bp_plan_grads_f64(const bp_plan *plan, double *loss, const double *x, 
 
 /* The same, then bp_sgd_step. */
 bp_status bp_plan_step_f32(const bp_plan *plan, float *loss, const float *x, const float *targ, size_t n,
-                           float lr, float mu);
+                           double lr, double mu);
 bp_status bp_plan_step_f64(const bp_plan *plan, double *loss, const double *x, const double *targ,
                            size_t n, double lr, double mu);
 
@@ -308,7 +308,7 @@ typedef struct {
    the remaining rows. order NULL: rows in their order. BP_DIVERGED: at->loss is not finite, and the
    parameters are those from before that step, which does not count as done. */
 bp_status bp_plan_run_f32(const bp_plan *plan, bp_progress *at, const float *x, const float *targ,
-                          const int64_t *order, size_t rows, size_t batch, float lr, float mu,
+                          const int64_t *order, size_t rows, size_t batch, double lr, double mu,
                           double seconds);
 bp_status bp_plan_run_f64(const bp_plan *plan, bp_progress *at, const double *x, const double *targ,
                           const int64_t *order, size_t rows, size_t batch, double lr, double mu,

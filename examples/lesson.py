@@ -1,4 +1,4 @@
-"""The lesson by hand: a network with one hidden layer, its gradients step by step, and why one of them is what it is.
+"""The lesson by hand: a network with one hidden layer, its gradients step by step, and an explanation of one of them.
 
 python examples/lesson.py
 """
@@ -15,7 +15,7 @@ def parameters(rng):
 
 
 def step(x, targ, w1, b1, w2, b2, lr):
-    """One step of gradient descent; returns the loss before it."""
+    """One step of gradient descent; returns the loss before the update."""
     l1 = bp.lin(x, w1, b1)
     l2 = bp.relu(l1)
     out = bp.lin(l2, w2, b2)

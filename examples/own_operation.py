@@ -1,4 +1,4 @@
-"""An operation of your own, in Python alone: softplus(x) = log(1 + exp(x)), from two functions on numpy arrays.
+"""Your own operation in pure Python: softplus(x) = log(1 + exp(x)), from two functions on numpy arrays.
 
 python examples/own_operation.py
 """
@@ -24,11 +24,11 @@ def main():
     shapes = {"w1": (3, 2), "b1": (2,), "w2": (2, 1), "b2": (1,)}
     w1, b1, w2, b2 = (bp.param(rng.standard_normal(s), np.float32, name=name) for name, s in shapes.items())
 
-    # As a layer: a Model and gradcheck need nothing else.
+    # As a layer: Model and gradcheck work with it as it is.
     model = bp.Model([bp.Lin(w1, b1), softplus, bp.Lin(w2, b2)], loss=bp.Mse())
     print(bp.gradcheck(model, x, targ))
 
-    # In an expression, on the tape and in the ledger.
+    # In an expression: it is recorded on the tape and in the ledger.
     with bp.ledger() as ledger:
         l1 = bp.lin(x, w1, b1)
         l1.name = "l1"
@@ -36,7 +36,7 @@ def main():
         loss.backward(keep=True)
     print(ledger)
 
-    # Why the gradient of its input is what it is: from the two functions and the equation.
+    # The explanation of its input's gradient comes from the two functions and the equation.
     print(bp.explain(l1, at=(0, 1)))
 
 

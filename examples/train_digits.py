@@ -13,7 +13,7 @@ import pybackprop as bp
 
 
 def train(digits, epochs=100, patience=5):
-    """A trained model and the record of its epochs; with patience, the parameters are those of the best epoch."""
+    """The trained model and the history of its epochs; because of patience, its parameters are the best epoch's."""
     one_hot = np.eye(10, dtype=np.float32)
     model = bp.mlp([64, 50, 10], seed=0)
     plan = bp.compile(model, batch=8, optimizer=bp.SGD(model, lr=0.05, momentum=0.9))
@@ -39,7 +39,7 @@ def main(path):
     model, history = train(digits)
     for epoch in history[::5]:
         print(f"epoch {epoch.epoch:2}: loss {epoch.loss:.4f}, validation {epoch.validation:.4f}")
-    print(f"stopped after {len(history)} epochs; {accuracy(model, digits):.1%} of the validation digits")
+    print(f"stopped after {len(history)} epochs; {accuracy(model, digits):.1%} of the validation digits are right")
 
     bp.save(model, path)
     again = bp.load(path)

@@ -145,7 +145,7 @@ __all__ = [
     "use_kernel",
 ]
 
-# Loaded at first use: training does not pay for teaching tools, memory predictions and readers of files.
+# Loaded at first use, so that training does not pay for teaching tools, memory predictions and file readers.
 _LAZY = {
     "Explanation": "pybackprop.teach.explain.explain",
     "GradCheck": "pybackprop.teach.gradcheck",
@@ -163,10 +163,10 @@ _LAZY = {
 
 
 def _model_memory(self: Model, batch: int) -> "Ledger":
-    """What a step of so many rows takes, buffer by buffer, and beside it other ways to compute it.
+    """The memory of a step with `batch` rows, buffer by buffer, and that of other ways to compute it.
 
-    Predicted from the sizes: nothing is allocated. Raises TypeError for a model that is no chain of Lin, each
-    with at most one activation after it, and Mse; ValueError for a batch that is no whole number from 1.
+    Predicted from the sizes: nothing is allocated. Raises TypeError for a model that is not a chain of Lin, each
+    with at most one activation after it, and Mse; ValueError for a batch that is not a whole number of at least 1.
     """
     from pybackprop.memory.schemes import model_ledger
 
@@ -174,10 +174,10 @@ def _model_memory(self: Model, batch: int) -> "Ledger":
 
 
 def _plan_memory(self: Plan) -> "Ledger":
-    """Every buffer that the plan has; ["parameters"], ["gradients"], ["momentum"], ["workspace"] and ["total"] are
-    their bytes. `.peak` is the workspace: what a step needs beyond data, parameters, gradients and momentum.
+    """Every buffer of the plan; ["parameters"], ["gradients"], ["momentum"], ["workspace"] and ["total"] give bytes.
 
-    The workspace holds a gathered batch too after the first fit.
+    `.peak` is the workspace: what a step needs beyond data, parameters, gradients and momentum. After the first fit
+    the workspace also holds a gathered batch.
     """
     from pybackprop.memory.schemes import plan_ledger
 
@@ -185,7 +185,7 @@ def _plan_memory(self: Plan) -> "Ledger":
 
 
 def _attach(kind: type, name: str, method: Any) -> None:
-    """Gives a class a method that needs a package above its own."""
+    """Adds to a class a method that needs a package of a higher layer."""
     method.__name__, method.__qualname__, method.__module__ = name, f"{kind.__name__}.{name}", kind.__module__
     setattr(kind, name, method)
 
@@ -198,12 +198,12 @@ def __dir__() -> list[str]:
     return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
 
 
-if not TYPE_CHECKING:  # to a type checker it would say that there is an attribute of any name
+if not TYPE_CHECKING:  # a type checker would accept any attribute name
 
     def __getattr__(name: str) -> Any:
-        """A name that is loaded when first asked for. Raises AttributeError, with a hint for other libraries' names."""
+        """Loads a name at its first use. Raises AttributeError, with a hint for other libraries' names."""
         if name == "data":
-            return import_module("pybackprop.data")  # which sets the attribute
+            return import_module("pybackprop.data")  # the import sets the attribute
         if name not in _LAZY:
             return missing(name)
         value = globals()[name] = getattr(import_module(_LAZY[name]), name)

@@ -1,6 +1,6 @@
-"""What PyTorch and Keras call by another name: the hints that a missing attribute gives.
+"""Hints for names from PyTorch and Keras, shown when an attribute is missing.
 
-Code in backticks is what to write here; a test runs all of it.
+Code in backticks is what to write with this library; a test runs all of it.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ SAVE = "`bp.save(model, path)` writes a checkpoint, `bp.load(path)` reads one"
 FIT = "compile it first: `bp.compile(model, batch=64, optimizer=sgd).fit(x, targ, epochs=5)`"
 STEP = "a step is `loss = model(x, targ)`, `model.backward()`, `sgd.step()`; or, compiled, `plan.step(x, targ)`"
 EVALUATE = "the loss of other data is `bp.mse(model.predict(x), targ)`"
-NO_MODE = "there is no mode to switch; `model.predict(x)` keeps nothing for a backward"
-NOTHING_TO_ZERO = "a backward overwrites .g, so there is nothing to zero; `model.backward(accumulate=True)` adds to it"
+NO_MODE = "there is no mode to switch; `model.predict(x)` keeps nothing for backward"
+NOTHING_TO_ZERO = "backward overwrites .g, so there is nothing to zero; `model.backward(accumulate=True)` adds to it"
 PARAMETERS = "`model.parameters()` lists the tensors to train; each has its `w.name`"
 LAYERS = "its layers are the list `model.layers`"
 SUMMARY = "`print(model)` shows the layers, `print(model.memory(batch=64))` what a step takes"
@@ -60,8 +60,8 @@ PACKAGE = {
     **_each("sigmoid tanh softmax gelu conv2d", OPERATION),
     **_each("layers models losses", "they are in the package itself: `bp.Lin`, `bp.Relu`, `bp.Mse`, `bp.Model`"),
     **_each("optim optimizers Adam AdamW RMSprop Adagrad Optimizer Sgd", OPTIMIZER),
-    **_each("no_grad inference_mode set_grad_enabled", "`model.predict(x)` keeps nothing for a backward"),
-    **_each("enable_grad is_grad_enabled", "a result is on the tape where an operand has `w.requires_g`"),
+    **_each("no_grad inference_mode set_grad_enabled", "`model.predict(x)` keeps nothing for backward"),
+    **_each("enable_grad is_grad_enabled", "a result is on the tape if an operand has `w.requires_g`"),
     **_each("zeros ones empty full rand randn arange linspace eye", ARRAY),
     **_each("from_numpy asarray from_dlpack", "`bp.as_tensor(array)` shares the memory, `bp.tensor(array)` copies it"),
     "array": "`bp.tensor(array)` copies, `bp.as_tensor(array)` shares the memory",
@@ -71,12 +71,12 @@ PACKAGE = {
     **_each("manual_seed seed", "a seed is given where it is used: `bp.mlp([784, 50, 10], seed=0)`"),
     **_each("DataLoader utils", "fit makes and shuffles the batches: " + FIT.removeprefix("compile it first: ")),
     **_each("datasets torchvision", "the built-in digits are `bp.data.digits()`"),
-    "grad": "a backward fills .g: `loss.backward()`, then `w.g`",
+    "grad": "backward fills .g: `loss.backward()`, then `w.g`",
 }
 TENSOR = {
     "grad": "the gradient is `t.g`",
     **_each("requires_grad requires_grad_", "make it with `bp.param(array)`, or set `w.requires_g = True`"),
-    "zero_grad": "a backward overwrites .g, so there is nothing to zero; `loss.backward(accumulate=True)` adds to it",
+    "zero_grad": "backward overwrites .g, so there is nothing to zero; `loss.backward(accumulate=True)` adds to it",
     **_each("retain_grad", "`loss.backward(keep=True)` leaves the .g of intermediate results readable"),
     "detach": "`bp.tensor(t)` is a copy off the tape, `bp.as_tensor(t.data)` shares the memory",
     "numpy": "`t.data` is a view of the same memory, as is `np.asarray(t)`",

@@ -1,4 +1,4 @@
-"""Makes pybackprop/data/digits.npz from scikit-learn's copy of the UCI optical digits, the same bytes every time."""
+"""Makes pybackprop/data/digits.npz from scikit-learn's copy of the UCI optical digits, the same bytes each time."""
 
 import io
 import zipfile

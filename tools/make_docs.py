@@ -1,9 +1,9 @@
-"""Runs the commands whose outputs README.md, docs/why.md and docs/memory.md quote, and renews those outputs.
+"""Runs the commands whose output README.md, docs/why.md and docs/memory.md quote, and renews the output.
 
     python tools/make_docs.py
 
-A block of sh or python that is followed by a block of text is run, and the text is replaced by what it printed.
-tests/docs/test_docs.py fails where a document holds anything else.
+Each block of sh or python that is followed by a block of text is run, and the text is replaced by its output.
+tests/docs/test_docs.py fails if a document differs from the output.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ QUOTED = re.compile(r"```(sh|python)\n([^`]*)```\n\n```text\n(.*?)```", re.DOTAL
 
 
 def refreshed(text: str) -> str:
-    """A document with the outputs that its commands have now."""
-    return QUOTED.sub(lambda found: f"```{found[1]}\n{found[2]}```\n\n```text\n{printed(found[1], found[2])}```", text)
+    """The document with the current output of its commands."""
+    return QUOTED.sub(lambda match: f"```{match[1]}\n{match[2]}```\n\n```text\n{printed(match[1], match[2])}```", text)
 
 
 def printed(language: str, code: str) -> str:
-    """What a block prints."""
+    """The output of a block."""
     if language == "python":
         return _run([sys.executable, "-c", code])
     return "".join(_run(_words(line)) for line in code.splitlines())

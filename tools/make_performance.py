@@ -1,9 +1,9 @@
-"""Writes docs/performance.md and its pictures from reports of the bench.
+"""Writes docs/performance.md and its figures from reports of the bench.
 
     pybackprop bench --full --json > report.json
     python tools/make_performance.py report.json
 
-Several reports may be given, e.g. of several machines: each gets its part, and its picture.
+Several reports may be given, e.g. from several machines: each gets its own section and figure.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _memory(report: Mapping[str, Any]) -> Iterator[str]:
         workload for workload in report["works"] if workload["kind"] == "step" and workload["sizes"][0] >= LARGE
     ]
     engines = [name for name in report["engines"] if any(name in workload["engines"] for workload in workloads)]
-    yield "### Memory that a step needs at most, beyond data, parameters and gradients, in MB\n"
+    yield "### Peak memory of a step, beyond data, parameters and gradients, in MB\n"
     yield _row("workload", "threads", *engines)
     yield _row(*["---"] * (2 + len(engines)))
     for workload in workloads:

@@ -84,22 +84,32 @@ static size_t LOCAL(operand_workspace)(size_t *capacity, size_t count, size_t wi
     return count * width <= *capacity / (inner + 1) ? count * width * inner : *capacity;
 }
 
-/* Elements of both workspaces; sets what blocks may use of them. */
-static size_t LOCAL(workspace_size)(LOCAL(work) * w, size_t *left_workspace) {
+/* Numbers that a product needs beside its operands: blocks of left, of right, and a column of tiles,
+   each on whole cache lines. */
+typedef struct {
+    size_t left, right, tiles;
+} LOCAL(needs);
+
+/* Sets what blocks may use of them, too. */
+static LOCAL(needs) LOCAL(needs_of)(LOCAL(work) * w) {
+    const size_t line = 64 / sizeof(REAL), block = bp_tiles_block();
     size_t panels = w->right.size / NR + 1, chunks = w->left.size / MR + 1;
-    size_t block = bp_tiles_block();
     size_t right = LOCAL(operand_workspace)(&w->right_capacity, panels, NR, w->inner, block);
-    *left_workspace = LOCAL(operand_workspace)(&w->left_capacity, chunks, PACKED_MR, w->inner,
-                                               block < LEFT_BYTES ? block : LEFT_BYTES);
-    *left_workspace = (*left_workspace + LANES + 64) / 64 * 64;
-    return (right + 64) / 64 * 64 + *left_workspace;
+    size_t left = LOCAL(operand_workspace)(&w->left_capacity, chunks, PACKED_MR, w->inner,
+                                           block < LEFT_BYTES ? block : LEFT_BYTES);
+    return (LOCAL(needs)){bp_rounded(left + LANES, line), bp_rounded(right, line),
+                          bp_rounded(LOCAL(at_most)(w->left.size, BP_MAX_MC) * NR, line)};
+}
+
+static size_t LOCAL(bytes_of)(LOCAL(needs) needs) {
+    return (needs.left + needs.right + needs.tiles) * sizeof(REAL);
 }
 
 static void LOCAL(multiply_workspace)(size_t *bytes, size_t rows, size_t inner, size_t cols) {
     LOCAL(work)
     w = {.inner = inner, .left.size = rows, .right.size = cols}, transposed = {.inner = inner};
     transposed.left.size = cols, transposed.right.size = rows;
-    size_t left, one = LOCAL(workspace_size)(&w, &left),
-                 other = LOCAL(workspace_size)(&transposed, &left);
-    *bytes = (one > other ? one : other) * sizeof(REAL);
+    size_t one = LOCAL(bytes_of)(LOCAL(needs_of)(&w));
+    size_t other = LOCAL(bytes_of)(LOCAL(needs_of)(&transposed));
+    *bytes = LOCAL(is_small)(rows, inner, cols) ? 0 : one > other ? one : other;
 }

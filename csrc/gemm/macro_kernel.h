@@ -1,7 +1,6 @@
 /* macro_kernel.h: one block of a product: both operands packed, or read in place, and all of its tiles;
  * included by matmul.c once per element type and kernel. */
 #define PACKED_MR (MR <= LANES ? MR : (MR + LANES - 1) / LANES * LANES)
-#define MAX_MC 252 /* rows of a column of tiles that is buffered until it is finished */
 
 typedef struct {
     const REAL *at;
@@ -19,7 +18,8 @@ typedef struct {
     const REAL *bias;
     REAL *sums;
     REAL *right_workspace, *left_workspace;
-    size_t right_capacity, left_capacity; /* elements of a block that fit */
+    REAL *tiles; /* (rows of a block,NR): a column of tiles that waits to be finished */
+    size_t right_capacity, left_capacity; /* numbers of a block that fit */
 } LOCAL(work);
 
 /* One block: inner indices p .. p + kc, `nc` elements of right from j on, `mc` of left from i on. */
@@ -131,7 +131,7 @@ static void LOCAL(prefetch_next_block)(const LOCAL(work) * w, LOCAL(block) * b) 
 /* The tiles of one panel, from column d of the block on: written straight to c where they are whole
  * vectors that end as plain chains, else through a buffer. */
 static void LOCAL(run_panel)(const LOCAL(work) * w, LOCAL(block) * b, size_t d) {
-    _Alignas(64) REAL buffer[(MAX_MC + LANES) * NR];
+    REAL *buffer = w->tiles;
     size_t count = b->nc - d < NR ? b->nc - d : NR, vectors = count > LANES ? 2 : 1;
     const REAL *bias = w->bias && b->last ? w->bias + (w->transposed ? b->i : b->j + d) : NULL;
     int activation = b->last ? w->epilogue.activation : BP_ACTIVATION_NONE;

@@ -17,9 +17,9 @@ typedef struct {
     int unfinished;       /* bp_multiply_here: the chains continue later, so a -0 in them stays */
     const void *next;     /* bp_multiply_here: memory that will be needed after this */
     size_t next_bytes;
-    REAL *panel; /* bp_multiply_transposed: workspace */
-    const bp_workspace
-        *workspace; /* bp_multiply: for packing. NULL or too small: it allocates its own */
+    REAL *memory; /* bp_multiply_here, bp_multiply_transposed: BP_HERE_WORKSPACE bytes */
+    const bp_workspace *workspace; /* bp_multiply: for packing. NULL or too small: it allocates its own,
+                                      or if there is no memory computes without */
 } NAME(bp_product);
 
 /* Computes a product with as many threads as pay; each computes some of c's rows or columns. */
@@ -53,7 +53,7 @@ void NAME(bp_mse_difference)(REAL *dout, const REAL *out, const REAL *targ, REAL
 void NAME(bp_multiply_here)(const NAME(bp_product) * product);
 
 /* The same with vectors down the columns of c: a_inner and b_col are 1, a is packed piece by piece in
- * panel, BP_TRANSPOSED_WORKSPACE bytes. Not with accumulate. */
+ * memory. Not for c that is added to. */
 void NAME(bp_multiply_transposed)(const NAME(bp_product) * product);
 
 /* Whether that is faster for so many columns. */

@@ -19,8 +19,8 @@ static LOCAL(operand) LOCAL(rows_of)(const LOCAL(operand) * b, size_t inner, REA
     return (LOCAL(operand)){copy, 1, b->size, b->size};
 }
 
-/* Computes c vector by vector, each chain from start to end. */
-static void LOCAL(run_small)(const LOCAL(work) * w) {
+/* Vector by vector of c, each of its chains from end to end. */
+static __attribute__((noinline)) void LOCAL(run_small)(const LOCAL(work) * w) {
     REAL copy[LOCAL(small_numbers)];
     const LOCAL(operand) *a = &w->left, b = LOCAL(rows_of)(&w->right, w->inner, copy);
     bp_finish finish = w->segmented && w->accumulate ? FINISH_ADD : FINISH_CHAIN;

@@ -17,18 +17,19 @@ int bp_activation_makes_zeros(int activation) { return activation == BP_ACTIVATI
 /* ---- per type ---- */
 
 typedef struct {
-    void (*forward)(REAL *out, const REAL *x, REAL parameter, size_t size);
-    void (*backward)(REAL *dx, const REAL *x, const REAL *dout, REAL parameter, size_t size);
+    void (*forward)(REAL *out, const REAL *x, double parameter, size_t size);
+    void (*backward)(REAL *dx, const REAL *x, const REAL *dout, double parameter, size_t size);
     int needs_slope; /* negative_slope must be positive and finite */
 } NAME(functions);
 
 /* relu has no parameter */
-static void NAME(relu_forward)(REAL *out, const REAL *x, REAL parameter, size_t size) {
+static void NAME(relu_forward)(REAL *out, const REAL *x, double parameter, size_t size) {
     (void)parameter;
     NAME(bp_relu_forward)(out, x, size);
 }
 
-static void NAME(relu_backward)(REAL *dx, const REAL *x, const REAL *dout, REAL parameter, size_t size) {
+static void NAME(relu_backward)(REAL *dx, const REAL *x, const REAL *dout, double parameter,
+                                size_t size) {
     (void)parameter;
     NAME(bp_relu_backward)(dx, x, dout, size);
 }
@@ -49,12 +50,12 @@ int NAME(bp_activations_valid)(const bp_layer *layers, size_t count) {
 }
 
 void NAME(bp_activation_forward)(bp_epilogue e, REAL *out, const REAL *x, size_t size) {
-    NAME(table)[e.activation].forward(out, x, (REAL)e.negative_slope, size);
+    NAME(table)[e.activation].forward(out, x, e.negative_slope, size);
 }
 
 void NAME(bp_activation_backward)(bp_epilogue e, REAL *dx, const REAL *x, const REAL *dout,
                                   size_t size) {
-    NAME(table)[e.activation].backward(dx, x, dout, (REAL)e.negative_slope, size);
+    NAME(table)[e.activation].backward(dx, x, dout, e.negative_slope, size);
 }
 
 void NAME(bp_activation_rows)(bp_epilogue e, REAL *c, size_t ldc, size_t rows, size_t cols) {

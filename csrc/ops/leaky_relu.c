@@ -29,17 +29,21 @@ static void LOCAL(leaky_relu_backward)(REAL *dx, const REAL *x, const REAL *dout
 #else
 /* ---- per type ---- */
 
-void NAME(bp_leaky_relu_forward)(REAL *out, const REAL *x, REAL negative_slope, size_t size) {
+void NAME(bp_leaky_relu_forward)(REAL *out, const REAL *x, double negative_slope, size_t size) {
+    BP_DEFINED_ENVIRONMENT;
+    const REAL slope = (REAL)bp_here(negative_slope);
     BP_SHARE(bp_threads_for((double)size), size, 64, mine,
              BP_DISPATCH(NAME(leaky_relu_forward),
-                         (out + mine.begin, x + mine.begin, negative_slope, mine.end - mine.begin)));
+                         (out + mine.begin, x + mine.begin, slope, mine.end - mine.begin)));
 }
 
-void NAME(bp_leaky_relu_backward)(REAL *dx, const REAL *x, const REAL *dout, REAL negative_slope,
+void NAME(bp_leaky_relu_backward)(REAL *dx, const REAL *x, const REAL *dout, double negative_slope,
                                   size_t size) {
+    BP_DEFINED_ENVIRONMENT;
+    const REAL slope = (REAL)bp_here(negative_slope);
     BP_SHARE(bp_threads_for((double)size), size, 64, mine,
              BP_DISPATCH(NAME(leaky_relu_backward), (dx + mine.begin, x + mine.begin, dout + mine.begin,
-                                                     negative_slope, mine.end - mine.begin)));
+                                                     slope, mine.end - mine.begin)));
 }
 
 #endif

@@ -52,6 +52,7 @@ bp_status NAME(bp_linear_forward_in)(const bp_workspace *workspace, REAL *out, c
 
 bp_status NAME(bp_linear_forward)(REAL *out, const REAL *x, const REAL *w, const REAL *b, size_t n,
                                   size_t m, size_t h) {
+    BP_DEFINED_ENVIRONMENT;
     return NAME(bp_linear_forward_in)(NULL, out, x, w, b, (bp_epilogue){0}, n, m, h);
 }
 
@@ -68,6 +69,7 @@ bp_status NAME(bp_linear_backward_x_in)(const bp_workspace *workspace, REAL *dx,
 
 bp_status NAME(bp_linear_backward_x)(REAL *dx, const REAL *dout, const REAL *w, size_t n, size_t m,
                                      size_t h, int accumulate) {
+    BP_DEFINED_ENVIRONMENT;
     return NAME(bp_linear_backward_x_in)(NULL, dx, dout, w, n, m, h, accumulate);
 }
 
@@ -97,16 +99,19 @@ bp_status NAME(bp_linear_backward_wb_in)(const bp_workspace *workspace, REAL *dw
 
 bp_status NAME(bp_linear_backward_w)(REAL *dw, const REAL *x, const REAL *dout, size_t n, size_t m,
                                      size_t h, int accumulate) {
+    BP_DEFINED_ENVIRONMENT;
     return NAME(bp_linear_backward_wb_in)(NULL, dw, NULL, x, dout, n, m, h, accumulate);
 }
 
 bp_status NAME(bp_linear_backward_wb)(REAL *dw, REAL *db, const REAL *x, const REAL *dout, size_t n,
                                       size_t m, size_t h, int accumulate) {
+    BP_DEFINED_ENVIRONMENT;
     return NAME(bp_linear_backward_wb_in)(NULL, dw, db, x, dout, n, m, h, accumulate);
 }
 
 /* db (h) = dout (n,h) summed over rows */
 bp_status NAME(bp_linear_backward_b)(REAL *db, const REAL *dout, size_t n, size_t h, int accumulate) {
+    BP_DEFINED_ENVIRONMENT;
     if (bp_overflows(n, h, sizeof(REAL))) return BP_OVERFLOW;
     if (h == 0) return BP_OK;
     if (!accumulate) memset(db, 0, h * sizeof(REAL));

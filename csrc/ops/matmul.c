@@ -20,8 +20,6 @@
 #undef BP_TEMPLATE
 
 enum {
-    STACK_BYTES = 32 * 1024,    /* of stack, if both operands fit */
-    FALLBACK_BYTES = 64 * 1024, /* of stack, if allocation fails: one panel of one segment */
     LEFT_BYTES = 256 * 1024,
     UNPACKED_BYTES = 128 * 1024, /* operands that are read in place */
     PANEL_BYTES = 16 * 1024,     /* one panel read in place: half of L1 */
@@ -65,9 +63,10 @@ bp_status bp_matmul(const bp_matrix *c, const bp_matrix *a, const bp_matrix *b, 
 #include "gemm/transpose.h"
 #include "gemm/pack.h"
 #include "gemm/macro_kernel.h"
-#include "gemm/blocking.h"
 #include "gemm/column_sums.h"
 #include "gemm/small.h"
+#include "gemm/blocking.h"
+#include "gemm/unpacked.h"
 
 /* Just before this part of b is packed or read, so that memory is read once for both. */
 static void LOCAL(add_sums)(const LOCAL(work) * w, const LOCAL(block) * b) {
@@ -80,7 +79,7 @@ static void LOCAL(run)(LOCAL(work) * w) {
     size_t deep = b.full_kc ? b.full_kc : 1;
     size_t chunks = w->left_capacity / deep / PACKED_MR;
     if (chunks == 0 || LOCAL(is_shallow)(w)) chunks = 1;
-    b.full_mc = LOCAL(part)(w->left.size, LOCAL(at_most)(chunks * MR, MAX_MC), MR);
+    b.full_mc = LOCAL(part)(w->left.size, LOCAL(at_most)(chunks * MR, BP_MAX_MC), MR);
     int stays = b.full_mc >= w->left.size; /* packed once for all blocks of right */
     size_t fits = w->right_capacity / (stays ? 4 : 1) / deep / NR * NR;
     b.full_nc = LOCAL(part)(w->right.size, fits ? fits : NR, NR);
@@ -105,61 +104,60 @@ static void LOCAL(run)(LOCAL(work) * w) {
     } while (b.p < w->inner);
 }
 
-#define BP_RUN_ON_STACK(name, bytes)                                                                    \
-    static __attribute__((noinline)) void LOCAL(name)(LOCAL(work) * w) {                                \
-        _Alignas(64) REAL right[bytes / sizeof(REAL)], left[bytes / sizeof(REAL)];                      \
-        w->right_workspace = right, w->left_workspace = left;                                           \
-        w->right_capacity = bytes / sizeof(REAL), w->left_capacity = bytes / sizeof(REAL) - LANES;      \
-        LOCAL(run)(w);                                                                                  \
-    }
-BP_RUN_ON_STACK(run_on_stack, STACK_BYTES)
-BP_RUN_ON_STACK(run_fallback, FALLBACK_BYTES)
-#undef BP_RUN_ON_STACK
-
-static void LOCAL(run_packed)(LOCAL(work) * w, const bp_workspace *workspace) {
-    size_t left_size, numbers = LOCAL(workspace_size)(w, &left_size), mine = bp_thread();
-    int given = workspace && mine < workspace->count && numbers * sizeof(REAL) <= workspace->bytes;
-    REAL *memory = given ? (REAL *)(workspace->at + mine * workspace->bytes)
-                         : aligned_alloc(64, numbers * sizeof(REAL));
-    if (!memory) {
-        LOCAL(run_fallback)(w);
-        return;
-    }
-    w->left_workspace = memory, w->right_workspace = memory + left_size;
+/* memory: bytes_of(needs) on whole cache lines. */
+static void LOCAL(run_in)(LOCAL(work) * w, LOCAL(needs) needs, REAL *memory) {
+    w->tiles = memory;
+    w->left_workspace = w->tiles + needs.tiles, w->right_workspace = w->left_workspace + needs.left;
     LOCAL(run)(w);
-    if (!given) free(memory);
+}
+
+/* In the caller's workspace, or in memory for this product. 0: there is none, and nothing was written.
+ */
+static int LOCAL(run_packed)(LOCAL(work) * w, const bp_workspace *workspace) {
+    const LOCAL(needs) needs = LOCAL(needs_of)(w);
+    size_t bytes = LOCAL(bytes_of)(needs), mine = bp_thread();
+    if (workspace && mine < workspace->count && bytes <= workspace->bytes) {
+        LOCAL(run_in)(w, needs, (REAL *)(workspace->at + mine * workspace->bytes));
+        return 1;
+    }
+    int small = bytes <= BP_BLOCK_BYTES;
+    void *memory = small ? bp_take_block() : aligned_alloc(64, bytes);
+    if (!memory) return 0;
+    LOCAL(run_in)(w, needs, memory);
+    if (small)
+        bp_give_block(memory);
+    else
+        free(memory);
+    return 1;
 }
 
 /* c (rows,cols) = the chains of those rows and columns, by one thread */
 static void LOCAL(multiply)(const NAME(bp_product) * t, bp_range rows, bp_range cols) {
     if (rows.begin >= rows.end || cols.begin >= cols.end) return;
-    LOCAL(work) w = LOCAL(work_of)(t, rows, cols);
+    const LOCAL(work) plain = LOCAL(work_of)(t, rows, cols);
+    LOCAL(work) w = plain;
     if (LOCAL(is_small)(w.left.size, w.inner, w.right.size)) {
         LOCAL(run_small)(&w);
         return;
     }
     LOCAL(choose_direction)(&w);
-    size_t most = STACK_BYTES / sizeof(REAL) - LANES;
-    if ((w.right.size + NR) * w.inner <= most && (w.left.size + PACKED_MR) * w.inner <= most)
-        LOCAL(run_on_stack)(&w);
-    else
-        LOCAL(run_packed)(&w, t->workspace);
+    if (!LOCAL(run_packed)(&w, t->workspace)) LOCAL(run_unpacked)(&plain);
 }
 
 /* One column of tiles of the transposed product: rows d .. d + count of a, packed KC elements at a time
  * so that they stay in L1; columns from .. from + height of c. */
 static void LOCAL(transposed_panel)(const NAME(bp_product) * t, bp_prefetch *prefetch, size_t d,
                                     size_t count, size_t from, size_t height) {
-    _Alignas(64) REAL buffer[(MAX_MC + LANES) * NR];
+    REAL *buffer = t->memory, *panel = buffer + BP_TILES_BYTES / sizeof(REAL);
     size_t vectors = count > LANES ? 2 : 1, width = vectors * LANES;
     size_t p = 0, depth;
     do { /* at least once: a sum of nothing is written too */
         depth = LOCAL(at_most)(t->inner - p, BP_TRANSPOSED_KC);
-        LOCAL(pack)(t->panel, width, t->a + d * t->a_row + p, t->a_row, 1, count, depth);
+        LOCAL(pack)(panel, width, t->a + d * t->a_row + p, t->a_row, 1, count, depth);
         LOCAL(tile_job)
         job = {.left_row = 1,
                .left_inner = t->b_inner,
-               .right = t->panel,
+               .right = panel,
                .right_inner = width,
                .inner = depth,
                .ldc = NR,
@@ -186,10 +184,10 @@ static void LOCAL(prefetch_for_caller)(LOCAL(block) * b, const NAME(bp_product) 
 static void LOCAL(multiply_transposed)(const NAME(bp_product) * t) {
     LOCAL(block) b = {.kc = t->inner, .nc = t->rows, .mc = t->cols};
     LOCAL(prefetch_for_caller)(&b, t);
-    for (size_t from = 0; from < t->cols; from += MAX_MC)
+    for (size_t from = 0; from < t->cols; from += BP_MAX_MC)
         for (size_t d = 0; d < t->rows; d += NR)
             LOCAL(transposed_panel)(t, &b.prefetch, d, LOCAL(at_most)(t->rows - d, NR), from,
-                                    LOCAL(at_most)(t->cols - from, MAX_MC));
+                                    LOCAL(at_most)(t->cols - from, BP_MAX_MC));
     LOCAL(activate)(t->epilogue, t->c, t->ldc, t->rows, t->cols);
 }
 
@@ -209,7 +207,8 @@ static void LOCAL(multiply_here)(const NAME(bp_product) * t) {
          .inner = t->inner,
          .accumulate = t->accumulate,
          .epilogue = t->epilogue,
-         .bias = t->bias};
+         .bias = t->bias,
+         .tiles = t->memory};
     LOCAL(block)
     b = {.kc = t->inner,
          .nc = t->cols,
@@ -220,13 +219,12 @@ static void LOCAL(multiply_here)(const NAME(bp_product) * t) {
          .last = 1};
     LOCAL(prefetch_for_caller)(&b, t);
     for (b.i = 0; b.i < t->rows; b.i += b.mc) {
-        b.mc = LOCAL(at_most)(t->rows - b.i, MAX_MC);
+        b.mc = LOCAL(at_most)(t->rows - b.i, BP_MAX_MC);
         LOCAL(run_block)(&w, &b);
     }
 }
 
 #undef PACKED_MR
-#undef MAX_MC
 #undef NR
 #undef LANES
 #undef MR
@@ -269,13 +267,14 @@ size_t NAME(bp_matmul_workspace)(size_t rows, size_t inner, size_t cols) {
     size_t *shared = rows >= cols ? &rows : &cols;
     *shared = *shared / threads + (*shared % threads != 0);
     size_t each = NAME(bp_multiply_workspace)(rows, inner, cols);
-    return each <= 2 * STACK_BYTES ? 0 : threads * each;
+    return each <= BP_BLOCK_BYTES ? 0 : threads * each;
 }
 
 /* c (rows,cols) = op(a) (rows,inner) @ op(b) (inner,cols) */
 bp_status NAME(bp_matmul)(REAL *c, size_t ldc, const REAL *a, size_t lda, const REAL *b, size_t ldb,
                           size_t rows, size_t inner, size_t cols, int transpose_a, int transpose_b,
                           int accumulate) {
+    BP_DEFINED_ENVIRONMENT;
     if (bp_overflows(transpose_a ? inner : rows, lda, sizeof(REAL)) ||
         bp_overflows(transpose_b ? cols : inner, ldb, sizeof(REAL)) ||
         bp_overflows(rows, ldc, sizeof(REAL)))

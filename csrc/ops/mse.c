@@ -44,6 +44,7 @@ void NAME(bp_segment_error)(double *sum, const REAL *out, const REAL *targ, size
 }
 
 bp_status NAME(bp_mse_forward)(REAL *loss, const REAL *out, const REAL *targ, size_t n, size_t h) {
+    BP_DEFINED_ENVIRONMENT;
     if (bp_overflows(n, h, sizeof(REAL))) return BP_OVERFLOW;
     if (n * h == 0) return BP_EMPTY;
     double total = 0;
@@ -65,6 +66,8 @@ void NAME(bp_mse_difference)(REAL *dout, const REAL *out, const REAL *targ, REAL
 
 /* dout = 2 (out - targ) / size */
 void NAME(bp_mse_backward)(REAL *dout, const REAL *out, const REAL *targ, size_t size) {
+    BP_DEFINED_ENVIRONMENT;
+    BP_HERE(size);
     NAME(bp_mse_difference)(dout, out, targ, (REAL)(2.0 / (double)size), size);
 }
 

@@ -35,6 +35,7 @@ void bp_random_permutation(int64_t *index, uint64_t *state, size_t size) {
 /* ---- per type ---- */
 
 void NAME(bp_random_uniform)(REAL *out, double bound, uint64_t *state, size_t size) {
+    BP_DEFINED_ENVIRONMENT;
     for (size_t i = 0; i < size; i++) {
         double u = (double)(int64_t)(next(state) >> 11) * 0x1p-52 - 1.0;
         out[i] = (REAL)(bound * u);

@@ -14,6 +14,7 @@ static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 /* out (n,h) = x (n,m) @ w (m,h) + b (h) */
 bp_status NAME(bp_ref_linear_forward)(REAL *out, const REAL *x, const REAL *w, const REAL *b, size_t n,
                                       size_t m, size_t h) {
+    BP_DEFINED_ENVIRONMENT;
     if (bp_overflows(n, m, sizeof(REAL)) || bp_overflows(m, h, sizeof(REAL)) ||
         bp_overflows(n, h, sizeof(REAL)))
         return BP_OVERFLOW;
@@ -30,6 +31,7 @@ bp_status NAME(bp_ref_linear_forward)(REAL *out, const REAL *x, const REAL *w, c
 /* dx (n,m) = dout (n,h) @ w.T (h,m): x[i,k] moves row i of out, every column j, by w[k,j] each */
 bp_status NAME(bp_ref_linear_backward_x)(REAL *dx, const REAL *dout, const REAL *w, size_t n, size_t m,
                                          size_t h, int accumulate) {
+    BP_DEFINED_ENVIRONMENT;
     if (bp_overflows(n, m, sizeof(REAL)) || bp_overflows(m, h, sizeof(REAL)) ||
         bp_overflows(n, h, sizeof(REAL)))
         return BP_OVERFLOW;
@@ -45,6 +47,7 @@ bp_status NAME(bp_ref_linear_backward_x)(REAL *dx, const REAL *dout, const REAL 
 /* dw (m,h) = x.T (m,n) @ dout (n,h): w[k,j] moves column j of out, every row i, by x[i,k] each */
 bp_status NAME(bp_ref_linear_backward_w)(REAL *dw, const REAL *x, const REAL *dout, size_t n, size_t m,
                                          size_t h, int accumulate) {
+    BP_DEFINED_ENVIRONMENT;
     if (bp_overflows(n, m, sizeof(REAL)) || bp_overflows(m, h, sizeof(REAL)) ||
         bp_overflows(n, h, sizeof(REAL)))
         return BP_OVERFLOW;
@@ -65,6 +68,7 @@ bp_status NAME(bp_ref_linear_backward_w)(REAL *dw, const REAL *x, const REAL *do
 /* db (h) = dout (n,h) summed over rows: b[j] moves column j of out, every row i, by 1 each */
 bp_status NAME(bp_ref_linear_backward_b)(REAL *db, const REAL *dout, size_t n, size_t h,
                                          int accumulate) {
+    BP_DEFINED_ENVIRONMENT;
     if (bp_overflows(n, h, sizeof(REAL))) return BP_OVERFLOW;
     for (size_t j = 0; j < h; j++) {
         REAL total = accumulate ? db[j] : 0;
@@ -83,6 +87,7 @@ bp_status NAME(bp_ref_linear_backward_b)(REAL *db, const REAL *dout, size_t n, s
 bp_status NAME(bp_ref_matmul)(REAL *c, size_t ldc, const REAL *a, size_t lda, const REAL *b, size_t ldb,
                               size_t rows, size_t inner, size_t cols, int transpose_a, int transpose_b,
                               int accumulate) {
+    BP_DEFINED_ENVIRONMENT;
     if (bp_overflows(transpose_a ? inner : rows, lda, sizeof(REAL)) ||
         bp_overflows(transpose_b ? cols : inner, ldb, sizeof(REAL)) ||
         bp_overflows(rows, ldc, sizeof(REAL)))
@@ -102,27 +107,34 @@ bp_status NAME(bp_ref_matmul)(REAL *c, size_t ldc, const REAL *a, size_t lda, co
 
 /* out = max(x, 0), a NaN kept */
 void NAME(bp_ref_relu_forward)(REAL *out, const REAL *x, size_t size) {
+    BP_DEFINED_ENVIRONMENT;
     for (size_t i = 0; i < size; i++) out[i] = x[i] > 0 ? x[i] : (x[i] != x[i] ? x[i] : 0);
 }
 
 /* dx = dout where x > 0 */
 void NAME(bp_ref_relu_backward)(REAL *dx, const REAL *x, const REAL *dout, size_t size) {
+    BP_DEFINED_ENVIRONMENT;
     for (size_t i = 0; i < size; i++) dx[i] = x[i] > 0 ? dout[i] : 0;
 }
 
 /* out = x where x > 0, else negative_slope * x: a NaN is not > 0, and times the slope it is a NaN */
-void NAME(bp_ref_leaky_relu_forward)(REAL *out, const REAL *x, REAL negative_slope, size_t size) {
-    for (size_t i = 0; i < size; i++) out[i] = x[i] > 0 ? x[i] : negative_slope * x[i];
+void NAME(bp_ref_leaky_relu_forward)(REAL *out, const REAL *x, double negative_slope, size_t size) {
+    BP_DEFINED_ENVIRONMENT;
+    const REAL slope = (REAL)bp_here(negative_slope);
+    for (size_t i = 0; i < size; i++) out[i] = x[i] > 0 ? x[i] : slope * x[i];
 }
 
 /* dx = dout where x > 0, else negative_slope * dout */
-void NAME(bp_ref_leaky_relu_backward)(REAL *dx, const REAL *x, const REAL *dout, REAL negative_slope,
+void NAME(bp_ref_leaky_relu_backward)(REAL *dx, const REAL *x, const REAL *dout, double negative_slope,
                                       size_t size) {
-    for (size_t i = 0; i < size; i++) dx[i] = x[i] > 0 ? dout[i] : negative_slope * dout[i];
+    BP_DEFINED_ENVIRONMENT;
+    const REAL slope = (REAL)bp_here(negative_slope);
+    for (size_t i = 0; i < size; i++) dx[i] = x[i] > 0 ? dout[i] : slope * dout[i];
 }
 
 /* loss = mean over all elements of (out - targ)^2 */
 bp_status NAME(bp_ref_mse_forward)(REAL *loss, const REAL *out, const REAL *targ, size_t n, size_t h) {
+    BP_DEFINED_ENVIRONMENT;
     if (bp_overflows(n, h, sizeof(REAL))) return BP_OVERFLOW;
     if (n * h == 0) return BP_EMPTY;
     double total = 0;
@@ -143,20 +155,27 @@ bp_status NAME(bp_ref_mse_forward)(REAL *loss, const REAL *out, const REAL *targ
 
 /* dout = 2 (out - targ) / size */
 void NAME(bp_ref_mse_backward)(REAL *dout, const REAL *out, const REAL *targ, size_t size) {
+    BP_DEFINED_ENVIRONMENT;
+    BP_HERE(size);
     REAL factor = (REAL)(2.0 / (double)size);
     for (size_t i = 0; i < size; i++) dout[i] = (out[i] - targ[i]) * factor;
 }
 
 /* p = p - lr dp */
-void NAME(bp_ref_sgd_update)(REAL *p, const REAL *dp, REAL lr, size_t size) {
-    for (size_t i = 0; i < size; i++) p[i] = FMA(-lr, dp[i], p[i]);
+void NAME(bp_ref_sgd_update)(REAL *p, const REAL *dp, double lr, size_t size) {
+    BP_DEFINED_ENVIRONMENT;
+    const REAL rate = (REAL)bp_here(lr);
+    for (size_t i = 0; i < size; i++) p[i] = FMA(-rate, dp[i], p[i]);
 }
 
 /* v = mu v + dp, p = p - lr v */
-void NAME(bp_ref_sgd_momentum_update)(REAL *p, REAL *v, const REAL *dp, REAL lr, REAL mu, size_t size) {
+void NAME(bp_ref_sgd_momentum_update)(REAL *p, REAL *v, const REAL *dp, double lr, double mu,
+                                      size_t size) {
+    BP_DEFINED_ENVIRONMENT;
+    const REAL rate = (REAL)bp_here(lr), momentum = (REAL)bp_here(mu);
     for (size_t i = 0; i < size; i++) {
-        v[i] = FMA(mu, v[i], dp[i]);
-        p[i] = FMA(-lr, v[i], p[i]);
+        v[i] = FMA(momentum, v[i], dp[i]);
+        p[i] = FMA(-rate, v[i], p[i]);
     }
 }
 

@@ -24,12 +24,14 @@ static void LOCAL(relu_backward)(REAL *dx, const REAL *x, const REAL *dout, size
 /* ---- per type ---- */
 
 void NAME(bp_relu_forward)(REAL *out, const REAL *x, size_t size) {
+    BP_DEFINED_ENVIRONMENT;
     BP_SHARE(bp_threads_for((double)size), size, 64, mine,
              BP_DISPATCH(NAME(relu_forward), (out + mine.begin, x + mine.begin, mine.end - mine.begin)));
 }
 
 /* dx = dout where x > 0 */
 void NAME(bp_relu_backward)(REAL *dx, const REAL *x, const REAL *dout, size_t size) {
+    BP_DEFINED_ENVIRONMENT;
     BP_SHARE(bp_threads_for((double)size), size, 64, mine,
              BP_DISPATCH(NAME(relu_backward),
                          (dx + mine.begin, x + mine.begin, dout + mine.begin, mine.end - mine.begin)));

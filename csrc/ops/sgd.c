@@ -23,19 +23,24 @@ static void LOCAL(sgd_momentum_update)(REAL *restrict p, REAL *restrict v, const
 #else
 /* ---- per type ---- */
 
-void NAME(bp_sgd_update)(REAL *p, const REAL *dp, REAL lr, size_t size) {
+void NAME(bp_sgd_update)(REAL *p, const REAL *dp, double lr, size_t size) {
+    BP_DEFINED_ENVIRONMENT;
+    const REAL rate = (REAL)bp_here(lr);
     BP_SHARE(
         bp_threads_for((double)size), size, 64, mine,
-        BP_DISPATCH(NAME(sgd_update), (p + mine.begin, dp + mine.begin, lr, mine.end - mine.begin)));
+        BP_DISPATCH(NAME(sgd_update), (p + mine.begin, dp + mine.begin, rate, mine.end - mine.begin)));
 }
 
-void NAME(bp_sgd_momentum_update)(REAL *p, REAL *v, const REAL *dp, REAL lr, REAL mu, size_t size) {
+void NAME(bp_sgd_momentum_update)(REAL *p, REAL *v, const REAL *dp, double lr, double mu, size_t size) {
+    BP_DEFINED_ENVIRONMENT;
+    const REAL rate = (REAL)bp_here(lr), momentum = (REAL)bp_here(mu);
     BP_SHARE(bp_threads_for(2 * (double)size), size, 64, mine,
-             BP_DISPATCH(NAME(sgd_momentum_update), (p + mine.begin, v + mine.begin, dp + mine.begin, lr,
-                                                     mu, mine.end - mine.begin)));
+             BP_DISPATCH(NAME(sgd_momentum_update), (p + mine.begin, v + mine.begin, dp + mine.begin,
+                                                     rate, momentum, mine.end - mine.begin)));
 }
 
-void NAME(bp_sgd_step)(const bp_parameter *parameters, size_t count, REAL lr, REAL mu) {
+void NAME(bp_sgd_step)(const bp_parameter *parameters, size_t count, double lr, double mu) {
+    BP_DEFINED_ENVIRONMENT;
     for (const bp_parameter *one = parameters; one < parameters + count; one++)
         if (one->v)
             NAME(bp_sgd_momentum_update)(one->p, one->v, one->dp, lr, mu, one->size);

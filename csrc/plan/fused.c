@@ -80,7 +80,7 @@ static void NAME(layer_forward)(const NAME(pass) * p, REAL *own, size_t q, const
             t.ldc = s->hp, t.a_row = ld, t.a_inner = 1, t.b_inner = panel, t.b_col = 1;
             t.bias = l->b && last ? p->shared + s->b + j : NULL,
             t.epilogue = last ? bp_epilogue_of(l) : (bp_epilogue){0};
-            t.accumulate = k > 0;
+            t.accumulate = k > 0, t.memory = own + p->memory_at;
             t.next = next,
             t.next_bytes = depth ? next_bytes * depth / l->m * t.cols / s->hp / 64 * 64 : 0;
             next += t.next_bytes;
@@ -99,7 +99,7 @@ static void NAME(layer_transposed)(const NAME(pass) * p, REAL *own, size_t q, co
     t = {.c = own + s->a, .a = in, .b = l->w, .bias = l->b, .epilogue = bp_epilogue_of(l)};
     t.rows = rows, t.inner = l->m, t.cols = l->h;
     t.ldc = s->hp, t.a_row = s->mp, t.a_inner = 1, t.b_inner = l->h, t.b_col = 1;
-    t.next = next, t.next_bytes = next_bytes, t.panel = own + p->panel_at;
+    t.next = next, t.next_bytes = next_bytes, t.memory = own + p->memory_at;
     NAME(bp_multiply_transposed)(&t);
 }
 
@@ -207,6 +207,7 @@ static void NAME(tile_backward_w)(NAME(worker) * t, size_t q, size_t row, size_t
     NAME(bp_product) product = {.c = sum, .a = d, .b = in, .rows = h, .inner = rows, .cols = s->mp};
     product.ldc = s->mp, product.a_row = 1, product.a_inner = s->hp, product.b_inner = s->mp;
     product.b_col = 1, product.accumulate = !first, product.unfinished = 1;
+    product.memory = t->own + p->memory_at;
     NAME(bp_multiply_here)(&product);
 }
 
@@ -218,7 +219,7 @@ static void NAME(tile_backward_x)(const NAME(pass) * p, REAL *own, size_t q, siz
     t = {.c = q ? own + s[-1].d : p->dx + row * l->m, .a = own + s->d, .b = p->shared + s->wt};
     t.rows = rows, t.inner = l->h, t.cols = q ? s->mp : l->m;
     t.ldc = t.cols, t.a_row = s->hp, t.a_inner = 1, t.b_inner = s->mp, t.b_col = 1;
-    t.accumulate = q == 0 && p->accumulate;
+    t.accumulate = q == 0 && p->accumulate, t.memory = own + p->memory_at;
     NAME(bp_multiply_here)(&t);
 }
 
@@ -305,6 +306,7 @@ static void NAME(run_segments)(NAME(pass) * p, REAL *owned, int threads) {
     } else {
         BP_SEGMENTS(threads)
         for (size_t start = 0; start < p->n; start += BP_SEGMENT) {
+            BP_DEFINED_ENVIRONMENT;
             NAME(worker) t = NAME(run_segment)(p, owned + bp_thread() * p->own_size, start);
             BP_IN_TURN
             NAME(add_segment)(p, &t, start);

@@ -31,7 +31,7 @@ typedef struct {
     double total;
     const bp_stage *stages;
     REAL *shared;
-    size_t rows, shared_size, own_size, x_at, panel_at, columns_at;
+    size_t rows, shared_size, own_size, x_at, memory_at, columns_at;
     int lists; /* whether lists of the data's terms may pay */
 } NAME(pass);
 

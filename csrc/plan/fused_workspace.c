@@ -77,7 +77,7 @@ void NAME(bp_fused_place)(NAME(pass) * p, bp_stage *stages) {
         if (plan->layers[k].h > widest) widest = plan->layers[k].h;
     }
     p->x_at = NAME(take)(&p->own_size, p->rows * bp_rounded(plan->layers[0].m, 64 / sizeof(REAL)));
-    p->panel_at = NAME(take)(&p->own_size, BP_TRANSPOSED_WORKSPACE / sizeof(REAL));
+    p->memory_at = NAME(take)(&p->own_size, BP_HERE_WORKSPACE / sizeof(REAL));
     p->columns_at = NAME(take)(&p->own_size, NAME(bp_columns_bytes)(p->rows, widest) / sizeof(REAL));
 }
 

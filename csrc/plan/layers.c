@@ -6,6 +6,7 @@
 
 /* The elements of a tile, and its most columns, so that it has enough rows for packing to pay. */
 enum { BP_SIGNS = 8192, BP_SIGNS_WIDTH = 128 };
+enum { BP_FEW_BYTES = 2048 }; /* of a tile on the stack */
 
 size_t bp_lowest_wanted(const bp_layer *layers, size_t count, int dx) {
     size_t k = 0;
@@ -58,6 +59,7 @@ bp_status NAME(bp_layers_forward)(const bp_workspace *workspace, REAL *out, cons
    targ)^2) */
 bp_status NAME(bp_chain_forward)(REAL *loss, const bp_layer *layers, size_t count, const REAL *x,
                                  const REAL *targ, size_t n) {
+    BP_DEFINED_ENVIRONMENT;
     if (!NAME(bp_activations_valid)(layers, count)) return BP_INVALID;
     return NAME(bp_chain_forward_in)(NULL, loss, layers, count, x, targ, n);
 }
@@ -88,12 +90,12 @@ static int NAME(overwrites_output)(const bp_layer *l) {
 /* a (rows,m) = the activation's gradient, from dz (rows,h) @ w.T and the outputs in a: the product
    waits in a tile until the outputs beneath it were read. An element's sum is over h, whatever the
    tile, so the bits are those of the whole. */
-static void NAME(backward_over_rows)(const bp_workspace *workspace, REAL *a, const REAL *dz,
-                                     const bp_layer *l, bp_epilogue before, bp_range mine) {
-    REAL tile[BP_SIGNS];
+static void NAME(backward_in_tiles)(const bp_workspace *workspace, REAL *tile, size_t size, REAL *a,
+                                    const bp_layer *l, bp_epilogue before, bp_range mine) {
+    const REAL *dz = l->dz;
     size_t m = l->m, h = l->h, width = m < BP_SIGNS_WIDTH ? m : BP_SIGNS_WIDTH;
     for (size_t i = mine.begin, rows; width && i < mine.end; i += rows) {
-        rows = mine.end - i < BP_SIGNS / width ? mine.end - i : BP_SIGNS / width;
+        rows = mine.end - i < size / width ? mine.end - i : size / width;
         for (size_t k = 0, cols; k < m; k += cols) {
             cols = m - k < width ? m - k : width;
             const REAL *w = (const REAL *)l->w + k * h;
@@ -108,19 +110,30 @@ static void NAME(backward_over_rows)(const bp_workspace *workspace, REAL *a, con
     }
 }
 
+/* In a block of memory, or if there is none, on the stack. */
+static void NAME(backward_over_rows)(const bp_workspace *workspace, REAL *a, const bp_layer *l,
+                                     bp_epilogue before, bp_range mine) {
+    _Static_assert(BP_SIGNS * sizeof(REAL) <= BP_BLOCK_BYTES, "a tile fits in a block");
+    REAL few[BP_FEW_BYTES / sizeof(REAL)], *tile = bp_take_block();
+    NAME(backward_in_tiles)(workspace, tile ? tile : few, tile ? BP_SIGNS : sizeof few / sizeof *few, a,
+                            l, before, mine);
+    if (tile) bp_give_block(tile);
+}
+
 static bp_status NAME(backward_over)(const bp_workspace *workspace, REAL *a, const bp_layer *l,
                                      bp_epilogue before, size_t n) {
     if (bp_overflows(n, l->m, sizeof(REAL)) || bp_overflows(n, l->h, sizeof(REAL))) return BP_OVERFLOW;
     BP_SHARE(bp_threads_for((double)n * (double)l->m * (double)l->h), n, 64, mine,
-             NAME(backward_over_rows)(workspace, a, l->dz, l, before, mine));
+             NAME(backward_over_rows)(workspace, a, l, before, mine));
     return BP_OK;
 }
 
 /* The gradient of the mse, over the output that it reads */
 static void NAME(mse_backward_over)(bp_epilogue epilogue, REAL *a, const REAL *targ, size_t size) {
-    REAL tile[BP_SIGNS], factor = (REAL)(2.0 / (double)size);
-    for (size_t i = 0; i < size; i += BP_SIGNS) {
-        size_t count = size - i < BP_SIGNS ? size - i : BP_SIGNS;
+    enum { FEW = BP_FEW_BYTES / sizeof(REAL) };
+    REAL tile[FEW], factor = (REAL)(2.0 / (double)size);
+    for (size_t i = 0; i < size; i += FEW) {
+        size_t count = size - i < FEW ? size - i : FEW;
         NAME(bp_mse_difference)(tile, a + i, targ + i, factor, count);
         NAME(bp_activation_backward)(epilogue, a + i, a + i, tile, count);
     }
@@ -146,6 +159,7 @@ static bp_status NAME(input_backward)(const bp_workspace *workspace, REAL *din, 
 
 bp_status NAME(bp_chain_backward)(REAL *dx, const bp_layer *layers, size_t count, const REAL *x,
                                   const REAL *targ, size_t n, int accumulate) {
+    BP_DEFINED_ENVIRONMENT;
     if (!NAME(bp_activations_valid)(layers, count)) return BP_INVALID;
     return NAME(bp_chain_backward_in)(NULL, dx, layers, count, x, targ, n, accumulate);
 }

@@ -95,16 +95,19 @@ static bp_status NAME(grads_and_update)(const bp_plan *plan, REAL *loss, const R
 
 bp_status NAME(bp_plan_grads)(const bp_plan *plan, REAL *loss, const REAL *x, const REAL *targ, size_t n,
                               REAL *dx, int accumulate) {
+    BP_DEFINED_ENVIRONMENT;
     return NAME(grads_and_update)(plan, loss, x, targ, n, dx, accumulate, NULL);
 }
 
 bp_status NAME(bp_plan_step)(const bp_plan *plan, REAL *loss, const REAL *x, const REAL *targ, size_t n,
-                             REAL lr, REAL mu) {
+                             double lr, double mu) {
+    BP_DEFINED_ENVIRONMENT;
     const NAME(bp_update) update = {.lr = lr, .mu = mu};
     return NAME(grads_and_update)(plan, loss, x, targ, n, NULL, 0, &update);
 }
 
 bp_status NAME(bp_plan_predict)(const bp_plan *plan, REAL *out, const REAL *x, size_t n) {
+    BP_DEFINED_ENVIRONMENT;
     if (plan->count == 0 || plan->batch == 0) return BP_EMPTY;
     if (!NAME(bp_activations_valid)(plan->layers, plan->count)) return BP_INVALID;
     size_t m = plan->layers[0].m, h = plan->layers[plan->count - 1].h;
@@ -152,7 +155,7 @@ static void NAME(take_batch)(const bp_plan *plan, const REAL **x, const REAL **t
 
 /* One step of a run: all of it, or no update and no progress. */
 static bp_status NAME(run_step)(const bp_plan *plan, bp_progress *at, const REAL *x, const REAL *targ,
-                                size_t n, REAL lr, REAL mu) {
+                                size_t n, double lr, double mu) {
     REAL loss = 0;
     const NAME(bp_update) update = {lr, mu, .guarded = 1};
     bp_status status = NAME(grads_and_update)(plan, &loss, x, targ, n, NULL, 0, &update);
@@ -166,8 +169,9 @@ static bp_status NAME(run_step)(const bp_plan *plan, bp_progress *at, const REAL
 }
 
 bp_status NAME(bp_plan_run)(const bp_plan *plan, bp_progress *at, const REAL *x, const REAL *targ,
-                            const int64_t *order, size_t rows, size_t batch, REAL lr, REAL mu,
+                            const int64_t *order, size_t rows, size_t batch, double lr, double mu,
                             double seconds) {
+    BP_DEFINED_ENVIRONMENT;
     if (plan->count == 0 || batch == 0) return BP_EMPTY;
     double began = now();
     bp_status status = BP_OK;

@@ -2,7 +2,7 @@
 
 /* The update of the parameters in a step; guarded: only if the loss is finite. */
 typedef struct {
-    REAL lr, mu;
+    double lr, mu;
     int guarded;
 } NAME(bp_update);
 

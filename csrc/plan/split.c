@@ -149,7 +149,10 @@ bp_status NAME(bp_split_grads)(const bp_plan *plan, const bp_workspace *workspac
     if (team == 1) {
         NAME(take_part)(&s, 1);
     } else {
-        BP_PARALLEL(team) { NAME(take_part)(&s, team); }
+        BP_PARALLEL(team) {
+            BP_DEFINED_ENVIRONMENT;
+            NAME(take_part)(&s, team);
+        }
     }
     return BP_OK;
 }

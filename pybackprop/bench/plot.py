@@ -1,4 +1,4 @@
-"""The report of a bench as a picture, with matplotlib (the extra `bench`): bars by engine, curves over sizes."""
+"""The report of a bench as a figure, with matplotlib (the extra `bench`): bars by engine, curves over sizes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pybackprop.core.units import seconds_text, three_digits
 COLOURS = {"plan": "#8f1d35", "pybackprop": "#d1495b", "numpy": "#4d77a5", "torch": "#e8a23d", "jax": "#5fa08a"}
 MORE_COLOURS = ("#8a5a9e", "#8c8c8c", "#5b5b5b")  # for the other engines
 DASHES: Any = ("-", "--", ":")
-CURVES = {  # groups that are drawn as curves over a size: its label, and where it stands in sizes
+CURVES = {  # groups that are drawn as curves over a size: the label, and how to get it from the sizes
     "small": ("n: an n x n matrix times another", lambda sizes: sizes[0]),
     "growth with rows": ("rows", lambda sizes: sizes[0]),
     "growth with width": ("width of the hidden layer", lambda sizes: sizes[2]),
@@ -26,7 +26,7 @@ COLUMN, BAR, GAP, HEAD, CURVES_HEIGHT = 8.0, 0.15, 0.16, 0.75, 4.0  # inches
 
 
 def draw(path: Path, report: Mapping[str, Any]) -> None:
-    """Rates from the medians: a panel for each group, of bars with the FMA peak marked or of curves, in two columns."""
+    """Rates from the medians, in two columns, a panel for each group: bars with the FMA peak marked, or curves."""
     names = dict.fromkeys(workload["group"] for workload in report["works"])
     groups = [group for group in names if _timed(report, group)]
     columns: list[list[str]] = [[], []]
@@ -51,7 +51,7 @@ def draw(path: Path, report: Mapping[str, Any]) -> None:
 
 
 def _timed(report: Mapping[str, Any], group: str) -> list[Mapping[str, Any]]:
-    """A group's workloads that at least one engine has a time for."""
+    """A group's workloads for which at least one engine has a time."""
     return [
         workload
         for workload in report["works"]
@@ -72,7 +72,7 @@ def _colours(report: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _bars(axes: Any, report: Mapping[str, Any], workloads: Sequence[Mapping[str, Any]]) -> None:
-    """Works from top to bottom; our engines before the peers, each with rate and time; a black line is the peak."""
+    """Workloads from top to bottom; our engines before the peers, each with rate and time; the peak as a black line."""
     at, ticks = 0.0, []
     for workload in workloads:
         bottom = _bars_of(axes, report, workload, at)
@@ -91,7 +91,7 @@ def _bars(axes: Any, report: Mapping[str, Any], workloads: Sequence[Mapping[str,
 
 
 def _bars_of(axes: Any, report: Mapping[str, Any], workload: Mapping[str, Any], at: float) -> float:
-    """One workload's bars from `at` on; where the next one would be."""
+    """Draws one workload's bars from `at` on; returns where the next bar would be."""
     paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.3}
     for name in sorted(workload["engines"], key=lambda name: not report["engines"][name]["ours"]):
         timing = workload["engines"][name]
@@ -118,7 +118,7 @@ def _ratio(workload: Mapping[str, Any]) -> str:
 def _curves(
     axes: Any, report: Mapping[str, Any], workloads: Sequence[Mapping[str, Any]], label: str, size: Callable[[Any], int]
 ) -> None:
-    """Rate of products, or time of steps, over a size, both logarithmic, by engine and threads; the peak in black."""
+    """Rates of products, or times of steps, over a size, on logarithmic axes, by engine and threads; peak in black."""
     colours, timed = _colours(report), workloads[0]["kind"] == "step"
     settings = list(dict.fromkeys((workload["dtype"], workload["threads"]) for workload in workloads))
     for number, (dtype, threads) in enumerate(settings):

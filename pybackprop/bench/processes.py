@@ -1,4 +1,4 @@
-"""The engines' processes from outside: started when first needed, asked one at a time, killed at the end."""
+"""The engines' processes, as the bench controls them: started when first needed, used in turn, killed at the end."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from pybackprop.core import settings
 from pybackprop.core.arrays import Array
 
 LIMIT = 300.0  # seconds to wait for an answer
-LAST_LINES = 5  # of stderr that are reported of a process that died
+LAST_LINES = 5  # of stderr, reported for a process that died
 # variables that set a number of threads; NPROC is JAX's
 COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PYBACKPROP_THREADS", "NPROC")
 
 
 class FailedError(RuntimeError):
-    """A worker could not do what it was asked for; the message is its reason."""
+    """A worker could not fulfil a request; the message is the reason."""
 
     status = "failed"
 
 
 class DiedError(RuntimeError):
-    """A worker's process has ended; the message is the end of what it wrote to stderr."""
+    """A worker's process has ended; the message has the last lines of its stderr."""
 
     status = "died"
 
@@ -43,8 +43,8 @@ class DiedError(RuntimeError):
 class EngineProcess:
     """The process of one engine.
 
-    It gets as many cores as threads, because not every library has a setting for its threads, and a session of its
-    own, so that Ctrl-C at the terminal reaches this process alone.
+    It gets as many cores as threads, because not every library can set its number of threads, and its own session, so
+    that Ctrl-C in the terminal reaches only the bench.
     """
 
     def __init__(self, entry: Entry, threads: int, kernel: str | None = None) -> None:
@@ -61,11 +61,11 @@ class EngineProcess:
             )
 
     def ask(self, do: str, **request: Any) -> dict[str, Any]:
-        """The answer. Raises FailedError with the worker's reason, DiedError if no answer comes in time."""
+        """The answer to a request. Raises FailedError with the reason, DiedError if no answer comes in time."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         timer = threading.Timer(LIMIT, self.process.kill)
-        timer.daemon = True  # an interrupt may come before cancel() can: it must not keep us from ending
+        timer.daemon = True  # an interrupt may prevent cancel(); the timer must not keep this process alive then
         try:
             timer.start()
             self.process.stdin.write(json.dumps({"do": do, **request}) + "\n")
@@ -90,7 +90,7 @@ class EngineProcess:
         return "\n".join([f"the process ended with code {self.process.poll()}", *lines[-LAST_LINES:]])
 
     def kill(self) -> None:
-        """Ends it at once, and waits until it has ended."""
+        """Kills the process and waits until it has ended."""
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout, self.stderr):
@@ -102,7 +102,7 @@ class EngineProcess:
 class EngineProcesses:
     """One process for each engine and number of threads.
 
-    One that died is started anew when it is needed again, unless it died before its first answer.
+    A process that died is restarted when it is needed again, unless it died before its first answer.
     """
 
     def __init__(self, kernel: str | None = None) -> None:
@@ -117,7 +117,7 @@ class EngineProcesses:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for process in self.processes.values():
-            process.process.kill()  # all of them, before waiting for each
+            process.process.kill()  # kill all before waiting for any
         for process in self.processes.values():
             process.kill()
         self.folder.cleanup()
@@ -139,7 +139,7 @@ class EngineProcesses:
             raise
 
     def prepare(self, entry: Entry, workload: Workload) -> tuple[int, int | None, dict[str, Array]]:
-        """(calls in a sample, bytes that the first call needed, its results by name)."""
+        """(calls in a sample, bytes needed to prepare and make the first call, its results by name)."""
         path = Path(self.folder.name) / "results.npz"
         answer = self.ask(entry, workload.threads, "prepare", workload=asdict(workload), save=str(path))
         with np.load(path) as file:
@@ -151,12 +151,12 @@ class EngineProcesses:
         """Lets the workers free their memory."""
         for (_, count), process in self.processes.items():
             if count == threads:
-                with suppress(DiedError):  # the next request to it will tell
+                with suppress(DiedError):  # the next request reports it
                     process.ask("forget")
 
 
 def environment(threads: int, kernel: str | None) -> dict[str, str]:
-    """Our environment, with this number of threads for every library."""
+    """This process's environment, with this number of threads for every library."""
     variables = dict.fromkeys(COUNTS, str(threads))
     if threads == 1:
         variables["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false".strip()
@@ -173,7 +173,7 @@ def cores() -> int:
 
 @contextmanager
 def _only_cores(count: int) -> Iterator[None]:
-    """Processes started in this block get this many cores: the last ones, which serve fewer interrupts."""
+    """Processes started in this block get this many cores: the last ones, which handle fewer interrupts."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return

@@ -1,4 +1,4 @@
-"""The results of a bench as one object, which becomes JSON. Tables and picture are made from it."""
+"""The results of a bench as one object for JSON, from which tables and the figure are made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pybackprop.core import settings
 
 
 def report(bench: Bench, notes: Sequence[str], interrupted: bool) -> dict[str, Any]:
-    """Everything: the machine, the engines and their settings, each workload with all its times.
+    """The whole report: the machine, the engines and their settings, each workload with all its times.
 
     Times are seconds per call, rates 1e9 floating-point operations per second.
     """

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-RESET_PEAK = "5"  # written to RESET: the peak becomes what is resident now
+RESET_PEAK = "5"  # written to RESET: sets the peak to the current resident size
 
 
 def extra(call: Callable[[], Any]) -> int | None:
-    """Calls it; the peak of resident bytes meanwhile, beyond those before. None where the system does not tell."""
+    """Makes the call; returns the peak of resident bytes during it, beyond those before. None if this is not known."""
     try:
         _return_free_memory()
         RESET.write_text(RESET_PEAK)
@@ -25,7 +25,7 @@ def extra(call: Callable[[], Any]) -> int | None:
 
 
 def _return_free_memory() -> None:
-    """Otherwise a call could use memory that an earlier one freed, and would seem to need less."""
+    """Returns free memory to the system; otherwise a call could reuse it and would seem to need less."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

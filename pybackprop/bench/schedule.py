@@ -1,4 +1,4 @@
-"""Which engine runs when: each is checked first, and then they take turns, round after round."""
+"""Which engine runs when: each is checked first, then they take turns in every round."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ OnTurn: TypeAlias = Callable[[Workload, Entry, int], Any]
 
 @dataclass
 class Timing:
-    """One engine at one workload.
+    """One engine on one workload.
 
-    status   ok; or wrong, failed, died: `why` says more, and the times are meaningless
-    calls    in a sample
-    memory   peak of resident bytes to prepare and do it once, beyond data, parameters, results; None: unknown
-    seconds  per call, in each round; started: when, since the bench began
+    status   ok; or wrong, failed, died: then the times are meaningless
+    why      the reason, if status is not ok
+    calls    calls in a sample
+    memory   peak of resident bytes to prepare and run it once, beyond data, parameters and results; None: unknown
+    seconds  per call, in each round
+    started  when each round's sample began, in seconds since the bench began
     """
 
     status: str = "ok"
@@ -49,7 +51,7 @@ class Timing:
 
 @dataclass
 class Result:
-    """One workload, by all engines."""
+    """One workload on all engines."""
 
     workload: Workload
     engines: dict[str, Timing] = field(default_factory=dict)
@@ -60,16 +62,18 @@ class Result:
         return min(usable, key=lambda name: self.engines[name].median, default=None)
 
     def ratio(self, name: str, peer: str) -> float:
-        """How many times as fast as the peer: the median over rounds, so that a slow drift of the machine cancels."""
-        pairs = zip(self.engines[peer].seconds, self.engines[name].seconds, strict=False)  # a round may be cut short
+        """How many times as fast as the peer: the median of the rounds' ratios, so that slow drifts cancel."""
+        pairs = zip(
+            self.engines[peer].seconds, self.engines[name].seconds, strict=False
+        )  # an interrupt may cut a round short
         return median(theirs / ours for theirs, ours in pairs)
 
 
 class Bench:
-    """All workloads, by all engines. `results` and `peaks` hold what has been measured so far.
+    """All workloads on all engines. `results` and `peaks` hold what has been measured so far.
 
-    peaks  floating-point operations per second of nothing but multiply-adds, by (dtype, threads)
-    load   the system's load average of the minute before
+    peaks  floating-point operations per second of multiply-adds alone, by (dtype, threads)
+    load   the system's load average over the minute before
     """
 
     def __init__(
@@ -84,7 +88,7 @@ class Bench:
         self.began = time.monotonic()
 
     def run(self, on_turn: OnTurn) -> None:
-        """tell(workload, entry, round) is called before every turn; round 0 is the check."""
+        """Runs everything. on_turn(workload, entry, round) is called before every turn; round 0 is the check."""
         self.began = time.monotonic()
         try:
             with EngineProcesses(self.kernel) as processes:
@@ -112,7 +116,7 @@ class Bench:
                         self._turn(workload, processes, entry, timing)
                 except (FailedError, DiedError) as error:
                     timing.status, timing.why = error.status, str(error)
-            right = {}  # large, and not needed any more
+            right = {}  # large, and needed only for the check
         processes.forget(workload.threads)
 
     def _check(

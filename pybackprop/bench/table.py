@@ -1,4 +1,4 @@
-"""What people see of a bench: a line of progress, and tables."""
+"""The bench's output in a terminal: a line of progress, and tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pybackprop.bench.workloads import Workload
 from pybackprop.core.terminal import stderr_console, stdout_console
 from pybackprop.core.units import megabytes_text, seconds_text, three_digits
 
-WIDTH = 150  # of text that goes to no terminal
+WIDTH = 150  # of text that does not go to a terminal
 LARGE = 10_000  # rows from which a step's memory is shown
 TITLES = {
     "square": "Square products",
@@ -24,14 +24,14 @@ TITLES = {
     "small": "Small products, out= given: one call from Python",
     "step": "Steps: forward and backward of all parameters",
     "epoch": "Epochs of SGD with momentum, shuffled",
-    "growth with rows": "How a step grows with its rows",
-    "growth with width": "How a step grows with its hidden layer",
-    "growth with depth": "How a step grows with its layers",
+    "growth with rows": "How a step grows with the number of rows",
+    "growth with width": "How a step grows with the width of the hidden layer",
+    "growth with depth": "How a step grows with the number of layers",
 }
 
 
 class Progress:
-    """A line on stderr: which engine runs. Drawn between turns only, so that it takes no time from them."""
+    """A line on stderr that shows which engine runs. Drawn only between turns, so that it does not slow them down."""
 
     def __init__(self, bench: Bench) -> None:
         self.rounds = bench.rounds
@@ -85,7 +85,7 @@ def _has_run(timing: Mapping[str, Any]) -> bool:
 
 
 def _machine(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "cpu", f"{report['cpu']}, {report['cores']} cores to use"
+    yield "cpu", f"{report['cpu']}, {report['cores']} cores available"
     peaks = [f"{p['gflops']:.1f} {p['dtype']} on {_threads(p['threads'])}" for p in report["peaks"]]
     if peaks:
         yield "FMA peak", ", ".join(peaks) + " (GF/s, measured)"
@@ -99,7 +99,7 @@ def _threads(count: int) -> str:
 
 
 def _settings(report: Mapping[str, Any], engine: Mapping[str, Any]) -> str:
-    """What an engine's speed depends on: our kernel, or the BLAS that it comes with."""
+    """What an engine's speed depends on: our kernel, or the BLAS that it uses."""
     if engine["ours"]:
         return f", kernel {report['kernel']}, {report['compiler']}"
     return "".join(
@@ -141,7 +141,7 @@ def _table(report: Mapping[str, Any], group: str, workloads: Sequence[Mapping[st
 
 
 def _memory(report: Mapping[str, Any], workloads: Sequence[Mapping[str, Any]]) -> Table:
-    title = "Memory that a step needs at most, beyond data, parameters and gradients, in MB"
+    title = "Peak memory of a step, beyond data, parameters and gradients, in MB"
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     table.add_column("workload", no_wrap=True)
     table.add_column("thr", justify="right")
@@ -203,4 +203,4 @@ def _problems(report: Mapping[str, Any]) -> Iterator[str]:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         yield f"{name}: {names[0]}{more}: {status.upper()}: {why}"
     if report["interrupted"]:
-        yield "interrupted: these are the measurements until then"
+        yield "interrupted: these are the measurements so far"

@@ -9,7 +9,7 @@ from typing import Any
 
 SAMPLE = 0.02  # seconds that a sample of several calls should take
 PAUSE = 0.005
-PATIENCE = 1.0  # seconds to wait at most for a thread pool that spins
+PATIENCE = 1.0  # seconds to wait at most for spinning thread pools
 BURSTS, STEPS = 5, 1_000_000
 
 
@@ -22,7 +22,7 @@ def elapsed(call: Callable[[], Any], calls: int) -> float:
 
 
 def calls_for(call: Callable[[], Any]) -> int:
-    """How many calls make a sample of SAMPLE seconds, at least one; warms up on the way."""
+    """How many calls make a sample of SAMPLE seconds, at least one. Warms up at the same time."""
     calls = 1
     while (seconds := elapsed(call, calls)) < SAMPLE / 2:
         calls *= 2
@@ -30,9 +30,9 @@ def calls_for(call: Callable[[], Any]) -> int:
 
 
 def peak(dtype: str) -> float:
-    """Floating-point operations per second of nothing but fused multiply-adds: the best of BURSTS.
+    """Floating-point operations per second of fused multiply-adds alone: the best of BURSTS.
 
-    Always by the fastest kernel, on as many threads as set_threads allows.
+    Always uses the fastest kernel, and as many threads as set_threads allows.
     """
     from pybackprop.core import settings
     from pybackprop.core.native import lib

@@ -1,4 +1,4 @@
-"""The results that a workload must have, in float64, and how far a correct result may be from them."""
+"""The expected results of a workload, in float64, and how far a correct result may be from them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pybackprop.core.arrays import Array
 Layers: TypeAlias = list[tuple[Array, Array]]  # each layer's w and b
 
 SLACK = 16  # the largest of millions of random errors is about six times the typical one
-SHUFFLED = 0.15  # the part of an epoch's loss that may depend on the order of its rows
+SHUFFLED = 0.15  # relative tolerance of an epoch's loss, which depends on the order of the rows
 
 
 @dataclass
 class Expected:
     """values: the exact results. scale: the typical size of a sum of such terms. length: how many terms a sum has.
 
-    Rounding errors add up like a random walk, so a result in a dtype may be off by SLACK eps sqrt(length) times the
-    size of the sum; and by `more` where an earlier rounding decides whether a whole term is there.
+    Rounding errors add up like a random walk, so a result may be off by SLACK eps sqrt(length) times the size of the
+    sum, and also by `more` where earlier rounding decides whether a whole term is included.
     """
 
     values: Array
@@ -54,7 +54,7 @@ def expected(workload: Workload, data: Mapping[str, Array]) -> dict[str, Expecte
 
 
 def _product(a: Array, b: Array, bias: Array | float = 0.0, length: int = 0, more: Array | float = 0.0) -> Expected:
-    """a @ b + bias. length: of the sums before this one, whose errors are in a and b."""
+    """a @ b + bias. length: of the earlier sums, whose errors are in a and b."""
     inner = a.shape[1]
     return Expected(a @ b + bias, _rms(a) * _rms(b) * math.sqrt(inner), inner + length, more)
 
@@ -64,7 +64,7 @@ def _rms(array: Array) -> float:
 
 
 class _Pass:
-    """The network's forward and backward in float64: a, what each layer read; z, what it gave before relu; dz."""
+    """The network's forward and backward in float64: a, each layer's input; z, its output before relu; dz."""
 
     def __init__(self, x: Array, targ: Array, layers: Layers) -> None:
         self.a, self.z = [x], list[Array]()
@@ -89,7 +89,7 @@ def _step(dtype: str, x: Array, targ: Array, **parameters: Array) -> dict[str, E
     done = _Pass(x, targ, layers)
     before = sum(len(w) for w, _ in layers) + targ.shape[1]
     right = {"loss": Expected(np.array(done.loss), done.loss, targ.size + before)}
-    doubt = np.zeros_like(targ)  # how far dz may be off where a rounding decides whether a term is there
+    doubt = np.zeros_like(targ)  # how far dz may be off where rounding decides whether a term is included
     for k in reversed(range(len(layers))):
         rows = doubt.any(1)
         more = np.abs(done.a[k][rows]).T @ doubt[rows]
@@ -102,7 +102,7 @@ def _step(dtype: str, x: Array, targ: Array, **parameters: Array) -> dict[str, E
 
 
 def _doubt(dtype: str, done: _Pass, layers: Layers, k: int) -> Array:
-    """The terms of dz of the layer before layer k whose z is so close to 0 that a rounding decides about them."""
+    """The terms of dz of the layer before layer k whose z is so close to 0 that rounding decides its sign."""
     w, b = layers[k - 1]
     z = _product(done.a[k - 1], w, b, length=sum(len(w) for w, _ in layers[: k - 1]))
     terms: Array = np.abs(done.dz[k] @ layers[k][0].T) * (np.abs(z.values) <= z.tolerance(dtype))
@@ -133,7 +133,7 @@ def _vector(row: Expected) -> Expected:
 
 
 def wrong(workload: Workload, results: Mapping[str, Array], right: Mapping[str, Expected]) -> str | None:
-    """What is wrong with an engine's results, as a sentence; None if they are right."""
+    """A message about what is wrong with an engine's results; None if they are right."""
     if set(results) != set(right):
         return f"gave {sorted(results)}, expected {sorted(right)}"
     for name, one in right.items():

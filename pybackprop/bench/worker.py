@@ -1,6 +1,6 @@
 """The process of an engine: python -m pybackprop.bench.worker ENGINE THREADS
 
-ENGINE is a name in engines.ENTRIES, or 'module:class'. Each line of JSON on stdin is answered by one on stdout:
+ENGINE is a name in engines.ENTRIES, or 'module:class'. For each line of JSON on stdin there is one on stdout:
 
 {"do": "describe"}                             -> {"about": {...}, "pools": [...]}
 {"do": "prepare", "workload": {...}, "save": path} -> {"calls": n, "memory": bytes}; a call's results are saved
@@ -8,7 +8,7 @@ ENGINE is a name in engines.ENTRIES, or 'module:class'. Each line of JSON on std
 {"do": "peak", "dtype": d}                     -> {"flops": f}        per second
 {"do": "forget"}                               -> {}
 
-A request that raises is answered with {"error": "..."}. The process ends with its stdin.
+If a request raises, the answer is {"error": "..."}. The process exits at the end of stdin.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Worker:
         return {"about": self.engine.about(), "pools": engine.pools()}
 
     def prepare(self, workload: dict[str, Any], save: str) -> dict[str, Any]:
-        """Makes the data, does the workload once and saves the results, then finds how many calls make a sample.
+        """Makes the data, runs the workload once and saves the results, then finds how many calls make a sample.
 
-        memory: the peak of what was resident while preparing and doing it once, beyond data, parameters and results.
+        memory: the peak of resident bytes while preparing and running it once, beyond data, parameters and results.
         """
         self.forget()
         current = workloads.Workload(**{**workload, "sizes": tuple(workload["sizes"])})
@@ -64,14 +64,14 @@ class Worker:
         return {"calls": calls, "memory": memory}
 
     def _warm_up(self, workload: workloads.Workload) -> None:
-        """A few rows, so that a library loads and allocates what it needs only once."""
+        """Runs a few rows, so that one-time loading and allocation is not measured."""
         n, *widths = workload.sizes
         few = replace(workload, sizes=(min(n, FEW), *widths))
         self.engine.prepare(few, workloads.data(few))()
         self.engine.forget()
 
     def time(self, calls: int) -> dict[str, Any]:
-        """A quarter of the calls to warm up, then all of them timed."""
+        """Warms up with a quarter of the calls, then times all of them."""
         if self.call is None:
             raise RuntimeError("time: no workload is prepared")
         timer.elapsed(self.call, -(-calls // 4))
@@ -106,7 +106,7 @@ def serve(worker: Worker, requests: IO[str], answers: IO[str]) -> None:
 def main() -> None:
     name, threads = sys.argv[1:]
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints goes to stderr: stdout is for answers
+    os.dup2(2, 1)  # libraries' output goes to stderr; stdout is for answers
     where = {entry.name: entry.where for entry in engine.ENTRIES}.get(name, name)
     serve(Worker(where, int(threads)), sys.stdin, answers)
 

@@ -1,4 +1,4 @@
-"""What is computed: the list of workloads, and the data that every engine gets for them."""
+"""The list of workloads, and the data that every engine gets for them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 from pybackprop.core.arrays import Array, aligned_empty
 from pybackprop.data import digits
 
-QUICK, USUAL, FULL, NEVER = range(4)  # the lowest level at which a workload is done
+QUICK, USUAL, FULL, NEVER = range(4)  # the lowest level at which a workload runs
 NETWORKS = ("step", "epoch")  # kinds whose sizes are those of a network and its data
 INK = 0.3  # pixels below this count as empty
 LR, MOMENTUM = 0.01, 0.9
-MANY = 4  # widths that are named one by one; more, if equal, are counted
+MANY = 4  # up to so many widths are listed one by one; more, if equal, are counted
 SMALL = (4, 8, 16, 24, 32, 48, 64, 96, 128)
 
 
@@ -24,11 +24,11 @@ SMALL = (4, 8, 16, 24, 32, 48, 64, 96, 128)
 class Workload:
     """One thing to compute and time.
 
-    kind     the method of an Engine that does it
+    kind     the method of an Engine that runs it
     sizes    matmul: rows, inner, cols. forward, backward_w, backward_x: n, m, h. step, epoch: n, then the widths
-    threads  for the operation; the process may use as many cores
-    target   how many times as fast as the best peer we want to be, as text
-    data     "normal": random numbers; "digits": x (n,784) is images of digits, most of whose pixels are zero
+    threads  for the operation; the process may use that many cores
+    target   how many times as fast as the best peer it should be, as text
+    data     "normal": random numbers; "digits": x (n,784) holds images of digits, most of whose pixels are zero
     batch    epoch: rows in a step, shuffled, each with its update by SGD with LR and MOMENTUM
     """
 
@@ -59,12 +59,12 @@ class Workload:
 
     @property
     def name(self) -> str:
-        """What --only searches."""
+        """The text that --only searches."""
         return f"{self.group}: {self.label} {self.dtype} {self.threads} thread{'s' * (self.threads > 1)}"
 
     @property
     def product(self) -> tuple[int, int, int]:
-        """(rows, inner, cols) of the matrix product, for a workload that is no network."""
+        """(rows, inner, cols) of the matrix product, for a workload that is not a network."""
         n, m, h = self.sizes
         return {"backward_w": (m, n, h), "backward_x": (n, h, m)}.get(self.kind, (n, m, h))
 
@@ -80,7 +80,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Row:
-    """A workload in its variants, each with the lowest level at which it is done: on all threads, on one."""
+    """A workload in variants (float32 or float64, many threads or one), each with the lowest level at which it runs."""
 
     group: str
     kind: str
@@ -160,9 +160,9 @@ def _matches(workload: Workload, text: str) -> bool:
 
 
 def data(workload: Workload) -> dict[str, Array]:
-    """The operands by name, the same numbers in every process: normal, and w times sqrt(2 / inputs).
+    """The operands by name, the same in every process: normal random numbers, with w scaled by sqrt(2 / inputs).
 
-    Each begins on a cache line, so that no engine has an advantage by the luck of an address.
+    Each array begins on a cache line, so that no engine profits from a lucky address.
     """
     return {name: _aligned(array) for name, array in _numbers(workload).items()}
 

@@ -1,4 +1,4 @@
-"""The parser of the command line, which suggests what a misspelt word may have meant, and types of arguments."""
+"""The command-line parser, which suggests corrections for misspelt words, and types of arguments."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ INVALID_CHOICE = re.compile(r"invalid choice: '?([^' ]*)'? \(choose from (.*)\)"
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that ends its complaint about an unknown command, option or value with the closest known one.
+    """An ArgumentParser whose error about an unknown command, option or value ends with the closest known one.
 
-    Each command complains of its own options, so that the usage shown is the command's.
+    Each command reports errors in its own options, so that the usage shown is the command's.
     """
 
     def parse_known_args(  # type: ignore[override]
@@ -34,18 +34,18 @@ class Parser(argparse.ArgumentParser):
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """What to add to a message about an unknown word; empty if no known one is close."""
+    """The addition to a message about an unknown word; empty if no known word is close."""
     closest = get_close_matches(word, list(known), n=1)
     return f"; did you mean {closest[0]}?" if closest else ""
 
 
 def whole_number(text: str) -> int:
-    """A whole number from 1."""
+    """A whole number of at least 1."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number from 1")
     return int(text)
 
 
 def sizes(text: str) -> tuple[int, ...]:
-    """Whole numbers from 1, separated by commas; an empty text is none."""
+    """Whole numbers of at least 1, separated by commas; an empty text gives an empty tuple."""
     return tuple(whole_number(part.strip()) for part in text.split(",")) if text.strip() else ()

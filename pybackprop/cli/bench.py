@@ -11,7 +11,7 @@ from pybackprop.cli.arguments import suggest, whole_number
 from pybackprop.core import plotting, settings
 
 MOST_THREADS = 2
-BUSY = 0.5  # load average from which a report warns
+BUSY = 0.5  # load average above which the report warns
 
 
 def add_parser(commands: Any) -> None:
@@ -19,13 +19,15 @@ def add_parser(commands: Any) -> None:
     bench = commands.add_parser(
         "bench",
         help="speed, compared with numpy, PyTorch and JAX, and with the peak of the CPU",
-        description="Checks every engine's results against float64, then times the engines in turn, each in a process "
-        "of its own with the same number of threads. Engines that are not installed are left out.",
+        description="Checks every engine's results against float64, then times the engines in turn, each in its own "
+        "process with the same number of threads. Engines that are not installed are left out.",
     )
     add = bench.add_argument
     level = bench.add_mutually_exclusive_group()
     level.add_argument("--quick", action="store_true", help="fewer workloads and rounds: under a minute")
-    level.add_argument("--full", action="store_true", help="more of them, all also in float64 and on one thread")
+    level.add_argument(
+        "--full", action="store_true", help="more workloads and rounds, all also in float64 and on one thread"
+    )
     add(
         "--only",
         action="append",
@@ -35,9 +37,9 @@ def add_parser(commands: Any) -> None:
     )
     add("--list", action="store_true", help="list the names of the workloads instead of running them")
     add("--engines", type=_names, metavar="NAME,NAME", help="numpy, pybackprop, plan, torch, jax")
-    add("--threads", type=whole_number, default=MOST_THREADS, metavar="N", help=f"at most ({MOST_THREADS}), and 1")
-    add("--rounds", type=whole_number, metavar="N", help="samples of each engine at each workload")
-    add("--kernel", metavar="NAME", help="one of our kernels instead of the fastest: see 'pybackprop info'")
+    add("--threads", type=whole_number, default=MOST_THREADS, metavar="N", help=f"most threads ({MOST_THREADS}); 1 too")
+    add("--rounds", type=whole_number, metavar="N", help="samples of each engine on each workload")
+    add("--kernel", metavar="NAME", help="this kernel of ours instead of the fastest: see 'pybackprop info'")
     add("--plot", type=Path, metavar="FILE.png", help="draw rates as bars, and how they grow with sizes as curves")
     add("--json", action="store_true", help="print one JSON object with every time instead of tables")
     bench.set_defaults(command=run)
@@ -79,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _entries(names: list[str] | None) -> tuple[list[Any], list[str]]:
-    """(the engines asked for that are installed, a note on each that is not)."""
+    """(the chosen engines that are installed, a note on each one that is not)."""
     from pybackprop.bench.engines.engine import ENTRIES
 
     chosen = [entry for entry in ENTRIES if names is None or entry.name in names]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pybackprop.teach.explain.explain import Explanation
 
 DIGITS = Path()  # --data without a path
-WIDTH = 110  # of text that goes to no terminal
+WIDTH = 110  # of text that does not go to a terminal
 
 
 def add_parser(commands: Any) -> None:
@@ -39,10 +39,10 @@ def add_parser(commands: Any) -> None:
         metavar="PATH",
         help="rows of a data set instead: a folder of MNIST's IDX files, a .npz or a .csv; without PATH the digits",
     )
-    given("--plot", type=Path, metavar="FILE.png", help="draw it, too")
-    given("--html", type=Path, metavar="FILE.html", help="write the page to play with")
-    given("--serve", action="store_true", help="show the page to a browser on this machine")
-    given("--json", action="store_true", help="one JSON object")
+    given("--plot", type=Path, metavar="FILE.png", help="also draw it")
+    given("--html", type=Path, metavar="FILE.html", help="write an interactive page")
+    given("--serve", action="store_true", help="serve the page to a browser on this machine")
+    given("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(command=run)
 
 
@@ -56,7 +56,7 @@ def _shape(text: str) -> tuple[int, ...]:
 def run(options: argparse.Namespace) -> int:
     """Runs the command; the exit code."""
     if options.data is not None and options.shape is not None:
-        raise ValueError("--shape: is that of the built-in example; leave it out with --data")
+        raise ValueError("--shape: only for the built-in example; leave it out with --data")
     example = _example(options)
     explanation = _explanation(example, options.element)
     if options.plot is not None:
@@ -82,22 +82,22 @@ def _example(options: argparse.Namespace) -> Example:
     return small(options.shape) if options.shape else small()
 
 
-def _explanation(example: Example, wanted: str | None) -> Explanation:
-    """That of an element such as w1[3,7], of the largest one of w1, or of the whole chain."""
+def _explanation(example: Example, name: str | None) -> Explanation:
+    """The explanation of an element such as w1[3,7], of the largest gradient of w1, or of the whole chain."""
     from pybackprop.teach.explain.explain import explain
 
-    if wanted is None:
+    if name is None:
         return explain(example.loss)
-    found = re.fullmatch(r"\s*(\w+)\s*(?:\[([-\d,\s]*)\])?\s*", wanted)
-    if found is None or found[1] not in example.tensors:
-        raise ValueError(f"--element: found {wanted!r}, expected one of {', '.join(example.tensors)}, as w1 or w1[0,1]")
-    if found[2] is None:
-        return explain(example.tensors[found[1]], loss=example.loss)
-    parts = [part.strip() for part in found[2].split(",") if part.strip()]
+    match = re.fullmatch(r"\s*(\w+)\s*(?:\[([-\d,\s]*)\])?\s*", name)
+    if match is None or match[1] not in example.tensors:
+        raise ValueError(f"--element: found {name!r}, expected one of {', '.join(example.tensors)}, as w1 or w1[0,1]")
+    if match[2] is None:
+        return explain(example.tensors[match[1]], loss=example.loss)
+    parts = [part.strip() for part in match[2].split(",") if part.strip()]
     if not all(re.fullmatch(r"-?\d+", part) for part in parts):
-        raise ValueError(f"--element: found {wanted!r}, expected whole numbers between the brackets, as in w1[0,1]")
+        raise ValueError(f"--element: found {name!r}, expected whole numbers between the brackets, as in w1[0,1]")
     try:
-        return explain(example.tensors[found[1]], at=tuple(map(int, parts)), loss=example.loss)
+        return explain(example.tensors[match[1]], at=tuple(map(int, parts)), loss=example.loss)
     except IndexError as error:
         raise ValueError(f"--element: {error}") from error
 

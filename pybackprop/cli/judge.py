@@ -25,22 +25,22 @@ def add_parsers(commands: Any) -> None:
     learn = commands.add_parser(
         "learn",
         help="exercises: from one element to the whole network",
-        description="A guided series of exercises in this terminal, each answer judged. Ctrl-D quits; it goes on "
-        "there the next time.",
+        description="A guided series of exercises in the terminal; each answer is judged. Ctrl-D quits and keeps the "
+        "progress for next time.",
     )
     learn.add_argument(
-        "--progress", type=Path, metavar="FILE", help="keep progress there instead of in the state folder"
+        "--progress", type=Path, metavar="FILE", help="keep progress in FILE instead of the state folder"
     )
     learn.add_argument("--step", type=int, metavar="N", help="begin with exercise N, see --list")
-    learn.add_argument("--restart", action="store_true", help="forget all progress")
-    learn.add_argument("--list", action="store_true", help="list the exercises and what is done")
+    learn.add_argument("--restart", action="store_true", help="delete all progress")
+    learn.add_argument("--list", action="store_true", help="list the exercises and which are done")
     learn.set_defaults(command=run_learn)
 
 
 def _add_judge(commands: Any) -> None:
     parser = commands.add_parser(
         "judge",
-        help="whether a formula for a gradient is right, and what it computes if not",
+        help="whether a formula for a gradient is right, and if not, what it computes instead",
         description="Judges a formula for a gradient of a small network: z = x @ w + b, a = relu(z), "
         "out = a @ w2 + b2, loss = mse(out, targ). x is (n,m), w (m,h), out (n,"
         f"{OUTPUTS}); dz arrives at z, da at a. Exit code 0 if it is right, 1 if wrong, 2 if it is not a formula.",
@@ -50,9 +50,9 @@ def _add_judge(commands: Any) -> None:
     add("formula", nargs="?", help="e.g. 'x.T @ dz', '(z > 0) * da', '2 * (out - targ) / size'")
     add("--of", choices=list(ROLE_OF), default="w", help="the gradient of which tensor (w)")
     add("--shape", type=_shape, default=(4, 3, 2), metavar="n,m,h", help="rows, inputs, outputs (4,3,2)")
-    add("--seed", type=_seed, default=0, metavar="N", help="of the numbers (0)")
+    add("--seed", type=_seed, default=0, metavar="N", help="seed of the numbers (0)")
     add("--reveal", action="store_true", help="show the solution as well")
-    add("--json", action="store_true", help="one JSON object: the fields of the Verdict")
+    add("--json", action="store_true", help="print one JSON object: the fields of the Verdict")
     add("--list", action="store_true", help="list all mistakes that are recognised, with an example of each")
     parser.set_defaults(command=run_judge, parser=parser)
 
@@ -142,6 +142,6 @@ def run_learn(options: argparse.Namespace) -> int:
     try:
         lesson.run()
     except KeyboardInterrupt:
-        print(f"\n{len(lesson.done)} of {len(STEPS)} done; go on with: pybackprop learn")
+        print(f"\n{len(lesson.done)} of {len(STEPS)} done; to go on: pybackprop learn")
         return 130
     return 0

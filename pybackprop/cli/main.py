@@ -16,15 +16,15 @@ INTERRUPTED = 128 + signal.SIGINT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; the exit code. 0 done, 1 an error told on stderr, 130 interrupted.
+    """Runs one command; returns the exit code: 0 for success, 1 for an error (on stderr), 130 if interrupted.
 
-    arguments: default sys.argv[1:]. Raises SystemExit(2) for wrong usage, and SystemExit(0) after --help.
+    arguments: by default sys.argv[1:]. Raises SystemExit(2) for wrong usage, and SystemExit(0) after --help.
     """
     try:
         code = _run(arguments)
         sys.stdout.flush()
         return code
-    except BrokenPipeError:  # whoever read our output has gone, as in `| head`
+    except BrokenPipeError:  # the reader of our output has exited, as in `| head`
         _discard_output()
         return 0
 
@@ -41,7 +41,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (ValueError, TypeError, RuntimeError, DivergedError, OSError, MemoryError, ImportError) as error:
         _say(f"error: {error or type(error).__name__}")
         return 1
-    except SystemExit:  # of --help, --version and wrong usage
+    except SystemExit:  # from --help, --version and wrong usage
         sys.stdout.flush()
         raise
 
@@ -51,7 +51,7 @@ def _say(message: str) -> None:
 
 
 def _discard_output() -> None:
-    """What is left in the buffer of a broken pipe would fail again when the interpreter flushes it at its end."""
+    """Discards buffered output; otherwise the interpreter would fail again when it flushes the pipe at exit."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

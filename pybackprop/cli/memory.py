@@ -22,7 +22,7 @@ def add_parser(commands: Any) -> None:
     """Adds `memory` to the command line."""
     memory = commands.add_parser(
         "memory",
-        help="the memory that a step needs, in every way to compute it, and the batch that fits",
+        help="the memory that a step needs, for every way to compute it, and the largest batch that fits",
         description="The peak memory of one step, forward and backward, beyond data, parameters and their gradients: "
         "predicted from the sizes, and with --measure also measured.",
     )
@@ -30,9 +30,9 @@ def add_parser(commands: Any) -> None:
     add("--layers", type=sizes, default=LAYERS, metavar="N,N,N", help="inputs, hidden, outputs (784,50,1)")
     add("--batch", type=whole_number, default=BATCH, metavar="N", help=f"rows in a step ({BATCH})")
     add("--dtype", choices=["float32", "float64"], default="float32", help="of data and parameters (float32)")
-    add("--memory", metavar="SIZE", help="find the largest batch for this much, such as 2GB (what is available)")
-    add("--measure", action="store_true", help="also run each scheme that fits in memory, in a process of its own")
-    add("--scheme", "--way", dest="scheme", metavar="NAME", help="every buffer of one scheme: see --list")
+    add("--memory", metavar="SIZE", help="find the largest batch for so much memory, e.g. 2GB (what is available)")
+    add("--measure", action="store_true", help="also run each scheme that fits in memory, in its own process")
+    add("--scheme", "--way", dest="scheme", metavar="NAME", help="show every buffer of one scheme: see --list")
     add("--list", action="store_true", help="list the schemes: the ways to compute a step")
     add("--tour", action="store_true", help="a small network step by step: what must be kept, what can be freed")
     add("--plot", type=Path, metavar="FILE.png", help="draw the peaks of all schemes, or the buffers of --scheme")
@@ -122,7 +122,7 @@ def _report(
 
 
 def _row(options: argparse.Namespace, network: Network, name: str, ledger: Ledger) -> dict[str, Any]:
-    """One scheme's numbers; with --measure its program is run."""
+    """One scheme's numbers; with --measure, its program is run."""
     from pybackprop.bench.memory import measure
     from pybackprop.memory import schemes
 

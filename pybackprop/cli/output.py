@@ -1,4 +1,4 @@
-"""Tables of two columns, and the summary of a training. Loads rich."""
+"""Tables of two columns, and the summary of a training run. Loads rich."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from rich.table import Table
 
 from pybackprop.core.terminal import stdout_console
 from pybackprop.core.units import bytes_text, seconds_text
+from pybackprop.data import Description
+from pybackprop.data.description import shortened
 from pybackprop.train.trainer import Trainer
 
-WIDTH = 110  # of text that goes to no terminal
+WIDTH = 110  # of text that does not go to a terminal
 
 
 def summary(trainer: Trainer, report: Mapping[str, Any]) -> None:
-    """The result of a training, as a table on stdout."""
+    """Prints the result of a training run as a table."""
     valid_loss, split, s = trainer.valid_loss(), trainer.split, trainer.settings
     sizes = [trainer.model.parameters()[0].shape[0], *s.hidden, trainer.targets.shape[1]]
     peak, rate = report["peak_bytes"], report["samples_per_second"]
@@ -23,8 +25,10 @@ def summary(trainer: Trainer, report: Mapping[str, Any]) -> None:
     lines = {
         "network": " → ".join(map(str, sizes)) + f", {s.dtype}, batch {s.batch}, lr {s.lr:g}, momentum {s.momentum:g}",
         "samples": f"{len(split.x_train)} to train, {len(split.x_valid)} to validate",
+        **({} if trainer.description is None else described(trainer.description)),
         "loss": f"{report['loss']:.6f}" + ("" if valid_loss is None else f", {valid_loss:.6f} on the validation part"),
         "accuracy": "" if report["accuracy"] is None else f"{report['accuracy']:.2%} on the validation part",
+        "R²": "" if report["r2"] is None else f"{report['r2']:.4f} on the validation part",
         "epochs": f"{report['epochs']} in {seconds_text(report['seconds'])}{speed}",
         "peak memory": "" if peak is None else f"{bytes_text(peak)} of the whole process",
         "kernel": f"{report['kernel']}, {report['threads']} threads at most",
@@ -33,8 +37,31 @@ def summary(trainer: Trainer, report: Mapping[str, Any]) -> None:
     table("trained", {name: text for name, text in lines.items() if text})
 
 
+SCALED = {
+    "standard": "standardised with the training part's mean and deviation",
+    "bytes": "divided by 255",
+    "unit": "kept",
+    "none": "kept",
+}
+
+
+def described(description: Description) -> dict[str, str]:
+    """What was decided about the data, and why."""
+    d, why = description, description.reasons
+    if d.classifies:
+        task = f"{len(d.labels)} classes: {shortened(d.labels, 10)}"
+    else:
+        task = "a regression" + (", standardised: so is the loss" if d.target_scaling.kind == "standard" else "")
+    left_out = f"; left out: {', '.join(name or 'a column without a name' for name in d.left_out)}"
+    return {
+        "target": f"{d.target} ({why.get('target', '')})",
+        "task": f"{task} ({why.get('task', '')})",
+        "features": f"{d.features}, {SCALED[d.scaling.kind]} ({why.get('scale', '')})" + left_out * bool(d.left_out),
+    }
+
+
 def table(title: str, lines: Mapping[str, str]) -> None:
-    """Two columns on stdout; as plain lines, never wrapped, where that is no terminal."""
+    """Prints two columns on stdout: a table in a terminal, plain unwrapped lines elsewhere."""
     console = stdout_console(WIDTH)
     shown = Table(title=title, show_header=False, title_justify="left")
     shown.add_column(style="bold")

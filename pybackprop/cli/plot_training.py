@@ -1,4 +1,4 @@
-"""The picture of a training: `pybackprop train --plot`."""
+"""The figure of a training run: `pybackprop train --plot`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def draw(path: Path, losses: Sequence[float], accuracies: Sequence[float | None]
     if all(accuracy is not None for accuracy in accuracies):
         right = axes.twinx()
         lines += right.plot(epochs, accuracies, color="tab:orange", marker=".", label="validation accuracy")
-        right.set(ylabel="share of labels found", ylim=(None, 1))
+        right.set(ylabel="validation accuracy", ylim=(None, 1))
     axes.legend(handles=lines, loc="center right")
     figure.savefig(path, dpi=150)

@@ -9,43 +9,66 @@ from pathlib import Path
 from typing import Any
 
 from pybackprop import data
-from pybackprop.cli.train import DATA_HELP
-from pybackprop.train.model_file import read
-from pybackprop.train.trainer import accuracy_of
+from pybackprop.cli.train import DATA_HELP, MISSING_HELP
+from pybackprop.data import Description
+from pybackprop.train import scores
+from pybackprop.train.model_file import Contents, read
 
 
 def add_parser(commands: Any) -> None:
     """Adds `predict` to the command line."""
-    predict = commands.add_parser("predict", help="what a trained model predicts for data")
+    predict = commands.add_parser("predict", help="the predictions of a trained model")
     predict.add_argument("--model", required=True, type=Path, metavar="FILE", help="a checkpoint of 'train --save'")
     predict.add_argument("--data", type=Path, metavar="PATH", help=DATA_HELP + " (their validation part)")
-    predict.add_argument("--json", action="store_true", help="print one JSON object: predictions, accuracy")
+    predict.add_argument("--json", action="store_true", help="print one JSON object: predictions, accuracy, r2")
+    predict.add_argument("--missing", choices=data.MISSING, help=MISSING_HELP)
     predict.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Runs the command; the exit code."""
     contents = read(options.model)
-    model, classifies, weights = contents.model, contents.classifies, contents.parameters["w1"]
-    x, labels = _samples(options.data, weights.shape[0], weights.dtype)
-    outputs = model.predict(x).data
-    comparable = classifies and labels is not None and labels.dtype.kind in "iu" and len(labels)
-    accuracy = accuracy_of(outputs, labels) if comparable else None
-    predictions = (outputs.argmax(1) if classifies else outputs).tolist()
+    description = contents.description
+    x, y = _samples(options, contents, description)
+    outputs = contents.model.predict(x).data
+    if description is not None:
+        outputs = description.target_scaling.undo(outputs)
+    accuracy, r2 = _scores(contents.classifies, outputs, y)
+    predictions = outputs.tolist()
+    if contents.classifies:
+        classes = outputs.argmax(1).tolist()
+        known = description is not None and description.labels
+        predictions = [description.labels[k] for k in classes] if description is not None and known else classes
     if options.json:
-        print(json.dumps({"predictions": predictions, "accuracy": accuracy}))
+        print(json.dumps({"predictions": predictions, "accuracy": accuracy, "r2": r2}))
         return 0
     for prediction in predictions:
-        print(prediction if classifies else ",".join(f"{value:.9g}" for value in prediction))
-    if accuracy is not None:
-        print(f"pybackprop: accuracy {accuracy:.2%} on {len(x)} samples", file=sys.stderr)
+        print(prediction if contents.classifies else ",".join(f"{value:.9g}" for value in prediction))
+    for name, score, form in (("accuracy", accuracy, ".2%"), ("R²", r2, ".4f")):
+        if score is not None:
+            print(f"pybackprop: {name} {score:{form}} on {len(x)} samples", file=sys.stderr)
     return 0
 
 
-def _samples(path: Path | None, n_features: int, dtype: Any) -> tuple[Any, Any]:
-    if path is not None:
-        return data.features(path, n_features, dtype)
+def _scores(classifies: bool, outputs: Any, y: Any) -> tuple[float | None, float | None]:
+    """(accuracy, R²): what can be told of outputs from y, which may be None."""
+    if y is None or not len(y):
+        return None, None
+    if classifies:
+        return (scores.accuracy(outputs, y) if y.dtype.kind in "iu" else None), None
+    return None, scores.r2(outputs, y) if y.dtype.kind == "f" and y.shape == outputs.shape else None
+
+
+def _samples(options: argparse.Namespace, contents: Contents, description: Description | None) -> tuple[Any, Any]:
+    weights = contents.parameters["w1"]
+    n_features, dtype = weights.shape[0], weights.dtype
+    if options.data is not None:
+        if description is None:
+            return data.features(options.data, n_features, dtype)
+        return data.read_features(options.data, description, dtype, options.missing)
     digits = data.digits(dtype)
     if digits.x_valid.shape[1] != n_features:
         raise ValueError(f"--data: the model takes {n_features} features; give data that has as many")
-    return digits.x_valid, digits.y_valid
+    if description is None:
+        return digits.x_valid, digits.y_valid
+    return description.scaling.apply(digits.x_valid, dtype), description.indices(digits.y_valid)

@@ -13,12 +13,15 @@ from typing import Any
 from pybackprop import data
 from pybackprop.cli.arguments import sizes, whole_number
 from pybackprop.core import plotting, settings
+from pybackprop.data import Choices, Description, Samples
 from pybackprop.train import checkpoint
-from pybackprop.train.trainer import Settings, Trainer, settings_of
+from pybackprop.train.model_file import description_of
+from pybackprop.train.trainer import Settings, Trainer, settings_of, usual_rate
 
 DEFAULTS = Settings()
 INTERRUPTED = 128 + signal.SIGINT
-DATA_HELP = "a folder of MNIST's IDX files, a .npz or a .csv; without it the built-in UCI digits"
+DATA_HELP = "a folder of MNIST's IDX files, a .npz or a table (.csv; - for stdin); without it the built-in UCI digits"
+MISSING_HELP = "for cells without a value: the column's mean, or leave the row out (an error)"
 
 
 def add_parser(commands: Any) -> None:
@@ -31,14 +34,28 @@ def add_parser(commands: Any) -> None:
     )
     add = train.add_argument
     add("--data", type=Path, metavar="PATH", help=DATA_HELP)
+    add("--target", metavar="NAME|INDEX|first|last", help="column with the labels or targets (by its name, else last)")
+    add("--task", choices=data.TASKS, help="what the target is (decided by its values)")
+    add("--scale", choices=data.SCALES, help="of the features (bytes / 255; 0 to 1 kept; all else standardised)")
+    add("--missing", choices=data.MISSING, help=MISSING_HELP)
     add("--hidden", type=sizes, metavar="N,N", help=f"sizes of the hidden layers ({DEFAULTS.hidden[0]}); '' for none")
     add("--epochs", type=whole_number, metavar="N", help=f"passes over the data, in all ({DEFAULTS.epochs})")
     add("--batch", type=whole_number, metavar="N", help=f"samples in a step ({DEFAULTS.batch})")
-    add("--lr", type=float, metavar="RATE", help=f"learning rate ({DEFAULTS.lr})")
+    add("--lr", type=float, metavar="RATE", help=f"learning rate ({DEFAULTS.lr}; less for standardised features)")
     add("--momentum", type=float, metavar="MU", help=f"momentum of SGD ({DEFAULTS.momentum})")
-    add("--seed", type=int, metavar="N", help=f"of the initial parameters and the order of samples ({DEFAULTS.seed})")
+    add(
+        "--seed",
+        type=int,
+        metavar="N",
+        help=f"seed of the initial parameters and the order of samples ({DEFAULTS.seed})",
+    )
     add("--dtype", choices=["float32", "float64"], help=f"of data and parameters ({DEFAULTS.dtype})")
-    add("--threads", type=whole_number, metavar="N", help="for large steps; changes no bit of the result")
+    add(
+        "--threads",
+        type=whole_number,
+        metavar="N",
+        help="threads for large steps; the result stays the same, bit for bit",
+    )
     add("--save", type=Path, metavar="FILE", help="write a checkpoint after every epoch: .safetensors or .npz")
     add("--resume", type=Path, metavar="FILE", help="continue from a checkpoint; its settings are the defaults")
     add("--plot", type=Path, metavar="FILE.png", help="draw loss and accuracy over the epochs")
@@ -55,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
         settings.set_threads(options.threads)
     trainer = _trainer(options)
     if options.save is not None:
-        checkpoint.check_place(options.save)  # before the training rather than after it
+        checkpoint.check_place(options.save)  # fail before the training, not after it
     code = _train(trainer, options)
     if options.plot is not None and trainer.losses:
         from pybackprop.cli import plot_training
@@ -73,14 +90,31 @@ def _trainer(options: argparse.Namespace) -> Trainer:
         for name in ("hidden", "seed", "dtype"):
             if given.get(name, getattr(chosen, name)) != getattr(chosen, name):
                 raise ValueError(f"--{name}: {options.resume} was trained with {getattr(chosen, name)!r}; leave it out")
+    samples = _samples(options, given.get("dtype", chosen.dtype))
+    if options.resume is None:
+        chosen = replace(chosen, lr=usual_rate(samples.description))
     chosen = replace(chosen, **given)
-    split = data.digits(chosen.dtype) if options.data is None else data.dataset(options.data, chosen.dtype)
-    trainer = Trainer(chosen, split)
+    trainer = Trainer(chosen, *samples)
     if options.resume is not None:
         trainer.restore(options.resume)
         if trainer.epoch >= chosen.epochs:
             raise ValueError(f"--epochs: {options.resume} has {trainer.epoch} already; give a larger number to go on")
     return trainer
+
+
+def _samples(options: argparse.Namespace, dtype: str) -> Samples:
+    """What to train on: as asked for, else as the checkpoint tells that is resumed, else by the rules."""
+    asked = Choices(options.target, options.task, options.scale, options.missing)
+    if options.data is None:
+        for name, value in asdict(asked).items():
+            if value is not None:
+                raise ValueError(f"--{name}: the built-in digits leave nothing to choose; give --data")
+        return Samples(data.digits(dtype), data.digits_description())
+    if options.resume is None:
+        return data.read(options.data, dtype, asked)
+    known = description_of(options.resume, checkpoint.load(options.resume)[1])
+    found = data.read(options.data, dtype, asked.otherwise(known))
+    return found if known is None else found._replace(description=replace(found.description, reasons=known.reasons))
 
 
 def _train(trainer: Trainer, options: argparse.Namespace) -> int:
@@ -106,9 +140,11 @@ def _train(trainer: Trainer, options: argparse.Namespace) -> int:
 
 
 def _report(trainer: Trainer, options: argparse.Namespace) -> None:
+    warnings = warnings_of(trainer)
     report = {
         "loss": trainer.losses[-1],
         "accuracy": trainer.accuracies[-1],
+        "r2": trainer.r2(),
         "epochs": trainer.epoch,
         "seconds": round(trainer.seconds, 6),
         "samples_per_second": round(trainer.samples / trainer.seconds, 1) if trainer.seconds else None,
@@ -116,7 +152,11 @@ def _report(trainer: Trainer, options: argparse.Namespace) -> None:
         "digest": trainer.digest(),
         "kernel": settings.kernel(),
         "threads": settings.threads(),
+        "data": None if trainer.description is None else facts(trainer.description),
+        "warnings": warnings,
     }
+    for warning in warnings:
+        print(f"pybackprop: warning: {warning}", file=sys.stderr)
     if options.json:
         print(json.dumps(report))
     elif not options.quiet:
@@ -125,8 +165,35 @@ def _report(trainer: Trainer, options: argparse.Namespace) -> None:
         output.summary(trainer, report)
 
 
+def facts(description: Description) -> dict[str, Any]:
+    """What was decided about the data, and why, for --json."""
+    return {
+        "target": description.target,
+        "task": description.task,
+        "classes": len(description.labels) or None,
+        "labels": list(description.labels),
+        "features": description.features,
+        "columns": list(description.columns),
+        "left_out": list(description.left_out),
+        "scale": "none" if description.scaling.kind == "unit" else description.scaling.kind,
+        "target_scale": description.target_scaling.kind,
+        "reasons": dict(description.reasons),
+    }
+
+
+def warnings_of(trainer: Trainer) -> list[str]:
+    """What makes the result of a training worth less than its numbers say."""
+    silent = trainer.silent_layers()
+    if not silent:
+        return []
+    return [
+        f"no unit of hidden layer {silent[0]} is alive: the outputs are the same for all samples; try a smaller --lr "
+        f"(it is {trainer.settings.lr:g}), --scale standard or another --seed"
+    ]
+
+
 def peak_bytes() -> int | None:
-    """The most memory that this process has had at once, in bytes; None where the system does not tell."""
+    """The peak memory of this process in bytes; None if it is not known."""
     try:
         import resource
     except ImportError:

@@ -1,20 +1,32 @@
-"""Data sets: the built-in digits, MNIST's files, .npz, .npy and .csv. All arrays are numpy's."""
+"""Data sets: the built-in digits, MNIST's files, .npz, .npy, .csv and other tables. All arrays are numpy's."""
 
+from pybackprop.data.description import TASKS, Description
 from pybackprop.data.errors import DataError
 from pybackprop.data.files import load
 from pybackprop.data.idx import write_idx
 from pybackprop.data.parts import Split, check_finite, split
-from pybackprop.data.sets import dataset, digits, features, mnist
+from pybackprop.data.reading import MISSING, Choices, Samples, read, read_features
+from pybackprop.data.scaling import CHOICES as SCALES
+from pybackprop.data.sets import dataset, digits, digits_description, features, mnist
 
 __all__ = [
+    "MISSING",
+    "SCALES",
+    "TASKS",
+    "Choices",
     "DataError",
+    "Description",
+    "Samples",
     "Split",
     "check_finite",
     "dataset",
     "digits",
+    "digits_description",
     "features",
     "load",
     "mnist",
+    "read",
+    "read_features",
     "split",
     "write_idx",
 ]

@@ -1,6 +1,6 @@
-"""The log of a step's buffers: when each one is allocated, used and freed. A Ledger sums it up.
+"""The log of a step's buffers: when each one is allocated, used and freed. A Ledger summarises it.
 
-A real run (recorder.py) and a predicted one (schemes.py) write the same log.
+A real run (recorder.py) and a prediction (schemes.py) write the same kind of log.
 """
 
 from __future__ import annotations
@@ -12,23 +12,25 @@ from typing import Any
 
 import numpy as np
 
-HELD = ("data", "parameters", "gradients", "momentum")  # kinds of buffers that are there before and after a step
+HELD = ("data", "parameters", "gradients", "momentum")  # kinds of buffers that exist before and after a step
 WORK = ("activations", "activation gradients", "temporary", "workspace")
-PASS = "pass workspace"  # the name of the buffer in which a Model keeps what its layers compute
+PASS = "pass workspace"  # the name of the buffer that holds the results of a Model's layers
 
 
 @dataclass(eq=False)
 class Buffer:
-    """One piece of memory, or one value in it. Steps are numbered from 1; 0 is before the first one.
+    """A piece of memory, or a value in it. Steps are numbered from 1; 0 means before the first one.
 
-    name       as it is called in the program: "l1", "w1.g"
+    name       its name in the program: "l1", "w1.g"
     shape, dtype, nbytes
     kind       one of HELD or WORK
-    made_by    the operation that it was allocated for, and made, the number of that step
+    made_by    the operation that it was allocated for
+    made       the number of that step
     first_use  the first step that reads or writes it; None: no step does
-    last_use   the last one
-    freed      the step after which it was freed; None: it is still there at the end
-    shares     the name of the buffer in whose memory it lies, which counts its bytes, and owner, that buffer itself
+    last_use   the last such step
+    freed      the step after which it was freed; None: it still exists at the end
+    shares     the name of the buffer whose memory it is in (its bytes are counted there); None: it has its own
+    owner      that buffer
     """
 
     name: str
@@ -46,7 +48,7 @@ class Buffer:
 
     @property
     def held(self) -> bool:
-        """Whether it is there before and after the step: data, parameters, their gradients and their momentum."""
+        """Whether it exists before and after the step: data, parameters, their gradients and their momentum."""
         return self.kind in HELD
 
     def to_dict(self) -> dict[str, Any]:
@@ -72,7 +74,7 @@ class Step:
 
     number     from 1
     operation  its name
-    alive      the most bytes that were allocated at once from the end of the operation before it to its own end
+    alive      the most bytes allocated at once, from the end of the previous operation to the end of this one
     """
 
     number: int
@@ -81,9 +83,9 @@ class Step:
 
 
 class BufferLog:
-    """Buffers and steps in the order in which they come.
+    """Buffers and steps in order.
 
-    counts_held: whether held buffers count as alive too (in a real run nobody knows what will be held).
+    counts_held: whether held buffers count as alive, too (in a real run it is not known which will be held).
     """
 
     dtype: np.dtype[Any]
@@ -99,7 +101,7 @@ class BufferLog:
         self._is_new = True  # nothing was allocated since the last step
 
     def make(self, name: str, shape: Iterable[int], kind: str, dtype: Any = None, nbytes: int | None = None) -> Buffer:
-        """A new buffer, which the coming step needs. nbytes: default those of its elements."""
+        """A new buffer, allocated for the next step. nbytes: by default the size of its elements."""
         shape, element = tuple(shape), np.dtype(dtype or self.dtype)
         size = math.prod(shape) * element.itemsize if nbytes is None else nbytes
         buffer = Buffer(name, shape, element.name, size, kind, made=len(self.steps) + 1)
@@ -111,7 +113,7 @@ class BufferLog:
         return buffer
 
     def hold(self, name: str, shape: Iterable[int], kind: str, dtype: Any = None, nbytes: int | None = None) -> Buffer:
-        """A buffer that was there before the first step."""
+        """A buffer that existed before the first step."""
         buffer = self.make(name, shape, kind, dtype, nbytes)
         buffer.made, buffer.made_by = 0, "given"
         return buffer
@@ -126,11 +128,11 @@ class BufferLog:
         return value
 
     def counts(self, buffer: Buffer) -> bool:
-        """Whether a buffer's bytes are part of what is alive."""
+        """Whether a buffer's bytes count as alive."""
         return buffer.shares is None and (self.counts_held or not buffer.held)
 
     def step(self, operation: str, *used: Buffer) -> None:
-        """An operation that reads or writes these."""
+        """Adds an operation that reads or writes these buffers."""
         number = len(self.steps) + 1
         self.steps.append(Step(number, operation, self.alive if self._is_new else self._most))
         self._is_new = True
@@ -140,7 +142,7 @@ class BufferLog:
             buffer.made_by = buffer.made_by or operation
 
     def free(self, *buffers: Buffer) -> None:
-        """They are freed after the last step."""
+        """Marks the buffers as freed after the last step so far."""
         for buffer in buffers:
             if buffer.freed is None:
                 buffer.freed = max(buffer.made, len(self.steps))
@@ -151,7 +153,7 @@ class BufferLog:
                         value.freed = buffer.freed
 
     def close(self) -> None:
-        """What was allocated after the last step becomes a step of its own."""
+        """Adds a step for the buffers that were allocated after the last one."""
         unused = [buffer for buffer in self.buffers if buffer.made > len(self.steps)]
         if unused:
             self.step("made, and not used yet", *unused)

@@ -1,4 +1,4 @@
-"""The facts of a ledger: the buffers of a step, and what they add up to. views.py shows them."""
+"""The facts of a ledger: the buffers of a step, and their sums. views.py shows them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pybackprop.memory.buffers import HELD, Buffer, BufferLog, Step
 
 
 class LedgerFacts:
-    """What a Ledger knows; see there. Tables and plots are made from this."""
+    """The data of a Ledger (see there), from which tables and plots are made."""
 
     title: str
     note: str
@@ -24,7 +24,7 @@ class LedgerFacts:
         others: Callable[[], Mapping[str, Any]] | None = None,
         note: str = "",
     ) -> None:
-        """totals: default the sums of the log. others: makes the alternatives, by name, when they are asked for."""
+        """totals: by default the sums of the log. others: computes the alternatives, by name, on demand."""
         self.title, self.note = title, note
         self.log = log
         self._totals = totals
@@ -32,22 +32,22 @@ class LedgerFacts:
 
     @property
     def buffers(self) -> list[Buffer]:
-        """All of them, in the order in which they come."""
+        """All buffers, in order."""
         return self.log.buffers
 
     @property
     def steps(self) -> list[Step]:
-        """All operations, in their order."""
+        """All operations, in order."""
         return self.log.steps
 
     @property
     def peak(self) -> int:
-        """Bytes: the most that was allocated at one moment, beyond what is held."""
+        """The most bytes allocated at one moment, beyond what is held."""
         return self.peak_step.alive
 
     @property
     def peak_step(self) -> Step:
-        """The step at which the peak is reached; of several the first."""
+        """The first step at which the peak is reached."""
         return max(self.steps, key=lambda step: step.alive, default=Step(0, "nothing was done", 0))
 
     @property
@@ -59,17 +59,17 @@ class LedgerFacts:
 
     @property
     def held(self) -> int:
-        """Bytes of data, parameters, their gradients and momentum, as far as the peak does not count them."""
+        """Bytes of data, parameters, their gradients and momentum, except what the peak already counts."""
         return sum(buffer.nbytes for buffer in self.buffers if buffer.held and not self.log.counts(buffer))
 
     @property
     def whole(self) -> int:
-        """Bytes of what is held and of the peak together."""
+        """Bytes held plus the peak."""
         return self.held + self.peak
 
     @property
     def totals(self) -> dict[str, int]:
-        """Bytes by kind of what is held, the peak, and their sum as "total"."""
+        """Bytes of each kind that is held, of the peak, and the sum as "total"."""
         if self._totals is not None:
             return dict(self._totals)
         sums = dict.fromkeys(HELD, 0)
@@ -83,7 +83,7 @@ class LedgerFacts:
         return self.totals[name]
 
     def freed(self) -> dict[int, list[str]]:
-        """The names of the buffers that are freed, by the step after which they are."""
+        """The names of the freed buffers, by the step after which they are freed."""
         names: dict[int, list[str]] = {}
         for buffer in self.buffers:
             if buffer.freed is not None:
@@ -91,7 +91,7 @@ class LedgerFacts:
         return dict(sorted(names.items()))
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the alternatives' buffers, as numbers, text, lists and dicts."""
+        """Everything except the alternatives' buffers, as numbers, strings, lists and dicts."""
         others = {} if self._others is None else self._others()
         return {
             "title": self.title,
@@ -115,5 +115,5 @@ class LedgerFacts:
 
 
 def is_alive(buffer: Buffer, step: int) -> bool:
-    """Whether a buffer is allocated before a step ends, and not freed before it begins."""
+    """Whether a buffer is allocated before the step ends and not freed before it begins."""
     return buffer.made <= step and (buffer.freed is None or buffer.freed >= step)

@@ -1,4 +1,4 @@
-"""A ledger as a picture, with matplotlib (the extra `plot`), and as HTML for notebooks."""
+"""A ledger as a matplotlib figure (the extra `plot`), and as HTML for notebooks."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ COLOURS = {
     "workspace": "#8c8c8c",
 }
 PEAK = "#8f1d35"
-MOST_LIVES, MOST_STEPS = 60, 40  # of more, only the largest buffers, and not every step's name
+MOST_LIVES, MOST_STEPS = 60, 40  # beyond these, only the largest buffers and only some steps' names are shown
 BAR, HEIGHT, WIDTH = 0.24, 2.2, 10.0  # inches
 
 
 def draw(ledger: LedgerFacts, path: Path | None = None) -> Any:
-    """See Ledger.plot. Above, the bytes allocated in each step; below, each buffer's life; a red line at the peak."""
+    """See Ledger.plot. Above: the bytes allocated in each step; below: each buffer's lifetime; red: the peak."""
     module = matplotlib_figure()
     if path is not None:
         check(path)
@@ -52,7 +52,7 @@ def draw(ledger: LedgerFacts, path: Path | None = None) -> Any:
 
 
 def _lives(ledger: LedgerFacts) -> list[Buffer]:
-    """The buffers to draw: those that count, and values in their memory; of too many the largest."""
+    """The buffers to draw: those that count, and the values in their memory; at most the MOST_LIVES largest."""
     shown = [b for b in ledger.buffers if ledger.log.counts(b) or b.shares is not None]
     largest = sorted(shown, key=lambda buffer: -buffer.nbytes)[:MOST_LIVES]
     kept = {id(buffer) for buffer in largest}
@@ -60,7 +60,7 @@ def _lives(ledger: LedgerFacts) -> list[Buffer]:
 
 
 def _alive(axes: Any, ledger: LedgerFacts) -> None:
-    """Bytes over the steps."""
+    """The bytes allocated in each step."""
     numbers, peak = [step.number for step in ledger.steps], ledger.peak_step
     scale, unit = byte_unit(ledger.peak)
     axes.bar(numbers, [step.alive / scale for step in ledger.steps], width=0.9, color="#c9d3df")
@@ -79,7 +79,7 @@ def _alive(axes: Any, ledger: LedgerFacts) -> None:
 
 
 def _bars(axes: Any, ledger: LedgerFacts, lives: Sequence[Buffer]) -> None:
-    """From the step that a buffer is allocated for to the one after which it is freed; dark from first to last use."""
+    """A bar for each buffer, from the step it is allocated for to the step it is freed after; dark while it is used."""
     end = len(ledger.steps)
     at_peak = {id(buffer) for buffer in ledger.at_peak}
     for row, buffer in enumerate(lives):
@@ -134,7 +134,7 @@ def compare(path: Path, ledgers: Mapping[str, LedgerFacts], rows: Sequence[Mappi
 
 
 def html(ledger: LedgerFacts) -> str:
-    """The table, and if matplotlib is installed the picture."""
+    """The table and, if matplotlib is installed, the figure."""
     at_peak = {id(buffer) for buffer in ledger.at_peak}
     head = "".join(f"<th style='text-align:left'>{name}</th>" for name in COLUMNS)
     body = "".join(_row(buffer, id(buffer) in at_peak) for buffer in ledger.buffers)

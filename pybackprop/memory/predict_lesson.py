@@ -1,6 +1,6 @@
-"""Predicts what a step written by hand needs: the lesson's two versions, our functions, and our functions in place.
+"""Predicts the memory of a step written by hand: the lesson's two versions, our functions, our functions in place.
 
-Each prediction follows line by line the program of the same name in bench/memory/programs.py; nothing is run.
+Each prediction follows the program of the same name in bench/memory/programs.py line by line; nothing is run.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pybackprop.nn.network import Network
 
 
 class PredictedRun:
-    """A step on its way: its log, and the buffers that its program's variables name."""
+    """A simulated step: its log, and the buffers that the program's variables refer to."""
 
     network: Network
     n: int
@@ -49,13 +49,13 @@ class PredictedRun:
         return self.log.make(name, (self.n, width), kind)
 
     def gradient_of(self, k: int) -> str:
-        """What the gradient of a layer's result, after its activation, is called; -1: of the data."""
+        """The name of the gradient of layer k's result, after its activation; k = -1: of the data."""
         if k < 0:
             return "x.g"
         return f"{self.activation(k)}(l{k + 1}).g" if self.activation(k) else f"l{k + 1}.g"
 
     def compute(self, operation: str, products: list[tuple[int, int, int]], *used: Buffer) -> None:
-        """An operation of the C core with matrix products (rows, inner, cols), whose operands it packs."""
+        """An operation with matrix products (rows, inner, cols), for which the C core packs the operands."""
         nbytes = packed_bytes(products, self.network.dtype)
         packed = [self.log.make("packed operands", (nbytes,), "workspace", "uint8")] if nbytes else []
         self.log.step(operation, *used, *packed)
@@ -84,7 +84,7 @@ def _lesson(network: Network, batch: int, outer_products: bool) -> BufferLog:
 
 
 def _lesson_forward(run: PredictedRun) -> tuple[list[Buffer], list[Buffer]]:
-    """(each layer's x @ w + b, what goes on to the next one)."""
+    """(each layer's x @ w + b, each layer's result after its activation)."""
     before, after, inp = [], [], run.x
     for k, stage in enumerate(run.network.stages):
         m, h = stage.w.shape

@@ -1,4 +1,4 @@
-"""Predicts what a step of a Model, of numpy and of PyTorch needs; nothing is run."""
+"""Predicts the memory of a step with a Model, with numpy and with PyTorch; nothing is run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def model(network: Network, batch: int) -> BufferLog:
 
 
 def model_inplace(network: Network, batch: int) -> BufferLog:
-    """Model(..., inplace=True): each layer has one place, for z, then relu's result, then their gradient."""
+    """Model(..., inplace=True): each layer has one place, for z, then relu's result, then the gradient."""
     if any(stage.activation is not None and stage.inplace is None for stage in network.stages):
         return predict_lesson.layers(network, batch)
     return _model(network, batch, *placement.of_pass(network, batch, inplace=True))
@@ -89,7 +89,7 @@ def numpy(network: Network, batch: int) -> BufferLog:
 
 
 def _numpy_slope(run: PredictedRun, k: int) -> Buffer | None:
-    """What an activation's gradient is multiplied with: relu's mask, or numbers; None if there is no activation."""
+    """The factor for the activation's gradient: relu's mask, or numbers; None if there is no activation."""
     if not run.activation(k):
         return None
     if _is_relu(run, k):
@@ -102,9 +102,9 @@ def _is_relu(run: PredictedRun, k: int) -> bool:
 
 
 def torch(network: Network, batch: int) -> BufferLog:
-    """PyTorch's autograd, from what its operations save: relu its result, all others their operands.
+    """PyTorch's autograd, from what its operations save: relu saves its result, all others their operands.
 
-    A result that no operation saves is freed with its variable; what was saved is freed when its backward has run.
+    A result that no operation saves is freed with its variable; a saved one is freed after the operation's backward.
     """
     run = PredictedRun(network, batch, gradient_of_x=False)
     log, results, saved = run.log, list[Buffer](), list[Buffer]()
@@ -127,7 +127,7 @@ def torch(network: Network, batch: int) -> BufferLog:
 
 
 def _torch_backward(run: PredictedRun, results: list[Buffer], saved: list[Buffer]) -> None:
-    """results: what each layer gives on; saved: what its activation saved, or the same if there is none."""
+    """results: each layer's result; saved: what its activation saved, or the result if there is no activation."""
     network, log = run.network, run.log
     gradient = run.rows("out.grad", network.widths[-1], "activation gradients")
     log.step("MseLossBackward", results[-1], run.targ, gradient)

@@ -1,4 +1,4 @@
-"""The buffers of a plan: predicted before it is compiled, and those of one that is."""
+"""The buffers of a plan: predicted before it is compiled, or those of a compiled one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def predicted(network: Network, batch: int, strategy: str | None = None, momentum: bool = False) -> BufferLog:
-    """The buffers of `compile(model, batch=batch, strategy=strategy)` and of a step. None: the one it would choose."""
+    """The buffers of `compile(model, batch=batch, strategy=strategy)` and of a step. None: compile's own choice."""
     layout = Layout(network, batch, strategy, None)
     arena = sum(round_up_to_lines(p.size, network.dtype) for p in network.parameters()) * network.dtype.itemsize
     log = BufferLog(network.dtype)
@@ -35,7 +35,7 @@ def of_plan(plan: Plan) -> BufferLog:
 
 
 def _hold(log: BufferLog, network: Network, batch: int, arena: tuple[int, int, int]) -> list[Buffer]:
-    """Data, and the plan's parameters, gradients and momentum, each in one piece."""
+    """The data, and the plan's parameters, gradients and momentum, each as one buffer."""
     widths, itemsize = network.widths, network.dtype.itemsize
     held = [
         log.hold("x", (batch, widths[0]), "data"),
@@ -75,7 +75,7 @@ def _arrays(log: BufferLog, layout: Layout) -> list[Buffer]:
 
 
 def _workspace(log: BufferLog, network: Network, layout: Layout) -> list[Buffer]:
-    """The C core's workspace: what all threads share and what each has of its own if fused, else packed operands."""
+    """The C core's workspace: if fused, the parts for all threads and for each thread, else the packed operands."""
     nbytes = layout.workspace.nbytes or workspace_bytes(network, layout.batch, layout.strategy) or 0
     if layout.strategy != "fused":
         return [log.make("packed operands", (nbytes,), "workspace", "uint8")]

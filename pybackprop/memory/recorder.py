@@ -1,4 +1,4 @@
-"""A ledger of a real run: what our code allocated, used and freed, as it happened. Listens at core/observer.py."""
+"""A ledger of a real run: what this library allocated, used and freed, as reported by core/observer.py."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from pybackprop.memory.views import Ledger
 
 @contextmanager
 def ledger(title: str = "what our code made") -> Iterator[Ledger]:
-    """`with bp.ledger() as led:` counts the arrays that our code allocates in the block, in any thread.
+    """`with bp.ledger() as led:` counts the arrays that this library allocates in the block, in any thread.
 
-    Buffers are what is allocated in the block: results, gradients, a plan's memory; not what was there before, and not
-    what numpy allocates and frees within one operation. So the `.g` of a first backward count, and a second one finds
-    them there. Views are no buffers; a value that is written into the memory of another one is listed as sharing it.
+    Its buffers are results, gradients and a plan's memory that are allocated in the block; not what existed before, and
+    not what numpy allocates and frees within one operation. So the `.g` of a first backward pass count, but a second
+    pass reuses them. Views are not buffers; a value written into another one's memory is listed as sharing it.
     led is complete after the block. Several ledgers can be open at once: each records everything.
     """
     recorder = Recorder()
@@ -40,7 +40,7 @@ def ledger(title: str = "what our code made") -> Iterator[Ledger]:
 
 
 class OpenRecorders:
-    """All recorders that are open, opened and closed in any order and thread. The observer while there are any."""
+    """All open recorders; they may be opened and closed in any order and thread. While there are any, the observer."""
 
     lock: threading.Lock
 
@@ -84,9 +84,9 @@ _open = OpenRecorders()
 
 
 class Recorder:
-    """Logs what the observer is told of arrays and operations, and when arrays are freed.
+    """Logs the arrays and operations that the observer reports, and when arrays are freed.
 
-    A buffer is known by the address of the array that owns its memory.
+    A buffer is identified by the address of the array that owns its memory.
     """
 
     log: BufferLog
@@ -95,21 +95,23 @@ class Recorder:
 
     def __init__(self) -> None:
         self.log = BufferLog(counts_held=True)
-        self.lock = threading.RLock()  # an array may be freed at any moment, also while another one is entered
+        self.lock = (
+            threading.RLock()
+        )  # reentrant: an array may be freed at any moment, even while another one is being added
         self.known: dict[int, tuple[int, Buffer, Any]] = {}  # by address: size, buffer, weak reference to the owner
-        self.roles: dict[tuple[int, str], Buffer] = {}  # values by their buffer and who wrote them
+        self.roles: dict[tuple[int, str], Buffer] = {}  # values by their buffer and the operation that wrote them
         self.names: dict[str, int] = {}
         self.open = True
 
-    # ---- what it is told ----
+    # ---- reports from the observer ----
 
     def allocated(self, array: Array) -> None:
-        """An array was allocated for an operation that is to come."""
+        """An array was allocated for the next operation."""
         with self.lock:
             self._enter(array, "", "temporary")
 
     def named(self, array: Array, name: str, kind: str) -> None:
-        """An array has a name now."""
+        """An array was given a name."""
         with self.lock:
             buffer = self._find(_address(array))
             if buffer is not None:
@@ -137,11 +139,11 @@ class Recorder:
             self.log.close()
             self.open = False
 
-    # ---- how it is logged ----
+    # ---- logging ----
 
     @contextmanager
     def _packed(self, operation: str, products: Sequence[Product], dtype: Any) -> Iterator[None]:
-        """Logs the workspace that the C core packed the products' operands in, at its largest; it is freed already."""
+        """Logs the workspace in which the C core packed the products' operands, at its largest; it is already freed."""
         nbytes = packed_bytes(products, dtype) if products else 0
         packed = self.log.make("packed operands", (nbytes,), "workspace", np.uint8) if nbytes else None
         yield
@@ -154,7 +156,7 @@ class Recorder:
         while isinstance(owner.base, np.ndarray):
             owner = owner.base
         at = _address(owner)
-        self._freed(at)  # another buffer that was here must have been freed without our knowing
+        self._freed(at)  # an earlier buffer at this address must have been freed unnoticed
         buffer = self.log.make(name, array.shape, kind, array.dtype, array.nbytes)
         self.known[at] = (owner.nbytes, buffer, weakref.ref(owner, partial(self._forget, at)))
 
@@ -189,7 +191,7 @@ class Recorder:
         self.log.step(operation, *used)
 
     def _role(self, operation: str, buffer: Buffer) -> Buffer:
-        """The value that an operation wrote there: the buffer itself, or another one in the same memory."""
+        """The value that an operation wrote there: the buffer itself, or another value in the same memory."""
         if buffer.made_by in ("", operation) or buffer.kind != "temporary":
             return buffer
         role = self.roles.get((id(buffer), operation))
@@ -199,7 +201,7 @@ class Recorder:
         return role
 
     def _step_of_pass(self, operation: str, workspace: PassWorkspace) -> None:
-        """A Model's pass in one call: the values in its workspace are listed by their places."""
+        """A Model's pass in one call, with the values in its workspace."""
         owner = self._find(native.address_of(native.pointer(workspace.memory)))
         used = [] if owner is None else [owner, *self._values_in(workspace, owner)]
         tensors = [tensor for p in workspace.chain.parameters for tensor in (p, p._g) if tensor is not None]
@@ -241,7 +243,7 @@ class Recorder:
         return self.roles[key]
 
     def _once(self, name: str) -> str:
-        """name, or for a second one name 2."""
+        """A unique name: name, then "name 2", and so on."""
         count = self.names[name] = self.names.get(name, 0) + 1
         return name if count == 1 else f"{name} {count}"
 

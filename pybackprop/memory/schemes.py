@@ -23,7 +23,7 @@ Predict = Callable[[Network, int], BufferLog]
 
 @dataclass(frozen=True)
 class Scheme:
-    """One way to compute a step. program: what runs it, a name in bench/memory/programs.py and its argument."""
+    """One way to compute a step. program: the function in bench/memory/programs.py that runs it, and its argument."""
 
     name: str
     title: str
@@ -32,7 +32,7 @@ class Scheme:
     note: str = ""
 
     def ledger(self, network: Network, batch: int) -> Ledger:
-        """Predicted, from the sizes alone."""
+        """The predicted ledger, from the sizes alone."""
         return Ledger(f"{self.title}: {batch:,} rows of {network}", self.predict(network, batch), note=self.note)
 
     def missing(self) -> str:
@@ -52,7 +52,7 @@ def _plan(name: str, title: str, strategy: str | None, note: str = "") -> Scheme
 
 
 SCHEMES = (
-    _lesson("first", "lesson, first version", "w.g by an array of rows x inputs x outputs"),
+    _lesson("first", "lesson, first version", "w.g from an array of rows x inputs x outputs"),
     _lesson("matmul", "lesson, with @", "x.g is computed too, as in the lesson"),
     _lesson("functions", "our functions", "bp.lin, bp.lin_grad, ...; every .g is kept"),
     _lesson("inplace", "our functions, in place", "relu_, mse_grad and relu_grad in place"),
@@ -69,7 +69,7 @@ NAMES = [scheme.name for scheme in SCHEMES]
 
 
 def named(name: str) -> Scheme:
-    """Raises ValueError for a scheme that does not exist."""
+    """The scheme of this name. Raises ValueError if there is none."""
     for scheme in SCHEMES:
         if scheme.name == name:
             return scheme
@@ -82,7 +82,7 @@ def all_of(network: Network, batch: int, names: Iterable[str] = NAMES) -> dict[s
 
 
 def network_of(model: Any) -> Network:
-    """A model's layers. Raises TypeError for a model that is no chain such as a plan's, and names the layer."""
+    """A model's layers as a Network. Raises TypeError, naming the layer, for a model that compile would not accept."""
     if not isinstance(model, Model):
         raise TypeError(f"memory: found {type(model).__name__}, expected a bp.Model")
     try:
@@ -90,7 +90,7 @@ def network_of(model: Any) -> Network:
     except TypeError as error:
         fault = str(error).removeprefix("compile: ").split(";")[0]
         raise TypeError(
-            f"memory: {fault}; a prediction knows Lin, each with at most one activation after it, and Mse. "
+            f"memory: {fault}; a prediction needs Lin layers, each with at most one activation after it, and Mse. "
             "Count a real step instead: with bp.ledger() as led: model(x, targ).backward()"
         ) from error
 

@@ -17,7 +17,7 @@ from pybackprop.memory.buffers import Buffer
 from pybackprop.memory.ledger import LedgerFacts
 
 TIMES = "\N{MULTIPLICATION SIGN}"
-WIDTH = 110  # of text that goes to no terminal
+WIDTH = 110  # of text that does not go to a terminal
 COLOURS = {  # by kind
     "data": "yellow",
     "parameters": "green",
@@ -32,7 +32,7 @@ COLUMNS = ("buffer", "shape", "bytes", "created by", "uses", "freed after", "in 
 
 
 def show(ledger: LedgerFacts) -> None:
-    """Prints it on stdout, in colours on a terminal."""
+    """Prints a ledger on stdout, in colours on a terminal."""
     _print(stdout_console(WIDTH), ledger)
 
 
@@ -54,7 +54,7 @@ def _print(console: Console, ledger: LedgerFacts) -> None:
 
 
 def table(ledger: LedgerFacts) -> Table:
-    """A row for each buffer, in the order in which they come."""
+    """A row for each buffer, in order."""
     rows = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in COLUMNS:
         rows.add_column(name, justify="right" if name == "bytes" else "left", overflow="fold")
@@ -66,7 +66,7 @@ def table(ledger: LedgerFacts) -> Table:
 
 
 def cells(buffer: Buffer, at_peak: bool) -> list[str]:
-    """A buffer's row. at_peak: whether it is part of the peak, which is marked by a star."""
+    """A buffer's row. at_peak: whether it is part of the peak, which a star marks."""
     shape = TIMES.join(map(str, buffer.shape)) or "one number"
     uses = "" if buffer.first_use is None else f"{buffer.first_use} to {buffer.last_use}"
     freed = "" if buffer.freed is None else str(buffer.freed)

@@ -1,4 +1,4 @@
-"""Ledger: the memory of a step or of any code of ours, as facts, table, picture and notebook."""
+"""Ledger: the memory of a step, or of any code that uses this library, as data, table, figure and in notebooks."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from pybackprop.memory.ledger import LedgerFacts
 
 
 class Ledger(LedgerFacts):
-    """What memory a step takes, buffer by buffer.
+    """The memory that a step takes, buffer by buffer.
 
-    peak          bytes: the most that was allocated at one moment, beyond what is held: data, parameters, their
-                  gradients and momentum. (A ledger of a real run, `bp.ledger()`, counts all that was allocated in it.)
-    peak_step     the step at which that was: its number, operation and bytes
-    held, whole   bytes of what is held; of that and the peak together
-    totals        bytes by what they hold, and their sum, "total"; ledger["total"] and so on give the same
+    peak          the most bytes allocated at one moment, beyond what is held: data, parameters, their gradients and
+                  momentum. (A ledger of a real run, `bp.ledger()`, counts everything allocated in it.)
+    peak_step     the step with the peak: its number, operation and bytes
+    held, whole   bytes that are held; held plus peak
+    totals        bytes by kind, and their sum, "total"; ledger["total"] and so on give the same
     buffers       each with name, kind, shape, dtype, nbytes, made_by, made, first_use, last_use, freed, shares
     steps         each with number, operation and the bytes alive
     alternatives  other ways to compute the same step, as ledgers by name: predicted, nothing is run
 
-    print(ledger), in a notebook the ledger itself, and show() give it as a table; to_dict(), to_json() for programs;
-    plot() draws the buffers' lives.
+    print(ledger), show(), and the ledger itself in a notebook give a table; to_dict() and to_json() are for programs;
+    plot() draws the buffers' lifetimes.
     """
 
-    # rich and matplotlib are loaded when something is shown
+    # rich and matplotlib are loaded only when something is shown
 
     @property
     def alternatives(self) -> dict[str, Ledger]:
@@ -32,13 +32,13 @@ class Ledger(LedgerFacts):
         return {} if self._others is None else dict(self._others())
 
     def show(self) -> None:
-        """Prints it as a table."""
+        """Prints the ledger as a table."""
         from pybackprop.memory import table
 
         table.show(self)
 
     def plot(self, path: str | Path | None = None) -> Any:
-        """The buffers' lives over the steps, what they add up to, and the peak; a matplotlib Figure.
+        """A matplotlib Figure of the buffers' lifetimes over the steps, their sum, and the peak.
 
         path: a .png, .svg or .pdf to write it to. Raises ImportError without matplotlib (the extra `plot`),
         ValueError for another kind of file, FileNotFoundError for a folder that does not exist.

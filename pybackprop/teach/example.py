@@ -34,7 +34,7 @@ Layer: TypeAlias = "tuple[Tensor, Tensor]"  # w (m,h) and b (h,)
 
 @dataclass(frozen=True)
 class Example:
-    """The network after forward and backward, every gradient kept; .tensors uses the lesson's names: l1, l2, ..., out."""
+    """The network after forward and backward, with every gradient; .tensors uses the lesson's names: l1, ..., out."""
 
     tensors: dict[str, Tensor]
     loss: Tensor

@@ -17,6 +17,7 @@ from pybackprop.autograd.messages import describe
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import CheckpointError
+from pybackprop.data import Description
 from pybackprop.engine.model import Model
 from pybackprop.nn import layers as nn
 from pybackprop.nn.layers import Activation, Lin
@@ -25,7 +26,7 @@ from pybackprop.nn.optim import SGD
 from pybackprop.ops import registry
 from pybackprop.train import checkpoint
 
-__all__ = ["Contents", "load", "read", "save"]
+__all__ = ["Contents", "description_of", "load", "read", "save"]
 
 
 def save(model: Model, path: str | Path, *, optimizer: SGD | None = None, classifies: bool = False) -> None:
@@ -94,6 +95,11 @@ class Contents(NamedTuple):
     def classifies(self) -> bool:
         return bool(self.meta.get("classifies"))
 
+    @property
+    def description(self) -> Description | None:
+        """What the model was trained on; None if the file does not tell. Raises CheckpointError."""
+        return description_of(self.path, self.meta)
+
     def optimizer(self) -> SGD:
         """The SGD that trained the model. Raises CheckpointError if there is none."""
         state = self.meta.get("optimizer", self.meta.get("settings"))
@@ -127,6 +133,17 @@ def read(path: str | Path) -> Contents:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: holds no model that can be used: {error}") from error
     return Contents(path, model, parameters, arrays, meta)
+
+
+def description_of(path: str | Path, meta: Mapping[str, Any]) -> Description | None:
+    """What a checkpoint's meta tells of the data; None if it does not. Raises CheckpointError."""
+    told = meta.get("description")
+    if told is None:
+        return None
+    try:
+        return Description.from_json(told)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: holds no description of data that can be used: {error}") from error
 
 
 def copy_arrays(path: str | Path, targets: Mapping[str, Array], arrays: Mapping[str, Array]) -> None:

@@ -14,16 +14,18 @@ import numpy as np
 from pybackprop.core.arrays import Array, float_type
 from pybackprop.core.checks import check_seed, whole
 from pybackprop.core.errors import CheckpointError
-from pybackprop.data import DataError, Split, check_finite
+from pybackprop.data import DataError, Description, Split, check_finite
 from pybackprop.engine.model import Model, mlp
 from pybackprop.engine.plan import compile
 from pybackprop.engine.records import Moment
 from pybackprop.nn.optim import SGD
 from pybackprop.ops import mse
-from pybackprop.train import checkpoint
+from pybackprop.train import checkpoint, scores
 from pybackprop.train.model_file import copy_arrays
 
 MOST_CLASSES = 100_000
+MOST_ASKED = 10_000  # samples that tell whether a unit is alive
+RATE_OF_CLASSES, RATE_OF_NUMBERS = 0.2, 0.005  # learning rate, times features, where those are standardised
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Trainer:
     """An mlp, its SGD with momentum, its data, and its progress.
 
     split     x (n,m) and labels y (n,) of integers, which become rows of the identity matrix, or targets (n,h)
+    description  of the data, for whoever is to predict with a checkpoint; None if nothing is known
     epoch     epochs done;  losses: the mean loss of each;  accuracies: after each, on the validation part
     seconds   spent in training steps;  samples: seen by them
 
@@ -64,8 +67,8 @@ class Trainer:
     samples: int
     epoch: int
 
-    def __init__(self, settings: Settings, split: Split) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, split: Split, description: Description | None = None) -> None:
+        self.settings, self.description = settings, description
         self.split = _checked(split, float_type(settings.dtype))
         classes = _classes(self.split)
         self.classifies = classes is not None
@@ -105,7 +108,23 @@ class Trainer:
         """The fraction of validation samples whose largest output is that of their label; None without labels."""
         if not self.classifies or not len(self.split.x_valid):
             return None
-        return accuracy_of(self.plan.predict(self.split.x_valid).data, self.split.y_valid)
+        return scores.accuracy(self.plan.predict(self.split.x_valid).data, self.split.y_valid)
+
+    def r2(self) -> float | None:
+        """R², the share of the targets' variance that is explained, on the validation part; None for labels."""
+        if self.classifies or not len(self.split.x_valid):
+            return None
+        return scores.r2(self.plan.predict(self.split.x_valid).data, self.split.y_valid)
+
+    def silent_layers(self) -> list[int]:
+        """The hidden layers, counted from 1, of which no unit is alive: relu gives 0 for all samples that are asked."""
+        out, silent = self.split.x_train[:MOST_ASKED], []
+        parameters = [p.data for p in self.model.parameters()]
+        for k, (w, b) in enumerate(zip(parameters[:-2:2], parameters[1:-2:2], strict=True), 1):
+            out = np.maximum(out @ w + b, 0)
+            if not out.any():
+                silent.append(k)
+        return silent
 
     def valid_loss(self) -> float | None:
         """The loss on the validation samples; None if there are none."""
@@ -131,8 +150,8 @@ class Trainer:
         return {**self.parameters(), **velocities}
 
     def save(self, path: str | Path) -> None:
-        """Writes a checkpoint; see pybackprop.train.checkpoint.save."""
-        meta = {
+        """Writes a checkpoint; see pybackprop.checkpoint.save."""
+        meta: dict[str, Any] = {
             "kind": "mlp",
             "classifies": self.classifies,
             "settings": asdict(self.settings),
@@ -141,6 +160,8 @@ class Trainer:
             "accuracies": self.accuracies,
             "data": self._data_digest,
         }
+        if self.description is not None:
+            meta["description"] = self.description.to_json()
         checkpoint.save(path, self._state(), meta)
 
     def restore(self, path: str | Path) -> None:
@@ -161,6 +182,18 @@ class Trainer:
         return state.hexdigest()
 
 
+def usual_rate(description: Description) -> float:
+    """The learning rate where none is asked for: the one of Settings, or less for many standardised features.
+
+    The more features there are, the larger is a row, and the earlier training diverges. A regression takes smaller
+    steps than classes: noise in its targets would be learnt otherwise.
+    """
+    if description.scaling.kind != "standard":
+        return Settings.lr
+    rate = RATE_OF_CLASSES if description.classifies else RATE_OF_NUMBERS
+    return float(f"{min(Settings.lr, rate / description.features):.2g}")
+
+
 def settings_of(path: str | Path) -> Settings:
     """The settings that a checkpoint was trained with. Raises CheckpointError."""
     _, meta = checkpoint.load(path)
@@ -174,10 +207,6 @@ def settings_of(path: str | Path) -> Settings:
         return Settings(**{**settings, "hidden": tuple(settings["hidden"])})
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: holds no settings to resume training with ({error})") from error
-
-
-def accuracy_of(outputs: Array, labels: Array) -> float:
-    return float(np.mean(outputs.argmax(1) == labels))
 
 
 def _checked(split: Split, dtype: np.dtype[Any]) -> Split:
@@ -211,4 +240,4 @@ def _targets(y: Array, classes: int | None, dtype: Any) -> Array:
     return targets
 
 
-__all__ = ["Settings", "Trainer", "accuracy_of", "settings_of"]
+__all__ = ["Settings", "Trainer", "settings_of", "usual_rate"]

@@ -1,5 +1,6 @@
 """Building: what a stranger's compiler and pip make of it."""
 
+import importlib
 import os
 import shutil
 import sys
@@ -96,12 +97,55 @@ def test_the_extension_uses_the_limited_api_only():
     assert Path(pybackprop._core.__file__).name == f"_core.abi3{'.so' if os.name == 'posix' else '.pyd'}"
 
 
-def test_flags_never_include_fast_math():
-    text = (ROOT / "build.py").read_text()
-    assert '"-O3", "-ffp-contract=off"' in text
+@pytest.fixture
+def build(monkeypatch):
+    """build.py as a module."""
+    pytest.importorskip("setuptools", minversion="77")
+    pytest.importorskip("cffi")
+    monkeypatch.syspath_prepend(str(ROOT))
+    return importlib.import_module("build")
+
+
+def test_flags_never_include_fast_math(build):
+    assert '"-O3", "-ffp-contract=off"' in (ROOT / "build.py").read_text()
+    ours = [*build.FLAGS, *(flag for pair in build.OPENMP_FLAGS for flags in pair for flag in flags)]
+    assert build.unsafe(ours) is None
     for forbidden in ("fast-math", "-Ofast", "-march=native"):
-        assert forbidden not in text
+        assert forbidden not in " ".join(ours)
     assert "fast-math" not in (sysconfig.get_config_var("CFLAGS") or "")
+
+
+UNSAFE = ["-Ofast", "-ffast-math", "-funsafe-math-optimizations", "-fassociative-math", "-freciprocal-math",
+          "-ffinite-math-only", "-fno-signed-zeros", "-mdaz-ftz", "-ffp-contract=fast", "-mrecip=all"]  # fmt: skip
+
+
+@pytest.mark.parametrize("flag", UNSAFE)
+@pytest.mark.parametrize("variable", ["PYBACKPROP_CFLAGS", "CFLAGS", "CPPFLAGS", "LDFLAGS", "CC"])
+def test_flags_that_change_bits_are_refused_wherever_they_come_from(build, monkeypatch, variable, flag):
+    monkeypatch.setenv(variable, f"cc -g {flag}" if variable == "CC" else f"-g {flag} -Wall")
+    with pytest.raises(SystemExit) as refused:
+        build.refuse_unsafe(build.given_flags(None))
+    assert flag in str(refused.value)
+    assert variable in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_flags_that_change_no_bits_are_taken(build, monkeypatch):
+    usual = "-O2 -g -fno-fast-math -ffp-contract=off -march=x86-64-v3 -fno-math-errno -Wl,-O1 -fstack-protector-strong"
+    for name in ("PYBACKPROP_CFLAGS", "CFLAGS", "CPPFLAGS", "LDFLAGS"):
+        monkeypatch.setenv(name, usual)
+    build.refuse_unsafe(build.given_flags(None))
+
+
+@pytest.mark.builds
+@pytest.mark.parametrize("variable", ["CFLAGS", "LDFLAGS", "PYBACKPROP_CFLAGS"])
+def test_a_build_with_fast_math_ends_with_one_sentence(tree, variable):
+    done = build_ext(tree, **{variable: "-O2 -ffast-math"})
+    assert done.returncode != 0
+    assert "-ffast-math" in done.stderr
+    assert variable in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tree / "pybackprop").glob("_core*.so"))
 
 
 @pytest.mark.skipif(not os.environ.get("PYBACKPROP_WHEEL"), reason="set PYBACKPROP_WHEEL to a wheel to look into it")

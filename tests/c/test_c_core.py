@@ -2,6 +2,7 @@
 
 import shutil
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from pybackprop.train import checkpoint
 
 DIGEST = "703a15f3730cae1c"  # of every result of test_core --quick but those of leaky_relu
 LEAKY_DIGEST = "908ed6175d05b54c"
+FRAME = 4096  # bytes of the stack that one function may take
 COMPILERS = compilers()
 DEFAULT = COMPILERS[0] if COMPILERS else None
 openmp_of = cache(has_openmp)
@@ -23,7 +25,7 @@ CONFIGURATIONS = [(cc, *flags) for cc in COMPILERS for flags in (("-O3", "-fopen
 
 def usual():
     """How most programs here are built, so that they share their objects."""
-    return ["-O3", "-fopenmp" if openmp_of(DEFAULT) else ""]
+    return ["-O3", "-fopenmp" if openmp_of(DEFAULT) else "", "-fstack-usage"]
 
 
 def every(*flags):
@@ -70,6 +72,16 @@ def test_every_operation_equals_its_reference_in_every_case(core):
 @pytest.mark.parametrize(("compiler", "level", "omp"), CONFIGURATIONS)
 def test_compilers_and_flags_agree_on_every_bit(core, compiler, level, omp):
     check_digest(core(compiler, level, omp))
+
+
+@pytest.mark.parametrize(("compiler", "flags"), every("-O3", "-fstack-usage"))
+def test_no_function_takes_more_than_a_few_kib_of_the_stack(builds, compiler, flags):
+    """A thread may have 32 KiB of it, and those who call us have used some."""
+    objects = builds.objects("test_core.c", compiler, [*filter(None, flags or usual())])
+    del objects["test_core.c"]
+    frames = [line.split("\t") for path in objects.values() for line in Path(f"{path}.su").read_text().splitlines()]
+    assert len(frames) > 400
+    assert [frame for frame in frames if int(frame[1]) > FRAME or frame[2] == "dynamic"] == []
 
 
 @pytest.mark.parametrize("how", ["zero", "nan", "sign", "bit", "swap"])

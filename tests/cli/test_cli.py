@@ -16,7 +16,8 @@ from helpers.processes import COMMAND, TIMEOUT, cpu_seconds, cpu_seconds_of_chil
 from pybackprop.cli.main import main
 from pybackprop.train import checkpoint
 
-KEYS = ["loss", "accuracy", "epochs", "seconds", "samples_per_second", "peak_bytes", "digest", "kernel", "threads"]
+KEYS = ["loss", "accuracy", "r2", "epochs", "seconds", "samples_per_second", "peak_bytes", "digest", "kernel"]
+KEYS += ["threads", "data", "warnings"]
 
 
 @pytest.fixture

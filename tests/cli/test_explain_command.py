@@ -182,7 +182,7 @@ def test_an_expression_s_steps_are_joined_for_the_page():
     assert (scene.tensors["w1"][1] == w.g.data).all()
     other = bp.mse((x @ w + 1.5).clone(), np.zeros((4, 2), "f"))
     other.backward()
-    with pytest.raises(bp.GradientError, match="the page computes lin, relu and mse"):
+    with pytest.raises(bp.GradientError, match="the page supports lin, relu and mse"):
         bp.explain(w, at=(0, 0), loss=other).to_html()
 
 

@@ -62,7 +62,7 @@ def test_the_command_knows_every_gradient(of, formula, capsys):
         (["(" * 1000], "brackets"),
         (["x.__class__"], "not known here"),
         (["x.T @"], "cannot be read"),
-        ([""], "nothing is there"),
+        ([""], "found an empty text"),
         ([], "a formula is missing"),
         (["x", "--of", "q"], "invalid choice"),
         (["x", "--shape", "3,3"], "expected three sizes"),

@@ -154,12 +154,12 @@ def test_the_documents_table_is_what_is_predicted():
 
 
 def test_the_document_has_the_tour(memory):
-    (shown,) = re.findall(r"```text\n(Which value.*?)```", DOC, re.DOTALL)
+    (shown,) = re.findall(r"```text\n(When can each value.*?)```", DOC, re.DOTALL)
     assert shown == memory("--tour")
 
 
 def test_the_tour_tells_the_truth():
-    """Its gradients are those of the tape, bit for bit; and what may be forgotten is read by nobody after."""
+    """Its gradients are those of the tape, bit for bit; and what can be freed is not read by any later step."""
     found = list(memory_tour.moments())
     w1, b1, w2, b2 = (bp.param(value, name=name) for name, value in memory_tour.PARAMETERS.items())
     bp.mse(bp.relu(bp.tensor(memory_tour.X) @ w1 + b1) @ w2 + b2, bp.tensor(memory_tour.TARG)).backward()
@@ -170,7 +170,7 @@ def test_the_tour_tells_the_truth():
         for buffer in moment.buffers:
             later = [act.code for act in memory_tour.ACTS[moment.number :] if buffer["holds"] in act.reads]
             assert buffer["needed_by"] == later
-            assert ("may be forgotten" in buffer["why"]) <= (not later)
+            assert ("can be freed" in buffer["why"]) <= (not later)
 
 
 def test_in_the_tour_nothing_is_read_that_was_overwritten():

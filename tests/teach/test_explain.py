@@ -193,7 +193,7 @@ def test_the_text_has_six_steps_the_table_and_the_transpose_s_reason():
         "3. How much the loss cares",
         "4. The sum over all paths",
         "5. From one element to all: w1.g = x.T @ l1.g",
-        "6. A check that trusts nobody",
+        "6. An independent check: nudge it and measure",
         "That is w1.g[3,2], bit for bit",
         "the index summed over is the inner one",
         "x is the one to transpose",
@@ -290,7 +290,7 @@ def test_a_training_with_explanations_in_between_has_the_same_bits(rng):
         assert_same_bits(p.data, q.data)
 
 
-# ---- the check trusts nobody ----
+# ---- the measured check ----
 
 
 @pytest.mark.parametrize(("name", "rule"), [("w1", linear.Weight), ("x", linear.Input)])
@@ -415,7 +415,7 @@ def test_an_overflow_is_named_where_it_arose():
     t = tape(arrays)
     e = bp.explain(t["w1"])
     assert "out[" in e.notes[0]
-    assert "'lin' made it from finite numbers" in e.notes[0]
+    assert "'lin' computed it from finite numbers" in e.notes[0]
 
 
 def test_a_gradient_that_overflows_alone():

@@ -14,7 +14,7 @@ from helpers.networks import layers, numbers, tape, tensors_of
 @pytest.mark.parametrize(
     ("name", "at", "said"),
     [
-        ("w1", (4, 0), r"w1\[4,0\] is not there: w1 has shape \(4, 5\): row 0 .. 3, column 0 .. 4"),
+        ("w1", (4, 0), r"w1\[4,0\] is out of range: w1 has shape \(4, 5\): row 0 .. 3, column 0 .. 4"),
         ("w1", (0, -6), "column 0 .. 4"),
         ("w1", 3, "row 0 .. 3"),
         ("b1", 5, "element 0 .. 4"),
@@ -58,11 +58,11 @@ def test_no_tensor_at_all(given):
 def test_the_output_without_anything_computed_from_it():
     t = tensors_of(numbers(np.float32))
     out = bp.lin(t["x"], t["w1"])
-    with pytest.raises(bp.GradientError, match=r"no loss was computed from|no backward yet"):
+    with pytest.raises(bp.GradientError, match=r"no loss was computed from|no backward pass has run yet"):
         bp.explain(out, at=(0, 0))
 
 
-# ---- no backward yet ----
+# ---- no backward pass has run yet ----
 
 
 def test_no_backward_after_a_model():
@@ -81,7 +81,7 @@ def test_no_backward_after_functions(name):
     l2 = bp.relu(t["l1"])
     out = bp.lin(l2, t["w2"], t["b2"])
     t["loss"] = bp.mse(out, t["targ"])
-    with pytest.raises(bp.GradientError, match="no backward yet") as caught:
+    with pytest.raises(bp.GradientError, match="no backward pass has run yet") as caught:
         bp.explain(t[name])
     assert "Call loss.backward(); or, by hand, bp.mse_grad(out, targ), bp.lin_grad(l2, out, w2, b2)" in str(
         caught.value
@@ -181,7 +181,7 @@ def test_stale_parameters_are_said_when_the_data_is_asked_about():
     assert bp.explain(t["x"], at=(0, 0)).notes == ()
     for name in ("w1", "b1", "w2", "b2"):
         t[name].g = np.ones(t[name].shape, "f")
-    assert bp.explain(t["x"], at=(0, 0)).notes[0].startswith("the parameters' .g are not those")
+    assert bp.explain(t["x"], at=(0, 0)).notes[0].startswith("the parameters' .g are not from")
     assert bp.explain(t["loss"]).notes
     assert not bp.explain(t["loss"]).agrees
 

@@ -107,7 +107,7 @@ def test_at_its_corner_the_slope_that_its_backward_takes_is_said(defined):
     (network,) = networks_of(w)
     e = bp.explain(network.operations[0].output)
     assert e.agrees
-    assert "l1[0,0] sits at the corner of 'bent', where there are two slopes; its backward takes 0.25" in words(e)
+    assert "l1[0,0] is at the corner of 'bent', where there are two slopes; its backward uses 0.25" in words(e)
     e = bp.explain(w)
     assert (e.measured.left, e.measured.right) == (pytest.approx(-1.5, rel=1e-3), pytest.approx(-6, rel=1e-3))
     assert "0, the corner of bent, where there are two slopes" in words(e)
@@ -177,7 +177,7 @@ def test_a_layer_of_ones_own_with_two_arguments():
 
 def test_a_network_with_it_is_not_on_the_page(defined):
     t = network(np.float32, bent(defined))
-    with pytest.raises(bp.GradientError, match="the page computes lin, relu and mse, and this network has 'bent'"):
+    with pytest.raises(bp.GradientError, match="the page supports lin, relu and mse, but this network has 'bent'"):
         bp.explain(t["w1"]).to_html()
 
 
@@ -198,7 +198,7 @@ def test_leaky_relu(dtype, slope):
     i, j = off
     assert e.terms[0].local == dtype(slope)
     assert e.moves == f"l1[{i},{j}] moves l2[{i},{j}], and nothing else."
-    assert f"l1[{i},{j}] is not above 0, where l2[{i},{j}] moves by {slope} for each 1." in words(e)
+    assert f"l1[{i},{j}] is not above 0: the factor is {slope}." in words(e)
     assert f"its own factor, 1 or {slope}. Hence * and not @" in words(e)
     assert e.matmul == f"(l1 > 0) * l2.g + {slope} * (l1 <= 0) * l2.g"
     assert f"after bp.leaky_relu_grad(l1, l2, negative_slope={slope})" in str(bp.explain(t["loss"]))

@@ -125,7 +125,7 @@ def test_a_minus_infinity_that_relu_stops_is_not_said_to_spread(rng):
     assert np.isfinite(out.data).all()
     (note,) = bp.explain(w, at=(0, 0)).notes
     assert note.startswith("w[0,1] is -inf")
-    assert "unless it is -inf and a relu makes 0 of it" in note
+    assert "unless it is -inf and a relu turns it into 0" in note
 
 
 @pytest.mark.parametrize("at", [np.array([1, 0]), [1, 0], (np.int64(1), 0)], ids=["array", "list", "tuple"])

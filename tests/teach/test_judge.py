@@ -178,12 +178,12 @@ def test_where_it_is_wrong_when_nothing_is_recognised():
     changed[1] += [3, 4]
     verdict = bp.judge(layer["w"], changed)
     assert (verdict.mistake, verdict.wrong) == (None, 2)
-    assert "Only in row 1 is anything wrong." in verdict.hints
+    assert "Only row 1 is wrong." in verdict.hints
     changed = right.copy()
     changed[:, 1] *= -1
     verdict = bp.judge(layer["w"], changed)
-    assert "Only in column 1 is anything wrong." in verdict.hints
-    assert "What is wrong has the right size and the wrong sign." in verdict.hints
+    assert "Only column 1 is wrong." in verdict.hints
+    assert "The wrong elements have the right size and the wrong sign." in verdict.hints
     changed[0, 0] = np.nan
     assert any("NaN" in hint for hint in bp.judge(layer["w"], changed).hints)
 

@@ -142,7 +142,7 @@ def test_the_clash_of_inner_dimensions_is_said_in_letters():
     assert not verdict.shape_ok
     assert verdict.wrong is None
     assert "dz (4,2) [i,j] @ x.T (3,4) [k,i]" in verdict.error
-    assert "the one counts j, the other k" in verdict.error
+    assert "one counts j, the other k" in verdict.error
     assert "of another network, where it runs" in verdict.hints[2]
 
 

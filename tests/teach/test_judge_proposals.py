@@ -67,8 +67,8 @@ def test_a_function_that_fails():
     verdict = bp.judge(layer["w"], lambda x: x / 0 if False else 1 / 0)
     assert not verdict.runs
     assert "ZeroDivisionError" in verdict.error
-    assert "left no .g" in bp.judge(layer["w"], lambda x: None).error
-    with pytest.raises(FormulaError, match=r"argument 'nonsense' is not in play; in play are .*w1"):
+    assert "did not set the .g" in bp.judge(layer["w"], lambda x: None).error
+    with pytest.raises(FormulaError, match=r"argument 'nonsense' is not available; available are .*w1"):
         bp.judge(layer["w"], lambda nonsense: nonsense)
     with pytest.raises(KeyboardInterrupt):
         bp.judge(layer["w"], interrupted)
@@ -146,5 +146,5 @@ def test_out_is_of_the_operation_or_of_the_network():
 
 
 def test_an_unknown_name_lists_those_in_play():
-    with pytest.raises(FormulaError, match=r"'dq' .* in play are w1, x, w?.*z, dz, a, da, n, h, m, size"):
+    with pytest.raises(FormulaError, match=r"'dq' .* available are w1, x, w?.*z, dz, a, da, n, h, m, size"):
         judged("w", "x.T @ dq")

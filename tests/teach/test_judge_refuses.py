@@ -9,7 +9,7 @@ from helpers.twins import ScaleByHand
 
 
 def test_a_tensor_that_took_no_part():
-    with pytest.raises(bp.GradientError, match=r"read by no operation.*keep the loss.*loss\.backward\(keep=True\)"):
+    with pytest.raises(bp.GradientError, match=r"not used by any operation.*keep the loss .*\.backward\(keep=True\)"):
         bp.judge(bp.param(np.ones((2, 2))), "x")
     with pytest.raises(bp.GradientError, match=r"make the weights with bp\.param"):
         bp.judge(bp.tensor(np.ones((2, 2))), "x")
@@ -48,7 +48,7 @@ def test_a_tensor_read_twice():
     l1 = bp.lin(x, w)
     l2 = bp.lin(l1, w)
     loss = bp.mse(l2, numbers(rng, 4, 3))
-    with pytest.raises(bp.GradientError, match=r"was read 2 times.*Name the result.*z=l1"):
+    with pytest.raises(bp.GradientError, match=r"was used 2 times.*Name the result.*z=l1"):
         bp.judge(w, "x.T @ dz")
     assert bp.judge(w, "x.T @ dz", z=l1)
     assert bp.judge(w, "x.T @ dz", z=l2)
@@ -62,11 +62,11 @@ def test_of_a_tensor_read_twice_it_says_that_each_use_has_a_share():
     l2 = bp.lin(l1, w)
     loss = bp.mse(l2, numbers(rng, 4, 3))
     loss.backward(keep=True)
-    assert "share of one use; w.g adds up those of all 2" in bp.judge(w, "x.T @ dz", z=l1).summary
+    assert "share of one use; w.g is the sum over all 2 uses" in bp.judge(w, "x.T @ dz", z=l1).summary
     for z in (l1, l2):
         verdict = bp.judge(w, w.g, z=z)
         assert (verdict.ok, verdict.mistake) == (False, "all-uses")
-        assert "adds up the shares of all that the tensor was used for" in str(verdict).replace("\n     ", " ")
+        assert "the sum over all uses of the tensor" in str(verdict).replace("\n     ", " ")
     once = bp.param(numbers(rng, 3, 2))
     loss = bp.mse(bp.lin(x, once), numbers(rng, 4, 2))
     loss.backward()
@@ -93,7 +93,7 @@ def test_two_passes_on_the_same_numbers_are_one():
 def test_an_operation_without_derivative():
     w = bp.param(np.ones((3, 2)))
     kept = w * 2
-    with pytest.raises(bp.GradientError, match="read by no operation"):
+    with pytest.raises(bp.GradientError, match="not used by any operation"):
         bp.judge(w, "2 * dz")
     assert kept.shape == (3, 2)
 

@@ -123,8 +123,8 @@ def test_a_transpose_that_fits_by_accident_is_wrong_all_the_same(page):
     page.open(scene, "#product=w.w1.1.0.1.3")
     dz, x = scene.tensors["l1"][1], scene.tensors["x"][0]
     assert page.text("#verdict") == (
-        "The shape is right by accident. Element [0,0] is made of row 0 of l1.g and row 0 of x, but w1[0,0] moves "
-        "column 0 of l1, every row, not row 0, and row i by x[i,0]: it needs column 0 of both."
+        "The shape is right by accident. Element [0,0] is computed from row 0 of l1.g and row 0 of x, but w1[0,0] "
+        "moves column 0 of l1, every row, not row 0, and row i by x[i,0]: it needs column 0 of both."
     )
     here, right = (float(b.text.replace(MINUS, "-")) for b in page.driver.find_elements("css selector", "#sum b"))
     assert here == pytest.approx((dz @ x.T)[0, 1], rel=1e-5)

@@ -1,4 +1,4 @@
-"""Engine: what the engines have in common, and the list of them."""
+"""Engine: the base class of the engines, and the list of them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ EAGER = ("matmul", "forward", "backward_w", "backward_x", "step")  # kinds of wo
 
 
 class Engine:
-    """Does workloads in a process of its own.
+    """Runs workloads in its own process.
 
-    A subclass has a method for each kind of workload that it can do. It takes the data by name, prepares what it can,
-    sets `results`, and returns a callable that does the workload once; `results` then gives what it computed.
+    A subclass has a method for each kind of workload that it supports. It takes the data by name, prepares what it can,
+    sets `results`, and returns a callable that runs the workload once; `results` then gives what was computed.
     """
 
     results: Callable[[], Mapping[str, Any]]
@@ -31,7 +31,7 @@ class Engine:
         self.threads = threads
 
     def prepare(self, workload: Workload, data: Mapping[str, Array]) -> Call:
-        """The callable that does the workload once. AttributeError if this engine cannot."""
+        """The callable that runs the workload once. Raises AttributeError if this engine does not support it."""
         more = {"batch": workload.batch} if workload.kind == "epoch" else {}
         call: Call = getattr(self, workload.kind)(**data, **more)
         return call
@@ -52,10 +52,10 @@ class Engine:
 
 @dataclass(frozen=True)
 class Entry:
-    """An engine to choose. package: what must be installed. where: 'module:class'.
+    """An available engine. package: what must be installed. where: 'module:class'.
 
-    ours: an engine of this library; the others are the peers that it is compared with.
-    kinds: of workloads that it does; empty: all.
+    ours: whether it is one of this library; the others are the peers that it is compared with.
+    kinds: the kinds of workloads that it supports; empty: all.
     """
 
     name: str
@@ -92,7 +92,7 @@ def load(where: str, threads: int) -> Engine:
 
 
 def named_gradients(parameters: Iterable[str], gradients: Iterable[Any]) -> dict[str, Any]:
-    """By the names that results have: w1.g, b1.g, ..."""
+    """The gradients by the names used in results: w1.g, b1.g, ..."""
     return {f"{name}.g": g for name, g in zip(parameters, gradients, strict=True)}
 
 

@@ -1,4 +1,4 @@
-"""JAX: compiled functions; a call ends when its result is there."""
+"""JAX: compiled functions; a call ends when its result is ready."""
 
 from __future__ import annotations
 

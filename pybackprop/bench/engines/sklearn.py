@@ -14,7 +14,7 @@ from pybackprop.core.arrays import Array
 
 
 class Sklearn(Engine):
-    """Plain SGD with momentum and no penalty, from the parameters given; BLAS has the threads it may use."""
+    """Plain SGD with momentum and no penalty, from the given parameters; only its BLAS uses threads."""
 
     def epoch(self, x: Array, targ: Array, batch: int, **parameters: Array) -> Call:
         arrays = list(parameters.values())

@@ -1,1 +1,1 @@
-"""The peak memory of a step, measured in a process of its own."""
+"""The peak memory of a step, measured in a separate process."""

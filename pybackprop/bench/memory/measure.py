@@ -1,4 +1,4 @@
-"""Measures the peak memory of a scheme's step in a process of its own, where that fits in memory."""
+"""Measures the peak memory of a scheme's step in a separate process, if it fits in memory."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pybackprop.core.units import bytes_text
 from pybackprop.memory.schemes import Scheme
 from pybackprop.nn.network import Network
 
-SHARE = 0.8  # of what is available, at most
+SHARE = 0.8  # the largest share of the available memory to use
 LIMIT = 600.0  # seconds
 OVERHEAD = 4 * 10**8  # bytes of a process with its libraries
-# glibc then returns large arrays to the system when they are freed, instead of keeping holes that stay resident
+# makes glibc return large arrays to the system when they are freed, instead of keeping them resident
 RETURN_AT_ONCE = {"MALLOC_MMAP_THRESHOLD_": "131072"}
 
 
@@ -24,7 +24,7 @@ RETURN_AT_ONCE = {"MALLOC_MMAP_THRESHOLD_": "131072"}
 class Measured:
     """peak: the most bytes that were resident during the step, beyond data, parameters and their gradients.
 
-    None where it was not measured, and why says why. traced: bytes that numpy allocated, if that was counted.
+    If it was not measured, peak is None and why is the reason. traced: bytes that numpy allocated, if counted.
     """
 
     peak: int | None
@@ -49,12 +49,12 @@ def measure(scheme: Scheme, network: Network, batch: int, trace: bool = False) -
         return Measured(None, f"its process failed: {last}")
     answer = json.loads(done.stdout.splitlines()[-1])
     if answer["resident"] is None:
-        return Measured(None, "this system does not tell what is resident", answer.get("traced"))
+        return Measured(None, "the resident memory is not known on this system", answer.get("traced"))
     return Measured(max(0, answer["resident"] - _allocated_again(scheme, network)), "", answer.get("traced"))
 
 
 def _allocated_again(scheme: Scheme, network: Network) -> int:
-    """Bytes of parameters and gradients that a step allocates once more: they count as held."""
+    """Bytes of parameters and gradients that a step allocates again; they count as held."""
     return network.parameter_bytes * {"plan": 2, "engine": 1}.get(scheme.program[0], 0)
 
 

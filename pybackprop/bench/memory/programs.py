@@ -1,7 +1,7 @@
-"""The schemes as programs that run: each does line by line what memory/predict_*.py predicts under the same name.
+"""The schemes as programs: each does, line by line, what memory/predict_*.py predicts under the same name.
 
-Each computes one step: forward, loss and all gradients. Data and parameters are allocated before it; so are the
-gradients that count as held: w.g, b.g, and x.g where the program computes one.
+Each computes one step: forward, loss and all gradients. Data and parameters are allocated before the step; so are the
+gradients that count as held: w.g, b.g, and x.g if the program computes it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pybackprop.core.arrays import Array
 
 @dataclass
 class Given:
-    """x (n,m), targ (n,h), and (w, b) of each layer; b may be None. relu: whether each layer has one after it."""
+    """x (n,m), targ (n,h), and (w, b) of each layer; b may be None. relu: for each layer, whether a relu follows it."""
 
     x: Array
     targ: Array
@@ -65,7 +65,7 @@ def matmul(data: Given) -> Callable[[], Any]:
 def _lesson(data: Given, w_g: Callable[[Any, Any], Tensor]) -> Callable[[], Any]:
     """The lesson's own lines, on our tensors: w_g(inp, out) is the gradient of w."""
     for p in data.parameters:
-        p.requires_g = False  # the gradients are computed by hand: nothing goes on the tape
+        p.requires_g = False  # gradients are computed by hand: nothing is recorded
     x, targ = bp.as_tensor(data.x), bp.as_tensor(data.targ)
     x.g = np.broadcast_to(x.dtype.type(1), x.shape)
 
@@ -146,7 +146,7 @@ def _model(data: Given, model: bp.Model) -> Callable[[], Any]:
 
 
 def plan(strategy: str | None) -> Callable[[Given], Callable[[], Any]]:
-    """compile allocates its memory, so it is part of what is measured."""
+    """compile is part of the step, because it allocates the plan's memory."""
 
     def program(data: Given) -> Callable[[], Any]:
         plans = []

@@ -31,7 +31,7 @@ def program_of(request: dict[str, Any]) -> Callable[[programs.Given], Callable[[
 
 
 def measure(request: dict[str, Any]) -> dict[str, Any]:
-    """Runs a step of a few rows first, so that libraries allocate what they need only once, then the one to measure."""
+    """Measures a step. Runs one of a few rows first, so that libraries' one-time allocations are not measured."""
     rng, make = np.random.default_rng(0), program_of(request)
     widths, batch = request["widths"], request["batch"]
     make(programs.given(widths, min(FEW, batch), request["dtype"], rng))()

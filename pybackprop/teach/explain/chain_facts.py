@@ -12,7 +12,7 @@ from typing import Any
 from pybackprop.teach.explain.paths import backward_order
 from pybackprop.teach.explain.rules import rule_for
 from pybackprop.teach.explain.symbols import Symbols
-from pybackprop.teach.trace.gradients import Walk, call_by_hand, is_wanted, largest
+from pybackprop.teach.trace.gradients import Walk, call_by_hand, gets_gradient, largest
 from pybackprop.teach.trace.graph import Network, Operation
 from pybackprop.teach.trace.notation import element
 from pybackprop.teach.trace.replay import in_double
@@ -39,7 +39,7 @@ def _steps(op: Operation, symbols: Symbols) -> Iterator[dict[str, Any]]:
             "shape": given.shape,
             "computed as": rule_for(op, slot).computed(op, slot, network),
             "holds": symbols.holds(op, given),
-            "wanted": is_wanted(given),
+            "wanted": gets_gradient(given),
         }
 
 

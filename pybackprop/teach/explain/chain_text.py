@@ -47,11 +47,11 @@ def _backward(steps: Sequence[Step]) -> Iterator[Block]:
     for call, written in groupby(steps, key=lambda step: step["after"]):
         yield Text(f"after {call}")
         yield Table(["", "", ""], [_row(step) for step in written], ["upstream", "local", ""], words=True)
-    unwanted = [step["g"] for step in steps if not step["wanted"]]
-    if unwanted:
+    only_by_hand = [step["g"] for step in steps if not step["wanted"]]
+    if only_by_hand:
         yield Text(
-            f"* {', '.join(unwanted)}: only in a backward pass by hand, because bp.lin_grad sets every .g; the tape "
-            "computes only the gradients that are required."
+            f"* {', '.join(only_by_hand)}: only in a backward pass by hand, because bp.lin_grad sets every .g; the "
+            "tape computes only the gradients that are required."
         )
     yield Text(
         "What arrives (out.g, in a _grad function) is the product of all factors so far. Each call multiplies it by "

@@ -9,7 +9,7 @@ from pybackprop.core.errors import ShapeError
 
 
 class FormulaError(ValueError):
-    """Text that is not a formula over the available names. The message shows the place, and what may be written there."""
+    """Text that is not a formula over the available names. The message shows the place and what is allowed there."""
 
 
 class MisfitError(FormulaError, ShapeError):

@@ -71,7 +71,7 @@ def _on_numbers(
     )
     text = f"On the numbers{shape}: {moves}. So {name}.g{index} is {total}."
     instead = _instead(attempt, at, proposal, diagnosis)
-    return text + (f" Your answer has {instead} there." if instead else "")
+    return text + (f" There your answer is {instead}." if instead else "")
 
 
 def _numbers_only(question: Question, attempt: Attempt, at: tuple[int, ...], index: str) -> str | None:

@@ -115,7 +115,7 @@ def _summary(question: Question, attempts: Sequence[Attempt], wrong: Array | Non
     own, right = attempts[0], attempts[0].sample.right
     others = len(attempts) - 1
     elsewhere = (
-        f", and on {others} networks of other shapes" if others else ", the only numbers that it can be tried on"
+        f", and on {others} other networks of different shapes" if others else ", the only numbers it can be tried on"
     )
     if ok:
         values = "the number" if right.size == 1 else f"all {right.size} values"

@@ -82,7 +82,7 @@ class Question:
         return plain[0] if plain else called[0] if called else role
 
     def read_as(self, used: Sequence[str]) -> Question:
-        """This question for a formula with these names: `out` becomes the network's output if the formula means that.
+        """The question for a formula with these names: `out` becomes the network's output if the formula means that.
 
         In the lesson's lin_grad(inp, out, w, b), `out` is the operation's result; in its forward pass, the network's.
         A formula that uses a name from outside the operation means the latter.
@@ -106,7 +106,7 @@ class Question:
 
 
 def question_of(use: Use, given: Mapping[str, Any], runs: Sequence[tuple[str, Any]] = RUNS) -> Question:
-    """The question about one use of a tensor. given: the caller's own names; runs: lengths and dtypes of the samples."""
+    """The question about one use of a tensor. given: the caller's names; runs: lengths and dtypes of the samples."""
     ids = numbered(use)
     roles = roles_of(use, ids)
     names = names_of(use, ids, roles, given)

@@ -89,8 +89,8 @@ ACTS = (
         "lin_grad(x, l1, w1, b1)",
         ("x", "l1.g"),
         ("w1.g", "b1.g"),
-        words="This is why x must stay from the first operation to the last: w1.g = x.T @ l1.g, and l1.g is known only\n"
-        "now. What was used first is needed last. (w1 is not read: the gradient of the data is not required.)",
+        words="This is why x must stay from the first operation to the last: w1.g = x.T @ l1.g, and l1.g is known\n"
+        "only now. What was used first is needed last. (w1 is not read: the gradient of the data is not required.)",
     ),
 )
 
@@ -220,8 +220,9 @@ def text() -> str:
     most, most_out = (max(getattr(m, name) for m in states) for name in ("nbytes", "nbytes_out_of_place"))
     parts.append(
         f"Besides data, parameters and their gradients, the step takes {most} bytes in place, and {most_out} if every\n"
-        "value has its own buffer. The gradients are the same, bit for bit. These buffers grow with the number of\n"
-        "rows; the parameters do not. So a step's memory is mostly activations, and that is where it can be saved."
+        "value has its own buffer. The gradients are the same, bit for bit. These buffers grow in\n"
+        "proportion to the rows; the parameters do not. So a step's memory is mostly activations, and that is where\n"
+        "it can be saved."
     )
     return "\n\n".join(parts)
 

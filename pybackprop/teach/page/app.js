@@ -1,4 +1,4 @@
-// The page: its state, what follows from it, and the address's fragment.
+// The page: its state, everything derived from it, and the URL fragment.
 (function (bp) {
   "use strict";
 
@@ -30,7 +30,7 @@
       bp.say(bp.byId("note"), note);
     }
 
-    /** A link within the page would put its target into the fragment, where the state is. */
+    /** A link within the page would overwrite the fragment, which holds the state. */
     keepStateWhenSkipping() {
       for (const link of document.querySelectorAll(".skip a")) {
         link.addEventListener("click", (event) => {
@@ -40,7 +40,7 @@
       }
     }
 
-    // ---- what follows from the state ----
+    // ---- derived from the state ----
 
     look() {
       const { net, state } = this;
@@ -58,7 +58,7 @@
       };
     }
 
-    /** Where the local derivatives stand: the elements of x for a weight, of w for an input. */
+    /** Where the local derivatives are: the elements of x for a weight, of w for an input. */
     sources({ layer }, terms) {
       const cells = layer.op === "lin" ? terms.map(({ source }) => source).filter(Boolean) : [];
       return cells.length ? new Map([[cells[0].name, flatSet(this.net, cells, cells[0].name)]]) : new Map();
@@ -72,7 +72,7 @@
 
     // ---- changes ----
 
-    /** history: "push" for what a reader may want to come back to, "replace" for steps on the way. */
+    /** history: "push" for states that a reader may want to come back to, "replace" for intermediate ones. */
     set(patch, { history = "push", only = null, reveal = false } = {}) {
       Object.assign(this.state, patch);
       if (only === null) this.look();

@@ -24,7 +24,7 @@
     return layer.b === null ? made : [...made, `${layer.b}.g = ${out}.g.sum(0)`];
   }
 
-  /** The steps in the order of the walk back: {layer, op, call, reads, writes, equations}. */
+  /** The steps in the order of the backward pass: {layer, op, call, reads, writes, equations}. */
   bp.steps = (net, inplace) => net.layers.toReversed().map((layer) => ({
     layer,
     op: MADE_BY[layer.op],

@@ -1,8 +1,8 @@
-// The chosen element: what it moves, its value to be changed, its gradient as a sum of terms.
+// The chosen element: what it moves, its value (which can be changed), its gradient as a sum of terms.
 (function (bp) {
   "use strict";
 
-  const MOST = 200; // terms in the document at once; a note stands for those after them
+  const MOST = 200; // terms in the document at once; a note replaces the rest
   const HEADS = ["at", "local derivative", "gradient that arrives", "product", "sum so far"];
 
   function cells(net, { row, column, local, upstream, product, partial, source }, { op, out }) {
@@ -24,7 +24,7 @@
       this.number = bp.html("input", {
         type: "number", step: "any", onchange: () => app.setValue(this.number.valueAsNumber),
       });
-      this.back = bp.button("as it was", () => app.restore());
+      this.back = bp.button("reset", () => app.restore());
       bp.byId("value").append(
         bp.labelled("drag", this.slider, { class: "field long" }), bp.labelled("value", this.number), this.back);
       bp.byId("everything").addEventListener("click", () => app.restoreAll());

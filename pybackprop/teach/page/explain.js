@@ -4,7 +4,7 @@
 
   const range = (count) => Array.from({ length: count }, (_, k) => k);
 
-  /** The layer that reads a tensor, and as what: {layer, slot}. The loss is read by none. */
+  /** The layer that reads a tensor, and in which slot: {layer, slot}. No layer reads the loss. */
   bp.readerOf = function (net, name) {
     for (const layer of net.layers) {
       for (const slot of ["in", "w", "b", "targ"]) if (layer[slot] === name) return { layer, slot };
@@ -91,7 +91,7 @@
     const sum = new net.Numbers(1);
     return bp.moved(net, values, element).map((term) => {
       const upstream = g ? g[term.row * columns + term.column] : 1;
-      // relu passes the gradient on or stops it: 0 * NaN must not arise where the library writes 0
+      // relu passes the gradient on or stops it: avoid 0 * NaN where the library writes 0
       const product = reader.layer.op === "relu" && term.local === 0 ? 0 : term.local * upstream;
       sum[0] += product;
       return { ...term, upstream, product: net.Numbers.of(product)[0], partial: sum[0] };
@@ -102,7 +102,7 @@
 
   // ---- the loss along one element ----
 
-  /** All values in double; where a leaf's element is NaN or infinite, 0 stands for it: no step away from it is a number. */
+  /** All values in double; an element of a leaf that is NaN or infinite becomes 0, because it cannot be moved. */
   function forwardFromNumber(net, changed, name, at) {
     const { data } = net.tensors.get(name);
     if (!data || Number.isFinite(data[at])) return bp.forward(net, changed, Float64Array);
@@ -175,11 +175,11 @@
   bp.sentence = function (net, values, element) {
     const name = bp.elementName(net, element);
     const reader = bp.readerOf(net, element.name);
-    if (!reader) return `${name} is the loss itself: it moves by as much as itself.`;
+    if (!reader) return `${name} is the loss itself: its gradient is 1.`;
     const { layer, slot } = reader;
     if (layer.op === "lin") return `${name} ${SENTENCES[slot](net, layer, element)}.`;
     if (layer.op === "relu") return `${name} ${reluSentence(net, layer, values, element)}.`;
     const size = bp.sizeOf(net.tensors.get(layer.in));
-    return `${name} moves the loss alone, by 2 (${layer.in} \u2212 ${layer.targ}) / ${size}${slot === "targ" ? ", downwards" : ""}.`;
+    return `${name} moves only the loss, by 2 (${layer.in} \u2212 ${layer.targ}) / ${size}${slot === "targ" ? ", downwards" : ""}.`;
   };
 })(globalThis.pybackprop ??= {});

@@ -1,5 +1,5 @@
-// A product drawn with its second operand raised above and to the right: row i of the first and column j of the
-// second meet in element [i,j], and each column of the first is led around the corner to its row of the second.
+// A product drawn with its second operand above and to the right (Falk's scheme): row i of the first and column j of the
+// second meet in element [i,j], and a line around the corner connects each column of the first to its row of the second.
 (function (bp) {
   "use strict";
 
@@ -22,7 +22,7 @@
     return [a, b].map((count) => [first, bp.clamp(first + SHOWN.inner, first, Math.max(first, count))]);
   }
 
-  /** Where everything stands, in pixels, for a window of the matrices. */
+  /** The layout, in pixels, for a window of the matrices. */
   function layout(product, { row, column, k }) {
     const rows = windowAround(row, product.left.rows, SHOWN.rows);
     const columns = windowAround(column, product.right.columns, SHOWN.columns);

@@ -1,6 +1,6 @@
-// The state, and how it is written into the address's fragment. Pure functions.
+// The state, and how it is written into the URL fragment. Pure functions.
 //   #at=w1.2.1&set=w1.2.1:0.5,l1.0.0:0.25&step=2&inplace=1&product=w.w1.0.0.1.3
-// Names are percent-encoded, so that . : , & = in them cannot be mistaken.
+// Names are percent-encoded, so that . : , & = in them are not mistaken for separators.
 (function (bp) {
   "use strict";
 
@@ -35,7 +35,7 @@
 
   // ---- the whole state ----
 
-  /** What a page shows at first. */
+  /** The initial state of a page. */
   bp.firstState = function (net) {
     const [first] = bp.linLayers(net);
     return {
@@ -61,7 +61,7 @@
 
   const productText = ({ kind, w, form, row, column, k }) => [kind, encode(w), form, row, column, k].join(".");
 
-  /** The fragment without its #; what is as at first is left out. */
+  /** The fragment without its #; parts in their initial state are left out. */
   bp.fragmentOf = function (net, state) {
     const first = bp.firstState(net);
     const parts = [`at=${elementText(net, state.at)}`];
@@ -82,13 +82,13 @@
     return changed;
   }
 
-  /** Notes in changed (name -> flat index -> number) that an element is another number. */
+  /** Records in changed (name -> flat index -> number) that an element has another value. */
   bp.change = function (net, changed, { name, row, column }, value) {
     if (!changed.has(name)) changed.set(name, new Map());
     changed.get(name).set(row * net.tensors.get(name).columns + column, value);
   };
 
-  /** A product's state within its bounds. */
+  /** A product's state, clamped to its bounds. */
   bp.boundedProduct = function (net, { kind, w, form, row, column, k }) {
     const layer = bp.linLayers(net).find((candidate) => candidate.w === w) ?? bp.linLayers(net)[0];
     const sort = KINDS.includes(kind) ? kind : "w";
@@ -122,7 +122,7 @@
     };
   }
 
-  /** The state in a fragment. Whatever in it makes no sense is left out: a link may be old or cut. */
+  /** The state in a fragment. Invalid parts are ignored, because a link may be old or truncated. */
   bp.stateOf = function (net, text) {
     try {
       return parsed(net, text);

@@ -27,7 +27,7 @@
     /** owner: {label, look(row, column) -> {text, kind, label}, choose(row, column), scrub?, nudge?} */
     constructor({ rows, columns }, owner) {
       Object.assign(this, { rows, columns, owner, id: bp.freshId("grid"), cells: new Map(), window: "", active: null });
-      this.at = { top: 0, left: 0 }; // where it is scrolled to: asking the box would make the browser lay out the page
+      this.at = { top: 0, left: 0 }; // the scroll position; reading it from the box would force a layout
       this.body = bp.html("div", { class: "cells", role: "presentation" });
       this.box = bp.html("div", {
         class: "grid", role: "grid", tabindex: 0, "aria-label": owner.label,
@@ -69,7 +69,7 @@
 
     // ---- drawing ----
 
-    /** Puts the cells of the window into the document and shows each as its owner says. */
+    /** Puts the cells of the window into the document; the owner decides how each looks. */
     draw() {
       const rows = span(this.at.top, CELL.height, SHOWN.rows, this.rows);
       const columns = span(this.at.left, CELL.width, SHOWN.columns, this.columns);
@@ -128,7 +128,7 @@
       Object.assign(cell, { label, looks });
     }
 
-    /** Moves the index numbers with the window, and tells which cell the keyboard is on. */
+    /** Moves the index numbers with the window, and marks the cell that has the keyboard focus. */
     point() {
       bp.place(this.heads[0].firstChild, { transform: `translateX(${-this.at.left}px)` });
       bp.place(this.heads[1].firstChild, { transform: `translateY(${-this.at.top}px)` });
@@ -142,7 +142,7 @@
       this.active = at === null ? null : at.row * this.columns + at.column;
     }
 
-    /** Scrolls no further than an element needs to be in sight. */
+    /** Scrolls just far enough for an element to be in sight. */
     reveal({ row, column }) {
       const { box } = this;
       box.scrollTop = scrollFor(row, CELL.height, box.scrollTop, box.clientHeight);

@@ -1,5 +1,5 @@
 // The network: its tensors, and the forward and backward pass. Pure functions of numbers.
-// Sums are chains in the library's order. A float32 product is exact in double, so storing `sum + product` in a
+// Sums are added in the library's order. A float32 product is exact in double, so storing `sum + product` in a
 // Float32Array rounds almost as a fused multiply-add does: results agree within float32's tolerance.
 (function (bp) {
   "use strict";

@@ -29,7 +29,7 @@
   /** For a term or a total: seven digits are what a float32 holds. */
   bp.long = (value) => rounded(value, 7);
 
-  /** For what was measured, whose last digits are noise. */
+  /** For measured numbers, whose last digits are noise. */
   bp.measured = (value) => rounded(Number(value.toPrecision(5)), 5);
 
   /** For an input element: a plain decimal that JavaScript reads back. */

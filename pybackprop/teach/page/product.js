@@ -146,7 +146,7 @@
       const { nodes, width, height } = this.drawn;
       this.drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
       bp.place(this.drawing, { width: `${width}px`, height: `${height}px` });
-      this.drawing.setAttribute("aria-label", `${product.label}, drawn with ${product.right.label} raised. ${bp.verdict(product).text}`);
+      this.drawing.setAttribute("aria-label", `${product.label}, drawn with ${product.right.label} above and to the right. ${bp.verdict(product).text}`);
       this.drawing.replaceChildren(...nodes);
     }
 

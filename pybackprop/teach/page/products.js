@@ -63,7 +63,7 @@
 
   function misfit({ left, right }) {
     return `${shape(left)}, ${shape(right)}: the inner dimensions, ${left.columns} and ${right.rows}, do not fit. ` +
-      "A row of the first has no partner for each of its elements.";
+      "The elements of a row of the first and of a column of the second cannot be paired.";
   }
 
   function otherShape({ left, right, target }) {
@@ -72,16 +72,16 @@
 
   const RIGHT = {
     forward: ({ layer: { in: x, w, out } }) =>
-      `${out}[i,j] adds ${x}[i,k] ${w}[k,j] over k: row i of ${x} meets column j of ${w}`,
+      `${out}[i,j] is the sum of ${x}[i,k] ${w}[k,j] over k: row i of ${x} times column j of ${w}`,
     w: ({ layer: { in: x, w, out } }) =>
-      `${w}[k,j] moves column j of ${out}, in row i by ${x}[i,k]. So its gradient adds ${x}[i,k] ${out}.g[i,j] over the rows i: ` +
-      `the index that is summed over must stand inside, hence ${x}.T`,
+      `${w}[k,j] moves column j of ${out}, in row i by ${x}[i,k]. So its gradient is the sum of ${x}[i,k] ${out}.g[i,j] over the rows i: ` +
+      `the index that is summed over must be the inner one, hence ${x}.T`,
     x: ({ layer: { in: x, w, out } }) =>
-      `${x}[i,k] moves row i of ${out}, in column j by ${w}[k,j]. So its gradient adds ${out}.g[i,j] ${w}[k,j] over the columns j: ` +
-      `the index that is summed over must stand inside, hence ${w}.T`,
+      `${x}[i,k] moves row i of ${out}, in column j by ${w}[k,j]. So its gradient is the sum of ${out}.g[i,j] ${w}[k,j] over the columns j: ` +
+      `the index that is summed over must be the inner one, hence ${w}.T`,
   };
 
-  /** What element [0,0] of a product is made of: rows of the first, columns of the second, as they lie in memory. */
+  /** What element [0,0] of a product is computed from: rows of the first, columns of the second, as stored in memory. */
   function madeOf({ left, right }) {
     const named = ({ name, g }) => name + (g ? ".g" : "");
     return `${left.t ? "column" : "row"} 0 of ${named(left)} and ${right.t ? "row" : "column"} 0 of ${named(right)}`;
@@ -95,10 +95,10 @@
   };
 
   const byAccident = (product) =>
-    `The shape is right by accident. Element [0,0] is made of ${madeOf(product)}, but ${WRONG[product.kind](product.layer)}.`;
+    `The shape is right by accident. Element [0,0] is computed from ${madeOf(product)}, but ${WRONG[product.kind](product.layer)}.`;
 
   const transposed = (target) =>
-    `The shape is right by accident: each element is that of the right answer transposed, [j,k] for [k,j]. ${target.label} needs the other order.`;
+    `The shape is right by accident: this is the right answer transposed, with [j,k] in place of [k,j]. ${target.label} needs the other order.`;
 
   const isTransposed = ({ form, kind }) => form === 3 && kind !== "forward";
 

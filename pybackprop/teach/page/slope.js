@@ -108,7 +108,7 @@
       return this.drawn.points;
     }
 
-    /** now: {name, value, loss, slope}; lossAt: value -> loss, another function where another curve is meant. */
+    /** now: {name, value, loss, slope}; lossAt: value -> loss, a new function for each new curve. */
     render({ name, value, loss, slope, original }, lossAt) {
       this.range = bp.rangeOf(original, value);
       const points = this.curve(lossAt);

@@ -70,7 +70,7 @@
     for (const kind of ["pointerup", "pointercancel"]) cell.addEventListener(kind, end, { once: true });
   }
 
-  /** Scrolls a group sideways as far as a matrix of it needs, and nothing else. */
+  /** Scrolls a group sideways until a matrix of it is in sight, and nothing else. */
   function bringIntoSight(node) {
     const flow = node.closest(".flow");
     const [outer, inner] = [flow.getBoundingClientRect(), node.getBoundingClientRect()];
@@ -172,7 +172,7 @@
       for (const [layer, node] of this.groups) node.classList.toggle("current", layer === current);
     }
 
-    /** The first element of a tensor that has to do with the chosen one; null if none has. */
+    /** The first element of a tensor that is related to the chosen one; null if there is none. */
     concerned(name) {
       const { reader, terms, reach } = this.app.view;
       if (name === reader.layer.out) return terms[0];
@@ -182,7 +182,7 @@
       return first === undefined ? null : { row: Math.floor(first / columns), column: first % columns };
     }
 
-    /** Says beside a gradient's name where it lies, if that is not a place of its own. */
+    /** Says beside a gradient's name whose buffer it is in, if it shares one. */
     nameStorage({ name, title }, { gradients, steps }) {
       const sharing = steps.find(({ over, writes }) => over !== null && (over === name || writes.includes(name)));
       const isSharing = sharing && gradients.get(sharing.writes[0]) !== "unwritten";

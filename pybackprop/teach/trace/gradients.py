@@ -79,11 +79,11 @@ def walk_back(network: Network, tensor: Tensor) -> Walk:
     Raises GradientError if an operation has no derivative.
     """
     root = network.root
-    only = {id(t) for op in network for t in (*op.inputs, op.output) if is_wanted(t)} | {id(tensor)}
+    only = {id(t) for op in network for t in (*op.inputs, op.output) if gets_gradient(t)} | {id(tensor)}
     return Walk(network, gradients_from(root, 1 if network.is_loss() else _given(root), only))
 
 
-def is_wanted(tensor: Tensor) -> bool:
+def gets_gradient(tensor: Tensor) -> bool:
     """Whether it gets a gradient: parameters and results do, and data to which the lesson's functions gave a `.g`."""
     return tensor.requires_g or tensor._g is not None
 

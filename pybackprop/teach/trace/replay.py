@@ -74,7 +74,7 @@ class Double:
     values: Values
 
     def __init__(self, network: Network, tensor: Tensor, values: Values) -> None:
-        """values: those of in_double."""
+        """values: the result of in_double."""
         self.network, self.tensor, self.values = network, tensor, values
         self.depend: set[int] = {id(tensor)}
         for op in network:

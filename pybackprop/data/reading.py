@@ -1,0 +1,295 @@
+"""Reading samples to train on, with a description of them, and rows to predict from as that description says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pybackprop.core.arrays import Array, float_type
+from pybackprop.data import rules, scaling
+from pybackprop.data.description import CLASSIFICATION, REGRESSION, Description, plain_labels, shortened
+from pybackprop.data.errors import DataError
+from pybackprop.data.files import load
+from pybackprop.data.parts import Split, check_finite, split
+from pybackprop.data.scaling import Scaling
+from pybackprop.data.sources import LONE, Source, flat, from_arrays, is_table, mnist_source, read_source, table_source
+from pybackprop.data.tables import Table, read_table
+
+PIXELS = "pixels"  # a choice of scale: bytes are divided by 255, and all else is kept
+MISSING = ("mean", "drop")
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What is asked for rather than left to the rules.
+
+    target   a column's name or number, "first" or "last";  task: "classification" or "regression"
+    scale    "standard", "bytes" or "none";  missing: "mean" or "drop"
+    """
+
+    target: str | None = None
+    task: str | None = None
+    scale: str | None = None
+    missing: str | None = None
+
+    def otherwise(self, known: Description | None) -> Choices:
+        """These, and what a description tells where nothing is asked for. Without one: as before there were any."""
+        if known is None:
+            return self if self.scale else replace(self, scale=PIXELS)
+        kind = known.scaling.kind
+        return Choices(
+            self.target or (None if known.target_at is None else str(known.target_at)),
+            self.task or known.task,
+            self.scale or (None if kind == "unit" else kind),
+            self.missing or ("mean" if known.fill else None),
+        )
+
+
+class Samples(NamedTuple):
+    """What to train on, scaled, and what it is."""
+
+    split: Split
+    description: Description
+
+
+def read(path: str | Path, dtype: Any = np.float32, choices: Choices | None = None) -> Samples:
+    """Samples from a folder in MNIST's format, a .npz or a table, "-" for a table on stdin. Rules: see `rules`.
+
+    Classes become 0, 1, ... in the order of their labels. Features are scaled, and so are the targets of a regression;
+    means and deviations are those of the training part. Raises DataError.
+    """
+    real, asked = float_type(dtype), choices or Choices()
+    source = read_source(Path(path), asked.target)
+    whole = _without_missing(source, asked.missing)
+    assert whole.y is not None
+    task, why = (asked.task, "as asked for") if asked.task else _task(whole)
+    labels, y, y_others = _targets(whole, task)
+    x = flat(whole.x)
+    others = () if whole.others is None else (flat(whole.others[0]), y_others)
+    parts = Split(x, y, *others) if others else split(x, y)
+    fill = _means(parts.x_train) if asked.missing == "mean" else ()
+    x_train, x_valid = (_filled(part, fill) for part in (parts.x_train, parts.x_valid))
+    features, why_scale = _scaling(x_train, asked.scale)
+    targets = _target_scaling(parts.y_train, task, asked.scale)
+    y_train, y_valid = parts.y_train, parts.y_valid
+    if task == REGRESSION:
+        y_train, y_valid = targets.apply(y_train, real), targets.apply(y_valid, real)
+    scaled = Split(features.apply(x_train, real), y_train, features.apply(x_valid, real), y_valid)
+    reasons = {"target": whole.why, "task": why, "scale": why_scale}
+    told = Description(
+        x.shape[1], task, whole.columns, whole.target, whole.target_at, labels, features, targets, whole.left_out,
+        fill, reasons,
+    )  # fmt: skip
+    return Samples(scaled, told)
+
+
+def read_features(
+    path: str | Path, description: Description, dtype: Any = np.float32, missing: str | None = None
+) -> tuple[Array, Array | None]:
+    """(x (n,m), y or None) to predict from, read and scaled as the model's own data were.
+
+    y is the number of each row's class, -1 for one that the model does not know (None if it knows none of them), or
+    the targets as they are in the file. Of data with a validation part, that part. Columns with names are put into
+    the model's order.
+    Raises DataError for columns that are missing, unknown or too many, and for cells that are missing.
+    """
+    path, real = Path(path), float_type(dtype)
+    source = to_predict(path, description)
+    x = flat(source.x) if source.x.ndim > 1 else source.x
+    if x.ndim != 2 or x.shape[1] != description.features:
+        found = f"{x.shape[1]} features in a row" if x.ndim == 2 else f"{x.dtype} of shape {x.shape}"
+        raise DataError(f"{path}: found {found}, expected {description.features}")
+    y = source.y
+    if missing == "drop":
+        source = _without_missing(source._replace(x=x), "drop")
+        x, y = source.x, source.y
+    elif description.fill:
+        x = _filled(x, description.fill)
+    _check_no_missing(str(path), x, "the model was trained with none; --missing drop leaves such rows out")
+    check_finite(str(path), x)
+    scaled = description.scaling.apply(x, real)
+    if y is None or (not description.classifies and y.dtype.kind not in "fiub"):
+        return scaled, None
+    if not description.classifies:
+        return scaled, flat(y)
+    classes = description.indices(y.reshape(len(y)))
+    return scaled, None if (classes < 0).all() else classes
+
+
+# ---- what is missing ----
+
+
+def _without_missing(source: Source, choice: str | None) -> Source:
+    """The source, checked; with the choice "drop" without its rows of missing cells, with "mean" without a target."""
+    if choice is None:
+        _check_whole(source)
+        return source
+    bad = _rows_with_gaps(source.x, source.y) if choice == "drop" else _rows_with_gaps(source.y, source.x[:, :0])
+    if bad.all():
+        raise DataError(f"{source.where}: found a missing cell in every row")
+    return source._replace(x=source.x[~bad], y=None if source.y is None else source.y[~bad])
+
+
+def _check_whole(source: Source) -> None:
+    """Raises DataError for missing cells, which it counts, and for NaN and infinity in arrays, which it locates."""
+    x, y = source.x, source.y
+    gaps = sum(int(_gap(part).sum()) for part in (x, y) if part is not None)
+    if gaps and source.is_table:
+        raise DataError(
+            f"{source.where}: found {gaps} missing cells in {int(_rows_with_gaps(x, y).sum())} of {len(x)} rows; "
+            "choose --missing drop (leave those rows out) or --missing mean (of the column)"
+        )
+    for name, part in (("x", x), ("y", y), *zip("xy", source.others or (), strict=False)):
+        if part is not None:
+            check_finite(f"{source.where}: {name}", part)
+
+
+def _gap(array: Array) -> Array:
+    """Where cells are missing: NaN, or an empty text."""
+    if array.dtype.kind == "U":
+        return np.asarray(array == "")
+    return np.isnan(array) if array.dtype.kind == "f" else np.zeros(array.shape, bool)
+
+
+def _rows_with_gaps(*arrays: Array | None) -> Array:
+    """Whether each row has a missing cell in one of them."""
+    found = [_gap(array).reshape(len(array), -1).any(1) for array in arrays if array is not None]
+    return np.asarray(np.logical_or.reduce(found))
+
+
+def _check_no_missing(where: str, x: Array, what: str) -> None:
+    gaps = int(_gap(x).sum())
+    if gaps:
+        raise DataError(f"{where}: found {gaps} missing cells; {what}")
+
+
+def _means(x: Array) -> tuple[float, ...]:
+    """Of each column, without its missing cells; 0 for a column that has nothing else."""
+    there = np.isfinite(x)
+    sums = np.where(there, x, 0).sum(0, dtype=np.float64)
+    return tuple((sums / np.maximum(there.sum(0), 1)).tolist())
+
+
+def _filled(x: Array, fill: tuple[float, ...]) -> Array:
+    return np.where(np.isnan(x), np.asarray(fill), x) if fill and x.dtype.kind == "f" else x
+
+
+# ---- tasks, targets and scales ----
+
+
+def _task(source: Source) -> tuple[str, str]:
+    if source.task is not None:
+        return source.task, source.why
+    assert source.y is not None
+    return rules.task_of(source.y)
+
+
+def _targets(source: Source, task: str) -> tuple[tuple[str | int, ...], Array, Array]:
+    """(labels of the classes, y, y of the other part): classes by number, or targets (n,h) of float64."""
+    assert source.y is not None
+    y, rest = source.y, source.y[:0] if source.others is None else source.others[1]
+    if task == REGRESSION:
+        if y.dtype.kind == "U":
+            raise DataError(f"{source.where}: {source.target}: found {str(y[0])!r}, expected numbers for a regression")
+        return (), flat(y).astype(np.float64), flat(rest).astype(np.float64)
+    if y.size != len(y):
+        raise DataError(f"{source.where}: {source.target}: found shape {y.shape}, expected one label for each row")
+    known = np.unique(np.concatenate([y.reshape(-1), rest.reshape(-1)]))
+    if len(known) < 2 and source.target_at is not None:
+        raise DataError(
+            f"{source.where}: {source.target}: found {shortened(plain_labels(known))} in every row, "
+            "expected at least two classes; choose the target with --target NAME, INDEX, first or last"
+        )
+    named = source.labels if known.dtype.kind != "U" and known.tolist() == list(range(len(source.labels))) else ()
+    labels = tuple(named or plain_labels(known))
+    return labels, np.searchsorted(known, y.reshape(-1)), np.searchsorted(known, rest.reshape(-1))
+
+
+def _scaling(x: Array, choice: str | None) -> tuple[Scaling, str]:
+    """(how to scale features that are like x, why)."""
+    if choice not in (None, PIXELS):
+        return (scaling.standard(x) if choice == "standard" else Scaling(choice or "none")), "as asked for"
+    if scaling.holds_bytes(x):
+        return Scaling("bytes"), "bytes: whole numbers from 0 to 255"
+    if scaling.holds_units(x):
+        return Scaling("unit"), "from 0 to 1 already"
+    if choice == PIXELS:
+        return Scaling(), "no bytes"
+    return scaling.standard(x), "neither bytes nor from 0 to 1"
+
+
+def _target_scaling(y: Array, task: str, choice: str | None) -> Scaling:
+    kept = task == CLASSIFICATION or choice in ("none", PIXELS) or not y.size or scaling.holds_units(y)
+    return Scaling() if kept else scaling.standard(y)
+
+
+# ---- rows to predict from ----
+
+
+def to_predict(path: Path, description: Description) -> Source:
+    """Rows to predict from, as they are in a file, their columns in the order of the description."""
+    if path.is_dir():
+        return _validation_part(mnist_source(path))
+    if is_table(path):
+        return _of_table(path, read_table(path), description)
+    content = load(path)
+    if not isinstance(content, dict):
+        if content.dtype.kind not in "fiub" or content.ndim < 2:
+            found = f"{content.dtype} of shape {content.shape}"
+            raise DataError(f"{path}: found {found}, expected rows of {description.features} numbers")
+        return Source(str(path), content, None)
+    samples = from_arrays(path, content)
+    if samples is not None:
+        return _validation_part(samples)
+    lone = next((array for name, array in content.items() if name.lower() in LONE), None)
+    if lone is None:
+        raise DataError(f"{path}: found {shortened(list(content)) or 'nothing'}, expected x, or x and y")
+    return Source(str(path), lone, None)
+
+
+def _validation_part(source: Source) -> Source:
+    if source.others is None:
+        return _last_part(source) if source.trains else source
+    return source._replace(x=source.others[0], y=source.others[1], others=None)
+
+
+def _last_part(source: Source) -> Source:
+    assert source.y is not None
+    parts = split(source.x, source.y)
+    return source._replace(x=parts.x_valid, y=parts.y_valid)
+
+
+def _of_table(path: Path, table: Table, description: Description) -> Source:
+    names = [name.strip() for name in table.names]
+    if names and description.columns:
+        try:
+            order = description.order(names)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+        return table_source(
+            path, table, order, names.index(description.target) if description.target in names else None
+        )
+    target = _unnamed_target(table, description)
+    ids = [0] if len(table.columns) > description.features + (target is not None) and description.left_out else []
+    return table_source(path, table, [k for k in range(len(table.columns)) if k != target and k not in ids], target)
+
+
+def _unnamed_target(table: Table, description: Description) -> int | None:
+    """The target's column in a table whose columns have no names that the model knows."""
+    count = len(table.columns)
+    if count <= description.features:
+        return None
+    at = description.target_at
+    if at is not None:
+        at -= len(description.left_out) if count <= description.features + 1 else 0
+        return at if at < count else count - 1
+    try:
+        return rules.target_column(None, table.names, table.columns)[0]
+    except DataError:
+        return count - 1
+
+
+__all__ = ["Choices", "Samples", "read", "read_features"]
