@@ -14,9 +14,20 @@
 
    relu'(0) = 0. mse is the mean over all elements, so its gradient has the factor 2 / (n*h).
 
-   Outputs must not overlap inputs, except where a function says "may be". No function allocates,
-   prints, exits or keeps a pointer. Results are undefined if sizes are wrong; an array may be NULL if
-   its size is 0. */
+   The arithmetic is IEEE 754's with its usual settings: round to nearest, subnormal numbers as they
+   are, no traps. Functions that compute set them, on each thread, and give the caller's back; so a
+   caller that flushes subnormal numbers to zero gets the same bits. Numbers that are passed by value
+   (a learning rate, a slope) are double, and are rounded once to the arrays' type.
+
+   Memory: products pack their operands, and a gradient that is written over the outputs it reads waits
+   in a tile. In a plan, packing takes the plan's workspace; without one, or if it was laid out for fewer
+   threads, and for tiles, a thread takes one of 16 static blocks of 64 KiB. If that is too little or all
+   are taken, it allocates, and frees before it returns: see bp_matmul_workspace. If there is no memory,
+   it computes without: slower, the same bits. Nothing else allocates, and no function takes more than
+   4 KiB of the stack, so threads may have small ones.
+
+   Outputs must not overlap inputs, except where a function says "may be". No function prints, exits or
+   keeps a pointer. Results are undefined if sizes are wrong; an array may be NULL if its size is 0. */
 #ifndef PYBACKPROP_H
 #define PYBACKPROP_H
 
@@ -105,8 +116,9 @@ bp_status bp_matmul_f32(float *c, size_t ldc, const float *a, size_t lda, const 
 bp_status bp_matmul_f64(double *c, size_t ldc, const double *a, size_t lda, const double *b, size_t ldb,
                         size_t rows, size_t inner, size_t cols, int transpose_a, int transpose_b,
                         int accumulate);
-/* The most bytes that all threads together allocate, and free again, to pack the operands of such a
-   product; 0 if the stack suffices. For the current kernel, threads and block sizes. */
+/* The most bytes that all threads together allocate, and free again, to pack such a product's operands
+   and to finish its tiles; 0 where static memory is enough. For the current kernel, threads and block
+   sizes. */
 size_t bp_matmul_workspace_f32(size_t rows, size_t inner, size_t cols);
 size_t bp_matmul_workspace_f64(size_t rows, size_t inner, size_t cols);
 bp_status bp_ref_matmul_f32(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb,

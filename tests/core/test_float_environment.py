@@ -57,16 +57,15 @@ def everything(net, x, targ):
     return [loss.data.copy(), net(x).data.copy(), *(p.g.data.copy() for p in net.parameters())]
 
 
-def model(rng, dtype, inplace=False):
-    layers = []
+def model(rng, dtype, tiny, inplace=False):
+    """A network and (x, targ); tiny: the activations are subnormal, so the gradients of later weights are too."""
+    layers, small = [], SMALL[dtype] if tiny else 1
     for m, h in ((70, 90), (90, 33), (33, 5)):
-        w, b = (bp.tensor(numbers(rng, *shape, dtype=dtype)) for shape in ((m, h), (h,)))
-        layers += [bp.Lin(w, b), bp.Relu() if m == 70 else bp.LeakyRelu(SLOPE)]
-    return bp.Model(layers, inplace=inplace)
-
-
-def data(rng, dtype, n=1100):
-    return (numbers(rng, n, size, dtype=dtype) for size in (70, 5))
+        w, b = rng.standard_normal((m, h)) * (small if m == 70 else 1) / 10, rng.standard_normal(h) * small * small
+        layers += [bp.Lin(*(bp.tensor(p.astype(dtype)) for p in (w, b)))]
+        layers += [bp.Relu() if m == 70 else bp.LeakyRelu(SLOPE)]
+    x, targ = rng.standard_normal((1100, 70)) * small, rng.standard_normal((1100, 5))
+    return bp.Model(layers, inplace=inplace), x.astype(dtype), targ.astype(dtype)
 
 
 def operations(rng, dtype):
@@ -112,25 +111,27 @@ def references(rng, dtype):
 
 
 def passes(rng, dtype):
-    nets, (x, targ) = [model(rng, dtype, inplace) for inplace in (False, True)], data(rng, dtype)
-    return lambda: [part for net in nets for part in everything(net, x, targ)]
+    made = [model(rng, dtype, tiny, inplace) for tiny in (False, True) for inplace in (False, True)]
+    return lambda: [part for one in made for part in everything(*one)]
 
 
 def plan_of(strategy):
-    def make(rng, dtype):
-        net, (x, targ) = model(rng, dtype), data(rng, dtype)
+    def steps(net, x, targ):
         sgd = bp.SGD(net, lr=LR, momentum=MU)
-        made = bp.compile(net, batch=600, optimizer=sgd, strategy=strategy)
-        start = [p.data.copy() for p in net.parameters()]
+        plan = bp.compile(net, batch=600, optimizer=sgd, strategy=strategy)
 
         def work():
-            for p, old in zip(net.parameters(), start, strict=True):
-                p.data[...] = old
-            loss = made.grads(x[:600], targ[:600])
-            return [loss, *(p.g.data.copy() for p in net.parameters()), made.predict(x), made.step(x[:600], targ[:600]),
-                    made.step(x[:600], targ[:600]), *(p.data.copy() for p in net.parameters())]  # fmt: skip
+            loss = plan.grads(x[:600], targ[:600])
+            found = [loss, plan.predict(x), *(p.g.data.copy() for p in net.parameters())]
+            found += [plan.step(x[:600], targ[:600]) for _ in range(2)]
+            plan.fit(x, targ, epochs=1, batch=600)
+            return [*found, *(p.data.copy() for p in net.parameters())]
 
         return work
+
+    def make(rng, dtype):
+        plain, tiny = (steps(*model(rng, dtype, tiny)) for tiny in (False, True))
+        return lambda: plain() + tiny()
 
     return make
 
