@@ -56,7 +56,8 @@ def compile(
 class Plan:
     """Steps of one model; made by `compile`. Data is x (n,m) and targ (n,h), or (n,) where h is 1: tensors or arrays.
 
-    Numbers that are neither float32 nor float64 are converted at each call; so is what is not contiguous. Steps of
+    Arrays of another dtype than the parameters', float64 among them, are converted at each call (fit: once); so is
+    what is not contiguous. Tensors of the other floating-point type are refused. Steps of
     one plan must not run in two threads at once, nor may data change while a step reads it: the loss and the
     gradients would be of no data in particular.
     All raise ShapeError, DTypeError and GradientError for data that does not fit, before anything is written,
@@ -180,8 +181,9 @@ class Plan:
         progress    show a bar on stderr
 
         An exception from a hook, and Ctrl-C, leave the parameters as they were after the last whole step.
-        Raises DivergedError, which names epoch and step, when the loss is no finite number: then the parameters
-        are those before that step.
+        Raises ValueError for NaN and infinity in the data, which says where, before the first step (unless `done`
+        says that earlier calls have seen it); DivergedError, which names epoch and step, when the loss is no finite
+        number: then the parameters are those before that step.
         """
         options = Options(epochs, seed, batch, done, validation, patience, schedule, callback, checkpoint, progress)
         history = fit(self, x, targ, options)
