@@ -1,7 +1,8 @@
 """Conversion of data to float32 and float64 arrays, and aligned memory.
 
 ==============================  =========================================================
-float32, float64                kept
+float32, float64                kept; as data for a model or a plan of the other dtype,
+                                an array is converted at the call, a tensor refused
 Python numbers and lists        float32, as the lesson's framework does
 integers, bool, float16,        float32, or the dtype of the other operand (pixels and
 longdouble                      labels are data, not an intention to compute in integers)
@@ -77,6 +78,16 @@ def _any_array(value: Any, what: str) -> Array:
         raise ShapeError(f"{what}: the rows differ in length or depth ({error})") from error
     except (TypeError, RuntimeError, BufferError) as error:
         raise DTypeError(f"{what}: {type(value).__name__} cannot be converted to an array ({error})") from error
+
+
+def converted(array: Array, dtype: np.dtype[Any], what: str) -> Array:
+    """An array of one floating-point type in the other. Raises DTypeError for numbers that are too large for it."""
+    available_memory.check(what, array.size * dtype.itemsize, *array.shape[:1])
+    try:
+        with np.errstate(over="raise"):
+            return array.astype(dtype)
+    except FloatingPointError:
+        raise DTypeError(f"{what}: {array.dtype} {array.shape} holds numbers that are too large for {dtype}") from None
 
 
 def check_size(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

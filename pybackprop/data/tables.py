@@ -54,7 +54,7 @@ class Table(NamedTuple):
         return f"column {k + 1}" + (f" ({self.names[k]})" if self.names else "")
 
     def numbers(self, chosen: Sequence[int]) -> Array:
-        """Columns as a matrix of float64, or of int64 if all its numbers are whole. Raises DataError for texts."""
+        """Columns as a matrix of float64, or of integers if all its numbers are whole. Raises DataError for texts."""
         for k in chosen:
             if self.columns[k].dtype.kind == "U":
                 row = next(row for row, cell in enumerate(self.columns[k]) if not _is_number(cell))
@@ -63,8 +63,10 @@ class Table(NamedTuple):
                     "expected a number; only the target may be text"
                 )
         matrix = np.column_stack([self.columns[k] for k in chosen])
-        whole = np.isfinite(matrix).all() and (matrix == np.floor(matrix)).all() and np.abs(matrix).max() < 2**53
-        return matrix.astype(np.int64) if whole else matrix
+        low, high = matrix.min(initial=0), matrix.max(initial=0)  # NaN if there is one
+        if not (low > -(2**53) and high < 2**53 and (matrix == np.floor(matrix)).all()):
+            return matrix
+        return matrix.astype(np.int16 if low >= -(2**15) and high < 2**15 else np.int64)
 
 
 def read_table(path: Path) -> Table:

@@ -8,7 +8,7 @@ import numpy as np
 
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native
-from pybackprop.core.arrays import Array, as_array
+from pybackprop.core.arrays import Array, as_array, converted
 from pybackprop.core.errors import DTypeError, GradientError, ShapeError
 from pybackprop.ops.checks import mse_hint
 
@@ -94,10 +94,12 @@ def rows(operation: str, x: Any, expected: StepData) -> Array:
 
 
 def as_data(operation: str, name: str, value: Any, dtype: np.dtype[Any]) -> Array:
-    """value as a contiguous array; data that is neither float32 nor float64 is converted to dtype."""
+    """value as a contiguous array of dtype. A tensor of the other floating-point type is refused."""
     array = _array_of(value)
     if type(array) is not np.ndarray or array.dtype != dtype or not array.dtype.isnative:
         array = as_array(array, dtype, f"{operation}: {name}")
+    if array.dtype != dtype and not isinstance(value, Tensor):
+        array = converted(array, dtype, f"{operation}: {name}")
     if array.dtype != dtype:
         raise DTypeError(
             f"{operation}: {name} {array.shape} is {array.dtype}, the parameters are {dtype}; "

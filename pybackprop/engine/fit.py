@@ -16,6 +16,7 @@ from pybackprop.core import native
 from pybackprop.core.arrays import Array
 from pybackprop.core.checks import check_seed, whole
 from pybackprop.core.errors import DivergedError, ShapeError
+from pybackprop.data.parts import check_finite
 from pybackprop.engine.arena import Arena
 from pybackprop.engine.batch import StepData, pair
 from pybackprop.engine.records import Epoch, Moment
@@ -88,6 +89,8 @@ class _Fit:
         self.n, self.batch = len(self.x), plan.batch if options.batch is None else options.batch
         if self.n == 0:
             raise ShapeError("plan.fit: found no rows, expected at least one")
+        if not options.done:
+            self._check_data()
         if self.batch > plan.batch:
             raise ValueError(f"plan.fit: found batch={self.batch}, expected at most {plan.batch}, as compiled")
         self.steps = -(-self.n // self.batch)
@@ -179,11 +182,22 @@ class _Fit:
             bad = next(p for p in arena.parameters if not np.isfinite(p._array).all())
             raise self._diverged(epoch, describe(bad), float("nan"), self.steps)
 
+    def _check_data(self) -> None:
+        """Raises ValueError for NaN and infinity in the data."""
+        for name, array in (("x", self.x), ("targ", self.targ)):
+            check_finite(f"plan.fit: {name}", array)
+        for name, array in zip(("x", "targ"), self.validation or (), strict=False):
+            check_finite(f"plan.fit: validation: {name}", array)
+
     def _diverged(self, epoch: int, what: str, value: float, step: int) -> DivergedError:
+        happened = f"training diverged: {what} became {value} at step {(epoch - 1) * self.steps + step} (epoch {epoch})"
+        try:
+            self._check_data()
+        except ValueError as error:
+            return DivergedError(f"{happened}: {error}")
         return DivergedError(
-            f"training diverged: {what} became {value} at step {(epoch - 1) * self.steps + step} (epoch {epoch}). "
-            f"Try a smaller learning rate (it is {self.sgd.lr:g}), less momentum (it is {self.sgd.momentum:g}), "
-            "or data scaled to about 1"
+            f"{happened}. Try a smaller learning rate (it is {self.sgd.lr:g}), less momentum (it is "
+            f"{self.sgd.momentum:g}), or data scaled to about 1"
         )
 
 

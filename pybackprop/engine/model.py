@@ -12,7 +12,7 @@ import numpy as np
 from pybackprop.autograd import messages, tape
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native
-from pybackprop.core.arrays import float_type
+from pybackprop.core.arrays import converted, float_type
 from pybackprop.core.checks import width
 from pybackprop.core.errors import GradientError
 from pybackprop.engine.shortcut import Shortcut, shortcut
@@ -61,7 +61,11 @@ class Model:
                 raise TypeError(f"Model: found {type(layer).__name__} among the layers, which cannot be called")
 
     def __call__(self, x: Any, targ: Any = None) -> Tensor:
-        """The loss for x (n,m) and targ, as a 0-d tensor; without targ the output (n,h)."""
+        """The loss for x (n,m) and targ, as a 0-d tensor; without targ the output (n,h).
+
+        Arrays of the other floating-point type than the parameters' are converted at each call, layer by layer then;
+        tensors of the other type are refused: DTypeError.
+        """
         fast = self._shortcut
         if fast is None or not fast.fits(self):
             fast = self._shortcut = shortcut(self) if type(self).forward is Model.forward else None
@@ -74,12 +78,12 @@ class Model:
         out = self.forward(x)
         if targ is None:
             return out
-        self._result = _run(self.loss, out, as_operand(targ, out))
+        self._result = _run(self.loss, out, _as_data("targ", targ, out))
         return self._result
 
     def forward(self, x: Any) -> Tensor:
         """The output (n,h) for x (n,m), on the tape."""
-        out = as_operand(x, self.layers)
+        out = _as_data("x", x, self.layers)
         before: Any = None
         for layer in self.layers:
             over = self.inplace and type(before) is Lin and _works_in_place(layer)
@@ -134,6 +138,15 @@ class Model:
 
     def __repr__(self) -> str:
         return f"Model([{', '.join(map(repr, self.layers))}], loss={self.loss!r})"
+
+
+def _as_data(name: str, value: Any, beside: Any) -> Tensor:
+    """value as a tensor of the dtype of those beside it; a Tensor is left as it is."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not isinstance(value, np.ma.MaskedArray):
+        like = next((tensor.dtype for tensor in tensors_in(beside)), None)
+        if like is not None and value.dtype != like:
+            value = converted(value, like, f"Model: {name}")
+    return as_operand(value, beside)
 
 
 def _run(layer: Any, *args: Tensor) -> Tensor:

@@ -56,7 +56,8 @@ def compile(
 class Plan:
     """Steps of one model; made by `compile`. Data is x (n,m) and targ (n,h), or (n,) where h is 1: tensors or arrays.
 
-    Data that is neither float32 nor float64, or not contiguous, is converted at each call. Steps of
+    Arrays of another dtype than the parameters', float64 among them, are converted at each call (fit: once); so is
+    what is not contiguous. Tensors of the other floating-point type are refused. Steps of
     one plan must not run in two threads at once, nor may data change while a step reads it: the loss and the
     gradients would be meaningless.
     All raise ShapeError, DTypeError and GradientError for data that does not fit, before anything is written,
@@ -180,8 +181,9 @@ class Plan:
         progress    show a bar on stderr
 
         An exception from one of these functions, or Ctrl-C, leaves the parameters as after the last complete step.
-        Raises DivergedError, which names epoch and step, when the loss is not finite: the parameters are then
-        those from before that step.
+        Raises ValueError for NaN and infinity in the data, which says where, before the first step (unless `done`
+        says that earlier calls have seen it); DivergedError, which names epoch and step, when the loss is not finite:
+        the parameters are then those from before that step.
         """
         options = Options(epochs, seed, batch, done, validation, patience, schedule, callback, checkpoint, progress)
         history = fit(self, x, targ, options)

@@ -208,19 +208,18 @@ def test_a_loss_that_is_no_number_stops_it(pair):
         if moment.done is not None:
             x[order[21], 2] = np.nan  # the third step of the second epoch, of eight
 
-    with pytest.raises(
-        bp.DivergedError, match=r"the loss became nan at step 11 \(epoch 2\).*learning rate \(it is 0.02"
-    ):
+    words = rf"the loss became nan at step 11 \(epoch 2\): plan.fit: x: found nan at row {order[21]}, column 2"
+    with pytest.raises(bp.DivergedError, match=words):
         pair.plan.fit(x, targ, epochs=5, batch=8, callback=spoil)
     assert all(np.isfinite(array).all() for array in values(pair.model))
 
 
 def test_the_parameters_are_those_before_the_step_that_diverged(pair):
     x, targ = pair.data(64)
-    order = shuffled(64, 0, 1)
+    order = shuffled(64, 0, 2)
     x[order[21], 2] = np.inf
-    with pytest.raises(bp.DivergedError, match=r"step 3 \(epoch 1\)"):
-        pair.plan.fit(x, targ, epochs=1, batch=8)
+    with pytest.raises(bp.DivergedError, match=r"step 11 \(epoch 2\)"):
+        pair.plan.fit(x, targ, epochs=2, done=1, batch=8)
     for rows in order[:16].reshape(2, 8):
         pair.ordinary_step(x[rows], targ[rows])
     for p, q in zip(pair.model.parameters(), pair.twin.parameters(), strict=True):
@@ -270,9 +269,57 @@ def test_data_that_does_not_fit(pair):
         with pytest.raises(bp.ShapeError, match=words):
             pair.plan.fit(*given, epochs=1)
     with pytest.raises(bp.DTypeError, match="is float64"):
-        pair.plan.fit(x.astype("d"), targ, epochs=1)
+        pair.plan.fit(bp.tensor(x).double(), targ, epochs=1)
     with pytest.raises(ValueError, match="without an optimizer"):
         bp.compile(bp.mlp([4, 2]), batch=4).fit(x, targ, epochs=1)
+
+
+@pytest.mark.parametrize("other", [0, 1])
+def test_arrays_of_the_other_float_are_converted(dtype, other, rng):
+    """Data of numpy's usual float64 is no reason to stop; it is as if it had been converted before."""
+    x, targ = rng.standard_normal((20, 4)), rng.standard_normal((20, 2))
+    wide = [np.float64, np.float32][other if dtype == np.float32 else 1 - other]
+    found = []
+    for kind in (wide, dtype):
+        given = x.astype(np.float32).astype(kind), targ.astype(np.float32).astype(kind)
+        model = bp.mlp([4, 5, 2], 1, dtype)
+        plan = bp.compile(model, batch=8, optimizer=bp.SGD(lr=0.1))
+        plan.fit(*given, epochs=2, validation=given)
+        losses = plan.step(given[0][:8], given[1][:8]), plan.grads(given[0][:8], given[1][:8])
+        loss = float(model(*given))
+        model.backward()
+        found.append((losses, loss, plan.predict(given[0]).data.tobytes(), model.predict(given[0]).data.tobytes()))
+        found[-1] += (*(p.g.data.tobytes() for p in model.parameters()), *(v.tobytes() for v in values(model)))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_data_that_is_not_finite_is_located_before_the_first_step(pair, bad):
+    before = values(pair.model)
+    for which, words in ((0, "plan.fit: x"), (1, "plan.fit: targ"), (2, "plan.fit: validation: x")):
+        x, targ = pair.data(64)
+        arrays = [x.copy(), targ.copy(), x.copy()]
+        arrays[which][37, 1] = bad
+        with pytest.raises(ValueError, match=rf"{words}: found {bad} at row 37, column 1 \(counted from 0\), 1 such"):
+            pair.plan.fit(*arrays[:2], epochs=2, validation=(arrays[2], targ))
+    for value, right in zip(values(pair.model), before, strict=True):
+        assert_same_bits(value, right)
+
+
+def test_data_that_becomes_not_finite_is_blamed_and_not_the_learning_rate(pair):
+    x, targ = pair.data(64)
+    pair.plan.fit(x, targ, epochs=1)
+    targ[3, 0] = np.nan
+    with pytest.raises(bp.DivergedError, match=r"plan.fit: targ: found nan at row 3, column 0") as caught:
+        pair.plan.fit(x, targ, epochs=2, done=1)
+    assert "learning rate" not in str(caught.value)
+
+
+def test_a_rate_that_is_too_large_is_blamed_with_its_number(pair):
+    x, targ = pair.data(64)
+    pair.sgd.lr = 1e6
+    with pytest.raises(bp.DivergedError, match=r"Try a smaller learning rate \(it is 1e\+06\)"):
+        pair.plan.fit(x, targ, epochs=50)
 
 
 def test_a_model_that_is_edited_by_a_hook(pair):

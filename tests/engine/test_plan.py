@@ -199,7 +199,12 @@ BAD = [
     (lambda x, t: (x, t[:, 0]), bp.ShapeError, "one target per row, 2 outputs"),
     (lambda x, t: (x[:0], t[:0]), bp.ShapeError, "mean of no elements"),
     (lambda x, t: (np.repeat(x, 3, 0), np.repeat(t, 3, 0)), bp.ShapeError, "found 18 rows, expected at most 16"),
-    (lambda x, t: (x.astype("d"), t), bp.DTypeError, r"x \(6, 4\) is float64, the parameters are float32"),
+    (lambda x, t: (bp.tensor(x).double(), t), bp.DTypeError, r"x \(6, 4\) is float64, the parameters are float32"),
+    (
+        lambda x, t: (x.astype("d") * 1e300, t),
+        bp.DTypeError,
+        r"x: float64 \(6, 4\) holds numbers .* too large",
+    ),
     (lambda x, t: (x, bp.tensor(t).double()), bp.DTypeError, r"targ \(6, 2\) is float64"),
     (lambda x, t: (x.astype("D"), t), bp.DTypeError, "plan.step: x: found an array of complex128"),
     (lambda x, t: (x, [[1, 2], [3]]), bp.ShapeError, "rows differ in length"),

@@ -91,14 +91,15 @@ def test_gradient_functions_check_before_they_write():
         lambda: bp.matmul(ONES(2, 2), ONES(2, 2), out=[[0, 0], [0, 0]]),
         lambda: bp.tensor(ONES(2)) + np.ones(2),
         lambda: bp.tensor(ONES(2)) * bp.tensor(np.ones(2)),
-        lambda: bp.mlp([2, 2])(np.ones((2, 2)), ONES(2, 2)),
+        lambda: bp.mlp([2, 2])(bp.tensor(np.ones((2, 2))), ONES(2, 2)),
+        lambda: bp.mlp([2, 2])(np.ones((2, 2)) * 1e300, ONES(2, 2)),
         lambda: bp.lin(ONES(2, 2) * 1j, ONES(2, 2)),
         lambda: bp.lin(np.array([[None]]), ONES(1, 1)),
         lambda: bp.relu("abc"),
         lambda: bp.relu_(np.ones(3, int)),
         lambda: bp.relu_([1.0]),
     ],
-    ids=range(15),
+    ids=range(16),
 )
 def test_dtypes_that_would_have_to_be_guessed_at(call):
     with pytest.raises(bp.DTypeError):
