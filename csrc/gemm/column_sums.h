@@ -3,8 +3,8 @@
 #define COLUMNS 256 /* partial sums on the stack */
 
 /* sums (cols) += (the sum over the rows of `at` (rows,cols), ld apart, from +0 on) */
-static void LOCAL(add_segment)(REAL *restrict sums, const REAL *restrict at, size_t ld, size_t rows,
-                               size_t cols) {
+static __attribute__((noinline)) void LOCAL(add_segment)(REAL *restrict sums, const REAL *restrict at,
+                                                         size_t ld, size_t rows, size_t cols) {
     for (size_t j = 0; j < cols; j += COLUMNS) {
         size_t some = cols - j < COLUMNS ? cols - j : COLUMNS;
         REAL acc[COLUMNS];
