@@ -24,7 +24,7 @@ def blocks(page, language):
 
 def commands(page):
     lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
-    return [line for line in lines if line.startswith("pybackprop ")]
+    return [line for line in lines if line.startswith(("pybackprop ", "seq "))]
 
 
 def anchor(heading):
