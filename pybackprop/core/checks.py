@@ -1,10 +1,12 @@
-"""Checks of numbers given by the caller: sizes, counts and seeds."""
+"""Checks of numbers given by the caller: sizes, counts and seeds, and arrays of finite numbers."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+
+from pybackprop.core.arrays import Array
 
 SEEDS = 2**64
 
@@ -36,3 +38,22 @@ def check_seed(seed: Any) -> int:
     if not is_whole(seed, 0, SEEDS - 1):
         raise ValueError(f"seed: found {seed!r}, expected a whole number from 0 to 2**64 - 1")
     return int(seed)
+
+
+def first_not_finite(array: Array) -> str | None:
+    """Where the first NaN or infinity of array is, and how many there are; None if all numbers are finite."""
+    if array.dtype.kind != "f":
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = array.sum()
+    if np.isfinite(total):  # NaN and infinity never leave a sum again; and it needs no memory
+        return None
+    finite = np.isfinite(array)
+    if finite.all():
+        return None
+    index = np.unravel_index(int(np.argmin(finite)), array.shape)
+    place = ", ".join(f"{axis} {at}" for axis, at in zip(("row", "column", "axis 2", "axis 3"), index, strict=False))
+    return (
+        f"found {array[index]} at {place} (counted from 0), "
+        f"{int((~finite).sum())} such values of {array.size} in all; expected finite numbers"
+    )

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pybackprop.core.arrays import Array
+from pybackprop.core.checks import first_not_finite
 from pybackprop.data.errors import DataError
 
 EVERY, VALIDATION = 5, 4  # the last of every five rows is for validation
@@ -42,18 +43,6 @@ def check_lengths(x_name: str, x: Array, y_name: str, y: Array) -> None:
 
 def check_finite(name: str, array: Array) -> None:
     """Raises a DataError that says where the first NaN or infinity is, and how many there are."""
-    if array.dtype.kind != "f":
-        return
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = array.sum()
-    if np.isfinite(total):  # NaN and infinity never leave a sum again; and it needs no memory
-        return
-    finite = np.isfinite(array)
-    if finite.all():
-        return
-    index = np.unravel_index(int(np.argmin(finite)), array.shape)
-    place = ", ".join(f"{axis} {at}" for axis, at in zip(("row", "column", "axis 2", "axis 3"), index, strict=False))
-    raise DataError(
-        f"{name}: found {array[index]} at {place} (counted from 0), "
-        f"{int((~finite).sum())} such values of {array.size} in all; expected finite numbers"
-    )
+    found = first_not_finite(array)
+    if found:
+        raise DataError(f"{name}: {found}")

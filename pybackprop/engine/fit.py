@@ -14,9 +14,8 @@ from pybackprop.autograd.messages import describe
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native
 from pybackprop.core.arrays import Array
-from pybackprop.core.checks import check_seed, whole
+from pybackprop.core.checks import check_seed, first_not_finite, whole
 from pybackprop.core.errors import DivergedError, ShapeError
-from pybackprop.data.parts import check_finite
 from pybackprop.engine.arena import Arena
 from pybackprop.engine.batch import StepData, pair
 from pybackprop.engine.records import Epoch, Moment
@@ -184,10 +183,13 @@ class _Fit:
 
     def _check_data(self) -> None:
         """Raises ValueError for NaN and infinity in the data."""
-        for name, array in (("x", self.x), ("targ", self.targ)):
-            check_finite(f"plan.fit: {name}", array)
-        for name, array in zip(("x", "targ"), self.validation or (), strict=False):
-            check_finite(f"plan.fit: validation: {name}", array)
+        data = {"x": self.x, "targ": self.targ}
+        if self.validation is not None:
+            data |= zip(("validation: x", "validation: targ"), self.validation, strict=True)
+        for name, array in data.items():
+            found = first_not_finite(array)
+            if found:
+                raise ValueError(f"plan.fit: {name}: {found}")
 
     def _diverged(self, epoch: int, what: str, value: float, step: int) -> DivergedError:
         happened = f"training diverged: {what} became {value} at step {(epoch - 1) * self.steps + step} (epoch {epoch})"
