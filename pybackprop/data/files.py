@@ -51,7 +51,7 @@ def read_csv(path: Path) -> tuple[Array, list[str]]:
     try:
         with named_errors(path), open(path, encoding="utf-8-sig", newline="") as stream:
             first = next(csv.reader(stream), [])
-            names = [] if any(_is_number(cell) for cell in first) else first
+            names = [] if any(is_number(cell) for cell in first) else first
             stream.seek(0)
             matrix = _matrix(path, stream, 1 if names else 0)
     except UnicodeDecodeError as error:
@@ -87,12 +87,13 @@ def _first_fault(path: Path, skip: int) -> str:
             if len(cells) != columns:
                 return f"line {reader.line_num}: found {len(cells)} columns, expected {columns}"
             for k, cell in enumerate(cells, 1):
-                if not _is_number(cell):
+                if not is_number(cell):
                     return f"line {reader.line_num}, column {k}: found {cell!r}, expected a number"
     return ""
 
 
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
+    """Whether the text of a cell is a number as float() reads it."""
     try:
         float(cell)
     except ValueError:

@@ -6,7 +6,6 @@ import csv
 import gzip
 import io
 import sys
-import warnings
 import zlib
 from collections.abc import Sequence
 from importlib import import_module
@@ -17,7 +16,7 @@ import numpy as np
 
 from pybackprop.core.arrays import Array
 from pybackprop.data.errors import DataError
-from pybackprop.data.files import named_errors
+from pybackprop.data.files import is_number, named_errors
 from pybackprop.data.idx import GZIP
 
 STDIN = Path("-")
@@ -57,7 +56,7 @@ class Table(NamedTuple):
         """Columns as a matrix of float64, or of integers if all its numbers are whole. Raises DataError for texts."""
         for k in chosen:
             if self.columns[k].dtype.kind == "U":
-                row = next(row for row, cell in enumerate(self.columns[k]) if not _is_number(cell))
+                row = next(row for row, cell in enumerate(self.columns[k]) if not is_number(cell))
                 raise DataError(
                     f"{self.path}: line {self.lines[row]}, {self.title(k)}: found {str(self.columns[k][row])!r}, "
                     "expected a number; only the target may be text"
@@ -133,28 +132,24 @@ def _is_count(head: Sequence[list[str]], rows: int) -> bool:
     first = [cell.strip() for cell in head[0]]
     classes, counts = first[2:], [str(rows), str(len(head[-1]) - 1)]
     return (
-        first[:2] == counts and len(classes) > 1 and not any(map(_is_number, classes)) and all(map(_is_number, head[1]))
+        first[:2] == counts and len(classes) > 1 and not any(map(is_number, classes)) and all(map(is_number, head[1]))
     )
 
 
 def _has_names(head: Sequence[list[str]]) -> bool:
     first = head[0]
-    if not any(_is_number(cell) for cell in first):
+    if not any(is_number(cell) for cell in first):
         return not all(cell.strip().lower() in MISSING for cell in first)
     if len(head) < 2 or len(head[1]) != len(first):
         return False
     pairs = zip(first, head[1], strict=True)
-    return any(
-        not _is_number(name) and name.strip().lower() not in MISSING and _is_number(cell) for name, cell in pairs
-    )
+    return any(not is_number(name) and name.strip().lower() not in MISSING and is_number(cell) for name, cell in pairs)
 
 
 def _fast_columns(lines: Sequence[tuple[int, str]], separator: str | None) -> list[Array]:
     """The columns where every cell is a number; [] where one is not."""
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "loadtxt: input contained no data")
-            found = np.loadtxt((line for _, line in lines), delimiter=separator, comments=None, quotechar='"', ndmin=2)
+        found = np.loadtxt((line for _, line in lines), delimiter=separator, comments=None, quotechar='"', ndmin=2)
     except ValueError:
         return []
     return list(found.T)
@@ -188,14 +183,6 @@ def _column(cells: Sequence[str], separator: str | None) -> Array:
             continue
         return numbers
     return np.where(there, plain, "")
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _through_pandas(path: Path) -> Table:
