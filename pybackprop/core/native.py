@@ -26,62 +26,49 @@ STRATEGIES = {"layers": lib.BP_LAYERS, "fused": lib.BP_FUSED, "split": lib.BP_SP
 NO_ACTIVATION: int = lib.BP_ACTIVATION_NONE
 ACTIVATIONS = {"relu": lib.BP_ACTIVATION_RELU, "leaky_relu": lib.BP_ACTIVATION_LEAKY_RELU}
 
-linear_forward: ByDtype = {FLOAT32: lib.bp_linear_forward_f32, FLOAT64: lib.bp_linear_forward_f64}
-linear_backward_x: ByDtype = {FLOAT32: lib.bp_linear_backward_x_f32, FLOAT64: lib.bp_linear_backward_x_f64}
-linear_backward_w: ByDtype = {FLOAT32: lib.bp_linear_backward_w_f32, FLOAT64: lib.bp_linear_backward_w_f64}
-linear_backward_b: ByDtype = {FLOAT32: lib.bp_linear_backward_b_f32, FLOAT64: lib.bp_linear_backward_b_f64}
-linear_backward_wb: ByDtype = {FLOAT32: lib.bp_linear_backward_wb_f32, FLOAT64: lib.bp_linear_backward_wb_f64}
-matmul_workspace: ByDtype = {FLOAT32: lib.bp_matmul_workspace_f32, FLOAT64: lib.bp_matmul_workspace_f64}
-matmul: ByDtype = {FLOAT32: lib.bp_matmul_f32, FLOAT64: lib.bp_matmul_f64}
-relu_forward: ByDtype = {FLOAT32: lib.bp_relu_forward_f32, FLOAT64: lib.bp_relu_forward_f64}
-relu_backward: ByDtype = {FLOAT32: lib.bp_relu_backward_f32, FLOAT64: lib.bp_relu_backward_f64}
-leaky_relu_forward: ByDtype = {FLOAT32: lib.bp_leaky_relu_forward_f32, FLOAT64: lib.bp_leaky_relu_forward_f64}
-leaky_relu_backward: ByDtype = {FLOAT32: lib.bp_leaky_relu_backward_f32, FLOAT64: lib.bp_leaky_relu_backward_f64}
-mse_forward: ByDtype = {FLOAT32: lib.bp_mse_forward_f32, FLOAT64: lib.bp_mse_forward_f64}
-mse_backward: ByDtype = {FLOAT32: lib.bp_mse_backward_f32, FLOAT64: lib.bp_mse_backward_f64}
-chain_forward: ByDtype = {FLOAT32: lib.bp_chain_forward_f32, FLOAT64: lib.bp_chain_forward_f64}
-chain_backward: ByDtype = {FLOAT32: lib.bp_chain_backward_f32, FLOAT64: lib.bp_chain_backward_f64}
-plan_workspace: ByDtype = {FLOAT32: lib.bp_plan_workspace_f32, FLOAT64: lib.bp_plan_workspace_f64}
-plan_grads: ByDtype = {FLOAT32: lib.bp_plan_grads_f32, FLOAT64: lib.bp_plan_grads_f64}
-plan_step: ByDtype = {FLOAT32: lib.bp_plan_step_f32, FLOAT64: lib.bp_plan_step_f64}
-plan_predict: ByDtype = {FLOAT32: lib.bp_plan_predict_f32, FLOAT64: lib.bp_plan_predict_f64}
-plan_run: ByDtype = {FLOAT32: lib.bp_plan_run_f32, FLOAT64: lib.bp_plan_run_f64}
-sgd_step: ByDtype = {FLOAT32: lib.bp_sgd_step_f32, FLOAT64: lib.bp_sgd_step_f64}
-sgd_update: ByDtype = {FLOAT32: lib.bp_sgd_update_f32, FLOAT64: lib.bp_sgd_update_f64}
-sgd_momentum_update: ByDtype = {FLOAT32: lib.bp_sgd_momentum_update_f32, FLOAT64: lib.bp_sgd_momentum_update_f64}
-random_uniform: ByDtype = {FLOAT32: lib.bp_random_uniform_f32, FLOAT64: lib.bp_random_uniform_f64}
 
-ref_linear_forward: ByDtype = {FLOAT32: lib.bp_ref_linear_forward_f32, FLOAT64: lib.bp_ref_linear_forward_f64}
-ref_linear_backward_x: ByDtype = {
-    FLOAT32: lib.bp_ref_linear_backward_x_f32,
-    FLOAT64: lib.bp_ref_linear_backward_x_f64,
-}
-ref_linear_backward_w: ByDtype = {
-    FLOAT32: lib.bp_ref_linear_backward_w_f32,
-    FLOAT64: lib.bp_ref_linear_backward_w_f64,
-}
-ref_linear_backward_b: ByDtype = {
-    FLOAT32: lib.bp_ref_linear_backward_b_f32,
-    FLOAT64: lib.bp_ref_linear_backward_b_f64,
-}
-ref_matmul: ByDtype = {FLOAT32: lib.bp_ref_matmul_f32, FLOAT64: lib.bp_ref_matmul_f64}
-ref_relu_forward: ByDtype = {FLOAT32: lib.bp_ref_relu_forward_f32, FLOAT64: lib.bp_ref_relu_forward_f64}
-ref_relu_backward: ByDtype = {FLOAT32: lib.bp_ref_relu_backward_f32, FLOAT64: lib.bp_ref_relu_backward_f64}
-ref_leaky_relu_forward: ByDtype = {
-    FLOAT32: lib.bp_ref_leaky_relu_forward_f32,
-    FLOAT64: lib.bp_ref_leaky_relu_forward_f64,
-}
-ref_leaky_relu_backward: ByDtype = {
-    FLOAT32: lib.bp_ref_leaky_relu_backward_f32,
-    FLOAT64: lib.bp_ref_leaky_relu_backward_f64,
-}
-ref_mse_forward: ByDtype = {FLOAT32: lib.bp_ref_mse_forward_f32, FLOAT64: lib.bp_ref_mse_forward_f64}
-ref_mse_backward: ByDtype = {FLOAT32: lib.bp_ref_mse_backward_f32, FLOAT64: lib.bp_ref_mse_backward_f64}
-ref_sgd_update: ByDtype = {FLOAT32: lib.bp_ref_sgd_update_f32, FLOAT64: lib.bp_ref_sgd_update_f64}
-ref_sgd_momentum_update: ByDtype = {
-    FLOAT32: lib.bp_ref_sgd_momentum_update_f32,
-    FLOAT64: lib.bp_ref_sgd_momentum_update_f64,
-}
+def _by_dtype(name: str) -> ByDtype:
+    return {FLOAT32: getattr(lib, f"{name}_f32"), FLOAT64: getattr(lib, f"{name}_f64")}
+
+
+linear_forward = _by_dtype("bp_linear_forward")
+linear_backward_x = _by_dtype("bp_linear_backward_x")
+linear_backward_w = _by_dtype("bp_linear_backward_w")
+linear_backward_b = _by_dtype("bp_linear_backward_b")
+linear_backward_wb = _by_dtype("bp_linear_backward_wb")
+matmul_workspace = _by_dtype("bp_matmul_workspace")
+matmul = _by_dtype("bp_matmul")
+relu_forward = _by_dtype("bp_relu_forward")
+relu_backward = _by_dtype("bp_relu_backward")
+leaky_relu_forward = _by_dtype("bp_leaky_relu_forward")
+leaky_relu_backward = _by_dtype("bp_leaky_relu_backward")
+mse_forward = _by_dtype("bp_mse_forward")
+mse_backward = _by_dtype("bp_mse_backward")
+chain_forward = _by_dtype("bp_chain_forward")
+chain_backward = _by_dtype("bp_chain_backward")
+plan_workspace = _by_dtype("bp_plan_workspace")
+plan_grads = _by_dtype("bp_plan_grads")
+plan_step = _by_dtype("bp_plan_step")
+plan_predict = _by_dtype("bp_plan_predict")
+plan_run = _by_dtype("bp_plan_run")
+sgd_step = _by_dtype("bp_sgd_step")
+sgd_update = _by_dtype("bp_sgd_update")
+sgd_momentum_update = _by_dtype("bp_sgd_momentum_update")
+random_uniform = _by_dtype("bp_random_uniform")
+
+ref_linear_forward = _by_dtype("bp_ref_linear_forward")
+ref_linear_backward_x = _by_dtype("bp_ref_linear_backward_x")
+ref_linear_backward_w = _by_dtype("bp_ref_linear_backward_w")
+ref_linear_backward_b = _by_dtype("bp_ref_linear_backward_b")
+ref_matmul = _by_dtype("bp_ref_matmul")
+ref_relu_forward = _by_dtype("bp_ref_relu_forward")
+ref_relu_backward = _by_dtype("bp_ref_relu_backward")
+ref_leaky_relu_forward = _by_dtype("bp_ref_leaky_relu_forward")
+ref_leaky_relu_backward = _by_dtype("bp_ref_leaky_relu_backward")
+ref_mse_forward = _by_dtype("bp_ref_mse_forward")
+ref_mse_backward = _by_dtype("bp_ref_mse_backward")
+ref_sgd_update = _by_dtype("bp_ref_sgd_update")
+ref_sgd_momentum_update = _by_dtype("bp_ref_sgd_momentum_update")
 
 
 def pointer(array: np.ndarray[Any, Any]) -> Any:
