@@ -264,20 +264,15 @@ def _array_of(value: Any) -> Any:
     return array if isinstance(array, np.ndarray) else None
 
 
-class _Walks:
-    """How many backward passes there were: an optimizer asks whether one of them has missed a parameter."""
-
-    count = 0
-
-
-walks = _Walks()
+walks = 0  # how many backward passes there were: an optimizer asks whether one of them has missed a parameter
 
 
 def backward(root: TensorLike, keep: bool, accumulate: bool) -> None:
     """Fills `.g` of every leaf with requires_g with d root / d leaf. root is one number."""
+    global walks
     if root._node is None or not root._node.at_once(root, keep, accumulate):
         _walk_back(root, keep, accumulate)
-    walks.count += 1
+    walks += 1
 
 
 def _walk_back(root: TensorLike, keep: bool, accumulate: bool) -> None:

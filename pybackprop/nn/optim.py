@@ -128,7 +128,7 @@ class _Bound:
         if used is None:
             return
         old = [k for k, version in enumerate(self.gradients) if version.count == used[k]]
-        if old and (len(old) < len(used) or tape.walks.count != self.walks):
+        if old and (len(old) < len(used) or tape.walks != self.walks):
             p = self.memory[old[0]][1]
             raise GradientError(
                 f"SGD.step: {describe(p)} still has the .g of an earlier backward, which was used already: the last "
@@ -164,7 +164,7 @@ class _Bound:
                 version.remember()
         for call, array, count in self.calls:
             call(array, count, lr, momentum)
-        self.used, self.walks = [version.count for version in self.gradients], tape.walks.count
+        self.used, self.walks = [version.count for version in self.gradients], tape.walks
         if observer.active is not None:
             observer.active.ran("SGD.step")
 
