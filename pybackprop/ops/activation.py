@@ -1,4 +1,4 @@
-"""What all activations share: elementwise operations that the C core computes on their own or after a linear layer."""
+"""What activations share that have no form in place: elementwise, and in the C core alone or after a linear layer."""
 
 from __future__ import annotations
 
