@@ -1,5 +1,5 @@
 /* macro_kernel.h: one block of a product: both operands packed, or read in place, and all of its tiles;
- * included by matmul.c once per element type and kernel. */
+ * included by ops/matmul.c once per element type and kernel. */
 #define PACKED_MR (MR <= LANES ? MR : (MR + LANES - 1) / LANES * LANES)
 
 typedef struct {

@@ -1,4 +1,4 @@
-/* micro_kernel.h: the micro-kernel, included by matmul.c once per element type and kernel.
+/* micro_kernel.h: the micro-kernel, included by ops/matmul.c once per element type and kernel.
 
    A tile is rows x (vectors * LANES) elements of the product, all of them in registers: at most MR
    rows, and 1 or 2 vectors, so NR = 2 * LANES columns. Each step of the inner index loads `vectors`

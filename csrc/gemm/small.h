@@ -1,4 +1,4 @@
-/* small.h: products too small for packing and tiles to pay; included by matmul.c once per element
+/* small.h: products too small for packing and tiles to pay; included by ops/matmul.c once per element
    type and kernel. */
 enum {
     LOCAL(small_terms) = 768,  /* multiplications, at most */

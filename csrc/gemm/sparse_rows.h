@@ -1,5 +1,5 @@
 /* sparse_rows.h: lists of the elements that are not zero, and vectors added for each of them;
-   included by sparse.c once per element type and kernel. Rows are whole cache lines, so whole
+   included by plan/sparse.c once per element type and kernel. Rows are whole cache lines, so whole
    vectors. */
 
 /* Appends the terms from <= k < to of a pair of rows, x and y, to the lists; the lists' new length. */
