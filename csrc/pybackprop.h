@@ -54,7 +54,8 @@ typedef enum {
     BP_UNKNOWN = 3,  /* no such kernel, or not on this CPU */
     BP_MISMATCH = 4, /* matrices that do not fit each other; nothing was written */
     BP_DIVERGED = 5, /* the loss is not finite */
-    BP_INVALID = 6   /* an unknown activation, or its parameter out of range; nothing was written */
+    BP_INVALID = 6   /* an unknown activation or operation, or its parameter out of range; nothing was
+                        written */
 } bp_status;
 
 /* ---- linear: out = x @ w + b ------------------------------------------------------------ */
@@ -193,6 +194,72 @@ void bp_mse_backward_f32(float *dout, const float *out, const float *targ, size_
 void bp_mse_backward_f64(double *dout, const double *out, const double *targ, size_t size);
 void bp_ref_mse_backward_f32(float *dout, const float *out, const float *targ, size_t size);
 void bp_ref_mse_backward_f64(double *dout, const double *out, const double *targ, size_t size);
+
+/* ---- arithmetic: a + b, a - b, a * b, a / b ----------------------------------------------- */
+
+typedef enum { BP_ADD = 0, BP_SUBTRACT = 1, BP_MULTIPLY = 2, BP_DIVIDE = 3 } bp_arithmetic_operation;
+
+/* out (n,h) = a + b and so on, each element rounded once. a_row and a_column: elements from one row,
+   one column, of a to the next; 0 where a is broadcast, and a column is 1 otherwise. out may be an
+   operand that is not broadcast. BP_INVALID: another operation or column. */
+bp_status bp_arithmetic_f32(float *out, int operation, const float *a, size_t a_row, size_t a_column,
+                            const float *b, size_t b_row, size_t b_column, size_t n, size_t h);
+bp_status bp_arithmetic_f64(double *out, int operation, const double *a, size_t a_row, size_t a_column,
+                            const double *b, size_t b_row, size_t b_column, size_t n, size_t h);
+bp_status bp_ref_arithmetic_f32(float *out, int operation, const float *a, size_t a_row, size_t a_column,
+                                const float *b, size_t b_row, size_t b_column, size_t n, size_t h);
+bp_status bp_ref_arithmetic_f64(double *out, int operation, const double *a, size_t a_row,
+                                size_t a_column, const double *b, size_t b_row, size_t b_column,
+                                size_t n, size_t h);
+
+/* out (size) = a + number and so on, or number + a if number_first. */
+bp_status bp_arithmetic_number_f32(float *out, int operation, const float *a, double number,
+                                   int number_first, size_t size);
+bp_status bp_arithmetic_number_f64(double *out, int operation, const double *a, double number,
+                                   int number_first, size_t size);
+
+/* ---- powers --------------------------------------------------------------------------------- */
+
+#define BP_MAX_EXPONENT 64
+
+/* out = x * x * ... * x, |exponent| factors multiplied from the left; 1 over that for a negative
+   exponent, 1 for exponent 0. out may be x. BP_INVALID for |exponent| > BP_MAX_EXPONENT. */
+bp_status bp_power_f32(float *out, const float *x, int exponent, size_t size);
+bp_status bp_power_f64(double *out, const double *x, int exponent, size_t size);
+bp_status bp_ref_power_f32(float *out, const float *x, int exponent, size_t size);
+bp_status bp_ref_power_f64(double *out, const double *x, int exponent, size_t size);
+
+/* out = the square root of x, rounded once. out may be x. */
+void bp_square_root_f32(float *out, const float *x, size_t size);
+void bp_square_root_f64(double *out, const double *x, size_t size);
+void bp_ref_square_root_f32(float *out, const float *x, size_t size);
+void bp_ref_square_root_f64(double *out, const double *x, size_t size);
+
+/* ---- sum -------------------------------------------------------------------------------------- */
+
+/* out (outer,inner) = x (outer,count,inner) summed over the middle axis: in segments of BP_SEGMENT, as
+   db is over rows. */
+bp_status bp_sum_f32(float *out, const float *x, size_t outer, size_t count, size_t inner);
+bp_status bp_sum_f64(double *out, const double *x, size_t outer, size_t count, size_t inner);
+bp_status bp_ref_sum_f32(float *out, const float *x, size_t outer, size_t count, size_t inner);
+bp_status bp_ref_sum_f64(double *out, const double *x, size_t outer, size_t count, size_t inner);
+
+/* ---- clamp_min: out = max(x, low) ---------------------------------------------------------- */
+
+/* out = x where x > low, NaN where x is NaN, else low. out may be x. */
+void bp_clamp_min_forward_f32(float *out, const float *x, double low, size_t size);
+void bp_clamp_min_forward_f64(double *out, const double *x, double low, size_t size);
+void bp_ref_clamp_min_forward_f32(float *out, const float *x, double low, size_t size);
+void bp_ref_clamp_min_forward_f64(double *out, const double *x, double low, size_t size);
+
+/* dx = dout where x > low, else +0. x is the input of the forward, or its output. dx may be dout or x.
+ */
+void bp_clamp_min_backward_f32(float *dx, const float *x, const float *dout, double low, size_t size);
+void bp_clamp_min_backward_f64(double *dx, const double *x, const double *dout, double low, size_t size);
+void bp_ref_clamp_min_backward_f32(float *dx, const float *x, const float *dout, double low,
+                                   size_t size);
+void bp_ref_clamp_min_backward_f64(double *dx, const double *x, const double *dout, double low,
+                                   size_t size);
 
 /* ---- chain: a sequence of layers with mse at its end, in one call ---------------------------- */
 

@@ -161,6 +161,80 @@ void NAME(bp_ref_mse_backward)(REAL *dout, const REAL *out, const REAL *targ, si
     for (size_t i = 0; i < size; i++) dout[i] = (out[i] - targ[i]) * factor;
 }
 
+/* out (n,h) = a + b, a - b, a * b or a / b. a_row, a_column: how far the next row and column of a are;
+   0 where a is broadcast */
+bp_status NAME(bp_ref_arithmetic)(REAL *out, int operation, const REAL *a, size_t a_row, size_t a_column,
+                                  const REAL *b, size_t b_row, size_t b_column, size_t n, size_t h) {
+    BP_DEFINED_ENVIRONMENT;
+    if (operation < BP_ADD || operation > BP_DIVIDE || a_column > 1 || b_column > 1) return BP_INVALID;
+    if (bp_overflows(n, h, sizeof(REAL)) || bp_overflows(n, a_row, sizeof(REAL)) ||
+        bp_overflows(n, b_row, sizeof(REAL)))
+        return BP_OVERFLOW;
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < h; j++) {
+            const REAL left = a[i * a_row + j * a_column], right = b[i * b_row + j * b_column];
+            REAL *at = &out[i * h + j];
+            if (operation == BP_ADD) *at = left + right;
+            if (operation == BP_SUBTRACT) *at = left - right;
+            if (operation == BP_MULTIPLY) *at = left * right;
+            if (operation == BP_DIVIDE) *at = left / right;
+        }
+    return BP_OK;
+}
+
+/* out = x * x * ... * x, multiplied from the left; 1 over that for a negative exponent */
+bp_status NAME(bp_ref_power)(REAL *out, const REAL *x, int exponent, size_t size) {
+    BP_DEFINED_ENVIRONMENT;
+    if (exponent < -BP_MAX_EXPONENT || exponent > BP_MAX_EXPONENT) return BP_INVALID;
+    for (size_t i = 0; i < size; i++) {
+        const REAL factor = x[i];
+        REAL power = exponent == 0 ? 1 : factor;
+        for (int e = 1; e < (exponent < 0 ? -exponent : exponent); e++) power = power * factor;
+        out[i] = exponent < 0 ? 1 / power : power;
+    }
+    return BP_OK;
+}
+
+/* out = the square root of x, rounded once */
+void NAME(bp_ref_square_root)(REAL *out, const REAL *x, size_t size) {
+    BP_DEFINED_ENVIRONMENT;
+    for (size_t i = 0; i < size; i++) out[i] = SQRT(x[i]);
+}
+
+/* out (outer,inner) = x (outer,count,inner) summed over the middle axis, as db is over rows */
+bp_status NAME(bp_ref_sum)(REAL *out, const REAL *x, size_t outer, size_t count, size_t inner) {
+    BP_DEFINED_ENVIRONMENT;
+    if (bp_overflows(outer, inner, sizeof(REAL)) || bp_overflows(outer * inner, count, sizeof(REAL)))
+        return BP_OVERFLOW;
+    for (size_t o = 0; o < outer; o++)
+        for (size_t j = 0; j < inner; j++) {
+            REAL total = 0;
+            for (size_t start = 0; start < count; start += BP_SEGMENT) {
+                size_t end = start + smaller(count - start, BP_SEGMENT);
+                REAL acc = 0;
+                for (size_t i = start; i < end; i++) acc = acc + x[(o * count + i) * inner + j];
+                total = total + acc;
+            }
+            out[o * inner + j] = total;
+        }
+    return BP_OK;
+}
+
+/* out = max(x, low), a NaN kept */
+void NAME(bp_ref_clamp_min_forward)(REAL *out, const REAL *x, double low, size_t size) {
+    BP_DEFINED_ENVIRONMENT;
+    const REAL least = (REAL)bp_here(low);
+    for (size_t i = 0; i < size; i++) out[i] = x[i] > least ? x[i] : (x[i] != x[i] ? x[i] : least);
+}
+
+/* dx = dout where x > low */
+void NAME(bp_ref_clamp_min_backward)(REAL *dx, const REAL *x, const REAL *dout, double low,
+                                     size_t size) {
+    BP_DEFINED_ENVIRONMENT;
+    const REAL least = (REAL)bp_here(low);
+    for (size_t i = 0; i < size; i++) dx[i] = x[i] > least ? dout[i] : 0;
+}
+
 /* p = p - lr dp */
 void NAME(bp_ref_sgd_update)(REAL *p, const REAL *dp, double lr, size_t size) {
     BP_DEFINED_ENVIRONMENT;

@@ -14,6 +14,7 @@ from helpers.processes import ended
 from pybackprop.train import checkpoint
 
 DIGEST = "703a15f3730cae1c"  # of every result of test_core --quick but those of leaky_relu
+ARITHMETIC_DIGEST = "6a3fd948e03bc712"
 LEAKY_DIGEST = "908ed6175d05b54c"
 FRAME = 4096  # bytes of the stack that one function may take
 COMPILERS = compilers()
@@ -56,7 +57,11 @@ def check_core(program, *options, runner=()):
 
 def check_digest(program, *runner):
     printed = check_core(program, "--quick", "--digest", runner=runner).splitlines()
-    assert printed[:2] == [f"digest {DIGEST}", f"digest of leaky_relu {LEAKY_DIGEST}"]
+    assert printed[:3] == [
+        f"digest {DIGEST}",
+        f"digest of leaky_relu {LEAKY_DIGEST}",
+        f"digest of arithmetic {ARITHMETIC_DIGEST}",
+    ]
 
 
 def test_every_operation_equals_its_reference(core):
@@ -158,6 +163,20 @@ MUTATIONS = {
         "if (0) {",
     ),
     "an update of numbers that are none": ("plan/split.c", "!s->update->guarded || isfinite", "1 || isfinite"),
+    "a broadcast column for a row": ("ops/arithmetic.c", "b + i * b_row, b_column", "b + i * b_column, b_row"),
+    "a difference the other way round": (
+        "ops/arithmetic.c",
+        "BP_ROW(subtract_row, -)",
+        "BP_ROW(subtract_row, - 2 * a[0] +)",
+    ),
+    "a power with a factor too many": ("ops/power.c", "for (int e = 1; e <", "for (int e = 0; e <"),
+    "a sum in one chain": (
+        "ops/sum.c",
+        "LOCAL(chains)(partial, x + at, BP_SEGMENT, BP_SEGMENT)",
+        "LOCAL(chains)(partial, x + at, BP_SEGMENT - 1, BP_SEGMENT)",
+    ),
+    "a NaN that clamp_min stops": ("ops/clamp_min.c", "x[i] <= low ? low : x[i]", "x[i] > low ? x[i] : low"),
+    "clamp_min' at low": ("ops/clamp_min.c", "x[i] > low ? upstream", "x[i] >= low ? upstream"),
     "leaky_relu' at 0": ("ops/leaky_relu.c", "x[i] > 0 ? upstream", "x[i] >= 0 ? upstream"),
     "an activation that a product forgets": ("gemm/macro_kernel.h", "if (!b->last) return;", "return;"),
     "a slope that backward cannot tell": ("ops/activation.c", "!(slope > 0 && isfinite(slope))", "!isfinite(slope)"),

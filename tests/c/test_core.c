@@ -64,6 +64,9 @@ static void hash_bytes(const void *data, size_t size) {
 #define BP_TEMPLATE "core_cases.h"
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
+#define BP_TEMPLATE "arithmetic_cases.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
 #define BP_TEMPLATE "memory_cases.h"
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
@@ -250,17 +253,22 @@ static void test_plan(void) {
     bp_set_threads(1);
 }
 
-/* leaky_relu by itself; its results are hashed apart. */
-static void test_leaky(int quick) {
+typedef void of_a_kind(int quick);
+
+/* Operations by themselves, on each kernel, by one and by three threads; their results are hashed apart.
+ */
+static uint64_t test_apart(of_a_kind *f32, of_a_kind *f64, int quick) {
+    hash = 14695981039346656037u;
     for (int kernel = 0; kernel < bp_kernel_count(); kernel++) {
         if (bp_use_kernel(kernel) != BP_OK || (*broken && kernel > 0)) continue;
         for (int threads = 1; threads <= (bp_openmp() && !*broken ? 3 : 1); threads += 2) {
             bp_set_threads(threads);
             state = 43;
-            leaky_all_f32(quick), leaky_all_f64(quick);
+            f32(quick), f64(quick);
         }
     }
     bp_set_threads(1), bp_use_kernel(0);
+    return hash;
 }
 
 static void mixed(void) {
@@ -331,15 +339,15 @@ int main(int count, char **arguments) {
     bp_set_threads(1);
     test_random();
     uint64_t all = hash;
-    hash = 14695981039346656037u;
-    test_leaky(quick);
-    uint64_t leaky = hash;
+    uint64_t leaky = test_apart(leaky_all_f32, leaky_all_f64, quick);
+    uint64_t arithmetic = test_apart(arithmetic_all_f32, arithmetic_all_f64, quick);
     if (!*broken)
         test_fork(), test_memory(quick), test_described(), test_nested(), test_chain(), test_plan(),
             test_mixed(), test_sparse();
     if (!quick) test_tiles();
     if (digest) printf("digest %016llx\n", (unsigned long long)all);
     if (digest) printf("digest of leaky_relu %016llx\n", (unsigned long long)leaky);
+    if (digest) printf("digest of arithmetic %016llx\n", (unsigned long long)arithmetic);
     printf("kernels");
     for (int kernel = 0; kernel < bp_kernel_count(); kernel++)
         if (bp_kernel_available(kernel)) printf(" %s", bp_kernel_name(kernel));
