@@ -1,10 +1,10 @@
-"""Broadcasting: refusing it where it is probably an accident, and the sum that is its gradient."""
+"""Broadcasting: refusing it where it is probably an accident."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from pybackprop.core.arrays import Array, hint_at_fix
+from pybackprop.core.arrays import hint_at_fix
 from pybackprop.core.errors import ShapeError
 
 Shape = tuple[int, ...]
@@ -31,10 +31,3 @@ def check_broadcast(operation: str, left: Shape, right: Shape) -> None:
             f"{operation}: {left} and {right} do not fit: on axis {axis} of the first they differ, "
             "and neither is 1" + hint_at_fix(left, right)
         ) from error
-
-
-def sum_to(array: Array, shape: Shape) -> Array:
-    """Sums over the axes along which shape was broadcast to the array's."""
-    array = array.sum(tuple(range(array.ndim - len(shape)))) if array.ndim > len(shape) else array
-    stretched = tuple(axis for axis, length in enumerate(shape) if length == 1 != array.shape[axis])
-    return np.asarray(array.sum(stretched, keepdims=True) if stretched else array)

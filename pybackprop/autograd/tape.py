@@ -19,7 +19,7 @@ import numpy as np
 
 from pybackprop.autograd import messages, versions
 from pybackprop.autograd.protocols import Operation, TensorLike
-from pybackprop.core import observer
+from pybackprop.core import arithmetic, observer
 from pybackprop.core.errors import GradientError
 
 T = TypeVar("T", bound=TensorLike)
@@ -79,8 +79,8 @@ class Node:
         if not self.has_derivative:
             raise GradientError(
                 f"backward: no derivative is known here for '{self.op.name}', so the path to the tensors "
-                "with requires_g is cut there. Use lin, @, +, relu or mse on that path, or write this "
-                "step's gradient by hand and assign it to .g"
+                "with requires_g is cut there. Use an operation that has one (they are listed in help(bp.Tensor)), or "
+                "write this step's gradient by hand and assign it to .g"
             )
         self.check_values("backward")
         for tensor, node in zip(self.inputs, self.origins, strict=True):
@@ -143,8 +143,7 @@ class Sink:
         fresh = buffer.new_like() if add else buffer
         fill(fresh)
         if add:
-            with np.errstate(all="ignore"):
-                np.add(buffer._array, fresh._array, out=buffer._array)
+            arithmetic.combine(arithmetic.ADD, buffer._array, fresh._array, buffer._array)
         return buffer
 
 
@@ -246,6 +245,24 @@ def record(
                 out._node = Node(op, inputs, saved, params)
                 break
     return out
+
+
+def record_view(out: T, op: Operation, inp: TensorLike, params: Mapping[str, Any] = NO_PARAMS) -> T:
+    """As `record`, for a result that may show the memory of its input; nothing is reported where it does."""
+    if observer.active is not None and out._version is not inp._version:
+        observer.active.ran(op.name, out._array, inp._array, is_new=True)
+    if _switch.recording and inp.requires_g:
+        out.requires_g = True
+        out._node = Node(op, (inp,), (), params)
+    return out
+
+
+def may_share(tensor: TensorLike) -> bool:
+    """Whether a result on the tape may share the memory of a tensor that it was computed from."""
+    node = tensor._node
+    if node is None or node.op.inplace:
+        return False
+    return not node.has_derivative or any(inp._version is tensor._version for inp in node.inputs)
 
 
 def cut(out: T, operation: str, *inputs: Any, products: Sequence[observer.Product] = ()) -> T:

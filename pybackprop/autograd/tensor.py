@@ -30,10 +30,11 @@ class Tensor:
     requires_g  whether the tape computes a gradient for it
     name        shown in messages; None unless given
 
-    On the tape, with a derivative: `@`, `+`, .clone(), bp.lin, bp.relu, bp.mse, and operations made by bp.define_op.
-    numpy computes everything else: - * / ** abs, comparisons, [...], and the methods below. A backward through one
-    of those raises GradientError, which names it. += -= *= /= and t[...] = value write in place, and raise
-    GradientError for a tensor that is itself a result on the tape, ValueError for read-only memory.
+    On the tape, with a derivative: bp.lin, bp.relu, bp.mse, operations made by bp.define_op, @ + - * / and unary -,
+    ** with a whole number, .sqrt, .clamp_min, .sum, .mean, .T, .reshape and its kin, [...], .clone, .float, .double.
+    numpy computes the rest: abs, max, min, exp, log, comparisons. A backward through one of those raises
+    GradientError, which names it. += -= *= /= and t[...] = value write in place, and raise GradientError for a tensor
+    that is itself a result on the tape, ValueError for read-only memory.
 
     Operands are numbers, arrays or tensors. Raises DTypeError where float32 and float64 are mixed or an operand is
     not real, ShapeError where shapes do not broadcast, or a column (n,1) would broadcast with (n,) to (n,n).
@@ -240,7 +241,7 @@ class Tensor:
             self._g = None  # its memory is about to be overwritten
         version.wrote(operation)
 
-    # ---- with a derivative: attached by the modules of pybackprop.ops ----
+    # ---- with a derivative: attached by the modules of pybackprop.ops, where they are documented ----
 
     if TYPE_CHECKING:
 
@@ -248,96 +249,61 @@ class Tensor:
         def __rmatmul__(self, other: ArrayLike) -> Tensor: ...
         def __add__(self, other: ArrayLike) -> Tensor: ...
         def __radd__(self, other: ArrayLike) -> Tensor: ...
+        def __sub__(self, other: ArrayLike) -> Tensor: ...
+        def __rsub__(self, other: ArrayLike) -> Tensor: ...
+        def __mul__(self, other: ArrayLike) -> Tensor: ...
+        def __rmul__(self, other: ArrayLike) -> Tensor: ...
+        def __truediv__(self, other: ArrayLike) -> Tensor: ...
+        def __rtruediv__(self, other: ArrayLike) -> Tensor: ...
+        def __pow__(self, other: ArrayLike) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __iadd__(self, other: ArrayLike) -> Tensor: ...
+        def __isub__(self, other: ArrayLike) -> Tensor: ...
+        def __imul__(self, other: ArrayLike) -> Tensor: ...
+        def __itruediv__(self, other: ArrayLike) -> Tensor: ...
+        def __getitem__(self, index: Any) -> Tensor: ...
+        @property
+        def T(self) -> Tensor: ...
+        def t(self) -> Tensor: ...
         def clone(self) -> Tensor: ...
+        def reshape(self, *shape: int | tuple[int, ...]) -> Tensor: ...
+        def view(self, *shape: int | tuple[int, ...]) -> Tensor: ...
+        def flatten(self) -> Tensor: ...
+        def unsqueeze(self, dim: int) -> Tensor: ...
+        def squeeze(self, dim: int | None = None) -> Tensor: ...
+        def sum(
+            self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False
+        ) -> Tensor: ...
+        def mean(
+            self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False
+        ) -> Tensor: ...
+        def pow(self, exponent: ArrayLike) -> Tensor: ...
+        def sqrt(self) -> Tensor: ...
+        def clamp_min(self, low: builtins.float) -> Tensor: ...
+        def float(self) -> Tensor: ...
+        def double(self) -> Tensor: ...
 
-    # ---- arithmetic, computed by numpy ----
-
-    def _elementwise(self, name: str, function: Any, other: Any, swap: bool = False) -> Tensor:
-        other = operand(name, self, other)
-        left, right = self._array, getattr(other, "_array", other)
-        with np.errstate(all="ignore"):  # inf and NaN propagate, as they do in C
-            out = function(right, left) if swap else function(left, right)
-        return tape.cut(self._make(out), name, self, other)
-
-    def __sub__(self, other: ArrayLike) -> Tensor:
-        """self - other."""
-        return self._elementwise("-", np.subtract, other)
-
-    def __rsub__(self, other: ArrayLike) -> Tensor:
-        """other - self."""
-        return self._elementwise("-", np.subtract, other, swap=True)
-
-    def __mul__(self, other: ArrayLike) -> Tensor:
-        """self * other, element by element."""
-        return self._elementwise("*", np.multiply, other)
-
-    def __rmul__(self, other: ArrayLike) -> Tensor:
-        """other * self, element by element."""
-        return self._elementwise("*", np.multiply, other)
-
-    def __truediv__(self, other: ArrayLike) -> Tensor:
-        """self / other."""
-        return self._elementwise("/", np.divide, other)
-
-    def __rtruediv__(self, other: ArrayLike) -> Tensor:
-        """other / self."""
-        return self._elementwise("/", np.divide, other, swap=True)
-
-    def __pow__(self, other: ArrayLike) -> Tensor:
-        """self ** other, element by element."""
-        return self._elementwise("**", np.power, other)
-
-    def __neg__(self) -> Tensor:
-        """-self."""
-        return self._unary("-", np.negative)
+    # ---- computed by numpy, without a derivative ----
 
     def __abs__(self) -> Tensor:
         """The absolute value, element by element."""
-        return self._unary("abs", np.abs)
+        return self._by_numpy("abs", np.abs)
 
-    def _unary(self, name: str, function: Any, *args: Any, **options: Any) -> Tensor:
-        with np.errstate(all="ignore"):
-            return tape.cut(self._make(function(self._array, *args, **options)), name, self)
+    def _by_numpy(self, name: str, function: Any, **options: Any) -> Tensor:
+        with np.errstate(all="ignore"):  # inf and NaN propagate, as they do in C
+            return tape.cut(self._make(function(self._array, **options)), name, self)
 
-    def _in_place(self, name: str, function: Any, other: Any) -> Tensor:
-        self._refuse_on_tape(name)
-        other = operand(name, self, other)
-        right = getattr(other, "_array", other)
-        if np.broadcast_shapes(self.shape, np.shape(right)) != self.shape:
-            raise ShapeError(f"{name}: {np.shape(right)} does not broadcast into {self.shape}")
-        self.touch(name)
-        with np.errstate(all="ignore"):
-            function(self._array, right, out=self._array)
-        return self
-
-    def _refuse_on_tape(self, name: str) -> None:
+    def refuse_on_tape(self, operation: str) -> None:
+        """Raises GradientError for a result on the tape, which must not be written to."""
         if self._node is not None:
             raise GradientError(
-                f"{name}: {messages.describe(self)} is the result of '{self._node.op.name}' and on the tape; "
+                f"{operation}: {messages.describe(self)} is the result of '{self._node.op.name}' and on the tape; "
                 "writing to it would make its gradient wrong. Write a new tensor, or to a copy: bp.tensor(t)"
             )
 
-    def __iadd__(self, other: ArrayLike) -> Tensor:
-        """Adds other in place; it must broadcast into this shape. To a result, as total += loss, as a new tensor."""
-        if self._node is not None:  # no backward reads the result of +
-            return self + other
-        return self._in_place("+=", np.add, other)
-
-    def __isub__(self, other: ArrayLike) -> Tensor:
-        """Subtracts other in place; it must broadcast into this shape. The update of a parameter: w -= lr * w.g."""
-        return self._in_place("-=", np.subtract, other)
-
-    def __imul__(self, other: ArrayLike) -> Tensor:
-        """Multiplies by other in place; it must broadcast into this shape."""
-        return self._in_place("*=", np.multiply, other)
-
-    def __itruediv__(self, other: ArrayLike) -> Tensor:
-        """Divides by other in place; it must broadcast into this shape."""
-        return self._in_place("/=", np.divide, other)
-
     def zero_(self) -> Tensor:
         """Sets every number to 0, in place, and returns this tensor. Raises as += does."""
-        self._refuse_on_tape("zero_")
+        self.refuse_on_tape("zero_")
         self.touch("zero_")
         self._array[...] = 0
         return self
@@ -374,71 +340,13 @@ class Tensor:
         """Where self != other, element by element: a Mask."""
         return self._compare("!=", np.not_equal, other)
 
-    # ---- shapes, sums and the like, in the lesson's spelling: dim for axis, keepdim for keepdims ----
-
-    @property
-    def T(self) -> Tensor:
-        """The transpose, a view: (m,n) of (n,m). The gradient of x @ w for w is x.T @ out.g."""
-        return tape.cut(self._make(self._array.T, self._version), ".T", self)
-
-    def t(self) -> Tensor:
-        """The transpose, a view. Raises ShapeError for more than two dimensions."""
-        if self.ndim > 2:
-            raise ShapeError(f".t(): found shape {self.shape}, expected at most two dimensions")
-        return self.T
-
-    def unsqueeze(self, dim: int) -> Tensor:
-        """A view with an axis of length 1 inserted at dim: (n,1) of (n) for dim=1. Raises ValueError out of range."""
-        return tape.cut(self._make(np.expand_dims(self._array, dim), self._version), ".unsqueeze", self)
-
-    def squeeze(self, dim: int | None = None) -> Tensor:
-        """A view without the axes of length 1; with dim, without that axis if it is of length 1.
-
-        Raises IndexError for an axis that does not exist.
-        """
-        keeps = dim is not None and self.shape[dim] != 1
-        array = self._array if keeps else self._array.squeeze(dim)
-        return tape.cut(self._make(array, self._version), ".squeeze", self)
-
-    def reshape(self, *shape: int | tuple[int, ...]) -> Tensor:
-        """The same numbers in another shape, given as one tuple or as several integers; -1 is inferred.
-
-        A view where the memory allows it, else a copy. Raises ValueError where the sizes differ.
-        """
-        array = self._array.reshape(*shape)  # type: ignore[arg-type]
-        shares = np.may_share_memory(array, self._array)
-        return tape.cut(self._make(array, self._version if shares else None), ".reshape", self)
-
-    def view(self, *shape: int | tuple[int, ...]) -> Tensor:
-        """`reshape` under the lesson's name."""
-        return self.reshape(*shape)
-
-    def flatten(self) -> Tensor:
-        """The same numbers in one dimension, row by row: (n*m) of (n,m)."""
-        return self.reshape(-1)
-
-    def sum(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
-        """The sum over one axis, several, or all (None). dim and keepdim are the lesson's names for axis and keepdims.
-
-        b.g = out.g.sum(0), as b was broadcast over the rows. Raises ValueError for an axis that does not exist.
-        """
-        axis = dim if axis is None else axis
-        return self._unary(".sum", np.sum, axis=axis, keepdims=keepdims or keepdim)
-
-    def mean(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
-        """The mean, with arguments as for `sum`. Raises ShapeError for a tensor without elements."""
-        if self.size == 0:
-            raise ShapeError(f".mean: the mean of no elements is not defined (shape {self.shape})")
-        axis = dim if axis is None else axis
-        return self._unary(".mean", np.mean, axis=axis, keepdims=keepdims or keepdim)
-
     def max(self, axis: Axis = None) -> Tensor:
         """The largest along axis, or of all (None); NaN if there is one. Raises ValueError for no elements."""
-        return self._unary(".max", np.max, axis=axis)
+        return self._by_numpy(".max", np.max, axis=axis)
 
     def min(self, axis: Axis = None) -> Tensor:
         """The smallest along axis, or of all (None); NaN if there is one. Raises ValueError for no elements."""
-        return self._unary(".min", np.min, axis=axis)
+        return self._by_numpy(".min", np.min, axis=axis)
 
     def argmax(self, axis: int | None = None, *, dim: int | None = None) -> Array:
         """The index of the first largest element along axis, or in the flattened tensor (None), as numpy integers.
@@ -447,40 +355,17 @@ class Tensor:
         """
         return np.asarray(np.argmax(self._array, axis=dim if axis is None else axis))
 
-    def pow(self, exponent: ArrayLike) -> Tensor:
-        """self ** exponent, elementwise. NaN where the result is not real."""
-        return self._elementwise("**", np.power, exponent)
-
-    def sqrt(self) -> Tensor:
-        """The square root, elementwise. NaN of negative numbers."""
-        return self._unary(".sqrt", np.sqrt)
-
     def exp(self) -> Tensor:
         """e to the power of each element. Infinity where that overflows."""
-        return self._unary(".exp", np.exp)
+        return self._by_numpy(".exp", np.exp)
 
     def log(self) -> Tensor:
         """The natural logarithm, elementwise. -infinity of 0, NaN of negative numbers."""
-        return self._unary(".log", np.log)
+        return self._by_numpy(".log", np.log)
 
     def abs(self) -> Tensor:
         """The absolute value, elementwise."""
         return abs(self)
-
-    def clamp_min(self, low: builtins.float) -> Tensor:
-        """max(x, low), elementwise; NaN stays NaN. relu by hand is x.clamp_min(0.)."""
-        return self._unary(".clamp_min", np.maximum, self.dtype.type(low))
-
-    def float(self) -> Tensor:
-        """This tensor if it is float32, else a float32 copy."""
-        return self._as_type(native.FLOAT32, ".float")
-
-    def double(self) -> Tensor:
-        """This tensor if it is float64, else a float64 copy."""
-        return self._as_type(native.FLOAT64, ".double")
-
-    def _as_type(self, dtype: np.dtype[Any], name: str) -> Tensor:
-        return self if self.dtype == dtype else self._unary(name, lambda array: array.astype(dtype))
 
     # ---- numpy, buffers, other libraries ----
 
@@ -561,20 +446,14 @@ class Tensor:
         """The rows, as views."""
         return (self[k] for k in range(len(self)))
 
-    def __getitem__(self, index: Any) -> Tensor:
-        """The elements at integers, slices, None, a Mask or integer arrays, as in numpy; a view where possible."""
-        selected = self._array[_plain_index(index)]
-        shares = isinstance(selected, np.ndarray) and np.may_share_memory(selected, self._array)
-        out = wrap(np.asarray(selected), self._version if shares else None)
-        return tape.cut(out, "[...]", self)
-
     def __setitem__(self, index: Any, value: Any) -> None:
         """Writes value in place at an index, as in numpy."""
-        self._refuse_on_tape("t[...] = value")
+        self.refuse_on_tape("t[...] = value")
+        index = plain_index(index)
         if not isinstance(value, (int, builtins.float)):
             value = as_array(value, self.dtype, "t[...] = value")
         self.touch("t[...] = value")
-        self._array[_plain_index(index)] = value
+        self._array[index] = value
 
     def __repr__(self) -> str:
         numbers = np.array2string(self._array, separator=", ", prefix="tensor(")
@@ -666,9 +545,10 @@ def _restore(array: Array, requires_g: bool, name: str | None, g: Tensor | None)
     return restored
 
 
-def _plain_index(index: Any) -> Any:
+def plain_index(index: Any) -> Any:
+    """An index as numpy takes it. Raises DTypeError for a tensor, which holds floats."""
     if isinstance(index, tuple):
-        return tuple(_plain_index(part) for part in index)
+        return tuple(map(plain_index, index))
     if isinstance(index, Mask):
         return index.data
     if isinstance(index, Tensor):

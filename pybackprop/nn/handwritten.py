@@ -18,7 +18,7 @@ from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import GradientError
 from pybackprop.nn.module import as_operand, parameters_in, tensors_in
-from pybackprop.ops.add import copy_backward
+from pybackprop.ops.shapes import copy_backward
 
 
 def is_by_hand(layer: Any) -> bool:

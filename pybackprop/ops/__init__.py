@@ -1,23 +1,44 @@
-"""The operations, each with forward, backward and record (Op). Importing this attaches `@` and `+` to Tensor."""
+"""The operations, each with forward, backward and record (Op). Importing this gives Tensor its methods."""
 
+from pybackprop.ops import in_place as in_place  # += and so on
 from pybackprop.ops import numpy_protocol as numpy_protocol  # numpy's functions on tensors
-from pybackprop.ops.add import ADD, CLONE
+from pybackprop.ops.arithmetic import ADD, DIVIDE, DIVIDE_NUMBER, MULTIPLY, NEGATE, SUBTRACT, SUBTRACT_FROM_NUMBER
+from pybackprop.ops.clamp_min import CLAMP_MIN
 from pybackprop.ops.leaky_relu import LEAKY_RELU, leaky_relu, leaky_relu_grad
 from pybackprop.ops.linear import LIN, lin, lin_grad
 from pybackprop.ops.matmul import MATMUL, matmul
 from pybackprop.ops.mse import MSE, mse, mse_grad
 from pybackprop.ops.op import Op, define_op, registry
+from pybackprop.ops.power import POWER, SQRT
 from pybackprop.ops.relu import RELU, RELU_, relu, relu_, relu_grad
+from pybackprop.ops.shapes import CLONE, DOUBLE, FLOAT, INDEX, RESHAPE, TRANSPOSE
+from pybackprop.ops.sums import MEAN, SUM
 
 __all__ = [
     "ADD",
+    "CLAMP_MIN",
     "CLONE",
+    "DIVIDE",
+    "DIVIDE_NUMBER",
+    "DOUBLE",
+    "FLOAT",
+    "INDEX",
     "LEAKY_RELU",
     "LIN",
     "MATMUL",
+    "MEAN",
     "MSE",
+    "MULTIPLY",
+    "NEGATE",
+    "POWER",
     "RELU",
     "RELU_",
+    "RESHAPE",
+    "SQRT",
+    "SUBTRACT",
+    "SUBTRACT_FROM_NUMBER",
+    "SUM",
+    "TRANSPOSE",
     "Op",
     "define_op",
     "leaky_relu",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pybackprop.autograd import messages
+from pybackprop.autograd import messages, tape
 from pybackprop.autograd.messages import describe
 from pybackprop.autograd.tensor import Tensor, foreign
 from pybackprop.core.arrays import as_array
@@ -180,7 +180,7 @@ def _refuse_tracked(operation: str, out: Tensor) -> None:
         return
     if out._node is None:
         raise GradientError(f"{operation}: out is {describe(out)}, a parameter; overwriting it would lose its values")
-    if not out._node.has_derivative:
+    if tape.may_share(out):
         raise GradientError(
             f"{operation}: out is {describe(out)} and came from '{out._node.op.name}', so it may share the memory of "
             "a tensor on the tape, whose gradient would then be wrong. Give it memory of its own"

@@ -91,8 +91,8 @@ def _describe(t: Tensor) -> None:
 def at(self: Tensor, other: ArrayLike) -> Tensor:
     """self @ other: (n,h) of (n,m) @ (m,h), on the tape, with the bits and gradients of lin.
 
-    With a vector on one side it has no derivative. Raises ShapeError where the inner sizes differ, or for more than two
-    dimensions; DTypeError for mixed dtypes.
+    A vector is one row on the left and one column on the right: (h) of (m) @ (m,h), one number of (m) @ (m). Raises
+    ShapeError where the inner sizes differ, or for more than two dimensions; DTypeError for mixed dtypes.
     """
     return product(self, operand("@", self, other))
 
@@ -111,12 +111,9 @@ def product(a: Tensor, b: Tensor) -> Tensor:
         return record(out, MATMUL, (a, b), needed(a, b), products=((shape[0], a.shape[1], shape[1]),))
     if not 1 <= min(a.ndim, b.ndim) <= max(a.ndim, b.ndim) <= 2:
         raise ShapeError(f"@: found {a.shape} @ {b.shape}, expected one or two dimensions on each side")
-    left = a._array if a.ndim == 2 else a._array[None]
-    right = b._array if b.ndim == 2 else b._array[:, None]
-    _check_product("@", left.shape, right.shape)
-    out = wrap(empty("@", (len(left), right.shape[1]), a.dtype))
-    _multiply(out._array, left, right, False)
-    return cut(wrap(out._array.reshape(a.shape[:-1] + b.shape[1:])), "@ with a vector", a, b)
+    rows = a if a.ndim == 2 else a.unsqueeze(0)
+    columns = b if b.ndim == 2 else b.unsqueeze(1)
+    return product(rows, columns).reshape(a.shape[:-1] + b.shape[1:])
 
 
 def _check_2d(a: tuple[int, ...], b: tuple[int, ...]) -> None:

@@ -12,13 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from pybackprop.autograd import messages
 from pybackprop.autograd.tape import Explicit, Sink, record
 from pybackprop.autograd.tensor import Tensor, wrap
-from pybackprop.core import native, observer
+from pybackprop.core import arithmetic, native, observer
 from pybackprop.core.arrays import aligned_empty
 from pybackprop.core.errors import GradientError
 from pybackprop.ops.checks import check_mse, operands, refuse_lost, refuse_overlap
@@ -88,8 +87,7 @@ def _mse_dout(out: Tensor, targ: Tensor, dloss: Tensor | None, sign: int, dout: 
     call(dout.pointer(), out.contiguous().pointer(), targ.contiguous().pointer(), out.size)
     factor = sign if dloss is None else sign * float(dloss)
     if factor != 1:
-        with np.errstate(all="ignore"):
-            np.multiply(dout._array, dout.dtype.type(factor), out=dout._array)
+        arithmetic.with_number(arithmetic.MULTIPLY, dout._array, factor, out=dout._array)
     if observer.active is not None:
         observer.active.ran("mse_grad", dout._array, out._array, targ._array)
 

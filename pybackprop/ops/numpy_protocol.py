@@ -10,6 +10,7 @@ Sources: NEP 13 (__array_ufunc__) and NEP 18 (__array_function__).
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,6 @@ from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.core import native
 from pybackprop.core.errors import GradientError
 from pybackprop.ops.op import attach
-from pybackprop.ops.relu import relu
 
 OPERATORS = {  # ufunc: the method of a tensor on the left, of one on the right
     np.add: ("__add__", "__radd__"),
@@ -47,8 +47,10 @@ def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **opti
     if method == "__call__" and not options:
         if ufunc in OPERATORS and (operator := _operator(ufunc, inputs)) is not None:
             return operator(*(value for value in inputs if value is not operator.__self__))
-        if ufunc is np.maximum and (kept := _beside_zero(inputs)) is not None:
-            return relu(kept)
+        if ufunc is np.maximum and (clamped := _clamped(inputs)) is not None:
+            return clamped
+        if ufunc in (np.square, np.sqrt) and tape.is_recording() and inputs[0].requires_g:
+            return inputs[0].sqrt() if ufunc is np.sqrt else inputs[0] ** 2
     name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
     return _by_numpy(f"np.{name}", getattr(ufunc, method), inputs, options)
 
@@ -77,11 +79,11 @@ def _operator(ufunc: np.ufunc, inputs: Sequence[Any]) -> Any:
     return getattr(inputs[1], right) if right and isinstance(inputs[1], Tensor) else None
 
 
-def _beside_zero(inputs: Sequence[Any]) -> Tensor | None:
-    """The tensor of (tensor, 0) or (0, tensor)."""
+def _clamped(inputs: Sequence[Any]) -> Tensor | None:
+    """The larger of a tensor and a number; None if that is not what is asked."""
     for one, other in (inputs, inputs[::-1]):
-        if isinstance(one, Tensor) and np.ndim(other) == 0 and not isinstance(other, Tensor) and other == 0:
-            return one
+        if isinstance(one, Tensor) and not isinstance(other, Tensor) and np.ndim(other) == 0 and other == other:
+            return one.clamp_min(other)
     return None
 
 
@@ -99,11 +101,47 @@ def _copy(a: Any, order: str = "K", subok: bool = False) -> Any:
 
 
 def _clip(a: Any, a_min: Any = None, a_max: Any = None, **options: Any) -> Any:
-    is_relu = isinstance(a, Tensor) and a_max is None and not options and np.ndim(a_min) == 0 and a_min == 0
-    return relu(a) if is_relu else NotImplemented
+    is_one_sided = isinstance(a, Tensor) and a_max is None and not options
+    clamped = _clamped((a, a_min)) if is_one_sided and a_min is not None else None
+    return NotImplemented if clamped is None else clamped
 
 
-RECORDED: dict[Any, Call] = {np.dot: _dot, np.copy: _copy, np.clip: _clip}
+def _as_method(name: str) -> Call:
+    """A function of a tensor that requires a gradient is the tensor's own method, which records it."""
+
+    def call(a: Any, *args: Any, **options: Any) -> Any:
+        if not (isinstance(a, Tensor) and a.requires_g and tape.is_recording()):
+            return NotImplemented
+        method: Call = getattr(a, name)
+        try:
+            inspect.signature(method).bind(*args, **options)
+        except TypeError:  # out=, dtype=, where=: numpy's, which have no derivative here
+            return NotImplemented
+        return method(*args, **options)
+
+    return call
+
+
+def _transpose(a: Any, axes: Any = None) -> Any:
+    return a.T if isinstance(a, Tensor) and axes is None else NotImplemented
+
+
+def _reshape(a: Any, shape: Any, **options: Any) -> Any:
+    return a.reshape(shape) if isinstance(a, Tensor) and not options else NotImplemented
+
+
+RECORDED: dict[Any, Call] = {
+    np.dot: _dot,
+    np.copy: _copy,
+    np.clip: _clip,
+    np.sum: _as_method("sum"),
+    np.mean: _as_method("mean"),
+    np.transpose: _transpose,
+    np.reshape: _reshape,
+    np.ravel: _as_method("flatten"),
+    np.squeeze: _as_method("squeeze"),
+    np.expand_dims: _as_method("unsqueeze"),
+}
 
 
 # ---- everything else ----

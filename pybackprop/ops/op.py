@@ -39,7 +39,8 @@ class Op:
     lesson_grad  its name: "lin_grad"
     inplace      whether the result overwrites its input
     elementwise  whether each element of the result depends only on the same element of the input
-    kink         where an elementwise function has a kink; None if nowhere
+    kink         where an elementwise function has a kink: a number, or the name of the parameter that says it; None:
+                 nowhere
     activation   its name among the activations that the C core computes after a linear layer; None: compile refuses it
     defaults     of an activation's further arguments, in the order in which C takes them
     check        (dtype, **params): raises ValueError for arguments that are out of range in a dtype
@@ -58,7 +59,7 @@ class Op:
     lesson_grad: str = ""
     inplace: bool = False
     elementwise: bool = False
-    kink: float | None = None
+    kink: float | str | None = None
     activation: str | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict, repr=False)
     check: Callable[..., None] | None = field(default=None, repr=False)

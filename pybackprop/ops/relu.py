@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pybackprop.autograd import messages
+from pybackprop.autograd import messages, tape
 from pybackprop.autograd.messages import describe
 from pybackprop.autograd.tape import Explicit, Sink, record
 from pybackprop.autograd.tensor import Tensor, foreign
@@ -76,7 +76,7 @@ def _refuse_relu_(tensor: Tensor) -> None:
         return
     if tensor._node is None:
         raise GradientError(f"relu_: {describe(tensor)} is a parameter; overwriting it would lose its values. Use relu")
-    if not tensor._node.has_derivative:
+    if tape.may_share(tensor):
         raise GradientError(
             f"relu_: {describe(tensor)} came from '{tensor._node.op.name}' and may share the memory of a tensor "
             "on the tape, whose gradient would then be wrong. Use relu"

@@ -156,7 +156,7 @@ def _check(e: Facts) -> Iterator[Block]:
 
 
 def _at_kink(check: Check, op: Operation) -> str:
-    name, kink = op.function, f"{op.op.kink:g}"
+    name, kink = op.function, f"{op.kink:g}"
     return (
         f"However little it moves, {check.kink} crosses {kink}, the corner of {name}, where there are two slopes: "
         f"{check.left:.6g} to the left and {check.right:.6g} to the right. The convention is "

@@ -51,6 +51,12 @@ class Operation:
         return self.op.name.strip("._")
 
     @property
+    def kink(self) -> float | None:
+        """Where the operation has a corner, as relu has at 0; None: nowhere."""
+        kink = self.op.kink
+        return self.params[kink] if isinstance(kink, str) else kink
+
+    @property
     def is_defined(self) -> bool:
         """Whether it was made with define_op: its gradients are then set by a method of its record."""
         return "." in self.op.lesson_grad

@@ -79,7 +79,7 @@ def _error(total: float, slope: float, loss: float, h: float) -> float:
 
 def with_kinks(network: Network) -> list[tuple[Operation, float]]:
     """The operations with a corner, such as relu, and where it is."""
-    return [(op, op.op.kink) for op in network if op.op.kink is not None]
+    return [(op, op.kink) for op in network if op.kink is not None]
 
 
 def _first_corner(network: Network, below: Values, here: Values, above: Values) -> _Crossing | None:
@@ -119,6 +119,6 @@ def _differ(op: Operation, kink: float, values: Array) -> int:
 
 def slope_at_kink(op: Operation) -> float:
     """The slope that an operation's own backward uses at its corner."""
-    corner = param(np.full(1, op.op.kink))
+    corner = param(np.full(1, op.kink))
     result: Tensor = op.op.forward(corner.clone(), **op.params)  # type: ignore[union-attr]
     return float(gradients_from(result)[id(corner)]._array[0])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pybackprop import ops
-from pybackprop.autograd.broadcast import sum_to
+from pybackprop.core.arithmetic import total_to
 from pybackprop.core.arrays import Array
 from pybackprop.teach.explain.rules.linear import _Summand
 from pybackprop.teach.explain.rules.rule import Path, Rule, Words, rule
@@ -57,10 +57,10 @@ class Broadcast(_Summand):
         return moved, np.ones(len(moved))
 
     def add(self, path: Path, local: Array, upstream: Array) -> Any:
-        """The sum in the order of the operation's own backward, where numpy sums all columns side by side."""
+        """The sum in the order of the operation's own backward, which sums as a bias is summed over its rows."""
         dout = np.zeros(path.operation.output.shape, upstream.dtype)
         dout[tuple(path.moved[: len(upstream)].T)] = upstream
-        total = sum_to(dout, path.operation.inputs[path.slot].shape)[path.at]
+        total = total_to(dout, path.operation.inputs[path.slot].shape)[path.at]
         return total if path.start is None else upstream.dtype.type(path.start) + total
 
     def words(self, path: Path, network: Network) -> Words:

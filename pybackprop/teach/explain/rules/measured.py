@@ -137,7 +137,7 @@ class MeasuredElementwise(Measured):
 
 def _to_kink(op: Operation, slot: int, at: Index) -> float:
     """How far the element is from the corner; infinity where there is none."""
-    return np.inf if op.op.kink is None else abs(float(op.inputs[slot]._array[at]) - op.op.kink)
+    return np.inf if op.kink is None else abs(float(op.inputs[slot]._array[at]) - op.kink)
 
 
 def nudged(op: Operation, slot: int, at: Index, limit: float = np.inf) -> tuple[Array, Array, float]:

@@ -1,0 +1,107 @@
+"""Arithmetic of numpy arrays in the C core: + - * / with broadcasting, powers, and sums in the definition's order.
+
+Arrays are float32 or float64, of one dtype, of any strides. The result is the definition's bit for bit, whatever the
+caller's floating-point environment is (see csrc/ops/reference.c). It is a new array, or out if that is given: a
+contiguous array of the result's shape, which may be an operand. Nothing is checked here but memory.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from pybackprop.core import native
+from pybackprop.core.arrays import Array, empty
+
+ADD, SUBTRACT, MULTIPLY, DIVIDE = (
+    native.lib.BP_ADD,
+    native.lib.BP_SUBTRACT,
+    native.lib.BP_MULTIPLY,
+    native.lib.BP_DIVIDE,
+)
+MAX_EXPONENT: int = native.lib.BP_MAX_EXPONENT
+Shape = tuple[int, ...]
+
+
+def combine(operation: int, a: Array, b: Array, out: Array | None = None) -> Array:
+    """a + b, a - b, a * b or a / b; the shapes broadcast. Raises OutOfMemoryError for lack of memory."""
+    shape = a.shape if a.shape == b.shape else np.broadcast_shapes(a.shape, b.shape)
+    if out is None:
+        out = empty("arithmetic", shape, a.dtype)
+    h = shape[-1] if shape else 1
+    n = out.size // h if h else 0
+    a, *a_steps = _broadcast(a, shape, h)
+    b, *b_steps = _broadcast(b, shape, h)
+    call = native.arithmetic[out.dtype]
+    native.check(call(native.pointer(out), operation, native.pointer(a), *a_steps, native.pointer(b), *b_steps, n, h))
+    return out
+
+
+def _broadcast(array: Array, shape: Shape, h: int) -> tuple[Array, int, int]:
+    """(the operand, how far its next row and its next column are) for a result of this shape, of rows of h numbers."""
+    if array.shape == shape:
+        return contiguous(array), h, 1
+    if array.size == 1:
+        return contiguous(array), 0, 0
+    if array.shape[-1] == array.size:  # one row for all
+        return contiguous(array), 0, 1
+    if array.shape == (*shape[:-1], 1):  # one number for each row
+        return contiguous(array), 1, 0
+    return np.ascontiguousarray(np.broadcast_to(array, shape)), h, 1
+
+
+def with_number(operation: int, a: Array, number: float, first: bool = False, out: Array | None = None) -> Array:
+    """a + number and so on, or number + a if first. The number is rounded to the array's dtype."""
+    if out is None:
+        out = empty("arithmetic", a.shape, a.dtype)
+    call = native.arithmetic_number[out.dtype]
+    native.check(call(native.pointer(out), operation, native.pointer(contiguous(a)), number, first, a.size))
+    return out
+
+
+def power(x: Array, exponent: int) -> Array:
+    """x multiplied |exponent| times, and 1 over that if it is negative. At most MAX_EXPONENT."""
+    out = empty("**", x.shape, x.dtype)
+    native.check(native.power[x.dtype](native.pointer(out), native.pointer(contiguous(x)), exponent, x.size))
+    return out
+
+
+def square_root(x: Array) -> Array:
+    """The square root, rounded once; NaN of negative numbers."""
+    out = empty(".sqrt", x.shape, x.dtype)
+    native.square_root[x.dtype](native.pointer(out), native.pointer(contiguous(x)), x.size)
+    return out
+
+
+def total(x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
+    """The sum over these axes (not negative, ascending), in segments as the gradient of a bias is summed."""
+    if axes and axes[-1] - axes[0] >= len(axes):  # others lie between them
+        others = tuple(k for k in range(x.ndim) if k not in axes)
+        kept = total(x.transpose(*axes, *others), tuple(range(len(axes))))
+        return kept.reshape(_kept(x.shape, axes)) if keepdims else kept
+    first, end = (axes[0], axes[-1] + 1) if axes else (0, 0)
+    outer, count, inner = (math.prod(part) for part in (x.shape[:first], x.shape[first:end], x.shape[end:]))
+    out = empty(".sum", _kept(x.shape, axes) if keepdims else x.shape[:first] + x.shape[end:], x.dtype)
+    native.check(native.sum[x.dtype](native.pointer(out), native.pointer(contiguous(x)), outer, count, inner))
+    return out
+
+
+def total_to(array: Array, shape: Shape) -> Array:
+    """Sums over the axes along which shape was broadcast to the array's."""
+    if array.shape == shape:
+        return array
+    added = array.ndim - len(shape)
+    stretched = tuple(k + added for k, length in enumerate(shape) if length == 1 != array.shape[k + added])
+    return total(array, (*range(added), *stretched)).reshape(shape)
+
+
+def contiguous(array: Array) -> Array:
+    """The array if C can read it as one block, else a copy."""
+    flags: Any = array.flags
+    return array if flags.c_contiguous and flags.aligned else np.array(array, order="C")
+
+
+def _kept(shape: Shape, axes: tuple[int, ...]) -> Shape:
+    return tuple(1 if k in axes else length for k, length in enumerate(shape))
