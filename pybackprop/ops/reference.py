@@ -7,6 +7,7 @@ its shape. All raise ShapeError for shapes that do not fit, DTypeError for mixed
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from pybackprop.core.errors import ShapeError
 from pybackprop.ops.checks import check_lin, check_mse, check_same, operands
 
 __all__ = [
+    "arithmetic",
+    "clamp_min_backward",
+    "clamp_min_forward",
     "leaky_relu_backward",
     "leaky_relu_forward",
     "linear_backward_b",
@@ -27,10 +31,13 @@ __all__ = [
     "matmul",
     "mse_backward",
     "mse_forward",
+    "power",
     "relu_backward",
     "relu_forward",
     "sgd_momentum_update",
     "sgd_update",
+    "square_root",
+    "sum",
 ]
 
 
@@ -157,6 +164,60 @@ def mse_backward(out: Any, targ: Any) -> Array:
     dout = _start(out.shape, out, None)
     native.ref_mse_backward[out.dtype](dout.pointer(), out.pointer(), targ.pointer(), out.size)
     return dout._array
+
+
+def arithmetic(operation: int, a: Any, b: Any) -> Array:
+    """a + b, a - b, a * b or a / b, as core.arithmetic names them; the shapes broadcast."""
+    a, b = operands("arithmetic", a=a, b=b)
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    a, b = (wrap(np.array(np.broadcast_to(t._array, shape), order="C")) for t in (a, b))
+    out = _start(shape, a, None)
+    h = shape[-1] if shape else 1
+    call = native.ref_arithmetic[out.dtype]
+    native.check(call(out.pointer(), operation, a.pointer(), h, 1, b.pointer(), h, 1, out.size // h if h else 0, h))
+    return out._array
+
+
+def power(x: Any, exponent: int) -> Array:
+    """x multiplied |exponent| times, and 1 over that for a negative exponent."""
+    (x,) = _contiguous("power", x=x)
+    out = _start(x.shape, x, None)
+    native.check(native.ref_power[x.dtype](out.pointer(), x.pointer(), exponent, x.size))
+    return out._array
+
+
+def square_root(x: Any) -> Array:
+    """The square root, rounded once."""
+    (x,) = _contiguous("square_root", x=x)
+    out = _start(x.shape, x, None)
+    native.ref_square_root[x.dtype](out.pointer(), x.pointer(), x.size)
+    return out._array
+
+
+def sum(x: Any, axis: int) -> Array:
+    """The sum over one axis, not negative."""
+    (x,) = _contiguous("sum", x=x)
+    outer, inner = (math.prod(part) for part in (x.shape[:axis], x.shape[axis + 1 :]))
+    out = _start(x.shape[:axis] + x.shape[axis + 1 :], x, None)
+    native.check(native.ref_sum[x.dtype](out.pointer(), x.pointer(), outer, x.shape[axis], inner))
+    return out._array
+
+
+def clamp_min_forward(x: Any, low: float) -> Array:
+    """max(x, low) of any shape; NaN stays NaN."""
+    (x,) = _contiguous("clamp_min_forward", x=x)
+    out = _start(x.shape, x, None)
+    native.ref_clamp_min_forward[x.dtype](out.pointer(), x.pointer(), low, x.size)
+    return out._array
+
+
+def clamp_min_backward(x: Any, dout: Any, low: float) -> Array:
+    """dout where x > low, else 0; both of one shape."""
+    x, dout = _contiguous("clamp_min_backward", x=x, dout=dout)
+    check_same("clamp_min_backward", x=x, dout=dout)
+    dx = _start(x.shape, x, None)
+    native.ref_clamp_min_backward[x.dtype](dx.pointer(), x.pointer(), dout.pointer(), low, x.size)
+    return dx._array
 
 
 def sgd_update(p: Any, dp: Any, lr: float) -> Array:

@@ -39,13 +39,13 @@ def mean(self: Tensor, axis: Axis = None, keepdims: bool = False, *, dim: Axis =
 
 
 def _axes(tensor: Tensor, axis: Axis) -> tuple[int, ...]:
-    """The axes, not negative and ascending. Raises numpy's AxisError, a ValueError, for one that does not exist."""
+    """The axes, not negative and ascending. Raises ValueError for one that does not exist, or is there twice."""
     if axis is None:
         return tuple(range(tensor.ndim))
     given = [operator.index(one) for one in (axis if isinstance(axis, (tuple, list)) else (axis,))]
     for one in given:
         if not -tensor.ndim <= one < tensor.ndim:
-            raise np.exceptions.AxisError(one, tensor.ndim)
+            raise ValueError(f"axis {one} does not exist: the tensor has {tensor.ndim} dimensions")
     axes = sorted(one % tensor.ndim for one in given)
     if len(set(axes)) < len(axes):
         raise ValueError(f"axis {axis}: the same axis twice")
