@@ -11,6 +11,7 @@ from helpers.compile_c import compilers
 from helpers.plans import STRATEGIES
 from helpers.products import OPENMP
 from pybackprop import reference
+from pybackprop.core.arithmetic import MULTIPLY
 
 CHANGES = {"flush to zero": 0, "upwards": 1, "downwards": 2, "towards zero": 3}
 SMALL = {np.float32: 1e-20, np.float64: 1e-155}  # products of such numbers are subnormal
@@ -85,20 +86,40 @@ def operations(rng, dtype):
     return work
 
 
+def arithmetic(rng, dtype):
+    """What is typed by hand: + - * / and so on, with their gradients, and an update in place."""
+    start = [numbers(rng, *shape, dtype=dtype) for shape in ((700, 9), (9,), (700, 1))]
+
+    def work():
+        x, row, column = (bp.param(array) for array in start)
+        out = (x * row - column * LR) / (x * x + column + 1) + (row**3).sum() - (x.sqrt() * MU).clamp_min(SLOPE)
+        loss = (out * out + x.mean(0) / 3 - x.sum(1, keepdims=True) + (2 - column) / (1 + row * row)).mean()
+        loss.backward()
+        found = [out, loss, bp.tensor(x.g), bp.tensor(row.g), bp.tensor(column.g)]
+        for p in (x, row, column):
+            p -= LR * p.g
+            p *= MU
+        return [*found, x, row, column]
+
+    return work
+
+
 def references(rng, dtype):
     """Every function that defines an operation."""
     arrays = {"x": (70, 9), "w": (9, 6), "b": (6,), "dout": (70, 6), "a": (70, 9), "inp": (70, 9), "p": (70, 6),
               "dp": (70, 6), "v": (70, 6), "out": (70, 6), "targ": (70, 6)}  # fmt: skip
     given = {name: numbers(rng, *shape, dtype=dtype) for name, shape in arrays.items()}
-    given |= {"lr": LR, "mu": MU, "negative_slope": SLOPE}
+    given |= {"lr": LR, "mu": MU, "negative_slope": SLOPE, "low": LR, "operation": MULTIPLY, "exponent": 3, "axis": 0}
     functions = [f for name, f in inspect.getmembers(reference, inspect.isfunction)
                  if not name.startswith("_") and f.__module__ == reference.__name__]  # fmt: skip
 
     def call(function):
         names = [name for name, p in inspect.signature(function).parameters.items() if p.default is p.empty]
         arguments = {name: given[name] for name in names}
-        if "leaky_relu_backward" in function.__name__ or "relu_backward" in function.__name__:
+        if function.__name__.endswith(("relu_backward", "clamp_min_backward")):
             arguments["dout"] = given["a"]
+        if function.__name__ == "arithmetic":
+            arguments["b"] = given["x"]
         if function.__name__ == "matmul":
             arguments["b"] = given["w"]
         return function(**arguments)
@@ -153,9 +174,13 @@ def updates(rng, dtype):
     return work
 
 
-WORK = {"operations": operations, "references": references, "Model": passes, "SGD": updates} | {
-    strategy: plan_of(strategy) for strategy in STRATEGIES
-}
+WORK = {
+    "operations": operations,
+    "arithmetic": arithmetic,
+    "references": references,
+    "Model": passes,
+    "SGD": updates,
+} | {strategy: plan_of(strategy) for strategy in STRATEGIES}
 
 
 def bits(results):

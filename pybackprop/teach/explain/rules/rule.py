@@ -198,6 +198,8 @@ def gradient_formula(op: Operation, slot: int, network: Network) -> str:
     """The operation's own formula for an input's gradient, with this network's names and numbers put in."""
     names = {name: str(value) for name, value in op.params.items()} | {"out": network.name(op.output)}
     names |= {operand: network.name(t) for operand, t in zip(op.op.operands, op.inputs, strict=False)}
+    if "number" in names and len(op.inputs) < len(op.op.operands):  # t * 2: the second operand is a number
+        names[op.op.operands[-1]] = names["number"]
     return re.sub(r"(?<![\w.])[^\W\d]\w*", lambda word: names.get(word[0], word[0]), op.op.gradients[slot])
 
 
