@@ -196,10 +196,10 @@ class _Line:
         low, high = inf, -inf
         for level in range(0, DOWN - 1, -1):
             pair = self.pair(level)
-            margin = 2 * pair.rounding
-            if not 2 * margin <= max(high - low, 0) and level < 0:
-                break
+            margin, width = 2 * pair.rounding, high - low
             low, high = min(low, *(s - margin for s in pair.sides)), max(high, *(s + margin for s in pair.sides))
+            if margin > 2 * width and level < 0:  # a smaller step would only add noise
+                break
         middle, width = (low + high) / 2, (high - low) / 2
         return Slope(middle, middle, width) if isfinite(width) else Slope(0.0, 0.0, inf)
 
