@@ -17,7 +17,7 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 
 import numpy as np
 
-from pybackprop.autograd import messages, versions
+from pybackprop.autograd import messages, spent, versions
 from pybackprop.autograd.protocols import Operation, TensorLike
 from pybackprop.core import arithmetic, observer
 from pybackprop.core.errors import GradientError
@@ -35,9 +35,10 @@ class Node:
     params    its other arguments
     saved     tensors whose values backward reads, with their version counts
     checksums  of their values, and where the operation was called; only if debug was on (see versions.py)
+    leaves    after a backward from here: the parameters that it reached, with their version counts
     """
 
-    __slots__ = ("checksums", "inputs", "op", "origins", "params", "saved")
+    __slots__ = ("checksums", "inputs", "leaves", "op", "origins", "params", "saved")
 
     op: Operation
     inputs: Sequence[TensorLike]
@@ -45,6 +46,7 @@ class Node:
     origins: list[Any]
     saved: list[tuple[TensorLike, int]]
     checksums: tuple[list[int], str] | None
+    leaves: list[tuple[TensorLike, int]]
 
     def __init__(
         self,
@@ -89,6 +91,8 @@ class Node:
 
     def check_values(self, operation: str) -> None:
         """Raises GradientError if a value that it needs was overwritten. operation: the caller, for the message."""
+        if isinstance(self.op, spent.Spent):
+            self.op.refuse(operation)
         for tensor, count in self.saved:
             if tensor._version.count != count:
                 raise GradientError(messages.overwritten(operation, self, tensor, count))
@@ -96,6 +100,11 @@ class Node:
             for (tensor, count), checksum in zip(self.saved, self.checksums[0], strict=True):
                 if versions.checksum(tensor) != checksum:
                     raise GradientError(messages.overwritten(operation, self, tensor, count))
+
+    def free(self, updated: TensorLike) -> None:
+        """Drops all values behind this operation, as nothing can use them since a parameter was updated."""
+        self.op, self.params, self.checksums = spent.Spent(self.op, updated), NO_PARAMS, None
+        self.inputs, self.origins, self.saved = (), [], []
 
 
 @dataclass(frozen=True)
@@ -158,6 +167,7 @@ class Gradients(Sink):
         self.accumulate = accumulate
         self.buffers: dict[int, Any] = {}
         self.free: dict[tuple[Any, ...], list[Any]] = {}
+        self.leaves: list[tuple[TensorLike, int]] = []
 
     def into(self, tensor: TensorLike) -> tuple[Any, bool] | None:
         if not tensor.requires_g:
@@ -166,6 +176,8 @@ class Gradients(Sink):
         if buffer is not None:
             return buffer, True
         is_leaf = tensor._node is None
+        if is_leaf:
+            self.leaves.append((tensor, tensor._version.count))
         add = is_leaf and self.accumulate and tensor._g is not None
         buffer = tensor.write_g("backward") if is_leaf or self.keep else self._temporary(tensor)
         self.buffers[id(tensor)] = buffer
@@ -310,6 +322,8 @@ def _walk_back(root: TensorLike, keep: bool, accumulate: bool) -> None:
         gradients.give_back(upstream)
         if not keep:
             tensor.lose_g(messages.FREED)
+    if not keep:
+        spent.retire(root, gradients.leaves)
 
 
 def _refuse_lost(order: Sequence[TensorLike]) -> None:

@@ -246,6 +246,10 @@ class Pass(Node):
         self.done = True
         return True
 
+    def free(self, updated: Any) -> None:
+        """See Node.free: what is asked for later is gone, as after the next pass."""
+        self._inputs, self.calls, self.origins, self.saved = None, {}, [], []
+
     @property
     def inputs(self) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """The output and the targets. Only a walk along the tape needs them, so the tape is written first."""

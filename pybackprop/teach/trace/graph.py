@@ -15,6 +15,7 @@ import numpy as np
 
 from pybackprop import ops
 from pybackprop.autograd.messages import describe
+from pybackprop.autograd.spent import Spent
 from pybackprop.autograd.tape import NO_PARAMS, Node, from_root
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.errors import GradientError
@@ -125,6 +126,9 @@ def networks_of(tensor: Tensor, loss: Tensor | None = None) -> list[Network]:
     loss: only the network that computed this loss. Raises GradientError for a tensor that took no part in a forward
     pass that is still alive, and TypeError for anything that is not a tensor.
     """
+    node = getattr(tensor, "_node", None)
+    if node is not None and isinstance(node.op, Spent):
+        node.op.refuse("explain")
     if loss is not None:
         network = network_ending_in(loss) if loss._node is not None else None
         if network is None or not _takes_part(tensor, network):
@@ -138,12 +142,20 @@ def networks_of(tensor: Tensor, loss: Tensor | None = None) -> list[Network]:
 
 def networks_on_tape(part: Any) -> list[Network]:
     """Every network that is alive, the oldest first. part: as of on_tape."""
-    return [network_ending_in(tip) for tip in _tips(on_tape(part))]
+    return [network_ending_in(tip) for tip in _tips(on_tape(part)) if _is_whole(tip)]
+
+
+def _is_whole(tip: Tensor) -> bool:
+    """Whether all values behind it are still there; after an update they are not behind the sum of earlier losses."""
+    return not any(isinstance(tensor._node.op, Spent) for tensor in from_root(tip))
 
 
 def network_ending_in(root: Tensor) -> Network:
     """The operations between the leaves and root."""
     steps = [(t, t._node) for t in reversed(from_root(root))]
+    for _, node in steps:
+        if node is not None and isinstance(node.op, Spent):
+            node.op.refuse("explain")
     operations = tuple(_operation(t, node) for t, node in steps if node is not None)
     return Network(operations, root, names_of(operations, root))
 
@@ -189,6 +201,8 @@ def _objects() -> Iterator[Any]:
 
 def _is_known(node: Node, part: Any) -> bool:
     """Whether a node's inputs may be read. Reading those of a Pass records its tape, so only if it involves part."""
+    if isinstance(node.op, Spent):
+        return False
     if not isinstance(node, Pass) or node._inputs is not None:
         return True
     room = node.workspace
