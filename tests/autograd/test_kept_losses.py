@@ -69,6 +69,23 @@ def test_a_sum_of_kept_losses_keeps_no_activations(rng):
         total.backward()
 
 
+@pytest.mark.parametrize("kind", ["model", "tape"])
+def test_a_sum_of_kept_losses_does_not_hide_the_last_pass_from_explain(rng, kind):
+    net, model, total = Net(rng, rows=5), bp.mlp([16, HIDDEN, 1]), 0
+    sgd = bp.SGD(model, lr=0.01)
+    for _ in range(3):
+        if kind == "tape":
+            total += net.step()
+            continue
+        total += model(net.x, net.targ)
+        model.backward()
+        sgd.step()
+    loss = net.forward() if kind == "tape" else model(net.x, net.targ)
+    loss.backward()
+    w1 = net.params[0] if kind == "tape" else model.layers[0].w
+    assert str(bp.explain(w1, at=(3, 7))) == str(bp.explain(w1, at=(3, 7), loss=loss))
+
+
 def test_until_the_update_everything_can_be_asked(rng):
     net = Net(rng, rows=5)
     losses = [net.forward() for _ in range(6)]

@@ -147,7 +147,15 @@ def networks_on_tape(part: Any) -> list[Network]:
 
 def _is_whole(tip: Tensor) -> bool:
     """Whether all values behind it are still there; after an update they are not behind the sum of earlier losses."""
-    return not any(isinstance(tensor._node.op, Spent) for tensor in from_root(tip))
+    try:
+        return not any(_is_gone(tensor._node) for tensor in from_root(tip))
+    except GradientError:  # a Pass: asked for its inputs, it says that they are gone
+        return False
+
+
+def _is_gone(node: Any) -> bool:
+    """Whether the values behind a loss are gone: see Spent, and Pass."""
+    return isinstance(node.op, Spent) or (isinstance(node, Pass) and node._inputs is None and node.workspace is None)
 
 
 def network_ending_in(root: Tensor) -> Network:
@@ -183,7 +191,8 @@ def on_tape(part: Any) -> list[Tensor]:
     results = {key: t for key, t in living.items() if t._node is not None and _is_known(t._node, part)}
     stack = list(results.values())
     while stack:
-        for given in stack.pop()._node.inputs:
+        node = stack.pop()._node
+        for given in () if _is_gone(node) else node.inputs:
             if given._node is not None and id(given) not in results:
                 results[id(given)] = given
                 stack.append(given)
@@ -201,7 +210,7 @@ def _objects() -> Iterator[Any]:
 
 def _is_known(node: Node, part: Any) -> bool:
     """Whether a node's inputs may be read. Reading those of a Pass records its tape, so only if it involves part."""
-    if isinstance(node.op, Spent):
+    if _is_gone(node):
         return False
     if not isinstance(node, Pass) or node._inputs is not None:
         return True
