@@ -10,8 +10,15 @@ import pytest
 
 import pybackprop as bp
 from helpers.compare import assert_same_bits
+from pybackprop.autograd import spent
 
 ROWS, HIDDEN = 2000, 50
+
+
+@pytest.fixture(autouse=True)
+def only_the_losses_of_this_test():
+    """Losses that other tests keep would take their turn."""
+    spent._thread.losses.clear()
 
 
 class Net:

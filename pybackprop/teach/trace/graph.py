@@ -153,6 +153,11 @@ def _is_whole(tip: Tensor) -> bool:
         return False
 
 
+def _operands(node: Any) -> Sequence[Tensor]:
+    """A node's inputs; none if they are gone."""
+    return () if _is_gone(node) else node.inputs
+
+
 def _is_gone(node: Any) -> bool:
     """Whether the values behind a loss are gone: see Spent, and Pass."""
     return isinstance(node.op, Spent) or (isinstance(node, Pass) and node._inputs is None and node.workspace is None)
@@ -191,8 +196,7 @@ def on_tape(part: Any) -> list[Tensor]:
     results = {key: t for key, t in living.items() if t._node is not None and _is_known(t._node, part)}
     stack = list(results.values())
     while stack:
-        node = stack.pop()._node
-        for given in () if _is_gone(node) else node.inputs:
+        for given in _operands(stack.pop()._node):
             if given._node is not None and id(given) not in results:
                 results[id(given)] = given
                 stack.append(given)
@@ -223,7 +227,7 @@ def _is_known(node: Node, part: Any) -> bool:
 
 def _tips(tensors: Sequence[Tensor]) -> list[Tensor]:
     """The tensors that no other tensor was computed from."""
-    used = {id(given) for t in tensors if t._node is not None for given in t._node.inputs}
+    used = {id(given) for t in tensors if t._node is not None for given in _operands(t._node)}
     return [t for t in tensors if id(t) not in used]
 
 
