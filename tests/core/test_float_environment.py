@@ -157,6 +157,22 @@ def plan_of(strategy):
     return make
 
 
+def sums_over_paths(rng, dtype):
+    """Gradients of tensors that are used several times, and of several losses, added up by the tape."""
+    a, b, c = (numbers(rng, *shape, dtype=dtype) for shape in ((70, 9), (9, 9), (70, 9)))
+
+    def work():
+        x, w = bp.param(a), bp.param(b)
+        out = bp.lin(bp.relu(bp.lin(x, w)), w)
+        bp.mse(out, c).backward()
+        found = [x.g.data.copy(), w.g.data.copy()]
+        for _ in range(2):
+            bp.mse(bp.relu(x), c).backward(accumulate=True)
+        return [*found, x.g]
+
+    return work
+
+
 def updates(rng, dtype):
     start, gradient = numbers(rng, 70, 9, dtype=dtype), numbers(rng, 70, 9, dtype=dtype)
 
@@ -180,6 +196,7 @@ WORK = {
     "references": references,
     "Model": passes,
     "SGD": updates,
+    "paths": sums_over_paths,
 } | {strategy: plan_of(strategy) for strategy in STRATEGIES}
 
 
