@@ -1,8 +1,8 @@
 """Spent losses: a loss that is kept after its step keeps its number, and not the values that it was computed from.
 
-After a backward, and until a parameter changes, a second backward or an explanation may still ask for these values.
-Once a parameter was updated both would mix old and new numbers, so nothing that is left can use them. The next
-backward then takes them off the loss. Losses are remembered by weak references: what nobody keeps is freed at once.
+After a backward, a second backward or an explanation may still ask for these values. Once a parameter that the backward
+reads was updated, both could only raise, so nothing that is left can use them. The next backward then takes them off
+the loss. Losses are remembered by weak references: what nobody keeps is freed at once.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ class _Thread(threading.local):
 _thread = _Thread()
 
 
-def retire(loss: Any, leaves: list[tuple[TensorLike, int]]) -> None:
+def retire(loss: Any, read: list[tuple[TensorLike, int]]) -> None:
     """Remembers a loss whose backward has just run, and frees what earlier ones cannot use any more.
 
-    leaves: the parameters it reached, with their version counts.
+    read: the parameters that it read, with their version counts.
     """
     losses = _thread.losses
     for _ in range(min(len(losses), LOOKED_AT)):
@@ -70,7 +70,7 @@ def retire(loss: Any, leaves: list[tuple[TensorLike, int]]) -> None:
         earlier = reference()
         if earlier is not None and earlier is not loss and not _free(earlier):
             losses.append(reference)
-    loss._node.leaves = leaves
+    loss._node.read = read
     losses.append(ref(loss))
 
 
@@ -79,7 +79,7 @@ def _free(loss: Any) -> bool:
     node = loss._node
     if node is None or isinstance(node.op, Spent):
         return True
-    for leaf, count in node.leaves:
+    for leaf, count in node.read:
         if leaf._version.count != count:
             node.free(leaf)
             return True

@@ -35,10 +35,10 @@ class Node:
     params    its other arguments
     saved     tensors whose values backward reads, with their version counts
     checksums  of their values, and where the operation was called; only if debug was on (see versions.py)
-    leaves    after a backward from here: the parameters that it reached, with their version counts
+    read      after a backward from here: the parameters that it read, with their version counts
     """
 
-    __slots__ = ("checksums", "inputs", "leaves", "op", "origins", "params", "saved")
+    __slots__ = ("checksums", "inputs", "op", "origins", "params", "read", "saved")
 
     op: Operation
     inputs: Sequence[TensorLike]
@@ -46,7 +46,7 @@ class Node:
     origins: list[Any]
     saved: list[tuple[TensorLike, int]]
     checksums: tuple[list[int], str] | None
-    leaves: list[tuple[TensorLike, int]]
+    read: list[tuple[TensorLike, int]]
 
     def __init__(
         self,
@@ -167,7 +167,6 @@ class Gradients(Sink):
         self.accumulate = accumulate
         self.buffers: dict[int, Any] = {}
         self.free: dict[tuple[Any, ...], list[Any]] = {}
-        self.leaves: list[tuple[TensorLike, int]] = []
 
     def into(self, tensor: TensorLike) -> tuple[Any, bool] | None:
         if not tensor.requires_g:
@@ -176,8 +175,6 @@ class Gradients(Sink):
         if buffer is not None:
             return buffer, True
         is_leaf = tensor._node is None
-        if is_leaf:
-            self.leaves.append((tensor, tensor._version.count))
         add = is_leaf and self.accumulate and tensor._g is not None
         buffer = tensor.write_g("backward") if is_leaf or self.keep else self._temporary(tensor)
         self.buffers[id(tensor)] = buffer
@@ -323,7 +320,8 @@ def _walk_back(root: TensorLike, keep: bool, accumulate: bool) -> None:
         if not keep:
             tensor.lose_g(messages.FREED)
     if not keep:
-        spent.retire(root, gradients.leaves)
+        read = [pair for tensor in order for pair in tensor._node.saved if pair[0]._node is None and pair[0].requires_g]
+        spent.retire(root, read)
 
 
 def _refuse_lost(order: Sequence[TensorLike]) -> None:

@@ -83,8 +83,8 @@ class Tensor:
 
         It overwrites what an earlier backward left; accumulate=True adds to it. A tensor used twice gets the sum
         over its paths. keep=True also leaves the `.g` of intermediate results readable.
-        A second backward gives the same, until a parameter is updated: from then on a loss that is kept is only its
-        number, and the next backward frees the values behind it, unless this one had keep=True.
+        A second backward gives the same, until a parameter that it reads is updated: from then on a loss that is kept
+        is only its number, and the next backward frees the values behind it, unless this one had keep=True.
         Raises GradientError, before anything is written, for more than one number, a tensor that is not on the tape,
         an operation without derivative, or a value overwritten since the forward pass (through this library; a write
         through `.data` is noticed only while bp.debug() is on).
