@@ -1,41 +1,48 @@
-"""What a formula may consist of; every node of Python's syntax tree that is not listed here is rejected."""
+"""What a formula may consist of; every node of Python's syntax tree that is not listed here is rejected.
+
+This is checked after other spellings were replaced (see spellings.py).
+"""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from typing import NoReturn
 
 from pybackprop.teach.formula.errors import place, refuse
+from pybackprop.teach.formula.functions import AXES, AXIS, FLAG, FUNCTIONS, SIZES, TEXT, VALUE, Function
+from pybackprop.teach.formula.spellings import KEYWORDS, LIBRARIES, LISTS, SPELLINGS, Dot, is_library
 
 EXPONENT = 8
 INDEX = 10**9  # the largest number allowed in an index
 
-OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.MatMult: "@", ast.Pow: "**"}
-COMPARISONS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<=", ast.Eq: "==", ast.NotEq: "!="}
-AXIS = {"axis", "dim"}
-METHODS = {  # the fewest and most arguments, and which of them may be keywords
-    "t": (0, 0, set()),
-    "sum": (0, 2, AXIS | {"keepdims", "keepdim"}),
-    "mean": (0, 2, AXIS | {"keepdims", "keepdim"}),
-    "unsqueeze": (1, 1, AXIS),
-    "squeeze": (0, 1, AXIS),
-    "float": (0, 0, set()),
-    "double": (0, 0, set()),
-    "clone": (0, 0, set()),
-    "abs": (0, 0, set()),
-    "pow": (1, 1, set()),
-    "clamp_min": (1, 1, set()),
-    "clamp": (1, 1, {"min"}),
-    "dot": (1, 1, set()),
-    "matmul": (1, 1, set()),
-    "numel": (0, 0, set()),
+OPERATORS = {
+    ast.Add: "+",
+    ast.Sub: "-",
+    ast.Mult: "*",
+    ast.Div: "/",
+    ast.MatMult: "@",
+    Dot: "@",
+    ast.Pow: "**",
+    ast.BitAnd: "&",
+    ast.BitOr: "|",
 }
-OPERAND_METHODS = {"dot", "matmul"}
-FUNCTIONS = RELU, ABS, LEN = "relu", "abs", "len"
-LIBRARIES = {"np", "numpy", "torch", "bp", "tf", "jnp"}
+COMPARISONS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<=", ast.Eq: "==", ast.NotEq: "!="}
+RELU, ABS, LEN = "relu", "abs", "len"
+NAMED = {RELU, ABS, LEN}  # functions that are not written as a method of their operand
+LOOPS = {"range": (1, 3), "zip": (1, 8), "enumerate": (1, 1)}  # the fewest and most arguments
+COMMON = ".T .t() .sum(0) .mean(0) .reshape(n,1) .unsqueeze(1) .squeeze() .float() .pow(2) .abs() .clamp_min(0) .sign()"
+FUNCTIONS_SHOWN = "relu abs len sum np.dot np.sum np.where np.outer np.einsum np.maximum np.sign torch.mm"
+INSTEAD = {
+    "max": "for the larger of two write np.maximum(a, b)",
+    "min": "for the smaller of two write np.minimum(a, b)",
+    "repeat": "broadcasting repeats for you: write a[:,None] * b",
+    "tile": "broadcasting repeats for you: write a[:,None] * b",
+    "backward": "a formula gives the gradient, it does not run backward",
+}
 
 
-def whole_number(node: ast.expr | None) -> int | None:
+def whole_number(node: ast.AST | None) -> int | None:
     """The value of a node such as `-1`; None for anything else."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         value = whole_number(node.operand)
@@ -43,6 +50,24 @@ def whole_number(node: ast.expr | None) -> int | None:
     if isinstance(node, ast.Constant) and type(node.value) is int and abs(node.value) <= INDEX:
         return node.value
     return None
+
+
+def whole_numbers(node: ast.AST | None) -> tuple[int, ...] | None:
+    """The values of a node such as `(0, -1)`; None for anything else."""
+    if not isinstance(node, (ast.Tuple, ast.List)):
+        return None
+    values = [whole_number(part) for part in node.elts]
+    return None if None in values else tuple(value for value in values if value is not None)
+
+
+def arguments_of(node: ast.Call, function: Function) -> Iterator[tuple[str, str, ast.expr | None]]:
+    """(name, kind, node) for each argument of a call, in the function's order; no node where one was left out."""
+    named = {KEYWORDS.get(k.arg or "", k.arg or ""): k.value for k in node.keywords}
+    given = list(node.args)
+    for name, kind in function.parameters:
+        yield name, kind, given.pop(0) if given else named.get(name.rstrip("?"))
+    for further in given:
+        yield "", function.rest, further
 
 
 def check(text: str, tree: ast.expr) -> None:
@@ -67,7 +92,7 @@ class _Check:
 
     def _name(self, node: ast.Name) -> None:
         if node.id in LIBRARIES:
-            self.no(node, f"'{node.id}' is not needed here; write a @ b, a.T, a.sum(0), relu(a) without it")
+            self.no(node, f"'{node.id}' is a library, not a value")
         if node.id.startswith("_"):
             self.no(node, f"'{node.id}' is not a name you can use here")
 
@@ -77,13 +102,17 @@ class _Check:
         if type(node.value) is int and abs(node.value) > 10**300:
             self.no(node, "this number is too large")
 
+    # ---- operators ----
+
     def _binop(self, node: ast.BinOp) -> None:
         if type(node.op) not in OPERATORS:
-            self.no(node, f"this operator is not known here; known are {' '.join(OPERATORS.values())}")
-        self.visit(node.left)
-        self.visit(node.right)
-        if isinstance(node.op, ast.Pow):
-            self._exponent(node.right)
+            self.no(node, f"this operator is not known here; known are {' '.join(dict.fromkeys(OPERATORS.values()))}")
+        for operand in (node.left, node.right):
+            if isinstance(operand, LISTS):
+                self.no(operand, "a list is no operand of an operator; write np.array([...])")
+            if isinstance(node.op, ast.Pow) and operand is node.right:
+                self._exponent(operand)
+            self.visit(operand)
 
     def _exponent(self, node: ast.expr) -> None:
         inner = node.operand if isinstance(node, ast.UnaryOp) else node
@@ -92,8 +121,8 @@ class _Check:
             self.no(node, f"an exponent must be a number from -{EXPONENT} to {EXPONENT}")
 
     def _unaryop(self, node: ast.UnaryOp) -> None:
-        if not isinstance(node.op, (ast.USub, ast.UAdd)):
-            self.no(node, "only - and + may stand before an operand; for a mask write e.g. (z <= 0)")
+        if isinstance(node.op, ast.Not):
+            self.no(node, "only - + and ~ may stand before an operand; for a mask write e.g. ~(z > 0)")
         self.visit(node.operand)
 
     def _compare(self, node: ast.Compare) -> None:
@@ -102,63 +131,90 @@ class _Check:
         self.visit(node.left)
         self.visit(node.comparators[0])
 
+    # ---- attributes and calls ----
+
     def _attribute(self, node: ast.Attribute) -> None:
         if node.attr == "g" and not isinstance(node.value, ast.Name):
             self.no(node, "only a name has a .g, the gradient that backward stored there")
         if isinstance(node.value, ast.Name) and node.value.id in LIBRARIES:
-            self.visit(node.value)
+            self.no(node, f"'{node.value.id}.{node.attr}' is not known here, or needs brackets")
         if node.attr == "shape":
             self.no(node, "a shape is not a number; write .shape[0] or len(...)")
-        if node.attr in METHODS:
-            self.no(node, f"'.{node.attr}' needs brackets: .{node.attr}({'0' if METHODS[node.attr][1] else ''})")
-        if node.attr not in ("T", "g", "size"):
-            self.no(node, f"'.{node.attr}' is not known here; known are .g .T .size .shape[0] and {_methods()}")
+        if node.attr not in ("T", "mT", "g", "size"):
+            if node.attr in SPELLINGS or node.attr in FUNCTIONS:
+                self.no(node, f"'.{node.attr}' needs brackets: .{node.attr}()")
+            self.no(node, f"'.{node.attr}' is not known here; known are .g .size .shape[0] {COMMON}")
         self.visit(node.value)
 
     def _call(self, node: ast.Call) -> None:
         if isinstance(node.func, ast.Name):
-            self._function(node)
+            self._function(node, node.func.id)
         elif isinstance(node.func, ast.Attribute):
             self._method(node, node.func)
         else:
-            self.no(node, "only relu(a), abs(a), len(a) and methods such as .sum(0) can be called")
+            self.no(node, "only functions such as relu(a) and methods such as .sum(0) can be called")
 
-    def _function(self, node: ast.Call) -> None:
-        name = node.func.id  # type: ignore[attr-defined]
-        if name not in FUNCTIONS:
-            self.no(node, f"'{name}(...)' cannot be called here; functions are {', '.join(FUNCTIONS)}")
-        if len(node.args) != 1 or node.keywords:
-            self.no(node, f"{name}() takes one operand")
-        self.visit(node.args[0])
+    def _function(self, node: ast.Call, name: str) -> None:
+        if name in NAMED:
+            if len(node.args) != 1 or node.keywords:
+                self.no(node, f"{name}() takes one operand")
+            self.visit(node.args[0])
+        elif name in FUNCTIONS and not FUNCTIONS[name].first:
+            self._arguments(node, name)
+        else:
+            hint = INSTEAD.get(name, f"functions are {FUNCTIONS_SHOWN}, and many more of numpy's and torch's")
+            self.no(node, f"'{name}(...)' cannot be called here; {hint}")
 
     def _method(self, node: ast.Call, called: ast.Attribute) -> None:
-        if isinstance(called.value, ast.Name) and called.value.id in LIBRARIES:
+        name = called.attr
+        if name not in FUNCTIONS or not FUNCTIONS[name].first:
+            fault = "takes other arguments" if name in SPELLINGS else "is not known here"
+            of_library = is_library(called.value)
+            written = f"{ast.unparse(called)}()" if of_library else f".{name}()"
+            known = FUNCTIONS_SHOWN if of_library else COMMON
+            self.no(node, f"'{written}' {fault}; {INSTEAD.get(name, f'known are {known}')}")
+        if isinstance(called.value, LISTS):
+            self._items(called.value)
+        else:
             self.visit(called.value)
-        if called.attr not in METHODS:
-            self.no(node, f"'.{called.attr}()' is not known here; known are {_methods()}")
-        self.visit(called.value)
-        fewest, most, named = METHODS[called.attr]
-        if not fewest <= len(node.args) + len(node.keywords) <= most:
-            self.no(node, f".{called.attr}() takes {most if fewest == most else f'{fewest} to {most}'} arguments")
+        self._arguments(node, name)
+
+    def _arguments(self, node: ast.Call, name: str) -> None:
+        function = FUNCTIONS[name]
+        parameters = [parameter.rstrip("?") for parameter, _ in function.parameters]
         for keyword in node.keywords:
-            if keyword.arg not in named:
-                self.no(node, f".{called.attr}() has no argument '{keyword.arg}'")
-        for argument in [*node.args, *(keyword.value for keyword in node.keywords)]:
-            self._argument(called.attr, argument)
+            key = KEYWORDS.get(keyword.arg or "", keyword.arg)
+            if key not in parameters[len(node.args) :]:
+                self.no(node, f".{name}() has no argument '{keyword.arg}'")
+        fewest = sum(not parameter.endswith("?") for parameter, _ in function.parameters)
+        count = len(node.args) + len(node.keywords)
+        if count < fewest or (count > len(parameters) and not function.rest):
+            most = len(parameters)
+            self.no(node, f".{name}() takes {most if fewest == most else f'{fewest} to {most}'} arguments")
+        for parameter, kind, argument in arguments_of(node, function):
+            if argument is None and not parameter.endswith("?"):
+                self.no(node, f".{name}() needs {kind}: its argument {parameter}")
+            if argument is not None:
+                self._argument(name, kind, argument)
 
-    def _argument(self, method: str, node: ast.expr) -> None:
-        if method in OPERAND_METHODS:
+    def _argument(self, name: str, kind: str, node: ast.expr) -> None:
+        if isinstance(node, ast.Starred):
+            self.no(node, "a starred is not allowed in a formula")
+        if kind == VALUE:
             self.visit(node)
-        elif method == "pow":
-            self._exponent(node)
-        elif not self._is_option(method, node):
-            self.no(node, f".{method}() takes a number here")
+        elif kind == SIZES:
+            self._sizes(node)
+        elif not _is_option(kind, node):
+            self.no(node, f".{name}() takes {'a number' if kind == AXIS else kind} here")
 
-    def _is_option(self, method: str, node: ast.expr) -> bool:
-        value = node.value if isinstance(node, ast.Constant) else 0
-        if value is None or isinstance(value, bool):
-            return method in ("sum", "mean")
-        return whole_number(node) is not None or (method.startswith("clamp") and type(value) is float)
+    def _sizes(self, node: ast.expr) -> None:
+        if isinstance(node, ast.Attribute) and node.attr == "shape":
+            self.visit(node.value)
+        else:
+            for part in node.elts if isinstance(node, (ast.Tuple, ast.List)) else [node]:
+                self.visit(part)
+
+    # ---- indices, lists, loops ----
 
     def _subscript(self, node: ast.Subscript) -> None:
         of = node.value
@@ -168,19 +224,65 @@ class _Check:
             self.visit(of.value)
             return
         self.visit(of)
-        parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        for part in parts:
-            bounds = [part.lower, part.upper, part.step] if isinstance(part, ast.Slice) else [part]
-            for bound in bounds:
-                is_none = bound is None or (isinstance(bound, ast.Constant) and bound.value is None)
-                if not is_none and whole_number(bound) is None:
-                    self.no(node, "an index is made of whole numbers, ':' and None, e.g. [:,0] or [:,None]")
+        for part in node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]:
+            for bound in [part.lower, part.upper, part.step] if isinstance(part, ast.Slice) else [part]:
+                if isinstance(bound, ast.Constant):
+                    self._index(node, bound)
+                elif bound is not None:
+                    self.visit(bound)
+
+    def _index(self, node: ast.Subscript, part: ast.Constant) -> None:
+        if not (part.value is None or part.value is Ellipsis or whole_number(part) is not None):
+            self.no(node, "an index is made of whole numbers, ':', ... and None, e.g. [:,0] or [:,None]")
+
+    def _list(self, node: ast.List) -> None:
+        self._items(node)
+
+    def _items(self, node: ast.expr) -> None:
+        if isinstance(node, (ast.List, ast.Tuple)):
+            if not node.elts:
+                self.no(node, "this list is empty")
+            for part in node.elts:
+                self.visit(part)
+        else:
+            self.visit(node)
+
+    def _listcomp(self, node: ast.ListComp | ast.GeneratorExp) -> None:
+        loop = node.generators[0]
+        if len(node.generators) > 1 or loop.ifs or loop.is_async:
+            self.no(node, "a list is made over one index and without 'if': [dz[:,j].sum() for j in range(h)]")
+        targets = loop.target.elts if isinstance(loop.target, ast.Tuple) else [loop.target]
+        if not all(isinstance(target, ast.Name) and not target.id.startswith("_") for target in targets):
+            self.no(loop.target, "expected a name, or names with commas between them")
+        self._iterable(loop.iter)
+        self.visit(node.elt)
+
+    def _generatorexp(self, node: ast.GeneratorExp) -> None:
+        self._listcomp(node)
+
+    def _iterable(self, node: ast.expr) -> None:
+        name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
+        if name not in LOOPS or not isinstance(node, ast.Call):
+            self.visit(node)
+            return
+        fewest, most = LOOPS[name]
+        if node.keywords or not fewest <= len(node.args) <= most:
+            self.no(node, f"{name}() takes {fewest} to {most} arguments here")
+        for argument in node.args:
+            self.visit(argument)
+
+
+def _is_option(kind: str, node: ast.expr) -> bool:
+    value = node.value if isinstance(node, ast.Constant) else ...
+    if kind == FLAG:
+        return isinstance(value, bool)
+    if kind == TEXT:
+        return isinstance(value, str)
+    if kind == AXES and isinstance(node, (ast.Tuple, ast.List)):
+        return len(node.elts) == 2 and all(_is_option(AXIS, part) for part in node.elts)
+    return value is None or whole_number(node) is not None or whole_numbers(node) is not None
 
 
 def _kind(node: ast.expr) -> str:
     words = {"Lambda": "lambda", "IfExp": "condition", "BoolOp": "'and' or 'or'", "NamedExpr": "':='"}
     return words.get(type(node).__name__, type(node).__name__.lower())
-
-
-def _methods() -> str:
-    return " ".join(f".{name}()" for name in METHODS)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import ast
+from collections.abc import Sequence
+from typing import Any
 
 
 def joined(left: str, right: str, shape: tuple[int, ...]) -> str:
@@ -19,13 +20,16 @@ def summed(letters: str, axis: int | None, keeps: bool) -> str:
     return letters[:at] + ("1" if keeps else "") + letters[at + 1 :]
 
 
-def indexed(letters: str, parts: list[ast.expr]) -> str:
-    """After an index of these parts: None inserts an axis, a number removes one, a slice keeps one."""
+def indexed(letters: str, parts: Sequence[Any]) -> str:
+    """After an index of these parts: None inserts an axis, a number removes one, a slice keeps one, ... keeps many."""
     kept, rest = "", letters
-    for part in parts:
-        if isinstance(part, ast.Constant) and part.value is None:
+    for k, part in enumerate(parts):
+        if part is None:
             kept += "1"
+        elif part is Ellipsis:
+            behind = len(rest) - sum(other is not None for other in parts[k + 1 :])
+            kept, rest = kept + rest[:behind], rest[behind:]
         else:
-            kept += rest[:1] if isinstance(part, ast.Slice) else ""
+            kept += rest[:1] if isinstance(part, slice) else ""
             rest = rest[1:]
     return kept + rest

@@ -6,11 +6,10 @@ import ast
 from collections.abc import Callable
 from typing import Any
 
-from pybackprop.teach.formula.allowed import COMPARISONS, OPERATORS, RELU
+from pybackprop.teach.formula.allowed import COMPARISONS, OPERATORS
 from pybackprop.teach.formula.grammar import Formula
 
-UNCHANGED = {"float", "double", "clone"}  # methods that do not change the numbers
-PRODUCT = {"dot", "matmul"}
+UNCHANGED = "float"  # the method that does not change the numbers
 MIRRORED = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
 
 
@@ -26,14 +25,19 @@ class _Speller:
         self.meaning = meaning
 
     def text(self, node: Any) -> str:
-        spell = getattr(self, f"_{type(node).__name__.lower()}")
-        return str(spell(node))
+        spell = getattr(self, f"_{type(node).__name__.lower()}", None)
+        return self._other(node) if spell is None else str(spell(node))
+
+    def _other(self, node: ast.AST) -> str:
+        """Lists, loops and their parts: the kind of node and what it consists of."""
+        parts = [self.text(child) for child in ast.iter_child_nodes(node)]
+        return f"{type(node).__name__}({', '.join(parts)})"
 
     def _name(self, node: ast.Name) -> str:
         return str(self.meaning(node.id))
 
     def _constant(self, node: ast.Constant) -> str:
-        return f"{float(node.value):g}"  # type: ignore[arg-type]
+        return f"{float(node.value):g}" if type(node.value) in (int, float) else repr(node.value)  # type: ignore[arg-type]
 
     def _attribute(self, node: ast.Attribute) -> str:
         if node.attr == "g":
@@ -44,10 +48,11 @@ class _Speller:
         return self._operation(OPERATORS[type(node.op)], node.left, node.right)
 
     def _unaryop(self, node: ast.UnaryOp) -> str:
-        return f"(-{self.text(node.operand)})" if isinstance(node.op, ast.USub) else self.text(node.operand)
+        sign = {ast.USub: "-", ast.Invert: "~"}.get(type(node.op))
+        return f"({sign}{self.text(node.operand)})" if sign else self.text(node.operand)
 
     def _subscript(self, node: ast.Subscript) -> str:
-        return f"{self.text(node.value)}[{ast.unparse(node.slice)}]"
+        return f"{self.text(node.value)}[{self.text(node.slice)}]"
 
     def _compare(self, node: ast.Compare) -> str:
         sign, left, right = COMPARISONS[type(node.ops[0])], self.text(node.left), self.text(node.comparators[0])
@@ -56,19 +61,15 @@ class _Speller:
         return f"({left} {sign} {right})"
 
     def _call(self, node: ast.Call) -> str:
+        arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
         if isinstance(node.func, ast.Attribute):
-            arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
             return self._method(node.func.attr, node.func.value, *arguments)
-        return f"{ast.unparse(node.func)}({self.text(node.args[0])})"
+        return f"{ast.unparse(node.func)}({', '.join(map(self.text, arguments))})"
 
     def _method(self, name: str, of: ast.expr, *arguments: ast.expr) -> str:
-        if name in UNCHANGED:
+        if name == UNCHANGED:
             return self.text(of)
-        if name in PRODUCT:
-            return self._operation("@", of, arguments[0])
-        if name in ("clamp_min", "clamp") and ast.unparse(arguments[0]) in ("0", "0.0"):
-            return f"{RELU}({self.text(of)})"
-        return f"{self.text(of)}.{'T' if name == 't' else name}({','.join(map(ast.unparse, arguments))})"
+        return f"{self.text(of)}.{name}({','.join(map(self.text, arguments))})"
 
     def _operation(self, sign: str, first: ast.expr, second: ast.expr) -> str:
         left, right = self.text(first), self.text(second)

@@ -8,20 +8,26 @@ kept.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 
 from pybackprop.core.arrays import Array
 from pybackprop.teach.formula import axis_letters
-from pybackprop.teach.formula.allowed import ABS, AXIS, RELU, whole_number
+from pybackprop.teach.formula.allowed import INDEX, LEN, NAMED, arguments_of, whole_number, whole_numbers
 from pybackprop.teach.formula.errors import FormulaError, MisfitError, place, refuse
+from pybackprop.teach.formula.functions import AXES, FLAG, FUNCTIONS, SIZES, TEXT, VALUE
 from pybackprop.teach.formula.grammar import Formula, names_in
+from pybackprop.teach.formula.spellings import Dot
+from pybackprop.teach.formula.value import Value
+
+__all__ = ["LARGEST", "WORK", "Value", "evaluate", "listed"]
 
 LARGEST = 2**23  # numbers in one intermediate result
 WORK = 2**34  # multiplications in all products together
+STEPS = 200_000  # parts that are computed, those inside a loop once for each turn
+PLAIN_STEP = 16  # what one number of an elementwise result counts in WORK
 
 OPERATIONS: dict[type, Callable[..., Any]] = {
     ast.Add: np.add,
@@ -34,20 +40,10 @@ OPERATIONS: dict[type, Callable[..., Any]] = {
     ast.LtE: np.less_equal,
     ast.Eq: np.equal,
     ast.NotEq: np.not_equal,
+    ast.BitAnd: np.multiply,
+    ast.BitOr: np.maximum,
 }
-SIGNS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
-
-
-@dataclass(frozen=True)
-class Value:
-    """An array in the dtype of the formula's arrays, with a letter for each axis."""
-
-    array: Array
-    letters: str
-
-    @property
-    def T(self) -> Value:
-        return Value(self.array.T, self.letters[::-1])
+SIGNS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.BitAnd: "&", ast.BitOr: "|"}
 
 
 def evaluate(
@@ -88,37 +84,61 @@ def listed(arrays: Mapping[str, Array]) -> str:
     return ", ".join(plain) + (", and .g of those that have a gradient" if more else "")
 
 
+class _Limits:
+    """What functions ask before they compute: see functions.Limits. Knows which node is being computed."""
+
+    def __init__(self, formula: Formula, dtype: np.dtype[Any]) -> None:
+        self.formula, self.dtype = formula, dtype
+        self.node: ast.expr = formula.tree
+        self.work, self.steps = 0.0, 0
+
+    def no(self, node: ast.expr, words: str, kind: type[FormulaError] = MisfitError) -> NoReturn:
+        refuse(self.formula.text, place(self.formula.text, node), words, kind)
+
+    def step(self, node: ast.expr) -> None:
+        self.node, self.steps = node, self.steps + 1
+        if self.steps > STEPS:
+            self.no(node, f"the loops take more than {STEPS:,} steps; judge it on fewer rows", FormulaError)
+
+    def room(self, shape: Sequence[int]) -> None:
+        size = float(np.prod([float(max(0, length)) for length in shape]))
+        if size > LARGEST:
+            lengths = " x ".join(map(str, shape))
+            words = f"this has {lengths} = {size:,.0f} numbers; at most {LARGEST:,} are allowed"
+            self.no(self.node, words, FormulaError)
+        self.spend(PLAIN_STEP * size)
+
+    def spend(self, count: float) -> None:
+        self.work += count
+        if self.work > WORK:
+            self.no(self.node, f"more than {WORK:,} multiplications; judge it on fewer rows", FormulaError)
+
+
 class _Evaluator:
     def __init__(
         self, formula: Formula, arrays: Mapping[str, Array], letters_of: Mapping[str, str], products: dict[str, Value]
     ) -> None:
         self.formula, self.arrays, self.letters_of, self.products = formula, arrays, letters_of, products
         self.dtype = np.result_type(*(a.dtype for a in arrays.values())) if arrays else np.dtype(float)
-        self.work = 0
+        self.limits = _Limits(formula, self.dtype)
+        self.no = self.limits.no
+        self.bound: dict[str, Value] = {}  # the names of the loops around the current part
 
     def value(self, node: ast.expr) -> Value:
+        self.limits.step(node)
         value: Value = getattr(self, f"_{type(node).__name__.lower()}")(node)
         return value
-
-    def no(self, node: ast.expr, words: str, kind: type[FormulaError] = MisfitError) -> NoReturn:
-        refuse(self.formula.text, place(self.formula.text, node), words, kind)
 
     def _number(self, value: Any) -> Value:
         return Value(np.asarray(value, self.dtype), "")
 
-    def _room(self, node: ast.expr, shape: tuple[int, ...]) -> None:
-        size = int(np.prod([float(length) for length in shape]))
-        if size > LARGEST:
-            lengths = " x ".join(map(str, shape))
-            self.no(node, f"this has {lengths} = {size:,} numbers; at most {LARGEST:,} are allowed", FormulaError)
-
-    # ---- the nodes that the grammar allows ----
+    # ---- names and numbers ----
 
     def _constant(self, node: ast.Constant) -> Value:
         return self._number(float(node.value))  # type: ignore[arg-type]
 
     def _name(self, node: ast.Name) -> Value:
-        return self._look_up(node.id)
+        return self.bound[node.id] if node.id in self.bound else self._look_up(node.id)
 
     def unknown(self, name: str, node: ast.expr) -> NoReturn:
         missing = f"'{name}' is not a name you can use here"
@@ -127,7 +147,7 @@ class _Evaluator:
         self.no(node, f"{missing}; available are {listed(self.arrays)}", FormulaError)
 
     def _look_up(self, name: str) -> Value:
-        array = self.arrays[name]
+        array = np.asarray(self.arrays[name]).astype(self.dtype, copy=False)
         known = self.letters_of.get(name, "")
         return Value(array, known if len(known) == array.ndim else "?" * array.ndim)
 
@@ -135,21 +155,38 @@ class _Evaluator:
         if node.attr == "g":
             return self._look_up(f"{node.value.id}.g")  # type: ignore[attr-defined]
         value = self.value(node.value)
+        if node.attr == "mT":
+            if value.array.ndim < 2:
+                self.no(node, f".mT: {self._described(node.value, value)} has fewer than two axes")
+            letters = value.letters[:-2] + value.letters[:-3:-1]
+            return Value(np.swapaxes(value.array, -1, -2), letters, value.is_mask)
         return value.T if node.attr == "T" else self._number(value.array.size)
+
+    # ---- operators ----
 
     def _unaryop(self, node: ast.UnaryOp) -> Value:
         value = self.value(node.operand)
-        array = value.array.astype(self.dtype, copy=False)
-        return Value(np.asarray(-array if isinstance(node.op, ast.USub) else array), value.letters)
+        if isinstance(node.op, ast.Invert):
+            self._needs_masks(node, "~", (node.operand, value))
+            return Value(1 - value.array, value.letters, True)
+        return Value(np.asarray(-value.array), value.letters) if isinstance(node.op, ast.USub) else value
+
+    def _needs_masks(self, node: ast.expr, sign: str, *operands: tuple[ast.expr, Value]) -> None:
+        for operand, value in operands:
+            if not value.is_mask:
+                self.no(node, f"{sign} works on masks such as (z > 0), and {self.formula.part(operand)} is none")
 
     def _compare(self, node: ast.Compare) -> Value:
         return self._elementwise(node, node.left, node.ops[0], node.comparators[0])
 
     def _binop(self, node: ast.BinOp) -> Value:
         if isinstance(node.op, ast.MatMult):
-            text = ast.unparse(node)
-            if text not in self.products:
-                self.products[text] = self._product(node, self.value(node.left), self.value(node.right))
+            text = ast.dump(node)
+            if self.bound or text not in self.products:
+                product = self._product(node, self.value(node.left), self.value(node.right))
+                if self.bound:
+                    return product
+                self.products[text] = product
             return self.products[text]
         if isinstance(node.op, ast.Pow):
             return self._power(node.left, node.right)
@@ -157,47 +194,49 @@ class _Evaluator:
 
     def _elementwise(self, node: ast.expr, first: ast.expr, operator: Any, second: ast.expr) -> Value:
         left, right = self.value(first), self.value(second)
+        sign = SIGNS.get(type(operator), "a comparison")
+        if isinstance(operator, (ast.BitAnd, ast.BitOr)):
+            self._needs_masks(node, sign, (first, left), (second, right))
         try:
             shape = np.broadcast_shapes(left.array.shape, right.array.shape)
         except ValueError:
-            sign = SIGNS.get(type(operator), "a comparison")
             operands = f"{self._described(first, left)} does not fit {self._described(second, right)}"
             self.no(node, f"{sign} works element by element, and {operands}")
-        self._room(node, shape)
-        function = OPERATIONS[type(operator)]
-        array = function(left.array.astype(self.dtype, copy=False), right.array.astype(self.dtype, copy=False))
-        return Value(np.asarray(array, self.dtype), axis_letters.joined(left.letters, right.letters, shape))
+        self.limits.node = node
+        self.limits.room(shape)
+        array = np.asarray(OPERATIONS[type(operator)](left.array, right.array), self.dtype)
+        is_mask = isinstance(operator, (ast.cmpop, ast.BitAnd, ast.BitOr))
+        return Value(array, axis_letters.joined(left.letters, right.letters, shape), is_mask)
 
     def _power(self, first: ast.expr, second: ast.expr) -> Value:
         base, exponent = self.value(first), self.value(second)
-        array = np.power(base.array.astype(self.dtype, copy=False), exponent.array)
-        return Value(np.asarray(array, self.dtype), base.letters)
+        self.limits.room(base.array.shape)
+        return Value(np.asarray(np.power(base.array, exponent.array), self.dtype), base.letters)
 
-    def _product(self, node: ast.expr, left: Value, right: Value) -> Value:
+    def _product(self, node: ast.BinOp, left: Value, right: Value) -> Value:
         a, b = left.array, right.array
-        parts = _operands(node)
+        self.limits.node = node
         if a.ndim == 0 or b.ndim == 0:
             self.no(node, "@ multiplies matrices, and one operand is a single number; write *")
+        if isinstance(node.op, Dot) and b.ndim > 2:
+            self.no(node, f"dot is not the matrix product for {self._described(node.right, right)}; write @")
         inner_b = b.shape[-2] if b.ndim > 1 else b.shape[0]
         if a.shape[-1] != inner_b:
-            self.no(node, self._clash(parts, left, right))
+            self.no(node, self._clash(node, left, right))
         try:
             batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         except ValueError:
             self.no(node, f"@ does not fit {a.shape} with {b.shape}")
         shape = (*batch, *a.shape[-2:-1], *(b.shape[-1:] if b.ndim > 1 else ()))
-        self._room(node, shape)
-        self.work += int(np.prod([float(length) for length in shape])) * inner_b
-        if self.work > WORK:
-            self.no(node, f"more than {WORK:,} multiplications; judge it on fewer rows", FormulaError)
+        self.limits.room(shape)
+        self.limits.spend(float(np.prod([float(length) for length in shape])) * inner_b)
         kept = "?" * len(batch) + left.letters[-2:-1] * (a.ndim > 1) + right.letters[-1:] * (b.ndim > 1)
-        product = np.matmul(a.astype(self.dtype, copy=False), b.astype(self.dtype, copy=False))
-        return Value(np.asarray(product, self.dtype), kept)
+        return Value(np.asarray(np.matmul(a, b), self.dtype), kept)
 
-    def _clash(self, parts: tuple[ast.expr, ast.expr], left: Value, right: Value) -> str:
+    def _clash(self, node: ast.BinOp, left: Value, right: Value) -> str:
         a, b = left.array.shape, right.array.shape
         inner = b[-2] if len(b) > 1 else b[0]
-        message = f"{self._described(parts[0], left)} @ {self._described(parts[1], right)} does not fit: "
+        message = f"{self._described(node.left, left)} @ {self._described(node.right, right)} does not fit: "
         message += f"the inner dimensions, {a[-1]} and {inner}, differ"
         one, other = left.letters[-1:], right.letters[-2:-1] if len(b) > 1 else right.letters
         if "?" not in one + other and one != other:
@@ -209,16 +248,33 @@ class _Evaluator:
         counted = f" [{','.join(value.letters)}]" if value.letters and "?" not in value.letters else ""
         return f"{self.formula.part(node)} ({shape}){counted}"
 
+    # ---- indices ----
+
     def _subscript(self, node: ast.Subscript) -> Value:
         if isinstance(node.value, ast.Attribute) and node.value.attr == "shape":
             return self._length(node, self.value(node.value.value), node.slice)
         value = self.value(node.value)
-        parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        parts = [self._index(node, k) for k in (node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice])]
         try:
-            array = value.array[tuple(_index(part) for part in parts)]
+            array = value.array[tuple(parts)]
         except (IndexError, ValueError) as error:
             self.no(node, f"{self._described(node.value, value)} has no such element: {error}")
-        return Value(np.asarray(array), axis_letters.indexed(value.letters, parts))
+        return Value(np.asarray(array), axis_letters.indexed(value.letters, parts), value.is_mask)
+
+    def _index(self, node: ast.expr, part: ast.expr | None) -> Any:
+        """A part of an index as numpy takes it."""
+        if isinstance(part, ast.Slice):
+            return slice(*(self._index(node, bound) for bound in (part.lower, part.upper, part.step)))
+        if part is None or (isinstance(part, ast.Constant) and not isinstance(part.value, (int, float))):
+            return None if part is None else part.value
+        return self._whole(node, part, "an index is made of whole numbers, ':', ... and None, e.g. [:,0] or [:,None]")
+
+    def _whole(self, node: ast.expr, part: ast.expr, words: str) -> int:
+        array = self.value(part).array
+        number = float(array) if array.ndim == 0 else 0.5
+        if not number.is_integer() or abs(number) > INDEX:
+            self.no(node, words, FormulaError)
+        return int(number)
 
     def _length(self, node: ast.expr, value: Value, axis: ast.expr) -> Value:
         k = whole_number(axis)
@@ -229,58 +285,111 @@ class _Evaluator:
     # ---- calls ----
 
     def _call(self, node: ast.Call) -> Value:
+        if isinstance(node.func, ast.Name) and node.func.id == LEN:
+            return self._length(node, self.value(node.args[0]), ast.Constant(0))
         if isinstance(node.func, ast.Name):
-            return self._function(node, node.func.id)
-        called: Any = node.func
-        value = self.value(called.value)
-        if called.attr in ("dot", "matmul"):
-            return self._product(node, value, self.value(node.args[0]))
-        if called.attr == "pow":
-            return self._power(called.value, node.args[0])
-        if called.attr in ("clamp_min", "clamp"):
-            low = self.value(node.args[0] if node.args else node.keywords[0].value)
-            return Value(np.maximum(value.array.astype(self.dtype), low.array), value.letters)
-        if called.attr == "numel":
-            return self._number(value.array.size)
-        return self._reshaped(node, called.attr, value)
+            first, name = [], node.func.id
+            of: list[ast.expr] = node.args[:1]
+            if name in NAMED:
+                return self._computed(node, name, of, [self.value(node.args[0])])
+        else:
+            of, name = [node.func.value], node.func.attr  # type: ignore[attr-defined]
+            first = [self._operand(of[0])]
+        given = list(arguments_of(node, FUNCTIONS[name]))
+        while given and given[-1][2] is None:
+            given.pop()
+        arguments = [None if part is None else self._argument(kind, part) for _, kind, part in given]
+        return self._computed(node, name, of, [*first, *arguments])
 
-    def _function(self, node: ast.Call, name: str) -> Value:
-        value = self.value(node.args[0])
-        if name == RELU:
-            return Value(np.maximum(value.array.astype(self.dtype), self.dtype.type(0)), value.letters)
-        if name == ABS:
-            return Value(np.abs(value.array.astype(self.dtype)), value.letters)
-        return self._length(node, value, ast.Constant(0))
+    def _operand(self, node: ast.expr) -> Value:
+        return self._items(node.elts) if isinstance(node, ast.Tuple) else self.value(node)
 
-    def _reshaped(self, node: ast.Call, name: str, value: Value) -> Value:
-        named = {keyword.arg: keyword.value for keyword in node.keywords}
-        given = node.args[0] if node.args else next((named[key] for key in AXIS if key in named), None)
-        axis = whole_number(given)
-        array = value.array.astype(self.dtype, copy=False)
+    def _computed(self, node: ast.Call, name: str, of: Sequence[ast.expr], arguments: Sequence[Any]) -> Value:
+        self.limits.node = node
+        if arguments and isinstance(arguments[0], Value):
+            self.limits.spend(PLAIN_STEP * arguments[0].array.size)
         try:
-            if name in ("sum", "mean"):
-                kept = [*node.args[1:2], *(named[key] for key in ("keepdims", "keepdim") if key in named)]
-                keeps = bool(kept and getattr(kept[0], "value", False))
-                total = (np.sum if name == "sum" else np.mean)(array, axis=axis, keepdims=keeps)
-                return Value(np.asarray(total, self.dtype), axis_letters.summed(value.letters, axis, keeps))
-            if name == "unsqueeze":
-                expanded = np.expand_dims(array, axis or 0)
-                at = (axis or 0) % expanded.ndim
-                return Value(expanded, value.letters[:at] + "1" + value.letters[at:])
-            if name == "squeeze":
-                return Value(squeezed := np.squeeze(array, axis), "?" * squeezed.ndim)
+            return FUNCTIONS[name].compute(self.limits, *arguments)
+        except FormulaError:
+            raise
         except (ValueError, IndexError) as error:
-            self.no(node, f".{name}: {self._described(node.func.value, value)}: {error}")  # type: ignore[attr-defined]
-        return {"t": value.T, "abs": Value(np.abs(array), value.letters)}.get(name, Value(array, value.letters))
+            shown = f"{self._described(of[0], arguments[0])}: " if of and isinstance(arguments[0], Value) else ""
+            self.no(node, f".{name}: {shown}{error}")
 
+    def _argument(self, kind: str, node: ast.expr) -> Any:
+        if kind == VALUE:
+            return self.value(node)
+        if kind == SIZES:
+            return self._sizes(node)
+        if kind in (FLAG, TEXT):
+            return node.value  # type: ignore[attr-defined]
+        if kind == AXES and isinstance(node, (ast.Tuple, ast.List)):
+            return [self._argument("", part) for part in node.elts]
+        single = whole_number(node)
+        return whole_numbers(node) if single is None else single
 
-def _operands(node: ast.expr) -> tuple[ast.expr, ast.expr]:
-    if isinstance(node, ast.BinOp):
-        return node.left, node.right
-    return node.func.value, node.args[0]  # type: ignore[attr-defined]
+    def _sizes(self, node: ast.expr) -> tuple[int, ...]:
+        if isinstance(node, ast.Attribute) and node.attr == "shape":
+            return self.value(node.value).array.shape
+        parts = node.elts if isinstance(node, (ast.Tuple, ast.List)) else [node]
+        return tuple(self._whole(node, part, "a size is a whole number") for part in parts)
 
+    # ---- lists and loops ----
 
-def _index(part: ast.expr) -> Any:
-    if isinstance(part, ast.Slice):
-        return slice(*(whole_number(bound) for bound in (part.lower, part.upper, part.step)))
-    return whole_number(part)
+    def _list(self, node: ast.List) -> Value:
+        return self._items(node.elts)
+
+    def _items(self, nodes: Sequence[ast.expr]) -> Value:
+        return self._stacked(nodes[0], (self.value(node) for node in nodes))
+
+    def _listcomp(self, node: ast.ListComp | ast.GeneratorExp) -> Value:
+        return self._stacked(node, self._turns(node))
+
+    def _generatorexp(self, node: ast.GeneratorExp) -> Value:
+        return self._listcomp(node)
+
+    def _turns(self, node: ast.ListComp | ast.GeneratorExp) -> Iterator[Value]:
+        """The values of the loop's part, one for each turn."""
+        loop, around = node.generators[0], dict(self.bound)
+        targets = loop.target.elts if isinstance(loop.target, ast.Tuple) else [loop.target]
+        for item in self._iterated(loop.iter):
+            values = item if isinstance(loop.target, ast.Tuple) else (item,)
+            if len(values) != len(targets) or not all(isinstance(value, Value) for value in values):
+                self.no(loop.target, f"{len(targets)} names for {len(values)} values", FormulaError)
+            names = [target.id for target in targets if isinstance(target, ast.Name)]
+            self.bound = {**around, **dict(zip(names, values, strict=True))}
+            yield self.value(node.elt)
+            self.bound = around
+
+    def _iterated(self, node: ast.expr) -> Iterator[Any]:
+        """The items of range(...), zip(...), enumerate(...), or the rows of an operand."""
+        called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+        self.limits.step(node)
+        if called == "range" and isinstance(node, ast.Call):
+            bounds = [self._whole(node, part, "range() takes whole numbers") for part in node.args]
+            if len(bounds) == 3 and bounds[2] == 0:
+                self.no(node, "the step of range() is 0")
+            yield from (self._number(k) for k in range(*bounds))
+        elif called == "zip" and isinstance(node, ast.Call):
+            yield from zip(*(self._iterated(part) for part in node.args), strict=False)
+        elif called == "enumerate" and isinstance(node, ast.Call):
+            for k, item in enumerate(self._iterated(node.args[0])):
+                yield self._number(k), item
+        else:
+            value = self.value(node)
+            if value.array.ndim == 0:
+                self.no(node, f"{self._described(node, value)} is a single number, it has no rows to go through")
+            yield from (Value(np.asarray(row), value.letters[1:], value.is_mask) for row in value.array)
+
+    def _stacked(self, node: ast.expr, values: Iterator[Value]) -> Value:
+        rows: list[Value] = []
+        for value in values:
+            rows.append(value)
+            self.limits.node = node
+            self.limits.room((len(rows), *value.array.shape) if len(rows) % 64 == 0 else value.array.shape)
+            if value.array.shape != rows[0].array.shape:
+                self.no(node, f"the parts have different shapes, {rows[0].array.shape} and {value.array.shape}")
+        if not rows:
+            return Value(np.zeros(0, self.dtype), "?")
+        self.limits.room((len(rows), *rows[0].array.shape))
+        return Value(np.stack([row.array for row in rows]), "?" + rows[0].letters, all(row.is_mask for row in rows))

@@ -1,14 +1,17 @@
-"""The grammar of a learner's formula: `x.T @ dz`, `(z > 0) * da`, `2 * (out - targ) / size`.
+"""The grammar of a learner's formula: `x.T @ dz`, `np.sum(dz, axis=0)`, `2 * (out - targ) / size`.
 
 Python's own parser reads it, and everything but a short list of syntax nodes is rejected before anything is computed.
 Nothing is ever passed to eval. What may be written:
 
-    x  w1  dz         the available names, `name.g` for a gradient, numbers
+    x  w1  dz         the available names, `name.g` (or `name.grad`) for a gradient, numbers; `self.` before a name
     + - * / @ **      and brackets; the exponent is a number
-    > >= < <= == !=   a mask of 0 and 1, to multiply with
-    .T .t() .sum(axis) .mean(axis) .unsqueeze(axis) .squeeze(axis) .float() .pow(2) .abs() .clamp_min(0) .dot(b)
-    [0]  [:,0]  [:,None]  [1:3]
-    relu(a) abs(a) len(a) a.shape[0] a.size
+    > >= < <= == !=   a mask of 0 and 1, to multiply with; ~ & | between masks
+    .T .mT .t() .transpose() .permute(1,0) .sum(axis) .mean(axis) .unsqueeze(axis) .squeeze(axis) .reshape(n,1)
+    .float() .int() .astype(float) .pow(2) .abs() .sign() .clamp_min(0) .clip(0,1) .dot(b) .matmul(b) .mm(b)
+    [0]  [:,0]  [:,None]  [...,None]  [1:3]
+    relu(a) abs(a) len(a) a.shape[0] a.size a.numel()
+    np.dot np.sum np.where np.outer np.einsum np.maximum np.sign np.ones ...; the same of torch: see functions.py
+    sum(x[i][:,None] * dz[i] for i in range(n))  [dz[:,j].sum() for j in range(h)]: over one index
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import warnings
 
 from pybackprop.teach.formula.allowed import check
 from pybackprop.teach.formula.errors import FormulaError, place, refuse
+from pybackprop.teach.formula.spellings import plain
 
 LONGEST = 1000  # characters
 DEEPEST = 80  # levels of nested brackets or operations
@@ -33,14 +37,19 @@ ASSIGNMENT = re.compile(r"(?<![=<>!])=(?!=)")
 
 
 class Formula:
-    """A formula that was parsed and checked. names: those it uses, `dz` or `z.g`, in order of appearance."""
+    """A formula that was parsed and checked.
+
+    names     those it uses, `dz` or `z.g`, in order of appearance
+    has_self  whether it was written with `self.` before its names, as in a class
+    """
 
     text: str
     tree: ast.expr
     names: list[str]
+    has_self: bool
 
-    def __init__(self, text: str, tree: ast.expr) -> None:
-        self.text, self.tree = text, tree
+    def __init__(self, text: str, tree: ast.expr, has_self: bool = False) -> None:
+        self.text, self.tree, self.has_self = text, tree, has_self
         self.names = list(dict.fromkeys(name for name, _ in names_in(tree)))
 
     def part(self, node: ast.expr) -> str:
@@ -56,8 +65,10 @@ def parse(text: str) -> Formula:
     _check_text(text)
     tree = _tree(text)
     _check_depth(text, tree)
+    has_self = any(isinstance(node, ast.Name) and node.id == "self" for node in ast.walk(tree))
+    tree = plain(tree)
     check(text, tree)
-    return Formula(text, tree)
+    return Formula(text, tree, has_self)
 
 
 # ---- the text, before Python reads it ----
@@ -94,17 +105,31 @@ def _tree(text: str) -> ast.expr:
 def _check_depth(text: str, tree: ast.expr) -> None:
     level = [tree]
     for _ in range(DEEPEST + 1):
-        level = [child for node in level for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
+        level = [part for node in level for part in _parts(node)]
         if not level:
             return
     refuse(text, place(text, level[0]), f"more than {DEEPEST} operations are nested here")
 
 
+def _parts(node: ast.AST) -> list[ast.expr]:
+    """The expressions directly inside a node."""
+    parts = []
+    for child in ast.iter_child_nodes(node):
+        parts += [child] if isinstance(child, ast.expr) else _parts(child)
+    return parts
+
+
 def names_in(tree: ast.AST) -> list[tuple[str, ast.expr]]:
-    """The names that a formula uses, `dz` or `z.g`, and where."""
+    """The names that a formula uses, `dz` or `z.g`, and where; not those that a loop in it makes."""
     if isinstance(tree, ast.Name):
         return [(tree.id, tree)]
     if isinstance(tree, ast.Attribute) and tree.attr == "g" and isinstance(tree.value, ast.Name):
         return [(f"{tree.value.id}.g", tree)]
     is_function = isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name)
-    return [name for child in list(ast.iter_child_nodes(tree))[is_function:] for name in names_in(child)]
+    found = [name for child in list(ast.iter_child_nodes(tree))[is_function:] for name in names_in(child)]
+    if isinstance(tree, (ast.ListComp, ast.GeneratorExp)):
+        loop = tree.generators[0]
+        made = {name for name, _ in names_in(loop.target)}
+        inside = [(name, node) for name, node in names_in(tree.elt) if name not in made]
+        return [*inside, *names_in(loop.iter)]
+    return found
