@@ -21,13 +21,17 @@ from pybackprop.teach.judge.question import Question, Sample
 
 @dataclass(frozen=True)
 class Attempt:
-    """The result of a proposal on one sample: its numbers, or why there are none."""
+    """The result of a proposal on one sample: its numbers, or why there are none.
+
+    failed: whether it stopped for another reason than shapes that do not fit, so that it is neither right nor wrong
+    """
 
     sample: Sample
     value: Array | None
     error: str = ""
     slack: float = 50.0  # tolerance for rounding in other operations, in eps of the largest scale
     products: dict[str, Value] = field(default_factory=dict)  # cache of the roles' matrix products, by their text
+    failed: bool = False
 
     def wrong(self) -> Array | None:
         """True for each element that is wrong; None if there are no numbers, or their shape is wrong."""

@@ -51,6 +51,8 @@ def judge(t: Tensor | Array, proposal: Any, reveal: bool = False, **names: Any) 
     the lesson's names for the other tensors of the network: x, w1, b1, l1, l2, ..., out, targ. Your names hide those
     of the operation.
 
+    A function gets arrays that have .g and all of numpy's and torch's methods; it may call numpy, torch and this
+    library on them. If it stops with an error of its own, it could not be run, and is neither right nor wrong.
     A formula or function is also tried on other shapes and numbers, in float64. If the operation cannot be run on
     others, it is tried on these numbers only; the verdict says so.
 
@@ -69,8 +71,9 @@ def judge_question(question: Question, proposal: Any, reveal: bool = False) -> V
     attempts = attempts_of(question, given)
     own = attempts[0]
     circular = given.formula is not None and any(question.circular(name) for name in given.formula.names)
+    undecided = _undecided(attempts) and not circular
     ok = all(attempt.is_right for attempt in attempts) and not circular
-    diagnosis = None if ok else _diagnosis(question, attempts, given, circular)
+    diagnosis = None if ok or undecided else _diagnosis(question, attempts, given, circular)
     wrong = own.wrong()
     return Verdict(
         ok=ok,
@@ -79,13 +82,14 @@ def judge_question(question: Question, proposal: Any, reveal: bool = False) -> V
         wrong=None if wrong is None else int(wrong.sum()),
         size=own.sample.right.size,
         mistake=diagnosis.mistake.name if diagnosis else None,
-        hints=() if ok else tuple(hints_of(question, attempts, given, diagnosis)),
+        hints=() if ok or undecided else tuple(hints_of(question, attempts, given, diagnosis)),
         asked=question.asked,
         proposal=given.text,
-        summary=_summary(question, attempts, wrong, ok, circular),
+        summary=_failure(attempts) if undecided else _summary(question, attempts, wrong, ok, circular),
         solution=solution_of(question, given) if reveal else None,
-        by_accident=not ok and own.is_right and not circular,
+        by_accident=not ok and not undecided and own.is_right and not circular,
         error=own.error or None,
+        undecided=undecided,
     )
 
 
@@ -95,10 +99,25 @@ def _diagnosis(question: Question, attempts: Sequence[Attempt], proposal: Propos
     return Diagnosis(ACCUMULATED if _is_twice(attempts[0]) else CIRCULAR, None)
 
 
+def _undecided(attempts: Sequence[Attempt]) -> bool:
+    """Whether it could not be run somewhere, and is not wrong anywhere: it is then neither right nor wrong."""
+    return any(attempt.failed for attempt in attempts) and all(a.is_right or a.failed for a in attempts)
+
+
+def _failure(attempts: Sequence[Attempt]) -> str:
+    """What is said of a function that could not be run, with its own error."""
+    failed = [attempt for attempt in attempts if attempt.failed]
+    where = "" if attempts[0].failed else f" on {len(failed)} other networks of other shapes and numbers"
+    begin = "" if attempts[0].failed else "Right here, but not known to be right in general: "
+    end = "It is neither right nor wrong." if attempts[0].failed else ""
+    error = failed[0].error.splitlines()[0].rstrip(".")
+    return f"{begin}{'I' if not begin else 'i'}t could not be run{where}: {error}. {end}".rstrip()
+
+
 def _right_side(question: Question, proposal: Any) -> Any:
     """The proposal without a leading `w.g = `, if that names the gradient asked for."""
     if isinstance(proposal, str):
-        written = re.match(r"\s*([A-Za-z_]\w*(?:\.g)?)\s*=(?!=)", proposal)
+        written = re.match(r"\s*(?:self\.)?([A-Za-z_]\w*(?:\.g)?)\s*=(?!=)", proposal)
         if written and (question.circular(written[1]) or written[1] == question.asked):
             return proposal[written.end() :]
     return proposal
@@ -121,6 +140,8 @@ def _summary(question: Question, attempts: Sequence[Attempt], wrong: Array | Non
         values = "the number" if right.size == 1 else f"all {right.size} values"
         share = f" It is the share of one use; {question.asked} is the sum over all {question.uses} uses."
         return f"Right: {values}, here{elsewhere}.{share if question.uses > 1 else ''}"
+    if own.failed:
+        return "Wrong: it could not be run here, and where it could, on other networks, it gives wrong numbers."
     if own.value is None:
         return "Wrong: it does not run on these shapes."
     if wrong is None:

@@ -46,7 +46,7 @@ class Operand(np.ndarray[Any, Any]):
         return np.asarray(self)
 
     @property
-    def size(self) -> Size:  # type: ignore[override]
+    def size(self) -> Size:
         return Size(self.shape)
 
     @property
@@ -60,13 +60,13 @@ class Operand(np.ndarray[Any, Any]):
 
     # ---- methods that numpy has too, with the arguments of both ----
 
-    def sum(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def sum(self, *args: Any, **kwargs: Any) -> Any:
         return operand(np.sum(np.asarray(self), *_leading(args), **_renamed(args, kwargs)))
 
-    def mean(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def mean(self, *args: Any, **kwargs: Any) -> Any:
         return operand(np.mean(np.asarray(self), *_leading(args), **_renamed(args, kwargs)))
 
-    def squeeze(self, axis: Any = None, dim: Any = None) -> Any:  # type: ignore[override]
+    def squeeze(self, axis: Any = None, dim: Any = None) -> Any:
         return super().squeeze(dim if axis is None else axis)
 
     def transpose(self, *axes: Any) -> Any:

@@ -6,19 +6,22 @@ import dis
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from pybackprop.autograd.tensor import Tensor, tensor
 from pybackprop.core.arrays import Array
-from pybackprop.core.errors import DTypeError
+from pybackprop.core.errors import DTypeError, ShapeError
+from pybackprop.core.native import FLOAT32
 from pybackprop.teach.formula.errors import FormulaError, MisfitError
 from pybackprop.teach.formula.evaluate import evaluate, listed
 from pybackprop.teach.formula.grammar import Formula, parse
 from pybackprop.teach.judge.diagnosis import Attempt
+from pybackprop.teach.judge.operand import Operand, with_gradient
 from pybackprop.teach.judge.question import Question, Sample
 
+Copied: TypeAlias = "Callable[[Question, Sample, str], Any]"  # the copy that a function gets for an argument
 SLACK = 1e4  # Attempt.slack on the other samples, which are in float64
 
 
@@ -117,7 +120,8 @@ def _brings_numbers(function: Callable[..., Any]) -> bool:
         return False
     outer = getattr(function, "__globals__", {})
     values = [*around.values(), *(outer.get(name) for name in read)]
-    return any(isinstance(value, (Tensor, np.ndarray)) and value.size > 1 for value in values)
+    shapes = [value.shape for value in values if isinstance(getattr(value, "shape", None), tuple)]  # torch's too
+    return any(np.prod(shape) > 1 for shape in shapes)
 
 
 def _attempt(question: Question, sample: Sample, proposal: Proposal) -> Attempt:
@@ -134,34 +138,58 @@ def _attempt(question: Question, sample: Sample, proposal: Proposal) -> Attempt:
 
 
 def _called(question: Question, sample: Sample, function: Callable[..., Any]) -> Attempt:
-    """Calls a function with copies of the tensors. Its exceptions are shown to the learner, not raised by judge."""
-    positional, named = _arguments(question, sample, function)
+    """Calls a function with copies of the arrays. Its exceptions are shown to the learner, not raised by judge.
+
+    First it gets arrays that numpy, torch and methods work on; if that fails, tensors, which this library's own
+    functions need. The error shown is that of the arrays, unless tensors say that the shapes do not fit.
+    """
+    attempt = _run(question, sample, function, _array)
+    if attempt.failed and _parameters(function):
+        with_tensors = _run(question, sample, function, _tensor)
+        return attempt if with_tensors.failed else with_tensors
+    return attempt
+
+
+def _run(question: Question, sample: Sample, function: Callable[..., Any], copied: Copied) -> Attempt:
+    positional, named = _arguments(question, sample, function, copied)
     try:
         with np.errstate(all="ignore"):
             result = function(*positional, **named)
         if result is None:
             result = next((t.g for name, t in named.items() if question.circular(f"{name}.g")), None)
         if result is None:
-            return Attempt(sample, None, "the function returned None and did not set the .g of the tensor asked about")
-        value = np.asarray(np.asarray(result), sample.right.dtype)
-    except Exception as error:
+            nothing = "the function returned None and did not set the .g of the tensor asked about"
+            return Attempt(sample, None, nothing, failed=True)
+        value = np.asarray(np.asarray(result))
+        if value.dtype.kind not in "biuf":
+            raise TypeError(f"it gives {type(result).__name__}, expected numbers")
+    except ShapeError as error:
         return Attempt(sample, None, f"{type(error).__name__}: {error}")
-    return Attempt(sample, value, slack=50.0 if sample is question.samples[0] else SLACK)
+    except Exception as error:
+        return Attempt(sample, None, f"{type(error).__name__}: {error}", failed=True)
+    return Attempt(sample, value.astype(sample.right.dtype), slack=_slack(question, sample, value))
+
+
+def _slack(question: Question, sample: Sample, value: Array) -> float:
+    """A function may compute in float32, as torch.zeros does, also where the sample is in float64."""
+    is_own = sample is question.samples[0]
+    coarse = FLOAT32 if not is_own or value.dtype == FLOAT32 else sample.right.dtype
+    return 50.0 * float(np.finfo(coarse).eps / np.finfo(sample.right.dtype).eps)
 
 
 def _arguments(
-    question: Question, sample: Sample, function: Callable[..., Any]
-) -> tuple[list[Tensor], dict[str, Tensor]]:
-    """Copies of the tensors that a function's arguments name, positional and by name.
+    question: Question, sample: Sample, function: Callable[..., Any], copied: Copied
+) -> tuple[list[Any], dict[str, Any]]:
+    """Copies of the arrays that a function's arguments name, positional and by name.
 
     Raises FormulaError for an argument without a default that has no numbers on this sample.
     """
-    positional: list[Tensor] = []
-    named: dict[str, Tensor] = {}
+    positional: list[Any] = []
+    named: dict[str, Any] = {}
     for parameter in _parameters(function):
         is_single = parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         if parameter.name in sample.arrays:
-            copy = _copy(question, sample, parameter.name)
+            copy = copied(question, sample, parameter.name)
             if parameter.kind is parameter.POSITIONAL_ONLY:
                 positional.append(copy)
             else:
@@ -171,9 +199,18 @@ def _arguments(
     return positional, named
 
 
-def _copy(question: Question, sample: Sample, name: str) -> Tensor:
+def _gradient(question: Question, sample: Sample, name: str) -> Array | None:
+    """What is in a copy's .g: nothing if that is the answer."""
+    return None if question.circular(f"{name}.g") else sample.arrays.get(f"{name}.g")
+
+
+def _array(question: Question, sample: Sample, name: str) -> Operand:
+    return with_gradient(sample.arrays[name].astype(sample.right.dtype), _gradient(question, sample, name))
+
+
+def _tensor(question: Question, sample: Sample, name: str) -> Tensor:
     copy = tensor(sample.arrays[name], sample.right.dtype, name=name)
-    gradient = sample.arrays.get(f"{name}.g")
-    if gradient is not None and not question.circular(f"{name}.g"):
+    gradient = _gradient(question, sample, name)
+    if gradient is not None:
         copy.g = tensor(gradient, sample.right.dtype)
     return copy

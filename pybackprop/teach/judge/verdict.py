@@ -29,6 +29,7 @@ class Verdict:
     solution     the right formula and why; None unless it was asked for with reveal=True
     by_accident  whether it is right on these numbers but wrong on others
     error        the error if it does not run; None if it runs
+    undecided    whether it could not be run, for another reason than shapes: it is then neither right nor wrong
     """
 
     ok: bool
@@ -44,6 +45,7 @@ class Verdict:
     solution: str | None = None
     by_accident: bool = False
     error: str | None = field(default=None, repr=False)
+    undecided: bool = False
 
     def __bool__(self) -> bool:
         return self.ok
@@ -59,7 +61,7 @@ class Verdict:
     def __str__(self) -> str:
         name = f"  [{self.mistake}]" if self.mistake else ""
         parts = [_wrapped(f"{self.asked} = {self.proposal}"), _wrapped(self.summary + name)]
-        if self.error:
+        if self.error and not self.undecided:  # the summary then has it
             message, *excerpt = self.error.splitlines()
             parts += [_wrapped(message, "  "), *(f"  {line}" for line in excerpt)]
         parts += [_wrapped(hint, f"  {k}. ") for k, hint in enumerate(self.hints, 1)]
@@ -69,10 +71,10 @@ class Verdict:
 
     def _repr_html_(self) -> str:
         escape = html.escape
-        colour = "#2e7d32" if self.ok else "#c62828"
+        colour = "#2e7d32" if self.ok else "#757575" if self.undecided else "#c62828"
         name = f" <code>{escape(self.mistake)}</code>" if self.mistake else ""
         hints = "".join(f"<li>{escape(hint)}</li>" for hint in self.hints)
-        error = f"<pre>{escape(self.error)}</pre>" if self.error else ""
+        error = f"<pre>{escape(self.error)}</pre>" if self.error and not self.undecided else ""
         solution = f"<p>{escape(self.solution)}</p>" if self.solution else ""
         return (
             f'<div style="border-left: 4px solid {colour}; padding-left: 1em">'
