@@ -81,7 +81,8 @@ def run_judge(options: argparse.Namespace) -> int:
         options.parser.error("a formula is missing, e.g. pybackprop judge 'x.T @ dz'")
     tensors = decimals(options.shape, options.seed).tensors
     try:
-        verdict = judge(tensors[ROLE_OF[options.of]], options.formula, options.reveal)
+        names = {role: tensors[name] for role, name in ROLE_OF.items()}  # those of the description above
+        verdict = judge(tensors[ROLE_OF[options.of]], options.formula, options.reveal, **names)
     except FormulaError as error:
         print(f"pybackprop judge: {error}", file=sys.stderr)
         return USAGE

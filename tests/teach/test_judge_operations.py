@@ -152,7 +152,7 @@ def test_the_gradients_in_the_records_are_right_answers():
         loss.backward(keep=True)
     for op, result, operands in ((ops.LIN, z, (x, w, b)), (ops.MATMUL, product, (x, w)), (ops.RELU, out, (z,))):
         for tensor, formula in zip(operands, op.gradients, strict=True):
-            verdict = bp.judge(tensor, formula, result=result)
+            verdict = bp.judge(tensor, formula, out=result)
             assert verdict, f"{op.name}: {verdict}"
 
 
@@ -170,5 +170,5 @@ def test_questions_about_an_operation_are_registered_from_above():
     tensors = network(double)
     assert bp.judge(tensors["z"], "2 * da")
     verdict = bp.judge(tensors["z"], "da", reveal=True)
-    assert verdict.hints[0] == "How far does a move?"
-    assert verdict.solution == "Solution: z.g = 2 * da: a moves by 2."
+    assert verdict.hints[0] == "How far does l2 move?"
+    assert verdict.solution == "Solution: l1.g = 2 * l2.g: l2 moves by 2."

@@ -67,7 +67,7 @@ def judge(t: Tensor | Array, proposal: Any, reveal: bool = False, **names: Any) 
 def judge_question(question: Question, proposal: Any, reveal: bool = False) -> Verdict:
     """The verdict on a proposal for a question."""
     given = proposal_of(question, _right_side(question, proposal))
-    question = question.read_as(given.names())
+    question = question.read_as(given.names(), given.formula is not None and given.formula.has_self)
     attempts = attempts_of(question, given)
     own = attempts[0]
     circular = given.formula is not None and any(question.circular(name) for name in given.formula.names)
@@ -90,6 +90,7 @@ def judge_question(question: Question, proposal: Any, reveal: bool = False) -> V
         by_accident=not ok and not undecided and own.is_right and not circular,
         error=own.error or None,
         undecided=undecided,
+        reading=question.reading or None,
     )
 
 

@@ -19,7 +19,17 @@ from pybackprop.teach.formula.grammar import parse
 from pybackprop.teach.judge.kind import GENERIC, Kind, is_known, kind_of, reading_of
 from pybackprop.teach.judge.mistake import Mistake
 from pybackprop.teach.judge.mistakes_patterns import WHOLE, close
-from pybackprop.teach.judge.roles import HIDDEN, Key, axis_letters_of, names_of, numbered, roles_of
+from pybackprop.teach.judge.roles import (
+    HIDDEN,
+    Key,
+    axis_letters_of,
+    bias_of,
+    names_of,
+    network_names,
+    numbered,
+    operation_names,
+    roles_of,
+)
 from pybackprop.teach.trace.resample import Program, Run, programs_of, run_again
 from pybackprop.teach.trace.use import Use
 
@@ -54,6 +64,9 @@ class Question:
     samples   the numbers to try an answer on, the learner's own first
     mistakes  mistakes of this question alone, tried before those of its kind
     uses      how many operations use the tensor on the way to the loss; the answer is the share of one of them
+    operation the names that only the operation has, such as inp and dz
+    reading   how names with two meanings were read; empty if there were none
+    summed    a product, and its sum with a bias, which has the same gradient
     """
 
     kind: Kind
@@ -64,6 +77,9 @@ class Question:
     samples: list[Sample] = field(default_factory=list)
     mistakes: tuple[Mistake, ...] = ()
     uses: int = 1
+    operation: frozenset[str] = frozenset()
+    reading: str = ""
+    summed: tuple[int, int] | None = None
 
     def circular(self, name: str) -> bool:
         """Whether a name is that of the answer itself."""
@@ -71,35 +87,59 @@ class Question:
         return answer is not None and self.names.get(name) == answer
 
     def word(self, role: str, used: Sequence[str] = ()) -> str:
-        """The name for a role in texts: the one that the learner's formula uses, or else the learner's own name."""
+        """The name for a role in texts: the one that the learner's formula uses, or else the network's own name."""
         key = self.roles.get(role)
         called = [name for name, k in self.names.items() if k == key]
         if in_use := [name for name in used if name in called]:
             return in_use[0]
-        if role.startswith("d") and f"{self.word(role[1:], used)}.g" in called and self.word(role[1:], used) in used:
-            return f"{self.word(role[1:], used)}.g"
+        base = self.word(role[1:], used) if role.startswith("d") else ""
+        if base and f"{base}.g" in called:  # beside z stands dz, beside l1 stands l1.g
+            return role if base == role[1:] and role in called and base not in used else f"{base}.g"
         plain = [name for name in called if "." not in name and not name.startswith(HIDDEN)]
-        return plain[0] if plain else called[0] if called else role
+        return plain[0] if plain else called[0].removeprefix(HIDDEN) if called else role
 
-    def read_as(self, used: Sequence[str]) -> Question:
-        """The question for a formula with these names: `out` becomes the network's output if the formula means that.
+    def read_as(self, used: Sequence[str], in_class: bool = False) -> Question:
+        """The question for a formula with these names, each of which now has one meaning.
 
-        In the lesson's lin_grad(inp, out, w, b), `out` is the operation's result; in its forward pass, the network's.
-        A formula that uses a name from outside the operation means the latter.
+        x and out are the network's. But inside the lesson's lin_grad(inp, out, w, b) they are the operation's: so
+        they are if the formula uses a name that only the operation has (inp, w, z, dz) and none from outside of it,
+        or if it is written as in a class, self.out. in_class: whether it is.
         """
-        outs = {"out", "out.g", "dout"}
-        own = set(self.roles.values())
-        keys = [self.names[name] for name in used if name in self.names and name not in outs]
-        outside = any(key[0] != "given" and key not in own for key in keys)
-        if f"{HIDDEN}out" not in self.names or not outside:
+        hidden = {name[len(HIDDEN) :]: name for name in self.names if name.startswith(HIDDEN)}
+        twofold = [name for name in used if name in hidden]
+        if not twofold:
             return self
-        hidden = {name: f"{HIDDEN}{name}" for name in outs}
+        if not (in_class or self._speaks_of_operation(used, hidden)):
+            return replace(self, reading=self._reading(twofold, hidden, of_network=True))
         names = {**self.names, **{name: self.names[other] for name, other in hidden.items()}}
         samples = [
             replace(s, arrays={**s.arrays, **{n: s.arrays[other] for n, other in hidden.items() if other in s.arrays}})
             for s in self.samples
         ]
-        return replace(self, names=names, samples=samples, letters={**self.letters, **dict.fromkeys(outs, "??")})
+        letters = {name: self.letters.get(hidden.get(name, name), "") for name in names}
+        reading = self._reading(twofold, hidden, of_network=False)
+        return replace(self, names=names, samples=samples, letters=letters, reading=reading)
+
+    def _speaks_of_operation(self, used: Sequence[str], hidden: Mapping[str, str]) -> bool:
+        own = set(self.roles.values())
+        plain = [name for name in used if name in self.names and name not in hidden]
+        if any(self.names[name] not in own and self.names[name][0] != "given" for name in plain):
+            return False
+        return any(name in self.operation for name in used)
+
+    def _reading(self, twofold: Sequence[str], hidden: Mapping[str, str], of_network: bool) -> str:
+        """How names with two meanings were read: as the network's, or as the operation's."""
+        says = []
+        for name in dict.fromkeys(name.removesuffix(".g") for name in twofold):
+            whole, own = f"the network's {name}", f"what this step calls {name}"
+            if name in hidden and (other := self._other_name(self.names[hidden[name]], name)):
+                own += f", {other}"
+            says.append(f"{name} as {whole}, not as {own}" if of_network else f"{name} as {own}, not as {whole}")
+        return f"Read here: {'; '.join(says)}."
+
+    def _other_name(self, key: Key, beside: str) -> str:
+        plain = [name for name, k in self.names.items() if k == key and "." not in name and HIDDEN not in name]
+        return next((name for name in plain if name != beside), "")
 
 
 # ---- from the tape ----
@@ -112,7 +152,17 @@ def question_of(use: Use, given: Mapping[str, Any], runs: Sequence[tuple[str, An
     names = names_of(use, ids, roles, given)
     letters = axis_letters_of(use, names, roles)
     asked = next((name for name, key in names.items() if key == ("value", roles["answer"][1])), "t") + ".g"
-    question = Question(kind_of(use), asked, names, roles, letters, mistakes=(WHOLE,), uses=use.count())
+    question = Question(
+        kind_of(use),
+        asked,
+        names,
+        roles,
+        letters,
+        mistakes=(WHOLE,),
+        uses=use.count(),
+        operation=operation_names(use, roles) - network_names(use, ids, given),
+        summed=(ids[id(use.output)], ids[id(bias.output)]) if (bias := bias_of(use)) else None,
+    )
     question.samples.append(_sample(question, _own_run(use, ids)))
     question.samples.extend(_other_samples(question, use, ids, runs))
     return question if question.kind.name != GENERIC else replace(question, kind=_verified(question, use))
@@ -154,6 +204,8 @@ def _own_run(use: Use, ids: dict[int, int]) -> Run:
             elif id(tensor) in use.grads:
                 grads[t] = use.grads[id(tensor)]
     grads[ids[id(use.output)]] = use.arriving
+    if bias := bias_of(use):
+        grads.setdefault(ids[id(bias.output)], use.arriving)
     right = use.gradient()
     grads[ids[id(use.tensor)]] = right
     return Run(values, grads, right, use.grads.get(id(use.tensor)))
@@ -181,6 +233,8 @@ def _other_sample(
     run = run_again(program, rng, lengths, dtype)
     values = {number[t]: array for t, array in run.values.items()}
     grads = {number[t]: array for t, array in run.grads.items()}
+    if question.summed and question.summed[0] in grads:
+        grads.setdefault(question.summed[1], grads[question.summed[0]])
     answer = question.roles["answer"][1]
     return _sample(question, Run(values, {**grads, answer: run.right}, run.right, run.whole))
 

@@ -1,5 +1,9 @@
 """The role of each tensor in an operation, and what each name that a learner may use stands for.
 
+Two vocabularies meet here: the network's (x, w1, l1, out, targ: the lesson's names, and the tensors' own) and the
+operation's (inp, w, z, dz, out: as in the lesson's lin_grad(inp, out, w, b)). A name that is in both and means
+different tensors, as x and out do in a network of several layers, is kept twice: see Question.read_as.
+
 A name stands for a key: ("value" or "grad", tensor), ("length", tensor, axis), ("size", tensor) or ("given", array).
 Tensors are numbers here, as numbered() gives them.
 """
@@ -16,10 +20,11 @@ from pybackprop import ops
 from pybackprop.core.arrays import Array
 from pybackprop.teach.judge import kinds  # noqa: F401 (registers what is known of the operations)
 from pybackprop.teach.judge.kind import reading_of
+from pybackprop.teach.trace.graph import Operation
 from pybackprop.teach.trace.use import Use
 
 Key: TypeAlias = tuple[Any, ...]
-HIDDEN = "@"  # starts a name that no formula can use
+HIDDEN = "@"  # before a name of the operation that means another tensor in the network; no formula can use it
 PRODUCTS = (ops.LIN, ops.MATMUL)
 ELEMENTWISE = "ij"  # for tensors whose operation has no letters
 BEHIND = ("a", "targ")
@@ -48,6 +53,8 @@ def roles_of(use: Use, ids: dict[int, int]) -> dict[str, Key]:
     """The tensors' roles in the operation and in the next one, the sizes, and the operation's parameters."""
     reading = reading_of(use.op, len(use.operands))
     tensors = reading.parts(use.operands, use.output)
+    if bias := bias_of(use):
+        tensors |= {reading.result: bias.output, "b": next(t for t in bias.inputs if t is not use.output)}
     parts = {role: ids[id(t)] for role, t in tensors.items()}
     if reading.ahead:
         parts |= _behind(use, ids)
@@ -62,6 +69,16 @@ def roles_of(use: Use, ids: dict[int, int]) -> dict[str, Key]:
     roles["size"] = ("size", _averaged(use, ids, parts[rows]))
     numbers = {name: value for name, value in use.operation.params.items() if isinstance(value, (int, float))}
     return roles | {name: ("given", Given(np.asarray(value, np.float64))) for name, value in numbers.items()}
+
+
+def bias_of(use: Use) -> Operation | None:
+    """The operation that adds a bias to the product, where x @ w + b was written as two operations."""
+    readers = use.network.uses(use.output) if use.op is ops.MATMUL else []
+    if len(readers) != 1 or readers[0][0].op is not ops.ADD or len(readers[0][0].inputs) != 2:
+        return None
+    operation, slot = readers[0]
+    is_bias = operation.inputs[1 - slot].ndim == 1 and operation.output.shape == use.output.shape
+    return operation if is_bias else None
 
 
 def _behind(use: Use, ids: dict[int, int]) -> dict[str, int]:
@@ -93,8 +110,22 @@ def _averaged(use: Use, ids: dict[int, int], otherwise: int) -> int:
 
 
 def names_of(use: Use, ids: dict[int, int], roles: Mapping[str, Key], given: Mapping[str, Any]) -> dict[str, Key]:
-    """All names: first the caller's, then the tensors' own, then those of the operation, then the lesson's."""
-    reading = reading_of(use.op, len(use.operands))
+    """All names: first the caller's, then the tensors' own, then the lesson's, then those of the operation.
+
+    A name of the operation that means something else in the network has a HIDDEN before it.
+    """
+    fixed = _fixed(use, ids, given)
+    names = dict(fixed)
+    for name, t in lesson_names(use, ids).items():
+        _add(names, name, ("value", t))
+    for name, key in _operation(use, roles).items():
+        hides = name not in fixed and names.get(name, key) != key
+        names.setdefault(f"{HIDDEN}{name}" if hides else name, key)
+    return names
+
+
+def _fixed(use: Use, ids: dict[int, int], given: Mapping[str, Any]) -> dict[str, Key]:
+    """The caller's names and the tensors' own: these have one meaning everywhere."""
     tensors = {ids[id(t)]: t for operation in use.network for t in (*operation.inputs, operation.output)}
     names: dict[str, Key] = {}
     for name, value in given.items():
@@ -102,15 +133,28 @@ def names_of(use: Use, ids: dict[int, int], roles: Mapping[str, Key], given: Map
     for t, tensor in tensors.items():
         if tensor.name and tensor.name.isidentifier():
             _add(names, tensor.name, ("value", t))
+    return names
+
+
+def _operation(use: Use, roles: Mapping[str, Key]) -> dict[str, Key]:
+    """The names inside the operation: its roles and their aliases."""
+    reading = reading_of(use.op, len(use.operands))
+    names: dict[str, Key] = {}
     for alias, role in {**{role: role for role in roles if role != "answer"}, **reading.aliases}.items():
         _add(names, alias, roles[role])
     names.setdefault("dout", roles[f"d{reading.result}"])
-    for name, t in lesson_names(use, ids).items():
-        if name == "out" and names.get("out") == roles[reading.result] != ("value", t):
-            _add(names, f"{HIDDEN}out", ("value", t))
-            names[f"{HIDDEN}dout"] = ("grad", t)
-        _add(names, name, ("value", t))
     return names
+
+
+def operation_names(use: Use, roles: Mapping[str, Key]) -> frozenset[str]:
+    """The names inside the operation, without sizes and numbers."""
+    return frozenset(name for name, key in _operation(use, roles).items() if key[0] in ("value", "grad"))
+
+
+def network_names(use: Use, ids: dict[int, int], given: Mapping[str, Any]) -> frozenset[str]:
+    """The names that mean something in the network as well. dout is never written for the gradient of its output."""
+    tensors = (*_fixed(use, ids, given), *lesson_names(use, ids))
+    return frozenset(tensors) | {f"{name}.g" for name in tensors} | {f"d{name}" for name in tensors if name != "out"}
 
 
 def _add(names: dict[str, Key], name: str, key: Key) -> None:
@@ -158,7 +202,11 @@ def lesson_names(use: Use, ids: dict[int, int]) -> dict[str, int]:
             count -= 1  # x @ w + b is one step of the lesson
         count += 1
         results[f"l{count}"] = ids[id(operation.output)]
-    return names | {name: t for name, t in results.items() if t not in names.values()}
+    names |= {name: t for name, t in results.items() if t not in names.values()}
+    for tensor in (t for operation in use.network for t in (*operation.inputs, operation.output)):
+        if ids[id(tensor)] not in names.values():  # those that only explain has a name for
+            names.setdefault(use.network.name(tensor), ids[id(tensor)])
+    return names | ({"y": names["targ"]} if "targ" in names else {})
 
 
 def axis_letters_of(use: Use, names: Mapping[str, Key], roles: Mapping[str, Key]) -> dict[str, str]:

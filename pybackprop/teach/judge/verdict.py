@@ -30,6 +30,8 @@ class Verdict:
     by_accident  whether it is right on these numbers but wrong on others
     error        the error if it does not run; None if it runs
     undecided    whether it could not be run, for another reason than shapes: it is then neither right nor wrong
+    reading      how names were read that mean one tensor in the network and another inside the operation; None if
+                 there were none
     """
 
     ok: bool
@@ -46,6 +48,7 @@ class Verdict:
     by_accident: bool = False
     error: str | None = field(default=None, repr=False)
     undecided: bool = False
+    reading: str | None = None
 
     def __bool__(self) -> bool:
         return self.ok
@@ -61,6 +64,7 @@ class Verdict:
     def __str__(self) -> str:
         name = f"  [{self.mistake}]" if self.mistake else ""
         parts = [_wrapped(f"{self.asked} = {self.proposal}"), _wrapped(self.summary + name)]
+        parts += [_wrapped(self.reading)] if self.reading else []
         if self.error and not self.undecided:  # the summary then has it
             message, *excerpt = self.error.splitlines()
             parts += [_wrapped(message, "  "), *(f"  {line}" for line in excerpt)]
@@ -73,13 +77,14 @@ class Verdict:
         escape = html.escape
         colour = "#2e7d32" if self.ok else "#757575" if self.undecided else "#c62828"
         name = f" <code>{escape(self.mistake)}</code>" if self.mistake else ""
+        reading = f"<p>{escape(self.reading)}</p>" if self.reading else ""
         hints = "".join(f"<li>{escape(hint)}</li>" for hint in self.hints)
         error = f"<pre>{escape(self.error)}</pre>" if self.error and not self.undecided else ""
         solution = f"<p>{escape(self.solution)}</p>" if self.solution else ""
         return (
             f'<div style="border-left: 4px solid {colour}; padding-left: 1em">'
             f"<p><code>{escape(self.asked)} = {escape(self.proposal)}</code></p>"
-            f"<p>{escape(self.summary)}{name}</p>{error}"
+            f"<p>{escape(self.summary)}{name}</p>{reading}{error}"
             f"{f'<ol>{hints}</ol>' if hints else ''}{solution}</div>"
         )
 

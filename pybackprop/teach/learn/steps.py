@@ -272,19 +272,19 @@ def question_for(name: str) -> Question:
     step = next(step for step in STEPS if step.name == name)
     tensors = decimals().tensors
     use = use_of(tensors[ROLE_OF[step.about]])
-    whole = question_of(use, {}, SAME if step.same_shape else RUNS)
+    names = {role: tensors[name] for role, name in ROLE_OF.items()}  # the texts use these
+    whole = question_of(use, names, SAME if step.same_shape else RUNS)
     if step.right is None:
         return replace(whole, asked=f"{step.about}.g")
     allowed = set(step.names or ())
     allowed |= {f"{name[1:]}.g" for name in allowed if name.startswith("d")}
-    whole = whole.read_as(["l1", "w2"]) if "w2" in allowed else whole
-    names = {name: key for name, key in whole.names.items() if name in allowed}
+    keys = {name: key for name, key in whole.names.items() if name in allowed}
     samples = [_part(sample, step.right, allowed) for sample in whole.samples]
     return replace(
         whole,
         kind=Kind(STEP, right=step.right, hint=step.general or ""),
         asked=step.asked or "",
-        names=names,
+        names=keys,
         samples=samples,
         mistakes=step.mistakes,
     )

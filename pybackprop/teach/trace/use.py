@@ -18,7 +18,7 @@ from pybackprop.core.errors import GradientError
 from pybackprop.nn.handwritten import Call
 from pybackprop.ops import Op
 from pybackprop.teach.trace.gradients import Private, gradients_from
-from pybackprop.teach.trace.graph import Network, Operation, network_ending_in, networks_on_tape
+from pybackprop.teach.trace.graph import Network, Operation, networks_on_tape
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def use_of(t: Any, among: Iterable[Any] = ()) -> Use:
     network = _around(operation, networks)
     grads = all_gradients(network.root) if network.root.size == 1 else {}
     slot = next(k for k, operand in enumerate(operation.inputs) if operand is t)
-    return Use(operation, slot, _arriving(operation, grads), network, grads)
+    return Use(operation, slot, _arriving(operation, grads, network), network, grads)
 
 
 def _tensor_of(t: Any, networks: Sequence[Network]) -> Any:
@@ -153,21 +153,40 @@ def _repeats(one: Operation, other: Operation) -> bool:
 
 
 def _around(operation: Operation, networks: Sequence[Network]) -> Network:
-    """The latest network that contains this operation and ends in a single number; else what led to its result."""
+    """The latest network that contains this operation, one that ends in a single number if there is one."""
     with_it = [network for network in networks if any(op.output is operation.output for op in network)]
     with_loss = [network for network in with_it if network.root.size == 1]
-    return with_loss[-1] if with_loss else network_ending_in(operation.output)
+    return [*with_it, *with_loss][-1]
 
 
-def _arriving(operation: Operation, grads: dict[int, Array]) -> Array:
+def _arriving(operation: Operation, grads: dict[int, Array], network: Network) -> Array:
     """The gradient in output.g, which the learner sees, or else the one that the tape gives."""
     output = operation.output
-    if output._g is not None:
-        return np.array(output._g._array)
-    if id(output) in grads:
-        return grads[id(output)]
-    raise GradientError(
-        f"no gradient has arrived at {messages.describe(output)}, the result of '{operation.name}': "
-        "its .g is None, and no loss computed from it is still in memory with its values. Run forward again, then "
-        "loss.backward(keep=True), or mse_grad and so on by hand"
-    )
+    arrived = _arrived(output, grads, network)
+    if arrived is None:
+        raise GradientError(
+            f"no gradient has arrived at {messages.describe(output)}, the result of '{operation.name}': "
+            "its .g is None, and no loss computed from it is still in memory with its values. Run forward again, then "
+            "loss.backward(keep=True), or mse_grad and so on by hand"
+        )
+    return arrived
+
+
+def _arrived(tensor: Tensor, grads: dict[int, Array], network: Network) -> Array | None:
+    """The gradient at a tensor: its .g, or what the tape gives, or what comes from the .g of later results.
+
+    The last is for steps written as several operations, of which only the last result has a .g set by hand:
+    in self.out = inp @ self.w + self.b it is the sum, and the question is about the product.
+    """
+    if tensor._g is not None:
+        return np.array(tensor._g._array)
+    if id(tensor) in grads:
+        return grads[id(tensor)]
+    readers = {id(op.output): op for op, _ in network.uses(tensor)}
+    shares = []
+    for reader in readers.values():
+        above = _arrived(reader.output, grads, network) if reader.op.backward is not None else None
+        if above is None:
+            return None
+        shares.append(gradient_along(reader.node, tensor, reader.output._make(above.copy())))
+    return np.asarray(sum(shares[1:], shares[0])) if shares else None
