@@ -6,6 +6,7 @@ import argparse
 import re
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,9 @@ def _seed(text: str) -> int:
 
 def run_judge(options: argparse.Namespace) -> int:
     from pybackprop.teach.formula.errors import FormulaError
-    from pybackprop.teach.judge.judge import judge
+    from pybackprop.teach.judge.judge import judge_question
+    from pybackprop.teach.judge.question import question_of
+    from pybackprop.teach.trace.use import use_of
 
     if options.list:
         print(listing())
@@ -81,8 +84,9 @@ def run_judge(options: argparse.Namespace) -> int:
         options.parser.error("a formula is missing, e.g. pybackprop judge 'x.T @ dz'")
     tensors = decimals(options.shape, options.seed).tensors
     try:
-        names = {role: tensors[name] for role, name in ROLE_OF.items()}  # those of the description above
-        verdict = judge(tensors[ROLE_OF[options.of]], options.formula, options.reveal, **names)
+        question = question_of(use_of(tensors[ROLE_OF[options.of]]), {})
+        question = replace(question, by_role=True, asked=f"{options.of}.g")  # the names of the description above
+        verdict = judge_question(question, options.formula, options.reveal)
     except FormulaError as error:
         print(f"pybackprop judge: {error}", file=sys.stderr)
         return USAGE

@@ -26,7 +26,9 @@ SPELLINGS = {
     ],
     "x": ["dz @ w.T", "dz @ w1.T", "out.g @ w.t()", "(w @ dz.T).T", "(dz[:,None,:] * w).sum(2)", "l1.g @ w1.T"],
     "b": [
-        "dz.sum(0)", "self.out.g.sum(axis=0)", "l1.g.sum(axis=0)", "dz.mean(0) * n", "dz.sum(dim=0)", "dz.T.sum(1)", "((z > 0) * da).sum(0)",
+        "dz.sum(0)",
+        "self.out.g.sum(axis=0)", "l1.g.sum(axis=0)", "dz.mean(0) * n",
+        "dz.sum(dim=0)", "dz.T.sum(1)", "((z > 0) * da).sum(0)",
         "(x[:,0] * 0 + 1) @ dz",
     ],
     "relu": [

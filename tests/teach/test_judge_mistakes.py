@@ -126,9 +126,9 @@ def test_the_popular_wrong_answer_is_explained_with_the_actual_numbers():
     x, dz = layer["x"].data, layer["relu"].g.data
     verdict = bp.judge(layer["w"], "dz @ x.T")
     assert (verdict.runs, verdict.shape_ok, verdict.wrong, verdict.mistake) == (True, True, 9, "rows-for-columns")
-    assert "moves column 0 of z, in every row i, by x[i,0] each, and not row 0" in verdict.hints[1]
+    assert "moves column 0 of l1, in every row i, by x[i,0] each, and not row 0" in verdict.hints[1]
     k, j = 0, int(verdict.hints[2].split("w1.g[0,")[1][0])
-    assert f"w1[0,{j}] moves column {j} of z" in verdict.hints[2]
+    assert f"w1[0,{j}] moves column {j} of l1" in verdict.hints[2]
     assert " + ".join(f"x[{i},{k}]*dz[{i},{j}]" for i in range(3)) in verdict.hints[2]
     assert f"= {(x[:, k] * dz[:, j]).sum():.4g}." in verdict.hints[2]
     assert " + ".join(f"dz[{k},{c}]*x[{j},{c}]" for c in range(3)) in verdict.hints[2]

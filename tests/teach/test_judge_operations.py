@@ -108,7 +108,7 @@ def test_an_operation_of_ones_own_is_judged_on_other_shapes():
         assert verdict, str(verdict)
         assert "4 other networks of different shapes" in verdict.summary
     assert bp.judge(tensors["z"], "4 * z * da").mistake == "constant-factor"
-    assert bp.judge(tensors["z"], "da", reveal=True).solution == "Solution: inp.g = 2 * inp * out.g."
+    assert bp.judge(tensors["z"], "da", reveal=True).solution == "Solution: l1.g = 2 * l1 * da."
     for name in ("w", "w2"):
         assert "4 other networks" in bp.judge(tensors[name], "x.T @ dz").summary
 
@@ -123,7 +123,7 @@ def test_operands_have_the_names_that_the_operation_gives_them():
     assert not bp.judge(tensors["u"], "out.g * s")
     assert bp.judge(tensors["s"], "0.125 * (u * dz).sum(0)").mistake == "constant-factor"
     assert bp.judge(tensors["s"], "by * (u * dz).mean(0)").mistake == "number-for-size", "n is another one elsewhere"
-    assert bp.judge(tensors["s"], "s", reveal=True).solution == "Solution: s.g = by * (u * out.g).sum(0)."
+    assert bp.judge(tensors["s"], "s", reveal=True).solution == "Solution: s.g = by * (x * out.g).sum(0)."
 
 
 def test_without_axis_letters_it_is_judged_on_these_numbers_only_and_says_so():
@@ -171,4 +171,4 @@ def test_questions_about_an_operation_are_registered_from_above():
     assert bp.judge(tensors["z"], "2 * da")
     verdict = bp.judge(tensors["z"], "da", reveal=True)
     assert verdict.hints[0] == "How far does l2 move?"
-    assert verdict.solution == "Solution: l1.g = 2 * l2.g: l2 moves by 2."
+    assert verdict.solution == "Solution: l1.g = 2 * da: l2 moves by 2."

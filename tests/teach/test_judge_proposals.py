@@ -146,5 +146,7 @@ def test_out_is_of_the_operation_or_of_the_network():
 
 
 def test_an_unknown_name_lists_those_in_play():
-    with pytest.raises(FormulaError, match=r"'dq' .* available are w1, x, w?.*z, dz, a, da, n, h, m, size"):
+    with pytest.raises(
+        FormulaError, match=r"'dq' .* available are w1, x, b1, w2, b2, out, targ, loss, l1, l2, n, h, m, size, and \.g"
+    ):
         judged("w", "x.T @ dq")

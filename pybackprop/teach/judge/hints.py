@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -145,5 +144,8 @@ def solution_of(question: Question, proposal: Proposal) -> str:
         return f"{question.asked} comes from the operation's own backward; there is no formula for it here."
     used = _used(proposal)
     words = {role: question.word(role, used) for role in (*ROLES, *question.roles) if role != "answer"}
-    named = re.sub(r"\b[a-z]\w*\b", lambda name: words.get(name[0], name[0]), right)
-    return f"Solution: {question.asked} = {named}" + (f": {why.format(**words)}" if why else "") + "."
+    return (
+        f"Solution: {question.asked} = {question.spelled(right, used)}"
+        + (f": {why.format(**words)}" if why else "")
+        + "."
+    )

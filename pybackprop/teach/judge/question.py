@@ -5,6 +5,7 @@ The first sample holds the learner's own numbers; the others are runs of the sam
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,8 +25,8 @@ from pybackprop.teach.judge.roles import (
     Key,
     axis_letters_of,
     bias_of,
+    markers_of,
     names_of,
-    network_names,
     numbered,
     operation_names,
     roles_of,
@@ -64,7 +65,9 @@ class Question:
     samples   the numbers to try an answer on, the learner's own first
     mistakes  mistakes of this question alone, tried before those of its kind
     uses      how many operations use the tensor on the way to the loss; the answer is the share of one of them
-    operation the names that only the operation has, such as inp and dz
+    operation what each name means inside the operation
+    markers   the names that only the operation has, such as inp and dz
+    by_role   whether texts speak of x, w, z instead of l2, w2, out
     reading   how names with two meanings were read; empty if there were none
     summed    a product, and its sum with a bias, which has the same gradient
     """
@@ -77,7 +80,9 @@ class Question:
     samples: list[Sample] = field(default_factory=list)
     mistakes: tuple[Mistake, ...] = ()
     uses: int = 1
-    operation: frozenset[str] = frozenset()
+    operation: Mapping[str, Key] = field(default_factory=dict)
+    markers: frozenset[str] = frozenset()
+    by_role: bool = False
     reading: str = ""
     summed: tuple[int, int] | None = None
 
@@ -92,11 +97,23 @@ class Question:
         called = [name for name, k in self.names.items() if k == key]
         if in_use := [name for name in used if name in called]:
             return in_use[0]
+        if self.by_role and role in called:
+            return role
         base = self.word(role[1:], used) if role.startswith("d") else ""
         if base and f"{base}.g" in called:  # beside z stands dz, beside l1 stands l1.g
             return role if base == role[1:] and role in called and base not in used else f"{base}.g"
         plain = [name for name in called if "." not in name and not name.startswith(HIDDEN)]
         return plain[0] if plain else called[0].removeprefix(HIDDEN) if called else role
+
+    def spelled(self, formula: str, used: Sequence[str] = ()) -> str:
+        """A formula over the operation's names, with the network's names instead."""
+        roles = {key: role for role, key in self.roles.items() if role != "answer" and key[0] in ("value", "grad")}
+
+        def renamed(found: re.Match[str]) -> str:
+            key = self.operation.get(found[0], self.roles.get(found[0], ("",)))
+            return self.word(roles[key], used) if key in roles else found[0]
+
+        return re.sub(r"\b[a-z]\w*(?:\.g\b)?", renamed, formula)
 
     def read_as(self, used: Sequence[str], in_class: bool = False) -> Question:
         """The question for a formula with these names, each of which now has one meaning.
@@ -125,7 +142,7 @@ class Question:
         plain = [name for name in used if name in self.names and name not in hidden]
         if any(self.names[name] not in own and self.names[name][0] != "given" for name in plain):
             return False
-        return any(name in self.operation for name in used)
+        return any(name in self.markers for name in used)
 
     def _reading(self, twofold: Sequence[str], hidden: Mapping[str, str], of_network: bool) -> str:
         """How names with two meanings were read: as the network's, or as the operation's."""
@@ -160,7 +177,8 @@ def question_of(use: Use, given: Mapping[str, Any], runs: Sequence[tuple[str, An
         letters,
         mistakes=(WHOLE,),
         uses=use.count(),
-        operation=operation_names(use, roles) - network_names(use, ids, given),
+        operation=operation_names(use, roles),
+        markers=markers_of(use, ids, roles, given),
         summed=(ids[id(use.output)], ids[id(bias.output)]) if (bias := bias_of(use)) else None,
     )
     question.samples.append(_sample(question, _own_run(use, ids)))

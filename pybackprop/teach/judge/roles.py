@@ -118,7 +118,7 @@ def names_of(use: Use, ids: dict[int, int], roles: Mapping[str, Key], given: Map
     names = dict(fixed)
     for name, t in lesson_names(use, ids).items():
         _add(names, name, ("value", t))
-    for name, key in _operation(use, roles).items():
+    for name, key in operation_names(use, roles).items():
         hides = name not in fixed and names.get(name, key) != key
         names.setdefault(f"{HIDDEN}{name}" if hides else name, key)
     return names
@@ -136,7 +136,7 @@ def _fixed(use: Use, ids: dict[int, int], given: Mapping[str, Any]) -> dict[str,
     return names
 
 
-def _operation(use: Use, roles: Mapping[str, Key]) -> dict[str, Key]:
+def operation_names(use: Use, roles: Mapping[str, Key]) -> dict[str, Key]:
     """The names inside the operation: its roles and their aliases."""
     reading = reading_of(use.op, len(use.operands))
     names: dict[str, Key] = {}
@@ -146,15 +146,16 @@ def _operation(use: Use, roles: Mapping[str, Key]) -> dict[str, Key]:
     return names
 
 
-def operation_names(use: Use, roles: Mapping[str, Key]) -> frozenset[str]:
-    """The names inside the operation, without sizes and numbers."""
-    return frozenset(name for name, key in _operation(use, roles).items() if key[0] in ("value", "grad"))
+def markers_of(use: Use, ids: dict[int, int], roles: Mapping[str, Key], given: Mapping[str, Any]) -> frozenset[str]:
+    """The names that show that a formula speaks of the operation: they mean nothing in the network.
 
-
-def network_names(use: Use, ids: dict[int, int], given: Mapping[str, Any]) -> frozenset[str]:
-    """The names that mean something in the network as well. dout is never written for the gradient of its output."""
-    tensors = (*_fixed(use, ids, given), *lesson_names(use, ids))
-    return frozenset(tensors) | {f"{name}.g" for name in tensors} | {f"d{name}" for name in tensors if name != "out"}
+    dout is one: nobody writes it for the gradient of the network's output. So is the caller's z=l1.
+    """
+    result = reading_of(use.op, len(use.operands)).result
+    network = {*_fixed(use, ids, given), *lesson_names(use, ids)} - {result, f"{result}.g", f"d{result}"}
+    network |= {f"{name}.g" for name in network} | {f"d{name}" for name in network if name != "out"}
+    values = {name for name, key in operation_names(use, roles).items() if key[0] in ("value", "grad")}
+    return frozenset(values - network)
 
 
 def _add(names: dict[str, Key], name: str, key: Key) -> None:

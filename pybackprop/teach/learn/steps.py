@@ -272,8 +272,7 @@ def question_for(name: str) -> Question:
     step = next(step for step in STEPS if step.name == name)
     tensors = decimals().tensors
     use = use_of(tensors[ROLE_OF[step.about]])
-    names = {role: tensors[name] for role, name in ROLE_OF.items()}  # the texts use these
-    whole = question_of(use, names, SAME if step.same_shape else RUNS)
+    whole = replace(question_of(use, {}, SAME if step.same_shape else RUNS), by_role=True)
     if step.right is None:
         return replace(whole, asked=f"{step.about}.g")
     allowed = set(step.names or ())
