@@ -17,7 +17,7 @@ from pybackprop.core.arrays import Array
 from pybackprop.teach.formula import axis_letters
 from pybackprop.teach.formula.allowed import INDEX, LEN, NAMED, arguments_of, whole_number, whole_numbers
 from pybackprop.teach.formula.errors import FormulaError, MisfitError, place, refuse
-from pybackprop.teach.formula.functions import AXES, FLAG, FUNCTIONS, SIZES, TEXT, VALUE
+from pybackprop.teach.formula.functions import AXES, FLAG, FUNCTIONS, PLAIN_STEP, SIZES, TEXT, VALUE
 from pybackprop.teach.formula.grammar import Formula, names_in
 from pybackprop.teach.formula.spellings import Dot
 from pybackprop.teach.formula.value import Value
@@ -26,8 +26,8 @@ __all__ = ["LARGEST", "WORK", "Value", "evaluate", "listed"]
 
 LARGEST = 2**23  # numbers in one intermediate result
 WORK = 2**34  # multiplications in all products together
-STEPS = 200_000  # parts that are computed, those inside a loop once for each turn
-PLAIN_STEP = 16  # what one number of an elementwise result counts in WORK
+AXES_ALLOWED = 32
+STEPS = 50_000  # parts that are computed, those inside a loop once for each turn
 
 OPERATIONS: dict[type, Callable[..., Any]] = {
     ast.Add: np.add,
@@ -101,12 +101,18 @@ class _Limits:
             self.no(node, f"the loops take more than {STEPS:,} steps; judge it on fewer rows", FormulaError)
 
     def room(self, shape: Sequence[int]) -> None:
+        self.spend(PLAIN_STEP * self.fits(shape))
+
+    def fits(self, shape: Sequence[int]) -> float:
+        """Refuses an array of this shape if it is too large; returns its size."""
+        if len(shape) > AXES_ALLOWED:
+            self.no(self.node, f"this has {len(shape)} axes; at most {AXES_ALLOWED} are allowed", FormulaError)
         size = float(np.prod([float(max(0, length)) for length in shape]))
         if size > LARGEST:
             lengths = " x ".join(map(str, shape))
             words = f"this has {lengths} = {size:,.0f} numbers; at most {LARGEST:,} are allowed"
             self.no(self.node, words, FormulaError)
-        self.spend(PLAIN_STEP * size)
+        return size
 
     def spend(self, count: float) -> None:
         self.work += count
@@ -312,7 +318,7 @@ class _Evaluator:
             return FUNCTIONS[name].compute(self.limits, *arguments)
         except FormulaError:
             raise
-        except (ValueError, IndexError) as error:
+        except (ValueError, IndexError, TypeError) as error:
             shown = f"{self._described(of[0], arguments[0])}: " if of and isinstance(arguments[0], Value) else ""
             self.no(node, f".{name}: {shown}{error}")
 
@@ -386,7 +392,7 @@ class _Evaluator:
         for value in values:
             rows.append(value)
             self.limits.node = node
-            self.limits.room((len(rows), *value.array.shape) if len(rows) % 64 == 0 else value.array.shape)
+            self.limits.fits((len(rows), *value.array.shape))
             if value.array.shape != rows[0].array.shape:
                 self.no(node, f"the parts have different shapes, {rows[0].array.shape} and {value.array.shape}")
         if not rows:

@@ -13,6 +13,7 @@ from pybackprop.teach.formula import axis_letters
 from pybackprop.teach.formula.value import Value
 
 VALUE, AXIS, FLAG, SIZES, TEXT, AXES = "an operand", "an axis", "True or False", "sizes", "a text", "axes"
+PLAIN_STEP = 16  # how many multiplications of a matrix product one number of an elementwise result takes as long as
 
 
 class Limits(Protocol):
@@ -89,7 +90,7 @@ def _total(function: Callable[..., Any]) -> Function:
                 letters = axis_letters.summed(letters, k, keeps)
         else:
             letters = axis_letters.summed(letters, axis, keeps)
-        return Value(array, letters)
+        return Value(array, letters) if a.array.ndim else Value(array, "")  # numpy lets a number have an axis 0
 
     return Function(compute, (("axis?", AXIS), ("keepdims?", FLAG)))
 
@@ -170,7 +171,8 @@ def _einsum(limits: Limits, text: str, *operands: Value) -> Value:
     if not set(result) <= set(lengths) or len(set(result)) != len(result):
         raise ValueError(f"{text!r}: after -> each letter stands once, and it stands before -> too")
     limits.room([lengths[letter] for letter in result])
-    limits.spend(float(np.prod([float(length) for length in lengths.values()])) * len(operands))
+    slow = 1 if len(operands) == 2 else PLAIN_STEP  # numpy multiplies two by its matrix product
+    limits.spend(float(np.prod([float(length) for length in lengths.values()])) * len(operands) * slow)
     array = np.einsum(f"{inputs}->{result}", *(operand.array for operand in operands), optimize=len(operands) == 2)
     known = {
         letter: axis

@@ -45,6 +45,7 @@ COMPARISONS: dict[str, type[ast.cmpop]] = {
 }
 KEYWORDS = {
     "dim": "axis",
+    "dims": "axes",
     "keepdim": "keepdims",
     "a_min": "min",
     "a_max": "max",
@@ -52,6 +53,7 @@ KEYWORDS = {
     "other": "second",
     "exponent": "second",
 }
+NEW = {"ones", "zeros", "eye", "ones_like", "zeros_like", "full_like"}  # a dtype does not change their numbers
 LISTS = (ast.List, ast.Tuple, ast.ListComp)
 BUILTINS = {"abs", "len", "sum", "float", "int", "pow", "max", "min"}
 
@@ -123,6 +125,8 @@ class _Plain(ast.NodeTransformer):
 def _call(given: Given) -> ast.expr:
     """A call in the plainest spelling: an operator if there is one, else the method of its first operand."""
     given.name = SYNONYMS.get(given.name, given.name)
+    if given.name in NEW:
+        given.node.keywords = [k for k in given.node.keywords if k.arg not in ("dtype", "device")]
     for rewrite in (_unchanged, _operator, _special, _function):
         rewritten = rewrite(given)
         if rewritten is not None:
