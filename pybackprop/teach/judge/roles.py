@@ -203,6 +203,8 @@ def lesson_names(use: Use, ids: dict[int, int]) -> dict[str, int]:
             count -= 1  # x @ w + b is one step of the lesson
         count += 1
         results[f"l{count}"] = ids[id(operation.output)]
+    if use.network.root.ndim:  # no loss: what the network ends in is its output
+        names.setdefault("out", ids[id(use.network.root)])
     names |= {name: t for name, t in results.items() if t not in names.values()}
     for tensor in (t for operation in use.network for t in (*operation.inputs, operation.output)):
         if ids[id(tensor)] not in names.values():  # those that only explain has a name for
