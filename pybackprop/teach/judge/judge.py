@@ -44,12 +44,14 @@ def judge(t: Tensor | Array, proposal: Any, reveal: bool = False, **names: Any) 
     names     your own names for tensors, gradients, arrays and numbers: judge(w1, "x.T @ d", d=l1.g). If several
               operations used t, name the result that you mean: z=l1
 
-    Available are the names of the operation that used t. For z = x @ w + b: x (also inp) of shape (n,m), w (m,h),
-    b (h) and z (also out) (n,h), with dz (also dout, z.g, out.g) arriving. For a = relu(z): z and a, with da arriving.
-    For mse: out and targ. For an operation of your own: its operands' names and out. Sizes are n (rows), m (inputs),
-    h (outputs) and size (the number of elements that mse averages). Also available are the tensors' own `.name`s, and
-    the lesson's names for the other tensors of the network: x, w1, b1, l1, l2, ..., out, targ. Your names hide those
-    of the operation.
+    Available are the tensors' own `.name`s and the lesson's names for the tensors of the network: x, w1, b1, l1, l2,
+    ..., out, targ (also y), and `.g` of each. Also available are the names inside the operation that used t. For
+    z = x @ w + b: inp (also x) of shape (n,m), w (m,h), b (h) and z (also out) (n,h), with dz (also dout) arriving.
+    For a = relu(z): z (also inp) and a (also out), with da arriving. For an operation of your own: its operands' names
+    and out. Sizes are n (rows), m (inputs), h (outputs) and size (the number of elements that mse averages).
+    In a network of several layers, x and out have two meanings: they are the network's, unless the formula speaks of
+    the operation, with inp, w, z, dz, or self as in a class, and of nothing outside it: judge(w1, "inp.T @ out.g").
+    The verdict's `reading` says how such names were read. Your own names have one meaning.
 
     A function gets arrays that have .g and all of numpy's and torch's methods; it may call numpy, torch and this
     library on them. If it stops with an error of its own, it could not be run, and is neither right nor wrong.
