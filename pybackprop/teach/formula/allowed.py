@@ -9,9 +9,10 @@ import ast
 from collections.abc import Iterator
 from typing import NoReturn
 
+from pybackprop.teach.formula.call import KEYWORDS
 from pybackprop.teach.formula.errors import place, refuse
 from pybackprop.teach.formula.functions import AXES, AXIS, FLAG, FUNCTIONS, SIZES, TEXT, VALUE, Function
-from pybackprop.teach.formula.spellings import KEYWORDS, LIBRARIES, LISTS, SPELLINGS, Dot, is_library
+from pybackprop.teach.formula.spellings import LIBRARIES, LISTS, SPELLINGS, Dot, is_library
 
 EXPONENT = 8
 INDEX = 10**9  # the largest number allowed in an index

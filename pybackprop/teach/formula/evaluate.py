@@ -8,7 +8,7 @@ kept.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -16,18 +16,16 @@ import numpy as np
 from pybackprop.core.arrays import Array
 from pybackprop.teach.formula import axis_letters
 from pybackprop.teach.formula.allowed import INDEX, LEN, NAMED, arguments_of, whole_number, whole_numbers
-from pybackprop.teach.formula.errors import FormulaError, MisfitError, place, refuse
+from pybackprop.teach.formula.errors import FormulaError
 from pybackprop.teach.formula.functions import AXES, FLAG, FUNCTIONS, PLAIN_STEP, SIZES, TEXT, VALUE
 from pybackprop.teach.formula.grammar import Formula, names_in
+from pybackprop.teach.formula.limits import LARGEST, WORK, Limits
+from pybackprop.teach.formula.loops import Loops
 from pybackprop.teach.formula.spellings import Dot
 from pybackprop.teach.formula.value import Value
 
 __all__ = ["LARGEST", "WORK", "Value", "evaluate", "listed"]
 
-LARGEST = 2**23  # numbers in one intermediate result
-WORK = 2**34  # multiplications in all products together
-AXES_ALLOWED = 32
-STEPS = 50_000  # parts that are computed, those inside a loop once for each turn
 
 OPERATIONS: dict[type, Callable[..., Any]] = {
     ast.Add: np.add,
@@ -84,50 +82,13 @@ def listed(arrays: Mapping[str, Array]) -> str:
     return ", ".join(plain) + (", and .g of those that have a gradient" if more else "")
 
 
-class _Limits:
-    """What functions ask before they compute: see functions.Limits. Knows which node is being computed."""
-
-    def __init__(self, formula: Formula, dtype: np.dtype[Any]) -> None:
-        self.formula, self.dtype = formula, dtype
-        self.node: ast.expr = formula.tree
-        self.work, self.steps = 0.0, 0
-
-    def no(self, node: ast.expr, words: str, kind: type[FormulaError] = MisfitError) -> NoReturn:
-        refuse(self.formula.text, place(self.formula.text, node), words, kind)
-
-    def step(self, node: ast.expr) -> None:
-        self.node, self.steps = node, self.steps + 1
-        if self.steps > STEPS:
-            self.no(node, f"the loops take more than {STEPS:,} steps; judge it on fewer rows", FormulaError)
-
-    def room(self, shape: Sequence[int]) -> None:
-        self.spend(PLAIN_STEP * self.fits(shape))
-
-    def fits(self, shape: Sequence[int]) -> float:
-        """Refuses an array of this shape if it is too large; returns its size."""
-        if len(shape) > AXES_ALLOWED:
-            self.no(self.node, f"this has {len(shape)} axes; at most {AXES_ALLOWED} are allowed", FormulaError)
-        size = float(np.prod([float(max(0, length)) for length in shape]))
-        if size > LARGEST:
-            lengths = " x ".join(map(str, shape))
-            words = f"this has {lengths} = {size:,.0f} numbers; at most {LARGEST:,} are allowed"
-            self.no(self.node, words, FormulaError)
-        return size
-
-    def spend(self, count: float) -> None:
-        self.work += count
-        if self.work > WORK:
-            self.no(self.node, f"more than {WORK:,} multiplications; judge it on fewer rows", FormulaError)
-
-
-class _Evaluator:
+class _Evaluator(Loops):
     def __init__(
         self, formula: Formula, arrays: Mapping[str, Array], letters_of: Mapping[str, str], products: dict[str, Value]
     ) -> None:
         self.formula, self.arrays, self.letters_of, self.products = formula, arrays, letters_of, products
         self.dtype = np.result_type(*(a.dtype for a in arrays.values())) if arrays else np.dtype(float)
-        self.limits = _Limits(formula, self.dtype)
-        self.no = self.limits.no
+        self.limits = Limits(formula, self.dtype)
         self.bound: dict[str, Value] = {}  # the names of the loops around the current part
 
     def value(self, node: ast.expr) -> Value:
@@ -135,13 +96,13 @@ class _Evaluator:
         value: Value = getattr(self, f"_{type(node).__name__.lower()}")(node)
         return value
 
-    def _number(self, value: Any) -> Value:
+    def number(self, value: Any) -> Value:
         return Value(np.asarray(value, self.dtype), "")
 
     # ---- names and numbers ----
 
     def _constant(self, node: ast.Constant) -> Value:
-        return self._number(float(node.value))  # type: ignore[arg-type]
+        return self.number(float(node.value))  # type: ignore[arg-type]
 
     def _name(self, node: ast.Name) -> Value:
         return self.bound[node.id] if node.id in self.bound else self._look_up(node.id)
@@ -163,10 +124,10 @@ class _Evaluator:
         value = self.value(node.value)
         if node.attr == "mT":
             if value.array.ndim < 2:
-                self.no(node, f".mT: {self._described(node.value, value)} has fewer than two axes")
+                self.no(node, f".mT: {self.described(node.value, value)} has fewer than two axes")
             letters = value.letters[:-2] + value.letters[:-3:-1]
             return Value(np.swapaxes(value.array, -1, -2), letters, value.is_mask)
-        return value.T if node.attr == "T" else self._number(value.array.size)
+        return value.T if node.attr == "T" else self.number(value.array.size)
 
     # ---- operators ----
 
@@ -206,7 +167,7 @@ class _Evaluator:
         try:
             shape = np.broadcast_shapes(left.array.shape, right.array.shape)
         except ValueError:
-            operands = f"{self._described(first, left)} does not fit {self._described(second, right)}"
+            operands = f"{self.described(first, left)} does not fit {self.described(second, right)}"
             self.no(node, f"{sign} works element by element, and {operands}")
         self.limits.node = node
         self.limits.room(shape)
@@ -225,7 +186,7 @@ class _Evaluator:
         if a.ndim == 0 or b.ndim == 0:
             self.no(node, "@ multiplies matrices, and one operand is a single number; write *")
         if isinstance(node.op, Dot) and b.ndim > 2:
-            self.no(node, f"dot is not the matrix product for {self._described(node.right, right)}; write @")
+            self.no(node, f"dot is not the matrix product for {self.described(node.right, right)}; write @")
         inner_b = b.shape[-2] if b.ndim > 1 else b.shape[0]
         if a.shape[-1] != inner_b:
             self.no(node, self._clash(node, left, right))
@@ -242,14 +203,14 @@ class _Evaluator:
     def _clash(self, node: ast.BinOp, left: Value, right: Value) -> str:
         a, b = left.array.shape, right.array.shape
         inner = b[-2] if len(b) > 1 else b[0]
-        message = f"{self._described(node.left, left)} @ {self._described(node.right, right)} does not fit: "
+        message = f"{self.described(node.left, left)} @ {self.described(node.right, right)} does not fit: "
         message += f"the inner dimensions, {a[-1]} and {inner}, differ"
         one, other = left.letters[-1:], right.letters[-2:-1] if len(b) > 1 else right.letters
         if "?" not in one + other and one != other:
             message += f"; one counts {one}, the other {other}, and @ needs the same letter in both places"
         return message
 
-    def _described(self, node: ast.expr, value: Value) -> str:
+    def described(self, node: ast.expr, value: Value) -> str:
         shape = ",".join(map(str, value.array.shape))
         counted = f" [{','.join(value.letters)}]" if value.letters and "?" not in value.letters else ""
         return f"{self.formula.part(node)} ({shape}){counted}"
@@ -264,7 +225,7 @@ class _Evaluator:
         try:
             array = value.array[tuple(parts)]
         except (IndexError, ValueError) as error:
-            self.no(node, f"{self._described(node.value, value)} has no such element: {error}")
+            self.no(node, f"{self.described(node.value, value)} has no such element: {error}")
         return Value(np.asarray(array), axis_letters.indexed(value.letters, parts), value.is_mask)
 
     def _index(self, node: ast.expr, part: ast.expr | None) -> Any:
@@ -273,9 +234,9 @@ class _Evaluator:
             return slice(*(self._index(node, bound) for bound in (part.lower, part.upper, part.step)))
         if part is None or (isinstance(part, ast.Constant) and not isinstance(part.value, (int, float))):
             return None if part is None else part.value
-        return self._whole(node, part, "an index is made of whole numbers, ':', ... and None, e.g. [:,0] or [:,None]")
+        return self.whole(node, part, "an index is made of whole numbers, ':', ... and None, e.g. [:,0] or [:,None]")
 
-    def _whole(self, node: ast.expr, part: ast.expr, words: str) -> int:
+    def whole(self, node: ast.expr, part: ast.expr, words: str) -> int:
         array = self.value(part).array
         number = float(array) if array.ndim == 0 else 0.5
         if not number.is_integer() or abs(number) > INDEX:
@@ -286,7 +247,7 @@ class _Evaluator:
         k = whole_number(axis)
         if k is None or not -value.array.ndim <= k < value.array.ndim:
             self.no(node, f"shape {value.array.shape} has no axis {k}")
-        return self._number(value.array.shape[k])
+        return self.number(value.array.shape[k])
 
     # ---- calls ----
 
@@ -308,7 +269,7 @@ class _Evaluator:
         return self._computed(node, name, of, [*first, *arguments])
 
     def _operand(self, node: ast.expr) -> Value:
-        return self._items(node.elts) if isinstance(node, ast.Tuple) else self.value(node)
+        return self.items(node.elts) if isinstance(node, ast.Tuple) else self.value(node)
 
     def _computed(self, node: ast.Call, name: str, of: Sequence[ast.expr], arguments: Sequence[Any]) -> Value:
         self.limits.node = node
@@ -319,7 +280,7 @@ class _Evaluator:
         except FormulaError:
             raise
         except (ValueError, IndexError, TypeError) as error:
-            shown = f"{self._described(of[0], arguments[0])}: " if of and isinstance(arguments[0], Value) else ""
+            shown = f"{self.described(of[0], arguments[0])}: " if of and isinstance(arguments[0], Value) else ""
             self.no(node, f".{name}: {shown}{error}")
 
     def _argument(self, kind: str, node: ast.expr) -> Any:
@@ -338,64 +299,4 @@ class _Evaluator:
         if isinstance(node, ast.Attribute) and node.attr == "shape":
             return self.value(node.value).array.shape
         parts = node.elts if isinstance(node, (ast.Tuple, ast.List)) else [node]
-        return tuple(self._whole(node, part, "a size is a whole number") for part in parts)
-
-    # ---- lists and loops ----
-
-    def _list(self, node: ast.List) -> Value:
-        return self._items(node.elts)
-
-    def _items(self, nodes: Sequence[ast.expr]) -> Value:
-        return self._stacked(nodes[0], (self.value(node) for node in nodes))
-
-    def _listcomp(self, node: ast.ListComp | ast.GeneratorExp) -> Value:
-        return self._stacked(node, self._turns(node))
-
-    def _generatorexp(self, node: ast.GeneratorExp) -> Value:
-        return self._listcomp(node)
-
-    def _turns(self, node: ast.ListComp | ast.GeneratorExp) -> Iterator[Value]:
-        """The values of the loop's part, one for each turn."""
-        loop, around = node.generators[0], dict(self.bound)
-        targets = loop.target.elts if isinstance(loop.target, ast.Tuple) else [loop.target]
-        for item in self._iterated(loop.iter):
-            values = item if isinstance(loop.target, ast.Tuple) else (item,)
-            if len(values) != len(targets) or not all(isinstance(value, Value) for value in values):
-                self.no(loop.target, f"{len(targets)} names for {len(values)} values", FormulaError)
-            names = [target.id for target in targets if isinstance(target, ast.Name)]
-            self.bound = {**around, **dict(zip(names, values, strict=True))}
-            yield self.value(node.elt)
-            self.bound = around
-
-    def _iterated(self, node: ast.expr) -> Iterator[Any]:
-        """The items of range(...), zip(...), enumerate(...), or the rows of an operand."""
-        called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
-        self.limits.step(node)
-        if called == "range" and isinstance(node, ast.Call):
-            bounds = [self._whole(node, part, "range() takes whole numbers") for part in node.args]
-            if len(bounds) == 3 and bounds[2] == 0:
-                self.no(node, "the step of range() is 0")
-            yield from (self._number(k) for k in range(*bounds))
-        elif called == "zip" and isinstance(node, ast.Call):
-            yield from zip(*(self._iterated(part) for part in node.args), strict=False)
-        elif called == "enumerate" and isinstance(node, ast.Call):
-            for k, item in enumerate(self._iterated(node.args[0])):
-                yield self._number(k), item
-        else:
-            value = self.value(node)
-            if value.array.ndim == 0:
-                self.no(node, f"{self._described(node, value)} is a single number, it has no rows to go through")
-            yield from (Value(np.asarray(row), value.letters[1:], value.is_mask) for row in value.array)
-
-    def _stacked(self, node: ast.expr, values: Iterator[Value]) -> Value:
-        rows: list[Value] = []
-        for value in values:
-            rows.append(value)
-            self.limits.node = node
-            self.limits.fits((len(rows), *value.array.shape))
-            if value.array.shape != rows[0].array.shape:
-                self.no(node, f"the parts have different shapes, {rows[0].array.shape} and {value.array.shape}")
-        if not rows:
-            return Value(np.zeros(0, self.dtype), "?")
-        self.limits.room((len(rows), *rows[0].array.shape))
-        return Value(np.stack([row.array for row in rows]), "?" + rows[0].letters, all(row.is_mask for row in rows))
+        return tuple(self.whole(node, part, "a size is a whole number") for part in parts)
