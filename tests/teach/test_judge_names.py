@@ -138,6 +138,21 @@ class Mse:
         self.inp.g = 2.0 * (self.inp.squeeze() - self.targ).unsqueeze(-1) / self.targ.shape[0]
 
 
+def test_a_skipped_layer_is_not_right_where_the_loss_is_written_out():
+    rng = np.random.default_rng(1)
+    x, targ = bp.tensor(numbers(rng, 5, 4)), bp.tensor(numbers(rng, 5))
+    w1, b1, w2, b2 = (bp.param(numbers(rng, *s)) for s in ((4, 4), (4,), (4, 1), (1,)))
+    first, second = Lin(w1, b1), Lin(w2, b2)
+    loss = ((second(bp.relu(first(x))).squeeze() - targ) ** 2).mean()
+    loss.backward(keep=True)
+    for w in (w1, w2):
+        assert bp.judge(w, "inp.T @ out.g")
+        assert not bp.judge(w, "x.T @ out.g")
+    assert not bp.judge(b1, "out.g.sum(0)")
+    assert bp.judge(b2, "out.g.sum(0)")
+    assert bp.judge(w2, "l2.T @ out.g")
+
+
 class Model:
     def __init__(self, w1, b1, w2, b2):
         self.layers = [Lin(w1, b1), Relu(), Lin(w2, b2)]

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pybackprop import ops
+from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
 from pybackprop.teach.judge import kinds  # noqa: F401 (registers what is known of the operations)
 from pybackprop.teach.judge.kind import reading_of
@@ -203,13 +204,24 @@ def lesson_names(use: Use, ids: dict[int, int]) -> dict[str, int]:
             count -= 1  # x @ w + b is one step of the lesson
         count += 1
         results[f"l{count}"] = ids[id(operation.output)]
-    if use.network.root.ndim:  # no loss: what the network ends in is its output
-        names.setdefault("out", ids[id(use.network.root)])
+    if "out" not in names and (output := _output(use)) is not None:
+        names["out"] = ids[id(output)]
     names |= {name: t for name, t in results.items() if t not in names.values()}
     for tensor in (t for operation in use.network for t in (*operation.inputs, operation.output)):
         if ids[id(tensor)] not in names.values():  # those that only explain has a name for
             names.setdefault(use.network.name(tensor), ids[id(tensor)])
     return names | ({"y": names["targ"]} if "targ" in names else {})
+
+
+def _output(use: Use) -> Tensor | None:
+    """The output of a network without mse: its end, or, if a loss was written out by hand, the last layer's result."""
+    if use.network.root.ndim:
+        return use.network.root
+    layers = [operation.output for operation in use.network if operation.op in PRODUCTS]
+    if not layers:
+        return None
+    biases = [op for op, _ in use.network.uses(layers[-1]) if op.op is ops.ADD and op.output.shape == layers[-1].shape]
+    return biases[0].output if biases else layers[-1]
 
 
 def axis_letters_of(use: Use, names: Mapping[str, Key], roles: Mapping[str, Key]) -> dict[str, str]:
