@@ -92,9 +92,9 @@ def test_two_passes_on_the_same_numbers_are_one():
 
 def test_an_operation_without_derivative():
     w = bp.param(np.ones((3, 2)))
-    kept = w * 2
+    kept = abs(w)
     with pytest.raises(bp.GradientError, match="not used by any operation"):
-        bp.judge(w, "2 * dz")
+        bp.judge(w, "dz")
     assert kept.shape == (3, 2)
 
 
