@@ -73,7 +73,7 @@ def test_data_that_lies_otherwise_than_when_it_was_checked_stops_fit(which):
         data[which].shape = data[which].shape[::-1]
 
     plan = compiled()
-    with pytest.raises(bp.ShapeError, match=rf"plan\.fit: {which} was changed during fit.*\(\(4000, .\) then, \(., 4000\) now\)"):
+    with pytest.raises(bp.ShapeError, match=rf"fit: {which} was changed .* \(\(4000, .\) then, \(., 4000\) now\)"):
         plan.fit(**data, epochs=3, callback=callback)
 
 
