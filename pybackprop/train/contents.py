@@ -14,7 +14,7 @@ from typing import Any
 from pybackprop.core.arrays import Array
 from pybackprop.core.checks import is_whole
 from pybackprop.core.errors import CheckpointError
-from pybackprop.data import Description
+from pybackprop.data import MISSING, Description
 from pybackprop.data.description import shortened
 
 REMEDY = "save it again, with bp.save or 'pybackprop train --save', or take another copy of the file"
@@ -66,10 +66,13 @@ def check_arrays(path: str | Path, arrays: Mapping[str, Array], lins: int) -> No
 
 def check_description(path: str | Path, d: Description, inputs: int, outputs: int) -> None:
     """Checks that a description is of data with so many features, for a model with so many outputs."""
-    wide = {"columns": d.columns, "scaling": d.scaling.mean, "fill": d.fill}
-    faults = [f"{len(found)} {name}" for name, found in wide.items() if len(found) not in (0, d.features)]
-    if d.features != inputs:
-        faults.append(f"{d.features} features")
+    wide = {"columns": (d.columns, d.cells), "means": (d.scaling.mean, inputs), "fillings": (d.fill, inputs)}
+    faults = [f"{len(found)} {name}" for name, (found, count) in wide.items() if len(found) not in (0, count)]
+    encoded = sum(len(known) or 1 for known in d.categories) or d.features
+    if d.features != inputs or encoded != inputs:
+        faults.append(f"{encoded} features")
+    if d.missing not in (None, *MISSING):
+        faults.append(f"{d.missing!r} for missing cells")
     if d.classifies and len(d.labels) > outputs:
         faults.append(f"{len(d.labels)} labels")
     if d.scaling.kind == "standard" and not d.scaling.mean:
