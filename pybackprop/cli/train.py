@@ -14,7 +14,9 @@ from pybackprop import data
 from pybackprop.cli.arguments import sizes, whole_number
 from pybackprop.cli.data_options import add_choices, choices_of, refuse_choices
 from pybackprop.core import plotting, settings
+from pybackprop.core.interrupt import AtSafePoints
 from pybackprop.data import Description, Samples
+from pybackprop.engine.records import Moment
 from pybackprop.train import checkpoint
 from pybackprop.train.model_file import description_of
 from pybackprop.train.trainer import Settings, Trainer, settings_of, usual_rate
@@ -118,14 +120,21 @@ def _train(trainer: Trainer, options: argparse.Namespace) -> int:
 
     saved = ""
     epochs = trainer.settings.epochs
-    with Progress(epochs, trainer.steps, trainer.epoch, shown=not options.quiet) as progress:
+    progress = Progress(epochs, trainer.steps, trainer.epoch, shown=not options.quiet)
+    with AtSafePoints() as ctrl_c, progress:
+
+        def update(moment: Moment) -> None:
+            progress.update(moment)
+            ctrl_c.check()
+
         try:
             while trainer.epoch < epochs:
-                trainer.run_epoch(progress.update)
+                trainer.run_epoch(update)
                 progress.say(trainer.losses[-1], accuracy=trainer.accuracies[-1])
                 if options.save is not None:
                     trainer.save(options.save)
                     saved = f"; {options.save} holds the state after epoch {trainer.epoch}"
+                ctrl_c.check()
         except KeyboardInterrupt:
             progress.stop()
             epoch = min(trainer.epoch + 1, epochs)
