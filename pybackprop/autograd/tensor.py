@@ -549,6 +549,10 @@ def param(data: ArrayLike, dtype: DTypeLike | None = None, *, name: str | None =
 
 
 def _restore(array: Array, requires_g: bool, name: str | None, g: Tensor | None) -> Tensor:
+    flags = array.flags
+    if type(array) is not np.ndarray or not (flags.owndata and flags.writeable and flags.aligned):
+        shared, array = array, aligned_empty(array.shape, array.dtype)  # of a file that joblib maps, or of a buffer
+        np.copyto(array, shared)
     restored = wrap(array)
     restored.requires_g, restored.name = requires_g, name
     if g is not None:
