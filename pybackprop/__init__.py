@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any
 
 from pybackprop.core import interrupt
 
-interrupt.exit_quietly_while_loading()  # before numpy, which takes the longest to load
+interrupt.exit_quietly()  # before numpy, which takes the longest to load
 
 # ruff: noqa: E402
 from pybackprop.autograd.tensor import Tensor, as_tensor, param, tensor

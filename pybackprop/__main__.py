@@ -10,9 +10,7 @@ def run() -> None:
     """The console script."""
     _open_standard_streams()
     from pybackprop.cli.main import main
-    from pybackprop.core.interrupt import raise_again
 
-    raise_again()
     sys.exit(main())
 
 

@@ -14,7 +14,7 @@ from pybackprop.autograd.broadcast import check_broadcast
 from pybackprop.autograd.mask import Mask
 from pybackprop.autograd.versions import ForeignVersion, GradientPlace, GradientVersion, Version
 from pybackprop.core import native, observer
-from pybackprop.core.arrays import Array, aligned_empty, as_array, check_size, float_type, hint_at_fix
+from pybackprop.core.arrays import Array, aligned_empty, as_array, check_size, float_type, hint_at_fix, pin
 from pybackprop.core.errors import DTypeError, GradientError, ShapeError
 
 __all__ = ["Tensor", "as_tensor", "foreign", "operand", "param", "tensor", "wrap"]
@@ -48,6 +48,7 @@ class Tensor:
         "_g_place": None,
         "_matrix": None,
         "_node": None,
+        "_pin": None,
         "_pointer": None,
         "_version": None,
         "__weakref__": None,
@@ -59,6 +60,7 @@ class Tensor:
     _g_place: GradientPlace | None  # which values .g belongs to; None: unknown
     _matrix: Any  # a bp_matrix, made when first needed: see ops/matmul.py
     _node: tape.Node | None
+    _pin: Any  # keeps memory that others can reach, or that C has a pointer to, where it is: see core.arrays.pin
     _pointer: Any
     _version: Version  # shared by all views of the same memory
     name: str | None
@@ -68,6 +70,8 @@ class Tensor:
         self, data: ArrayLike, dtype: DTypeLike | None = None, *, requires_g: bool = False, name: str | None = None
     ) -> None:
         """See bp.tensor."""
+        if hasattr(self, "_array"):  # what has its memory would go on using the old one
+            raise RuntimeError("Tensor.__init__: was called before; write to it (t[...] = value), or make a new tensor")
         target = None if dtype is None else float_type(dtype)
         array = as_array(data, target)
         check_size("tensor", array.shape, array.dtype)
@@ -96,6 +100,7 @@ class Tensor:
     def _fill(self, array: Array, version: Version | None = None) -> None:
         self._array = array
         self._g = self._g_place = self._matrix = self._node = self._pointer = self.name = None
+        self._pin = None if version is None and array.base is None else pin(array)
         self._version = Version() if version is None else version
         self.requires_g = False
 
@@ -219,8 +224,14 @@ class Tensor:
     def pointer(self) -> Any:
         """The C core's pointer to this (contiguous) tensor's memory."""
         if self._pointer is None:
+            self.hold()
             self._pointer = native.pointer(self._array)
         return self._pointer
+
+    def hold(self) -> None:
+        """Keeps the memory where it is, as C will have a pointer to it: `t.data.resize` raises ValueError from now."""
+        if self._pin is None:
+            self._pin = pin(self._array)
 
     def contiguous(self) -> Tensor:
         """This tensor if it is contiguous, else a contiguous copy."""
@@ -540,6 +551,10 @@ def param(data: ArrayLike, dtype: DTypeLike | None = None, *, name: str | None =
 
 
 def _restore(array: Array, requires_g: bool, name: str | None, g: Tensor | None) -> Tensor:
+    flags = array.flags
+    if type(array) is not np.ndarray or not (flags.owndata and flags.writeable and flags.aligned):
+        shared, array = array, aligned_empty(array.shape, array.dtype)  # of a file that joblib maps, or of a buffer
+        np.copyto(array, shared)
     restored = wrap(array)
     restored.requires_g, restored.name = requires_g, name
     if g is not None:

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pybackprop.cli.data_options import add_choices, choices_of, refuse_choices
+
 if TYPE_CHECKING:
     from pybackprop.teach.example import Example
     from pybackprop.teach.explain.explain import Explanation
@@ -39,6 +41,7 @@ def add_parser(commands: Any) -> None:
         metavar="PATH",
         help="rows of a data set instead: a folder of MNIST's IDX files, a .npz or a .csv; without PATH the digits",
     )
+    add_choices(given)
     given("--plot", type=Path, metavar="FILE.png", help="also draw it")
     given("--html", type=Path, metavar="FILE.html", help="write an interactive page")
     given("--serve", action="store_true", help="serve the page to a browser on this machine")
@@ -77,8 +80,12 @@ def run(options: argparse.Namespace) -> int:
 def _example(options: argparse.Namespace) -> Example:
     from pybackprop.teach.example import on_data, small
 
+    asked = choices_of(options)
+    if options.data is not None and options.data != DIGITS:
+        return on_data(options.data, asked)
+    refuse_choices(asked, "the built-in data leave nothing to choose")
     if options.data is not None:
-        return on_data(None if options.data == DIGITS else options.data)
+        return on_data(None)
     return small(options.shape) if options.shape else small()
 
 

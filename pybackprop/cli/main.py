@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pybackprop.cli import bench, explain, info, judge, memory, predict, train
 from pybackprop.cli.arguments import Parser
 from pybackprop.core.errors import DivergedError
+from pybackprop.core.interrupt import exit_quietly, raise_again
 from pybackprop.core.version import __version__
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -31,8 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     try:
-        options = parser().parse_args(arguments)
-        return int(options.command(options))
+        try:
+            raise_again()
+            options = parser().parse_args(arguments)
+            return int(options.command(options))
+        finally:
+            exit_quietly()
     except KeyboardInterrupt:
         _say("interrupted")
         return INTERRUPTED

@@ -53,10 +53,14 @@ def described(description: Description) -> dict[str, str]:
     else:
         task = "a regression" + (", standardised: so is the loss" if d.target_scaling.kind == "standard" else "")
     left_out = f"; left out: {', '.join(name or 'a column without a name' for name in d.left_out)}"
+    texts = [(k, known) for k, known in enumerate(d.categories) if known]
+    named = [f"{d.columns[k] if d.columns else f'column {k + 1}'} ({shortened(known, 5)})" for k, known in texts]
     return {
         "target": f"{d.target} ({why.get('target', '')})",
         "task": f"{task} ({why.get('task', '')})",
         "features": f"{d.features}, {SCALED[d.scaling.kind]} ({why.get('scale', '')})" + left_out * bool(d.left_out),
+        "texts": "one column of 0 and 1 for each: " + ", ".join(named) if named else "",
+        "missing": f"{why['missing']} (--missing {d.missing})" if "missing" in why else "",
     }
 
 

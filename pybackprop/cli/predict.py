@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pybackprop import data
-from pybackprop.cli.train import DATA_HELP, MISSING_HELP
+from pybackprop.cli.data_options import MISSING_HELP
+from pybackprop.cli.train import DATA_HELP
 from pybackprop.data import Description
 from pybackprop.train import scores
 from pybackprop.train.model_file import Contents, read
@@ -65,7 +66,10 @@ def _samples(options: argparse.Namespace, contents: Contents, description: Descr
     if options.data is not None:
         if description is None:
             return data.features(options.data, n_features, dtype)
-        return data.read_features(options.data, description, dtype, options.missing)
+        rows = data.read_rows(options.data, description, dtype, options.missing)
+        if rows.told:
+            print(f"pybackprop: {options.data}: {rows.told}: a cell is missing (--missing drop)", file=sys.stderr)
+        return rows.x, rows.y
     digits = data.digits(dtype)
     if digits.x_valid.shape[1] != n_features:
         raise ValueError(f"--data: the model takes {n_features} features; give data that has as many")

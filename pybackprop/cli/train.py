@@ -12,8 +12,11 @@ from typing import Any
 
 from pybackprop import data
 from pybackprop.cli.arguments import sizes, whole_number
+from pybackprop.cli.data_options import add_choices, choices_of, refuse_choices
 from pybackprop.core import plotting, settings
-from pybackprop.data import Choices, Description, Samples
+from pybackprop.core.interrupt import AtSafePoints
+from pybackprop.data import Description, Samples
+from pybackprop.engine.records import Moment
 from pybackprop.train import checkpoint
 from pybackprop.train.model_file import description_of
 from pybackprop.train.trainer import Settings, Trainer, settings_of, usual_rate
@@ -21,7 +24,6 @@ from pybackprop.train.trainer import Settings, Trainer, settings_of, usual_rate
 DEFAULTS = Settings()
 INTERRUPTED = 128 + signal.SIGINT
 DATA_HELP = "a folder of MNIST's IDX files, a .npz or a table (.csv; - for stdin); without it the built-in UCI digits"
-MISSING_HELP = "for cells without a value: the column's mean, or leave the row out (an error)"
 
 
 def add_parser(commands: Any) -> None:
@@ -34,10 +36,7 @@ def add_parser(commands: Any) -> None:
     )
     add = train.add_argument
     add("--data", type=Path, metavar="PATH", help=DATA_HELP)
-    add("--target", metavar="NAME|INDEX|first|last", help="column with the labels or targets (by its name, else last)")
-    add("--task", choices=data.TASKS, help="what the target is (decided by its values)")
-    add("--scale", choices=data.SCALES, help="of the features (bytes / 255; 0 to 1 kept; all else standardised)")
-    add("--missing", choices=data.MISSING, help=MISSING_HELP)
+    add_choices(add)
     add("--hidden", type=sizes, metavar="N,N", help=f"sizes of the hidden layers ({DEFAULTS.hidden[0]}); '' for none")
     add("--epochs", type=whole_number, metavar="N", help=f"passes over the data, in all ({DEFAULTS.epochs})")
     add("--batch", type=whole_number, metavar="N", help=f"samples in a step ({DEFAULTS.batch})")
@@ -104,11 +103,9 @@ def _trainer(options: argparse.Namespace) -> Trainer:
 
 def _samples(options: argparse.Namespace, dtype: str) -> Samples:
     """What to train on: as asked for, else as the checkpoint tells that is resumed, else by the rules."""
-    asked = Choices(options.target, options.task, options.scale, options.missing)
+    asked = choices_of(options)
     if options.data is None:
-        for name, value in asdict(asked).items():
-            if value is not None:
-                raise ValueError(f"--{name}: the built-in digits leave nothing to choose; give --data")
+        refuse_choices(asked, "the built-in digits leave nothing to choose")
         return Samples(data.digits(dtype), data.digits_description())
     if options.resume is None:
         return data.read(options.data, dtype, asked)
@@ -123,14 +120,21 @@ def _train(trainer: Trainer, options: argparse.Namespace) -> int:
 
     saved = ""
     epochs = trainer.settings.epochs
-    with Progress(epochs, trainer.steps, trainer.epoch, shown=not options.quiet) as progress:
+    progress = Progress(epochs, trainer.steps, trainer.epoch, shown=not options.quiet)
+    with AtSafePoints() as ctrl_c, progress:
+
+        def update(moment: Moment) -> None:
+            progress.update(moment)
+            ctrl_c.check()
+
         try:
             while trainer.epoch < epochs:
-                trainer.run_epoch(progress.update)
+                trainer.run_epoch(update)
                 progress.say(trainer.losses[-1], accuracy=trainer.accuracies[-1])
                 if options.save is not None:
                     trainer.save(options.save)
                     saved = f"; {options.save} holds the state after epoch {trainer.epoch}"
+                ctrl_c.check()
         except KeyboardInterrupt:
             progress.stop()
             epoch = min(trainer.epoch + 1, epochs)
@@ -174,11 +178,18 @@ def facts(description: Description) -> dict[str, Any]:
         "labels": list(description.labels),
         "features": description.features,
         "columns": list(description.columns),
+        "categories": _named_categories(description),
         "left_out": list(description.left_out),
+        "missing": description.missing,
         "scale": "none" if description.scaling.kind == "unit" else description.scaling.kind,
         "target_scale": description.target_scaling.kind,
         "reasons": dict(description.reasons),
     }
+
+
+def _named_categories(description: Description) -> dict[str, list[str]]:
+    names = description.columns or [f"column {k}" for k in range(1, description.cells + 1)]
+    return {name: list(known) for name, known in zip(names, description.categories, strict=False) if known}
 
 
 def warnings_of(trainer: Trainer) -> list[str]:

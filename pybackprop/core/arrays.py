@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 import sys
 from typing import Any, TypeAlias
+from weakref import ref
 
 import numpy as np
 import numpy.typing as npt
@@ -145,6 +146,20 @@ def _aligned(size: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     memory = np.empty(size + LINE, np.uint8)
     array: Array = np.ndarray(shape, dtype, memory, -place(memory) % LINE)
     return array
+
+
+def pin(array: Array) -> Any:
+    """What keeps the memory behind an array where it is, for as long as the result is kept.
+
+    numpy resizes no array that something refers to weakly, not even with `resize(..., refcheck=False)`.
+    """
+    owner, base = array, array.base
+    while base is not None:
+        if not isinstance(base, np.ndarray):
+            base = base.obj if isinstance(base, memoryview) else None
+            continue
+        owner, base = base, base.base
+    return ref(owner)
 
 
 def hint_at_fix(found: tuple[int, ...], expected: tuple[int, ...]) -> str:

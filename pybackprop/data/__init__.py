@@ -5,7 +5,7 @@ from pybackprop.data.errors import DataError
 from pybackprop.data.files import load
 from pybackprop.data.idx import write_idx
 from pybackprop.data.parts import Split, check_finite, split
-from pybackprop.data.reading import MISSING, Choices, Samples, read, read_features
+from pybackprop.data.reading import MISSING, Choices, Samples, read, read_features, read_rows
 from pybackprop.data.scaling import CHOICES as SCALES
 from pybackprop.data.sets import dataset, digits, digits_description, features, mnist
 
@@ -27,6 +27,7 @@ __all__ = [
     "mnist",
     "read",
     "read_features",
+    "read_rows",
     "split",
     "write_idx",
 ]

@@ -27,7 +27,9 @@ class Description:
     scaling    of the features;  target_scaling: of the targets
     left_out   names of columns that are neither features nor the target
     fill       what stands in for a missing cell, for each feature; () where none may be missing
-    reasons    why, for people: by "target", "task" and "scale"
+    reasons    why, for people: by "target", "task" and "scale"; by "missing" what was done about missing cells
+    categories  of each column of the file, in sorted order, () for one of numbers; () where all are of numbers
+    missing    "mean" or "drop", as asked for, or None
     """
 
     features: int
@@ -41,6 +43,13 @@ class Description:
     left_out: tuple[str, ...] = ()
     fill: tuple[float, ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
+    categories: tuple[tuple[str, ...], ...] = ()
+    missing: str | None = None
+
+    @property
+    def cells(self) -> int:
+        """How many columns of a file are features: fewer than `features` where some are of texts."""
+        return len(self.categories) or self.features
 
     @property
     def classifies(self) -> bool:
@@ -87,6 +96,8 @@ class Description:
             "left_out": list(self.left_out),
             "fill": list(self.fill),
             "reasons": dict(self.reasons),
+            "categories": [list(known) for known in self.categories],
+            "missing": self.missing,
         }
 
     @classmethod
@@ -106,6 +117,8 @@ class Description:
             left_out=tuple(map(str, told["left_out"])),
             fill=tuple(map(float, told["fill"])),
             reasons=dict(told["reasons"]),
+            categories=tuple(tuple(map(str, known)) for known in told.get("categories", ())),
+            missing=told.get("missing"),
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pybackprop.core.arrays import Array, float_type
+from pybackprop.data import missing as gaps
 from pybackprop.data import rules, scaling
 from pybackprop.data.description import CLASSIFICATION, REGRESSION, Description, plain_labels, shortened
 from pybackprop.data.errors import DataError
@@ -44,8 +45,16 @@ class Choices:
             self.target or (None if known.target_at is None else str(known.target_at)),
             self.task or known.task,
             self.scale or (None if kind == "unit" else kind),
-            self.missing or ("mean" if known.fill else None),
+            self.missing or known.missing or ("mean" if known.fill else None),
         )
+
+
+class Rows(NamedTuple):
+    """Rows to predict from, scaled, with their targets if there are any; told: what was done about missing cells."""
+
+    x: Array
+    y: Array | None
+    told: str
 
 
 class Samples(NamedTuple):
@@ -63,25 +72,25 @@ def read(path: str | Path, dtype: Any = np.float32, choices: Choices | None = No
     """
     real, asked = float_type(dtype), choices or Choices()
     source = read_source(Path(path), asked.target)
-    whole = _without_missing(source, asked.missing)
+    whole, treated = gaps.treat(source, asked.missing)
     assert whole.y is not None
     task, why = (asked.task, "as asked for") if asked.task else _task(whole)
     labels, y, y_others = _targets(whole, task)
     x = flat(whole.x)
     others = () if whole.others is None else (flat(whole.others[0]), y_others)
     parts = Split(x, y, *others) if others else split(x, y)
-    fill = _means(parts.x_train) if asked.missing == "mean" else ()
-    x_train, x_valid = (_filled(part, fill) for part in (parts.x_train, parts.x_valid))
-    features, why_scale = _scaling(x_train, asked.scale)
+    fill = gaps.means(parts.x_train) if asked.missing == "mean" else ()
+    x_train, x_valid = (gaps.filled(part, fill) for part in (parts.x_train, parts.x_valid))
+    features, why_scale = _scaling(x_train, asked.scale, bool(whole.categories))
     targets = _target_scaling(parts.y_train, task, asked.scale)
     y_train, y_valid = parts.y_train, parts.y_valid
     if task == REGRESSION:
         y_train, y_valid = targets.apply(y_train, real), targets.apply(y_valid, real)
     scaled = Split(features.apply(x_train, real), y_train, features.apply(x_valid, real), y_valid)
-    reasons = {"target": whole.why, "task": why, "scale": why_scale}
+    reasons = {"target": whole.why, "task": why, "scale": why_scale, **({"missing": treated} if treated else {})}
     told = Description(
         x.shape[1], task, whole.columns, whole.target, whole.target_at, labels, features, targets, whole.left_out,
-        fill, reasons,
+        fill, reasons, whole.categories, asked.missing,
     )  # fmt: skip
     return Samples(scaled, told)
 
@@ -89,12 +98,18 @@ def read(path: str | Path, dtype: Any = np.float32, choices: Choices | None = No
 def read_features(
     path: str | Path, description: Description, dtype: Any = np.float32, missing: str | None = None
 ) -> tuple[Array, Array | None]:
-    """(x (n,m), y or None) to predict from, read and scaled as the model's own data were.
+    """(x, y) of `read_rows`."""
+    rows = read_rows(path, description, dtype, missing)
+    return rows.x, rows.y
+
+
+def read_rows(path: str | Path, description: Description, dtype: Any = np.float32, missing: str | None = None) -> Rows:
+    """(x (n,m), y or None) to predict from, read and scaled as the model's own data were, and what is missing.
 
     y is the number of each row's class, -1 for one that the model does not know (None if it knows none of them), or
     the targets as they are in the file. Of data with a validation part, that part. Columns with names are put into
-    the model's order.
-    Raises DataError for columns that are missing, unknown or too many, and for cells that are missing.
+    the model's order, texts become the columns of their categories. missing: by default as in training.
+    Raises DataError for columns, texts that are missing, unknown or too many, and for cells that are missing.
     """
     path, real = Path(path), float_type(dtype)
     source = to_predict(path, description)
@@ -102,79 +117,19 @@ def read_features(
     if x.ndim != 2 or x.shape[1] != description.features:
         found = f"{x.shape[1]} features in a row" if x.ndim == 2 else f"{x.dtype} of shape {x.shape}"
         raise DataError(f"{path}: found {found}, expected {description.features}")
-    y = source.y
-    if missing == "drop":
-        source = _without_missing(source._replace(x=x), "drop")
-        x, y = source.x, source.y
-    elif description.fill:
-        x = _filled(x, description.fill)
-    _check_no_missing(str(path), x, "the model was trained with none; --missing drop leaves such rows out")
+    choice = missing or description.missing
+    x = x if choice == "drop" else gaps.filled(x, description.fill)
+    source, told = gaps.to_predict(source._replace(x=x), choice)
+    x, y = source.x, source.y
+    gaps.check_none(source, x, "the model was trained with none; --missing drop leaves such rows out")
     check_finite(str(path), x)
     scaled = description.scaling.apply(x, real)
     if y is None or (not description.classifies and y.dtype.kind not in "fiub"):
-        return scaled, None
+        return Rows(scaled, None, told)
     if not description.classifies:
-        return scaled, flat(y)
+        return Rows(scaled, flat(y), told)
     classes = description.indices(y.reshape(len(y)))
-    return scaled, None if (classes < 0).all() else classes
-
-
-# ---- what is missing ----
-
-
-def _without_missing(source: Source, choice: str | None) -> Source:
-    """The source, checked; with the choice "drop" without its rows of missing cells, with "mean" without a target."""
-    if choice is None:
-        _check_whole(source)
-        return source
-    bad = _rows_with_gaps(source.x, source.y) if choice == "drop" else _rows_with_gaps(source.y, source.x[:, :0])
-    if bad.all():
-        raise DataError(f"{source.where}: found a missing cell in every row")
-    return source._replace(x=source.x[~bad], y=None if source.y is None else source.y[~bad])
-
-
-def _check_whole(source: Source) -> None:
-    """Raises DataError for missing cells, which it counts, and for NaN and infinity in arrays, which it locates."""
-    x, y = source.x, source.y
-    gaps = sum(int(_gap(part).sum()) for part in (x, y) if part is not None)
-    if gaps and source.is_table:
-        raise DataError(
-            f"{source.where}: found {gaps} missing cells in {int(_rows_with_gaps(x, y).sum())} of {len(x)} rows; "
-            "choose --missing drop (leave those rows out) or --missing mean (of the column)"
-        )
-    for name, part in (("x", x), ("y", y), *zip("xy", source.others or (), strict=False)):
-        if part is not None:
-            check_finite(f"{source.where}: {name}", part)
-
-
-def _gap(array: Array) -> Array:
-    """Where cells are missing: NaN, or an empty text."""
-    if array.dtype.kind == "U":
-        return np.asarray(array == "")
-    return np.isnan(array) if array.dtype.kind == "f" else np.zeros(array.shape, bool)
-
-
-def _rows_with_gaps(*arrays: Array | None) -> Array:
-    """Whether each row has a missing cell in one of them."""
-    found = [_gap(array).reshape(len(array), -1).any(1) for array in arrays if array is not None]
-    return np.asarray(np.logical_or.reduce(found))
-
-
-def _check_no_missing(where: str, x: Array, what: str) -> None:
-    gaps = int(_gap(x).sum())
-    if gaps:
-        raise DataError(f"{where}: found {gaps} missing cells; {what}")
-
-
-def _means(x: Array) -> tuple[float, ...]:
-    """Of each column, without its missing cells; 0 for a column that has nothing else."""
-    there = np.isfinite(x)
-    sums = np.where(there, x, 0).sum(0, dtype=np.float64)
-    return tuple((sums / np.maximum(there.sum(0), 1)).tolist())
-
-
-def _filled(x: Array, fill: tuple[float, ...]) -> Array:
-    return np.where(np.isnan(x), np.asarray(fill), x) if fill and x.dtype.kind == "f" else x
+    return Rows(scaled, None if (classes < 0).all() else classes, told)
 
 
 # ---- tasks, targets and scales ----
@@ -208,11 +163,11 @@ def _targets(source: Source, task: str) -> tuple[tuple[str | int, ...], Array, A
     return labels, np.searchsorted(known, y.reshape(-1)), np.searchsorted(known, rest.reshape(-1))
 
 
-def _scaling(x: Array, choice: str | None) -> tuple[Scaling, str]:
-    """(how to scale features that are like x, why)."""
+def _scaling(x: Array, choice: str | None, has_categories: bool) -> tuple[Scaling, str]:
+    """(how to scale features that are like x, why). Columns of 0 and 1 make no bytes of the others."""
     if choice not in (None, PIXELS):
         return (scaling.standard(x) if choice == "standard" else Scaling(choice or "none")), "as asked for"
-    if scaling.holds_bytes(x):
+    if scaling.holds_bytes(x) and not has_categories:
         return Scaling("bytes"), "bytes: whole numbers from 0 to 255"
     if scaling.holds_units(x):
         return Scaling("unit"), "from 0 to 1 already"
@@ -269,22 +224,24 @@ def _of_table(path: Path, table: Table, description: Description) -> Source:
             order = description.order(names)
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
-        return table_source(
-            path, table, order, names.index(description.target) if description.target in names else None
-        )
+        at = names.index(description.target) if description.target in names else None
+        return table_source(path, table, order, at, description.categories)
     target = _unnamed_target(table, description)
-    ids = [0] if len(table.columns) > description.features + (target is not None) and description.left_out else []
-    return table_source(path, table, [k for k in range(len(table.columns)) if k != target and k not in ids], target)
+    ids = [0] if len(table.columns) > description.cells + (target is not None) and description.left_out else []
+    chosen = [k for k in range(len(table.columns)) if k != target and k not in ids]
+    if description.categories and len(chosen) != description.cells:
+        raise DataError(f"{path}: found {len(chosen)} features in a row, expected {description.cells}")
+    return table_source(path, table, chosen, target, description.categories)
 
 
 def _unnamed_target(table: Table, description: Description) -> int | None:
     """The target's column in a table whose columns have no names that the model knows."""
     count = len(table.columns)
-    if count <= description.features:
+    if count <= description.cells:
         return None
     at = description.target_at
     if at is not None:
-        at -= len(description.left_out) if count <= description.features + 1 else 0
+        at -= len(description.left_out) if count <= description.cells + 1 else 0
         return at if at < count else count - 1
     try:
         return rules.target_column(None, table.names, table.columns)[0]
@@ -292,4 +249,4 @@ def _unnamed_target(table: Table, description: Description) -> int | None:
         return count - 1
 
 
-__all__ = ["Choices", "Samples", "read", "read_features"]
+__all__ = ["Choices", "Rows", "Samples", "read", "read_features", "read_rows"]

@@ -10,6 +10,7 @@ import numpy as np
 
 from pybackprop.core.arrays import Array
 from pybackprop.data import rules
+from pybackprop.data.categories import Categories, categories_of, encoded
 from pybackprop.data.description import CLASSIFICATION, shortened
 from pybackprop.data.errors import DataError
 from pybackprop.data.files import load
@@ -44,6 +45,7 @@ class Source(NamedTuple):
     labels    of the classes 0, 1, ..., where the source tells them
     task      where the kind of source decides it
     trains    whether x and y are, by their names, for training, and not to be predicted from
+    categories  of each column of texts among the features, see data.categories; () where all are of numbers
     is_table  whether a missing cell may be meant by NaN
     """
 
@@ -59,6 +61,7 @@ class Source(NamedTuple):
     labels: tuple[str, ...] = ()
     task: str | None = None
     trains: bool = False
+    categories: Categories = ()
     is_table: bool = False
 
 
@@ -137,17 +140,24 @@ def _from_table(path: Path, table: Table, choice: str | None) -> Source:
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     ids = [k for k in rules.id_columns(table.names, table.columns) if k != target]
-    return table_source(path, table, [k for k in range(count) if k != target and k not in ids], target, ids, why)
+    chosen = [k for k in range(count) if k != target and k not in ids]
+    return table_source(path, table, chosen, target, categories_of(table, chosen), ids, why)
 
 
 def table_source(
-    path: Path, table: Table, features: Sequence[int], target: int | None, ids: Sequence[int] = (), why: str = ""
+    path: Path,
+    table: Table,
+    features: Sequence[int],
+    target: int | None,
+    categories: Categories,
+    ids: Sequence[int] = (),
+    why: str = "",
 ) -> Source:
-    """The samples of a table, whose columns are these."""
+    """The samples of a table, whose columns are these. categories: of those of texts."""
     names = [name.strip() for name in table.names]
-    x = table.numbers(features)
+    x = encoded(table, features, categories)
     if target is None:
-        return Source(str(path), x, None, is_table=True)
+        return Source(str(path), x, None, categories=categories, is_table=True)
     y = table.columns[target]
     return Source(
         str(path),
@@ -159,6 +169,7 @@ def table_source(
         why=why,
         left_out=tuple(names[k] for k in ids),
         labels=table.labels,
+        categories=categories,
         is_table=True,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import sys
 import zlib
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from pybackprop.data.idx import GZIP
 
 STDIN = Path("-")
 SEPARATORS = (",", ";", "\t")
+OPEN_QUOTE = re.compile(r'(?:^|[,;\t])\s*"')  # where a cell in quotes begins
 MISSING = ("", "?", "na", "n/a", "nan", "null", "none")  # cells, in small letters
 THROUGH_PANDAS = {
     ".parquet": "read_parquet",
@@ -59,7 +61,7 @@ class Table(NamedTuple):
                 row = next(row for row, cell in enumerate(self.columns[k]) if not is_number(cell))
                 raise DataError(
                     f"{self.path}: line {self.lines[row]}, {self.title(k)}: found {str(self.columns[k][row])!r}, "
-                    "expected a number; only the target may be text"
+                    "expected a number, as in most of the column"
                 )
         matrix = np.column_stack([self.columns[k] for k in chosen])
         low, high = matrix.min(initial=0), matrix.max(initial=0)  # NaN if there is one
@@ -106,19 +108,49 @@ def _lines(path: Path) -> list[tuple[int, str]]:
         raise DataError(f"{path}: gzip: {error}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is neither IDX, .npy, .npz nor text ({error})") from error
-    numbered = enumerate(text.splitlines(), 1)
-    return [(at, line) for at, line in numbered if line.strip() and not line.startswith("#")]
+    return [(at, line) for at, line in _records(path, text) if line.strip() and not line.startswith("#")]
+
+
+def _records(path: Path, text: str) -> list[tuple[int, str]]:
+    """(number of its first line, text) of each row: one line, or several where a cell in quotes spans them.
+
+    Raises DataError for a quote that nothing closes.
+    """
+    lines = re.split(r"\r\n|\n|\r", text)
+    found: list[tuple[int, str]] = []
+    at = 0
+    while at < len(lines):
+        end = at + 1
+        if not lines[at].startswith("#") and OPEN_QUOTE.search(lines[at]):
+            marks = lines[at].count('"')
+            while marks % 2 and end < len(lines):
+                marks += lines[end].count('"')
+                end += 1
+            if marks % 2:
+                raise DataError(
+                    f"{path}: line {at + 1}: found a cell that begins with a quote, and no quote that ends it"
+                )
+        found.append((at + 1, "\n".join(lines[at:end])))
+        at = end
+    return found
 
 
 def _separator(lines: Sequence[str]) -> str | None:
     """What is between the cells; None for blanks."""
-    counts = [min(len(_cells(line, mark)) for line in lines[:2]) for mark in SEPARATORS]
+    counts = [min(_count(line, mark) for line in lines[:2]) for mark in SEPARATORS]
     best = max(range(len(SEPARATORS)), key=counts.__getitem__)
     if counts[best] > 1 and (counts[1] < 2 or SEPARATORS[best] != ","):
         return SEPARATORS[best]
     if counts[1] > 1:  # with semicolons a comma may be a decimal point
         return ";"
     return None if len(lines[0].split()) > 1 and len(lines[-1].split()) > 1 else ","
+
+
+def _count(line: str, separator: str) -> int:
+    try:
+        return len(_cells(line, separator))
+    except csv.Error:  # what spans lines does so between other separators
+        return 1
 
 
 def _cells(line: str, separator: str | None) -> list[str]:

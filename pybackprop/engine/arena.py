@@ -15,7 +15,7 @@ import numpy as np
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.autograd.versions import DerivedVersion, Version
 from pybackprop.core import native
-from pybackprop.core.arrays import Array, aligned_zeros, check_size, round_up_to_lines
+from pybackprop.core.arrays import Array, aligned_zeros, check_size, pin, round_up_to_lines
 from pybackprop.nn.optim import SGD
 
 
@@ -48,6 +48,7 @@ class Arena:
         self.updated_values = self.values[: sum(sizes[:updated])]
         self.gradients = aligned_zeros(sum(sizes[:trained]), dtype)
         self.momentum: Array | None = None
+        self.pins = [pin(self.values), pin(self.gradients)]
         self.update = native.parameters(1)
         self.update[0].p, self.update[0].dp = native.pointer(self.values), native.pointer(self.gradients)
         self.update[0].size = self.updated_values.size
@@ -80,6 +81,7 @@ class Arena:
             return
         if self.momentum is None:
             self.momentum = aligned_zeros(self.updated_values.size, self.dtype)
+            self.pins.append(pin(self.momentum))
         optimizer.take_velocities(self._views(self.momentum, self.updated))
         self.update[0].v = native.pointer(self.momentum)
 
@@ -95,7 +97,7 @@ class Arena:
 def _move(p: Tensor, view: Array) -> None:
     """Makes a tensor a view of a copy of its values. Counted as a write, so that a pending backward raises."""
     p.touch("compile")
-    p._array, p._pointer, p._matrix = view, None, None
+    p._array, p._pointer, p._matrix, p._pin = view, None, None, pin(view)
 
 
 def _like(p: Tensor, view: Array, writes: Iterable[Version]) -> Tensor:

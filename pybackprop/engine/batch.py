@@ -8,7 +8,7 @@ import numpy as np
 
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native
-from pybackprop.core.arrays import Array, as_array, converted
+from pybackprop.core.arrays import Array, as_array, converted, pin
 from pybackprop.core.errors import DTypeError, GradientError, ShapeError
 from pybackprop.ops.checks import mse_hint
 
@@ -29,13 +29,14 @@ class StepData:
     targ_at: Any
     dx: Any
 
-    __slots__ = ("_arrays", "_given", "_shapes", "dtype", "dx", "h", "m", "most", "targ_at", "x_at")
+    __slots__ = ("_arrays", "_given", "_pins", "_shapes", "dtype", "dx", "h", "m", "most", "targ_at", "x_at")
 
     def __init__(self, m: int, h: int, dtype: np.dtype[Any], most: int) -> None:
         self.m, self.h, self.dtype, self.most = m, h, dtype, most
         self.x_at = self.targ_at = self.dx = native.NULL
         self._given: tuple[Any, Any] = (NOTHING, NOTHING)
         self._arrays: tuple[Any, Any] = (None, None)
+        self._pins: tuple[Any, Any] = (None, None)
         self._shapes: tuple[Any, Any] = ((), ())
 
     def holds(self, x: Any, targ: Any) -> bool:
@@ -66,6 +67,7 @@ class StepData:
             self.dx = _gradient_of(operation, x)
         elif data is _array_of(x) and targets is _array_of(targ):
             self._given, self._arrays = (x, targ), (data, targets)
+            self._pins = pin(data), pin(targets)
             self._shapes = (data.shape, data.dtype), (targets.shape, targets.dtype)
         return n
 

@@ -13,7 +13,7 @@ import numpy as np
 from pybackprop.autograd.messages import describe
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native
-from pybackprop.core.arrays import Array
+from pybackprop.core.arrays import Array, pin
 from pybackprop.core.checks import check_seed, first_not_finite, whole
 from pybackprop.core.errors import DivergedError, ShapeError
 from pybackprop.engine.arena import Arena
@@ -85,6 +85,8 @@ class _Fit:
         self.sgd = plan.check_step("plan.fit")
         self.x, self.targ = pair("plan.fit", x, targ, plan.step_data)
         self.validation = _validation(plan, options.validation)
+        self.pins = pin(self.x), pin(self.targ)
+        self.places = _place(self.x), _place(self.targ)
         self.n, self.batch = len(self.x), plan.batch if options.batch is None else options.batch
         if self.n == 0:
             raise ShapeError("plan.fit: found no rows, expected at least one")
@@ -141,6 +143,12 @@ class _Fit:
     def _slice(self, epoch: int) -> float:
         """Runs steps for about SLICE seconds; the seconds that they took."""
         plan, at, sgd = self.plan, self.at, self.plan.check_step("plan.fit")
+        for name, array, place in zip(("x", "targ"), (self.x, self.targ), self.places, strict=True):
+            if _place(array) != place:
+                raise ShapeError(
+                    f"plan.fit: {name} was changed during fit: its memory, shape, strides or dtype are not those that "
+                    f"were checked ({place[1]} then, {array.shape} now). Change it between two calls, or give a copy"
+                )
         plan.touch()
         data = native.pointer(self.x), native.pointer(self.targ), self.order
         began = time.perf_counter()
@@ -201,6 +209,11 @@ class _Fit:
             f"{happened}. Try a smaller learning rate (it is {self.sgd.lr:g}), less momentum (it is "
             f"{self.sgd.momentum:g}), or data scaled to about 1"
         )
+
+
+def _place(array: Array) -> tuple[Any, ...]:
+    """Where an array is, and how it lies there."""
+    return array.ctypes.data, array.shape, array.strides, array.dtype
 
 
 def _validation(plan: Plan, pair_given: Any) -> tuple[Array, Array] | None:

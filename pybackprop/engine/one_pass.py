@@ -18,8 +18,8 @@ from pybackprop.autograd.tape import NO_PARAMS, Node, Sink
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.autograd.versions import Version
 from pybackprop.core import native, observer
-from pybackprop.core.arrays import Array, aligned_empty
-from pybackprop.core.errors import GradientError
+from pybackprop.core.arrays import Array, aligned_empty, pin
+from pybackprop.core.errors import GradientError, ShapeError
 from pybackprop.engine import placement
 from pybackprop.engine.descriptors import describe_layers
 from pybackprop.nn.module import as_operand
@@ -67,12 +67,15 @@ class PassWorkspace:
     loss_at: Any
     n: int
     places: list[placement.Places]
-    x: Any
+    x: Any = None
     x_at: Any
     x_version: int
-    targ: Any
+    targ: Any = None
     targ_at: Any
     targ_version: int
+    x_owner: Any = None
+    targ_owner: Any = None
+    pins: tuple[Any, Any]  # keep the data where it is until backward has read it
     read: list[tuple[Tensor, int]]  # the chain's inner weights and their versions
     written: Sequence[Version] = ()  # the versions of the gradients that are bound
     spent: bool = False  # whether a backward has written gradients over activations
@@ -100,6 +103,14 @@ class PassWorkspace:
         base = native.pointer(self.memory)
         for layer, (z, a, dz) in zip(self.layers, self.places, strict=True):
             layer.z, layer.a, layer.dz = base + z, base + a, base + dz
+
+    def hold(self, x: Any, targ: Any, x_array: Array, targ_array: Array) -> None:
+        """Keeps the data of the next pass: tensors or arrays, and the arrays that C reads."""
+        self.x, self.targ = x, targ
+        x_owner, targ_owner = x_array.base, targ_array.base
+        if x_owner is None or targ_owner is None or x_owner is not self.x_owner or targ_owner is not self.targ_owner:
+            self.pins = pin(x_array), pin(targ_array)  # batches that are slices of the same arrays need no new ones
+            self.x_owner, self.targ_owner = x_owner, targ_owner
 
     def forward(self, node: Node) -> Tensor:
         """The loss, with its place on the tape."""
@@ -267,6 +278,11 @@ class Pass(Node):
             raise GradientError(
                 "backward: the values behind this loss are gone: its backward has run, and the next model(x, targ) "
                 "has overwritten them. Run forward again"
+            )
+        if (workspace.x.shape, workspace.targ.shape) != workspace.shapes:
+            raise ShapeError(
+                f"backward: x and targ have the shapes {workspace.x.shape} and {workspace.targ.shape}, and had "
+                f"{workspace.shapes[0]} and {workspace.shapes[1]} in the forward pass. Run forward again"
             )
         x, targ = as_operand(workspace.x, None), as_operand(workspace.targ, None)
         self.calls, out = workspace.write_down(x)

@@ -94,7 +94,8 @@ class Shortcut:
         workspace = self._workspace(model, (data[0].shape, targets[0].shape))
         if workspace is None:
             return None
-        workspace.x, workspace.targ = x, targ
+        if x is not workspace.x or targ is not workspace.targ:
+            workspace.hold(x, targ, data[0], targets[0])
         _, workspace.x_at, workspace.x_version = data
         _, workspace.targ_at, workspace.targ_version = targets
         workspace.read = read = []

@@ -100,7 +100,7 @@ def model_ledger(model: Model, batch: Any) -> Ledger:
     network, rows = network_of(model), whole("memory: batch", batch)
     scheme = named("model_inplace" if model.inplace else "model")
     title = f"{scheme.title}: {rows:,} rows of {network}"
-    return Ledger(title, scheme.predict(network, rows), others=lambda: all_of(network, rows), note=scheme.note)
+    return Ledger(title, scheme.predict(network, rows), others=partial(all_of, network, rows), note=scheme.note)
 
 
 def plan_ledger(plan: Plan) -> Ledger:
@@ -115,4 +115,4 @@ def plan_ledger(plan: Plan) -> Ledger:
     network = plan.layout.network
     title = f"a plan, strategy {plan.layout.strategy}: {batch:,} rows of {network}"
     log = predict_plan.of_plan(plan)
-    return Ledger(title, log, {**totals, "total": sum(totals.values())}, lambda: all_of(network, batch))
+    return Ledger(title, log, {**totals, "total": sum(totals.values())}, partial(all_of, network, batch))

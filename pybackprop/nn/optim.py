@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,13 @@ class SGD:
             view[...] = self.velocity(p)._array
             self._velocity[id(p)] = (p, wrap(view))
         self._bound = None
+
+    def __copy__(self) -> SGD:
+        """Another one for the same parameters, with momentum of its own."""
+        twin = SGD.__new__(type(self))
+        twin.__setstate__(self.__getstate__())
+        twin._velocity = {key: (p, copy(velocity)) for key, (p, velocity) in self._velocity.items()}
+        return twin
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_bound": None, "_looked_at": None, "_velocity": [*self._velocity.values()]}

@@ -84,6 +84,11 @@ def lin_backward(inputs: Sequence[Tensor], saved: Sequence[Tensor], dout: Tensor
     """Computes those gradients of x, w and, if there is one, b that sink asks for."""
     x, w, *bias = inputs
     (n, m), h = x.shape, w.shape[1]
+    if w.shape[0] != m or dout.shape != (n, h):  # C trusts these
+        raise ShapeError(
+            f"lin_grad: x {x.shape} @ w {w.shape} does not give out.g {dout.shape}: an operand's shape was changed "
+            "after the forward pass. Run forward again"
+        )
     dout = dout.contiguous()
     if into_x := sink.into(x):
         call = native.linear_backward_x[x.dtype]

@@ -84,6 +84,7 @@ def _describe(t: Tensor) -> None:
     for transposed, stored in ((False, t._array), (True, t._array.T)):
         stride = _stride(stored)
         if stride is not None:
+            t.hold()
             t._matrix = native.matrix(t._array, stride, transposed)
             return
 

@@ -7,7 +7,7 @@ same network on data.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +25,7 @@ from pybackprop.ops import lin, lin_grad, mse, mse_grad, relu, relu_grad
 
 SHAPE = (4, 5, 8)  # rows, inputs, hidden; one output, as in the lesson
 ROWS, HIDDEN = 64, 50  # for the example on data
+ASK_NOTHING = data.Choices()
 SEED = 221
 OUTPUTS = 2  # of the example with decimals
 ROLE_OF = {"x": "x", "w": "w1", "b": "b1", "z": "l1", "a": "l2", "out": "out", "targ": "targ"}  # in judge's questions
@@ -91,12 +92,12 @@ def _layer(w: Tensor, b: Tensor) -> Layer:
     return w, b
 
 
-def on_data(path: Path | None, hidden: int = HIDDEN) -> Example:
+def on_data(path: Path | None, asked: data.Choices = ASK_NOTHING, hidden: int = HIDDEN) -> Example:
     """The first rows of a data set (without a path, the built-in digits) and a new network on them.
 
-    Raises DataError for a file that is not a data set.
+    asked: which column is the target, and so on. Raises DataError for a file that is not a data set.
     """
-    split = data.digits() if path is None else data.dataset(path, np.float32)
+    split = data.digits() if path is None else data.dataset(path, np.float32, **asdict(asked))
     x = tensor(np.asarray(split.x_train)[:ROWS])
     labels = np.asarray(split.y_train)
     classes = labels.dtype.kind in "iu"

@@ -73,8 +73,10 @@ def load(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
         arrays, header = _reader(path)(path)
     except OSError as error:
         raise _cannot_be("read", path, error) from error
-    except (CheckpointError, MemoryError):
+    except CheckpointError:
         raise
+    except MemoryError as error:
+        raise CheckpointError(f"{path}: its arrays take more memory than there is; close other programs") from error
     except Exception as error:  # zipfile, json, numpy and safetensors raise almost anything for malicious bytes
         raise CheckpointError(f"{path}: is damaged or not a checkpoint: {error}") from error
     for name, array in arrays.items():

@@ -7,7 +7,6 @@ optimizer's rates are in the metadata. A checkpoint of the command line lists no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, overload
 
@@ -24,7 +23,7 @@ from pybackprop.nn.layers import Activation, Lin
 from pybackprop.nn.network import is_activation, is_mse, is_unchanged, name_of
 from pybackprop.nn.optim import SGD
 from pybackprop.ops import registry
-from pybackprop.train import checkpoint
+from pybackprop.train import checkpoint, contents
 
 __all__ = ["Contents", "description_of", "load", "read", "save"]
 
@@ -78,8 +77,8 @@ def load(path: str | Path, *, with_optimizer: bool = False) -> Model | tuple[Mod
     Raises CheckpointError for a file that is missing, damaged or not a checkpoint, or has a layer whose operation
     is not registered (see bp.define_op).
     """
-    contents = read(path)
-    return (contents.model, contents.optimizer()) if with_optimizer else contents.model
+    found = read(path)
+    return (found.model, found.optimizer()) if with_optimizer else found.model
 
 
 class Contents(NamedTuple):
@@ -98,7 +97,11 @@ class Contents(NamedTuple):
     @property
     def description(self) -> Description | None:
         """What the model was trained on; None if the file does not tell. Raises CheckpointError."""
-        return description_of(self.path, self.meta)
+        found = description_of(self.path, self.meta)
+        if found is not None:
+            widths = [p.shape for name, p in self.parameters.items() if name.startswith("w")]
+            contents.check_description(self.path, found, widths[0][0], widths[-1][1])
+        return found
 
     def optimizer(self) -> SGD:
         """The SGD that trained the model. Raises CheckpointError if there is none."""
@@ -108,8 +111,8 @@ class Contents(NamedTuple):
         try:
             names = state.get("parameters", self.parameters)
             sgd = SGD([self.parameters[name] for name in names], lr=state["lr"], momentum=state["momentum"])
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{self.path}: holds no optimizer that can be used: {error}") from error
+        except contents.UNUSABLE as error:
+            raise contents.unusable(self.path, f"holds no optimizer that can be used: {error!r}") from error
         if sgd.momentum != 0:
             velocities = {f"velocity.{name}": sgd.velocity(self.parameters[name]).data for name in names}
             copy_arrays(self.path, velocities, self.arrays)
@@ -119,19 +122,21 @@ class Contents(NamedTuple):
 def read(path: str | Path) -> Contents:
     """A checkpoint's model and everything else that it holds. Raises CheckpointError."""
     arrays, meta = checkpoint.load(path)
-    count = sum(name[:1] == "w" and name[1:].isdigit() for name in arrays)
+    count = contents.count_weights(arrays)
     if meta.get("kind") not in ("mlp", "layers") or count == 0:
         raise CheckpointError(f"{path}: holds no model; bp.save and 'pybackprop train --save' write one")
     descriptions = meta.get("layers", [{"layer": "Lin"}, *[{"layer": "Relu"}, {"layer": "Lin"}] * (count - 1)])
     try:
+        lins = sum(described["layer"] == "Lin" for described in descriptions)
+        contents.check_arrays(path, arrays, lins)
         model = Model(_layers(path, descriptions, arrays), inplace=bool(meta.get("inplace")))
         parameters = _parameters(path, model)
         for name in meta.get("frozen", []):
             parameters[name].requires_g = False
     except CheckpointError:
         raise
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: holds no model that can be used: {error}") from error
+    except contents.UNUSABLE as error:
+        raise contents.unusable(path, f"holds no model that can be used: {error!r}") from error
     return Contents(path, model, parameters, arrays, meta)
 
 
@@ -142,8 +147,8 @@ def description_of(path: str | Path, meta: Mapping[str, Any]) -> Description | N
         return None
     try:
         return Description.from_json(told)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: holds no description of data that can be used: {error}") from error
+    except contents.UNUSABLE as error:
+        raise contents.unusable(path, f"holds no description of data that can be used: {error!r}") from error
 
 
 def copy_arrays(path: str | Path, targets: Mapping[str, Array], arrays: Mapping[str, Array]) -> None:
@@ -227,21 +232,14 @@ def _layers(path: str | Path, descriptions: list[dict[str, Any]], arrays: Mappin
     for description in descriptions:
         if description["layer"] == "Lin":
             lins += 1
-            layers.append(_lin(path, lins, arrays))
+            layers.append(_lin(lins, arrays))
         else:
             layers.append(_activation(path, description))
-    widths = [layer.w.shape for layer in layers if type(layer) is Lin]
-    for k, (before, after) in enumerate(pairwise(widths), 2):
-        if before[1] != after[0]:
-            raise CheckpointError(f"{path}: w{k}: found shape {after}, expected ({before[1]}, outputs)")
     return layers
 
 
-def _lin(path: str | Path, k: int, arrays: Mapping[str, Array]) -> Lin:
-    w, b = arrays.get(f"w{k}"), arrays.get(f"b{k}")
-    if w is None:
-        raise CheckpointError(f"{path}: w{k}: found nothing, expected the weights of a Lin")
-    layer = Lin(w, b)
+def _lin(k: int, arrays: Mapping[str, Array]) -> Lin:
+    layer = Lin(arrays[f"w{k}"], arrays.get(f"b{k}"))
     layer.w.name = f"w{k}"
     if layer.b is not None:
         layer.b.name = f"b{k}"

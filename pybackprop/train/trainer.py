@@ -18,9 +18,9 @@ from pybackprop.data import DataError, Description, Split, check_finite
 from pybackprop.engine.model import Model, mlp
 from pybackprop.engine.plan import compile
 from pybackprop.engine.records import Moment
-from pybackprop.nn.optim import SGD
+from pybackprop.nn.optim import SGD, rate
 from pybackprop.ops import mse
-from pybackprop.train import checkpoint, scores
+from pybackprop.train import checkpoint, contents, scores
 from pybackprop.train.model_file import copy_arrays
 
 MOST_CLASSES = 100_000
@@ -43,6 +43,10 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch"):
             whole(name, getattr(self, name))
+        for units in self.hidden:
+            whole("hidden", units)
+        rate("lr", self.lr)
+        rate("momentum", self.momentum, 1)
         check_seed(self.seed)
         float_type(self.dtype)
 
@@ -169,8 +173,9 @@ class Trainer:
         arrays, meta = checkpoint.load(path)
         if meta.get("data") != self._data_digest:
             raise CheckpointError(f"{path}: was trained on other data than this; resume with the same data")
+        progress = contents.check_progress(path, meta)
         copy_arrays(path, self._state(), arrays)
-        self.epoch, self.losses, self.accuracies = meta["epoch"], list(meta["losses"]), list(meta["accuracies"])
+        self.epoch, self.losses, self.accuracies = progress
 
     @cached_property
     def _data_digest(self) -> str:
@@ -196,7 +201,7 @@ def usual_rate(description: Description) -> float:
 
 def settings_of(path: str | Path) -> Settings:
     """The settings that a checkpoint was trained with. Raises CheckpointError."""
-    _, meta = checkpoint.load(path)
+    arrays, meta = checkpoint.load(path)
     if "layers" in meta:
         raise CheckpointError(
             f"{path}: holds no settings to resume training with: bp.save writes the model and its optimizer only. "
@@ -204,9 +209,17 @@ def settings_of(path: str | Path) -> Settings:
         )
     try:
         settings = meta["settings"]
-        return Settings(**{**settings, "hidden": tuple(settings["hidden"])})
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: holds no settings to resume training with ({error})") from error
+        found = Settings(**{**settings, "hidden": tuple(settings["hidden"])})
+        contents.check_arrays(path, arrays, len(found.hidden) + 1)
+    except contents.UNUSABLE as error:
+        raise contents.unusable(path, f"holds no settings to resume training with ({error!r})") from error
+    widths = tuple(arrays[f"w{k}"].shape[1] for k in range(1, len(found.hidden) + 1))
+    if widths != found.hidden or str(arrays["w1"].dtype) != found.dtype:  # before a network of those sizes is allocated
+        raise contents.unusable(
+            path, f"its settings are of a network with {found.hidden} units of {found.dtype}, its arrays have {widths} "
+            f"of {arrays['w1'].dtype}"
+        )  # fmt: skip
+    return found
 
 
 def _checked(split: Split, dtype: np.dtype[Any]) -> Split:

@@ -1,6 +1,8 @@
 """The command line where things go wrong around it: misspelt words, closed streams, Ctrl-C at any moment."""
 
+import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -9,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pybackprop.cli.main import main
+import pybackprop as bp
+from pybackprop.cli.main import main, parser
+from pybackprop.engine.progress import Progress
 
 COMMAND = [sys.executable, "-m", "pybackprop"]
 SCRIPT = Path(sys.executable).with_name("pybackprop")
@@ -29,6 +33,10 @@ COMMANDS = [
     ["--version"],
 ]
 
+CLOSED = [
+    "info", "info --json", "memory --batch 10", "train --epochs 1", "predict --model m.npz", "bench --list",
+    "explain --element b1", "judge 'x.T @ dz'", "learn", "learn --list", "--help", "--version",
+]  # fmt: skip
 posix = pytest.mark.skipif(os.name != "posix", reason="shells and signals as POSIX has them")
 
 
@@ -90,9 +98,11 @@ def test_the_old_name_of_an_option_still_works(capsys):
 
 @posix
 @pytest.mark.parametrize("streams", [">&-", "2>&-", "<&- >&- 2>&-"])
-@pytest.mark.parametrize("arguments", ["info", "info --json", "memory --batch 10", "train --epochs 1"])
-def test_a_stream_that_is_closed_is_the_null_device(streams, arguments):
-    done = shell(f"$PB {arguments} {streams}")
+@pytest.mark.parametrize("arguments", CLOSED)
+def test_a_stream_that_is_closed_is_the_null_device(streams, arguments, tmp_path):
+    if arguments.startswith("predict"):
+        bp.save(bp.mlp([64, 3, 10]), tmp_path / "m.npz")
+    done = shell(f"cd {tmp_path}; $PB {arguments} {streams}")
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
     assert "Error" not in done.stderr
@@ -165,6 +175,63 @@ def test_ctrl_c_while_it_loads_is_quiet(how):
     assert interrupted or not Path("/proc").exists()
 
 
+SAVING = ["train", "--epochs", "100000", "--quiet", "--save"]
+INTERRUPTED = {
+    "train": SAVING,
+    "predict": ["predict", "--model"],
+    "bench": ["bench", "--quick"],
+    "explain": ["explain", "--element", "w1[0,0]"],
+    "judge": ["judge", "x.T @ dz"],
+    "learn": ["learn"],
+    "memory": ["memory", "--measure"],
+    "info": ["info"],
+}
+
+
+@posix
+@pytest.mark.skipif(not Path("/proc").exists(), reason="sees in /proc what a process has loaded")
+@pytest.mark.parametrize("rounds", [1, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("command", INTERRUPTED)
+def test_a_signal_at_a_random_moment(command, rounds, tmp_path):
+    """Ctrl-C, in one process or the whole group, and SIGTERM: no traceback, and whole checkpoints."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        pytest.skip("children would ignore the signal")
+    choose, path = random.Random(command), tmp_path / "m.npz"
+    bp.save(bp.mlp([64, 3, 10]), path)
+    arguments = [*INTERRUPTED[command], *([str(path)] if command in ("train", "predict") else [])]
+    for _ in range(rounds):
+        number = choose.choice([signal.SIGINT] * 4 + [signal.SIGTERM])
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        process = subprocess.Popen([*COMMAND, *arguments], **pipes, text=True, start_new_session=True)
+        wait_for_package(process)
+        time.sleep(2 * choose.random() ** 2)
+        with contextlib.suppress(ProcessLookupError):
+            (os.killpg if choose.random() < 0.5 else os.kill)(process.pid, number)
+        printed = "".join(process.communicate(timeout=TIMEOUT))
+        assert "Traceback" not in printed, printed
+        assert "Exception ignored" not in printed, printed
+        # 0: had ended; -SIGINT: Python itself was not up yet, or not any more
+        assert process.returncode in ((130, 0, -signal.SIGINT) if number == signal.SIGINT else (-signal.SIGTERM, 0))
+        assert printed.count("interrupted") <= 1
+        bp.load(path)
+
+
+def test_a_training_is_interrupted_at_a_safe_point(monkeypatch, capsys, tmp_path):
+    """Not where the signal strikes, which may be inside of the progress bar's lock."""
+    update, moments = Progress.update, []
+
+    def struck(self, moment):
+        os.kill(os.getpid(), signal.SIGINT)
+        update(self, moment)
+        moments.append(moment)
+
+    monkeypatch.setattr(Progress, "update", struck)
+    assert main(["train", "--epochs", "5", "--save", str(tmp_path / "m.npz")]) == 130
+    assert len(moments) == 1
+    assert "interrupted in epoch 1" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def wait_for_package(process):
     """Until the process has loaded the C core's library or numpy's; False where that cannot be seen."""
     maps = Path(f"/proc/{process.pid}/maps")
@@ -179,3 +246,9 @@ def wait_for_package(process):
             return False
         time.sleep(0.001)
     return False
+
+
+def test_every_command_is_tried_with_closed_streams():
+    names = {word for line in CLOSED for word in line.split()[:1] if not word.startswith("-")}
+    (commands,) = (action for action in parser()._actions if action.dest == "==SUPPRESS==" or action.choices)
+    assert names == set(commands.choices)

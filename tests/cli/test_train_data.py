@@ -111,8 +111,6 @@ def test_a_summary_says_what_was_decided(capsys, tmp_path):
 
 
 def test_options_go_before_the_rules(run, tmp_path):
-    found = run("train", "--data", IRIS, "--target", 0, "--task", "regression", "--epochs", 1, code=1)
-    assert "line 4, column 5 (species): found 'setosa', expected a number" in found
     lines = [line.rsplit(",", 1)[0] for line in IRIS.read_text().splitlines()]
     (tmp_path / "d.csv").write_text("\n".join(lines))
     found = run("train", "--data", tmp_path / "d.csv", "--target", "sepal length", "--scale", "none", "--lr", 0.01)

@@ -1,0 +1,103 @@
+"""Checks of what a checkpoint tells: names and shapes of its arrays, the description of the data, the progress.
+
+A file with a right sha256 may still be another program's, edited, or from another version. All raise CheckpointError.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pybackprop.core.arrays import Array
+from pybackprop.core.checks import is_whole
+from pybackprop.core.errors import CheckpointError
+from pybackprop.data import MISSING, Description
+from pybackprop.data.description import shortened
+
+REMEDY = "save it again, with bp.save or 'pybackprop train --save', or take another copy of the file"
+UNUSABLE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)  # what wrong JSON raises
+
+
+def unusable(path: str | Path, why: str) -> CheckpointError:
+    """The error for a file whose content cannot be used, with the remedy."""
+    return CheckpointError(f"{path}: {why}; {REMEDY}")
+
+
+def count_weights(arrays: Mapping[str, Array]) -> int:
+    """How many arrays are named as weights: w1, w2, ..."""
+    return sum(re.fullmatch("w[1-9][0-9]*", name) is not None for name in arrays)
+
+
+def check_arrays(path: str | Path, arrays: Mapping[str, Array], lins: int) -> None:
+    """Checks that the arrays are the w (m,h), b (h) or no b, and the momentum of so many Lins that fit each other."""
+    parameters = {f"{letter}{k}" for k in range(1, lins + 1) for letter in "wb"}
+    unknown = [name for name in arrays if name.removeprefix("velocity.") not in parameters]
+    if unknown:
+        raise unusable(
+            path, f"found {shortened(unknown)}, which no layer has: {lins} Lin have w1, b1 to w{lins}, b{lins}"
+        )
+    inputs, dtype = None, None
+    for k in range(1, lins + 1):
+        w, b = arrays.get(f"w{k}"), arrays.get(f"b{k}")
+        if w is None:
+            raise unusable(path, f"w{k}: found nothing, expected the weights of a Lin")
+        dtype = dtype or w.dtype
+        if w.ndim != 2 or not w.size or w.shape[0] != (inputs or w.shape[0]):
+            raise unusable(path, f"w{k}: found shape {w.shape}, expected ({inputs or 'inputs'}, outputs), from 1")
+        inputs = w.shape[1]
+        if b is not None and b.shape != (inputs,):
+            raise unusable(path, f"b{k}: found shape {b.shape}, expected {(inputs,)}")
+    for name, array in arrays.items():
+        p = arrays.get(name.removeprefix("velocity."))
+        if p is None or array.shape != p.shape or array.dtype != dtype:
+            expected = "no momentum of what is not there" if p is None else f"{dtype} {p.shape}"
+            raise unusable(path, f"{name}: found {array.dtype} {array.shape}, expected {expected}")
+
+
+def check_description(path: str | Path, d: Description, inputs: int, outputs: int) -> None:
+    """Checks that a description is of data with so many features, for a model with so many outputs."""
+    wide = {"columns": (d.columns, d.cells), "means": (d.scaling.mean, inputs), "fillings": (d.fill, inputs)}
+    faults = [f"{len(found)} {name}" for name, (found, count) in wide.items() if len(found) not in (0, count)]
+    encoded = sum(len(known) or 1 for known in d.categories) or d.features
+    if d.features != inputs or encoded != inputs:
+        faults.append(f"{encoded} features")
+    if d.missing not in (None, *MISSING):
+        faults.append(f"{d.missing!r} for missing cells")
+    if d.classifies and len(d.labels) > outputs:
+        faults.append(f"{len(d.labels)} labels")
+    if d.scaling.kind == "standard" and not d.scaling.mean:
+        faults.append("no means")
+    if d.target_scaling.kind == "standard" and len(d.target_scaling.mean) not in (1, outputs):
+        faults.append(f"{len(d.target_scaling.mean)} means of targets")
+    if not all(isinstance(label, (str, int)) for label in d.labels):
+        faults.append("labels that are neither texts nor whole numbers")
+    numbers = (*d.scaling.mean, *d.scaling.deviation, *d.target_scaling.mean, *d.target_scaling.deviation, *d.fill)
+    if not all(map(math.isfinite, numbers)):
+        faults.append("numbers that are not finite")
+    if faults:
+        raise unusable(
+            path,
+            f"its description of the data has {', '.join(faults)}, its model {inputs} inputs and {outputs} outputs",
+        )
+
+
+def check_progress(path: str | Path, meta: Mapping[str, Any]) -> tuple[int, list[float], list[float | None]]:
+    """(epochs done, losses, accuracies) of a training, one of each for each epoch."""
+    told: list[Any] = [meta.get(name) for name in ("epoch", "losses", "accuracies")]
+    epoch, losses, accuracies = told
+    lists = isinstance(losses, list) and isinstance(accuracies, list)
+    if not lists or not is_whole(epoch, 0) or not len(losses) == len(accuracies) == epoch:
+        raise unusable(path, "epoch, losses, accuracies: expected the number of epochs, and as many of the others")
+    if not all(isinstance(number, (int, float)) for number in (*losses, *(a for a in accuracies if a is not None))):
+        raise unusable(path, "losses, accuracies: expected numbers")
+    return epoch, losses, accuracies
