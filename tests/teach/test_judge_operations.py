@@ -122,7 +122,7 @@ def test_operands_have_the_names_that_the_operation_gives_them():
     assert bp.judge(tensors["u"], "by * out.g * s")
     assert not bp.judge(tensors["u"], "out.g * s")
     assert bp.judge(tensors["s"], "0.125 * (u * dz).sum(0)").mistake == "constant-factor"
-    assert bp.judge(tensors["s"], "by * (u * dz).mean(0)").mistake == "number-for-size", "n is another one elsewhere"
+    assert bp.judge(tensors["s"], "by * (u * dz).mean(0)").mistake == "size-factor", "n is another one elsewhere"
     assert bp.judge(tensors["s"], "s", reveal=True).solution == "Solution: s.g = by * (x * out.g).sum(0)."
 
 

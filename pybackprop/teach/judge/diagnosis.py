@@ -2,75 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from itertools import product
+from typing import Any
 
 import numpy as np
 
-from pybackprop.core.arrays import Array
 from pybackprop.teach.formula.canonical import canonical
 from pybackprop.teach.formula.errors import FormulaError
-from pybackprop.teach.formula.evaluate import Value, evaluate
+from pybackprop.teach.formula.evaluate import evaluate
 from pybackprop.teach.formula.grammar import Formula
+from pybackprop.teach.judge.attempt import Attempt
 from pybackprop.teach.judge.mistake import Mistake
 from pybackprop.teach.judge.mistakes import mistakes_of
-from pybackprop.teach.judge.mistakes_patterns import close
-from pybackprop.teach.judge.question import Question, Sample
+from pybackprop.teach.judge.mistakes_patterns import SIZE_FACTOR, close, factor
+from pybackprop.teach.judge.question import Question
+from pybackprop.teach.judge.repairs import repaired, without_a_factor
+from pybackprop.teach.judge.substitutions import substituted
 
-
-@dataclass(frozen=True)
-class Attempt:
-    """The result of a proposal on one sample: its numbers, or why there are none.
-
-    failed: whether it stopped for another reason than shapes that do not fit, so that it is neither right nor wrong
-    """
-
-    sample: Sample
-    value: Array | None
-    error: str = ""
-    slack: float = 50.0  # tolerance for rounding in other operations, in eps of the largest scale
-    products: dict[str, Value] = field(default_factory=dict)  # cache of the roles' matrix products, by their text
-    failed: bool = False
-
-    def wrong(self) -> Array | None:
-        """True for each element that is wrong; None if there are no numbers, or their shape is wrong."""
-        right, scale = self.sample.right, self.sample.scale
-        if self.value is None or self.value.shape != right.shape:
-            return None
-        with np.errstate(all="ignore"):
-            finite = scale[np.isfinite(scale)]
-            slack = self.slack * finite.max(initial=0)
-            limit = np.finfo(right.dtype).eps * (8 * scale + slack)
-            same = (np.abs(self.value - right) <= limit) | (self.value == right)
-        return np.asarray(~(same | (np.isnan(self.value) & np.isnan(right))))
-
-    @cached_property
-    def is_right(self) -> bool:
-        """Whether it has the right shape, and every element is right up to rounding."""
-        wrong = self.wrong()
-        return wrong is not None and not wrong.any()
+SIZES = ("n", "m", "h", "size")
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A recognised mistake, its formula that agrees (if it has formulas), and the factor that its text mentions."""
+    """A recognised mistake, its formula that agrees (if it has formulas), and what its text mentions."""
 
     mistake: Mistake
     formula: Formula | None
     factor: float = 1.0
+    words: Mapping[str, str] = field(default_factory=dict)
 
 
 def diagnose(question: Question, attempts: Sequence[Attempt], proposal: Formula | None) -> Diagnosis | None:
-    """The mistake whose numbers agree with all attempts that have numbers; None if there is none."""
-    wrong = _distinguishing([attempt for attempt in attempts[1:] if attempt.value is not None])
-    wrong = wrong or _distinguishing([attempt for attempt in attempts if attempt.value is not None])
-    if not wrong:
-        return None
+    """The mistake that explains a wrong answer; None if there is none.
+
+    Its numbers agree with all attempts that have numbers; or else replacing one thing makes the formula right.
+    """
+    wrong = _distinguishing([attempt for attempt in attempts if attempt.value is not None and _has_rows(attempt)])
+    found = _in_the_table(question, wrong, proposal) if wrong else None
+    if found is not None and found.mistake.missing and proposal is not None:
+        found = _repair(without_a_factor(question, proposal)) or found
+    if found is None and wrong:
+        found = _repair(substituted(question, wrong, proposal.names if proposal else ()))
+    if found is None and proposal is not None:
+        found = _repair(repaired(question, proposal))
+    return found or _by_a_size(wrong)
+
+
+def _has_rows(attempt: Attempt) -> bool:
+    """Whether there are any numbers: a batch without rows agrees with everything."""
+    return all(array.size for array in attempt.sample.roles.values())
+
+
+def _repair(found: Any) -> Diagnosis | None:
+    return None if found is None else Diagnosis(found.mistake, None, words=found.words)
+
+
+def _in_the_table(question: Question, attempts: Sequence[Attempt], proposal: Formula | None) -> Diagnosis | None:
     matches = [
         match
         for mistake in (*question.mistakes, *mistakes_of(question.kind.name))
-        if (match := _match(question, wrong, mistake)) is not None
+        if mistake.holds is None or mistake.holds(question, attempts)
+        if (match := _match(question, attempts, mistake)) is not None
     ]
     if not matches or matches[0].formula is None:
         return matches[0] if matches else None
@@ -79,10 +73,7 @@ def diagnose(question: Question, attempts: Sequence[Attempt], proposal: Formula 
 
 
 def _distinguishing(attempts: Sequence[Attempt]) -> Sequence[Attempt]:
-    """Attempts that distinguish between mistakes; none if all of them are right.
-
-    diagnose tries the other networks first: they are small, in float64, and their numbers are random.
-    """
+    """Attempts that distinguish between mistakes; none if all of them are right."""
     return [] if all(attempt.is_right for attempt in attempts) else attempts
 
 
@@ -118,17 +109,38 @@ def _agrees(attempt: Attempt, formula: Formula) -> bool | None:
 
 
 def _fits(question: Question, attempts: Sequence[Attempt], mistake: Mistake) -> Diagnosis | None:
+    """A mistake with a factor: the same factor for all attempts. Any single number has one, so one is not enough."""
     factors = []
     for attempt in attempts:
         sample = attempt.sample
         value = np.asarray(attempt.value, sample.right.dtype)
         with np.errstate(all="ignore"):
-            factor = mistake.fits(question.kind, sample.roles, sample.right, value)  # type: ignore[misc]
-        if factor is None and not _dead(attempt):
+            found = mistake.fits(question.kind, sample.roles, sample.right, value)  # type: ignore[misc]
+        if found is None and not _dead(attempt):
             return None
-        factors += [] if factor is None else [factor]
-    differ = len(factors) > 1 and not np.allclose(factors, factors[0], rtol=1e-3)
-    return Diagnosis(mistake, None, factors[-1]) if factors and differ == mistake.varies else None
+        factors += [] if found is None else [found]
+    told = sum(attempt.informative for attempt in attempts)
+    is_same = bool(factors) and np.allclose(factors, factors[0], rtol=1e-3)
+    return Diagnosis(mistake, None, factors[-1]) if is_same and told > 1 else None
+
+
+def _by_a_size(attempts: Sequence[Attempt]) -> Diagnosis | None:
+    """The right answer times a factor that changes with the sizes: the numbers of at least three shapes show it."""
+    told = [a for a in attempts if a.value is not None and not _dead(a)]
+    with np.errstate(all="ignore"):
+        factors = [factor(np.asarray(a.value), a.sample.right) if a.informative > 1 else None for a in told]
+    names = [name for name in SIZES if all(name in a.sample.roles for a in told)]
+    sizes = {name: np.array([float(a.sample.roles[name]) for a in told]) for name in names}
+    shapes = set(zip(*sizes.values(), strict=True))
+    if len(shapes) < 3 or None in factors:
+        return None
+    found = np.array(factors, float)
+    for powers in sorted(product((0, 1, -1), repeat=len(names)), key=np.count_nonzero):
+        law = np.prod([sizes[name] ** power for name, power in zip(names, powers, strict=True)], axis=0)
+        if any(powers) and np.allclose(found / law, found[0] / law[0], rtol=1e-4):
+            changing = [name for name, power in zip(names, powers, strict=True) if power]
+            return Diagnosis(SIZE_FACTOR, None, factors[0] or 0.0, {"sizes": " and ".join(changing)})
+    return None
 
 
 def _dead(attempt: Attempt) -> bool:

@@ -10,7 +10,8 @@ import numpy as np
 
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
-from pybackprop.teach.judge.diagnosis import Attempt, Diagnosis, diagnose
+from pybackprop.teach.judge.attempt import Attempt
+from pybackprop.teach.judge.diagnosis import Diagnosis, diagnose
 from pybackprop.teach.judge.hints import hints_of, solution_of
 from pybackprop.teach.judge.mistake import Mistake
 from pybackprop.teach.judge.proposal import Proposal, attempts_of, proposal_of

@@ -101,25 +101,37 @@ def _clone(use: Use) -> Kind | None:
 
 def _mask_element(word: Words, roles: Roles, at: At) -> tuple[str, Sum]:
     z, da = float(roles["z"][at]), float(roles["da"][at])
-    index = ",".join(map(str, at))
-    is_open = z > 0
-    moves = f"{word['z']}[{index}] is {z:.3g}, " + (
-        f"positive: {word['a']}[{index}] moves with it, by 1, and nothing else does"
-        if is_open
-        else f"not positive: {word['a']}[{index}] stays at 0 when it moves a little"
-    )
-    words, numbers = f"{int(is_open)}*{word['da']}[{index}]", f"{int(is_open)}*{number(da)}"
-    return moves, Sum([words], [numbers], 1, da if is_open else 0.0)
+    before, after, index = called(word["z"], at), called(word["a"], at), ",".join(map(str, at))
+    slope = int(z > 0)
+    if slope:
+        moves = f"{before} is {z:.3g}, positive: {after} moves with it, by 1, and no other element of {word['a']} does"
+    elif z < 0:
+        moves = f"{before} is {z:.3g}, negative: {after} stays at 0 when it moves a little"
+    else:
+        moves = f"{before} is {z + 0.0:.3g}, not positive, and the slope of relu there is taken to be 0"
+    words, numbers = f"{slope}*{word['da']}[{index}]", f"{slope}*{number(da)}"
+    return moves, Sum([words], [numbers], 1, da if slope else 0.0)
+
+
+def _mask_element_in_place(word: Words, roles: Roles, at: At) -> tuple[str, Sum]:
+    """Of a relu in place only the result is left to look at."""
+    _, total = _mask_element(word, roles, at)
+    after, is_open = called(word["a"], at), roles["a"][at] > 0
+    reason = "so relu let it pass, with slope 1" if is_open else "so relu did not let it pass, and its slope is 0"
+    return f"{after} is {float(roles['a'][at]) + 0.0:.3g}, {reason}", total
 
 
 def _slope_element(word: Words, roles: Roles, at: At) -> tuple[str, Sum]:
     z, da = float(roles["z"][at]), float(roles["da"][at])
     index = ",".join(map(str, at))
     slope = 1.0 if z > 0 else float(roles["negative_slope"])
-    moves = (
-        f"{word['z']}[{index}] is {z:.3g}, {'' if z > 0 else 'not '}positive: {word['a']}[{index}] moves with it, by "
-        f"{slope:g}, and nothing else does"
-    )
+    before, after = called(word["z"], at), called(word["a"], at)
+    if z > 0 or z < 0:
+        sign = "positive" if z > 0 else "negative"
+        moves = f"{before} is {z:.3g}, {sign}: {after} moves with it, by {slope:g}, and no other element of "
+        moves += f"{word['a']} does"
+    else:
+        moves = f"{before} is {z + 0.0:.3g}, not positive, and the slope of leaky_relu there is taken to be {slope:g}"
     return moves, Sum([f"{slope:g}*{word['da']}[{index}]"], [f"{slope:g}*{number(da)}"], 1, slope * da)
 
 
@@ -144,7 +156,7 @@ _ACTIVATION = Reading(("z",), "a", {"x": "z", "inp": "z", "out": "a"})
 
 @questions(ops.RELU, ops.RELU_, reading=replace(_ACTIVATION, behind="a"))
 def _relu(use: Use) -> Kind | None:
-    return RELU
+    return replace(RELU, element=_mask_element_in_place) if use.op is ops.RELU_ else RELU
 
 
 @questions(ops.LEAKY_RELU, reading=_ACTIVATION)

@@ -2,7 +2,9 @@
 
 A mistake is recognised by its numbers: its formula is computed on the same numbers as the proposal, on several
 shapes, and must agree everywhere. If two mistakes always give the same numbers, the spelling of the formula decides;
-for functions and arrays, the first in the table does (see mistakes.py).
+for functions and arrays, the first in the table does (see mistakes.py). So a text says what is true of the numbers,
+however they were written down; what a text says beyond that is a condition, or is found by a repair (repairs.py).
+tests/teach/test_judge_truth.py checks each sentence against the numbers that it is printed for.
 
 Collected from the lesson's forums, from questions on Stack Exchange and from corrections to published notebooks:
 the second 1/n, the mask taken from the gradient, and `.sum(1)` for b are frequent in all three.
@@ -13,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from pybackprop.core.arrays import Array
 from pybackprop.teach.formula.grammar import Formula, parse
@@ -20,8 +23,11 @@ from pybackprop.teach.judge import kinds
 from pybackprop.teach.judge.kind import Kind
 from pybackprop.teach.judge.kinds import RIGHT, B, W, X
 
+if TYPE_CHECKING:
+    from pybackprop.teach.judge.conditions import Condition
+
 LINEAR = (W.name, X.name, B.name)
-RELU, LEAKY_RELU, MSE = kinds.RELU.name, kinds.LEAKY_RELU.name, kinds.OUT.name
+RELU, LEAKY_RELU, MSE, TARG = kinds.RELU.name, kinds.LEAKY_RELU.name, kinds.OUT.name, kinds.TARG.name
 
 
 @dataclass(frozen=True)
@@ -34,14 +40,19 @@ class Mistake:
               by the names and sizes of the question
     fits      for a mistake that has no single formula: a function of (kind, roles, right, proposal) that gives its
               factor, or None if the proposal is not this mistake; the formulas are then examples
-    varies    whether that factor differs from shape to shape, instead of being the same for all
+    holds     a condition on the network, without which the text would be false (conditions.py)
+    missing   whether the text says that something is missing; it is not told of a formula that has it, and only has
+              something else too many
+    by_repair whether it is found by repairing the formula (repairs.py); the formulas are then examples
     """
 
     name: str
     formulas: Mapping[str, tuple[str, ...]]
     says: str
     fits: Callable[[Kind, Mapping[str, Array], Array, Array], float | None] | None = None
-    varies: bool = False
+    holds: Condition | None = None
+    missing: bool = False
+    by_repair: bool = False
 
     def parsed(self, kind: str) -> list[Formula]:
         """The formulas for a kind of question."""

@@ -9,18 +9,21 @@ from pybackprop.teach.judge.mistake import Mistake
 from pybackprop.teach.judge.mistakes_elementwise import ELEMENTWISE
 from pybackprop.teach.judge.mistakes_factors import FACTORS
 from pybackprop.teach.judge.mistakes_linear import OF_LINEAR
-from pybackprop.teach.judge.mistakes_patterns import BROADCAST, PATTERNS
+from pybackprop.teach.judge.mistakes_patterns import BROADCAST, PATTERNS, SIZE_FACTOR
+from pybackprop.teach.judge.repairs import REPAIRED
+from pybackprop.teach.judge.substitutions import SUBSTITUTIONS
 
 _TABLE = (BROADCAST, *OF_LINEAR, *ELEMENTWISE, *FACTORS, *PATTERNS)
+_OTHERS = (*SUBSTITUTIONS, *REPAIRED, SIZE_FACTOR)
 
 
 def table() -> tuple[Mistake, ...]:
     """All of them, special cases before general ones."""
-    return _TABLE
+    return (*_TABLE, *_OTHERS)
 
 
 def mistakes_of(kind: str) -> Iterator[Mistake]:
-    """The mistakes for this kind of question, in the order in which they are tried.
+    """The mistakes for this kind of question that the numbers tell, in the order in which they are tried.
 
     For a kind without formulas in the table, those that are recognised without one.
     """

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from pybackprop.teach.judge.mistake import LINEAR, MSE, RELU, Mistake, changed
+from pybackprop.teach.judge.conditions import several_rows
+from pybackprop.teach.judge.mistake import MSE, RELU, Mistake
+from pybackprop.teach.judge.mistakes_sources import SOURCES
 
 SWAPPED = (
     Mistake(
         "rows-for-columns",
         {"w": ("dz @ x.T",)},
         "It adds up over the columns of {z}: element [0,0] of it takes row 0 of {dz} times row 0 of {x}. But {w}[0,0] "
-        "moves column 0 of {z}, in every row i, by {x}[i,0] each, and not row 0. So the sum must run over the rows: i "
-        "must be the inner index. (It runs only if there are as many inputs as outputs, and has the right shape only "
-        "if there are as many rows, too.)",
+        "moves column 0 of {z}, in every row i, by {x}[i,0] each, and not row 0. So the sum must run over the "
+        "rows: i must be the inner index. (It runs only if there are as many inputs as outputs, and has the right "
+        "shape only if there are as many rows, too.)",
     ),
     Mistake(
         "transpose-missing",
         {"w": ("x @ dz",), "x": ("dz @ w",)},
         "The two matrices are the right ones, but the index to sum over is not the inner one: @ pairs the columns of "
-        "the first with the rows of the second. Transpose one operand, so that the letter that both share and the "
-        "answer does not have is the inner one.",
+        "the first with the rows of the second. One operand must be transposed, so that the letter that both share "
+        "and the answer does not have is the inner one.",
     ),
     Mistake(
         "transpose-missing-and-swapped",
@@ -30,8 +32,8 @@ SWAPPED = (
     Mistake(
         "wrong-one-transposed",
         {"w": ("x @ dz.T",), "x": ("dz.T @ w",)},
-        "The wrong operand is transposed. So the sum runs over an index that the answer needs, and the one to sum "
-        "over is left in the result.",
+        "The sum runs over an index that the answer needs, and the one to sum over is left in the result: it is the "
+        "other operand that must be transposed.",
     ),
     Mistake(
         "answer-transposed",
@@ -41,14 +43,14 @@ SWAPPED = (
             RELU: ("((z > 0) * da).T",),
             MSE: ("(2 * (out - targ) / size).T",),
         },
-        "All the numbers are right, but each is at [j,i] instead of [i,j]: it is the right answer transposed. "
-        "A gradient has the shape of its tensor, element for element. Swap the two operands and transpose both.",
+        "All the numbers are right, but each is at {swapped} instead of {index}: it is the right answer transposed. "
+        "A gradient has the shape of its tensor, element for element.",
     ),
     Mistake(
         "order-swapped",
         {"x": ("w.T @ dz",)},
-        "The transpose is correct, but the order is not: row i of the answer must come from row i of {dz}, so {dz} "
-        "belongs on the left. Here the sum runs over the rows of {dz}.",
+        "The transposed {w} stands on the left, so the sum runs over the rows of {dz}. But row i of the answer must "
+        "come from row i of {dz}.",
     ),
     Mistake(
         "elementwise",
@@ -56,8 +58,9 @@ SWAPPED = (
             "w": ("x * dz", "x.T * dz", "x * dz.T"),
             "x": ("dz * w", "dz * w.T", "dz.T * w"),
         },
-        "* multiplies each element by the one in the same place, and adds nothing. That is right for relu, where each "
-        "element moves only one; here an element moves a whole row or column, so its gradient is a sum of products.",
+        "Each element is multiplied by the one in the same place, and nothing is added. That is right for relu, where "
+        "each element moves only one; here an element moves a whole row or column, so its gradient is a sum of "
+        "products.",
     ),
 )
 SUMS = (
@@ -74,9 +77,14 @@ SUMS = (
     ),
     Mistake(
         "summed-over-columns",
-        {"b": ("dz.sum(1)",), "w": ("(x[:,:,None] * dz[:,None,:]).sum(2)",)},
-        "It adds up over the columns, and so has one number for each row. An element of {b} or {w} moves a column of "
-        "{z}, in every row: sum over the rows, axis 0.",
+        {"b": ("dz.sum(1)",)},
+        "It adds up over the columns, and so has one number for each row. An element of {b} moves a column of {z}, in "
+        "every row: sum over the rows, axis 0.",
+    ),
+    Mistake(
+        "summed-over-columns",
+        {"w": ("(x[:,:,None] * dz[:,None,:]).sum(2)",)},
+        "The products are the right ones, but they are added along the columns of {z}, j, which the answer must keep.",
     ),
     Mistake(
         "summed-over-inputs",
@@ -97,6 +105,18 @@ SUMS = (
         "each of them moves the loss in its own way.",
     ),
     Mistake(
+        "summed-after-product",
+        {"w": ("(x.T @ dz).sum(0)", "(x.T @ dz).sum(1)")},
+        "This is the right answer, added up once more along one of its own axes. The sum over the rows is already in "
+        "the product, and no other axis is to be summed.",
+    ),
+    Mistake(
+        "summed-after-product",
+        {"x": ("(dz @ w.T).sum(1)",)},
+        "This is the right answer, added up once more, over its columns. The sum over the columns of {z} is already in "
+        "the product, and no other axis is to be summed.",
+    ),
+    Mistake(
         "mean-of-all",
         {"b": ("dz.mean()",)},
         "This is one number, the mean over rows and columns. {b} has one element for each column, {h} in all, and "
@@ -105,130 +125,53 @@ SUMS = (
     Mistake(
         "mean-over-columns",
         {"b": ("dz.mean(1)",)},
-        "Two things are wrong: it is a mean, and it runs over the columns. {b}[j] moves column j in every row, and the "
-        "rows' shares are added, not averaged.",
+        "Two things are wrong: it is a mean, and it runs over the columns. {b}[j] moves column j of {z} in every row, "
+        "and the rows' shares are added, not averaged.",
     ),
     Mistake(
         "summed-too-early",
         {
             "w": ("x.sum(0)[:,None] * dz.sum(0)", "x.T @ dz.sum(0)", "x.sum(0)[:,None] @ dz.sum(0)[None]"),
-            "x": ("dz.sum(0) @ w.T", "dz.sum(0) * w.sum(1)"),
         },
         "The rows are added up before they are multiplied. A sum of products is not the product of the sums: each row "
         "of {x} must be multiplied by the same row of {dz}.",
+        holds=several_rows,
+    ),
+    Mistake(
+        "summed-too-early",
+        {"x": ("dz.sum(0) @ w.T", "dz.sum(0) * w.sum(1)")},
+        "The rows of {dz} are added up. Each row of {x} has its own gradient, which comes from the same row of {dz}.",
+        holds=several_rows,
     ),
     Mistake(
         "product-of-means",
-        {"w": ("x.mean(0)[:,None] * dz.mean(0)", "x.mean(0)[:,None] * dz.sum(0)")},
+        {"w": ("x.mean(0)[:,None] * dz.mean(0)",)},
         "It multiplies the mean input by the mean gradient. Each row has its own input and its own gradient, and "
         "their products are added; averaging each first loses how the two vary together.",
+        holds=several_rows,
+    ),
+    Mistake(
+        "product-of-means",
+        {"w": ("x.mean(0)[:,None] * dz.sum(0)", "x.sum(0)[:,None] * dz.mean(0)")},
+        "It multiplies the sum over the rows of one by the mean of the other. Each row has its own input and its own "
+        "gradient, and their products are added; adding each up first loses how the two vary together.",
+        holds=several_rows,
     ),
     Mistake(
         "one-row-only",
         {
             "w": ("x[0][:,None] * dz[0]", "x[-1][:,None] * dz[-1]"),
             "b": ("dz[0]", "dz[-1]"),
-            "x": ("dz[0] @ w.T",),
         },
         "This is the share of one row, as if the batch had a single sample. The loss depends on the element through "
         "every row; the number of rows here is {n}.",
-    ),
-)
-SOURCES = (
-    Mistake(
-        "gradient-after-relu",
-        {"w": ("x.T @ da",), "x": ("da @ w.T",), "b": ("da.sum(0)",)},
-        "It uses {da}, the gradient after relu. The gradient at {z} has also passed back through relu, which stops it "
-        "where {z} is not positive: one step of the chain is missing.",
+        holds=several_rows,
     ),
     Mistake(
-        "value-for-gradient",
-        {"w": ("x.T @ z", "x.T @ a"), "x": ("z @ w.T",), "b": ("z.sum(0)",)},
-        "It uses {z}, a value of the forward pass, instead of its gradient {dz}: how much the loss moves when {z} "
-        "moves.",
-    ),
-    Mistake(
-        "raw-error",
-        {
-            "w": ("x.T @ (z - targ)", "x.T @ (targ - z)", "2 * x.T @ (z - targ)"),
-            "b": ("(z - targ).sum(0)", "(targ - z).sum(0)"),
-            "x": ("(z - targ) @ w.T", "(targ - z) @ w.T"),
-        },
-        "It passes back the bare difference. What arrives from mse is 2/size times output minus target: the 2 comes "
-        "from the square, the 1/size from the mean.",
-    ),
-    Mistake(
-        "upstream-forgotten",
-        {
-            "w": ("x.T @ (dz * 0 + 1)", "x.T", "x"),
-            "x": ("(dz * 0 + 1) @ w.T", "w.sum(1)", "w.T", "w"),
-            "b": ("b * 0 + 1", "(dz * 0 + 1).sum(0)"),
-        },
-        "This is only how {z} moves, the local derivative. The chain rule has a second factor: how much the loss "
-        "cares about each element of {z}, which is {dz}.",
-    ),
-    Mistake(
-        "local-forgotten",
-        {"w": ("dz",), "x": ("dz",)},
-        "This is the gradient at {z}, passed on unchanged, with shape ({n},{h}). How far {z} moves when this element "
-        "moves is not simply 1: it is the other factor of the chain rule.",
-    ),
-    Mistake(
-        "other-operand",
-        {
-            "w": ("w.T @ dz", "w @ dz", "dz @ w"),
-            "x": ("x.T @ dz", "dz @ x.T", "dz @ x", "x @ dz"),
-            "b": ("dz.sum(0) * b",),
-        },
-        "The tensor's own numbers are a factor here. How far {z} moves when one factor of a product moves is given "
-        "by the other factor: {x} for {w}, {w} for {x}, and 1 for {b}, which is only added.",
-    ),
-    Mistake(
-        "gradient-of-w",
-        {"b": ("x.T @ dz", "(x.T @ dz).sum(0)")},
-        "This is for {w}, where each row's share is weighted by {x}[i,k]. {b} is only added, so its weight is 1.",
-    ),
-    Mistake(
-        "gradient-of-b-added",
-        {"w": ("x.T @ dz + dz.sum(0)",)},
-        "The gradient of {b} is added to that of {w}. They are two tensors, each with its own gradient: {w} does not "
-        "depend on {b}.",
-    ),
-    Mistake(
-        "mask-too-many",
-        {"w": ("x.T @ ((z > 0) * dz)",), "x": ("((z > 0) * dz) @ w.T",), "b": ("((z > 0) * dz).sum(0)",)},
-        "It masks {dz} with {z} > 0, but no relu follows {z}: negative outputs have a gradient as well.",
-    ),
-    Mistake(
-        "upstream-masked-by-itself",
-        {
-            "w": ("x.T @ ((dz > 0) * dz)", "x.T @ ((da > 0) * da)"),
-            "x": ("((dz > 0) * dz) @ w.T", "((da > 0) * da) @ w.T"),
-            "b": ("((dz > 0) * dz).sum(0)", "((da > 0) * da).sum(0)"),
-        },
-        "The mask is taken from the gradient, which may have any sign, instead of from the input of relu. So every "
-        "negative gradient is lost.",
-    ),
-    Mistake(
-        "mask-for-value",
-        {"w": ("(x > 0).T @ dz",), "x": ("dz @ (w > 0).T",)},
-        "It uses a mask of 0 and 1 where the numbers themselves belong: {z} moves by {x}[i,k], however large.",
-    ),
-    Mistake(
-        "one-step-too-far",
-        {"x": ("(x > 0) * (dz @ w.T)",)},
-        "This is the gradient of the input of the relu that computed {x}. The question is that of {x} itself; that "
-        "relu's mask comes one step later in the backward pass.",
-    ),
-    Mistake(
-        "clamped",
-        changed("relu({})", *LINEAR),
-        "All negative numbers are set to 0. relu belongs to the forward pass; a gradient keeps its sign.",
-    ),
-    Mistake(
-        "absolute",
-        changed("abs({})", *LINEAR),
-        "All signs are lost. They say in which direction the element must move for the loss to rise.",
+        "one-row-only",
+        {"x": ("dz[0] @ w.T", "dz[-1] @ w.T")},
+        "This is one row of the answer. {x} has {n} rows, and each has its own gradient.",
+        holds=several_rows,
     ),
 )
 OF_LINEAR = (*SWAPPED, *SUMS, *SOURCES)

@@ -9,7 +9,7 @@ import numpy as np
 from pybackprop.core.arrays import Array
 from pybackprop.teach.judge.kind import Kind, Roles
 from pybackprop.teach.judge.kinds import RIGHT, B, W
-from pybackprop.teach.judge.mistake import MSE, RELU, Mistake, changed
+from pybackprop.teach.judge.mistake import MSE, RELU, TARG, Mistake, changed
 
 
 def close(a: Array, b: Array) -> bool:
@@ -73,7 +73,8 @@ def _broadcast(kind: Kind, roles: Roles, right: Array, proposed: Array) -> float
         return None
     out, targ = roles["out"], roles["targ"]
     n = len(out)
-    return 1.0 if out.ndim != targ.ndim and n > 1 and proposed.shape == (n, n) else None
+    is_square = out.ndim != targ.ndim and n > 1 and proposed.shape == (n, n)
+    return 1.0 if is_square and factor(proposed, out - targ) is not None else None
 
 
 def _step(kind: Kind, roles: Roles, right: Array, proposed: Array) -> float | None:
@@ -134,7 +135,7 @@ PATTERNS = (
     ),
     Mistake(
         "reshaped",
-        changed("({})[None]", "w", "x", RELU, MSE, "targ"),
+        changed("({})[None]", "w", "x", RELU, MSE, TARG),
         "The numbers are right, but the shape is not. A gradient has the shape of its tensor.",
         _reshaped,
     ),
@@ -157,14 +158,6 @@ PATTERNS = (
         _step,
     ),
     Mistake(
-        "number-for-size",
-        {MSE: ("2 * (out - targ) / 1000",), "w": ("x.T @ dz / n * 7",), "b": ("dz.mean(0) * 7",)},
-        "It is the right answer times a factor that depends on the shapes. Either it contains a number in place of a "
-        "size, and so is right for one shape only, or a size is missing: n, h, size.",
-        _factor,
-        varies=True,
-    ),
-    Mistake(
         "constant-factor",
         changed("0.37 * ({})"),
         "Every number is {factor:.6g} times the right one: there is a factor too many or too few. Count the factors "
@@ -181,8 +174,15 @@ WHOLE = Mistake(
 )
 BROADCAST = Mistake(
     "broadcast-by-accident",
-    {MSE: (RIGHT[MSE],), "targ": (RIGHT["targ"],)},
+    {MSE: (RIGHT[MSE],), TARG: (RIGHT[TARG],)},
     "A column ({n},1) and a row of {n} numbers broadcast to ({n},{n}), every output with every target. Make the "
-    "shapes equal first: targ[:,None].",
+    "shapes equal first, with [:,None].",
     _broadcast,
+)
+SIZE_FACTOR = Mistake(
+    "size-factor",
+    {"w": ("x.T @ dz * h / 3",), "x": ("dz @ w.T * h * 0.7",), "b": ("dz.sum(0) * h",)},
+    "Every number is the right one times {factor:.6g}, and on networks of other shapes times another number, which "
+    "changes with {sizes}: a size is missing, or there is one too many.",
+    by_repair=True,
 )

@@ -17,12 +17,11 @@ from pybackprop.core.native import FLOAT32
 from pybackprop.teach.formula.errors import FormulaError, MisfitError
 from pybackprop.teach.formula.evaluate import evaluate, listed
 from pybackprop.teach.formula.grammar import Formula, parse
-from pybackprop.teach.judge.diagnosis import Attempt
+from pybackprop.teach.judge.attempt import SLACK, Attempt
 from pybackprop.teach.judge.operand import Operand, with_gradient
 from pybackprop.teach.judge.question import Question, Sample
 
 Copied: TypeAlias = "Callable[[Question, Sample, str], Any]"  # the copy that a function gets for an argument
-SLACK = 1e4  # Attempt.slack on the other samples, which are in float64
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,7 @@ class Question:
     samples   the numbers to try an answer on, the learner's own first
     mistakes  mistakes of this question alone, tried before those of its kind
     uses      how many operations use the tensor on the way to the loss; the answer is the share of one of them
+    use       the use of the tensor that the question is about
     operation what each name means inside the operation
     markers   the names that only the operation has, such as inp and dz
     by_role   whether texts speak of x, w, z instead of l2, w2, out
@@ -80,6 +81,7 @@ class Question:
     samples: list[Sample] = field(default_factory=list)
     mistakes: tuple[Mistake, ...] = ()
     uses: int = 1
+    use: Use | None = field(default=None, repr=False)
     operation: Mapping[str, Key] = field(default_factory=dict)
     markers: frozenset[str] = frozenset()
     by_role: bool = False
@@ -177,6 +179,7 @@ def question_of(use: Use, given: Mapping[str, Any], runs: Sequence[tuple[str, An
         letters,
         mistakes=(WHOLE,),
         uses=use.count(),
+        use=use,
         operation=operation_names(use, roles),
         markers=markers_of(use, ids, roles, given),
         summed=(ids[id(use.output)], ids[id(bias.output)]) if (bias := bias_of(use)) else None,
