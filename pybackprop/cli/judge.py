@@ -88,10 +88,16 @@ def run_judge(options: argparse.Namespace) -> int:
         question = replace(question, by_role=True, asked=f"{options.of}.g")  # the names of the description above
         verdict = judge_question(question, options.formula, options.reveal)
     except FormulaError as error:
-        print(f"pybackprop judge: {error}", file=sys.stderr)
+        print(f"pybackprop judge: {_no_formula(options.formula)}{error}", file=sys.stderr)
         return USAGE
     _show(verdict, options)
     return 0 if verdict.ok else 1
+
+
+def _no_formula(text: str) -> str:
+    """What is said first of words that are no formula, such as zero or none."""
+    is_words = re.fullmatch(r"[^\W\d]+(\s+[^\W\d]+)*", text.strip()) is not None
+    return f"'{text.strip()}' is not a formula; write one such as 'x.T @ dz', or a number.\n" if is_words else ""
 
 
 def _show(verdict: Verdict, options: argparse.Namespace) -> None:

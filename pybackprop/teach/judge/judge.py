@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -10,12 +11,14 @@ import numpy as np
 
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
+from pybackprop.teach.formula.grammar import names_in
 from pybackprop.teach.judge.attempt import Attempt
 from pybackprop.teach.judge.diagnosis import Diagnosis, diagnose
 from pybackprop.teach.judge.hints import hints_of, solution_of
 from pybackprop.teach.judge.mistake import Mistake
 from pybackprop.teach.judge.proposal import Proposal, attempts_of, proposal_of
 from pybackprop.teach.judge.question import Question, question_of
+from pybackprop.teach.judge.summary import networks, summary_of
 from pybackprop.teach.judge.verdict import Verdict
 from pybackprop.teach.trace.use import use_of
 
@@ -88,7 +91,7 @@ def judge_question(question: Question, proposal: Any, reveal: bool = False) -> V
         hints=() if ok or undecided else tuple(hints_of(question, attempts, given, diagnosis)),
         asked=question.asked,
         proposal=given.text,
-        summary=_failure(attempts) if undecided else _summary(question, attempts, wrong, ok, circular),
+        summary=_failure(attempts) if undecided else summary_of(question, attempts, ok, circular),
         solution=solution_of(question, given) if reveal else None,
         by_accident=not ok and not undecided and own.is_right and not circular,
         error=own.error or None,
@@ -100,7 +103,14 @@ def judge_question(question: Question, proposal: Any, reveal: bool = False) -> V
 def _diagnosis(question: Question, attempts: Sequence[Attempt], proposal: Proposal, circular: bool) -> Diagnosis | None:
     if not circular:
         return diagnose(question, attempts, proposal.formula)
-    return Diagnosis(ACCUMULATED if _is_twice(attempts[0]) else CIRCULAR, None)
+    return Diagnosis(ACCUMULATED if _is_added(question, proposal) and _is_twice(attempts[0]) else CIRCULAR, None)
+
+
+def _is_added(question: Question, proposal: Proposal) -> bool:
+    """Whether a formula is a sum with the answer itself as one part."""
+    tree = proposal.formula.tree if proposal.formula is not None else None
+    parts = [tree.left, tree.right] if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add) else []
+    return any(question.circular(name) for part in parts for name, node in names_in(part) if node is part)
 
 
 def _undecided(attempts: Sequence[Attempt]) -> bool:
@@ -111,7 +121,7 @@ def _undecided(attempts: Sequence[Attempt]) -> bool:
 def _failure(attempts: Sequence[Attempt]) -> str:
     """What is said of a function that could not be run, with its own error."""
     failed = [attempt for attempt in attempts if attempt.failed]
-    where = "" if attempts[0].failed else f" on {len(failed)} other networks of other shapes and numbers"
+    where = "" if attempts[0].failed else f" on {networks(attempts[0].sample, [a.sample for a in failed])}"
     begin = "" if attempts[0].failed else "Right here, but not known to be right in general: "
     end = "It is neither right nor wrong." if attempts[0].failed else ""
     error = failed[0].error.splitlines()[0].rstrip(".")
@@ -132,31 +142,3 @@ def _is_twice(own: Attempt) -> bool:
     right = own.sample.right
     is_comparable = own.value is not None and own.value.shape == right.shape and right.any()
     return bool(is_comparable and np.allclose(np.asarray(own.value), 2 * right, rtol=1e-4))
-
-
-def _summary(question: Question, attempts: Sequence[Attempt], wrong: Array | None, ok: bool, circular: bool) -> str:
-    own, right = attempts[0], attempts[0].sample.right
-    others = len(attempts) - 1
-    elsewhere = (
-        f", and on {others} other networks of different shapes" if others else ", the only numbers it can be tried on"
-    )
-    if ok:
-        values = "the number" if right.size == 1 else f"all {right.size} values"
-        share = f" It is the share of one use; {question.asked} is the sum over all {question.uses} uses."
-        return f"Right: {values}, here{elsewhere}.{share if question.uses > 1 else ''}"
-    if own.failed:
-        return "Wrong: it could not be run here, and where it could, on other networks, it gives wrong numbers."
-    if own.value is None:
-        return "Wrong: it does not run on these shapes."
-    if wrong is None:
-        return f"Wrong: it runs, but its shape is {own.value.shape}; that of {question.asked} is {right.shape}."
-    if circular:
-        return "Not an answer: it uses the very gradient you are asked for."
-    if not wrong.any():
-        missed = sum(not attempt.is_right for attempt in attempts[1:])
-        return (
-            f"Right only here, by accident: it is wrong on {missed} of {others} networks of other shapes and numbers."
-        )
-    if right.ndim == 0:
-        return "Wrong: it gives a single number, but not the right one."
-    return f"Wrong: it runs, its shape {right.shape} is right, and {int(wrong.sum())} of {right.size} values are wrong."

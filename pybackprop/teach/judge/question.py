@@ -34,7 +34,7 @@ from pybackprop.teach.judge.roles import (
 from pybackprop.teach.trace.resample import Program, Run, programs_of, run_again
 from pybackprop.teach.trace.use import Use
 
-RUNS = (("different", np.float64), ("different", np.float64), ("equal", np.float64), ("zeros", np.float64))
+RUNS = tuple((how, np.float64) for how in ("different", "different open", "equal", "different zeros"))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pybackprop.teach.judge.question import RUNS, Question, Sample, question_of
 from pybackprop.teach.trace.use import use_of
 
 STEP = "step"  # the kind of question that an exercise's own answer belongs to
-SAME = (("same", np.float64), ("same", np.float64))
+SAME = (("same", np.float64), ("same open", np.float64))  # in the second, no forgotten term is 0 by chance
 
 
 @dataclass(frozen=True)

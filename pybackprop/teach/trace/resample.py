@@ -189,7 +189,8 @@ class Run:
 
 
 def run_again(program: Program, rng: np.random.Generator, lengths: str, dtype: Any = np.float64) -> Run:
-    """Runs a program on random numbers. lengths: 'same', 'different', 'equal', or 'zeros' (some columns exactly 0).
+    """Runs a program on random numbers. lengths: 'same', 'different' or 'equal'; with 'zeros', some columns are
+    exactly 0; with 'open', all numbers are positive, so that relu passes all and no gradient is 0 by chance.
 
     Raises whatever an operation raises that does not run on these shapes, and ShapeError if a result does not have
     the shape that the axis letters say.
@@ -218,9 +219,9 @@ def _leaves(program: Program, rng: np.random.Generator, lengths: str, dtype: Any
         if t in computed:
             continue
         array = rng.uniform(0.2, 1.2, [sizes[program.root((t, k))] for k in range(len(shape))])
-        if array.ndim > 1:  # a bias stays positive, so that most of a relu behind it is open
+        if array.ndim > 1 and "open" not in lengths:  # a bias stays positive, so that most of a relu behind it is open
             array = array * rng.choice([-1.0, 1.0], array.shape)
-        if lengths == "zeros" and array.ndim and t not in targets:
+        if "zeros" in lengths and array.ndim and t not in targets:
             array[..., 0] = 0
         leaf = param(array, dtype)
         tensors[t] = leaf.clone() if t in overwritten else leaf  # a parameter must not be overwritten
@@ -229,10 +230,10 @@ def _leaves(program: Program, rng: np.random.Generator, lengths: str, dtype: Any
 
 def _sizes(program: Program, rng: np.random.Generator, lengths: str) -> dict[Axis, int]:
     axes = program.lengths()
-    if lengths == "same":
+    if "same" in lengths:
         return {axis: program.shapes[axis[0]][axis[1]] for axis in axes}
     different = map(int, rng.permutation(np.arange(3, 3 + len(axes))))
-    sizes = dict.fromkeys(axes, 4) if lengths == "equal" else dict(zip(axes, different, strict=True))
+    sizes = dict.fromkeys(axes, 4) if "equal" in lengths else dict(zip(axes, different, strict=True))
     return sizes | {program.root(axis): 1 for axis in program.ones}
 
 
