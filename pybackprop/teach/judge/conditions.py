@@ -38,5 +38,6 @@ def no_relu_follows(question: Question, attempts: Sequence[Attempt]) -> bool:
 
 
 def several_rows(question: Question, attempts: Sequence[Attempt]) -> bool:
-    """Some sample has more than one row, so that adding the rows up changes something."""
-    return any("n" in a.sample.roles and float(a.sample.roles["n"]) > 1 for a in attempts)
+    """The learner's numbers have more than one row, so that there is something to add or to forget."""
+    roles = question.samples[0].roles
+    return "n" in roles and float(roles["n"]) > 1

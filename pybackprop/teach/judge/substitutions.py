@@ -135,7 +135,7 @@ def _agrees(question: Question, attempts: Sequence[Attempt], right: Formula | No
 
 
 def _value(right: Formula, arrays: Mapping[str, Array], role: str, array: Array | None) -> Array | None:
-    if array is None:
+    if array is None or array.ndim == 0:  # a single number, such as the loss, stands in no tensor's place
         return None
     try:
         return evaluate(right, {**arrays, role: array}).array

@@ -34,9 +34,7 @@ def _right(question: Question, attempts: Sequence[Attempt]) -> str:
     size, uses = attempts[0].sample.right.size, question.uses
     values = "the number" if size == 1 else "both values" if size == 2 else f"all {size} values"
     others = [attempt.sample for attempt in attempts[1:]]
-    elsewhere = (
-        f", and on {networks(attempts[0].sample, others)}" if others else ", the only numbers it can be tried on"
-    )
+    tried = f"and on {networks(attempts[0].sample, others)}" if others else "the only numbers it can be tried on"
     every = "both uses" if uses == 2 else f"all {uses} uses"
     share = f" It is the share of one use; {question.asked} is the sum over {every}." if uses > 1 else ""
     return f"Right: {values}, here, {tried}.{share}"

@@ -1,0 +1,281 @@
+"""judge: every sentence is true of the numbers that it is printed for, on networks of all kinds of shapes."""
+
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import pybackprop as bp
+from helpers.judge_truth import TRUTHS, eq, holds, truth_of
+from helpers.judging import hidden_layer, last_layer, question
+from pybackprop.teach.formula.errors import FormulaError
+from pybackprop.teach.formula.grammar import parse
+from pybackprop.teach.judge.judge import judge_question
+from pybackprop.teach.judge.kinds import RIGHT
+from pybackprop.teach.judge.mistakes import table
+from pybackprop.teach.judge.repairs import REPAIRED
+from pybackprop.teach.judge.substitutions import SUBSTITUTIONS
+
+SHAPES = [(4, 3, 2), (3, 3, 3), (1, 3, 2), (1, 1, 1), (5, 1, 1), (2, 2, 2), (6, 4, 2)]
+FUNCTIONS = {"relu": lambda a: np.maximum(a, 0), "abs": np.abs, "len": len}
+NUMBER = r"\(?-?[\d.]+(?:e[-+]?\d+)?\)?|nan|inf|-inf"
+
+
+def test_every_text_of_the_table_has_its_truth():
+    for mistake in table():
+        if mistake not in (*REPAIRED, *SUBSTITUTIONS):  # these are true if the repair is right: below
+            assert len(truth_of(mistake.says)) == 1, mistake.says
+
+
+def test_a_truth_can_fail():
+    """Each of them is false of numbers that have nothing to do with it."""
+    rng = np.random.default_rng(0)
+    roles = {"x": (4, 3), "w": (3, 2), "b": (2,), **dict.fromkeys(("z", "dz", "a", "da", "out", "targ"), (4, 2))}
+    c = SimpleNamespace(**{name: rng.uniform(-1, 1, shape) for name, shape in roles.items()})
+    c.n, c.m, c.h, c.size, c.negative_slope = 4, 3, 2, 8, 0.2
+    c.g = c.own = rng.uniform(-1, 1, (4, 2))
+    c.p = rng.uniform(-1, 1, (4, 2))
+    for begin, check in TRUTHS:
+        assert not holds(check, c), begin
+
+
+# ---- many wrong answers ----
+
+
+def proposals(kind, rng):
+    """Wrong formulas: those of all kinds that can be written here, and the right one with something done to it."""
+    texts = [text for m in table() for texts in m.formulas.values() for text in texts if "{" not in text]
+    right = RIGHT[kind]
+    changed = ["({}) * 3", "({}) / 4", "({}) * 2 / n", "({}) + 1", "({}).sum()", "({}).mean(0)", "({})[0]", "({}).T"]
+    changed += ["({}) * h", "-({}) / n", "({}) * n / 3", "({}) * size / n", "({}) * 1.001", "0 * ({}) / 0", "({}) / 2"]
+    chosen = rng.choice(len(texts), 25, replace=False)
+    return [pattern.format(right) for pattern in changed] + [texts[k] for k in chosen]
+
+
+def by_numpy(text, sample):
+    """A formula's numbers by Python itself; None if numpy cannot do it."""
+    names = {**{name.replace(".g", "_g"): np.asarray(a, float) for name, a in sample.arrays.items()}, **FUNCTIONS}
+    try:
+        with np.errstate(all="ignore"):
+            value = eval(
+                text.replace(".g", "_g"), {"__builtins__": {"__import__": __import__}}, names
+            )  # our own texts only
+        return np.asarray(value, float)
+    except (TypeError, ValueError, AttributeError, NameError, IndexError):
+        return None
+
+
+def case(asked, sample, p):
+    numbers = {name: np.asarray(a, float) for name, a in sample.roles.items() if name.isidentifier()}
+    sizes = {name: int(numbers[name]) for name in ("n", "m", "h", "size") if name in numbers}
+    return SimpleNamespace(**{**numbers, **sizes, "p": p, "g": np.asarray(sample.right, float),
+                              "own": numbers.get(asked.kind.role)})  # fmt: skip
+
+
+def check(asked, text, verdict):
+    """Asserts that what a verdict says is true."""
+    asked = asked.read_as(parse(text).names)
+    own = by_numpy(text, asked.samples[0])
+    if verdict.mistake in ("circular", "accumulated"):
+        assert any(asked.circular(name) for name in parse(text).names)
+        return
+    mistake = next((m for m in table() if m.name == verdict.mistake and told(m, verdict)), None)
+    assert (mistake is None) == (verdict.mistake is None), verdict
+    if mistake in (*REPAIRED, *SUBSTITUTIONS):
+        check_repair(asked, text, verdict, mistake)
+    elif mistake is not None:
+        (true,) = truth_of(mistake.says)
+        for sample in asked.samples:
+            p = by_numpy(text, sample)
+            if p is not None and (sample.right.any() or p.any()):  # else it agrees with everything
+                assert holds(true, case(asked, sample, p)), f"{text}: {verdict}"
+    if own is not None:
+        check_numbers(asked, own, verdict)
+
+
+def told(mistake, verdict):
+    pattern = re.sub(r"\\\{\w+(?::[^}]*)?\\\}", ".*?", re.escape(mistake.says))
+    return any(re.fullmatch(pattern, hint, re.DOTALL) for hint in verdict.hints)
+
+
+def check_repair(asked, text, verdict, mistake):
+    """What is said to make it right does so."""
+    hint = next(hint for hint in verdict.hints if told(mistake, verdict) and hint != verdict.hints[0])
+    if found := re.match(r"It would be right with (\S+?),? (?:.*?)in place of (\S+?)[,.]? ", hint + " "):
+        belongs, other = found.groups()
+        places = [m.start() for m in re.finditer(rf"(?<![\w.]){re.escape(other)}(?!\w|\.g\b)", text)]
+        repaired = [f"{text[:k]}{belongs}{text[k + len(other) :]}" for k in places]
+        assert any(judge_question(asked, new).ok for new in repaired), f"{text}: {hint} {repaired}"
+    if found := re.match(r"Without '(.*)' every", hint):
+        part = found[1]
+        assert part in text, hint
+        assert any(judge_question(asked, text[: m.start()] + text[m.end() :]).ok
+                   for m in re.finditer(re.escape(part), text)), f"{text}: {hint}"  # fmt: skip
+    if found := re.match(r"The (\S+) in it is right for one shape at most", hint):
+        sizes = ("n", "m", "h", "size", "(n * h)", "(n * m)", "(m * h)")
+        new = [text[: m.start()] + size + text[m.end() :] for m in re.finditer(re.escape(found[1]), text)
+               for size in sizes]  # fmt: skip
+        assert any(is_right(asked, repaired) for repaired in new), f"{text}: {hint}"
+
+
+def is_right(asked, text):
+    try:
+        return judge_question(asked, text).ok
+    except FormulaError:
+        return False
+
+
+def check_numbers(asked, own, verdict):
+    """The summary counts right, and the element that is shown is wrong and has these numbers."""
+    right = np.asarray(asked.samples[0].right, float)
+    if own.shape == right.shape and (found := re.search(r"(\d+) of (\d+) values", verdict.summary)):
+        assert int(found[1]) == (~np.isclose(own, right, rtol=3e-5, atol=1e-6 * np.abs(right).max())).sum(), verdict
+    for hint in verdict.hints:
+        found = re.match(rf"On the numbers: .* So [\w.]+\.g(\[[\d,]+\]) is .*?({NUMBER})\. There your answer is (.*)\.",
+                         hint, re.DOTALL)  # fmt: skip
+        if found:
+            at = tuple(map(int, found[1].strip("[]").split(",")))
+            shown = re.search(rf"({NUMBER})$", found[3])[1]
+            assert eq(float(found[2].strip("()")), right[at]), hint
+            assert eq(float(shown), own[at]) or np.isnan(own[at]), hint
+            assert shown != found[2], hint
+        if found := re.match(r"Only (row|column)s? ([\d, ]+) (?:is|are) wrong", hint):
+            wrong = ~np.isclose(own, right, rtol=3e-5, atol=1e-6 * np.abs(right).max())
+            lines = np.flatnonzero(wrong.any(1 if found[1] == "row" else 0))
+            assert [int(k) for k in found[2].split(", ")] == list(lines), hint
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("kind", RIGHT)
+def test_what_is_said_of_many_wrong_answers_is_true(kind, shape):
+    rng = np.random.default_rng([*shape, len(kind)])
+    told_of = 0
+    for make in (hidden_layer, last_layer):
+        if kind == "leaky_relu" and make is last_layer:
+            continue
+        asked = question(make, shape, 1, kind)
+        for text in proposals(kind, rng):
+            try:
+                verdict = judge_question(asked, text)
+            except FormulaError:
+                continue
+            if not verdict.ok and not verdict.undecided:
+                check(asked, text, verdict)
+                told_of += verdict.mistake is not None
+    assert told_of > 3
+
+
+# ---- reasons that were false ----
+
+
+def said(tensor, proposal, **options):
+    verdict = bp.judge(tensor, proposal, **options)
+    return verdict, " ".join(verdict.hints)
+
+
+def test_any_single_number_has_a_ratio_and_no_reason_is_made_of_it():
+    x, w, b = (bp.param(np.full(shape, 0.7)) for shape in ((1, 1), (1, 1), (1,)))
+    loss = bp.mse(bp.lin(x, w, b), np.zeros((1, 1)))
+    loss.backward(keep=True)
+    for wrong in (0.123, np.full((1, 1), 5.0), lambda x, dz: 3 + x * dz):
+        verdict, hints = said(w, np.asarray(wrong).reshape(1, 1) if not callable(wrong) else wrong)
+        assert not verdict
+        assert verdict.mistake is None, verdict
+        assert "depends on the shapes" not in hints
+
+
+def test_a_two_that_is_there_is_not_called_missing():
+    layer = hidden_layer((4, 3, 2))
+    verdict, hints = said(layer["mse"], "2 * (out - targ) / size / 2")
+    assert verdict.mistake == "factor-too-many"
+    assert "Without '/ 2' every number would be right" in hints
+    assert "has a factor 2" not in hints
+    assert said(layer["mse"], "2 * (out - targ) / size * size")[0].mistake == "factor-too-many"
+
+
+def test_rows_are_not_said_to_be_added_where_they_are_not():
+    layer = hidden_layer((4, 3, 2))
+    for kind, right in (("x", "dz @ w1.T"), ("relu", "(z > 0) * da")):
+        verdict, hints = said(layer[kind], f"{right} / n")
+        assert verdict.mistake == "mean-over-rows"
+        assert "shares are added" not in hints
+
+
+def test_a_relu_is_spoken_of_only_where_there_is_one():
+    text = "(x > 0) * (dz @ w.T)"
+    for make, mistake in ((hidden_layer, "mask-too-many"), (last_layer, "one-step-too-far")):
+        layer = make((4, 3, 2))
+        assert said(layer["x"], text)[0].mistake == mistake
+
+
+def test_zero_by_zero_has_no_number_for_a_size():
+    layer = hidden_layer((4, 3, 2))
+    verdict, hints = said(layer["mse"], "0 * out / 0")
+    assert verdict.mistake is None
+    assert "a size belongs in its place" not in hints
+
+
+def test_letters_of_a_transposed_answer():
+    layer = hidden_layer((4, 3, 2))
+    assert "at [j,k] instead of [k,j]" in said(layer["w"], "dz.T @ x")[1]
+    assert "at [k,i] instead of [i,k]" in said(layer["x"], "w1 @ dz.T")[1]
+
+
+def test_other_networks_of_the_same_shape_are_called_so():
+    x, w = bp.param(np.full((4, 4), 0.5)), bp.param(np.full((4, 4), 0.25))
+    loss = bp.mse(bp.lin(x, w), np.zeros((4, 4)))
+    loss.backward(keep=True)
+    verdict = bp.judge(w, "x.T @ dz")
+    assert "4 other networks, 3 of them of other shapes" in verdict.summary
+
+
+# ---- mistakes that only a repair shows ----
+
+
+def three_layers():
+    rng = np.random.default_rng(5)
+    x, targ = bp.param(rng.uniform(-1, 1, (6, 4))), bp.param(rng.uniform(-1, 1, (6, 3)))
+    w1, w2 = bp.param(rng.uniform(-1, 1, (4, 5))), bp.param(rng.uniform(-1, 1, (5, 3)))
+    b1, b2 = bp.param(rng.uniform(-1, 1, 5)), bp.param(rng.uniform(-1, 1, 3))
+    l1 = bp.lin(x, w1, b1)
+    l2 = bp.relu(l1)
+    out = bp.lin(l2, w2, b2)
+    loss = bp.mse(out, targ)
+    loss.backward(keep=True)
+    return SimpleNamespace(x=x, w1=w1, w2=w2, b1=b1, b2=b2, l1=l1, l2=l2, out=out, targ=targ, loss=loss)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "text", "mistake", "words"),
+    [
+        ("l1", "(l1 > 0) * out.g @ w2.T", "operator-order", "(l1 > 0) * out.g is computed first"),
+        ("l1", "((l1 > 0) * out.g) @ w2.T", "misplaced-brackets", "around the wrong ones"),
+        ("w1", "x.T @ (l1 > 0) * (out.g @ w2.T)", "operator-order", "x.T @ (l1 > 0) is computed first"),
+        ("w1", "x.T @ ((l1 > 0) * (2 * (out - targ) / size) @ w2.T)", "operator-order", "same precedence"),
+        ("w2", "l1.T @ out.g", "value-before-relu", "right with l2, the value after relu, in place of l1"),
+        ("w1", "x.T @ out.g", "skipped-step", "right with l1.g in place of out.g"),
+        ("b1", "out.g.sum(0)", "skipped-step", "right with l1.g in place of out.g"),
+        ("w1", "(x.T @ l1.g).sum(0)", "summed-after-product", "added up once more"),
+        ("x", "l1.g @ w2.T", "other-tensor", "right with w1 in place of w2"),
+        ("w1", "x.T @ ((l1 > 0) * (out.g @ w2))", "wrong-transpose", "w2"),
+        ("out", "2 * (out - targ) / 1000", "number-for-size", "The 1000 in it"),
+    ],
+)
+def test_one_thing_replaced_makes_it_right(tensor, text, mistake, words):
+    net = three_layers()
+    verdict = bp.judge(getattr(net, tensor), text)
+    assert (verdict.ok, verdict.mistake) == (False, mistake), verdict
+    assert words in " ".join(verdict.hints)
+
+
+def test_a_forgotten_term_that_is_zero_in_the_example_does_not_pass():
+    from pybackprop.teach.learn.steps import question_for
+
+    asked = question_for("one-gradient")
+    dz = np.asarray(asked.samples[0].arrays["dz"])[:, 0]
+    terms = [f"x[{i},0]*dz[{i},0]" for i in range(len(dz))]
+    assert judge_question(asked, " + ".join(terms)).ok
+    assert (dz == 0).any()
+    for left_out in range(len(terms)):
+        assert not judge_question(asked, " + ".join(terms[:left_out] + terms[left_out + 1 :])).ok
