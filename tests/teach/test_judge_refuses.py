@@ -62,7 +62,7 @@ def test_of_a_tensor_read_twice_it_says_that_each_use_has_a_share():
     l2 = bp.lin(l1, w)
     loss = bp.mse(l2, numbers(rng, 4, 3))
     loss.backward(keep=True)
-    assert "share of one use; w.g is the sum over all 2 uses" in bp.judge(w, "x.T @ dz", z=l1).summary
+    assert "share of one use; w.g is the sum over both uses" in bp.judge(w, "x.T @ dz", z=l1).summary
     for z in (l1, l2):
         verdict = bp.judge(w, w.g, z=z)
         assert (verdict.ok, verdict.mistake) == (False, "all-uses")
