@@ -16,6 +16,7 @@ class TensorLike(Protocol):
     _g: Any
     _g_place: Any
     _node: Any
+    _origin: Any
     _version: Any
     name: str | None
     requires_g: bool
@@ -37,12 +38,15 @@ class Operation(Protocol):
     name      shown in messages
     inplace   whether its result overwrites its input
     backward  (inputs, saved, gradient of the result, sink, **params); None: it has no derivative here
+    is_lasting  whether the record is no single call's own, which would keep that call's values alive
     """
 
     @property
     def name(self) -> str: ...
     @property
     def inplace(self) -> bool: ...
+    @property
+    def is_lasting(self) -> bool: ...
     @property
     def backward(self) -> Callable[..., None] | None: ...
 

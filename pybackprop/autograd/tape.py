@@ -18,6 +18,7 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 import numpy as np
 
 from pybackprop.autograd import messages, spent, versions
+from pybackprop.autograd.origins import Origin
 from pybackprop.autograd.protocols import Operation, TensorLike
 from pybackprop.core import arithmetic, observer
 from pybackprop.core.errors import GradientError
@@ -113,6 +114,7 @@ class NoDerivative:
 
     name: str
     inplace: ClassVar[bool] = False
+    is_lasting: ClassVar[bool] = True
     backward: ClassVar[None] = None
 
     def purpose(self, inputs: Sequence[TensorLike], tensor: TensorLike) -> str:
@@ -122,6 +124,13 @@ class NoDerivative:
     def replay(self, arrays: Sequence[Any], **params: Any) -> Any:
         """Raises GradientError."""
         raise GradientError(f"'{self.name}' cannot be replayed")
+
+
+class Copy(NoDerivative):
+    """The record of a copy that is off the tape."""
+
+    def replay(self, arrays: Sequence[Any], **params: Any) -> Any:
+        return arrays[0]
 
 
 @lru_cache(maxsize=256)
@@ -253,6 +262,8 @@ def record(
                 out.requires_g = True
                 out._node = Node(op, inputs, saved, params)
                 break
+        else:
+            out._origin = Origin(out, op if op.is_lasting else no_derivative(op.name), inputs, params)
     return out
 
 
@@ -279,10 +290,20 @@ def cut(out: T, operation: str, *inputs: Any, products: Sequence[observer.Produc
     if observer.active is not None and out._version is not getattr(inputs[0], "_version", None):  # not for views
         arrays = [array for array in map(_array_of, inputs) if array is not None]
         observer.active.ran(operation, out._array, *arrays, products=products, is_new=True)
-    if _switch.recording and any(getattr(tensor, "requires_g", False) for tensor in inputs):
-        out.requires_g = True
-        out._node = Node(no_derivative(operation), ())
+    if _switch.recording:
+        if any(getattr(tensor, "requires_g", False) for tensor in inputs):
+            out.requires_g = True
+            out._node = Node(no_derivative(operation), ())
+        else:
+            came_from(out, no_derivative(operation), inputs)
     return out
+
+
+def came_from(out: TensorLike, op: Operation, inputs: Sequence[Any]) -> None:
+    """Remembers, for explanations, what out was computed from off the tape; inputs that are no tensors don't count."""
+    tensors = [t for t in inputs if hasattr(t, "_origin")]
+    if tensors:
+        out._origin = Origin(out, op, tensors, NO_PARAMS)
 
 
 def _array_of(value: Any) -> Any:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from pybackprop.autograd import messages, tape
 from pybackprop.autograd.broadcast import check_broadcast
 from pybackprop.autograd.mask import Mask
+from pybackprop.autograd.origins import Origin
 from pybackprop.autograd.versions import ForeignVersion, GradientPlace, GradientVersion, Version
 from pybackprop.core import native, observer
 from pybackprop.core.arrays import Array, aligned_empty, as_array, check_size, float_type, hint_at_fix
@@ -48,6 +49,7 @@ class Tensor:
         "_g_place": None,
         "_matrix": None,
         "_node": None,
+        "_origin": None,
         "_pointer": None,
         "_version": None,
         "__weakref__": None,
@@ -59,6 +61,7 @@ class Tensor:
     _g_place: GradientPlace | None  # which values .g belongs to; None: unknown
     _matrix: Any  # a bp_matrix, made when first needed: see ops/matmul.py
     _node: tape.Node | None
+    _origin: Origin | None  # what it was computed from off the tape; for explanations
     _pointer: Any
     _version: Version  # shared by all views of the same memory
     name: str | None
@@ -75,6 +78,8 @@ class Tensor:
         np.copyto(self._array, array)
         self.requires_g = requires_g
         self.name = name
+        if isinstance(data, Tensor):
+            tape.came_from(self, COPY, (data,))
         if observer.active is not None and name is not None:
             observer.active.named(self._array, name, "parameters" if requires_g else "data")
 
@@ -95,7 +100,7 @@ class Tensor:
 
     def _fill(self, array: Array, version: Version | None = None) -> None:
         self._array = array
-        self._g = self._g_place = self._matrix = self._node = self._pointer = self.name = None
+        self._g = self._g_place = self._matrix = self._node = self._origin = self._pointer = self.name = None
         self._version = Version() if version is None else version
         self.requires_g = False
 
@@ -295,6 +300,13 @@ class Tensor:
         with np.errstate(all="ignore"):  # inf and NaN propagate, as they do in C
             return tape.cut(self._make(function(self._array, **options)), name, self)
 
+    def came_from_itself(self, name: str, other: Any) -> None:
+        """Remembers what was written into data; a parameter's update begins anew."""
+        if isinstance(other, Tensor) and not self.requires_g:
+            before = self.alias()
+            before._origin = self._origin
+            tape.came_from(self, tape.no_derivative(name), (before, other))
+
     def refuse_on_tape(self, operation: str) -> None:
         """Raises GradientError for a result on the tape, which must not be written to."""
         if self._node is not None:
@@ -394,6 +406,7 @@ class Tensor:
         if self._node is not None:
             return self.clone()
         copy: Tensor = _restore(self._array.copy(), self.requires_g, self.name, self._g)
+        tape.came_from(copy, COPY, (self,))
         return copy
 
     def __reduce__(self) -> Any:
@@ -451,11 +464,12 @@ class Tensor:
     def __setitem__(self, index: Any, value: Any) -> None:
         """Writes value in place at an index, as in numpy."""
         self.refuse_on_tape("t[...] = value")
-        index = plain_index(index)
+        given, index = value, plain_index(index)
         if not isinstance(value, (int, builtins.float)):
             value = as_array(value, self.dtype, "t[...] = value")
         self.touch("t[...] = value")
         self._array[index] = value
+        self.came_from_itself("t[...] = value", given)
 
     def __repr__(self) -> str:
         numbers = np.array2string(self._array, separator=", ", prefix="tensor(")
@@ -463,6 +477,7 @@ class Tensor:
         return f"tensor({numbers}, dtype={self.dtype}{', requires_g=True' if self.requires_g else ''}{name})"
 
 
+COPY = tape.Copy("bp.tensor")
 _new = Tensor.__new__
 
 

@@ -63,6 +63,7 @@ class Call:
     parameters: list[Tensor]
     name: str
 
+    is_lasting = False
     inplace = False
     elementwise = False
     kink = None

@@ -15,6 +15,7 @@ from pybackprop.teach.explain.rules import Path, Words
 from pybackprop.teach.explain.terms import Terms
 from pybackprop.teach.trace.gradients import Walk, same
 from pybackprop.teach.trace.notation import Index, element
+from pybackprop.teach.trace.off_tape import Program
 from pybackprop.teach.trace.replay import in_double
 from pybackprop.teach.trace.slope import Check, measure
 
@@ -24,6 +25,7 @@ MEASURED_RTOL = {native.FLOAT32: 1e-4, native.FLOAT64: 1e-6}  # for a sum of mea
 class Facts:
     """One element of one tensor, what it moves, and what its gradient adds up to. See Explanation."""
 
+    program: Program
     walk: Walk
     tensor: Tensor
     at: Index
@@ -41,9 +43,9 @@ class Facts:
     measured: Check | None
     check: float
 
-    def __init__(self, walk: Walk, tensor: Tensor, at: Index, notes: Sequence[str]) -> None:
+    def __init__(self, program: Program, walk: Walk, tensor: Tensor, at: Index, notes: Sequence[str]) -> None:
         network = walk.network
-        self.walk, self.tensor, self.at, self.notes = walk, tensor, at, tuple(notes)
+        self.program, self.walk, self.tensor, self.at, self.notes = program, walk, tensor, at, tuple(notes)
         self.name, self.shape, self.dtype = network.name(tensor), tensor.shape, tensor.dtype
         self.loss_name = network.name(network.root) if network.is_loss() else "the loss"
         self.paths: list[Path] = paths_of(tensor, at, walk)

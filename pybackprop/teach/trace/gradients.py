@@ -45,16 +45,25 @@ def gradients_from(root: Tensor, start: Any = 1, only: set[int] | None = None) -
     start: the gradient of root. only: ids of the tensors that get a gradient; None: all.
     Raises GradientError if an operation has no derivative, or a value that it needs was overwritten.
     """
+    sink = _started(root, start, only)
+    for result in from_root(root):
+        _pass(result, result._node, sink)
+    return sink.buffers
+
+
+def _started(root: Tensor, start: Any, only: set[int] | None) -> Private:
     sink = Private(None if only is None else only | {id(root)})
     buffer, _ = sink.into(root)  # type: ignore[misc]
     buffer._array[...] = start
-    for result in from_root(root):
-        node: Any = result._node
-        node.check()
-        upstream = sink.buffers.get(id(result))
-        if upstream is not None:
-            node.backward(upstream, sink)
-    return sink.buffers
+    return sink
+
+
+def _pass(result: Tensor, node: Any, sink: Private) -> None:
+    """Passes the gradient of a result, if it has one, to its operands."""
+    node.check()
+    upstream = sink.buffers.get(id(result))
+    if upstream is not None:
+        node.backward(upstream, sink)
 
 
 @dataclass(frozen=True)
@@ -79,8 +88,12 @@ def walk_back(network: Network, tensor: Tensor) -> Walk:
     Raises GradientError if an operation has no derivative.
     """
     root = network.root
-    only = {id(t) for op in network for t in (*op.inputs, op.output) if gets_gradient(t)} | {id(tensor)}
-    return Walk(network, gradients_from(root, 1 if network.is_loss() else _given(root), only))
+    on_the_way = {id(op.output) for op in network}
+    only = {id(t) for op in network for t in op.inputs if gets_gradient(t)} | on_the_way | {id(tensor)}
+    sink = _started(root, 1 if network.is_loss() else _given(root), only)
+    for op in reversed(network.operations):
+        _pass(op.output, op.node, sink)
+    return Walk(network, sink.buffers)
 
 
 def gets_gradient(tensor: Tensor) -> bool:
