@@ -38,7 +38,6 @@ class Operation(Protocol):
     name      shown in messages
     inplace   whether its result overwrites its input
     backward  (inputs, saved, gradient of the result, sink, **params); None: it has no derivative here
-    is_lasting  whether the record is no single call's own, which would keep that call's values alive
     """
 
     @property
@@ -46,9 +45,11 @@ class Operation(Protocol):
     @property
     def inplace(self) -> bool: ...
     @property
-    def is_lasting(self) -> bool: ...
-    @property
     def backward(self) -> Callable[..., None] | None: ...
+
+    def lasting(self) -> Any:
+        """Itself, or a record in its place that keeps no values alive."""
+        ...
 
     def purpose(self, inputs: Sequence[Any], tensor: Any) -> str:
         """The gradient that needs the values of tensor, such as "w.g = x.T @ out.g"; empty if unknown."""

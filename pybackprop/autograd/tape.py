@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 import numpy as np
 
 from pybackprop.autograd import messages, spent, versions
-from pybackprop.autograd.origins import Origin
+from pybackprop.autograd.origins import origin_of
 from pybackprop.autograd.protocols import Operation, TensorLike
 from pybackprop.core import arithmetic, observer
 from pybackprop.core.errors import GradientError
@@ -62,6 +62,11 @@ class Node:
         self.origins = [tensor._node for tensor in inputs]
         self.saved = [(tensor, tensor._version.count) for tensor in saved]
         self.checksums = (versions.checksums(saved), versions.caller()) if versions.on else None
+
+    @property
+    def is_written(self) -> bool:
+        """Whether its inputs are known; if not, reading them writes the tape."""
+        return True
 
     @property
     def has_derivative(self) -> bool:
@@ -114,8 +119,11 @@ class NoDerivative:
 
     name: str
     inplace: ClassVar[bool] = False
-    is_lasting: ClassVar[bool] = True
     backward: ClassVar[None] = None
+
+    def lasting(self) -> NoDerivative:
+        """Itself."""
+        return self
 
     def purpose(self, inputs: Sequence[TensorLike], tensor: TensorLike) -> str:
         """Empty: no gradient needs its values."""
@@ -123,7 +131,7 @@ class NoDerivative:
 
     def replay(self, arrays: Sequence[Any], **params: Any) -> Any:
         """Raises GradientError."""
-        raise GradientError(f"'{self.name}' cannot be replayed")
+        raise GradientError(f"'{self.name}' cannot be run again here")
 
 
 class Copy(NoDerivative):
@@ -263,7 +271,7 @@ def record(
                 out._node = Node(op, inputs, saved, params)
                 break
         else:
-            out._origin = Origin(out, op if op.is_lasting else no_derivative(op.name), inputs, params)
+            out._origin = origin_of(out, op.lasting(), inputs, params)
     return out
 
 
@@ -291,11 +299,10 @@ def cut(out: T, operation: str, *inputs: Any, products: Sequence[observer.Produc
         arrays = [array for array in map(_array_of, inputs) if array is not None]
         observer.active.ran(operation, out._array, *arrays, products=products, is_new=True)
     if _switch.recording:
+        came_from(out, no_derivative(operation), inputs)
         if any(getattr(tensor, "requires_g", False) for tensor in inputs):
             out.requires_g = True
             out._node = Node(no_derivative(operation), ())
-        else:
-            came_from(out, no_derivative(operation), inputs)
     return out
 
 
@@ -303,7 +310,7 @@ def came_from(out: TensorLike, op: Operation, inputs: Sequence[Any]) -> None:
     """Remembers, for explanations, what out was computed from off the tape; inputs that are no tensors don't count."""
     tensors = [t for t in inputs if hasattr(t, "_origin")]
     if tensors:
-        out._origin = Origin(out, op, tensors, NO_PARAMS)
+        out._origin = origin_of(out, op, tensors, NO_PARAMS)
 
 
 def _array_of(value: Any) -> Any:

@@ -63,7 +63,6 @@ class Call:
     parameters: list[Tensor]
     name: str
 
-    is_lasting = False
     inplace = False
     elementwise = False
     kink = None
@@ -91,6 +90,10 @@ class Call:
         arguments = ("inp",) if count == 1 else tuple(f"inp{k}" for k in range(1, count + 1))
         attributes = {id(value): name for name, value in self.state.items()}
         return (*arguments, *(attributes.get(id(p), p.name or "w") for p in self.parameters))
+
+    def lasting(self) -> Any:
+        """A record in its place that keeps no values alive."""
+        return tape.no_derivative(self.name)
 
     def purpose(self, inputs: Sequence[Tensor], tensor: Tensor) -> str:
         """Empty: only the layer knows which gradient needs the values."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -64,10 +64,12 @@ class Op:
     defaults: Mapping[str, Any] = field(default_factory=dict, repr=False)
     check: Callable[..., None] | None = field(default=None, repr=False)
     replayed: Callable[..., Any] | None = field(default=None, repr=False)
-    is_lasting: ClassVar[bool] = True
-
     def __call__(self, *operands: Any, **params: Any) -> Any:
         return self.forward(*operands, **params)
+
+    def lasting(self) -> Op:
+        """Itself: a record keeps no values alive."""
+        return self
 
     def replay(self, arrays: Sequence[Array], **params: Any) -> Array:
         """Computes the result again for these arrays, off the tape."""

@@ -150,8 +150,9 @@ def missing_calls(tensor: Tensor, network: Network) -> str:
         if here:
             break
     if not network.is_loss() or any(op.output._g is not None for op in network):
-        return "Still missing is " + ", then ".join(filter(None, calls))
-    all_by_hand = f"; or, by hand, {', '.join(calls)}" if all(calls) else ""
+        known = [call for call in calls if call]
+        return f"Still missing is {', then '.join(known)}" if known else "Set it by hand, or compute a loss on the tape"
+    all_by_hand = f"; or, by hand, {', '.join(calls)}" if calls and all(calls) else ""
     return f"Call {network.name(network.root)}.backward(){all_by_hand}"
 
 
@@ -185,8 +186,8 @@ def agreement(tensor: Tensor, walk: Walk) -> str:
     if tensor._g is not None and not same(tensor._g._array, walk.of(tensor)):
         return (
             f"{name}.g does not hold the gradient of this forward pass, so what follows was computed anew. It is from "
-            "an earlier backward pass, was added to (accumulate=True), or was set by hand. Call backward again to "
-            "renew it."
+            "an earlier backward pass, was added to (accumulate=True), or was set or changed by hand. Call backward "
+            "again to renew it."
         )
     others = [t for t in walk.network.leaves() if t.requires_g and t._g is not None]
     if tensor._g is None and not any(same(t._g._array, walk.of(t)) for t in others if t._g is not None):

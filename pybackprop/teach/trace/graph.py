@@ -207,7 +207,7 @@ def _from_root(root: Tensor, off_tape: Mapping[int, Operation]) -> list[Tensor]:
 def operands_on_tape(tensor: Tensor) -> Sequence[Tensor]:
     """What a tensor was computed from on the tape; nothing for a leaf, and for a pass that has not recorded it."""
     node: Any = tensor._node
-    if node is None or (isinstance(node, Pass) and node._inputs is None):
+    if node is None or not node.is_written:
         return ()
     inputs: Sequence[Tensor] = node.inputs
     return inputs

@@ -30,12 +30,12 @@ class Constant:
     """A value that a backward takes as a constant, though it was computed from the tensor that is explained.
 
     tensor    the value
-    by        the operation that computed it
+    by        the operations that computed it, the first one first
     problem   why they cannot be run again; empty if they can
     """
 
     tensor: Tensor
-    by: str
+    by: tuple[str, ...]
     problem: str = ""
 
 
@@ -62,7 +62,7 @@ def program_of(network: Network, tensor: Tensor) -> Program:
     passed = {} if tensor.requires_g else _operations(chain for chain in chains if chain.can_pass)
     explained = network_ending_in(network.root, passed) if passed else network
     left_out = [chain for chain in chains if tensor.requires_g or not chain.can_pass]
-    constants = tuple(Constant(chain.leaf, chain.last, chain.problem) for chain in left_out)
+    constants = tuple(Constant(chain.leaf, chain.by, chain.problem) for chain in left_out)
     if any(chain.problem for chain in left_out):
         return Program(explained, constants)
     ran = network_ending_in(network.root, _operations(chains)) if left_out else explained
@@ -76,10 +76,10 @@ def takes_part(tensor: Tensor, network: Network) -> bool:
 
 @dataclass
 class _Chain:
-    """The operations from the tensor to a leaf. last: the one that computed it; problem: why they cannot be run."""
+    """The operations from the tensor to a leaf. by: their names; problem: why they cannot be run again."""
 
     leaf: Tensor
-    last: str
+    by: tuple[str, ...]
     operations: dict[int, Operation] = field(default_factory=dict)
     problem: str = ""
 
@@ -107,9 +107,14 @@ class _Value:
 
     def operands(self) -> list[_Value]:
         """What it was computed from, on the tape or off it."""
-        if self.tensor is not None and self.tensor._node is not None:
+        if on_tape(self.tensor):
             return [_Value(t, t._origin, t._array) for t in operands_on_tape(self.tensor)]
         return [] if self.origin is None else [_value(operand) for operand in self.origin.operands]
+
+
+def on_tape(tensor: Tensor | None) -> bool:
+    """Whether the tape knows what the tensor was computed from."""
+    return tensor is not None and tensor._node is not None and tensor._node.has_derivative
 
 
 def _value(operand: Operand) -> _Value:
@@ -130,7 +135,7 @@ class _Search:
         value = _Value(leaf, leaf._origin, leaf._array)
         if leaf is self.tensor or not self._moves(value):
             return None
-        chain = _Chain(leaf, SHARED.name if leaf._origin is None else leaf._origin.op.name)
+        chain = _Chain(leaf, self._names(value))
         try:
             self._rebuild(value, chain)
         except GradientError as error:
@@ -151,10 +156,24 @@ class _Search:
                     stack += [(one, True), *((operand, False) for operand in one.operands())]
         return self.moves[value.key]
 
+    def _names(self, value: _Value) -> tuple[str, ...]:
+        """The operations on a way from the tensor to a value."""
+        names: list[str] = []
+        while value.tensor is not self.tensor:
+            if on_tape(value.tensor):
+                names.append(value.tensor._node.op.name)  # type: ignore[union-attr]
+            else:
+                names.append(SHARED.name if value.origin is None else value.origin.op.name)
+            moved = [operand for operand in value.operands() if self.moves.get(operand.key)]
+            if not moved:
+                break
+            value = moved[0]
+        return tuple(names[::-1])
+
     def _shares(self, value: _Value) -> bool:
         """Whether it lies in the tensor's memory, as bp.as_tensor(t.data) does, and is no result of its own."""
         mine, other = self.tensor._array, value.array
-        if value.origin is not None or other is None or (value.tensor is not None and value.tensor._node is not None):
+        if value.origin is not None or other is None or on_tape(value.tensor):
             return False
         return np.may_share_memory(mine, other) and np.shares_memory(mine, other)
 
@@ -162,7 +181,7 @@ class _Search:
         """The value of a tensor off the tape as a tensor, and the operations from the tensor to it, into chain."""
         result, origin = value.tensor, value.origin
         moves = self.moves.get(value.key, False)
-        if result is not None and (result is self.tensor or result._node is not None or not moves):
+        if result is not None and (result is self.tensor or on_tape(result) or not moves):
             return result
         if result is not None and id(result) in chain.operations:
             return result
