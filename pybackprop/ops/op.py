@@ -64,6 +64,7 @@ class Op:
     defaults: Mapping[str, Any] = field(default_factory=dict, repr=False)
     check: Callable[..., None] | None = field(default=None, repr=False)
     replayed: Callable[..., Any] | None = field(default=None, repr=False)
+
     def __call__(self, *operands: Any, **params: Any) -> Any:
         return self.forward(*operands, **params)
 

@@ -38,7 +38,9 @@ def _forward(symbols: Symbols) -> Iterator[Block]:
     leaf = first.inputs[min(1, len(first.inputs) - 1)]
     z = symbols.of(symbols.network.root)
     several = any(len(symbols.network.uses(given)) > 1 for op in symbols.network for given in op.inputs)
-    yield Text(f"The chain rule multiplies one factor for each step on the way to {z}{', and adds the ways' * several}:")
+    yield Text(
+        f"The chain rule multiplies one factor for each step on the way to {z}{', and adds the ways' * several}:"
+    )
     yield Formula(f"∂{z}/∂{symbols.of(leaf)} = {symbols.holds(first, leaf, width=80)}")
 
 

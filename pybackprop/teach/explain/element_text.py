@@ -137,7 +137,9 @@ def _total(e: Facts) -> str:
 def _kept(e: Facts) -> str:
     """Why a tensor has no .g, and what it would hold."""
     if e.tensor._node is not None or e.tensor.requires_g:
-        return f"{e.name} keeps no .g after a backward; backward(keep=True) leaves it there. This is what it would hold."
+        return (
+            f"{e.name} keeps no .g after a backward; backward(keep=True) leaves it there. This is what it would hold."
+        )
     why = f"{e.name} has no .g, because its requires_g is False."
     return f"{why} {'This is the share that is on the tape.' if e.left_out else 'This is what it would hold.'}"
 

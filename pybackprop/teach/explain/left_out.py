@@ -43,4 +43,6 @@ def _remedy(constant: Constant, of: str) -> str:
         return "To have it counted, do without the copy, or use .clone() in its place."
     if SHARED.name in constant.by:
         return f"To have it counted, use {of} itself."
-    return f"It is counted if {of} wants a gradient (requires_g) before the forward pass, and each step has a derivative."
+    return (
+        f"It is counted if {of} wants a gradient (requires_g) before the forward pass, and each step has a derivative."
+    )

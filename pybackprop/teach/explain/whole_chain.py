@@ -72,7 +72,13 @@ class WholeChain(Explanation):
                 if whole and id(given) in lines:
                     lines[id(given)] += ["+", *whole]
                 elif whole:
-                    lines[id(given)] = [*self.symbols.parts(op, given), "=", Name(network.name(given), g=True), "=", *whole]
+                    lines[id(given)] = [
+                        *self.symbols.parts(op, given),
+                        "=",
+                        Name(network.name(given), g=True),
+                        "=",
+                        *whole,
+                    ]
         return list(lines.values())
 
     def to_dict(self) -> dict[str, Any]:
