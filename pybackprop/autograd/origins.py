@@ -98,7 +98,7 @@ def _recorded(tensor: Any) -> Origin:
 
 def _is_known(result: Any) -> bool:
     """Whether the tape says what a result was computed from; of an operation without a derivative, its origin does."""
-    return result._node.is_written and result._node.has_derivative
+    return bool(result._node.is_written and result._node.has_derivative)
 
 
 def _without_node(tensor: Any) -> Origin | None:

@@ -179,7 +179,7 @@ def _check(e: Facts) -> Iterator[Block]:
             f"{held} is kept as it is here, and what goes through it is missing from the slope as well."
         )
     yield Text(
-        f"Move {e.element} by h = {check.h:.3g} up and down, in double, run forward again, and look at {_looked_at(e)}:"
+        f"Move {e.element} by h = {check.h:g} up and down, in double, run forward again, and look at {_looked_at(e)}:"
     )
     yield from _measured(check, e)
     if e.held is not None:
@@ -208,7 +208,7 @@ def _looked_at(e: Facts) -> str:
 def _measured(check: Check, e: Facts) -> Iterator[Block]:
     loss = e.loss_name if e.walk.network.is_loss() else "sum"
     above, below = f"{check.above:.15g}", f"({check.below:.15g})" if check.below < 0 else f"{check.below:.15g}"
-    yield Formula(f"slope ({loss}₊ - {loss}₋) / 2h = ({above} - {below}) / {2 * check.h:.3g} = {check.slope:.9g}")
+    yield Formula(f"slope ({loss}₊ - {loss}₋) / 2h = ({above} - {below}) / {2 * check.h:g} = {check.slope:.9g}")
     yield Formula(f"gradient {e.total:.9g}   relative error {check.error:+.1e}")
 
 

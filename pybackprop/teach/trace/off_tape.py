@@ -107,7 +107,7 @@ class _Value:
 
     def operands(self) -> list[_Value]:
         """What it was computed from, on the tape or off it."""
-        if on_tape(self.tensor):
+        if self.tensor is not None and on_tape(self.tensor):
             return [_Value(t, t._origin, t._array) for t in operands_on_tape(self.tensor)]
         return [] if self.origin is None else [_value(operand) for operand in self.origin.operands]
 
@@ -118,7 +118,7 @@ def on_tape(tensor: Tensor | None) -> bool:
 
 
 def _value(operand: Operand) -> _Value:
-    return _Value(operand.tensor(), operand.origin, operand.array and operand.array())
+    return _Value(operand.tensor(), operand.origin, operand.array() if operand.array else None)
 
 
 class _Search:

@@ -59,10 +59,10 @@ def measure(network: Network, tensor: Tensor, at: Index, total: float, values: V
     double = Double(network, tensor, values)
     here = double.result(double.values)
     size = max(1.0, abs(float(tensor._array[at])))
-    h = first = FIRST_STEP * size
+    h = first = _round(FIRST_STEP * size)
     below, above = double.moved(at, -h), double.moved(at, h)
-    while (corner := _first_corner(network, below, double.values, above)) and h > LAST_STEP * size:
-        h = max(LAST_STEP * size, 0.5 * h * min(corner.part, 0.5))
+    while (corner := _first_corner(network, below, double.values, above)) and h > 2 * LAST_STEP * size:
+        h = _round(max(LAST_STEP * size, 0.5 * h * min(corner.part, 0.5)))
         below, above = double.moved(at, -h), double.moved(at, h)
     lower, upper = double.result(below), double.result(above)
     left, right, slope = (here - lower) / h, (upper - here) / h, (upper - lower) / (2 * h)
@@ -70,6 +70,11 @@ def measure(network: Network, tensor: Tensor, at: Index, total: float, values: V
     error, flipped = _error(total, slope, here, h), _flipped(network, double.values)
     operation = corner.operation if corner else None
     return Check(slope, error, lower, upper, h, left, right, kink, operation, h < first, flipped)
+
+
+def _round(h: float) -> float:
+    """One digit of it, so that what is printed is the step itself."""
+    return float(f"{h:.0e}")
 
 
 def _error(total: float, slope: float, loss: float, h: float) -> float:
