@@ -17,6 +17,7 @@ from pybackprop.autograd.versions import ForeignVersion, GradientPlace, Gradient
 from pybackprop.core import native, observer
 from pybackprop.core.arrays import Array, aligned_empty, as_array, check_size, float_type, hint_at_fix
 from pybackprop.core.errors import DTypeError, GradientError, ShapeError
+from pybackprop.core.printable import printable
 
 __all__ = ["Tensor", "as_tensor", "foreign", "operand", "param", "tensor", "wrap"]
 
@@ -42,12 +43,12 @@ class Tensor:
     """
 
     __slots__ = {  # noqa: RUF023
-        "name": "Shown in messages: a str, or None.",
         "requires_g": "Whether the tape computes a gradient for it; True for parameters and what depends on them.",
         "_array": None,
         "_g": None,
         "_g_place": None,
         "_matrix": None,
+        "_name": None,
         "_node": None,
         "_origin": None,
         "_pointer": None,
@@ -64,7 +65,7 @@ class Tensor:
     _origin: Origin | None  # what it was computed from off the tape; for explanations
     _pointer: Any
     _version: Version  # shared by all views of the same memory
-    name: str | None
+    _name: str | None
     requires_g: bool
 
     def __init__(
@@ -100,7 +101,7 @@ class Tensor:
 
     def _fill(self, array: Array, version: Version | None = None) -> None:
         self._array = array
-        self._g = self._g_place = self._matrix = self._node = self._origin = self._pointer = self.name = None
+        self._g = self._g_place = self._matrix = self._node = self._origin = self._pointer = self._name = None
         self._version = Version() if version is None else version
         self.requires_g = False
 
@@ -191,6 +192,15 @@ class Tensor:
     def new_like(self) -> Tensor:
         """An uninitialized tensor of this shape and dtype."""
         return self._make(aligned_empty(self._array.shape, self._array.dtype))
+
+    @property
+    def name(self) -> str | None:
+        """Shown in messages: a str, or None. Control characters, which a terminal would obey, are escaped."""
+        return self._name
+
+    @name.setter
+    def name(self, name: str | None) -> None:
+        self._name = name if name is None else printable(name)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pybackprop.core.printable import printable
 from pybackprop.teach.example import OUTPUTS, ROLE_OF, decimals
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def run_judge(options: argparse.Namespace) -> int:
     try:
         verdict = judge(tensors[ROLE_OF[options.of]], options.formula, options.reveal)
     except FormulaError as error:
-        print(f"pybackprop judge: {error}", file=sys.stderr)
+        print(printable(f"pybackprop judge: {error}", keep="\n"), file=sys.stderr)
         return USAGE
     _show(verdict, options)
     return 0 if verdict.ok else 1
@@ -102,7 +103,7 @@ def listing() -> str:
     """All mistakes: name, the kind of question, an example, what it computes instead."""
     from pybackprop.teach.judge.kinds import KINDS
     from pybackprop.teach.judge.mistakes import table
-    from pybackprop.teach.judge.verdict import WIDTH
+    from pybackprop.teach.render.width import text_width
 
     lines = [
         f"right: {kind.role + '.g':<7} {kind.right}" + (f"  ({kind.name})" if kind.name != kind.role else "")
@@ -114,7 +115,7 @@ def listing() -> str:
         lines += [
             "",
             f"{mistake.name}  ({examples})",
-            *textwrap.wrap(plain, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT),
+            *textwrap.wrap(plain, text_width(), initial_indent=INDENT, subsequent_indent=INDENT),
         ]
     return "\n".join(lines)
 
@@ -142,6 +143,6 @@ def run_learn(options: argparse.Namespace) -> int:
     try:
         lesson.run()
     except KeyboardInterrupt:
-        print(f"\n{len(lesson.done)} of {len(STEPS)} done; to go on: pybackprop learn")
+        print(f"\n{lesson.so_far()}")
         return 130
     return 0

@@ -13,6 +13,7 @@ from typing import Any
 from pybackprop import data
 from pybackprop.cli.arguments import sizes, whole_number
 from pybackprop.core import plotting, settings
+from pybackprop.core.printable import printable
 from pybackprop.data import Choices, Description, Samples
 from pybackprop.train import checkpoint
 from pybackprop.train.model_file import description_of
@@ -134,7 +135,7 @@ def _train(trainer: Trainer, options: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             progress.stop()
             epoch = min(trainer.epoch + 1, epochs)
-            print(f"pybackprop: interrupted in epoch {epoch}{saved}", file=sys.stderr)
+            print(printable(f"pybackprop: interrupted in epoch {epoch}{saved}"), file=sys.stderr)
             return INTERRUPTED
     return 0
 
@@ -156,7 +157,7 @@ def _report(trainer: Trainer, options: argparse.Namespace) -> None:
         "warnings": warnings,
     }
     for warning in warnings:
-        print(f"pybackprop: warning: {warning}", file=sys.stderr)
+        print(printable(f"pybackprop: warning: {warning}"), file=sys.stderr)
     if options.json:
         print(json.dumps(report))
     elif not options.quiet:

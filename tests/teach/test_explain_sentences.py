@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (a pattern is a whole sentence)
 """Every sentence that explain prints is true: read back from the text, and computed again by numpy in double.
 
 A text is taken apart into sentences. A sentence that no pattern here knows fails, so a new one needs its test.
@@ -12,7 +13,7 @@ import pytest
 import pybackprop as bp
 from helpers import in_numpy
 from pybackprop.ops import op as op_module
-from pybackprop.teach.render.document import Formula, Heading, Table, Text
+from pybackprop.teach.render.document import Formula, Heading, Text
 
 NAME = r"[A-Za-z_]\w*"
 ELEMENT = rf"{NAME}(?:\[[\d,]+\])?"
@@ -441,8 +442,10 @@ def whole(r, g):
 def all_of_it(r, formula):
     if "by '" in formula:
         return
-    found = sum(evaluate(r, part) for part in formula.split(" + ") if part) if " summed" in formula else evaluate(
-        r, formula
+    found = (
+        sum(evaluate(r, part) for part in formula.split(" + ") if part)
+        if " summed" in formula
+        else evaluate(r, formula)
     )
     right = arriving(r, r.e.tensor)
     scale = 1 + np.abs(right).max(initial=0)
@@ -458,7 +461,10 @@ EVERY = r"in (?:every|the only) (?:row|column)"
 SENTENCES = [
     (rf"Path (\d+) of (\d+), through ({NAME}):", path),
     (rf"({ELEMENT}) is used in ({NAME}) = (.+?)\.(?= |$)", used),
-    (rf"In ({NAME}) it moves column (\d+), ({EVERY}), {ELSE}: ({NAME}\[i,\d+\]) for (i = \d+(?: \.\. \d+)?)\.", moves_column),
+    (
+        rf"In ({NAME}) it moves column (\d+), ({EVERY}), {ELSE}: ({NAME}\[i,\d+\]) for (i = \d+(?: \.\. \d+)?)\.",
+        moves_column,
+    ),
     (rf"In ({NAME}) it moves row (\d+), ({EVERY}), {ELSE}: ({NAME}\[\d+,j\]) for (j = \d+(?: \.\. \d+)?)\.", moves_row),
     (rf"In ({NAME}) it moves ({ELEMENT}), {ELSE}\.", moves_one),
     (rf"In ({NAME}) it moves (\d+) elements?, all those it was broadcast to, {ELSE}\.", moves_some),
@@ -484,8 +490,11 @@ SENTENCES = [
         rf"added to every row of|the only row: it is added to) column \d+\.",
         nothing,
     ),
-    (rf"{NAME} \([\d,]*\) was broadcast to \([\d,]*\): {ELEMENT} was added in (?:each of these places|this place)\.", nothing),
-    (rf"'\.?\+?\w*' works on each element by itself\.", nothing),
+    (
+        rf"{NAME} \([\d,]*\) was broadcast to \([\d,]*\): {ELEMENT} was added in (?:each of these places|this place)\.",
+        nothing,
+    ),
+    (r"'\.?\+?\w*' works on each element by itself\.", nothing),
     (rf"\w+ looks at each element by itself: {ELEMENT} = .*?\.(?= \(|$)", nothing),
     (rf" ?\({NAME} was written over {NAME}, in place\.\)", nothing),
     (rf"{NAME} = \((?:… \+ )?\({ELEMENT} - {ELEMENT}\)²(?: \+ …)?\) / \d+, the mean over (\d+) elements?\.", mean_over),
@@ -506,7 +515,10 @@ SENTENCES = [
         r"The square's slope is 2 times the difference(?:, with a minus for the target)?; the mean divides by (\d+)\.",
         mean_over,
     ),
-    (rf"({NAME}\.g[\[\]\w,…]*), which the backward pass has already computed: ∂(\w+)/∂([\w\[\],…]+)\.", computed_by_backward),
+    (
+        rf"({NAME}\.g[\[\]\w,…]*), which the backward pass has already computed: ∂(\w+)/∂([\w\[\],…]+)\.",
+        computed_by_backward,
+    ),
     (
         rf"({NAME}\.g[\[\]\w,…]*): ∂(\w+)/∂([\w\[\],…]+)\. \(A backward does not compute it, as nothing before it wants a "
         r"gradient\.\)",
@@ -528,8 +540,14 @@ SENTENCES = [
         r"copy, or use \.clone\(\) in its place|It is counted if .* derivative)\.",
         left_out,
     ),
-    (rf"The sum runs down column (\d+) of ({NAME}) and column (\d+) of ({NAME})\.g, side by side\. For any element:", runs_down),
-    (rf"The sum runs along row (\d+) of ({NAME})\.g and row (\d+) of ({NAME}), side by side\. For any element:", runs_along),
+    (
+        rf"The sum runs down column (\d+) of ({NAME}) and column (\d+) of ({NAME})\.g, side by side\. For any element:",
+        runs_down,
+    ),
+    (
+        rf"The sum runs along row (\d+) of ({NAME})\.g and row (\d+) of ({NAME}), side by side\. For any element:",
+        runs_along,
+    ),
     (
         r"A matrix product pairs a row of the first with a column of the second: the index summed over is the inner one, "
         r"last in the first and first in the second\. Here it is [ij]\. In [\w.\[\],]+ it comes (?:first|last), as it "
@@ -538,7 +556,7 @@ SENTENCES = [
         nothing,
     ),
     (
-        rf"Row \d+ of [\w.]+ times column \d+ of [\w.]+ is (this element|this path's share of the element); all rows times "
+        r"Row \d+ of [\w.]+ times column \d+ of [\w.]+ is (this element|this path's share of the element); all rows times "
         r"all columns give all elements\.",
         this_element,
     ),
@@ -547,15 +565,24 @@ SENTENCES = [
         r"moves a column\.\)",
         transposed,
     ),
-    (rf"All factors are 1, so this is the sum of column (\d+) of {NAME}\.g over the rows\. For any element:", column_sum),
-    (rf"What was broadcast over the rows is summed over the rows, axis 0, so {NAME}\.g has the shape of {NAME}:", nothing),
+    (
+        rf"All factors are 1, so this is the sum of column (\d+) of {NAME}\.g over the rows\. For any element:",
+        column_sum,
+    ),
+    (
+        rf"What was broadcast over the rows is summed over the rows, axis 0, so {NAME}\.g has the shape of {NAME}:",
+        nothing,
+    ),
     (r"What was broadcast along an axis is summed along that axis:", nothing),
     (
         rf"Only {ELEMENT} moves, so there is nothing for a matrix product to add up: each element of {NAME}\.g is multiplied "
         rf"by its own factor, 1 or ({NUMBER})\. Hence \* and not @:",
         own_factor,
     ),
-    (rf"Only {NAME} moves, so there is nothing to add up: each element of {NAME} has its own square in {NAME}\.", nothing),
+    (
+        rf"Only {NAME} moves, so there is nothing to add up: each element of {NAME} has its own square in {NAME}\.",
+        nothing,
+    ),
     (rf"The last factor, ∂{NAME}/∂{NAME} = 1, is where the backward pass begins\.", begins),
     (rf"For any element of {NAME}: the sum of its slopes, each times the {NAME}\.g there\.", nothing),
     (rf"Each element of {NAME} has one term and no sum: the {NAME}\.g there, times its own slope\.", nothing),
@@ -564,14 +591,17 @@ SENTENCES = [
         rf"Move ({ELEMENT}) by h = ({NUMBER}) up and down, in double, run forward again, and look at {NAME}:",
         nudged,
     ),
-    (rf"The slope is that of the program as it ran\. If [\w, ]+ is kept as it is:", on_the_tape),
+    (r"The slope is that of the program as it ran\. If [\w, ]+ is kept as it is:", on_the_tape),
     (r"\(The step was made smaller until no [\w ]+ crossed its corner at [\d. or]+\.\)", nothing),
     (r"However little it moves, .* = [\d.]+\.", nothing),
     (r"\d+ [\w ]+ elements are so near .* expect a difference\.", nothing),
     (r"\(These are the largest of (\d+)\.\) In the definition's order the sum grows like this:", nothing),
 ]
 FORMULAS = [
-    (rf"(share \d+ of |)({NAME})\.g = ([^=]+?)(?:   +.*)?", lambda r, g: whole(r, g) if r.in_path else all_of_it(r, g[2])),
+    (
+        rf"(share \d+ of |)({NAME})\.g = ([^=]+?)(?:   +.*)?",
+        lambda r, g: whole(r, g) if r.in_path else all_of_it(r, g[2]),
+    ),
     (rf"(?:share \d+ of )?{NAME}\.g\[[kij,]+\] = Σ_[ij] .*", nothing),
     (rf"slope \((\w+)₊ - \w+₋\) / 2h = \(({NUMBER}) - ({NUMBER})\) / ({NUMBER}) = ({NUMBER})", slope_of),
     (rf"gradient ({NUMBER})   relative error [-+\d.e]+", gradient_line),

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import http.client
+import time
 import json
 import re
 import signal
@@ -211,3 +212,31 @@ def test_ctrl_c_ends_it_cleanly():
     assert process.returncode == 0
     assert (out, err) == ("\n", "")
     assert err == ""
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, ConnectionResetError, ConnectionAbortedError, TimeoutError])
+def test_a_client_that_leaves_is_not_news(server, capfd, monkeypatch, error):
+    def leaves(handler):
+        raise error
+
+    monkeypatch.setattr(server.RequestHandlerClass, "do_GET", leaves)
+    with pytest.raises((http.client.HTTPException, OSError)):
+        answer(server, "/")
+    time.sleep(0.1)
+    assert capfd.readouterr().err == ""
+
+
+def test_another_error_is_shown(server, capfd, monkeypatch):
+    def fails(handler):
+        raise ValueError("something else")
+
+    monkeypatch.setattr(server.RequestHandlerClass, "do_GET", fails)
+    with pytest.raises((http.client.HTTPException, OSError)):
+        answer(server, "/")
+    said = ""
+    for _ in range(100):
+        said += capfd.readouterr().err
+        if "something else" in said:
+            return
+        time.sleep(0.05)
+    raise AssertionError(said)

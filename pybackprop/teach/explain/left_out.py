@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pybackprop.autograd.tensor import COPY, Tensor
+from pybackprop.autograd.origins import DEPTH
+from pybackprop.autograd.tensor import COPY
 from pybackprop.teach.trace.graph import Network
 from pybackprop.teach.trace.notation import shape
 from pybackprop.teach.trace.off_tape import SHARED, Constant
@@ -22,6 +23,12 @@ class LeftOut:
 def left_out(constant: Constant, network: Network, of: str) -> LeftOut:
     """What to say about a constant that was computed from the tensor called `of`."""
     name = network.name(constant.tensor)
+    if not constant.by:
+        note = (
+            f"Whether {name} {shape(constant.tensor)} moves with {of} is not known: more than {DEPTH} operations in a "
+            "row computed it off the tape, and no more are followed. A backward takes it as a constant."
+        )
+        return LeftOut(name, constant.problem, note)
     note = (
         f"{name} {shape(constant.tensor)} moves with {of}, too: {_how(constant, of)} A backward takes {name} as a "
         f"constant, so {of}.g leaves out what goes through it, and so does the sum below. {_remedy(constant, of)}"

@@ -126,8 +126,9 @@ def networks_of(
 ) -> list[Network]:
     """The networks that tensor takes part in: single numbers first, and the latest first among those.
 
-    loss: only the network that computed this loss. off_tape: whether a tensor takes part off the tape. Raises GradientError for a tensor that took no part in a forward
-    pass that is still alive, and TypeError for anything that is not a tensor.
+    loss: only the network that computed this loss. off_tape: whether a tensor takes part off the tape.
+    Raises GradientError for a tensor that took no part in a forward pass that is still alive, and TypeError for
+    anything that is not a tensor.
     """
     node = getattr(tensor, "_node", None)
     if node is not None and isinstance(node.op, Spent):

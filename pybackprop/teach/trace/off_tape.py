@@ -127,6 +127,7 @@ class _Search:
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
         self.moves: dict[int, bool] = {id(tensor): True}  # by key
+        self.cut_off: dict[int, bool] = {}  # whether not all that it was computed from is known, by key
         self.kept: list[Any] = [tensor]  # so that ids stay valid
         self.again: dict[int, Tensor] = {}  # the values of tensors that are gone, by key
 
@@ -134,7 +135,7 @@ class _Search:
         """The operations from the tensor to a leaf off the tape; None if it was not computed from the tensor."""
         value = _Value(leaf, leaf._origin, leaf._array)
         if leaf is self.tensor or not self._moves(value):
-            return None
+            return _Chain(leaf, (), {}, UNKNOWN) if self.cut_off.get(value.key) else None
         chain = _Chain(leaf, self._names(value))
         try:
             self._rebuild(value, chain)
@@ -149,8 +150,9 @@ class _Search:
             one, done = stack.pop()
             if done:
                 self.moves[one.key] = any(self.moves.get(o.key, False) for o in one.operands())
+                self.cut_off[one.key] |= any(self.cut_off.get(o.key, False) for o in one.operands())
             elif one.key not in self.moves:
-                self.moves[one.key] = self._shares(one)
+                self.moves[one.key], self.cut_off[one.key] = self._shares(one), one.origin is FORGOTTEN
                 self.kept.append(one)
                 if not self.moves[one.key]:
                     stack += [(one, True), *((operand, False) for operand in one.operands())]
@@ -188,7 +190,7 @@ class _Search:
         if origin is None:
             return self._same_memory(value, chain)
         if origin is FORGOTTEN:
-            raise GradientError("it came from too many operations off the tape")
+            raise GradientError(UNKNOWN)
         inputs = tuple(self._operand(operand, chain) for operand in origin.operands)
         array = replay(Operation(origin.op, inputs, inputs[0], None, origin.params), [t._array for t in inputs])
         if result is None:
@@ -217,6 +219,9 @@ class _Search:
         if tensor is not None and tensor._version.count != operand.count:
             raise GradientError("what it was computed from was overwritten since")
         return self._rebuild(_value(operand), chain)
+
+
+UNKNOWN = "it came from too many operations off the tape"
 
 
 def _record(op: Any) -> Op:

@@ -41,7 +41,7 @@ class Output(Rule):
         return Words(
             L,
             f"{self.used(op, me, network)} It moves {L} directly, through its own square.",
-            f"{L} = ({among(f'{pair}²', place, size)}) / {size}, the mean over {size} element{'s' if size > 1 else ''}.",
+            f"{L} = ({among(f'{pair}²', place, size)}) / {size}, the mean over {size} element{'s' * (size > 1)}.",
             f"The square's slope is 2 times the difference{self.with_a_minus}; the mean divides by {size}.",
             L,
             f"{self.minus}2 {pair} / {size}",
