@@ -58,9 +58,9 @@ def explain(t: Tensor, at: Any = None, *, loss: Tensor | None = None) -> Explana
     loss  which loss, if t took part in several (otherwise the one whose gradient t.g holds, or the latest)
 
     A backward pass must have run. Nothing is changed: no `.g`, no value. What the library computed from t off the tape
-    is followed too, or named where a backward takes it as a constant; what numpy computed from t.data is not. Raises IndexError for an element out of
-    range, GradientError for a tensor that took no part, if no backward pass has run, for an operation without a
-    derivative, or if values were overwritten since.
+    is followed too, or named where a backward takes it as a constant; what numpy computed from t.data is not.
+    Raises IndexError for an element out of range, GradientError for a tensor that took no part, if no backward pass
+    has run, for an operation without a derivative, or if values were overwritten since.
 
     explain.compare(...) shows the lesson's first version of w.g beside the matrix product that replaced it.
     """

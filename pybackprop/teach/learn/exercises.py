@@ -168,7 +168,7 @@ class Exercises:
 
         read, write: functions like input and print. Ctrl-D quits, Ctrl-C raises KeyboardInterrupt.
         """
-        write(f"pybackprop: from one element to the whole network. Type help for the commands.\n\n{self}")
+        write(_filled(f"pybackprop: from one element to the whole network. Type help for the commands.\n\n{self}"))
         self._say_trouble(write)
         while True:
             try:

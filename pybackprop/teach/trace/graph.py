@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -215,9 +216,13 @@ def operands_on_tape(tensor: Tensor) -> Sequence[Tensor]:
 
 
 def _operation(output: Tensor, node: Any) -> Operation:
-    op: Any = node.op if node.has_derivative else Op(node.op.name, node.op.replay, None, ())
+    op: Any = node.op if node.has_derivative else Op(node.op.name, partial(_refuse_replay, node.op), None, ())
     inputs: Any = tuple(node.inputs)
     return Operation(op, inputs, output, node, node.params)
+
+
+def _refuse_replay(op: Any, *arrays: Any, **params: Any) -> Any:
+    return op.replay(arrays, **params)
 
 
 def _takes_part(tensor: Tensor, network: Network) -> bool:
