@@ -190,3 +190,38 @@ def test_too_long_a_chain_is_said(numbers):
     assert [constant.name for constant in e.left_out] == ["s"]
     assert f"Whether s (4,3) moves with x is not known: more than {DEPTH} operations in a row" in words(e)
     assert "nothing else" not in e.moves.replace("on this path nothing else", "")
+
+
+def test_each_use_in_arithmetic_is_a_share_and_the_numbers_add_up(numbers):
+    w, x = bp.param(numbers.w, name="w"), bp.tensor(numbers.x)
+    loss = ((x @ w - x @ (w * w)) ** 2).mean()
+    loss.backward()
+    for at in np.ndindex(M, H):
+        e = bp.explain(w, at=at)
+        assert len(e.paths) == 3
+        assert sum(path.share for path in e.paths) == pytest.approx(w.g.data[at])
+        assert words(e).count("share ") >= 3
+        assert "w is used 3 times. Each path gives a share, and w.g is their sum:" in words(e)
+        assert "loss itself is what we ask about" not in words(e)
+    e = bp.explain(loss._node.inputs[0], at=(0, 0), loss=loss)
+    assert "∂loss/∂loss = 1: loss itself is what we ask about." in words(e)
+    assert e.total == pytest.approx(1 / (N * H))
+
+
+def test_no_message_ends_in_the_middle_of_a_sentence(numbers):
+    w = bp.param(numbers.w, name="w")
+    loss = ((bp.tensor(numbers.x) @ w - numbers.targ) ** 2).mean()
+    for t in (loss, w):
+        with pytest.raises(bp.GradientError, match=r"Call loss\.backward\(\)$"):
+            bp.explain(t)
+
+
+def test_without_a_loss_the_text_does_not_speak_of_one(numbers):
+    w, x = bp.param(numbers.w, name="w"), bp.tensor(numbers.x)
+    out = bp.lin(x, w)
+    out.g = np.ones((N, H))
+    bp.lin_grad(x, out, w)
+    said = words(bp.explain(w, at=(1, 0)))
+    assert "the loss/" not in said
+    assert "out.g[i,0], which was set by hand" in said
+    assert "look at the sum of out * out.g" in said

@@ -69,8 +69,8 @@ def _sums(e: Facts, paths: Sequence[tuple[Path, Words]]) -> Iterator[Block]:
 
 def _cares(path: Path, words: Words, e: Facts) -> str:
     network, out = e.walk.network, path.operation.output
-    if words.upstream.startswith("∂"):
-        return f"{words.upstream} = 1: {e.loss_name} itself is what we ask about."
+    if out is network.root and network.is_loss():
+        return f"∂{e.loss_name}/∂{e.loss_name} = 1: {e.loss_name} itself is what we ask about."
     if out is network.root:
         return f"{words.upstream}, which was set by hand: ∂{e.loss_name}/∂{words.moved}, for a loss of your own."
     means = f"∂{e.loss_name}/∂{words.moved}"
