@@ -171,20 +171,13 @@ def _is_gone(node: Any) -> bool:
     return isinstance(node.op, Spent) or (isinstance(node, Pass) and node._inputs is None and node.workspace is None)
 
 
-<<<<<<< HEAD
-def network_ending_in(root: Tensor) -> Network:
-    """The operations between the leaves and root."""
-    steps = [(t, t._node) for t in reversed(from_root(root))]
-    for _, node in steps:
-        if node is not None and isinstance(node.op, Spent):
-            node.op.refuse("explain")
-    operations = tuple(_operation(t, node) for t, node in steps if node is not None)
-=======
 def network_ending_in(root: Tensor, off_tape: Mapping[int, Operation] = NO_PARAMS) -> Network:  # type: ignore[assignment]
     """The operations between the leaves and root. off_tape: those that the tape did not record, by their output."""
     order = from_root(root) if not off_tape else _from_root(root, off_tape)
+    for tensor in reversed(order):
+        if tensor._node is not None and isinstance(tensor._node.op, Spent):
+            tensor._node.op.refuse("explain")
     operations = tuple(off_tape.get(id(t)) or _operation(t, t._node) for t in reversed(order))
->>>>>>> f97bba8 (Follow in explain what was computed from a tensor off the tape)
     return Network(operations, root, names_of(operations, root))
 
 
