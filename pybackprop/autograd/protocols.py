@@ -16,6 +16,7 @@ class TensorLike(Protocol):
     _g: Any
     _g_place: Any
     _node: Any
+    _origin: Any
     _version: Any
     name: str | None
     requires_g: bool
@@ -45,6 +46,10 @@ class Operation(Protocol):
     def inplace(self) -> bool: ...
     @property
     def backward(self) -> Callable[..., None] | None: ...
+
+    def lasting(self) -> Any:
+        """Itself, or a record in its place that keeps no values alive."""
+        ...
 
     def purpose(self, inputs: Sequence[Any], tensor: Any) -> str:
         """The gradient that needs the values of tensor, such as "w.g = x.T @ out.g"; empty if unknown."""

@@ -34,6 +34,10 @@ class Spent:
         """Raises GradientError."""
         self.refuse("backward")
 
+    def lasting(self) -> Spent:
+        """Itself."""
+        return self
+
     def purpose(self, inputs: Sequence[TensorLike], tensor: TensorLike) -> str:
         """Empty: its inputs are gone."""
         return ""

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 import numpy as np
 
 from pybackprop.autograd import messages, spent, versions
+from pybackprop.autograd.origins import origin_of
 from pybackprop.autograd.protocols import Operation, TensorLike
 from pybackprop.core import arithmetic, observer
 from pybackprop.core.errors import GradientError
@@ -61,6 +62,11 @@ class Node:
         self.origins = [tensor._node for tensor in inputs]
         self.saved = [(tensor, tensor._version.count) for tensor in saved]
         self.checksums = (versions.checksums(saved), versions.caller()) if versions.on else None
+
+    @property
+    def is_written(self) -> bool:
+        """Whether its inputs are known; if not, reading them writes the tape."""
+        return True
 
     @property
     def has_derivative(self) -> bool:
@@ -115,13 +121,24 @@ class NoDerivative:
     inplace: ClassVar[bool] = False
     backward: ClassVar[None] = None
 
+    def lasting(self) -> NoDerivative:
+        """Itself."""
+        return self
+
     def purpose(self, inputs: Sequence[TensorLike], tensor: TensorLike) -> str:
         """Empty: no gradient needs its values."""
         return ""
 
     def replay(self, arrays: Sequence[Any], **params: Any) -> Any:
         """Raises GradientError."""
-        raise GradientError(f"'{self.name}' cannot be replayed")
+        raise GradientError(f"'{self.name}' cannot be run again here")
+
+
+class Copy(NoDerivative):
+    """The record of a copy that is off the tape."""
+
+    def replay(self, arrays: Sequence[Any], **params: Any) -> Any:
+        return arrays[0]
 
 
 @lru_cache(maxsize=256)
@@ -253,6 +270,8 @@ def record(
                 out.requires_g = True
                 out._node = Node(op, inputs, saved, params)
                 break
+        else:
+            out._origin = origin_of(out, op.lasting(), inputs, params)
     return out
 
 
@@ -279,10 +298,19 @@ def cut(out: T, operation: str, *inputs: Any, products: Sequence[observer.Produc
     if observer.active is not None and out._version is not getattr(inputs[0], "_version", None):  # not for views
         arrays = [array for array in map(_array_of, inputs) if array is not None]
         observer.active.ran(operation, out._array, *arrays, products=products, is_new=True)
-    if _switch.recording and any(getattr(tensor, "requires_g", False) for tensor in inputs):
-        out.requires_g = True
-        out._node = Node(no_derivative(operation), ())
+    if _switch.recording:
+        came_from(out, no_derivative(operation), inputs)
+        if any(getattr(tensor, "requires_g", False) for tensor in inputs):
+            out.requires_g = True
+            out._node = Node(no_derivative(operation), ())
     return out
+
+
+def came_from(out: TensorLike, op: Operation, inputs: Sequence[Any]) -> None:
+    """Remembers, for explanations, what out was computed from off the tape; inputs that are no tensors don't count."""
+    tensors = [t for t in inputs if hasattr(t, "_origin")]
+    if tensors:
+        out._origin = origin_of(out, op, tensors, NO_PARAMS)
 
 
 def _array_of(value: Any) -> Any:

@@ -12,10 +12,12 @@ from numpy.typing import ArrayLike, DTypeLike
 from pybackprop.autograd import messages, tape
 from pybackprop.autograd.broadcast import check_broadcast
 from pybackprop.autograd.mask import Mask
+from pybackprop.autograd.origins import Origin
 from pybackprop.autograd.versions import ForeignVersion, GradientPlace, GradientVersion, Version
 from pybackprop.core import native, observer
 from pybackprop.core.arrays import Array, aligned_empty, as_array, check_size, float_type, hint_at_fix, pin
 from pybackprop.core.errors import DTypeError, GradientError, ShapeError
+from pybackprop.core.printable import printable
 
 __all__ = ["Tensor", "as_tensor", "foreign", "operand", "param", "tensor", "wrap"]
 
@@ -41,13 +43,14 @@ class Tensor:
     """
 
     __slots__ = {  # noqa: RUF023
-        "name": "Shown in messages: a str, or None.",
         "requires_g": "Whether the tape computes a gradient for it; True for parameters and what depends on them.",
         "_array": None,
         "_g": None,
         "_g_place": None,
         "_matrix": None,
+        "_name": None,
         "_node": None,
+        "_origin": None,
         "_pin": None,
         "_pointer": None,
         "_version": None,
@@ -60,10 +63,11 @@ class Tensor:
     _g_place: GradientPlace | None  # which values .g belongs to; None: unknown
     _matrix: Any  # a bp_matrix, made when first needed: see ops/matmul.py
     _node: tape.Node | None
+    _origin: Origin | None  # what it was computed from off the tape; for explanations
     _pin: Any  # keeps memory that others can reach, or that C has a pointer to, where it is: see core.arrays.pin
     _pointer: Any
     _version: Version  # shared by all views of the same memory
-    name: str | None
+    _name: str | None
     requires_g: bool
 
     def __init__(
@@ -79,6 +83,8 @@ class Tensor:
         np.copyto(self._array, array)
         self.requires_g = requires_g
         self.name = name
+        if isinstance(data, Tensor):
+            tape.came_from(self, COPY, (data,))
         if observer.active is not None and name is not None:
             observer.active.named(self._array, name, "parameters" if requires_g else "data")
 
@@ -99,7 +105,7 @@ class Tensor:
 
     def _fill(self, array: Array, version: Version | None = None) -> None:
         self._array = array
-        self._g = self._g_place = self._matrix = self._node = self._pointer = self.name = None
+        self._g = self._g_place = self._matrix = self._node = self._origin = self._pointer = self._name = None
         self._pin = None if version is None and array.base is None else pin(array)
         self._version = Version() if version is None else version
         self.requires_g = False
@@ -191,6 +197,15 @@ class Tensor:
     def new_like(self) -> Tensor:
         """An uninitialized tensor of this shape and dtype."""
         return self._make(aligned_empty(self._array.shape, self._array.dtype))
+
+    @property
+    def name(self) -> str | None:
+        """Shown in messages: a str, or None. Control characters, which a terminal would obey, are escaped."""
+        return self._name
+
+    @name.setter
+    def name(self, name: str | None) -> None:
+        self._name = name if name is None else printable(name)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -306,6 +321,13 @@ class Tensor:
         with np.errstate(all="ignore"):  # inf and NaN propagate, as they do in C
             return tape.cut(self._make(function(self._array, **options)), name, self)
 
+    def came_from_itself(self, name: str, other: Any) -> None:
+        """Remembers what was written into data; a parameter's update begins anew."""
+        if isinstance(other, Tensor) and not self.requires_g:
+            before = self.alias()
+            before._origin = self._origin
+            tape.came_from(self, tape.no_derivative(name), (before, other))
+
     def refuse_on_tape(self, operation: str) -> None:
         """Raises GradientError for a result on the tape, which must not be written to."""
         if self._node is not None:
@@ -405,6 +427,7 @@ class Tensor:
         if self._node is not None:
             return self.clone()
         copy: Tensor = _restore(self._array.copy(), self.requires_g, self.name, self._g)
+        tape.came_from(copy, COPY, (self,))
         return copy
 
     def __reduce__(self) -> Any:
@@ -462,11 +485,12 @@ class Tensor:
     def __setitem__(self, index: Any, value: Any) -> None:
         """Writes value in place at an index, as in numpy."""
         self.refuse_on_tape("t[...] = value")
-        index = plain_index(index)
+        given, index = value, plain_index(index)
         if not isinstance(value, (int, builtins.float)):
             value = as_array(value, self.dtype, "t[...] = value")
         self.touch("t[...] = value")
         self._array[index] = value
+        self.came_from_itself("t[...] = value", given)
 
     def __repr__(self) -> str:
         numbers = np.array2string(self._array, separator=", ", prefix="tensor(")
@@ -474,6 +498,7 @@ class Tensor:
         return f"tensor({numbers}, dtype={self.dtype}{', requires_g=True' if self.requires_g else ''}{name})"
 
 
+COPY = tape.Copy("bp.tensor")
 _new = Tensor.__new__
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
+from pybackprop.core.printable import printable
+
 INVALID_CHOICE = re.compile(r"invalid choice: '?([^' ]*)'? \(choose from (.*)\)")
 
 
@@ -30,7 +32,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         choice = INVALID_CHOICE.search(message)
-        super().error(message + (suggest(choice[1], re.findall(r"[\w-]+", choice[2])) if choice else ""))
+        super().error(printable(message) + (suggest(choice[1], re.findall(r"[\w-]+", choice[2])) if choice else ""))
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

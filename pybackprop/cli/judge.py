@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pybackprop.core.printable import printable
 from pybackprop.teach.example import OUTPUTS, ROLE_OF, decimals
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def run_judge(options: argparse.Namespace) -> int:
         question = replace(question, by_role=True, asked=f"{options.of}.g")  # the names of the description above
         verdict = judge_question(question, options.formula, options.reveal)
     except FormulaError as error:
-        print(f"pybackprop judge: {_no_formula(options.formula)}{error}", file=sys.stderr)
+        message = f"pybackprop judge: {_no_formula(options.formula)}{error}"
+        print(printable(message, keep="\n"), file=sys.stderr)
         return USAGE
     _show(verdict, options)
     return 0 if verdict.ok else 1
@@ -113,7 +115,7 @@ def listing() -> str:
     """All mistakes: name, the kind of question, an example, what it computes instead."""
     from pybackprop.teach.judge.kinds import KINDS
     from pybackprop.teach.judge.mistakes import table
-    from pybackprop.teach.judge.verdict import WIDTH
+    from pybackprop.teach.render.width import text_width
 
     lines = [
         f"right: {kind.role + '.g':<7} {kind.right}" + (f"  ({kind.name})" if kind.name != kind.role else "")
@@ -125,7 +127,7 @@ def listing() -> str:
         lines += [
             "",
             f"{mistake.name}  ({examples})",
-            *textwrap.wrap(plain, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT),
+            *textwrap.wrap(plain, text_width(), initial_indent=INDENT, subsequent_indent=INDENT),
         ]
     return "\n".join(lines)
 
@@ -153,6 +155,6 @@ def run_learn(options: argparse.Namespace) -> int:
     try:
         lesson.run()
     except KeyboardInterrupt:
-        print(f"\n{len(lesson.done)} of {len(STEPS)} done; to go on: pybackprop learn")
+        print(f"\n{lesson.so_far()}")
         return 130
     return 0

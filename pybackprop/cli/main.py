@@ -11,9 +11,11 @@ from pybackprop.cli import bench, explain, info, judge, memory, predict, train
 from pybackprop.cli.arguments import Parser
 from pybackprop.core.errors import DivergedError
 from pybackprop.core.interrupt import exit_quietly, raise_again
+from pybackprop.core.printable import printable
 from pybackprop.core.version import __version__
 
 INTERRUPTED = 128 + signal.SIGINT
+LINES = "\n\t"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +54,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _say(message: str) -> None:
-    print(f"pybackprop: {message}", file=sys.stderr)
+    print(f"pybackprop: {printable(message, keep=LINES)}", file=sys.stderr)
 
 
 def _discard_output() -> None:

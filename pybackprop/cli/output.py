@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
+from pybackprop.core.printable import printable
 from pybackprop.core.terminal import stdout_console
 from pybackprop.core.units import bytes_text, seconds_text
 from pybackprop.data import Description
@@ -70,10 +72,11 @@ def table(title: str, lines: Mapping[str, str]) -> None:
     shown = Table(title=title, show_header=False, title_justify="left")
     shown.add_column(style="bold")
     shown.add_column(overflow="fold")
-    for name, text in lines.items():
-        shown.add_row(name, text)
+    safe = {printable(name): printable(text) for name, text in lines.items()}
+    for name, text in safe.items():
+        shown.add_row(Text(name), Text(text))
     if console.is_terminal:
         console.print(shown)
     else:
-        for name, text in lines.items():
+        for name, text in safe.items():
             print(f"{name:<12} {text}")

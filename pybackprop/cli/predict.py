@@ -11,6 +11,7 @@ from typing import Any
 from pybackprop import data
 from pybackprop.cli.data_options import MISSING_HELP
 from pybackprop.cli.train import DATA_HELP
+from pybackprop.core.printable import printable
 from pybackprop.data import Description
 from pybackprop.train import scores
 from pybackprop.train.model_file import Contents, read
@@ -44,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps({"predictions": predictions, "accuracy": accuracy, "r2": r2}))
         return 0
     for prediction in predictions:
-        print(prediction if contents.classifies else ",".join(f"{value:.9g}" for value in prediction))
+        print(printable(str(prediction)) if contents.classifies else ",".join(f"{value:.9g}" for value in prediction))
     for name, score, form in (("accuracy", accuracy, ".2%"), ("R²", r2, ".4f")):
         if score is not None:
             print(f"pybackprop: {name} {score:{form}} on {len(x)} samples", file=sys.stderr)

@@ -15,6 +15,7 @@ from pybackprop.cli.arguments import sizes, whole_number
 from pybackprop.cli.data_options import add_choices, choices_of, refuse_choices
 from pybackprop.core import plotting, settings
 from pybackprop.core.interrupt import AtSafePoints
+from pybackprop.core.printable import printable
 from pybackprop.data import Description, Samples
 from pybackprop.engine.records import Moment
 from pybackprop.train import checkpoint
@@ -138,7 +139,7 @@ def _train(trainer: Trainer, options: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             progress.stop()
             epoch = min(trainer.epoch + 1, epochs)
-            print(f"pybackprop: interrupted in epoch {epoch}{saved}", file=sys.stderr)
+            print(printable(f"pybackprop: interrupted in epoch {epoch}{saved}"), file=sys.stderr)
             return INTERRUPTED
     return 0
 
@@ -160,7 +161,7 @@ def _report(trainer: Trainer, options: argparse.Namespace) -> None:
         "warnings": warnings,
     }
     for warning in warnings:
-        print(f"pybackprop: warning: {warning}", file=sys.stderr)
+        print(printable(f"pybackprop: warning: {warning}"), file=sys.stderr)
     if options.json:
         print(json.dumps(report))
     elif not options.quiet:

@@ -246,6 +246,10 @@ class Pass(Node):
         self.done = False
         self._inputs: tuple[Tensor, Tensor] | None = None
 
+    @property
+    def is_written(self) -> bool:
+        return self._inputs is not None
+
     def backward(self, upstream: Any, sink: Sink) -> None:
         mse_backward(self.inputs, (), upstream, sink)
 

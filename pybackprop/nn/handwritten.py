@@ -91,6 +91,10 @@ class Call:
         attributes = {id(value): name for name, value in self.state.items()}
         return (*arguments, *(attributes.get(id(p), p.name or "w") for p in self.parameters))
 
+    def lasting(self) -> Any:
+        """A record in its place that keeps no values alive."""
+        return tape.no_derivative(self.name)
+
     def purpose(self, inputs: Sequence[Tensor], tensor: Tensor) -> str:
         """Empty: only the layer knows which gradient needs the values."""
         return ""

@@ -40,6 +40,7 @@ def _in_place(name: str, code: int, tensor: Tensor, other: Any) -> Tensor:
         result = combine(code, array, right, out)
     if result is not array:
         np.copyto(array, result)
+    tensor.came_from_itself(name, other)
     return tensor
 
 

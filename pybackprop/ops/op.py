@@ -68,6 +68,10 @@ class Op:
     def __call__(self, *operands: Any, **params: Any) -> Any:
         return self.forward(*operands, **params)
 
+    def lasting(self) -> Op:
+        """Itself: a record keeps no values alive."""
+        return self
+
     def replay(self, arrays: Sequence[Array], **params: Any) -> Array:
         """Computes the result again for these arrays, off the tape."""
         with tape.paused(), np.errstate(all="ignore"):
@@ -101,7 +105,9 @@ def _by_name(name: str) -> Op:
 
 
 def register(op: Op) -> Op:
-    """Registers an operation under its name. Raises ValueError for a name that is taken."""
+    """Registers an operation under its name. Raises ValueError for a name that is taken or cannot be printed."""
+    if not op.name.isprintable():
+        raise ValueError(f"found the name {op.name!r}, expected printable characters: it is shown in messages")
     if op.name in registry:
         raise ValueError(f"there is an operation '{op.name}' already; choose another name")
     registry[op.name] = op
@@ -135,7 +141,7 @@ def define_op(
 
     The result works on the tape, in layers (`bp.Activation(op)`), in a Model, in gradcheck, in the ledger and in
     explain; compile refuses it, as the C core cannot compute it. All arrays are of one dtype, float32 or float64.
-    Raises ValueError for a name that is taken.
+    Raises ValueError for a name that is taken or cannot be printed.
 
         leaky_relu = bp.define_op(
             "my_leaky_relu",

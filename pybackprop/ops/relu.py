@@ -61,7 +61,7 @@ def relu_(x: Tensor | Array) -> Tensor:
         raise ValueError("relu_: several elements of x share memory; use relu")
     tensor.touch("relu_")
     before, after = tensor.alias(), tensor.alias()
-    before._node, before.requires_g = tensor._node, tensor.requires_g
+    before._node, before._origin, before.requires_g = tensor._node, tensor._origin, tensor.requires_g
     result = tensor.contiguous()
     native.relu_forward[tensor.dtype](result.pointer(), result.pointer(), result.size)
     if result is not tensor:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -15,6 +16,7 @@ from pybackprop.cli.main import main
 from pybackprop.teach.formula.errors import FormulaError
 from pybackprop.teach.judge.judge import judge_question
 from pybackprop.teach.learn.steps import STEPS, question_for
+from pybackprop.teach.render.width import text_width
 
 RIGHT = {
     "one-slope": ["x[1,0]", "x[1][0]", "x.T[0,1]"],
@@ -312,3 +314,58 @@ def test_a_place_that_cannot_be_written(tmp_path):
     assert done.returncode == 0
     assert "progress cannot be kept in" in done.stdout
     assert "1 of 11 done" in done.stdout
+
+
+# ---- the terminal ----
+
+
+def test_after_the_last_exercise_quit_does_not_say_go_on(tmp_path):
+    lesson = bp.exercises(tmp_path / "p.json")
+    lesson.progress.done = [step.name for step in STEPS]
+    said = []
+    lesson.run(read=lambda prompt: "quit", write=said.append)
+    assert said[-1] == f"All done: {len(STEPS)} of {len(STEPS)}."
+    assert "to go on" not in "".join(said)
+    lesson.restart()
+    lesson.run(read=lambda prompt: "quit", write=said.append)
+    assert said[-1] == f"0 of {len(STEPS)} done; to go on: pybackprop learn"
+
+
+@pytest.mark.parametrize("columns", [45, 72, 100, 300])
+def test_the_text_is_as_wide_as_the_terminal(tmp_path, monkeypatch, columns):
+    with open(os.devnull, "w") as stream:
+        Terminal(stream, columns, monkeypatch)
+        assert text_width() == min(columns, 100)
+        lesson = bp.exercises(tmp_path / "p.json")
+        said = []
+        answers = iter(["help", "hint", "solution", "1", "next", "next", "x[1,0]", "? zero +", "quit"])
+        lesson.run(read=lambda prompt: next(answers), write=said.append)
+    lines = "\n".join(said).splitlines()
+    prose = [line for line in lines if "  " not in line.strip() and "^" not in line]
+    assert max(map(len, prose)) <= min(columns, 100)
+    assert len(prose) > 10
+
+
+class Terminal:
+    """Makes sys.stdout a terminal of so many columns."""
+
+    def __init__(self, stream, columns, monkeypatch):
+        self.stream = stream
+        monkeypatch.setattr(sys, "stdout", self)
+        monkeypatch.setattr(os, "get_terminal_size", lambda number: os.terminal_size((columns, 24)))
+
+    def isatty(self):
+        return True
+
+    def fileno(self):
+        return self.stream.fileno()
+
+    def write(self, text):
+        return self.stream.write(text)
+
+    def flush(self):
+        self.stream.flush()
+
+
+def test_elsewhere_the_text_is_a_hundred_columns_wide(capsys):
+    assert text_width() == 100

@@ -152,19 +152,21 @@ def test_plus_a_number_and_a_clone(rng):
 def test_which_values_move():
     t = by_hand(numbers(np.float32))
     assert bp.explain(t["w1"], at=(3, 2)).moves.startswith(
-        "w1[3,2] moves column 2 of l1, every row: l1[i,2] for i = 0 .. 5"
+        "w1[3,2] is used in l1 = x @ w1 + b1. In l1 it moves column 2, in every row, and nothing else: l1[i,2] for"
     )
-    assert bp.explain(t["b1"], at=4).moves.startswith("b1[4] moves column 4 of l1, every row")
+    assert "In l1 it moves column 4, in every row, and nothing else" in bp.explain(t["b1"], at=4).moves
     assert bp.explain(t["x"], at=(1, 2)).moves.startswith(
-        "x[1,2] moves row 1 of l1, every column: l1[1,j] for j = 0 .. 4"
+        "x[1,2] is used in l1 = x @ w1 + b1. In l1 it moves row 1, in every column, and nothing else: l1[1,j] for"
     )
     on, off = np.argwhere(t["l1"].data > 0)[0], np.argwhere(t["l1"].data <= 0)[0]
-    assert "moves l2[" in bp.explain(t["l1"], at=tuple(on)).moves
+    assert "In l2 it moves l2[" in bp.explain(t["l1"], at=tuple(on)).moves
     said = bp.explain(t["l1"], at=tuple(off))
     assert "moves nothing" in said.moves
     assert "not above 0" in said.moves
     assert said.total == 0
-    assert bp.explain(t["out"], at=(0, 0)).moves == "out[0,0] moves loss directly, and nothing else."
+    assert bp.explain(t["out"], at=(0, 0)).moves == (
+        "out[0,0] is used in loss = mse(out, targ). It moves loss directly, through its own square."
+    )
 
 
 def test_the_terms_say_where_how_far_and_how_much(dtype):
@@ -405,7 +407,7 @@ def test_the_first_nan_is_named_and_the_rest_explained():
     assert math.isnan(e.total)
     assert e.agrees
     assert math.isnan(e.check)
-    assert "cannot be moved" in str(e)
+    assert "no change can be measured" in str(e)
     assert json.loads(e.to_json())["total"] == "nan"
 
 

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from html.parser import HTMLParser
 
 import numpy as np
@@ -18,6 +19,7 @@ from helpers.compile_c import ROOT
 from helpers.page_browser import served
 from helpers.processes import TIMEOUT
 from helpers.scenes import EVIL, example, renamed
+from pybackprop.core.printable import printable
 from pybackprop.teach.page import html as page
 from pybackprop.teach.page.scene import scene_of, scene_of_operations
 
@@ -101,8 +103,8 @@ def test_a_name_cannot_leave_its_place(name):
     found = Elements(page.html_of(renamed(name)))
     assert [tag for tag, _ in found.found] == [tag for tag, _ in Elements(page.html_of(example((4, 3, 2)))).found]
     (scene,) = [text for _, attrs, text in found.texts if attrs.get("type") == "application/json"]
-    assert json.loads(scene)["layers"][0]["w"] == name
-    assert name in json.loads(scene)["tensors"]
+    assert json.loads(scene)["layers"][0]["w"] == printable(name)
+    assert printable(name) in json.loads(scene)["tensors"]
 
 
 def test_a_large_network_stays_under_a_megabyte(rng):
@@ -211,3 +213,31 @@ def test_ctrl_c_ends_it_cleanly():
     assert process.returncode == 0
     assert (out, err) == ("\n", "")
     assert err == ""
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, ConnectionResetError, ConnectionAbortedError, TimeoutError])
+def test_a_client_that_leaves_is_not_news(server, capfd, monkeypatch, error):
+    def leaves(handler):
+        raise error
+
+    monkeypatch.setattr(server.RequestHandlerClass, "do_GET", leaves)
+    with pytest.raises((http.client.HTTPException, OSError)):
+        answer(server, "/")
+    time.sleep(0.1)
+    assert capfd.readouterr().err == ""
+
+
+def test_another_error_is_shown(server, capfd, monkeypatch):
+    def fails(handler):
+        raise ValueError("something else")
+
+    monkeypatch.setattr(server.RequestHandlerClass, "do_GET", fails)
+    with pytest.raises((http.client.HTTPException, OSError)):
+        answer(server, "/")
+    said = ""
+    for _ in range(100):
+        said += capfd.readouterr().err
+        if "something else" in said:
+            return
+        time.sleep(0.05)
+    raise AssertionError(said)

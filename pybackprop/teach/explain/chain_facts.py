@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from pybackprop.teach.explain.left_out import left_out
 from pybackprop.teach.explain.paths import backward_order
 from pybackprop.teach.explain.rules import rule_for
 from pybackprop.teach.explain.symbols import Symbols
 from pybackprop.teach.trace.gradients import Walk, call_by_hand, gets_gradient, largest
 from pybackprop.teach.trace.graph import Network, Operation
 from pybackprop.teach.trace.notation import element
+from pybackprop.teach.trace.off_tape import program_of
 from pybackprop.teach.trace.replay import in_double
 from pybackprop.teach.trace.slope import measure
 
@@ -35,27 +37,33 @@ def _steps(op: Operation, symbols: Symbols) -> Iterator[dict[str, Any]]:
         given = op.inputs[slot]
         yield {
             "after": call_by_hand(op, network) or f"the backward of '{op.name}'",
+            "by hand": bool(call_by_hand(op, network)),
             "g": f"{network.name(given)}.g",
             "shape": given.shape,
             "computed as": rule_for(op, slot).computed(op, slot, network),
             "holds": symbols.holds(op, given),
+            "shares": len(network.uses(given)),
             "wanted": gets_gradient(given),
         }
 
 
-def largest_checked(walk: Walk) -> list[tuple[str, float, float, float]]:
-    """(element, gradient, slope, relative error) for the largest gradient of each parameter."""
+def largest_checked(walk: Walk) -> tuple[list[tuple[str, float, float, float]], list[str]]:
+    """(element, gradient, slope, relative error) for the largest gradient of each parameter; notes on what it omits."""
     network = walk.network
-    if not network.is_finite():
-        return []
-    checks, values = [], in_double(network)
+    checks: list[tuple[str, float, float, float]] = []
+    notes: list[str] = []
+    values = in_double(network) if network.is_finite() else {}
     for leaf in network.leaves():
         if leaf.requires_g and leaf.size and walk.reaches(leaf):
-            at = largest(walk.of(leaf))
-            gradient = float(walk.of(leaf)[at])
-            check = measure(network, leaf, at, gradient, values)
-            checks.append((element(network.name(leaf), at), gradient, check.slope, check.error))
-    return checks
+            program = program_of(network, leaf)
+            name, at = network.name(leaf), largest(walk.of(leaf))
+            notes += [left_out(constant, network, name).note for constant in program.constants]
+            if values:
+                ran = program.ran or network
+                gradient = float(walk.of(leaf)[at])
+                check = measure(ran, leaf, at, gradient, values if ran is network else in_double(ran))
+                checks.append((element(name, at), gradient, check.slope, check.error))
+    return checks, notes
 
 
 def jacobians(network: Network) -> list[dict[str, Any]]:

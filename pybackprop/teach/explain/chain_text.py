@@ -28,8 +28,7 @@ def document(
 
 
 def _forward(symbols: Symbols) -> Iterator[Block]:
-    activation, loss = symbols.functions("v") or "relu", symbols.functions("z") or "mse"
-    yield Heading(f"1. Forward, step by step: u is what a layer computes, v what {activation} passes on, z the {loss}")
+    yield Heading(f"1. Forward, step by step{_letters(symbols)}")
     rows = [
         [f"{symbol} = {formula}", f"{name} {size.replace('()', 'one number')}"]
         for symbol, formula, name, size in symbols.forward()
@@ -38,8 +37,22 @@ def _forward(symbols: Symbols) -> Iterator[Block]:
     first = symbols.network.operations[0]
     leaf = first.inputs[min(1, len(first.inputs) - 1)]
     z = symbols.of(symbols.network.root)
-    yield Text(f"{z} is a function of a function of a function, so the chain rule multiplies one factor for each step:")
+    several = any(len(symbols.network.uses(given)) > 1 for op in symbols.network for given in op.inputs)
+    yield Text(
+        f"The chain rule multiplies one factor for each step on the way to {z}{', and adds the ways' * several}:"
+    )
     yield Formula(f"∂{z}/∂{symbols.of(leaf)} = {symbols.holds(first, leaf, width=80)}")
+
+
+def _letters(symbols: Symbols) -> str:
+    """What u, v and z stand for, of those that this network has."""
+    says = {"u": "what a layer computes", "v": "what {} passes on", "z": "the {}", "y": "what {} computes"}
+    letters = [
+        f"{letter} is {words.format(functions)}"
+        for letter, words in says.items()
+        if (functions := symbols.functions(letter))
+    ]
+    return f": {', '.join(letters)}" if letters else ""
 
 
 def _backward(steps: Sequence[Step]) -> Iterator[Block]:
@@ -47,12 +60,14 @@ def _backward(steps: Sequence[Step]) -> Iterator[Block]:
     for call, written in groupby(steps, key=lambda step: step["after"]):
         yield Text(f"after {call}")
         yield Table(["", "", ""], [_row(step) for step in written], ["upstream", "local", ""], words=True)
-    only_by_hand = [step["g"] for step in steps if not step["wanted"]]
-    if only_by_hand:
-        yield Text(
-            f"* {', '.join(only_by_hand)}: only in a backward pass by hand, because bp.lin_grad sets every .g; the "
-            "tape computes only the gradients that are required."
-        )
+    if any(step["shares"] > 1 for step in steps):
+        yield Text("+ …: it is used several times. Each use gives a share, and the .g is the sum of them.")
+    for by_hand, why in ((True, "only in a backward pass by hand, because "), (False, "not computed, because ")):
+        names = dict.fromkeys(step["g"] for step in steps if not step["wanted"] and step["by hand"] is by_hand)
+        calls = " and ".join(dict.fromkeys(_function(step) for step in steps if step["g"] in names and by_hand))
+        sets = f"{calls} set{'s' * (' and ' not in calls)} every .g; " * by_hand
+        if names:
+            yield Text(f"* {', '.join(names)}: {why}{sets}the tape computes only the gradients that are required.")
     yield Text(
         "What arrives (out.g, in a _grad function) is the product of all factors so far. Each call multiplies it by "
         "one more and stores the result as the .g of its input (inp.g), where the layer before it reads it."
@@ -62,7 +77,13 @@ def _backward(steps: Sequence[Step]) -> Iterator[Block]:
 def _row(step: Step) -> list[str]:
     size = f"({','.join(map(str, step['shape']))})"
     star = "" if step["wanted"] else " *"
-    return [f"{step['g']} {size}{star}", f"= {step['computed as']}", f"holds {step['holds']}"]
+    more = " + …" if step["shares"] > 1 else ""
+    return [f"{step['g']} {size}{star}", f"= {step['computed as']}{more}", f"holds {step['holds']}"]
+
+
+def _function(step: Step) -> str:
+    """bp.lin_grad, of a call."""
+    return str(step["after"]).partition("(")[0]
 
 
 def _never_built(network: Network) -> Iterator[Block]:
@@ -89,7 +110,7 @@ def _never_built(network: Network) -> Iterator[Block]:
 def _checked(checks: Sequence[Checked]) -> Iterator[Block]:
     yield Heading("4. An independent check: nudge it and measure")
     if not checks:
-        yield Text("Not possible: an infinity or a NaN cannot be moved a little.")
+        yield Text("Not possible: where there is an infinity or a NaN, no change can be measured.")
         return
     yield Text("The element with the largest gradient of each parameter, moved up and down a little in double:")
     rows = [[name, f"{g:.6g}", f"{slope:.6g}", f"{error:+.1e}"] for name, g, slope, error in checks]

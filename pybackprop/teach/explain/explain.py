@@ -17,6 +17,7 @@ from pybackprop.teach.trace.gradients import Walk, agreement, check_backward, la
 from pybackprop.teach.trace.graph import Network, networks_of
 from pybackprop.teach.trace.nonfinite import first_nonfinite
 from pybackprop.teach.trace.notation import Index, element
+from pybackprop.teach.trace.off_tape import Program, program_of, takes_part
 from pybackprop.teach.trace.replay import check_unchanged
 
 __all__ = ["Explanation", "Term", "explain"]
@@ -56,13 +57,14 @@ def explain(t: Tensor, at: Any = None, *, loss: Tensor | None = None) -> Explana
           at, the whole chain is explained
     loss  which loss, if t took part in several (otherwise the one whose gradient t.g holds, or the latest)
 
-    A backward pass must have run. Nothing is changed: no `.g`, no value. Raises IndexError for an element out of
-    range, GradientError for a tensor that took no part, if no backward pass has run, for an operation without a
-    derivative, or if values were overwritten since.
+    A backward pass must have run. Nothing is changed: no `.g`, no value. What the library computed from t off the tape
+    is followed too, or named where a backward takes it as a constant; what numpy computed from t.data is not.
+    Raises IndexError for an element out of range, GradientError for a tensor that took no part, if no backward pass
+    has run, for an operation without a derivative, or if values were overwritten since.
 
     explain.compare(...) shows the lesson's first version of w.g beside the matrix product that replaced it.
     """
-    walk, notes = _walk(t, loss)
+    program, walk, notes = _walk(t, loss)
     if (at is None or np.shape(at) == (0,)) and walk.network.root is t and walk.network.is_loss():
         return WholeChain(walk, notes)
     if t is walk.network.root:
@@ -70,27 +72,28 @@ def explain(t: Tensor, at: Any = None, *, loss: Tensor | None = None) -> Explana
             f"explain: {walk.network.name(t)} is where the backward began: nothing was computed from it"
         )
     where = _index(at, t, walk.network) if at is not None else largest(walk.of(t))
-    return Explanation(walk, t, where, notes)
+    return Explanation(program, walk, t, where, notes)
 
 
-def _walk(t: Any, loss: Tensor | None) -> tuple[Walk, list[str]]:
-    """The backward pass of the network that t took part in, and notes; of several networks, the one t.g is from."""
-    networks = networks_of(t, loss)
+def _walk(t: Any, loss: Tensor | None) -> tuple[Program, Walk, list[str]]:
+    """The program that t took part in, its backward pass, and notes; of several, the one that t.g is from."""
+    networks = networks_of(t, loss, takes_part)
     problem: GradientError | None = None
-    stale: tuple[Walk, list[str]] | None = None
+    stale: tuple[Program, Walk, list[str]] | None = None
     for network in networks[:TRIED]:
         try:
-            check_unchanged(network)
-            check_backward(t, network)
-            walk = walk_back(network, t)
+            program = program_of(network, t)
+            check_unchanged(program.network)
+            check_backward(t, program.network)
+            walk = walk_back(program.network, t)
         except GradientError as error:
             problem = problem or error
             continue
         note = agreement(t, walk) if t is not network.root else _of_loss(network, walk)
-        notes = [note for note in (note, first_nonfinite(walk)) if note]
+        found = program, walk, [note for note in (note, first_nonfinite(walk)) if note]
         if not note:
-            return walk, notes
-        stale = stale or (walk, notes)
+            return found
+        stale = stale or found
     if stale is None:
         raise problem  # type: ignore[misc]
     return stale

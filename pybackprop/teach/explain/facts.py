@@ -10,11 +10,14 @@ import numpy as np
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native
 from pybackprop.core.arrays import Array
+from pybackprop.teach.explain.left_out import left_out
 from pybackprop.teach.explain.paths import paths_of, words_of
 from pybackprop.teach.explain.rules import Path, Words
 from pybackprop.teach.explain.terms import Terms
 from pybackprop.teach.trace.gradients import Walk, same
+from pybackprop.teach.trace.graph import Network
 from pybackprop.teach.trace.notation import Index, element
+from pybackprop.teach.trace.off_tape import Program
 from pybackprop.teach.trace.replay import in_double
 from pybackprop.teach.trace.slope import Check, measure
 
@@ -24,6 +27,7 @@ MEASURED_RTOL = {native.FLOAT32: 1e-4, native.FLOAT64: 1e-6}  # for a sum of mea
 class Facts:
     """One element of one tensor, what it moves, and what its gradient adds up to. See Explanation."""
 
+    program: Program
     walk: Walk
     tensor: Tensor
     at: Index
@@ -39,22 +43,26 @@ class Facts:
     matmul: str
     g: float | None
     measured: Check | None
+    held: Check | None
     check: float
 
-    def __init__(self, walk: Walk, tensor: Tensor, at: Index, notes: Sequence[str]) -> None:
+    def __init__(self, program: Program, walk: Walk, tensor: Tensor, at: Index, notes: Sequence[str]) -> None:
         network = walk.network
-        self.walk, self.tensor, self.at, self.notes = walk, tensor, at, tuple(notes)
+        self.program, self.walk, self.tensor, self.at, self.notes = program, walk, tensor, at, tuple(notes)
         self.name, self.shape, self.dtype = network.name(tensor), tensor.shape, tensor.dtype
-        self.loss_name = network.name(network.root) if network.is_loss() else "the loss"
+        self.loss_name = network.name(network.root) if network.is_loss() else "loss"
         self.paths: list[Path] = paths_of(tensor, at, walk)
-        self.words: list[Words] = [words_of(path, network, len(self.paths) == 1) for path in self.paths]
+        is_only = len(self.paths) == 1 and not program.constants
+        self.words: list[Words] = [words_of(path, network, is_only) for path in self.paths]
+        self.left_out = [left_out(constant, network, self.name) for constant in program.constants]
         self.value = float(tensor._array[at])
         self.moves = " ".join(f"{self.path_prefix(k)}{words.moves}" for k, words in enumerate(self.words, 1))
         self.terms = Terms([(words.through, path) for words, path in zip(self.words, self.paths, strict=True)])
         self.total = self.paths[-1].added()
         self.matmul = " + ".join(path.rule.computed(path.operation, path.slot, network) for path in self.paths)
         self.g = None if tensor._g is None else float(tensor._g._array[at])
-        self.measured = self._measure()
+        self.measured = self._measure(program.ran or network)
+        self.held = self._measure(network) if program.constants and program.ran else None
         self.check = float("nan") if self.measured is None else self.measured.error
 
     @property
@@ -90,8 +98,7 @@ class Facts:
         """The beginning of the text about path k, counted from 1; empty if there is only one path."""
         return f"Path {k} of {len(self.paths)}, through {self.words[k - 1].through}: " if len(self.paths) > 1 else ""
 
-    def _measure(self) -> Check | None:
-        network = self.walk.network
+    def _measure(self, network: Network) -> Check | None:
         return measure(network, self.tensor, self.at, self.total, in_double(network)) if network.is_finite() else None
 
     def to_dict(self) -> dict[str, Any]:
@@ -111,5 +118,6 @@ class Facts:
             "matmul": self.matmul,
             "check": self.check,
             "slope": None if self.measured is None else self.measured.slope,
+            "left_out": [constant.name for constant in self.left_out],
             "notes": list(self.notes),
         }

@@ -22,7 +22,8 @@ def paths_of(tensor: Tensor, at: Index, walk: Walk) -> list[Path]:
             if op.inputs[slot] is tensor and walk.reaches(op.output):
                 start = paths[-1].added() if paths else None
                 paths.append(_path(op, slot, at, walk.of(op.output), start))
-    return paths
+    several = len(paths) > 1
+    return [replace(path, number=k * several) for k, path in enumerate(paths, 1)]
 
 
 def backward_order(op: Operation) -> list[int]:
@@ -37,9 +38,12 @@ def _path(op: Operation, slot: int, at: Index, dout: Array, start: float | None)
     return Path(op, slot, at, rule, moved, local.astype(dout.dtype), upstream, start)
 
 
+ELSE = "and nothing else"
+
+
 def words_of(path: Path, network: Network, is_only: bool = True) -> Words:
-    """What to say about a path. is_only: whether it is the only one, so that nothing else moves."""
+    """What to say about a path. is_only: whether there is no other, so that nothing else in the result moves."""
     words = path.rule.words(path, network)
     if is_only:
         return words
-    return replace(words, moves=words.moves.replace(", and nothing else", ", and on this path nothing else"))
+    return replace(words, moves=words.moves.replace(ELSE, "and on this path nothing else"))

@@ -33,7 +33,7 @@ class Symbols:
         self.factors: dict[int, list[str]] = {id(network.root): []}
         for op in reversed(network.operations):
             for given in op.inputs:
-                self.factors.setdefault(id(given), [*self.factors.get(id(op.output), []), self.factor(op, given)])
+                self.factors.setdefault(id(given), self._factors(op, given))
 
     def functions(self, letter: str) -> str:
         """The functions whose results have this letter: "relu", or "relu or leaky_relu"."""
@@ -48,21 +48,28 @@ class Symbols:
         return f"∂{self.of(op.output)}/∂{self.of(given)}"
 
     def holds(self, op: Operation, given: Tensor, width: int = WIDTH) -> str:
-        """∂z/∂u2 · ∂u2/∂v1 · …: the factors from the loss to given, through op; the middle is left out if too long."""
+        """∂z/∂u2 · ∂u2/∂v1 · …: the factors from the loss to given, through op; the middle is left out if too long.
+
+        What is used several times has the share through op, and "+ …" for the others.
+        """
         factors = [*self.factors.get(id(op.output), []), self.factor(op, given)]
-        if len(self.network.uses(given)) > 1:
-            factors[-1] += " + …"
+        more = " + …" if len(self.network.uses(given)) > 1 else ""
         product = " · ".join(factors)
-        return product if len(product) <= width else " · ".join([factors[0], "…", *factors[-2:]])
+        return (product if len(product) <= width else " · ".join([factors[0], "…", *factors[-2:]])) + more
 
     def parts(self, op: Operation, given: Tensor) -> list[Part]:
         """The same product for LaTeX and MathML."""
-        factors = [*self.factors.get(id(op.output), []), self.factor(op, given)]
         parts: list[Part] = []
-        for factor in factors:
+        for factor in self._factors(op, given):
             above, below = factor.removeprefix("∂").split("/∂")
             parts += [*(["·"] if parts else []), Partial(Name(above), Name(below))]
-        return [*parts, *(["+", "…"] if len(self.network.uses(given)) > 1 else [])]
+        return parts
+
+    def _factors(self, op: Operation, given: Tensor) -> list[str]:
+        """The product for given; of what is used several times, one total derivative: a product would be a share."""
+        if len(self.network.uses(given)) > 1:
+            return [f"∂{self.of(self.network.root)}/∂{self.of(given)}"]
+        return [*self.factors.get(id(op.output), []), self.factor(op, given)]
 
     def forward(self) -> Iterator[tuple[str, str, str, str]]:
         """(symbol, formula, name, shape) of every step."""

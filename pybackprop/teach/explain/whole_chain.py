@@ -12,7 +12,7 @@ from pybackprop.teach.explain.rules import rule_for
 from pybackprop.teach.explain.symbols import Symbols
 from pybackprop.teach.explain.terms import Terms
 from pybackprop.teach.render.document import Document
-from pybackprop.teach.render.formula import Line, Name
+from pybackprop.teach.render.formula import Line, Name, Part
 from pybackprop.teach.trace.gradients import Walk, same
 
 
@@ -37,10 +37,18 @@ class WholeChain(Explanation):
         self.symbols = Symbols(network)
         self.steps = backward_steps(self.symbols)
         self.moves = f"{self.name} is one number: every .g says how much it moves."
-        self.matmul = "; ".join(f"{step['g']} = {step['computed as']}" for step in self.steps)
-        self.measured = None
-        self.checks = largest_checked(walk)
+        self.matmul = "; ".join(f"{g} = {' + '.join(shares)}" for g, shares in self._gradients().items())
+        self.measured = self.held = None
+        self.checks, omitted = largest_checked(walk)
+        self.notes = (*self.notes, *omitted)
         self.check = max((error for *_, error in self.checks), key=abs, default=float("nan"))
+
+    def _gradients(self) -> dict[str, list[str]]:
+        """How each `.g` is computed: its shares."""
+        shares: dict[str, list[str]] = {}
+        for step in self.steps:
+            shares.setdefault(step["g"], []).append(step["computed as"])
+        return shares
 
     @property
     def agrees(self) -> bool:
@@ -56,14 +64,22 @@ class WholeChain(Explanation):
     def formulas(self) -> Sequence[Line]:
         """A line for each `.g`: the product of derivatives that it holds, and how it is computed."""
         network = self.walk.network
-        lines: list[Line] = []
+        lines: dict[int, list[Part]] = {}
         for op in reversed(network.operations):
             for slot in shown_inputs(op):
+                given = op.inputs[slot]
                 whole = rule_for(op, slot).whole(op, slot, network)
-                if whole:
-                    g = Name(network.name(op.inputs[slot]), g=True)
-                    lines.append([*self.symbols.parts(op, op.inputs[slot]), "=", g, "=", *whole])
-        return lines
+                if whole and id(given) in lines:
+                    lines[id(given)] += ["+", *whole]
+                elif whole:
+                    lines[id(given)] = [
+                        *self.symbols.parts(op, given),
+                        "=",
+                        Name(network.name(given), g=True),
+                        "=",
+                        *whole,
+                    ]
+        return list(lines.values())
 
     def to_dict(self) -> dict[str, Any]:
         """Steps and checks as plain numbers and strings."""

@@ -8,7 +8,7 @@ import textwrap
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-WIDTH = 100
+from pybackprop.teach.render.width import text_width
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Verdict:
 def _wrapped(text: str, first: str = "") -> str:
     return textwrap.fill(
         text,
-        WIDTH,
+        text_width(),
         initial_indent=first,
         subsequent_indent=" " * len(first),
         break_long_words=True,

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pybackprop.core.printable import printable
 from pybackprop.teach.formula.errors import FormulaError
 from pybackprop.teach.formula.evaluate import evaluate, listed
 from pybackprop.teach.formula.grammar import parse
@@ -17,9 +18,10 @@ from pybackprop.teach.judge.hints import ROLES, general_hint, solution_of, words
 from pybackprop.teach.judge.judge import judge_question
 from pybackprop.teach.judge.proposal import Proposal
 from pybackprop.teach.judge.question import Question
-from pybackprop.teach.judge.verdict import WIDTH, Verdict
+from pybackprop.teach.judge.verdict import Verdict
 from pybackprop.teach.learn.progress import Progress, default_place
 from pybackprop.teach.learn.steps import STEPS, Step, question_for
+from pybackprop.teach.render.width import text_width
 
 __all__ = ["Exercises", "exercises"]
 
@@ -134,7 +136,7 @@ class Exercises:
 
     def __str__(self) -> str:
         head = f"{self.index + 1}/{len(STEPS)}  {self.step.title}" + ("  (done)" if self._is_done(self.step) else "")
-        return "\n".join([head, textwrap.fill(self.step.text, WIDTH), f"You can use: {self._names()}"])
+        return "\n".join([head, textwrap.fill(self.step.text, text_width()), _filled(f"You can use: {self._names()}")])
 
     def _names(self) -> str:
         """The available names; for a question about one operation, those of its operands and result."""
@@ -166,7 +168,7 @@ class Exercises:
 
         read, write: functions like input and print. Ctrl-D quits, Ctrl-C raises KeyboardInterrupt.
         """
-        write(f"pybackprop: from one element to the whole network. Type help for the commands.\n\n{self}")
+        write(_filled(f"pybackprop: from one element to the whole network. Type help for the commands.\n\n{self}"))
         self._say_trouble(write)
         while True:
             try:
@@ -179,8 +181,13 @@ class Exercises:
             if line and self._line(line, write) and self.finished:
                 write(f"\nAll done: {len(STEPS)} of {len(STEPS)}. You can derive a backward pass by hand.")
                 return True
-        write(f"{len(self.done)} of {len(STEPS)} done; to go on: pybackprop learn")
+        write(self.so_far())
         return self.finished
+
+    def so_far(self) -> str:
+        """How many exercises are done, and how to go on if some are not."""
+        done = f"{len(self.done)} of {len(STEPS)} done"
+        return f"All done: {len(STEPS)} of {len(STEPS)}." if self.finished else f"{done}; to go on: pybackprop learn"
 
     def _line(self, line: str, write: Callable[[str], None]) -> bool:
         """Handles one typed line. Returns whether it was a right answer."""
@@ -205,10 +212,10 @@ class Exercises:
         try:
             verdict = self.answer(line)
         except FormulaError as error:
-            write(textwrap.indent(str(error), "  "))
+            write(textwrap.indent(filled_message(str(error)), "  "))
             return False
         if verdict.ok:
-            write(f"  {verdict.summary}" + ("" if self.finished else f"\n\n{self}"))
+            write(textwrap.indent(_filled(verdict.summary), "  ") + ("" if self.finished else f"\n\n{self}"))
         else:
             self.shown = min(max(self.shown, self.tries), len(verdict.hints))
             name = f"  [{verdict.mistake}]" if verdict.mistake else ""
@@ -224,7 +231,7 @@ class Exercises:
             numbers = evaluate(parse(text), sample.arrays, self.question.letters).array
             write(textwrap.indent(np.array2string(numbers, precision=4, suppress_small=True), "  "))
         except FormulaError as error:
-            write(textwrap.indent(str(error), "  "))
+            write(textwrap.indent(filled_message(str(error)), "  "))
 
     def _shapes(self) -> str:
         arrays = self.question.samples[0].arrays
@@ -232,15 +239,21 @@ class Exercises:
 
     def _say_trouble(self, write: Callable[[str], None]) -> None:
         if self.progress.trouble:
-            write(f"({self.progress.trouble})")
+            write(f"({printable(self.progress.trouble)})")
             self.progress.trouble = None
 
 
 def _filled(text: str) -> str:
+    width = text_width() - 2
     return "\n".join(
-        textwrap.fill(line, WIDTH - 2, break_on_hyphens=False) if len(line) > WIDTH - 2 else line
-        for line in text.splitlines()
+        textwrap.fill(line, width, break_on_hyphens=False) if len(line) > width else line for line in text.splitlines()
     )
+
+
+def filled_message(text: str) -> str:
+    """An error's message, wrapped; the lines below it, which point at a place in a formula, are left as they are."""
+    message, *excerpt = text.splitlines() or [""]
+    return "\n".join([_filled(message), *excerpt])
 
 
 def exercises(progress: Any = None) -> Exercises:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, TypeAlias
 
-WIDTH = 100
+from pybackprop.teach.render.width import WIDTH, text_width
+
 COLOURS = {"element": "yellow", "moved": "cyan", "local": "green", "upstream": "magenta", "total": "bold"}
 PADDED = "padding:0 .8em 0 0"
 CSS = {
@@ -73,8 +74,9 @@ class Document:
     blocks: Sequence[Block]
     marks: Sequence[tuple[str, str]] = ()
 
-    def plain(self, width: int = WIDTH) -> str:
-        """Lines of at most width columns."""
+    def plain(self, width: int | None = None) -> str:
+        """Lines of at most width columns; by default those of the terminal."""
+        width = text_width() if width is None else width
         return "\n".join(line for block in self.blocks for line in _plain(block, width))
 
     def rich(self) -> Any:
@@ -148,7 +150,7 @@ def _table(table: Table, width: int) -> Iterator[str]:
     lines = table.lines()
     gap = "   " if max(map(len, map("   ".join, lines)), default=0) + 5 <= width else " "
     for line in lines:
-        yield ("     " + gap.join(line)).rstrip()[:width]
+        yield ("     " + gap.join(line)).rstrip()[: max(width, WIDTH)]  # a narrow terminal shall not lose numbers
 
 
 def _rich_table(block: Table) -> Any:

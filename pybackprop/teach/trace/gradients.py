@@ -45,16 +45,25 @@ def gradients_from(root: Tensor, start: Any = 1, only: set[int] | None = None) -
     start: the gradient of root. only: ids of the tensors that get a gradient; None: all.
     Raises GradientError if an operation has no derivative, or a value that it needs was overwritten.
     """
+    sink = _started(root, start, only)
+    for result in from_root(root):
+        _pass(result, result._node, sink)
+    return sink.buffers
+
+
+def _started(root: Tensor, start: Any, only: set[int] | None) -> Private:
     sink = Private(None if only is None else only | {id(root)})
     buffer, _ = sink.into(root)  # type: ignore[misc]
     buffer._array[...] = start
-    for result in from_root(root):
-        node: Any = result._node
-        node.check()
-        upstream = sink.buffers.get(id(result))
-        if upstream is not None:
-            node.backward(upstream, sink)
-    return sink.buffers
+    return sink
+
+
+def _pass(result: Tensor, node: Any, sink: Private) -> None:
+    """Passes the gradient of a result, if it has one, to its operands."""
+    node.check()
+    upstream = sink.buffers.get(id(result))
+    if upstream is not None:
+        node.backward(upstream, sink)
 
 
 @dataclass(frozen=True)
@@ -79,8 +88,12 @@ def walk_back(network: Network, tensor: Tensor) -> Walk:
     Raises GradientError if an operation has no derivative.
     """
     root = network.root
-    only = {id(t) for op in network for t in (*op.inputs, op.output) if gets_gradient(t)} | {id(tensor)}
-    return Walk(network, gradients_from(root, 1 if network.is_loss() else _given(root), only))
+    on_the_way = {id(op.output) for op in network}
+    only = {id(t) for op in network for t in op.inputs if gets_gradient(t)} | on_the_way | {id(tensor)}
+    sink = _started(root, 1 if network.is_loss() else _given(root), only)
+    for op in reversed(network.operations):
+        _pass(op.output, op.node, sink)
+    return Walk(network, sink.buffers)
 
 
 def gets_gradient(tensor: Tensor) -> bool:
@@ -137,8 +150,9 @@ def missing_calls(tensor: Tensor, network: Network) -> str:
         if here:
             break
     if not network.is_loss() or any(op.output._g is not None for op in network):
-        return "Still missing is " + ", then ".join(filter(None, calls))
-    all_by_hand = f"; or, by hand, {', '.join(calls)}" if all(calls) else ""
+        known = [call for call in calls if call]
+        return f"Still missing is {', then '.join(known)}" if known else "Set it by hand, or compute a loss on the tape"
+    all_by_hand = f"; or, by hand, {', '.join(calls)}" if calls and all(calls) else ""
     return f"Call {network.name(network.root)}.backward(){all_by_hand}"
 
 
@@ -172,8 +186,8 @@ def agreement(tensor: Tensor, walk: Walk) -> str:
     if tensor._g is not None and not same(tensor._g._array, walk.of(tensor)):
         return (
             f"{name}.g does not hold the gradient of this forward pass, so what follows was computed anew. It is from "
-            "an earlier backward pass, was added to (accumulate=True), or was set by hand. Call backward again to "
-            "renew it."
+            "an earlier backward pass, was added to (accumulate=True), or was set or changed by hand. Call backward "
+            "again to renew it."
         )
     others = [t for t in walk.network.leaves() if t.requires_g and t._g is not None]
     if tensor._g is None and not any(same(t._g._array, walk.of(t)) for t in others if t._g is not None):

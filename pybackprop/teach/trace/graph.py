@@ -7,8 +7,9 @@ live tensors. This takes tens of milliseconds, but only when it is needed; train
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -107,7 +108,8 @@ class Network(Sequence[Operation]):
 
     def leaves(self) -> list[Tensor]:
         """The tensors that no operation computed, in the order of first use."""
-        by_id = {id(t): t for op in self for t in op.inputs if t._node is None}
+        computed = {id(op.output) for op in self}
+        by_id = {id(t): t for op in self for t in op.inputs if id(t) not in computed}
         return list(by_id.values())
 
     def is_finite(self) -> bool:
@@ -120,21 +122,27 @@ class Network(Sequence[Operation]):
         return self.root.size == 1 and (g is None or float(g) == 1 or self.operations[-1].is_loss)
 
 
-def networks_of(tensor: Tensor, loss: Tensor | None = None) -> list[Network]:
+def networks_of(
+    tensor: Tensor, loss: Tensor | None = None, off_tape: Callable[[Tensor, Network], bool] | None = None
+) -> list[Network]:
     """The networks that tensor takes part in: single numbers first, and the latest first among those.
 
-    loss: only the network that computed this loss. Raises GradientError for a tensor that took no part in a forward
-    pass that is still alive, and TypeError for anything that is not a tensor.
+    loss: only the network that computed this loss. off_tape: whether a tensor takes part off the tape.
+    Raises GradientError for a tensor that took no part in a forward pass that is still alive, and TypeError for
+    anything that is not a tensor.
     """
     node = getattr(tensor, "_node", None)
     if node is not None and isinstance(node.op, Spent):
         node.op.refuse("explain")
     if loss is not None:
         network = network_ending_in(loss) if loss._node is not None else None
-        if network is None or not _takes_part(tensor, network):
+        if network is None or not (_takes_part(tensor, network) or (off_tape and off_tape(tensor, network))):
             raise GradientError(f"explain: {describe(tensor)} took no part in computing loss, {describe(loss)}")
         return [network]
-    with_tensor = [network for network in reversed(networks_on_tape(tensor)) if _takes_part(tensor, network)]
+    networks = networks_on_tape(tensor)[::-1]
+    with_tensor = [network for network in networks if _takes_part(tensor, network)]
+    if not with_tensor and off_tape and isinstance(tensor, Tensor):
+        with_tensor = [network for network in networks if off_tape(tensor, network)]
     if not with_tensor:
         _refuse(tensor)
     return sorted(with_tensor, key=lambda network: (not network.is_loss(), network.root._g is None))
@@ -163,20 +171,51 @@ def _is_gone(node: Any) -> bool:
     return isinstance(node.op, Spent) or (isinstance(node, Pass) and node._inputs is None and node.workspace is None)
 
 
-def network_ending_in(root: Tensor) -> Network:
-    """The operations between the leaves and root."""
-    steps = [(t, t._node) for t in reversed(from_root(root))]
-    for _, node in steps:
-        if node is not None and isinstance(node.op, Spent):
-            node.op.refuse("explain")
-    operations = tuple(_operation(t, node) for t, node in steps if node is not None)
+def network_ending_in(root: Tensor, off_tape: Mapping[int, Operation] = NO_PARAMS) -> Network:  # type: ignore[assignment]
+    """The operations between the leaves and root. off_tape: those that the tape did not record, by their output."""
+    order = from_root(root) if not off_tape else _from_root(root, off_tape)
+    for tensor in reversed(order):
+        if tensor._node is not None and isinstance(tensor._node.op, Spent):
+            tensor._node.op.refuse("explain")
+    operations = tuple(off_tape.get(id(t)) or _operation(t, t._node) for t in reversed(order))
     return Network(operations, root, names_of(operations, root))
 
 
-def _operation(output: Tensor, node: Node) -> Operation:
-    op: Any = node.op if node.has_derivative else Op(node.op.name, node.op.replay, None, ())
+def _from_root(root: Tensor, off_tape: Mapping[int, Operation]) -> list[Tensor]:
+    """The results between root and the leaves, each after all that were computed from it, on the tape or off it."""
+    order: list[Tensor] = []
+    seen: set[int] = set()
+    stack = [(root, False)]
+    while stack:
+        tensor, done = stack.pop()
+        if done:
+            order.append(tensor)
+        elif id(tensor) not in seen:
+            seen.add(id(tensor))
+            op = off_tape.get(id(tensor))
+            inputs = op.inputs if op is not None else operands_on_tape(tensor)
+            if op is not None or tensor._node is not None:
+                stack += [(tensor, True), *((given, False) for given in inputs)]
+    return order[::-1]
+
+
+def operands_on_tape(tensor: Tensor) -> Sequence[Tensor]:
+    """What a tensor was computed from on the tape; nothing for a leaf, and for a pass that has not recorded it."""
+    node: Any = tensor._node
+    if node is None or not node.is_written:
+        return ()
+    inputs: Sequence[Tensor] = node.inputs
+    return inputs
+
+
+def _operation(output: Tensor, node: Any) -> Operation:
+    op: Any = node.op if node.has_derivative else Op(node.op.name, partial(_refuse_replay, node.op), None, ())
     inputs: Any = tuple(node.inputs)
     return Operation(op, inputs, output, node, node.params)
+
+
+def _refuse_replay(op: Any, *arrays: Any, **params: Any) -> Any:
+    return op.replay(arrays, **params)
 
 
 def _takes_part(tensor: Tensor, network: Network) -> bool:
@@ -248,10 +287,11 @@ def _refuse(tensor: Tensor) -> None:
 def names_of(operations: Sequence[Operation], root: Tensor) -> dict[int, str]:
     """Names by id: the tensors' own, or else the lesson's (x, w1, b1, l1, l2, w2, b2, out, targ, loss)."""
     roles: list[tuple[Tensor, str]] = []
-    layer = 0
+    layer, computed = 0, {id(op.output) for op in operations}
     for number, op in enumerate(operations, 1):
         layer += op.is_product
-        roles += [(given, _leaf(op, slot, layer)) for slot, given in enumerate(op.inputs) if given._node is None]
+        leaves = [(slot, given) for slot, given in enumerate(op.inputs) if id(given) not in computed]
+        roles += [(given, _leaf(op, slot, layer)) for slot, given in leaves]
         roles.append((op.output, _result(op, operations[-1], number, root)))
     return unique(roles)
 

@@ -35,14 +35,14 @@ def _note(network: Network, tensor: Tensor, at: Index, operation: str) -> str:
         return f"{name} is {value}: it was there before anything was computed. {_spreads(value)}"
     return (
         f"{name} is {value}, the first in the order of the forward pass: '{operation}' computed it from finite "
-        f"numbers, and the result overflowed {tensor.dtype}. {_spreads(value)}"
+        f"numbers. {_spreads(value)}"
     )
 
 
 def _spreads(value: float) -> str:
     if np.isnan(value):
-        return "Everything computed from it is NaN, too."
-    return "Everything computed from it is infinite or NaN, unless it is -inf and a relu turns it into 0."
+        return "A NaN passes through every layer, relu and mse."
+    return "It goes on as infinities and NaN, unless it is -inf and a relu turns it into 0."
 
 
 def _backward(walk: Walk) -> str:

@@ -21,7 +21,19 @@ def other_at(at: Index, ndim: int) -> Index:
 
 def upto(letter: str, count: int) -> str:
     """i = 0 .. 5"""
+    if not count:
+        return f"no {letter}"
     return f"{letter} = 0" if count == 1 else f"{letter} = 0 .. {count - 1}"
+
+
+def among(term: str, position: int, count: int) -> str:
+    """A term in a sum of count: … + term + …"""
+    return "… + " * (position > 0) + term + " + …" * (position < count - 1)
+
+
+def every(noun: str, count: int) -> str:
+    """in every row; in the only row"""
+    return f"in the only {noun}" if count == 1 else f"in every {noun}"
 
 
 def shape(array: Tensor) -> str:

@@ -31,7 +31,7 @@ def check_unchanged(network: Network) -> None:
         changed = [t for t, version in op.node.saved if t._version.count != version] if op.node else []
         if changed:
             _refuse(changed[0], op, network)
-        if not isinstance(op.op, Op):  # a user's layer may compute something different each time
+        if not isinstance(op.op, Op) or op.op.backward is None:  # a user's layer may compute something else each time
             continue
         values = replay(op, [overwritten.get(id(t), t._array) for t in op.inputs])
         if id(op.output) in below:

@@ -21,6 +21,7 @@ LAST_STEP = 1e-9  # times max(1, |element|)
 class Check:
     """slope: as measured. error: (total - slope) / |slope|, signed. h: how far the element was moved.
 
+    below, above  the loss with the element moved down and up
     left, right  the one-sided slopes
     kink      an input of relu, or of another function with a corner, that crosses the corner however small h is
     operation the operation with that corner
@@ -30,6 +31,8 @@ class Check:
 
     slope: float
     error: float
+    below: float
+    above: float
     h: float
     left: float
     right: float
@@ -56,17 +59,22 @@ def measure(network: Network, tensor: Tensor, at: Index, total: float, values: V
     double = Double(network, tensor, values)
     here = double.result(double.values)
     size = max(1.0, abs(float(tensor._array[at])))
-    h = first = FIRST_STEP * size
+    h = first = _round(FIRST_STEP * size)
     below, above = double.moved(at, -h), double.moved(at, h)
-    while (corner := _first_corner(network, below, double.values, above)) and h > LAST_STEP * size:
-        h = max(LAST_STEP * size, 0.5 * h * min(corner.part, 0.5))
+    while (corner := _first_corner(network, below, double.values, above)) and h > 2 * LAST_STEP * size:
+        h = _round(max(LAST_STEP * size, 0.5 * h * min(corner.part, 0.5)))
         below, above = double.moved(at, -h), double.moved(at, h)
-    left = (here - double.result(below)) / h
-    right = (double.result(above) - here) / h
-    slope = (double.result(above) - double.result(below)) / (2 * h)
+    lower, upper = double.result(below), double.result(above)
+    left, right, slope = (here - lower) / h, (upper - here) / h, (upper - lower) / (2 * h)
     kink = element(network.name(corner.operation.inputs[0]), corner.at) if corner else ""
     error, flipped = _error(total, slope, here, h), _flipped(network, double.values)
-    return Check(slope, error, h, left, right, kink, corner.operation if corner else None, h < first, flipped)
+    operation = corner.operation if corner else None
+    return Check(slope, error, lower, upper, h, left, right, kink, operation, h < first, flipped)
+
+
+def _round(h: float) -> float:
+    """One digit of it, so that what is printed is the step itself."""
+    return float(f"{h:.0e}")
 
 
 def _error(total: float, slope: float, loss: float, h: float) -> float:

@@ -28,16 +28,16 @@ class _Activation(Rule):
         shared = f" ({Z} was written over {X}, in place.)" if op.op.inplace else ""
         return Words(
             Z,
-            self.moves(path, me, there),
+            f"{self.used(op, me, network)} {self.moves(path, there, Z)}",
             f"{op.function} looks at each element by itself: {there} = {self.value(op, me)}.{shared}",
-            self.by(path, me, there),
+            self.by(path, me),
             there,
             self.local(op, me),
             element(f"{Z}.g", path.at),
             (
-                "There is one term and no sum, so there is nothing for a matrix product to add up: each element is "
+                f"Only {there} moves, so there is nothing for a matrix product to add up: each element of {Z}.g is "
                 f"multiplied by its own factor, 1 or {self.below(op):g}. Hence * and not @:",
-                f"  {X}.g = {self.computed(op, 0, network)}        {self.shapes(op)}",
+                f"  {path.gradient(X)} = {self.computed(op, 0, network)}        {self.shapes(op)}",
             ),
         )
 
@@ -57,13 +57,19 @@ class _Activation(Rule):
         """The factor, as it is written."""
         raise NotImplementedError
 
-    def moves(self, path: Path, me: str, there: str) -> str:
-        """Which values move."""
-        return f"{me} moves {there}, and nothing else."
+    def above(self, path: Path) -> bool:
+        """Whether the element is above 0."""
+        return bool(path.operation.inputs[0]._array[path.at] > 0)
 
-    def by(self, path: Path, me: str, there: str) -> str:
+    def moves(self, path: Path, there: str, Z: str) -> str:
+        """Which values move."""
+        if path.local[0]:
+            return f"In {Z} it moves {there}, and nothing else."
+        return f"It moves nothing: its factor is 0 where it is not above 0, as {path.operation.function} is flat there."
+
+    def by(self, path: Path, me: str) -> str:
         """By how much they move."""
-        if path.local[0] == 1:
+        if self.above(path):
             return f"{me} is above 0, where {path.operation.function} passes it on: the factor is 1."
         return f"{me} is not above 0: the factor is {self.below(path.operation):g}."
 
@@ -100,16 +106,21 @@ class Relu(_Activation):
     def local(self, op: Operation, me: str) -> str:
         return f"({me} > 0)"
 
-    def moves(self, path: Path, me: str, there: str) -> str:
-        if path.local[0]:
-            return super().moves(path, me, there)
-        value = float(path.operation.inputs[0]._array[path.at])
-        return f"{me} moves nothing: it is {value:.6g}, not above 0, where {path.operation.function} is flat."
+    def above(self, path: Path) -> bool:
+        return bool(path.operation.output._array[path.at] > 0)
 
-    def by(self, path: Path, me: str, there: str) -> str:
+    def moves(self, path: Path, there: str, Z: str) -> str:
+        op = path.operation
+        value = float(op.inputs[0]._array[path.at])
         if path.local[0]:
-            return super().by(path, me, there)
-        return f"{there} stays 0 when {me} moves a little: the factor is 0."
+            return super().moves(path, there, Z)
+        if np.isnan(value):
+            return f"It is nan, and so is {there}; the gradient of {op.function} is 0 there, as nan > 0 is false."
+        if op.op.inplace:
+            return f"It was not above 0, where {op.function} is flat, so it moves nothing."
+        if value == 0:
+            return f"It is 0, the corner of {op.function}, whose slope there counts as 0, so it moves nothing."
+        return f"It is {value:.6g}, not above 0, where {op.function} is flat, so it moves nothing."
 
     def factor(self, path: Path, network: Network) -> list[Part]:
         return ["(", Name(network.name(path.operation.inputs[0]), self.index(path)), ">", "0", ")", "·"]

@@ -26,13 +26,13 @@ class Copy(Rule):
         there = element(Z, path.at)
         return Words(
             Z,
-            f"{element(X, path.at)} moves {there}, and nothing else.",
+            f"{self.used(path.operation, element(X, path.at), network)} In {Z} it moves {there}, and nothing else.",
             f"'{path.operation.name}' works on each element by itself.",
             f"{there} changes by 1 per unit change of {element(X, path.at)}.",
             there,
             "1",
             element(f"{Z}.g", path.at),
-            (f"  {X}.g = {Z}.g        {shape(x)}",),
+            (f"  {path.gradient(X)} = {Z}.g        {shape(x)}",),
         )
 
 
@@ -48,7 +48,8 @@ class Summand(_Summand, Copy):
 class Broadcast(_Summand):
     """Each element moves, by 1, every element of the sum that it was copied to."""
 
-    counted = "…"
+    counted = "term"
+    order = "by numpy's sum"
 
     def find(self, op: Operation, slot: int, at: Index) -> tuple[Array, Array]:
         shape = op.inputs[slot].shape
@@ -66,18 +67,20 @@ class Broadcast(_Summand):
     def words(self, path: Path, network: Network) -> Words:
         x, z = path.operation.inputs[path.slot], path.operation.output
         X, Z = network.name(x), network.name(z)
-        me = element(X, path.at)
+        me, n = element(X, path.at), len(path)
         return Words(
             Z,
-            f"{me} moves {len(path)} elements of {Z}: all those it was broadcast to.",
-            f"{X} {shape(x)} was broadcast to {shape(z)}: {me} was added in each of these places.",
-            f"Each changes by 1 per unit change of {me}.",
+            f"{self.used(path.operation, me, network)} In {Z} it moves {n} element{'s' * (n != 1)}, all those it was "
+            "broadcast to, and nothing else.",
+            f"{X} {shape(x)} was broadcast to {shape(z)}: {me} was added in {'each of ' * (n != 1)}"
+            f"{'these places' if n != 1 else 'this place'}.",
+            f"{'Each' if n != 1 else 'It'} changes by 1 per unit change of {me}.",
             f"{Z}[…]",
             "1",
             f"{Z}.g[…]",
             (
                 "What was broadcast along an axis is summed along that axis:",
-                f"  {X}.g = {Z}.g summed to {shape(x)}        {shape(z)} -> {shape(x)}",
+                f"  {path.gradient(X)} = {Z}.g summed to {shape(x)}        {shape(z)} -> {shape(x)}",
             ),
         )
 

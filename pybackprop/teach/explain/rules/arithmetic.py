@@ -40,6 +40,8 @@ def _saved(op: Operation, inputs: list[Any]) -> list[Any]:
 class OwnBackward(Rule):
     """Sums as the operation's own backward does."""
 
+    order = "as the operation's own backward adds them"
+
     def add(self, path: Path, local: Array, upstream: Array) -> Any:
         dout = np.zeros(path.operation.output.shape, upstream.dtype)
         for place, value in zip(path.moved, upstream, strict=False):
@@ -69,7 +71,7 @@ class OwnBackward(Rule):
 class Elementwise(OwnBackward):
     """By its own factor."""
 
-    counted = "…"
+    counted = "term"
     symbol = "v"
 
     def find(self, op: Operation, slot: int, at: Index) -> tuple[Array, Array]:
@@ -91,7 +93,7 @@ class Elementwise(OwnBackward):
         )
         return Words(
             Z,
-            self.moves(path, me, there, Z),
+            f"{self.used(op, me, network)} {self.moves(path, me, there, Z)}",
             f"'{op.name}' works element by element: {_equation(op, Z, [*map(network.name, op.inputs)])}.",
             self.by(path, me, there),
             there,
@@ -101,7 +103,7 @@ class Elementwise(OwnBackward):
                 "Each element is multiplied by its own factor, hence * and not @:"
                 if not spread
                 else "What was broadcast along an axis is summed along that axis:",
-                f"  {X}.g = {formula}        {shape(given)}",
+                f"  {path.gradient(X)} = {formula}        {shape(given)}",
             ),
         )
 
@@ -111,7 +113,7 @@ class Elementwise(OwnBackward):
             return f"{me} moves nothing in {Z}: the factor is 0."
         if len(path) == 1:
             return f"In {Z}, {me} moves {there}, and nothing else."
-        return f"In {Z}, {me} moves {len(path)} elements: all those that it was broadcast to."
+        return f"In {Z}, {me} moves {len(path)} elements, all those that it was broadcast to, and nothing else."
 
     def by(self, path: Path, me: str, there: str) -> str:
         """By how much they move."""
@@ -159,7 +161,7 @@ def _few(numbers: Array) -> str:
 class Arranged(OwnBackward):
     """Sums, means, and the same numbers in other places: what moves is seen by letting one element alone be 1."""
 
-    counted = "…"
+    counted = "term"
 
     def find(self, op: Operation, slot: int, at: Index) -> tuple[Array, Array]:
         one = np.zeros(op.inputs[0].shape)
@@ -175,7 +177,7 @@ class Arranged(OwnBackward):
         there = places[0] if len(places) == 1 else f"{Z}[…]"
         return Words(
             Z,
-            self.moves(me, Z, places),
+            f"{self.used(op, me, network)} {self.moves(me, Z, places)}",
             f"'{op.name}' makes {Z} {shape(out)} of {X} {shape(given)}.",
             f"It changes by {float(path.local[0]):.6g} per unit change of {me}." if len(path) else "",
             there,
@@ -183,7 +185,7 @@ class Arranged(OwnBackward):
             f"{there[: len(Z)]}.g{there[len(Z) :]}",
             (
                 f"Each element of {X} gets the gradient from where it went:",
-                f"  {X}.g = {self.computed(op, 0, network)}        {shape(given)}",
+                f"  {path.gradient(X)} = {self.computed(op, 0, network)}        {shape(given)}",
             ),
         )
 

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from pybackprop import ops
+from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
 from pybackprop.ops import reference
 from pybackprop.teach.explain.rules.rule import Marks, Path, Rule, Words, rule
 from pybackprop.teach.render.formula import Name, Part
 from pybackprop.teach.trace.graph import Network, Operation
-from pybackprop.teach.trace.notation import Index, element, shape, upto
+from pybackprop.teach.trace.notation import Index, among, element, every, shape, upto
 
 
 def column(shape: Index, j: int) -> Array:
@@ -58,23 +59,24 @@ class Weight(_Product):
         me, plus = element(W, path.at), f" + {element(network.name(bias[0]), (j,))}" if bias else ""
         return Words(
             Z,
-            f"{me} moves column {j} of {Z}, every row: {Z}[i,{j}] for {upto('i', len(path))}, and nothing else.",
-            f"{Z}[i,{j}] = … + {X}[i,{k}] {me} + …{plus}: column {j}, because {me} is in the sum of {Z}[i,j] only for "
-            f"j = {j}; every row, because each row of {X} is multiplied by the same {W}.",
+            f"{self.used(path.operation, me, network)} In {Z} it moves column {j}, {every('row', len(path))}, and "
+            f"nothing else: {Z}[i,{j}] for {upto('i', len(path))}.",
+            f"{Z}[i,{j}] = {among(f'{X}[i,{k}] {me}', k, w.shape[0])}{plus}: column {j}, because {me} is in the sum of "
+            f"{Z}[i,j] only for j = {j}; {every('row', len(path))}, because each row of {X} is multiplied by {W}.",
             f"Its factor there is {X}[i,{k}]: {Z}[i,{j}] changes by {X}[i,{k}] per unit change of {me}.",
             f"{Z}[i,{j}]",
             f"{X}[i,{k}]",
             f"{Z}.g[i,{j}]",
             (
                 f"The sum runs down column {k} of {X} and column {j} of {Z}.g, side by side. For any element:",
-                f"  {W}.g[k,j] = Σ_i {X}[i,k] {Z}.g[i,j]",
+                f"  {path.gradient(W)}[k,j] = Σ_i {X}[i,k] {Z}.g[i,j]",
                 "A matrix product pairs a row of the first with a column of the second: the index summed over is the "
                 f"inner one, last in the first and first in the second. Here it is i. In {Z}.g[i,j] it comes first, "
                 f"as it should, but in {X}[i,k] it comes first too, and should be last. So {X} is the one to "
                 "transpose:",
-                f"  {W}.g = {X}.T @ {Z}.g        ({x.shape[1]},{x.shape[0]}) @ {shape(z)} -> {shape(w)}",
-                f"Row {k} of {X}.T times column {j} of {Z}.g is this element; all rows times all columns give all "
-                f"elements. ({Z}.g @ {X}.T would sum along a row of {Z}, but {me} moves a column.)",
+                f"  {path.gradient(W)} = {X}.T @ {Z}.g        {turned(x)} @ {shape(z)} -> {shape(w)}",
+                f"Row {k} of {X}.T times column {j} of {Z}.g is {path.this_element}; all rows times all columns give "
+                f"all elements. ({Z}.g @ {X}.T {_runs(x, z)}: it adds along a row of {Z}.g, but {me} moves a column.)",
             ),
         )
 
@@ -94,6 +96,18 @@ class Weight(_Product):
         return Marks((None, path.at[1]), (0, (None, path.at[0])), before=True)
 
 
+def turned(array: Tensor) -> str:
+    """The shape of a matrix's transpose."""
+    return f"({array.shape[1]},{array.shape[0]})"
+
+
+def _runs(x: Tensor, z: Tensor) -> str:
+    """Whether z.g @ x.T is possible."""
+    if z.shape[1] == x.shape[0]:
+        return f"runs here, too, {shape(z)} @ {turned(x)}, and is something else"
+    return f"does not run, {shape(z)} @ {turned(x)}, and where the sizes are equal it is something else"
+
+
 @rule(ops.LIN, "x")
 @rule(ops.MATMUL, "x")
 class Input(_Product):
@@ -108,29 +122,31 @@ class Input(_Product):
         return reference.linear_backward_x(upstream[None], local[None], path.started(1, 1))[0, 0]
 
     def words(self, path: Path, network: Network) -> Words:
-        x, w = path.operation.inputs[:2]
+        x, w, *bias = path.operation.inputs
         z = path.operation.output
         X, W, Z = map(network.name, (x, w, z))
         i, k = path.at
-        me = element(X, path.at)
+        me, plus = element(X, path.at), f" + {network.name(bias[0])}[j]" if bias else ""
         return Words(
             Z,
-            f"{me} moves row {i} of {Z}, every column: {Z}[{i},j] for {upto('j', len(path))}, and nothing else.",
-            f"{Z}[{i},j] = … + {me} {W}[{k},j] + …: row {i}, because a row of {Z} is computed from the same row of "
-            f"{X} and no other; every column, because that row is multiplied by each column of {W}.",
+            f"{self.used(path.operation, me, network)} In {Z} it moves row {i}, {every('column', len(path))}, and "
+            f"nothing else: {Z}[{i},j] for {upto('j', len(path))}.",
+            f"{Z}[{i},j] = {among(f'{me} {W}[{k},j]', k, w.shape[0])}{plus}: row {i}, because a row of a product is "
+            f"computed from the same row of its first factor, {X}, and no other row of it; "
+            f"{every('column', len(path))}, because that row is multiplied by each column of {W}.",
             f"Its factor there is {W}[{k},j]: {Z}[{i},j] changes by {W}[{k},j] per unit change of {me}.",
             f"{Z}[{i},j]",
             f"{W}[{k},j]",
             f"{Z}.g[{i},j]",
             (
                 f"The sum runs along row {i} of {Z}.g and row {k} of {W}, side by side. For any element:",
-                f"  {X}.g[i,k] = Σ_j {Z}.g[i,j] {W}[k,j]",
+                f"  {path.gradient(X)}[i,k] = Σ_j {Z}.g[i,j] {W}[k,j]",
                 "A matrix product pairs a row of the first with a column of the second: the index summed over is the "
                 f"inner one, last in the first and first in the second. Here it is j. In {Z}.g[i,j] it comes last, as "
                 f"it should, but in {W}[k,j] it comes last too, and should be first. So {W} is the one to transpose:",
-                f"  {X}.g = {Z}.g @ {W}.T        {shape(z)} @ ({w.shape[1]},{w.shape[0]}) -> {shape(x)}",
-                f"Row {i} of {Z}.g times column {k} of {W}.T is this element; all rows times all columns give all "
-                "elements.",
+                f"  {path.gradient(X)} = {Z}.g @ {W}.T        {shape(z)} @ {turned(w)} -> {shape(x)}",
+                f"Row {i} of {Z}.g times column {k} of {W}.T is {path.this_element}; all rows times all columns give "
+                "all elements.",
             ),
         )
 
@@ -181,21 +197,22 @@ class Bias(_Summand):
         z, b = path.operation.output, path.operation.inputs[path.slot]
         B, Z = network.name(b), network.name(z)
         (j,) = path.at
-        me, rows = element(B, path.at), f"all {len(path)} rows" if len(path) != 1 else "the only row"
+        me, n = element(B, path.at), len(path)
+        rows = f"all {n} rows. It was broadcast, that is, added to every row" if n != 1 else "the only row: it is added"
         return Words(
             Z,
-            f"{me} moves column {j} of {Z}, every row: {Z}[i,{j}] for {upto('i', len(path))}, and nothing else.",
-            f"{Z}[i,{j}] = … + {me}: there is one {me} for {rows}. It was broadcast, that is, added to every row of "
-            f"column {j}.",
+            f"{self.used(path.operation, me, network)} In {Z} it moves column {j}, {every('row', n)}, and nothing "
+            f"else: {Z}[i,{j}] for {upto('i', n)}.",
+            f"{Z}[i,{j}] = … + {me}: there is one {me} for {rows} {'of' if n != 1 else 'to'} column {j}.",
             f"Nothing multiplies it: {Z}[i,{j}] changes by 1 per unit change of {me}.",
             f"{Z}[i,{j}]",
             "1",
             f"{Z}.g[i,{j}]",
             (
                 f"All factors are 1, so this is the sum of column {j} of {Z}.g over the rows. For any element:",
-                f"  {B}.g[j] = Σ_i {Z}.g[i,j]",
+                f"  {path.gradient(B)}[j] = Σ_i {Z}.g[i,j]",
                 f"What was broadcast over the rows is summed over the rows, axis 0, so {B}.g has the shape of {B}:",
-                f"  {B}.g = {Z}.g.sum(0)        {shape(z)} -> {shape(b)}",
+                f"  {path.gradient(B)} = {Z}.g.sum(0)        {shape(z)} -> {shape(b)}",
             ),
         )
 

@@ -10,7 +10,7 @@ from pybackprop.core.arrays import Array
 from pybackprop.teach.explain.rules.rule import Marks, Path, Rule, Words, line, rule
 from pybackprop.teach.render.formula import Name, Part, Partial
 from pybackprop.teach.trace.graph import Network, Operation
-from pybackprop.teach.trace.notation import Index, element, other_at, shape
+from pybackprop.teach.trace.notation import Index, among, element, other_at, shape
 
 
 @rule(ops.MSE, "out")
@@ -36,43 +36,49 @@ class Output(Rule):
         mine = op.inputs[path.slot]
         name, size = network.name(mine), out.size
         me, all_at_once = element(name, path.at), self.computed(op, path.slot, network)
+        place = int(np.ravel_multi_index(path.at, mine.shape)) if path.at else 0
         pair = f"({element(O, other_at(path.at, out.ndim))} - {element(T, other_at(path.at, targ.ndim))})"
         return Words(
             L,
-            f"{me} moves {L} directly, and nothing else.",
-            f"{L} = (… + {pair}² + …) / {size}, the mean over {size} element{'s' if size > 1 else ''}.",
+            f"{self.used(op, me, network)} It moves {L} directly, through its own square.",
+            f"{L} = ({among(f'{pair}²', place, size)}) / {size}, the mean over {size} element{'s' * (size > 1)}.",
             f"The square's slope is 2 times the difference{self.with_a_minus}; the mean divides by {size}.",
             L,
             f"{self.minus}2 {pair} / {size}",
-            f"∂{L}/∂{L}",
+            f"∂{L}/∂{L}" if begins(op, network) else f"{L}.g",
             (
-                f"There is one term and no sum: each element of {O} has its own square in {L}.",
-                f"  {name}.g = {all_at_once}        {shape(mine)}",
-                f"The last factor, ∂{L}/∂{L} = 1, is where every backward pass begins.",
+                f"Only {L} moves, so there is nothing to add up: each element of {O} has its own square in {L}.",
+                f"  {path.gradient(name)} = {all_at_once}        {shape(mine)}",
+                *([f"The last factor, ∂{L}/∂{L} = 1, is where the backward pass begins."] * begins(op, network)),
             ),
         )
 
     def computed(self, op: Operation, slot: int, network: Network) -> str:
         mine, other = op.inputs[slot], op.inputs[1 - slot]
         difference = f"{network.name(mine)} - {as_shaped(network.name(other), other, mine)}"
-        return f"2 * ({difference}) / {op.inputs[0].size}"
+        further = "" if begins(op, network) else f" * {network.name(op.output)}.g"
+        return f"2 * ({difference}) / {op.inputs[0].size}{further}"
 
     def index(self, path: Path) -> tuple[str, ...]:
         return ()
 
     def chain(self, path: Path, network: Network, loss: Name, me: Name) -> list[Part]:
-        return [Partial(Name(network.name(path.operation.output)), me)]
+        if begins(path.operation, network):
+            return [Partial(Name(network.name(path.operation.output)), me)]
+        return super().chain(path, network, loss, me)
 
     def known(self, path: Path, network: Network) -> list[Part]:
         other = path.operation.inputs[1 - path.slot]
         index = tuple(map(str, other_at(path.at, other.ndim))) if path.at else ()
         mine, at = path.operation.inputs[path.slot], tuple(map(str, path.at))
         called = network.name(other) if path.at else as_shaped(network.name(other), other, mine)
-        return _slope(Name(network.name(mine), at), Name(called, index), mine.size)
+        slope = _slope(Name(network.name(mine), at), Name(called, index), mine.size)
+        return [*slope, *_further(path.operation, network, "·")]
 
     def whole(self, op: Operation, slot: int, network: Network) -> list[Part]:
         mine, other = op.inputs[slot], op.inputs[1 - slot]
-        return _slope(Name(network.name(mine)), Name(as_shaped(network.name(other), other, mine)), mine.size)
+        slope = _slope(Name(network.name(mine)), Name(as_shaped(network.name(other), other, mine)), mine.size)
+        return [*slope, *_further(op, network, "*")]
 
     def marks(self, path: Path) -> Marks:
         other = path.operation.inputs[1 - path.slot]
@@ -88,6 +94,16 @@ class Target(Output):
     sign: float = -1.0
     minus, with_a_minus = "-", ", with a minus for the target"
     filled = -1
+
+
+def begins(op: Operation, network: Network) -> bool:
+    """Whether the backward pass begins with 1 at the operation's result."""
+    return op.output is network.root and network.is_loss()
+
+
+def _further(op: Operation, network: Network, times: str) -> list[Part]:
+    """The gradient that arrives at the operation's result, unless the backward pass begins there."""
+    return [] if begins(op, network) else [times, Name(network.name(op.output), g=True)]
 
 
 def as_shaped(name: str, tensor: Tensor, like: Tensor) -> str:

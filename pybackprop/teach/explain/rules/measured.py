@@ -25,6 +25,7 @@ class Measured(Rule):
 
     measured = True
     nothing = "Nothing moves, and the sum over nothing is 0."
+    order = "in double"
 
     # numbers
 
@@ -47,27 +48,29 @@ class Measured(Rule):
         equation = f" It computes {op.op.equation}." if op.op.equation else ""
         return Words(
             Z,
-            self.moves(path, me, there, Z),
+            f"{self.used(op, me, network)} {self.moves(path, there, Z)}",
             f"No rule is registered for '{op.name}': what moves, and by how much, was measured by nudging.{equation}",
             self.by(path, me),
             there,
             f"∂{there}/∂{me}",
-            f"∂{Z}/∂{Z}" if op.output is network.root and op.output.ndim == 0 else _there(path, f"{Z}.g"),
+            f"∂{Z}/∂{Z}" if op.output is network.root and network.is_loss() else _there(path, f"{Z}.g"),
             (self.all_elements(X, Z), *self.given(path, X, network)),
         )
 
-    def moves(self, path: Path, me: str, there: str, Z: str) -> str:
+    def moves(self, path: Path, there: str, Z: str) -> str:
         """Which values move."""
         if not path.local.any():
-            return f"{me} moves nothing: {Z} stays as it is when {me} is nudged."
+            return f"Every measured slope in {Z} is 0: to first order it moves nothing."
         if path.operation.output.ndim == 0:
-            return f"{me} moves {Z} directly, and nothing else."
+            return f"It moves {Z} directly."
         if len(path) == 1:
-            return f"{me} moves {there}, and nothing else."
-        return f"{me} moves {len(path)} elements of {Z}, and nothing else."
+            return f"In {Z} it moves {there}, and nothing else."
+        return f"In {Z} it moves {len(path)} elements, and nothing else."
 
     def by(self, path: Path, me: str) -> str:
         """By how much they move."""
+        if not len(path):
+            return f"Nothing changes with {me}, as measured."
         if len(path) == 1:
             return f"It changes by {float(path.local[0]):.6g} per unit change of {me}, as measured."
         return f"Each by its own measured slope: its change per unit change of {me}."
@@ -81,7 +84,7 @@ class Measured(Rule):
         op = path.operation
         if path.slot >= len(op.op.gradients):
             return ()
-        return f"'{op.name}' gives its gradient as", f"  {X}.g = {self.computed(op, path.slot, network)}"
+        return f"'{op.name}' gives its gradient as", f"  {path.gradient(X)} = {self.computed(op, path.slot, network)}"
 
     def computed(self, op: Operation, slot: int, network: Network) -> str:
         if slot >= len(op.op.gradients):
@@ -132,7 +135,7 @@ class MeasuredElementwise(Measured):
         )
 
     def all_elements(self, X: str, Z: str) -> str:
-        return f"There is one term and no sum: each element of {Z}.g is multiplied by its own slope."
+        return f"Each element of {X} has one term and no sum: the {Z}.g there, times its own slope."
 
 
 def _to_kink(op: Operation, slot: int, at: Index) -> float:

@@ -32,6 +32,7 @@ class Path:
     local     ∂ moved / ∂ element, one number each
     upstream  ∂ loss / ∂ moved, the output's gradient there
     start     what earlier paths left in the gradient, to which this one adds; None for the first
+    number    which of several paths it is, from 1; 0 if it is the only one
     """
 
     operation: Operation
@@ -42,6 +43,7 @@ class Path:
     local: Array
     upstream: Array
     start: float | None
+    number: int = 0
 
     def __len__(self) -> int:
         return len(self.local)
@@ -57,6 +59,21 @@ class Path:
         few = slice(None, count)
         return float(self.rule.add(self, self.local[few], self.upstream[few]))
 
+    @property
+    def share(self) -> float:
+        """The sum of this path's terms alone, in double."""
+        with np.errstate(all="ignore"):
+            return float(self.products.sum())
+
+    def gradient(self, name: str) -> str:
+        """The gradient that this path gives all elements of the tensor of this name, in formulas."""
+        return f"share {self.number} of {name}.g" if self.number else f"{name}.g"
+
+    @property
+    def this_element(self) -> str:
+        """What its terms add up to, in texts."""
+        return "this path's share of the element" if self.number else "this element"
+
     def started(self, *shape: int) -> Array | None:
         """What earlier paths left, as an array of this shape; None on the first path."""
         return None if self.start is None else np.full(shape, self.start, self.local.dtype)
@@ -66,7 +83,7 @@ class Path:
 class Words:
     """What is said about one path.
 
-    moves, why, by  which values move, why those, and by how much
+    moves, why, by  which values move, why those, and by how much; "and nothing else" means in this result
     moved, local, upstream  with this element's own indices, the summed one as a letter
     everything      from this element to all of them, one string per paragraph; formulas begin with two spaces
     """
@@ -104,6 +121,7 @@ class Rule:
     letter = ""  # the index that is summed over
     nothing = "There are no rows here: nothing moves, and the sum over nothing is 0."  # if there are no terms
     counted = "term"  # what partial sums are counted by
+    order = "in the definition's order, each with one rounding"  # in which the terms are added
     symbol = "y"  # of the operation's result in the whole chain: u for a layer, v for an activation
     measured = False  # whether the local derivatives were measured
     cut = False  # whether a long sum is cut into segments
@@ -148,6 +166,11 @@ class Rule:
     def forward(self, op: Operation, names: list[str]) -> str:
         """The operation written with these operand names: x @ w + b. The rule of the first operand writes it."""
         return f"{op.function}({', '.join(names)})"
+
+    def used(self, op: Operation, me: str, network: Network) -> str:
+        """Where the element is used: the beginning of what is said about a path."""
+        names = [network.name(t) for t in op.inputs]
+        return f"{me} is used in {network.name(op.output)} = {rule_of(op).forward(op, names)}."
 
     # formulas
 
@@ -218,6 +241,11 @@ def rule(op: Op, *operands: str) -> Callable[[AnyRule], AnyRule]:
         return kind
 
     return register
+
+
+def rule_of(op: Operation) -> Rule:
+    """The rule that writes an operation as a formula."""
+    return registered(op, 0) or Rule()
 
 
 def registered(op: Operation, slot: int) -> Rule | None:

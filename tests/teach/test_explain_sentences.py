@@ -1,0 +1,684 @@
+# ruff: noqa: E501 (a pattern is a whole sentence)
+"""Every sentence that explain prints is true: read back from the text, and computed again by numpy in double.
+
+A text is taken apart into sentences. A sentence that no pattern here knows fails, so a new one needs its test.
+"""
+
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+
+import pybackprop as bp
+from helpers import in_numpy
+from pybackprop.ops import op as op_module
+from pybackprop.teach.render.document import Formula, Heading, Text
+
+NAME = r"[A-Za-z_]\w*"
+ELEMENT = rf"{NAME}(?:\[[\d,]+\])?"
+NUMBER = r"\(?-?(?:\d[\d.]*(?:e[+-]?\d+)?|nan|inf)\)?"
+KINDS = Counter()
+
+
+@pytest.fixture(scope="module")
+def bent():
+    op = bp.define_op(
+        "bent",
+        forward=lambda x: np.where(x > 0.5, x, 3 * x - 1),
+        backward=lambda dout, x: dout * np.where(x > 0.5, 1, 3),
+        elementwise=True,
+        kink=0.5,
+    )
+    yield op
+    del op_module.registry["bent"]
+
+
+@pytest.fixture(scope="module")
+def stirred():
+    op = bp.define_op(
+        "stirred",
+        forward=lambda x, s: x * s + x[::-1],
+        backward=lambda dout, x, s: (dout * s + dout[::-1], (dout * x).sum(0)),
+        operands=("x", "s"),
+    )
+    yield op
+    del op_module.registry["stirred"]
+
+
+class Program:
+    """A random program: shapes from 1, tensors used again, every operation, uses that the tape does not record."""
+
+    def __init__(self, seed, bent, stirred):
+        self.rng = rng = np.random.default_rng(seed)
+        self.dtype = [np.float64, np.float32][seed % 3 == 2]
+        self.n, self.width = (int(k) for k in rng.choice([1, 2, 3, 4, 11], 2, p=[0.2, 0.3, 0.3, 0.15, 0.05]))
+        self.bent, self.stirred = bent, stirred
+        width = self.width
+        self.weights = [bp.param(self.numbers(width, width)) for _ in range(2)]
+        self.biases = [bp.param(self.numbers(width)) for _ in range(2)]
+        self.frozen = bp.tensor(self.numbers(width, width))
+        self.x = bp.tensor(self.numbers(self.n, width))
+        self.results = [self.x]
+        for _ in range(int(rng.integers(1, 6))):
+            self.results.append(self.step())
+        self.loss = self.mse()
+        if rng.integers(4) == 0:
+            self.loss = self.loss + self.mse()
+        self.loss.backward(keep=bool(rng.integers(2)))
+
+    def numbers(self, *shape):
+        return self.rng.standard_normal(shape).astype(self.dtype)
+
+    def any(self, among):
+        return among[self.rng.integers(len(among))]
+
+    def step(self):
+        inp, w, b = self.any(self.results), self.any(self.weights), self.any(self.biases)
+        layer = bp.lin(inp, w, b)
+        steps = [
+            lambda: layer,
+            lambda: inp @ w,
+            lambda: inp @ w + b,
+            lambda: layer + inp,
+            lambda: bp.relu(layer),
+            lambda: bp.relu_(layer),
+            lambda: bp.leaky_relu(layer, negative_slope=float(self.any([0.01, 0.25, 1.0]))),
+            lambda: self.bent(layer),
+            lambda: self.stirred(layer, b),
+            lambda: layer.clone() + 0.5,
+            lambda: layer + bp.param(self.numbers(self.n, 1) if self.width > 1 else self.numbers(1)),
+            lambda: layer + self.x @ self.frozen,
+            lambda: layer + bp.relu(bp.lin(self.x, self.frozen)),
+            lambda: bp.lin(bp.tensor(self.x), w) + inp,
+            lambda: bp.lin(inp, bp.tensor(w)) + layer,
+        ]
+        return self.any(steps)()
+
+    def mse(self):
+        out = bp.lin(self.results[-1], self.weights[0]) if self.rng.integers(2) else self.results[-1]
+        out = out if out.requires_g else bp.lin(out, self.weights[0])
+        return bp.mse(out, self.numbers(*out.shape))
+
+    def asked(self):
+        seen, stack = {}, [self.loss]
+        while stack:
+            t = stack.pop()
+            if id(t) not in seen:
+                seen[id(t)] = t
+                stack += t._node.inputs if t._node is not None else ()
+        return [t for t in (*self.weights, *self.biases, *self.results) if id(t) in seen and t is not self.loss]
+
+
+class Reading:
+    """One explanation, and what numpy says about its element."""
+
+    def __init__(self, e):
+        self.e, self.network, self.ran = e, e.walk.network, e.program.ran
+        self.exact = e.dtype == np.float64
+        self.arrays = {self.network.name(t): t for op in self.network for t in (*op.inputs, op.output)}
+        self.values = in_numpy.values(self.network)
+        self.path = e.paths[0]
+        self.known = {}  # gradients
+
+    def close(self, found, right, scale=1.0):
+        assert abs(float(found) - float(right)) <= (1e-4 if self.exact else 2e-3) * (scale + abs(float(right)))
+
+    def value(self, name, index):
+        return self.values[id(self.arrays[name])][index]
+
+    def loss_slope(self, name, index):
+        return float(in_numpy.moved(self.network, self.arrays[name], index, self.network.root))
+
+    def local(self, path):
+        """The slopes along this path alone: of its operation, with the element moved in this operand."""
+        op, by = path.operation, 1e-6
+        given = [self.values[id(t)] for t in op.inputs]
+        results = []
+        for sign in (1, -1):
+            values = [value.copy() for value in given]
+            values[path.slot][path.at] += sign * by
+            results.append(in_numpy.FORWARD[op.name](*values, **op.params))
+        return np.asarray((results[0] - results[1]) / (2 * by))
+
+    def moves_just(self, places):
+        """Whether the path moves these places of its result and no others; the only path moves no others at all."""
+        slopes = self.local(self.path)
+        rest = slopes.copy()
+        rest[places] = 0
+        assert not rest.any()
+        if len(self.e.paths) == 1 and not self.e.left_out:
+            whole = in_numpy.moved(self.network, self.e.tensor, self.e.at, self.path.operation.output)
+            whole = np.array(whole)
+            whole[places] = 0
+            assert not whole.any()
+
+
+def number(text):
+    return float(text.strip("()"))
+
+
+def index(text):
+    return tuple(int(k) for k in re.findall(r"\d+", text.partition("[")[2]))
+
+
+def name(text):
+    return text.partition("[")[0]
+
+
+# ---- the sentences: a pattern, and what has to hold; r is the Reading, g the groups ----
+
+
+def used(r, g):
+    op = r.path.operation
+    assert g[0] == r.e.element
+    assert g[1] == r.network.name(op.output)
+    for t in op.inputs:
+        assert r.network.name(t) in g[2]
+
+
+def path(r, g):
+    k, count, through = int(g[0]), int(g[1]), g[2]
+    assert count == len(r.e.paths)
+    r.path = r.e.paths[k - 1]
+    assert through == r.network.name(r.path.operation.output)
+
+
+def moves_column(r, g):
+    n = r.path.operation.output.shape[0]
+    assert (g[2] == "in the only row") == (n == 1)
+    assert g[4] == (f"i = 0 .. {n - 1}" if n > 1 else "i = 0")
+    r.moves_just((slice(None), int(g[1])))
+
+
+def moves_row(r, g):
+    h = r.path.operation.output.shape[1]
+    assert (g[2] == "in the only column") == (h == 1)
+    assert g[4] == (f"j = 0 .. {h - 1}" if h > 1 else "j = 0")
+    r.moves_just((int(g[1]), slice(None)))
+
+
+def moves_one(r, g):
+    assert name(g[0]) == name(g[1]) == r.network.name(r.path.operation.output)
+    r.moves_just(index(g[1]))
+    assert r.local(r.path)[index(g[1])] != 0
+
+
+def moves_some(r, g):
+    slopes = r.local(r.path)
+    assert int(g[1]) == np.count_nonzero(slopes)
+    r.moves_just(np.nonzero(slopes))
+
+
+def moves_nothing(r, g):
+    r.close(np.abs(r.local(r.path)).max(initial=0), 0)
+
+
+def relu_value(r, g):
+    value = float(r.path.operation.inputs[0]._array[r.path.at])
+    r.close(number(g[0]), value)
+    assert value < 0
+    moves_nothing(r, g)
+
+
+def is_above(r, g):
+    op = r.path.operation
+    given = op.output if op.op.inplace else op.inputs[0]
+    assert given._array[r.path.at] > 0
+    assert r.local(r.path)[r.path.at] == pytest.approx(1, rel=1e-5)
+
+
+def factor(r, g):
+    r.close(r.local(r.path)[r.path.at], number(g[-1]), 0)
+
+
+def changes_by_factor(r, g):
+    """Its factor there is x[i,3]: l1[i,7] changes by x[i,3] per unit change of w1[3,7]."""
+    assert g[0] == g[2]
+    assert g[3] == r.e.element
+    slopes = r.local(r.path)
+    given, letters = r.values[id(r.arrays[name(g[0])])], re.findall(r"[ij]|\d+", g[0].partition("[")[2])
+    for at in zip(*np.nonzero(np.ones_like(slopes)), strict=True):
+        i, j = at
+        if name(g[1]) and f"{name(g[1])}[{i}" and (slopes[at] or given.size):
+            places = {"i": i, "j": j}
+            here = tuple(places[letter] if letter in places else int(letter) for letter in letters)
+            on_the_way = j == r.path.at[1] if "i" in letters else i == r.path.at[0]
+            r.close(slopes[at], given[here] if on_the_way else 0)
+
+
+def changes_by_one(r, g):
+    slopes = r.local(r.path)
+    assert np.allclose(slopes[slopes != 0], 1)
+
+
+def measured_one(r, g):
+    slopes = r.local(r.path)
+    r.close(number(g[0]), slopes[slopes != 0][0] if slopes.any() else 0)
+
+
+def cares(r, g):
+    """l1.g[i,7], …: ∂loss/∂l1[i,7]."""
+    out = r.path.operation.output
+    assert g[0].partition(".g")[0] == name(g[-1]) == r.network.name(out)
+    assert g[-2] == r.network.name(r.network.root)
+
+
+def computed_by_backward(r, g):
+    assert r.path.operation.output.requires_g
+    cares(r, g)
+
+
+def not_computed(r, g):
+    assert not r.path.operation.output.requires_g
+    cares(r, g)
+
+
+def is_one(r, g):
+    assert g[0] == g[1] == g[2] == r.network.name(r.network.root)
+
+
+def goes_on(r, g):
+    before = [p for p in r.e.paths if p.number < r.path.number]
+    r.close(number(g[0]), sum(float((r.local(p) * _upstream(r, p)).sum()) for p in before), 10)
+
+
+def _upstream(r, path):
+    return arriving(r, path.operation.output)
+
+
+def arriving(r, out):
+    """d root / d out."""
+    if id(out) not in r.known:
+        r.known[id(out)] = in_numpy.gradient(r.network, out) if out is not r.network.root else np.ones(out.shape)
+    return r.known[id(out)]
+
+
+def total(r, g):
+    r.close(number(g[0]), r.loss_slope(r.e.name, r.e.at), 10)
+    count = 1 if g[1] == "one term" else int(re.match(r"[\d,]+", g[1])[0].replace(",", ""))
+    assert count == len(r.e.terms)
+    if "paths" in g[1]:
+        assert f"on {len(r.e.paths)} paths" in g[1]
+
+
+def bit_for_bit(r, g):
+    assert g[0] == r.e.gradient_name
+    assert r.e.tensor.g.data[r.e.at] == r.e.dtype.type(r.e.total)
+
+
+def as_close(r, g):
+    assert g[0] == r.e.gradient_name
+    assert r.e.dtype.type(number(g[1])) == r.e.tensor.g.data[r.e.at]
+
+
+def keeps_none(r, g):
+    assert r.e.tensor.g is None
+    assert r.e.tensor._node is not None or r.e.tensor.requires_g
+
+
+def wants_none(r, g):
+    assert r.e.tensor.g is None
+    assert not r.e.tensor.requires_g
+
+
+def would_hold(r, g):
+    """With requires_g set before the program runs, a backward would store the total."""
+    assert not (r.e.left_out and not r.e.tensor.requires_g)
+
+
+def on_the_tape(r, g):
+    assert r.e.left_out
+
+
+def left_out(r, g):
+    assert g[0] in [constant.name for constant in r.e.left_out]
+    assert g[2] == r.e.name
+    tensor = next(c.tensor for c in r.e.program.constants if r.network.name(c.tensor) == g[0])
+    assert g[1] == ",".join(map(str, tensor.shape))
+    if r.ran is not None:
+        assert r.ran.uses(r.e.tensor)
+        assert in_numpy.moved(r.ran, r.e.tensor, r.e.at, tensor).any() or not r.e.walk.network.is_finite()
+
+
+def transposed(r, g):
+    """(out.g @ l2.T runs here, too, (n,h) @ (m,n), …)"""
+    assert g[0] == r.network.name(r.path.operation.output)
+    assert g[1] == r.network.name(r.path.operation.inputs[0])
+    out, inp = r.path.operation.output, r.path.operation.inputs[0]
+    assert (g[2] == "runs here, too") == (out.shape[1] == inp.shape[0])
+
+
+def runs_down(r, g):
+    k, first, j, second = int(g[0]), g[1], int(g[2]), g[3]
+    slopes, arriving = r.values[id(r.arrays[first])][:, k], _upstream(r, r.path)[:, j]
+    assert second == r.network.name(r.path.operation.output)
+    r.close(slopes @ arriving, r.path.share, 10)
+
+
+def runs_along(r, g):
+    i, first, k, second = int(g[0]), g[1], int(g[2]), g[3]
+    assert first == r.network.name(r.path.operation.output)
+    r.close(r.values[id(r.arrays[second])][k] @ _upstream(r, r.path)[i], r.path.share, 10)
+
+
+def column_sum(r, g):
+    r.close(_upstream(r, r.path)[:, int(g[0])].sum(), r.path.share, 10)
+
+
+def this_element(r, g):
+    assert ("share" in g[-1]) == (len(r.e.paths) > 1)
+
+
+def own_factor(r, g):
+    op = r.path.operation
+    r.close(number(g[-1]), {"relu": 0, "relu_": 0}.get(op.name, op.params.get("negative_slope")))
+
+
+def used_times(r, g):
+    count = {"twice": 2}.get(g[1]) or int(g[1].split()[0])
+    assert count == len(r.network.uses(r.e.tensor)) == len(r.e.paths)
+
+
+def nudged(r, g):
+    assert g[0] == r.e.element
+    r.close(number(g[1]), r.e.measured.h, 0)
+
+
+def mean_over(r, g):
+    assert int(g[-1]) == r.path.operation.inputs[0].size
+
+
+def begins(r, g):
+    assert r.path.operation.output is r.network.root
+
+
+def slope_of(r, g):
+    """slope (loss₊ - loss₋) / 2h = (a - b) / c = d, of the program as it ran or of the network."""
+    above, below, width, slope = map(number, g[1:])
+    assert (above - below) / width == pytest.approx(slope, rel=1e-3, abs=1e-8 * (1 + abs(above)) / width)
+    network = r.ran if not r.measured and r.ran is not None else r.network
+    r.measured += 1
+    r.close(slope, float(in_numpy.moved(network, r.e.tensor, r.e.at, network.root)), 10)
+
+
+def gradient_line(r, g):
+    r.close(number(g[0]), r.loss_slope(r.e.name, r.e.at), 10)
+
+
+def shares_line(r, g):
+    shares = [number(part) for part in re.findall(r"\(-[\d.e+-]+\)|[\d.]+(?:e[+-]?\d+)?", g[1])]
+    assert len(shares) == len(r.e.paths)
+    assert sum(shares) == pytest.approx(number(g[2]), rel=1e-6, abs=1e-6)
+    for share, one in zip(shares, r.e.paths, strict=True):
+        r.close(share, float((r.local(one) * _upstream(r, one)).sum()), 10)
+
+
+def evaluate(r, formula):
+    """A formula for a whole gradient, on numpy's numbers."""
+    names = {key: r.values[id(t)] for key, t in r.arrays.items()}
+    summed = re.fullmatch(r"(\w+)\.g summed to \(([\d,]*)\)", formula)
+    for key in {match[1] for match in re.finditer(rf"({NAME})\.g\b", formula)}:
+        out = r.arrays[key]
+        names[f"{key}_g"] = arriving(r, out)
+    if summed:
+        g = names[f"{summed[1]}_g"]
+        shape = tuple(int(k) for k in summed[2].split(",") if k)
+        g = g.sum(tuple(range(g.ndim - len(shape)))) if g.ndim > len(shape) else g
+        return g.sum(tuple(k for k, size in enumerate(shape) if size == 1 != g.shape[k]), keepdims=True)
+    return eval(re.sub(rf"({NAME})\.g\b", r"\1_g", formula), {}, names)
+
+
+def whole(r, g):
+    """share 1 of w1.g = x.T @ l1.g   shapes"""
+    assert g[1] == r.e.name
+    found = evaluate(r, g[2])
+    assert found.shape == r.e.shape
+    r.close(found[r.e.at], float((r.local(r.path) * _upstream(r, r.path)).sum()), 10)
+    if g[0]:
+        assert int(g[0].split()[1]) == r.path.number
+
+
+def all_of_it(r, formula):
+    if "by '" in formula:
+        return
+    found = (
+        sum(evaluate(r, part) for part in formula.split(" + ") if part)
+        if " summed" in formula
+        else evaluate(r, formula)
+    )
+    right = arriving(r, r.e.tensor)
+    scale = 1 + np.abs(right).max(initial=0)
+    np.testing.assert_allclose(found, right, rtol=0, atol=(2e-5 if r.exact else 2e-3) * 10 * scale)
+
+
+def nothing(r, g):
+    """A sentence without facts of its own: about the method, or a definition."""
+
+
+ELSE = r"and (?:on this path )?nothing else"
+EVERY = r"in (?:every|the only) (?:row|column)"
+SENTENCES = [
+    (rf"Path (\d+) of (\d+), through ({NAME}):", path),
+    (rf"({ELEMENT}) is used in ({NAME}) = (.+?)\.(?= |$)", used),
+    (
+        rf"In ({NAME}) it moves column (\d+), ({EVERY}), {ELSE}: ({NAME}\[i,\d+\]) for (i = \d+(?: \.\. \d+)?)\.",
+        moves_column,
+    ),
+    (rf"In ({NAME}) it moves row (\d+), ({EVERY}), {ELSE}: ({NAME}\[\d+,j\]) for (j = \d+(?: \.\. \d+)?)\.", moves_row),
+    (rf"In ({NAME}) it moves ({ELEMENT}), {ELSE}\.", moves_one),
+    (rf"In ({NAME}) it moves (\d+) elements?, all those it was broadcast to, {ELSE}\.", moves_some),
+    (rf"In ({NAME}) it moves (\d+) elements?, {ELSE}\.", moves_some),
+    (rf"It moves ({NAME}) directly(?:, through its own square)?\.", nothing),
+    (rf"It is ({NUMBER}), not above 0, where \w+ is flat, so it moves nothing\.", relu_value),
+    (r"It was not above 0, where \w+ is flat, so it moves nothing\.", moves_nothing),
+    (rf"Every measured slope in {NAME} is 0: to first order it moves nothing\.", moves_nothing),
+    (
+        rf"{NAME}\[i,(\d+)\] = (?:… \+ )?{NAME}\[i,\d+\] {ELEMENT}(?: \+ …)?(?: \+ {ELEMENT})?: column (\d+), because "
+        rf"{ELEMENT} is in the sum of {NAME}\[i,j\] only for j = (\d+); {EVERY}, because each row of {NAME} is "
+        rf"multiplied by {NAME}\.",
+        lambda r, g: [int(k) for k in g] == [r.e.at[1]] * 3,
+    ),
+    (
+        rf"{NAME}\[\d+,j\] = (?:… \+ )?{ELEMENT} {NAME}\[\d+,j\](?: \+ …)?(?: \+ {NAME}\[j\])?: row (\d+), because a row "
+        rf"of a product is computed from the same row of its first factor, {NAME}, and no other row of it; {EVERY}, "
+        rf"because that row is multiplied by each column of {NAME}\.",
+        nothing,
+    ),
+    (
+        rf"{NAME}\[i,\d+\] = … \+ ({ELEMENT}): there is one {ELEMENT} for (?:all \d+ rows\. It was broadcast, that is, "
+        rf"added to every row of|the only row: it is added to) column \d+\.",
+        nothing,
+    ),
+    (
+        rf"{NAME} \([\d,]*\) was broadcast to \([\d,]*\): {ELEMENT} was added in (?:each of these places|this place)\.",
+        nothing,
+    ),
+    (r"'\.?\+?\w*' works on each element by itself\.", nothing),
+    (rf"\w+ looks at each element by itself: {ELEMENT} = .*?\.(?= \(|$)", nothing),
+    (rf" ?\({NAME} was written over {NAME}, in place\.\)", nothing),
+    (rf"{NAME} = \((?:… \+ )?\({ELEMENT} - {ELEMENT}\)²(?: \+ …)?\) / \d+, the mean over (\d+) elements?\.", mean_over),
+    (r"No rule is registered for '\w+': what moves, and by how much, was measured by nudging\.", nothing),
+    (
+        rf"Its factor there is ({NAME}\[[\w,]+\]): ({NAME}\[[\w,]+\]) changes by ({NAME}\[[\w,]+\]) per unit change of "
+        rf"({ELEMENT})\.",
+        changes_by_factor,
+    ),
+    (rf"Nothing multiplies it: {NAME}\[i,\d+\] changes by 1 per unit change of {ELEMENT}\.", changes_by_one),
+    (rf"(?:Each|It|{ELEMENT}) changes by 1 per unit change of {ELEMENT}\.", changes_by_one),
+    (rf"It changes by ({NUMBER}) per unit change of {ELEMENT}, as measured\.", measured_one),
+    (rf"Each by its own measured slope: its change per unit change of {ELEMENT}\.", nothing),
+    (rf"{ELEMENT} is above 0, where \w+ passes it on: the factor is 1\.", is_above),
+    (rf"{ELEMENT} is not above 0: the factor is ({NUMBER})\.", factor),
+    (rf"The factor, \({ELEMENT} > 0\), is (0)\.", factor),
+    (
+        r"The square's slope is 2 times the difference(?:, with a minus for the target)?; the mean divides by (\d+)\.",
+        mean_over,
+    ),
+    (
+        rf"({NAME}\.g[\[\]\w,…]*), which the backward pass has already computed: ∂(\w+)/∂([\w\[\],…]+)\.",
+        computed_by_backward,
+    ),
+    (
+        rf"({NAME}\.g[\[\]\w,…]*): ∂(\w+)/∂([\w\[\],…]+)\. \(A backward does not compute it, as nothing before it wants a "
+        r"gradient\.\)",
+        not_computed,
+    ),
+    (r"∂(\w+)/∂(\w+) = 1: (\w+) itself is what we ask about\.", is_one),
+    (rf"\(The sum goes on from ({NUMBER}), where the path before ended\.\)", goes_on),
+    (rf"Total: ({NUMBER}) \((one term|[\w ,']+?)\)\.", total),
+    (rf"That is ({NAME}\.g\[[\d,]+\]), bit for bit\.", bit_for_bit),
+    (rf"({NAME}\.g\[[\d,]+\]) holds ({NUMBER}): the same, as closely as slopes can be measured\.", as_close),
+    (rf"{NAME} keeps no \.g after a backward; backward\(keep=True\) leaves it there\.", keeps_none),
+    (rf"{NAME} has no \.g, because its requires_g is False\.", wants_none),
+    (r"This is what it would hold\.", would_hold),
+    (r"This is the share that is on the tape\.", on_the_tape),
+    (
+        rf"Note: ({NAME}) \(([\d,]*)\) moves with ({NAME}), too: (?:it is a copy of {NAME} \(bp\.tensor\), which is off the "
+        rf"tape|it was computed from {NAME} by [^:]*?, off the tape)\. A backward takes {NAME} as a constant, so "
+        rf"{NAME}\.g leaves out what goes through it, and so does the sum below\. (?:To have it counted, do without the "
+        r"copy, or use \.clone\(\) in its place|It is counted if .* derivative)\.",
+        left_out,
+    ),
+    (
+        rf"The sum runs down column (\d+) of ({NAME}) and column (\d+) of ({NAME})\.g, side by side\. For any element:",
+        runs_down,
+    ),
+    (
+        rf"The sum runs along row (\d+) of ({NAME})\.g and row (\d+) of ({NAME}), side by side\. For any element:",
+        runs_along,
+    ),
+    (
+        r"A matrix product pairs a row of the first with a column of the second: the index summed over is the inner one, "
+        r"last in the first and first in the second\. Here it is [ij]\. In [\w.\[\],]+ it comes (?:first|last), as it "
+        r"should, but in [\w.\[\],]+ it comes (?:first|last) too, and should be (?:first|last)\. So \w+ is the one to "
+        r"transpose:",
+        nothing,
+    ),
+    (
+        r"Row \d+ of [\w.]+ times column \d+ of [\w.]+ is (this element|this path's share of the element); all rows times "
+        r"all columns give all elements\.",
+        this_element,
+    ),
+    (
+        rf"\(({NAME})\.g @ ({NAME})\.T (runs here, too|does not run), .*?: it adds along a row of {NAME}\.g, but {ELEMENT} "
+        r"moves a column\.\)",
+        transposed,
+    ),
+    (
+        rf"All factors are 1, so this is the sum of column (\d+) of {NAME}\.g over the rows\. For any element:",
+        column_sum,
+    ),
+    (
+        rf"What was broadcast over the rows is summed over the rows, axis 0, so {NAME}\.g has the shape of {NAME}:",
+        nothing,
+    ),
+    (r"What was broadcast along an axis is summed along that axis:", nothing),
+    (
+        rf"Only {ELEMENT} moves, so there is nothing for a matrix product to add up: each element of {NAME}\.g is multiplied "
+        rf"by its own factor, 1 or ({NUMBER})\. Hence \* and not @:",
+        own_factor,
+    ),
+    (
+        rf"Only {NAME} moves, so there is nothing to add up: each element of {NAME} has its own square in {NAME}\.",
+        nothing,
+    ),
+    (rf"The last factor, ∂{NAME}/∂{NAME} = 1, is where the backward pass begins\.", begins),
+    (rf"For any element of {NAME}: the sum of its slopes, each times the {NAME}\.g there\.", nothing),
+    (rf"Each element of {NAME} has one term and no sum: the {NAME}\.g there, times its own slope\.", nothing),
+    (rf"({NAME}) is used (twice|\d+ times)\. Each path gives a share, and {NAME}\.g is their sum:", used_times),
+    (
+        rf"Move ({ELEMENT}) by h = ({NUMBER}) up and down, in double, run forward again, and look at {NAME}:",
+        nudged,
+    ),
+    (r"The slope is that of the program as it ran\. If [\w, ]+ is kept as it is:", on_the_tape),
+    (r"\(The step was made smaller until no [\w ]+ crossed its corner at [\d. or]+\.\)", nothing),
+    (r"However little it moves, .* = [\d.]+\.", nothing),
+    (r"\d+ [\w ]+ elements are so near .* expect a difference\.", nothing),
+    (r"\(These are the largest of (\d+)\.\) In the definition's order the sum grows like this:", nothing),
+]
+FORMULAS = [
+    (
+        rf"(share \d+ of |)({NAME})\.g = ([^=]+?)(?:   +.*)?",
+        lambda r, g: whole(r, g) if r.in_path else all_of_it(r, g[2]),
+    ),
+    (rf"(?:share \d+ of )?{NAME}\.g\[[kij,]+\] = Σ_[ij] .*", nothing),
+    (rf"slope \((\w+)₊ - \w+₋\) / 2h = \(({NUMBER}) - ({NUMBER})\) / ({NUMBER}) = ({NUMBER})", slope_of),
+    (rf"gradient ({NUMBER})   relative error [-+\d.e]+", gradient_line),
+    (rf"({NAME}\.g\[[\d,]+\]) = (.*) = ({NUMBER})", shares_line),
+    (r"(?:[ijterm]+=\d+: \S+ +)+…(?: +[ijterm]+=\d+: \S+)+", nothing),
+]
+
+
+def read(r):
+    """Takes the whole text apart."""
+    r.measured = 0
+    step = ""
+    for block in r.e.document().blocks:
+        if isinstance(block, Heading):
+            step = block.text[:2]
+            r.path = r.e.paths[0]
+            r.in_path = True
+            heading(r, block.text)
+        elif isinstance(block, Text):
+            sentences(r, block.text)
+        elif isinstance(block, Formula):
+            found = [(check, m) for pattern, check in FORMULAS if (m := re.fullmatch(pattern, block.text))]
+            assert found, block.text
+            check, match = found[0]
+            KINDS[match.re.pattern] += 1
+            check(r, match.groups())
+        else:
+            rows(r, block)
+    assert step == "6."
+
+
+def heading(r, text):
+    if match := re.fullmatch(rf"({ELEMENT}) = ({NUMBER}), and its gradient ([\w.\[\],]+) = ({NUMBER})", text):
+        assert match[1] == r.e.element
+        r.close(number(match[2]), r.values[id(r.e.tensor)][r.e.at])
+        r.close(number(match[4]), r.loss_slope(r.e.name, r.e.at), 10)
+    elif text.startswith("5."):
+        all_of_it(r, text.partition(".g = ")[2])
+
+
+def sentences(r, text):
+    rest = text
+    while rest:
+        found = [(check, m) for pattern, check in SENTENCES if (m := re.match(pattern + r"(?: |$)", rest))]
+        assert found, rest
+        check, match = found[0]
+        KINDS[match.re.pattern] += 1
+        if check is used_times:
+            r.in_path = False
+        check(r, match.groups())
+        rest = rest[match.end() :]
+
+
+def rows(r, table):
+    slopes, arriving = r.local(r.path), _upstream(r, r.path)
+    total = r.path.start or 0.0
+    for row in table.rows:
+        if row[0].startswith("…"):
+            continue
+        at = index(row[0])
+        assert name(row[0]) == r.network.name(r.path.operation.output)
+        r.close(number(row[1]), slopes[at])
+        r.close(number(row[2]), arriving[at])
+        r.close(number(row[3]), slopes[at] * arriving[at], 5)
+        total += number(row[3])
+        if len(row) == 5:
+            r.close(number(row[4]), total, 20)
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_every_sentence_of_a_random_program(seed, bent, stirred):
+    program = Program(seed, bent, stirred)
+    asked = program.asked()
+    for k in program.rng.permutation(len(asked))[:3]:
+        t = asked[k]
+        at = tuple(int(program.rng.integers(size)) for size in t.shape)
+        e = bp.explain(t, at=at, loss=program.loss)
+        if e.measured.kink or e.measured.flipped:
+            continue
+        read(Reading(e))
