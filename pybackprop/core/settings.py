@@ -37,6 +37,19 @@ def set_threads(count: int | None) -> None:
     lib.bp_set_threads(whole("set_threads", count, 1, MOST_THREADS))
 
 
+def thread_work() -> int:
+    """The least elementary operations for each thread: smaller work is done by fewer threads."""
+    return int(lib.bp_thread_work())
+
+
+def set_thread_work(operations: int | None) -> None:
+    """Sets it; None: as usual. Changes speed, never bits: tests use it to run small products on several threads.
+
+    Raises ValueError outside 1 .. 2**31 - 1.
+    """
+    lib.bp_set_thread_work(0 if operations is None else whole("set_thread_work", operations, 1, 2**31 - 1))
+
+
 def cpu_quota() -> int | None:
     """How many CPUs this container may use, rounded up; None if it is not limited."""
     try:
