@@ -148,7 +148,8 @@ def _kernel_from(setting: str) -> None:
     use_kernel(setting or None)
 
 
-def _from_environment() -> None:
+def take_environment() -> None:
+    """Sets what the variables PYBACKPROP_THREADS, _TILES and _KERNEL say. Raises ValueError, which names one."""
     for name, take in (("THREADS", _threads_from), ("TILES", _tiles_from), ("KERNEL", _kernel_from)):
         variable = f"PYBACKPROP_{name}"
         try:
@@ -157,4 +158,4 @@ def _from_environment() -> None:
             raise ValueError(f"{variable}: {error}") from None
 
 
-_from_environment()
+take_environment()

@@ -27,15 +27,13 @@ class Comparisons:
         self.count += 1
         found, expected = np.asarray(found), np.asarray(expected)
         if found.dtype != expected.dtype or found.shape != expected.shape:
-            raise WrongError(
-                f"{what}: found {found.shape} {found.dtype}, expected {expected.shape} {expected.dtype}"
-            )
+            raise WrongError(f"{what}: found {found.shape} {found.dtype}, expected {expected.shape} {expected.dtype}")
         if found.tobytes() != expected.tobytes():
             differs = bits(found) != bits(expected)
             if differs.any():
                 raise WrongError(f"{what}: {first_difference(found, expected, differs)}")
 
-    def close(self, what: str, found: Any, exact: Array, terms: Array | float, length: int) -> None:
+    def close(self, what: str, found: Any, exact: Any, terms: Any, length: int) -> None:
         """Raises WrongError unless found is the float64 result within rounding.
 
         terms   a bound on the sum of the absolute values that were added

@@ -100,7 +100,7 @@ class Draw:
             return np.full(shape, -0.0, dtype)
         if kind == "whole":
             return self.numbers.integers(-3, 4, shape).astype(dtype)
-        values: Array = self.numbers.standard_normal(shape, dtype)
+        values: Array = np.asarray(self.numbers.standard_normal(shape, dtype))
         change = {"odd": self._odd, "one odd": self._one_odd, "small": self._small, "nan": self._nan}.get(kind)
         if change is not None:
             change(values)
@@ -153,15 +153,15 @@ class Draw:
             placed = array.copy()
             placed.flags.writeable = False
             return placed
-        placed = self._view(array, layout)
-        placed[...] = array
-        return placed
+        view = self._view(array, layout)
+        view[...] = array
+        return view
 
     def _view(self, array: Array, layout: str) -> Array:
         """Part of a larger array that holds NaN, of the array's shape."""
         shape = array.shape
         if layout == "unaligned":
-            return np.zeros(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(shape)
+            return np.asarray(np.zeros(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(shape))
         if layout == "offset":
             start = self.between(1, GUARD)
             return np.full(array.size + GUARD, np.nan, array.dtype)[start : start + array.size].reshape(shape)

@@ -1,4 +1,4 @@
-"""Settings of a case: kernel, threads, the work that a thread is used for, and blocks. They change speed, never bits."""
+"""Settings of a case: kernel, threads, the work for which one is used, and blocks. They change speed, never bits."""
 
 from __future__ import annotations
 

@@ -20,11 +20,11 @@ SEEDS = 10**6  # a seed's cases are numbered from seed * PER_SEED
 PER_SEED = 10**9
 SHARE = {"bits": 15, "inputs": 1}  # of the families, where both are asked for
 OURS = Path(__file__).parent
-__all__ = ["PER_SEED", "SEEDS", "Failure", "Outcome", "kind_of", "numbers", "run_case"]
+__all__ = ["KINDS", "PER_SEED", "SEEDS", "Failure", "Outcome", "kind_of", "numbers", "run_case"]
 
 assert cases, inputs  # importing them has registered the kinds
 _BY_FAMILY = {
-    family: [kind for kind in KINDS.values() if kind.family == family for _ in range(kind.weight)]
+    family: [KINDS[name] for name in sorted(KINDS) if KINDS[name].family == family for _ in range(KINDS[name].weight)]
     for family in FAMILIES
 }
 _FAMILY = [family for family, share in SHARE.items() for _ in range(share)]

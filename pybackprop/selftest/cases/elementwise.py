@@ -90,8 +90,8 @@ def mse_case(case: Case) -> None:
     targ = np.ascontiguousarray(targ[:, 0]) if row else targ
     check.same("mse", mse(given(draw, out), given(draw, targ)).data, reference.mse_forward(plain_out, plain_targ))
     wanted = draw.maybe(0.3)
-    inp, target = tensor(out), tensor(targ, requires_g=True) if wanted else targ
-    mse_grad(inp, target)
+    inp, target = tensor(out), tensor(targ, requires_g=True)
+    mse_grad(inp, target if wanted else targ)
     check.same("mse_grad", inp.g.data, gradient)
     if wanted:
         check.same("mse_grad: targ.g", target.g.data.reshape(n, h), -gradient)

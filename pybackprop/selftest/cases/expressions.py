@@ -189,5 +189,3 @@ def by_hand_case(case: Case) -> None:
     found = [p for step in steps for p in step[3] if p is not None]
     for k, (p, g) in enumerate(zip(found, definition.flat_gradients(), strict=True)):
         check.same(f"by hand: .g of parameter {k}", p.g.data, g)
-
-

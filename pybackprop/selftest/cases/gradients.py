@@ -43,8 +43,9 @@ def formulas_case(case: Case) -> None:
     check.close("l2", l2.data, np.maximum(z, 0), 0.0, 0)
     product("out", out.data, active, e["w2"], e["b2"])
     error = found - e["targ"]
-    check.close("loss", loss.data, np.mean(error**2), np.mean(error**2 + 2 * np.abs(error) * (np.abs(found) + np.abs(e["targ"]))), 4)
-    check.close("out.g", out.g.data, 2 * error / error.size, 2 * (np.abs(found) + np.abs(e["targ"])) / error.size, 2)
+    around = np.abs(found) + np.abs(e["targ"])
+    check.close("loss", loss.data, np.mean(error**2), np.mean(error**2 + 2 * np.abs(error) * around), 4)
+    check.close("out.g", out.g.data, 2 * error / error.size, 2 * around / error.size, 2)
     product("l2.g", l2.g.data, dout, e["w2"].T)
     product("w2.g", w2.g.data, active.T, dout)
     check.close("b2.g", b2.g.data, dout.sum(0), np.abs(dout).sum(0), n)

@@ -51,10 +51,10 @@ def _plain(case: Case) -> None:
         mixed = tuple(tensor(o) if draw.maybe(0.5) else o for o in second)
         _alike(case, f"np.{ufunc.__name__}", ufunc(tensor(a), *mixed), ufunc(a, *second))
     elif draw.maybe(0.6):
-        function, axis = draw.one_of(REDUCTIONS), draw.one_of((None, 0, 1, -1))
-        options = {"axis": axis, "keepdims": draw.maybe(0.5)}
-        draw.note("function", f"{function.__name__} {options}")
-        _alike(case, f"np.{function.__name__}", function(tensor(a), **options), function(a, **options))
+        reduction, axis = draw.one_of(REDUCTIONS), draw.one_of((None, 0, 1, -1))
+        options: dict[str, Any] = {"axis": axis, "keepdims": draw.maybe(0.5)}
+        draw.note("function", f"{reduction.__name__} {options}")
+        _alike(case, f"np.{reduction.__name__}", reduction(tensor(a), **options), reduction(a, **options))
     else:
         function = draw.one_of(SHAPES)
         draw.note("function", function.__name__)
@@ -86,11 +86,11 @@ def _recorded(case: Case) -> None:
 
 
 def _refused(case: Case) -> None:
-    """What has no derivative here gives numpy's numbers, and a backward through it raises; it never loses a gradient."""
+    """What has no derivative here gives numpy's numbers, and a backward through it raises: no gradient is lost."""
     draw = case.draw
     dtype, shape = draw.dtype(), (draw.size(1), draw.size(1))
     a = draw.array("a", shape, dtype, FINITE)
-    function = draw.one_of((np.arctan, np.cbrt, np.floor, np.sinh))
+    function: np.ufunc = draw.one_of((np.arctan, np.cbrt, np.floor, np.sinh))
     draw.note("function", function.__name__)
     p = param(a)
     result = function(p)
@@ -100,4 +100,6 @@ def _refused(case: Case) -> None:
     except GradientError:
         case.check.count += 1
         return
-    case.check.true(f"np.{function.__name__}: a backward through it neither raised nor gave a gradient", p.g is not None)
+    case.check.true(
+        f"np.{function.__name__}: a backward through it neither raised nor gave a gradient", p.g is not None
+    )

@@ -66,20 +66,26 @@ class _Stream(io.TextIOWrapper):
 
 # ---- command lines: none that writes a file, waits for a visitor or measures for minutes ----
 
+PROGRESS = "progress.json"
 COMMANDS: Mapping[str, tuple[tuple[str, ...], list[str]]] = {  # usual arguments, and those that come last
     "info": (("--json",), []),
     "judge": (("x.T @ dz", "--of", "w", "--shape", "4,3,2", "--seed", "1", "--json", "--list", "--reveal"), []),
     "explain": (("--element", "w1[0,1]", "--shape", "4,3,2", "--json", "--data", "t.csv"), []),
     "memory": (("--layers", "784,50,1", "--batch", "64", "--json", "--list"), []),
-    "train": (("--data", "t.csv", "--lr", "0.1", "--target", "y", "--seed", "3", "--json"), ["--epochs=1", "--hidden=3"]),
+    "train": (
+        ("--data", "t.csv", "--lr", "0.1", "--target", "y", "--seed", "3", "--json"),
+        ["--epochs=1", "--hidden=3"],
+    ),
     "predict": (("--model", "m.npz", "--data", "t.csv", "--json", "--missing", "mean"), []),
-    "learn": (("--list", "--step", "2"), ["--progress", "progress.json"]),
+    "learn": (("--list", "--step", "2"), ["--progress", PROGRESS]),
     "bench": (("--only", "step", "--threads", "2", "--rounds", "1", "--quick"), ["--list"]),
     "": (("--version", "--help"), []),
 }
 ODD = (
-    "", "-", "--", "-1", "0", "1.5", "1e999", "nan", "99999999999999999999", "-h", "--help", "--jsn", "--x", "--element",
-    "w1[9,9]", "w1[", "l1", "é", "½", "１", "a b", "t.csv", "none.npz", "m.npz", "../", "float64", "--dtype", "--momentum",
+    "", "-", "--", "-1", "0", "1.5", "1e999", "nan", "99999999999999999999", "-h", "--help", "--jsn", "--x",
+    "--element",
+    "w1[9,9]", "w1[", "l1", "é", "½", "\uff11", "a b", "t.csv", "none.npz", "m.npz", "../", "float64",
+    "--dtype", "--momentum",
     "--batch", "=", "--json=1", "4,3", "4,0,2", "1,2,3,4,5", ",", "zero", "\x1b[31m", "\n", "--of", "--threads", "0x10",
 )  # fmt: skip
 WRITES = ("--save", "--html", "--plot", "--restart", "--serve", "--measure", "--tour")
@@ -105,6 +111,7 @@ def _command_line(draw: Draw) -> list[str]:
 def arguments_case(case: Case) -> None:
     """A command line, changed: it ends in 0, 1 or 2, and an error is said on one line."""
     (case.folder / "t.csv").write_text("a,b,y\n1,2,0\n2,1,1\n3,1,0\n4,7,1\n5,3,0\n6,1,1\n")
+    (case.folder / PROGRESS).unlink(missing_ok=True)
     arguments = case.draw.note("arguments", _command_line(case.draw))
     code, out, error = CommandLine.run(arguments, case.folder)
     case.check.true(f"exit code {code}: {error[-300:]}", code in CODES)
@@ -119,7 +126,22 @@ VARIABLES: Mapping[str, tuple[str, ...]] = {
     "PYBACKPROP_TILES": ("4096,8", "524288,288", "", "1,1"),
     "PYBACKPROP_KERNEL": ("generic", "avx2", "", "none"),
 }
-PIECES = ("0", "-1", "1e3", ",", " ", "\t", "１", "99999999999999999999", "é", "0x1", "+1", "1_0", "generic", "AVX2")
+PIECES = (
+    "0",
+    "-1",
+    "1e3",
+    ",",
+    " ",
+    "\t",
+    "\uff11",
+    "99999999999999999999",
+    "é",
+    "0x1",
+    "+1",
+    "1_0",
+    "generic",
+    "AVX2",
+)
 
 
 @kind("environment", 2, INPUTS)

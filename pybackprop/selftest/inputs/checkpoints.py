@@ -70,6 +70,7 @@ def content_case(case: Case) -> None:
         return
     model = ended(case, partial(model_file.load, path), *ERRORS)
     if model is not None:
+        case.check.true("a model without layers", model.parameters())
         ended(case, partial(model.predict, np.ones((2, model.parameters()[0].shape[0]), "f4")), ValueError, TypeError)
     ended(case, partial(model_file.load, path, with_optimizer=True), *ERRORS)
     ended(case, lambda: model_file.read(path).description, *ERRORS)

@@ -23,11 +23,11 @@ from pybackprop.selftest.inputs.mutate import damaged, misspelt
 ERRORS = (DataError, OutOfMemoryError)
 CELLS = (
     "", "0", "1", "-0", "1.5", "1e-3", "1e400", "-1e308", "nan", "NaN", "inf", "NA", "?", "None", "cat", "dog", '"1"',
-    '"a,b"', "0x10", "1_000", "١", "1,5", "1.000,5", " 7 ", "true", "99999999999999999999", "é", "\x1b[2J",
+    '"a,b"', "0x10", "1_000", "\u0661", "1,5", "1.000,5", " 7 ", "true", "99999999999999999999", "é", "\x1b[2J",
 )  # fmt: skip
 HEADS = ("label", "class", "target", "y", "id", "", "a", "b", "x1", "a", "1", "Unnamed: 0", '"q"')
 WORDS = (*CELLS, *HEADS, ",", ";", "\t", " ", "\n", "\r", "\r\n", "#", '"', "'", "\ufeff", ",,", "\n\n")
-NAMES = ("x", "y", "X", "data", "target", "x_train", "y_train", "x_test", "y_test", "labels", "images", "odd", "")
+NAMES = ("x", "y", "X", "data", "target", "x_train", "y_train", "x_test", "y_test", "labels", "images", "odd")
 TYPES = ("f4", "f8", ">f4", "i1", "u1", "<i8", ">i2", "?", "f2", "c8", "U3", "S2", "M8[s]", "g", "V4")
 
 
@@ -154,6 +154,7 @@ def _archive(draw: Draw) -> bytes:
         for k, (name, array) in enumerate(arrays):
             content = _npy(array)
             told.append(f"{name!r} {array.dtype} {array.shape}" + (" damaged" if k == chosen else ""))
-            archive.writestr(name + draw.one_of((".npy", ".npy", ".npy", "")), damaged(draw, content) if k == chosen else content)
+            content = damaged(draw, content) if k == chosen else content
+            archive.writestr(name + draw.one_of((".npy", ".npy", ".npy", "")), content)
     draw.note("members", told)
     return damaged(draw, stream.getvalue()) if draw.maybe(0.5) else stream.getvalue()

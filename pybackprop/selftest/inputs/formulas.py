@@ -23,11 +23,15 @@ RIGHT = (
     "[dz[i] for i in range(n)]", "x[0,0]", "dz.mean(0) * n", "~(z <= 0) * da", "dz ** 2", "abs(dz)", "x @ w + b",
 )  # fmt: skip
 WORDS = (
-    "x", "w", "b", "z", "dz", "da", "out", "targ", "n", "m", "h", "size", "inp", ".g", ".T", ".t()", ".sum(0)", "@", "*",
+    "x", "w", "b", "z", "dz", "da", "out", "targ", "n", "m", "h", "size", "inp", ".g", ".T", ".t()", ".sum(0)",
+    "@", "*",
     "**", "/", "//", "%", "+", "-", "~", "(", ")", "[", "]", "[:,None]", "[0]", "[-1]", "[99]", "None", ":", "...", ",",
-    "axis=0", "keepdims=True", "np.", "torch.", "np.dot(", "np.einsum(", "'ij,jk->ik'", "lambda x: x", "for i in range(n)",
-    "if", "else", "and", "not", "==", "=", ":=", ">", "<=", "0", "1", "1e999", "9**9**9", "10**1000", "1_0", "0x1F", "1j",
-    "True", "__class__", "__import__('os')", ".__init__", "eval('1')", "open('f')", "f'{x}'", "{}", "#", ";", "\n", "\\",
+    "axis=0", "keepdims=True", "np.", "torch.", "np.dot(", "np.einsum(", "'ij,jk->ik'", "lambda x: x",
+    "for i in range(n)",
+    "if", "else", "and", "not", "==", "=", ":=", ">", "<=", "0", "1", "1e999", "9**9**9", "10**1000", "1_0",
+    "0x1F", "1j",
+    "True", "__class__", "__import__('os')", ".__init__", "eval('1')", "open('f')", "f'{x}'", "{}", "#", ";",
+    "\n", "\\",
     "await x", "*x", "(x,)", ".reshape(-1)", ".reshape(99999,99999)", ".sum(5)", ".pow(2)", ".clamp_min(0)",
 )  # fmt: skip
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import AnyStr, TypeVar
 
 from pybackprop.selftest.draw import Draw
 
 ODD_BYTES = (
-    b"\0", b"\xff", b"\x7f", b"\x80", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\n", b"\r\n",
+    b"\0", b"\xff", b"\x7f", b"\x80", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\n",
+    b"\r\n",
     b",", b";", b'"', b"#", b"nan", b"inf", b"1e999", b"-", b"\xef\xbb\xbf", b"\xc3\x28", b"PK\x03\x04", b"\x1f\x8b",
 )  # fmt: skip
 MOST_REPEATED = 300
@@ -48,27 +49,28 @@ def shuffled(draw: Draw, parts: list[T], odd: Callable[[], T]) -> list[T]:
     return parts
 
 
-def _once(draw: Draw, text: T, odd: Sequence[T], empty: T, change: Callable[[Draw, T, int], T]) -> T:
-    """One mutation of bytes or of a str; the operations used are those that both have."""
-    length = len(text)  # type: ignore[arg-type]
-    at = draw.between(0, length)
-    end = min(length, at + draw.one_of((1, 1, 2, 4, 16)))
-    before, piece, after = text[:at], text[at:end], text[end:]  # type: ignore[index]
+def _once(
+    draw: Draw, text: AnyStr, odd: Sequence[AnyStr], empty: AnyStr, change: Callable[[Draw, AnyStr, int], AnyStr]
+) -> AnyStr:
+    """One mutation."""
+    at = draw.between(0, len(text))
+    end = min(len(text), at + draw.one_of((1, 1, 2, 4, 16)))
+    before, piece, after = text[:at], text[at:end], text[end:]
     how = draw.one_of(("change", "change", "change", "lose", "repeat", "odd", "odd", "insert", "cut", "copy", "many"))
-    if how == "change" and at < length:
+    if how == "change" and at < len(text):
         return change(draw, text, at)
     if how == "cut":
-        return before  # type: ignore[no-any-return]
-    start = draw.between(0, length)
+        return before
+    start = draw.between(0, len(text))
     piece = {
         "lose": empty,
         "repeat": piece * 2,
         "odd": draw.one_of(odd),
-        "insert": draw.one_of(odd) + piece,  # type: ignore[operator]
-        "copy": text[start : start + draw.between(1, 40)],  # type: ignore[index]
+        "insert": draw.one_of(odd) + piece,
+        "copy": text[start : start + draw.between(1, 40)],
         "many": (piece or draw.one_of(odd)) * draw.between(2, MOST_REPEATED),
     }.get(how, piece)
-    return before + piece + after  # type: ignore[no-any-return]
+    return before + piece + after
 
 
 def _flipped(draw: Draw, content: bytes, at: int) -> bytes:
@@ -79,4 +81,19 @@ def _replaced(draw: Draw, text: str, at: int) -> str:
     return text[:at] + draw.one_of(LETTERS) + text[at + 1 :]
 
 
-LETTERS = [*map(chr, range(32, 127)), "\n", "\t", "\0", "é", "∂", "²", "½", "·", "−", "\u200b", "\ud800", "𝒙", "\x1b"]
+LETTERS = [
+    *map(chr, range(32, 127)),
+    "\n",
+    "\t",
+    "\0",
+    "é",
+    "∂",
+    "²",
+    "½",
+    "·",
+    "\u2212",
+    "\u200b",
+    "\ud800",
+    "\U0001d499",
+    "\x1b",
+]
