@@ -137,12 +137,12 @@ class Draw:
     def laid(self, name: str, array: Array, layouts: Sequence[str] | None = None) -> Array:
         """The values of a matrix or vector in some memory layout. "broadcast" repeats the first row."""
         layout = self.one_of(layouts or (LAYOUTS if array.ndim == 2 else LAYOUTS_OF_VECTORS))
-        placed = self._place(array, layout)
+        placed: Array = self._place(array, layout)
         if name in self.notes:
             self.notes[name] = self.notes[name]._replace(layout=layout, strides=placed.strides)
         return placed
 
-    def _place(self, array: Array, layout: str) -> Array:
+    def _place(self, array: Array, layout: str) -> Any:
         if layout == "C" or array.ndim not in (1, 2):
             return array.copy()
         if layout == "F":
@@ -157,7 +157,7 @@ class Draw:
         view[...] = array
         return view
 
-    def _view(self, array: Array, layout: str) -> Array:
+    def _view(self, array: Array, layout: str) -> Any:
         """Part of a larger array that holds NaN, of the array's shape."""
         shape = array.shape
         if layout == "unaligned":

@@ -68,7 +68,8 @@ def _recorded(case: Case) -> None:
     x, targ = draw.array("x", (n, m), dtype), draw.array("targ", (n, h), dtype)
     w, b = draw.array("w", (m, h), dtype), draw.array("b", (h,), dtype)
     weights, bias = param(w), param(b)
-    product = draw.one_of((np.matmul, np.dot))(draw.one_of((x, tensor(x))), weights)
+    products: tuple[Callable[..., Any], ...] = (np.matmul, np.dot)
+    product = draw.one_of(products)(draw.one_of((x, tensor(x))), weights)
     z = np.add(product, bias) if draw.maybe(0.5) else np.add(bias, product)
     relus: tuple[Callable[[Any], Any], ...] = (
         lambda t: np.maximum(t, 0),

@@ -55,6 +55,7 @@ def bytes_case(case: Case) -> None:
 def content_case(case: Case) -> None:
     """Any arrays and any meta, in a file that is whole: the sha256 is right."""
     draw, path = case.draw, case.folder / "content.npz"
+    path.unlink(missing_ok=True)
     _, (arrays, meta) = _whole(case.folder)
     arrays = dict(arrays)
     for _ in range(draw.between(0, 3)):
