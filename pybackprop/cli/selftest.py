@@ -152,7 +152,7 @@ class _Progress:
         self.total = cases or seconds or 1
         self.by_cases = cases is not None
         self.failures = 0
-        self.told = 0.0
+        self.told = -EVERY
         self.bar = progress.Progress(
             progress.TextColumn("{task.fields[text]}"),
             progress.BarColumn(),

@@ -18,11 +18,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
 from pybackprop.core import settings
-from pybackprop.selftest.run import PER_SEED, Failure, kind_of
+from pybackprop.selftest.run import PER_SEED, Failure, kind_of, numbers
 from pybackprop.selftest.worker import RUNNING, Order, Report
 
 LONGEST = 300.0  # seconds that one case may take, on the busiest machine
@@ -72,7 +73,7 @@ class Job:
         self.start()
 
     def start(self) -> None:
-        Path(self.order.running).write_bytes(RUNNING.pack(self.order.seed * PER_SEED + self.order.start))
+        Path(self.order.running).write_bytes(RUNNING.pack(self.order.seed * PER_SEED + self.order.start, 0))
         self.stderr = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115  closed by close()
         # in a session of its own, so that Ctrl-C in the terminal reaches only the campaign
         self.process = subprocess.Popen(
@@ -87,20 +88,27 @@ class Job:
             self.process.stdin.close()
 
     def _listen(self, answers: IO[str]) -> None:
-        for line in answers:
-            self.reports.put((self, Report.from_json(line)))
+        with answers:
+            for line in answers:
+                self.reports.put((self, Report.from_json(line)))
         self.reports.put((self, None))
 
-    def running(self) -> int:
-        """The number of the case that runs, or ran last."""
-        return int(RUNNING.unpack(Path(self.order.running).read_bytes())[0])
+    def noted(self) -> tuple[int, int]:
+        """(the case that runs or ran last, how many had ended before it)."""
+        number, ended = RUNNING.unpack(Path(self.order.running).read_bytes())
+        return number, ended
+
+    def untold(self) -> Report:
+        """The cases that had ended and were not reported when the process died; not their comparisons."""
+        o = self.order
+        ended = islice(numbers(o.seed, o.start, o.step, o.only), self.done, self.noted()[1])
+        return Report(Counter(kind_of(number).name for number in ended))
 
     def go_on(self, seconds: float | None) -> None:
-        """Another process, for the cases after the one that ended this one."""
-        self.done += 1  # the case that did not end well
-        o = self.order
-        cases = None if o.cases is None else o.cases - self.done
-        start = self.running() - o.seed * PER_SEED + o.step
+        """Another process, for the cases after the one that ended this one. Call it if some are left."""
+        o, (number, ended) = self.order, self.noted()
+        cases = None if o.cases is None else o.cases - ended - 1
+        start = number - o.seed * PER_SEED + o.step
         self.order, self.done = Order(o.seed, start, o.step, o.only, cases, seconds, o.running), 0
         self.start()
 
@@ -167,21 +175,23 @@ class Campaign:
             job.close()
             working.remove(job)
             return
-        self.result.failures.append(_death(job, code))
-        self.result.cases[self.result.failures[-1].kind] += 1
+        self.result.add(job.untold())
+        self.result.add(_death(job, code))
         job.close()
         left = None if self.limits.seconds is None else self.limits.seconds - (time.monotonic() - began)
-        if (left is not None and left <= 0) or (job.order.cases is not None and job.done + 1 >= job.order.cases):
+        if (left is not None and left <= 0) or job.noted()[1] + 1 == job.order.cases:
             working.remove(job)
         else:
             job.go_on(left)
 
 
-def _death(job: Job, code: int) -> Failure:
+def _death(job: Job, code: int) -> Report:
     """The failure of the case in which a process died."""
-    number = job.running()
+    number, _ = job.noted()
+    kind = kind_of(number).name
     how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-    return Failure(number, kind_of(number).name, f"its process ended {how}: {job.last_words()}", {})
+    failure = Failure(number, kind, f"its process ended {how}: {job.last_words()}", {})
+    return Report(Counter([kind]), failures=[failure])
 
 
 def usual_jobs() -> int:

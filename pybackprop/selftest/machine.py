@@ -19,7 +19,7 @@ TILES = (
 @contextmanager
 def kept() -> Iterator[None]:
     """Leaves the settings as they were."""
-    kernel, threads, work = settings.kernel(), settings.threads(), settings.thread_work()
+    kernel, threads, work, tiles = settings.kernel(), settings.threads(), settings.thread_work(), settings.tiles()
     try:
         yield
     finally:
@@ -27,6 +27,8 @@ def kept() -> Iterator[None]:
         settings.set_threads(threads)
         settings.set_thread_work(work)
         settings.set_tiles()
+        if settings.tiles() != tiles:  # they were not those that this kernel has by itself
+            settings.set_tiles(*tiles)
 
 
 def choose(draw: Draw) -> None:

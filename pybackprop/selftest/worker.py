@@ -1,8 +1,8 @@
 """A process that runs cases and reports them. It reads its Order as one line of JSON on stdin.
 
 Each line on stdout is a JSON object with what has happened since the last one:
-{"cases": {kind: n}, "comparisons": n, "failures": [...]}. The number of the case that is running is in a small file
-that the parent shares, so that it is known even if the process dies in it.
+{"cases": {kind: n}, "comparisons": n, "failures": [...]}. Which case is running, and how many have ended, is in a small
+file that the parent shares, so that it is known even if the process dies.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pybackprop.selftest.inputs.arguments import CommandLine, called
 from pybackprop.selftest.run import Failure, numbers, run_case
 
 EVERY = 0.2  # seconds between two reports
-RUNNING = struct.Struct("<Q")
+RUNNING = struct.Struct("<QQ")  # the case that runs, and how many have ended
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,12 @@ def work(order: Order, answers: IO[str], folder: Path) -> None:
     report, told = Report(), time.monotonic()
     for done, number in enumerate(numbers(order.seed, order.start, order.step, order.only)):
         now = time.monotonic()
-        if now - told > EVERY:
+        if now - told > EVERY or report.failures:
             _tell(answers, report)
             report, told = Report(), now
         if done == order.cases or (end is not None and now > end):
             break
-        running[:] = RUNNING.pack(number)
+        running[:] = RUNNING.pack(number, done)
         outcome = run_case(number, folder)
         report.cases[outcome.kind.name] += 1
         report.comparisons += outcome.comparisons

@@ -28,12 +28,13 @@ ODD: tuple[Any, ...] = (
 
 
 def _whole(folder: Path) -> tuple[bytes, Any]:
-    """The bytes of a checkpoint, and what it holds; written once for a folder."""
-    path = folder / "whole.npz"
+    """The bytes of a checkpoint, and what was written to it; written once for a folder."""
+    path, model = folder / "whole.npz", mlp([3, 2, 2], seed=1)
     if not path.exists():
-        model = mlp([3, 2, 2], seed=1)
         model_file.save(model, path, optimizer=SGD(model, lr=0.1, momentum=0.9))
-    return path.read_bytes(), checkpoint.load(path)
+    arrays = {str(p.name): p.data for p in model.parameters()}
+    velocities = {f"velocity.{name}": np.zeros_like(array) for name, array in arrays.items()}
+    return path.read_bytes(), (arrays | velocities, checkpoint.load(path)[1])
 
 
 @kind("checkpoint bytes", 4, INPUTS)
