@@ -50,12 +50,10 @@ def unchanged(case: Case, **operands: tuple[Array, Array]) -> None:
 class Network:
     """A random chain of layers: its definition, and the layers of a Model with the same parameters."""
 
-    def __init__(self, draw: Draw, weights: tuple[str, ...] = WEIGHTS) -> None:
+    def __init__(self, draw: Draw, weights: tuple[str, ...] = WEIGHTS, widths: list[int] | None = None) -> None:
         self.dtype = draw.dtype()
-        depth = draw.one_of((1, 2, 2, 2, 3, 4))
-        self.widths = [draw.size(1) for _ in range(depth + 1)]
-        if draw.maybe(0.004):
-            self.widths[draw.between(0, depth)] = draw.one_of((256, 300, 784))
+        self.widths = self._widths(draw) if widths is None else widths
+        depth = len(self.widths) - 1
         bias, every, last = draw.maybe(0.85), draw.maybe(0.75), draw.maybe(0.2)
         kind = draw.one_of(weights)
         layers = []
@@ -68,6 +66,12 @@ class Network:
         self.definition = Definition(layers)
         slopes = [layer.slope for layer in layers]
         draw.note("network", f"{self.widths} {self.dtype}, {kind} weights, bias {bias}, slopes {slopes}")
+
+    def _widths(self, draw: Draw) -> list[int]:
+        widths = [draw.size(1) for _ in range(draw.one_of((2, 3, 3, 3, 4, 5)))]
+        if draw.maybe(0.004):
+            widths[draw.between(0, len(widths) - 1)] = draw.one_of((256, 300, 784))
+        return widths
 
     def layers(self) -> list[Any]:
         """Those of a Model."""

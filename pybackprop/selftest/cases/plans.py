@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from pybackprop.autograd.tensor import tensor
 from pybackprop.core import native
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import DivergedError
+from pybackprop.core.native import SEGMENT
 from pybackprop.engine.model import Model
 from pybackprop.engine.plan import Plan, compile
 from pybackprop.nn.optim import SGD
@@ -27,11 +29,13 @@ from pybackprop.selftest.definition import Definition
 from pybackprop.selftest.draw import FINITE, Draw
 
 STRATEGIES = (None, *native.STRATEGIES)
+LARGE_STRATEGIES = (None, "fused", "fused", "split")
+SEVERAL_SEGMENTS = (2 * SEGMENT + 1, 3 * SEGMENT, 3 * SEGMENT + 1, 2100, 2600)
 
 
-def compiled(draw: Draw, model: Model, batch: int, sgd: SGD) -> Plan:
+def compiled(draw: Draw, model: Model, batch: int, sgd: SGD, strategies: Sequence[str | None] = STRATEGIES) -> Plan:
     """By a random strategy."""
-    strategy, sparse = draw.one_of(STRATEGIES), draw.one_of((None, True, False))
+    strategy, sparse = draw.one_of(strategies), draw.one_of((None, True, False))
     draw.note("plan", f"batch {batch}, strategy {strategy}, sparse {sparse}, {sgd!r}")
     try:
         return compile(model, batch=batch, optimizer=sgd, strategy=strategy, sparse=sparse)
@@ -41,12 +45,28 @@ def compiled(draw: Draw, model: Model, batch: int, sgd: SGD) -> Plan:
 
 @kind("plan", 14)
 def plan_case(case: Case) -> None:
-    """Steps, gradients and predictions of one plan, in any order."""
+    """Steps, gradients and predictions of one plan."""
+    _steps(case, Network(case.draw), case.draw.rows(1))
+
+
+@kind("large plan", 4)
+def large_plan_case(case: Case) -> None:
+    """Plans of several segments, whose sums threads share, and of inputs so wide that zeros in them are left out."""
     draw = case.draw
-    network = Network(draw)
+    if draw.maybe(0.5):
+        widths, batch = [draw.between(1, 9) for _ in range(draw.between(2, 3))], draw.one_of(SEVERAL_SEGMENTS)
+    else:
+        widths = [draw.between(64, 130), draw.between(16, 70), *(draw.between(1, 9) for _ in range(draw.between(0, 1)))]
+        batch = draw.between(1, 140)
+    _steps(case, Network(draw, widths=widths), batch, LARGE_STRATEGIES)
+
+
+def _steps(case: Case, network: Network, batch: int, strategies: Sequence[str | None] = STRATEGIES) -> None:
+    """Some calls of one plan, in any order."""
+    draw = case.draw
     model = Model(network.layers(), inplace=draw.maybe(0.2))
     sgd = SGD(model, lr=draw.one_of(RATES), momentum=draw.one_of((0.0, 0.9)))
-    plan = compiled(draw, model, draw.rows(1), sgd)
+    plan = compiled(draw, model, batch, sgd, strategies)
     forms = [draw.one_of(("step", "step", "grads", "accumulate", "predict")) for _ in range(draw.between(1, 4))]
     for form in draw.note("calls", forms):
         if draw.maybe(0.15):
