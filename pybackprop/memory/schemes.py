@@ -8,6 +8,7 @@ from functools import partial
 from importlib import util
 from typing import TYPE_CHECKING, Any
 
+from pybackprop.core.arrays import check_size
 from pybackprop.core.checks import whole
 from pybackprop.engine.model import Model, network_of_model
 from pybackprop.memory import predict_lesson, predict_model, predict_plan
@@ -32,7 +33,8 @@ class Scheme:
     note: str = ""
 
     def ledger(self, network: Network, batch: int) -> Ledger:
-        """The predicted ledger, from the sizes alone."""
+        """The predicted ledger, from the sizes alone. Raises ShapeError for rows that could not be addressed."""
+        check_size("memory: a batch", (batch, max(network.widths)), network.dtype)
         return Ledger(f"{self.title}: {batch:,} rows of {network}", self.predict(network, batch), note=self.note)
 
     def missing(self) -> str:

@@ -1,6 +1,7 @@
 """The kinds of the family `bits`; importing this package registers them."""
 
 from pybackprop.selftest.cases import (
+    arithmetic,
     copies,
     elementwise,
     expressions,
@@ -11,4 +12,4 @@ from pybackprop.selftest.cases import (
     protocol,
 )
 
-__all__ = ["copies", "elementwise", "expressions", "gradients", "models", "plans", "products", "protocol"]
+__all__ = ["arithmetic", "copies", "elementwise", "expressions", "gradients", "models", "plans", "products", "protocol"]
