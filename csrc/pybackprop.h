@@ -418,6 +418,10 @@ int bp_threads(void);
 void bp_set_threads(int threads);
 /* A limit for OpenMP's default, such as a container's share of its machine; 0: no limit. */
 void bp_limit_threads(int threads);
+/* The least elementary operations for each thread: smaller work is done by fewer threads. Affects speed,
+   never bits; 1 lets tests use threads in the smallest product. set_thread_work(0): the usual number. */
+int bp_thread_work(void);
+void bp_set_thread_work(int operations);
 /* How products are split into blocks: affects speed, never bits. block: bytes of the packed operand,
    4096 to 4194304; depth: elements of one chain in a block, 8 to 2048. 0: chosen from the cache sizes,
    for the kernel in use. BP_UNKNOWN for other values. */

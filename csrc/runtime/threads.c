@@ -12,8 +12,9 @@
 
 /* Below this many elementary operations (some tens of microseconds) waking another thread costs more
    than it saves. */
-static const double work_per_thread = 200000;
+enum { USUAL_WORK = 200000 };
 
+static atomic_int work_each = USUAL_WORK;
 static atomic_int wanted = 0; /* 0: OpenMP's default, */
 static atomic_int limit = 0;  /* but at most this many, if it is not 0 */
 
@@ -40,8 +41,9 @@ int bp_threads(void) {
 }
 
 int bp_threads_for(double work) {
-    if (work < 2 * work_per_thread || omp_in_parallel()) return 1;
-    double useful = work / work_per_thread;
+    double each = atomic_load_explicit(&work_each, memory_order_relaxed);
+    if (work < 2 * each || omp_in_parallel()) return 1;
+    double useful = work / each;
     int threads = bp_threads();
     return useful < threads ? (int)useful : threads;
 }
@@ -66,7 +68,6 @@ int bp_threads(void) { return 1; }
 
 int bp_threads_for(double work) {
     (void)work;
-    (void)work_per_thread;
     return 1;
 }
 
@@ -83,6 +84,12 @@ bp_range bp_my_share(size_t size, size_t step) {
 void bp_set_threads(int threads) { atomic_store(&wanted, threads > 0 ? threads : 0); }
 
 void bp_limit_threads(int threads) { atomic_store(&limit, threads > 0 ? threads : 0); }
+
+int bp_thread_work(void) { return atomic_load(&work_each); }
+
+void bp_set_thread_work(int operations) {
+    atomic_store(&work_each, operations > 0 ? operations : USUAL_WORK);
+}
 
 int bp_overflows(size_t a, size_t b, size_t element_bytes) {
     size_t elements, bytes;

@@ -1,4 +1,4 @@
-"""The command line: train and predict, explain, judge and learn, memory, bench and info."""
+"""The command line: train and predict, explain, judge and learn, memory, bench, selftest and info."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from pybackprop.cli import bench, explain, info, judge, memory, predict, train
+from pybackprop.cli import bench, explain, info, judge, memory, predict, selftest, train
 from pybackprop.cli.arguments import Parser
 from pybackprop.core.errors import DivergedError
 from pybackprop.core.interrupt import exit_quietly, raise_again
@@ -80,4 +80,5 @@ def parser() -> Parser:
     explain.add_parser(commands)
     judge.add_parsers(commands)
     memory.add_parser(commands)
+    selftest.add_parser(commands, main)
     return top

@@ -37,6 +37,19 @@ def set_threads(count: int | None) -> None:
     lib.bp_set_threads(whole("set_threads", count, 1, MOST_THREADS))
 
 
+def thread_work() -> int:
+    """The least elementary operations for each thread: smaller work is done by fewer threads."""
+    return int(lib.bp_thread_work())
+
+
+def set_thread_work(operations: int | None) -> None:
+    """Sets it; None: as usual. Changes speed, never bits: tests use it to run small products on several threads.
+
+    Raises ValueError outside 1 .. 2**31 - 1.
+    """
+    lib.bp_set_thread_work(0 if operations is None else whole("set_thread_work", operations, 1, 2**31 - 1))
+
+
 def cpu_quota() -> int | None:
     """How many CPUs this container may use, rounded up; None if it is not limited."""
     try:
@@ -135,7 +148,8 @@ def _kernel_from(setting: str) -> None:
     use_kernel(setting or None)
 
 
-def _from_environment() -> None:
+def take_environment() -> None:
+    """Sets what the variables PYBACKPROP_THREADS, _TILES and _KERNEL say. Raises ValueError, which names one."""
     for name, take in (("THREADS", _threads_from), ("TILES", _tiles_from), ("KERNEL", _kernel_from)):
         variable = f"PYBACKPROP_{name}"
         try:
@@ -144,4 +158,4 @@ def _from_environment() -> None:
             raise ValueError(f"{variable}: {error}") from None
 
 
-_from_environment()
+take_environment()

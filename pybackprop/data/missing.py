@@ -10,7 +10,7 @@ from pybackprop.core.arrays import Array
 from pybackprop.data.categories import firsts
 from pybackprop.data.errors import DataError
 from pybackprop.data.parts import check_finite
-from pybackprop.data.sources import Source
+from pybackprop.data.sources import Source, flat
 
 
 class Treated(NamedTuple):
@@ -31,7 +31,10 @@ def treat(source: Source, choice: str | None) -> Treated:
     parts = [(source.x, source.y), *([] if source.others is None else [source.others])]
     kept, left_out = [], 0
     for x, y in parts:
-        bad = _rows_with_gaps(x, y) if choice == "drop" else _rows_with_gaps(y, x[:, :0])
+        for name, part in (("x", x), ("y", y)):
+            if part is not None and part.dtype.kind == "f":
+                check_finite(f"{source.where}: {name}", np.where(np.isnan(part), 0, part))
+        bad = _rows_with_gaps(x, y) if choice == "drop" else _rows_with_gaps(y, flat(x)[:, :0])
         if bad.all():
             raise DataError(f"{source.where}: found a missing cell in every row")
         left_out += int(bad.sum())
@@ -82,7 +85,7 @@ def _gap(array: Array) -> Array:
 
 def _rows_with_gaps(*arrays: Array | None) -> Array:
     """Whether each row has a missing cell in one of them."""
-    found = [_gap(array).reshape(len(array), -1).any(1) for array in arrays if array is not None]
+    found = [flat(_gap(array)).any(1) for array in arrays if array is not None]
     return np.asarray(np.logical_or.reduce(found))
 
 

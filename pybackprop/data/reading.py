@@ -85,8 +85,9 @@ def read(path: str | Path, dtype: Any = np.float32, choices: Choices | None = No
     targets = _target_scaling(parts.y_train, task, asked.scale)
     y_train, y_valid = parts.y_train, parts.y_valid
     if task == REGRESSION:
-        y_train, y_valid = targets.apply(y_train, real), targets.apply(y_valid, real)
-    scaled = Split(features.apply(x_train, real), y_train, features.apply(x_valid, real), y_valid)
+        y_train, y_valid = (_scaled(f"{path}: target", targets, part, real) for part in (y_train, y_valid))
+    x_train, x_valid = (_scaled(str(path), features, part, real) for part in (x_train, x_valid))
+    scaled = Split(x_train, y_train, x_valid, y_valid)
     reasons = {"target": whole.why, "task": why, "scale": why_scale, **({"missing": treated} if treated else {})}
     told = Description(
         x.shape[1], task, whole.columns, whole.target, whole.target_at, labels, features, targets, whole.left_out,
@@ -123,7 +124,7 @@ def read_rows(path: str | Path, description: Description, dtype: Any = np.float3
     x, y = source.x, source.y
     gaps.check_none(source, x, "the model was trained with none; --missing drop leaves such rows out")
     check_finite(str(path), x)
-    scaled = description.scaling.apply(x, real)
+    scaled = _scaled(str(path), description.scaling, x, real)
     if y is None or (not description.classifies and y.dtype.kind not in "fiub"):
         return Rows(scaled, None, told)
     if not description.classifies:
@@ -176,6 +177,14 @@ def _scaling(x: Array, choice: str | None, has_categories: bool) -> tuple[Scalin
     return scaling.standard(x), "neither bytes nor from 0 to 1"
 
 
+def _scaled(where: str, how: Scaling, x: Array, dtype: Any) -> Array:
+    """x scaled, in dtype. Raises DataError for a number that is too large for it."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = how.apply(x, dtype)
+    check_finite(f"{where}: scaled, as {np.dtype(dtype)}", result)
+    return result
+
+
 def _target_scaling(y: Array, task: str, choice: str | None) -> Scaling:
     kept = task == CLASSIFICATION or choice in ("none", PIXELS) or not y.size or scaling.holds_units(y)
     return Scaling() if kept else scaling.standard(y)
@@ -191,18 +200,18 @@ def to_predict(path: Path, description: Description) -> Source:
     if is_table(path):
         return _of_table(path, read_table(path), description)
     content = load(path)
-    if not isinstance(content, dict):
-        if content.dtype.kind not in "fiub" or content.ndim < 2:
-            found = f"{content.dtype} of shape {content.shape}"
-            raise DataError(f"{path}: found {found}, expected rows of {description.features} numbers")
-        return Source(str(path), content, None)
-    samples = from_arrays(path, content)
-    if samples is not None:
-        return _validation_part(samples)
-    lone = next((array for name, array in content.items() if name.lower() in LONE), None)
-    if lone is None:
-        raise DataError(f"{path}: found {shortened(list(content)) or 'nothing'}, expected x, or x and y")
-    return Source(str(path), lone, None)
+    if isinstance(content, dict):
+        samples = from_arrays(path, content)
+        if samples is not None:
+            return _validation_part(samples)
+        lone = next((array for name, array in content.items() if name.lower() in LONE), None)
+        if lone is None:
+            raise DataError(f"{path}: found {shortened(list(content)) or 'nothing'}, expected x, or x and y")
+        content = lone
+    if content.dtype.kind not in "fiub" or content.ndim < 2:
+        found = f"{content.dtype} of shape {content.shape}"
+        raise DataError(f"{path}: found {found}, expected rows of {description.features} numbers")
+    return Source(str(path), content, None)
 
 
 def _validation_part(source: Source) -> Source:

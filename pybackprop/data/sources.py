@@ -141,6 +141,11 @@ def _from_table(path: Path, table: Table, choice: str | None) -> Source:
         raise DataError(f"{path}: {error}") from error
     ids = [k for k in rules.id_columns(table.names, table.columns) if k != target]
     chosen = [k for k in range(count) if k != target and k not in ids]
+    if not chosen:
+        raise DataError(
+            f"{path}: found no feature beside {table.title(target)}, the target, and {table.title(ids[0])}, which only "
+            "numbers the rows"
+        )
     return table_source(path, table, chosen, target, categories_of(table, chosen), ids, why)
 
 

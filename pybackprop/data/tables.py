@@ -207,7 +207,7 @@ def _column(cells: Sequence[str], separator: str | None) -> Array:
     numbers = np.full(len(plain), np.nan)
     spellings = [plain[there]]
     if separator == ";":
-        spellings.append(np.char.replace(plain[there], ",", "."))
+        spellings.append(np.asarray([cell.replace(",", ".") for cell in plain[there].tolist()], np.str_))
     for spelled in spellings:
         try:
             numbers[there] = spelled.astype(np.float64)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pybackprop.core import native
-from pybackprop.core.arrays import Array, aligned_zeros, round_up_to_lines
+from pybackprop.core.arrays import Array, aligned_zeros, check_size, round_up_to_lines
 from pybackprop.engine import placement
 from pybackprop.engine.arena import Arena
 from pybackprop.engine.descriptors import describe_layers
@@ -41,6 +41,7 @@ class Layout:
     def __init__(self, network: Network, batch: int, strategy: str | None, sparse: bool | None) -> None:
         self.network, self.batch, self.dtype = network, batch, network.dtype
         self.inputs, self.outputs = network.widths[0], network.widths[-1]
+        check_size("compile: a batch", (batch, max(network.widths)), network.dtype)
         self.cost = CostModel(network, batch)
         self.strategy, self.why = self.cost.choose(strategy)
         self.c_layers, self.c_plan = describe_layers(network.stages), native.plan()

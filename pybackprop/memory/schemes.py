@@ -8,6 +8,7 @@ from functools import partial
 from importlib import util
 from typing import TYPE_CHECKING, Any
 
+from pybackprop.core.arrays import check_size
 from pybackprop.core.checks import whole
 from pybackprop.engine.model import Model, network_of_model
 from pybackprop.memory import predict_lesson, predict_model, predict_plan
@@ -32,7 +33,8 @@ class Scheme:
     note: str = ""
 
     def ledger(self, network: Network, batch: int) -> Ledger:
-        """The predicted ledger, from the sizes alone."""
+        """The predicted ledger, from the sizes alone. Raises ShapeError for rows that could not be addressed."""
+        _check_batch(network, batch)
         return Ledger(f"{self.title}: {batch:,} rows of {network}", self.predict(network, batch), note=self.note)
 
     def missing(self) -> str:
@@ -95,9 +97,14 @@ def network_of(model: Any) -> Network:
         ) from error
 
 
+def _check_batch(network: Network, batch: int) -> None:
+    check_size("memory: a batch", (batch, max(network.widths)), network.dtype)
+
+
 def model_ledger(model: Model, batch: Any) -> Ledger:
     """model.memory(batch)"""
     network, rows = network_of(model), whole("memory: batch", batch)
+    _check_batch(network, rows)
     scheme = named("model_inplace" if model.inplace else "model")
     title = f"{scheme.title}: {rows:,} rows of {network}"
     return Ledger(title, scheme.predict(network, rows), others=partial(all_of, network, rows), note=scheme.note)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
-from helpers.compile_c import ROOT, SANITIZE, compile_one, compilers, has_openmp, link
+from helpers.compile_c import ROOT, SANITIZE, compile_one, compilers, has_openmp, link, once
 from helpers.digests import TWO_EPOCHS
 from helpers.processes import ended
 from pybackprop.train import checkpoint
@@ -254,6 +254,44 @@ def test_the_header_stands_alone(tmp_path, language):
     command = [compiler, "-x", language, "-pedantic", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
     done = ended([*command, str(ROOT / "csrc" / "pybackprop.h"), "-Wno-pragma-once-outside-header"])
     assert done.returncode == 0, done.stderr
+
+
+RACES = ["-O1", "-g", "-fopenmp", "-fsanitize=thread"]
+WITH_THREADS = pytest.mark.skipif(
+    not shutil.which("gcc") or not openmp_of("gcc"), reason="needs gcc, whose OpenMP is stood in for, with OpenMP"
+)
+
+
+@pytest.fixture
+def raced(builds):
+    """Builds a program of tests/c for ThreadSanitizer, with openmp_threads.c in place of libgomp."""
+
+    def get(name):
+        objects = builds.objects(f"{name}.c", "gcc", RACES)
+        objects |= builds.objects("openmp_threads.c", "gcc", RACES)
+        return once(builds.place(name, "gcc", RACES), lambda path: link(path, objects, "gcc", RACES))
+
+    return get
+
+
+@pytest.mark.sanitizers
+@WITH_THREADS
+def test_the_threads_of_the_core_do_not_race(raced):
+    done = ended([raced("test_core"), "--threads"])
+    assert "ThreadSanitizer" not in done.stderr, done.stderr
+    assert done.returncode == 0, done.stderr
+    assert " 0 failures on threads" in done.stdout
+
+
+@pytest.mark.sanitizers
+@WITH_THREADS
+@pytest.mark.parametrize(("outputs", "races"), [("apart", False), ("same", True)])
+def test_a_race_that_is_there_is_found(raced, outputs, races):
+    """Two callers that write to one array; the same with an array each is right."""
+    done = ended([raced("race"), outputs])
+    assert ("WARNING: ThreadSanitizer: data race" in done.stderr) == races, done.stderr
+    assert (done.returncode != 0) == races
+    assert done.stdout == "done\n"
 
 
 @pytest.mark.sanitizers

@@ -2,6 +2,7 @@
 
        test_core             all of it; exits with 1 after saying what differs
        test_core --quick     without the large sizes
+       test_core --threads   only what shares memory among threads, and small sizes on threads too
        test_core --digest    also prints a hash of every defined result, the same on every machine
        test_core --broken X  spoils the fast results first (zero, nan, sign, bit, swap): each must be
                              found; exits with 1, with 2 if one was missed */
@@ -326,13 +327,34 @@ static void test_nested(void) {
 #endif
 }
 
+/* Chains and plans, with every operation in them, where threads share memory. Few: ThreadSanitizer, for
+   which this is, makes all slow. */
+static int test_shared(void) {
+    bp_set_thread_work(500);
+    test_nested();
+    for (int kernel = 0; kernel < bp_kernel_count(); kernel++) {
+        if (bp_use_kernel(kernel) != BP_OK) continue;
+        data_kind = kernel % 2 ? PLAIN : SPARSE;
+        bp_set_threads(3);
+        chain_f32(37, 5, 19, 3), chain_f64(35, 2, 140, 2);
+        for (int strategy = BP_LAYERS; strategy <= BP_SPLIT; strategy++) {
+            bp_set_threads(3);
+            planned_steps_f32(strategy, 1540, 5, 9, 3), planned_steps_f64(strategy, 66, 70, 33, 2);
+        }
+    }
+    printf("%zu comparisons, %zu failures on threads\n", compared, failures);
+    return failures > 0 || compared < 100;
+}
+
 int main(int count, char **arguments) {
-    int quick = 0, digest = 0;
+    int quick = 0, digest = 0, threads = 0;
     for (int k = 1; k < count; k++) {
         if (!strcmp(arguments[k], "--quick")) quick = 1;
         if (!strcmp(arguments[k], "--digest")) digest = 1;
+        if (!strcmp(arguments[k], "--threads")) threads = 1;
         if (!strcmp(arguments[k], "--broken") && k + 1 < count) broken = arguments[k + 1];
     }
+    if (threads) return test_shared();
     test_frozen();
     test_kernels(quick);
     bp_use_kernel(0);

@@ -146,7 +146,7 @@ def test_an_environment_that_makes_no_sense_is_refused(monkeypatch, name, value)
     before = bp.info()
     monkeypatch.setenv(f"PYBACKPROP_{name}", value)
     with pytest.raises(ValueError, match=", ".join(bp.kernels()) if name == "KERNEL" else "found"):
-        settings._from_environment()
+        settings.take_environment()
     kept = ["tiles", "kernel", *(["threads"] if name == "THREADS" else [])]  # bad threads are refused first
     assert [bp.info()[each] for each in kept] == [before[each] for each in kept]
 

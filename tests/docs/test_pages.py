@@ -61,7 +61,7 @@ def test_the_commands_run(page, tmp_path):
 
 def test_each_command_is_described():
     described = (ROOT / "docs" / "command-line.md").read_text("utf-8")
-    for command in ("train", "predict", "explain", "judge", "learn", "memory", "bench", "info"):
+    for command in ("train", "predict", "explain", "judge", "learn", "memory", "bench", "selftest", "info"):
         assert f"\npybackprop {command}" in described, command
 
 

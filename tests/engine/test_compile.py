@@ -121,3 +121,13 @@ def test_parameters_that_share_memory_are_refused(rng):
     model = bp.Model([bp.Lin(w, None), bp.Relu(), bp.Lin(v, None)], loss=bp.Mse())
     with pytest.raises(ValueError, match="share memory"):
         bp.compile(model, batch=4)
+
+
+@pytest.mark.parametrize("strategy", [None, "fused", "split", "layers"])
+@pytest.mark.parametrize("batch", [2**62, 2**63, 2**64, 10**100])
+def test_a_batch_that_cannot_be_addressed_is_refused(strategy, batch):
+    model = bp.mlp([4, 3, 2])
+    with pytest.raises(bp.ShapeError, match="too large to be addressed"):
+        bp.compile(model, batch=batch, strategy=strategy)
+    with pytest.raises(bp.ShapeError, match="too large to be addressed"):
+        model.memory(batch)

@@ -271,3 +271,15 @@ def test_resume_says_what_is_missing(path, capsys):
     said = capsys.readouterr().err
     assert f"{path}: holds no settings to resume training with" in said
     assert "bp.load(path, with_optimizer=True)" in said
+
+
+@pytest.mark.parametrize("layers", [[], {}, "", [{"layer": "Relu"}], [{"layer": "Lin"}]], ids=repr)
+def test_layers_that_are_not_those_of_the_arrays_are_refused(tmp_path, layers):
+    """Else weights would be left out in silence, and a model without any would be read."""
+    path = tmp_path / "m.npz"
+    model = bp.mlp([3, 2, 2], seed=1)
+    bp.save(model, path)
+    arrays, meta = checkpoint.load(path)
+    checkpoint.save(path, arrays, {**meta, "layers": layers})
+    with pytest.raises(bp.CheckpointError, match="which no layer has"):
+        bp.load(path)

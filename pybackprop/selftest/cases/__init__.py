@@ -1,0 +1,15 @@
+"""The kinds of the family `bits`; importing this package registers them."""
+
+from pybackprop.selftest.cases import (
+    arithmetic,
+    copies,
+    elementwise,
+    expressions,
+    gradients,
+    models,
+    plans,
+    products,
+    protocol,
+)
+
+__all__ = ["arithmetic", "copies", "elementwise", "expressions", "gradients", "models", "plans", "products", "protocol"]

@@ -1,0 +1,109 @@
+"""What kinds have in common: operands as people pass them, outputs with guards, random networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from pybackprop.autograd.tensor import Tensor, as_tensor, tensor
+from pybackprop.core.arrays import Array
+from pybackprop.nn.layers import LeakyRelu, Lin, Relu
+from pybackprop.selftest.case import Case
+from pybackprop.selftest.definition import Definition, Layer
+from pybackprop.selftest.draw import GUARD, Draw
+
+UNTOUCHED = 7.5  # what lies around an output
+WEIGHTS = (
+    "plain", "plain", "plain", "plain", "odd", "small", "sparse", "sparse -0", "zeros", "-zeros", "whole", "one odd",
+    "huge", "denormal",
+)  # fmt: skip
+SLOPES = (0.01, 0.25, 1.0, 2.5)
+RATES = (0.0, 1e-3, 0.01, 0.5)
+
+
+def given(draw: Draw, array: Array) -> Any:
+    """The array itself, a tensor that shares its memory, or one with a copy."""
+    return draw.one_of((lambda a: a, as_tensor, tensor))(array)
+
+
+@contextmanager
+def output(case: Case, what: str, start: Array) -> Iterator[Array]:
+    """An array to write to, holding `start`, in the middle of memory that must not change."""
+    memory = np.full(start.size + 2 * GUARD, UNTOUCHED, start.dtype)
+    first = case.draw.between(1, GUARD)
+    out = memory[first : first + start.size].reshape(start.shape)
+    out[...] = start
+    yield out
+    out[...] = UNTOUCHED
+    case.check.true(f"{what}: wrote outside out", (memory == UNTOUCHED).all())
+
+
+def unchanged(case: Case, **operands: tuple[Array, Array]) -> None:
+    """Raises WrongError if an operation has written to an operand: (the operand, what it held)."""
+    for name, (now, before) in operands.items():
+        case.check.same(f"{name}, which is only read", now, before)
+
+
+class Network:
+    """A random chain of layers: its definition, and the layers of a Model with the same parameters."""
+
+    def __init__(self, draw: Draw, weights: tuple[str, ...] = WEIGHTS, widths: list[int] | None = None) -> None:
+        self.dtype = draw.dtype()
+        self.widths = self._widths(draw) if widths is None else widths
+        depth = len(self.widths) - 1
+        bias, every, last = draw.maybe(0.85), draw.maybe(0.75), draw.maybe(0.2)
+        kind = draw.one_of(weights)
+        layers = []
+        for k, shape in enumerate(zip(self.widths, self.widths[1:], strict=False)):
+            w = draw._values(shape, self.dtype, kind)
+            b = draw._values(shape[1:], self.dtype, kind) if bias else None
+            active = last if k == depth - 1 else every or draw.maybe(0.5)
+            slope = (draw.one_of(SLOPES) if draw.maybe(0.15) else 0.0) if active else None
+            layers.append(Layer(w, b, slope))
+        self.definition = Definition(layers)
+        slopes = [layer.slope for layer in layers]
+        draw.note("network", f"{self.widths} {self.dtype}, {kind} weights, bias {bias}, slopes {slopes}")
+
+    def _widths(self, draw: Draw) -> list[int]:
+        widths = [draw.size(1) for _ in range(draw.one_of((2, 3, 3, 3, 4, 5)))]
+        if draw.maybe(0.004):
+            widths[draw.between(0, len(widths) - 1)] = draw.one_of((256, 300, 784))
+        return widths
+
+    def layers(self) -> list[Any]:
+        """Those of a Model."""
+        made: list[Any] = []
+        for w, b, slope in self.definition.layers:
+            made.append(Lin(w, b))
+            if slope is not None:
+                made.append(LeakyRelu(slope) if slope else Relu())
+        return made
+
+    def data(self, draw: Draw, rows: int, kinds: Any = None) -> tuple[Array, Array, Array]:
+        """(x as it is laid out, the same in C order, targ): targ is (n,) at times if there is one output."""
+        options = {} if kinds is None else {"kinds": kinds}
+        x = draw.array("x", (rows, self.widths[0]), self.dtype, **options)
+        targ = draw.array("targ", (rows, self.widths[-1]), self.dtype, **options)
+        laid = draw.laid("x", x)
+        if self.widths[-1] == 1 and draw.maybe(0.3):
+            targ = targ[:, 0]
+        return laid, np.array(laid, order="C"), targ
+
+
+def compare_parameters(case: Case, what: str, parameters: list[Tensor], definition: Definition) -> None:
+    for k, (p, expected) in enumerate(zip(parameters, definition.parameters(), strict=True)):
+        case.check.same(f"{what}: parameter {k}", p.data, expected)
+
+
+def compare_gradients(case: Case, what: str, parameters: list[Tensor], definition: Definition) -> None:
+    for k, (p, expected) in enumerate(zip(parameters, definition.flat_gradients(), strict=True)):
+        case.check.same(f"{what}: .g of parameter {k}", p.g.data, expected)
+
+
+def compare_velocities(case: Case, what: str, parameters: list[Tensor], sgd: Any, definition: Definition) -> None:
+    if sgd.momentum and definition.velocities is not None:
+        for k, (p, expected) in enumerate(zip(parameters, definition.flat_velocities(), strict=True)):
+            case.check.same(f"{what}: momentum of parameter {k}", sgd.velocity(p).data, expected)

@@ -1,0 +1,54 @@
+"""Models: forward, backward, updates; in place, accumulating, again, with a gradient of the data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pybackprop.autograd.tensor import tensor
+from pybackprop.engine.model import Model
+from pybackprop.nn.optim import SGD
+from pybackprop.selftest import machine
+from pybackprop.selftest.case import Case, kind
+from pybackprop.selftest.cases.common import (
+    RATES,
+    Network,
+    compare_gradients,
+    compare_parameters,
+    compare_velocities,
+    given,
+)
+
+
+@kind("model", 10)
+def model_case(case: Case) -> None:
+    draw, check = case.draw, case.check
+    network = Network(draw)
+    model = Model(network.layers(), inplace=draw.note("inplace", draw.maybe(0.4)))
+    sgd = SGD(model, lr=draw.one_of(RATES), momentum=draw.one_of((0.0, 0.9)))
+    draw.note("optimizer", repr(sgd))
+    wants_dx, parameters = draw.note("x.requires_g", draw.maybe(0.15)), model.parameters()
+    rows = draw.rows(1)
+    for step in range(draw.between(1, 3)):
+        if draw.maybe(0.2):
+            machine.choose(draw)
+        rows = rows if draw.maybe(0.5) else draw.size(1)
+        laid, x, targ = network.data(draw, rows)
+        accumulate = bool(step) and draw.maybe(0.3)
+        inp: Any = tensor(laid, requires_g=True) if wants_dx else given(draw, laid)
+        loss = model(inp, given(draw, targ))
+        model.backward(accumulate=accumulate)
+        check.same("loss", loss.data, network.definition.loss(x, targ))
+        dx = network.definition.backward(accumulate)
+        if wants_dx:
+            check.same("x.g", inp.g.data, dx)
+        compare_gradients(case, f"step {step}", parameters, network.definition)
+        if not model.inplace and draw.maybe(0.2):
+            model.backward()
+            network.definition.backward()
+            compare_gradients(case, f"step {step}, backward again", parameters, network.definition)
+        if draw.maybe(0.2):
+            check.same("predict", model.predict(laid).data, network.definition.forward(x))
+        sgd.step()
+        network.definition.update(sgd.lr, sgd.momentum)
+        compare_parameters(case, f"update {step}", parameters, network.definition)
+        compare_velocities(case, f"update {step}", parameters, sgd, network.definition)

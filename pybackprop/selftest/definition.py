@@ -1,0 +1,103 @@
+"""Definition: a chain of layers with its gradients and updates, by the operations of reference.c alone."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pybackprop.core.arrays import Array
+from pybackprop.ops import reference
+
+Gradients = list[tuple[Array | None, Array | None]]
+
+
+class Layer(NamedTuple):
+    """w (m,h), b (h) or None, and what follows: None for nothing, 0.0 for relu, else leaky_relu's slope."""
+
+    w: Array
+    b: Array | None
+    slope: float | None
+
+    def parameters(self) -> list[Array]:
+        return [self.w] if self.b is None else [self.w, self.b]
+
+
+def activated(z: Array, slope: float | None) -> Array:
+    if slope is None:
+        return z
+    return reference.leaky_relu_forward(z, slope) if slope else reference.relu_forward(z)
+
+
+def through(z: Array, dout: Array, slope: float | None) -> Array:
+    """The gradient of an activation's input."""
+    if slope is None:
+        return dout
+    return reference.leaky_relu_backward(z, dout, slope) if slope else reference.relu_backward(z, dout)
+
+
+class Definition:
+    """The network as the definition computes it, one step after another.
+
+    gradients   of w and b of each layer, after backward;  velocities: the momentum of each
+    """
+
+    def __init__(self, layers: list[Layer]) -> None:
+        self.layers = list(layers)
+        self.gradients: Gradients | None = None
+        self.velocities: list[list[Array]] | None = None
+
+    def forward(self, x: Array) -> Array:
+        self.inputs: list[Array] = []
+        self.before: list[Array] = []
+        for w, b, slope in self.layers:
+            self.inputs.append(x)
+            self.before.append(reference.linear_forward(x, w, b))
+            x = activated(self.before[-1], slope)
+        self.out = x
+        return x
+
+    def loss(self, x: Array, targ: Array) -> Array:
+        out = self.forward(x)
+        self.targ = targ.reshape(out.shape)
+        return reference.mse_forward(out, self.targ)
+
+    def backward(self, accumulate: bool = False, dx: Array | None = None) -> Array:
+        """The gradient of x; sets those of the parameters. dx: what accumulating adds to."""
+        dout = reference.mse_backward(self.out, self.targ)
+        old = self.gradients if accumulate else None
+        gradients: Gradients = []
+        for k in reversed(range(len(self.layers))):
+            w, b, slope = self.layers[k]
+            dout = through(self.before[k], dout, slope)
+            old_w, old_b = (None, None) if old is None else old[k]
+            dw = reference.linear_backward_w(self.inputs[k], dout, add_to=old_w)
+            gradients.append((dw, None if b is None else reference.linear_backward_b(dout, add_to=old_b)))
+            dout = reference.linear_backward_x(dout, w, add_to=None if k else dx)
+        self.gradients = gradients[::-1]
+        return dout
+
+    def update(self, lr: float, momentum: float) -> None:
+        assert self.gradients is not None
+        if momentum and self.velocities is None:
+            self.velocities = [[np.zeros_like(p) for p in layer.parameters()] for layer in self.layers]
+        for k, (layer, gradients) in enumerate(zip(self.layers, self.gradients, strict=True)):
+            new = []
+            for j, (p, g) in enumerate(zip(layer.parameters(), gradients, strict=False)):
+                if momentum:
+                    assert self.velocities is not None
+                    p, self.velocities[k][j] = reference.sgd_momentum_update(p, self.velocities[k][j], g, lr, momentum)
+                    new.append(p)
+                else:
+                    new.append(reference.sgd_update(p, g, lr))
+            self.layers[k] = Layer(new[0], new[1] if layer.b is not None else None, layer.slope)
+
+    def parameters(self) -> list[Array]:
+        return [p for layer in self.layers for p in layer.parameters()]
+
+    def flat_gradients(self) -> list[Any]:
+        assert self.gradients is not None
+        return [g for pair in self.gradients for g in pair if g is not None]
+
+    def flat_velocities(self) -> list[Array]:
+        return [v for layer in self.velocities or [] for v in layer]

@@ -1,0 +1,66 @@
+"""Positive controls: cores with one mistake, which the selftest must find; also mistakes that only threads make."""
+
+import json
+import os
+import platform
+
+import pytest
+
+from helpers.compile_c import compilers, has_openmp
+from helpers.mutants import package
+from helpers.processes import run_command
+
+# (file, what it says, what the mutant says instead, the C file that includes it)
+MUTANTS = {
+    "a thread's share too short": ("runtime/threads.c", "me < more ? me : more", "0", ""),
+    "a sum in another order": (
+        "ops/mse.c",
+        "lane[l] += lane[l + width]",
+        "lane[l] = lane[2 * l] + lane[2 * l + 1]",
+        "",
+    ),
+    "relu' at 0": ("ops/relu.c", "x[i] > 0 ? upstream : 0", "x[i] >= 0 ? upstream : 0", ""),
+    "threads that do not wait": ("plan/split.c", "BP_WAIT", "", ""),
+    "partial sums out of turn": ("plan/fused.c", "#define BP_IN_TURN BP_PRAGMA(omp ordered)", "#define BP_IN_TURN", ""),
+    "a product that forgets a block": (
+        "ops/matmul.c",
+        "b.from_c = !w->segmented && (b.p > 0",
+        "b.from_c = 0 && (b.p > 0",
+        "",
+    ),
+    "zeros left out of the wrong row": (
+        "gemm/sparse_rows.h",
+        "(first, d[0][q], old)",
+        "(first, d[1][q], old)",
+        "plan/sparse.c",
+    ),
+}
+ENOUGH = 5000  # cases
+
+pytestmark = [
+    pytest.mark.mutations,
+    pytest.mark.skipif(
+        platform.system() != "Linux" or not compilers() or not has_openmp(compilers()[0]),
+        reason="needs a compiler with OpenMP",
+    ),
+]
+
+
+def selftest(folder):
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    done = run_command(
+        "selftest", "--only", "bits", "--cases", ENOUGH, "--seed", 4, "--json", env=environment, cwd=folder
+    )
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_an_unchanged_core_passes(builds, tmp_path):
+    told = selftest(package(builds, tmp_path))
+    assert (told["cases"], told["failures"]) == (ENOUGH, [])
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_mutant_is_found(builds, tmp_path, mutant):
+    file, old, new, behind = MUTANTS[mutant]
+    assert selftest(package(builds, tmp_path, file, old, new, behind))["failures"]
