@@ -23,6 +23,7 @@ enum {
     LEFT_BYTES = 256 * 1024,
     UNPACKED_BYTES = 128 * 1024, /* operands that are read in place */
     PANEL_BYTES = 16 * 1024,     /* one panel read in place: half of L1 */
+    LEAST_PART = 512,            /* rows or columns of a part: each packs all of the other operand */
     SHALLOW = 128                /* inner length up to which writing c takes most of the time */
 };
 
@@ -254,16 +255,24 @@ size_t NAME(bp_multiply_workspace)(size_t rows, size_t inner, size_t cols) {
     return bytes;
 }
 
+static void NAME(some_rows)(const void *job, bp_range mine) {
+    const NAME(bp_product) *t = job;
+    NAME(bp_multiply_part)(t, mine, (bp_range){0, t->cols});
+}
+
+static void NAME(some_columns)(const void *job, bp_range mine) {
+    const NAME(bp_product) *t = job;
+    NAME(bp_multiply_part)(t, (bp_range){0, t->rows}, mine);
+}
+
 void NAME(bp_multiply)(const NAME(bp_product) * t) {
-    const bp_range rows = {0, t->rows}, cols = {0, t->cols};
     const int by_rows = t->rows >= t->cols;
-    BP_SHARE(bp_threads_for((double)t->rows * (double)t->cols * (double)t->inner),
-             by_rows ? t->rows : t->cols, 16, mine,
-             NAME(bp_multiply_part)(t, by_rows ? mine : rows, by_rows ? cols : mine));
+    bp_run_parts((double)t->rows * (double)t->cols * (double)t->inner, by_rows ? t->rows : t->cols, 16,
+                 LEAST_PART, by_rows ? NAME(some_rows) : NAME(some_columns), t);
 }
 
 size_t NAME(bp_matmul_workspace)(size_t rows, size_t inner, size_t cols) {
-    size_t threads = (size_t)bp_threads_for((double)rows * (double)cols * (double)inner);
+    size_t threads = (size_t)bp_useful_threads((double)rows * (double)cols * (double)inner);
     size_t *shared = rows >= cols ? &rows : &cols;
     *shared = *shared / threads + (*shared % threads != 0);
     size_t each = NAME(bp_multiply_workspace)(rows, inner, cols);
