@@ -78,7 +78,7 @@ static int claim(size_t *share) {
     unsigned ticket = atomic_load_explicit(&team.ticket, memory_order_relaxed);
     while (is_for_me(ticket))
         if (atomic_compare_exchange_weak_explicit(&team.ticket, &ticket, ticket - 1,
-                                                  memory_order_acq_rel, memory_order_relaxed)) {
+                                                  memory_order_acquire, memory_order_relaxed)) {
             *share = team.count - (ticket & MOST_SHARES);
             return 1;
         }

@@ -12,9 +12,9 @@
    there are may differ from one call to the next. So no bit depends on who does what; bp_thread is for
    memory that is private to a thread.
 
-   A region runs on the calling thread alone if it wants one thread, if it is entered in a share of
-   another region, if helpers serve another caller at that moment, or if no thread can be created. With
-   some of the threads it runs on those. Callers never wait for each other.
+   A region runs on the calling thread alone if it wants one thread, if it is entered in a share of a
+   region that has helpers, if helpers serve another caller at that moment, or if no thread can be
+   created. With some of the threads it runs on those. Callers never wait for each other.
 
    Waiting, of a caller for the last shares and of helpers for the next region, spins for BP_SPIN and
    then sleeps; with more threads than processors it sleeps at once. Where waiting costs more than
@@ -55,8 +55,8 @@ void bp_run_parts(double work, size_t size, size_t step, size_t least, bp_part *
 /* Part number `share` of 0 .. size-1, cut into `count` parts of equal length at multiples of step. */
 bp_range bp_cut(size_t size, size_t step, size_t share, size_t count);
 
-/* The calling thread's number in its region, less than the threads that the region asked for; 0 outside.
- */
+/* The calling thread's number in its region, less than the threads that the region asked for; 0 outside,
+   and in a region within a share that of the outer one. */
 size_t bp_thread(void);
 
 /* Threads that so many elementary operations are worth; and those of them to ask for now. */

@@ -91,9 +91,23 @@ void bp_set_threads(int threads) {
 
 void bp_limit_threads(int threads) { atomic_store(&limit, threads > 0 ? threads : 0); }
 
+/* What was there before the first change comes back with its number. */
 void bp_lend_threads(int threads) {
-    if (threads > 0)
-        atomic_store(atomic_load(&wanted) ? &wanted : &usual, smaller(threads, MOST_THREADS));
+    static atomic_int lent, own, own_wanted, own_usual;
+    if (threads < 1) return;
+    if (!atomic_exchange(&lent, 1)) {
+        atomic_store(&own, bp_threads());
+        atomic_store(&own_wanted, atomic_load(&wanted));
+        atomic_store(&own_usual, usual_threads());
+    }
+    if (threads == atomic_load(&own)) {
+        atomic_store(&wanted, atomic_load(&own_wanted));
+        atomic_store(&usual, atomic_load(&own_usual));
+        atomic_store(&lent, 0);
+    } else {
+        atomic_store(&usual, smaller(threads, MOST_THREADS));
+        if (atomic_load(&wanted)) atomic_store(&wanted, smaller(threads, MOST_THREADS));
+    }
 }
 
 bp_range bp_cut(size_t size, size_t step, size_t share, size_t count) {

@@ -11,7 +11,7 @@ import pybackprop as bp
 from helpers.plans import STRATEGIES
 from helpers.processes import TIMEOUT, python
 from helpers.products import (
-    OPENMP,
+    POOL,
     PROBLEMS,
     forked_child,
     forked_parent,
@@ -40,7 +40,7 @@ def test_forked_processes(target):
     solve_all()
     run_processes("fork", target, 2)
     solve_all()
-    assert bp.threads() == (3 if OPENMP else 1)
+    assert bp.threads() == (3 if POOL else 1)
 
 
 def test_a_spawned_process_has_threads_of_its_own():
@@ -100,7 +100,7 @@ same = (bp.matmul(a, a, transpose_b=True).data == bp.reference.matmul(a, a, tran
 print(bp.threads(), same)
 """
     done = python(code, PYBACKPROP_THREADS="8")
-    assert done.stdout.split() == ["8" if OPENMP else "1", "True"], done.stderr
+    assert done.stdout.split() == ["8" if POOL else "1", "True"], done.stderr
 
 
 FEWER = [{"OMP_THREAD_LIMIT": "1"}, {"OMP_THREAD_LIMIT": "3"}, {"OMP_DYNAMIC": "true"}, {}]

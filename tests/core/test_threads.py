@@ -10,7 +10,7 @@ import pytest
 
 import pybackprop as bp
 from helpers.processes import TIMEOUT, python
-from helpers.products import OPENMP, PROBLEMS, problem, solve, solve_all, together
+from helpers.products import POOL, PROBLEMS, problem, solve, solve_all, together
 from pybackprop.core import settings
 
 
@@ -88,7 +88,7 @@ def test_products_within_the_threads_of_threads():
 # ---- OpenMP's pool, as others see it ----
 
 
-@pytest.mark.skipif(not OPENMP, reason="a serial build has no pool")
+@pytest.mark.skipif(not POOL, reason="a serial build has no pool")
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads as Linux shows them")
 def test_threadpoolctl_limits_the_threads_that_products_start():
     pytest.importorskip("threadpoolctl")
@@ -113,7 +113,7 @@ with threadpool_limits(3, user_api="openmp"):
     assert done.stdout.split() == ["0", "2"], done.stderr
 
 
-@pytest.mark.skipif(not OPENMP, reason="a serial build has no pool")
+@pytest.mark.skipif(not POOL, reason="a serial build has no pool")
 def test_threadpoolctl_limits_the_threads_of_a_container_too(tmp_path, monkeypatch):
     """A quota is a bound, no number that was asked for: OpenMP may take fewer."""
     threadpoolctl = pytest.importorskip("threadpoolctl")
