@@ -1,4 +1,4 @@
-"""threadpoolctl, which limits the threads of all libraries in a process, is told of ours: before or after it is imported.
+"""threadpoolctl limits the threads of all libraries in a process; it is told of ours, before or after its import.
 
 Our threads are listed with its user_api "openmp", since they obey OMP_NUM_THREADS as that kind does; so
 `threadpool_limits(1)` and `threadpool_limits(1, user_api="openmp")` hold for them.

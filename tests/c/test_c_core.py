@@ -21,7 +21,9 @@ COMPILERS = compilers()
 DEFAULT = COMPILERS[0] if COMPILERS else None
 openmp_of = cache(has_openmp)
 pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler here")
-CONFIGURATIONS = [(cc, *flags) for cc in COMPILERS for flags in (("-O3", "-fopenmp"), ("-O3", ""), ("-O1", ""))]
+SERIAL = "-DBP_SERIAL"
+# With OpenMP it is the tests that use it, to call the core from its parallel regions.
+CONFIGURATIONS = [(cc, *flags) for cc in COMPILERS for flags in (("-O3", "-fopenmp"), ("-O3", ""), ("-O1", SERIAL))]
 
 
 def usual():
@@ -74,9 +76,9 @@ def test_every_operation_equals_its_reference_in_every_case(core):
 
 
 @pytest.mark.compilers
-@pytest.mark.parametrize(("compiler", "level", "omp"), CONFIGURATIONS)
-def test_compilers_and_flags_agree_on_every_bit(core, compiler, level, omp):
-    check_digest(core(compiler, level, omp))
+@pytest.mark.parametrize(("compiler", "level", "threads"), CONFIGURATIONS)
+def test_compilers_and_flags_agree_on_every_bit(core, compiler, level, threads):
+    check_digest(core(compiler, level, threads))
 
 
 @pytest.mark.parametrize(("compiler", "flags"), every("-O3", "-fstack-usage"))
@@ -145,6 +147,8 @@ MUTATIONS = {
     ),
     "a tile one column off": ("plan/layers.c", "a + i * m + k + e", "a + i * m + e"),
     "a segment that is not there": ("ops/linear.c", "if (n == 0 && accumulate)", "if (0)"),
+    "parts that overlap": ("runtime/threads.c", "last = first + each + (share < more)", "last = first + each + 1"),
+    "parts that leave some out": ("runtime/threads.c", "each + (share < more)", "each + 0"),
     "sizes that overflow": (
         "runtime/threads.c",
         "return __builtin_mul_overflow(a",
@@ -162,8 +166,8 @@ MUTATIONS = {
         "if (l->activation != BP_ACTIVATION_NONE) {",
         "if (0) {",
     ),
-    "an update of numbers that are none": ("plan/split.c", "!s->update->guarded || isfinite", "1 || isfinite"),
-    "a broadcast column for a row": ("ops/arithmetic.c", "b + i * b_row, b_column", "b + i * b_column, b_row"),
+    "an update of numbers that are none": ("plan/split.c", "!update->guarded || isfinite", "1 || isfinite"),
+    "a broadcast column for a row": ("ops/arithmetic.c", "j->b + i * j->b_row, j->b_column", "j->b + i * j->b_column, j->b_row"),
     "a difference the other way round": (
         "ops/arithmetic.c",
         "BP_ROW(subtract_row, -)",
@@ -257,10 +261,10 @@ def test_the_header_stands_alone(tmp_path, language):
 
 
 @pytest.mark.sanitizers
-@pytest.mark.parametrize("omp", ["", "-fopenmp"], ids=["serial", "openmp"])
+@pytest.mark.parametrize("threads", [SERIAL, ""], ids=["serial", "threads"])
 @pytest.mark.parametrize("compiler", COMPILERS)
-def test_sanitizers_find_nothing(core, builds, compiler, omp):
-    done = ended([core(compiler, omp, *SANITIZE), "--quick"])
+def test_sanitizers_find_nothing(core, builds, compiler, threads):
+    done = ended([core(compiler, threads, *SANITIZE), "--quick"])
     assert done.returncode == 0, done.stderr
-    done = ended([builds.program("lesson.c", compiler, [omp, *SANITIZE])])
+    done = ended([builds.program("lesson.c", compiler, [threads, *SANITIZE])])
     assert done.returncode == 0, done.stderr
