@@ -83,7 +83,7 @@ size_t bp_vector_bytes(int kernel);
 /* The processors that this process may use. */
 int bp_processors(void);
 
-/* What elementwise operations work on: arrays out, x and y, and a number. */
+/* What elementwise operations work on: arrays out, x and y, and a number. See bp_run_elements. */
 typedef struct {
     float *out;
     const float *x, *y;
