@@ -58,7 +58,8 @@ def check_core(program, *options, runner=()):
 
 
 def check_digest(program, *runner):
-    printed = check_core(program, "--quick", "--digest", runner=runner).splitlines()
+    emulated = ["--emulated"] if runner else []
+    printed = check_core(program, "--quick", "--digest", *emulated, runner=runner).splitlines()
     assert printed[:3] == [
         f"digest {DIGEST}",
         f"digest of leaky_relu {LEAKY_DIGEST}",
@@ -167,7 +168,11 @@ MUTATIONS = {
         "if (0) {",
     ),
     "an update of numbers that are none": ("plan/split.c", "!update->guarded || isfinite", "1 || isfinite"),
-    "a broadcast column for a row": ("ops/arithmetic.c", "j->b + i * j->b_row, j->b_column", "j->b + i * j->b_column, j->b_row"),
+    "a broadcast column for a row": (
+        "ops/arithmetic.c",
+        "j->b + i * j->b_row, j->b_column",
+        "j->b + i * j->b_column, j->b_row",
+    ),
     "a difference the other way round": (
         "ops/arithmetic.c",
         "BP_ROW(subtract_row, -)",
@@ -247,6 +252,8 @@ def test_arm64_computes_the_same_bits(builds, tmp_path):
     compiler, emulator = ARM64
     flags = ["-O2", "-static"]
     check_digest(builds.program("test_core.c", compiler, flags), emulator)
+    done = ended([emulator, builds.program("test_team.c", compiler, flags), "--emulated"])
+    assert done.returncode == 0, done.stdout + done.stderr
     assert train_in_c(tmp_path, builds.program("train.c", compiler, flags), emulator) == TWO_EPOCHS
 
 
