@@ -12,7 +12,7 @@
 
 enum {
     BP_REST = 20,
-    BP_MOST_CREDIT = 500000,     /* nanoseconds gained that are held against later losses */
+    BP_MOST_CREDIT = 100000,     /* nanoseconds gained that are held against later losses */
     BP_LONGEST_REST = 500000000, /* nanoseconds */
     BP_TICK = 1024               /* nanoseconds: clocks that other threads read have 32 bits */
 };

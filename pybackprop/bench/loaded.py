@@ -21,6 +21,7 @@ from pybackprop.core.units import seconds_text
 
 NEIGHBOURS = 2  # busy processes
 SAMPLE = 10  # times as long as those of a quiet machine, so that each meets the neighbours' time slices
+ROUNDS = 11  # least, where no number is asked for
 LIMIT = 1.15  # times of one thread that several may take
 WIDTH = 150
 

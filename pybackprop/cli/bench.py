@@ -93,7 +93,7 @@ def _run_loaded(chosen: list[Any], entries: list[Any], rounds: int, options: arg
 
     if not any(work.threads > 1 for work in chosen):
         raise ValueError("--loaded: compares several threads with one, and there is only one: see --threads, --only")
-    report = loaded.measure(chosen, entries, rounds, options.kernel)
+    report = loaded.measure(chosen, entries, options.rounds or max(rounds, loaded.ROUNDS), options.kernel)
     if options.json:
         print(json.dumps(report))
     else:
