@@ -148,7 +148,6 @@ MUTATIONS = {
     ),
     "a tile one column off": ("plan/layers.c", "a + i * m + k + e", "a + i * m + e"),
     "a segment that is not there": ("ops/linear.c", "if (n == 0 && accumulate)", "if (0)"),
-    "parts that overlap": ("runtime/threads.c", "last = first + each + (share < more)", "last = first + each + 1"),
     "parts that leave some out": ("runtime/threads.c", "each + (share < more)", "each + 0"),
     "sizes that overflow": (
         "runtime/threads.c",
