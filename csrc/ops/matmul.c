@@ -23,7 +23,6 @@ enum {
     LEFT_BYTES = 256 * 1024,
     UNPACKED_BYTES = 128 * 1024, /* operands that are read in place */
     PANEL_BYTES = 16 * 1024,     /* one panel read in place: half of L1 */
-    LEAST_PART = 512,            /* rows or columns of a part: each packs all of the other operand */
     SHALLOW = 128                /* inner length up to which writing c takes most of the time */
 };
 
@@ -267,8 +266,10 @@ static void NAME(some_columns)(const void *job, bp_range mine) {
 
 void NAME(bp_multiply)(const NAME(bp_product) * t) {
     const int by_rows = t->rows >= t->cols;
-    bp_run_parts((double)t->rows * (double)t->cols * (double)t->inner, by_rows ? t->rows : t->cols, 16,
-                 LEAST_PART, by_rows ? NAME(some_rows) : NAME(some_columns), t);
+    const size_t size =
+        by_rows ? t->rows : t->cols; /* one part for each thread: each packs, and asks for memory */
+    bp_run_parts((double)t->rows * (double)t->cols * (double)t->inner, size, 16, size,
+                 by_rows ? NAME(some_rows) : NAME(some_columns), t);
 }
 
 size_t NAME(bp_matmul_workspace)(size_t rows, size_t inner, size_t cols) {
