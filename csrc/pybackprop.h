@@ -24,7 +24,7 @@
    threads, and for tiles, a thread takes one of 16 static blocks of 64 KiB. If that is too little or all
    are taken, it allocates, and frees before it returns: see bp_matmul_workspace. If there is no memory,
    it computes without: slower, the same bits. The first operation that uses several threads creates
-   them, with 256 KiB of address space each; without those that cannot be created it does. Nothing else
+   them, with 1 MiB of address space each; without those that cannot be created it does. Nothing else
    allocates, and no function takes more than 4 KiB of the stack, so threads may have small ones.
 
    Outputs must not overlap inputs, except where a function says "may be". No function prints, exits or

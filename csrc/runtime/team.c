@@ -18,7 +18,7 @@ enum {
     MOST_SHARES = (1 << COUNT_BITS) - 1
 };
 
-enum { MOST_THREADS = 1024, STACK_BYTES = 256 * 1024, RETRY = 1000000000 /* nanoseconds */ };
+enum { MOST_THREADS = 1024, STACK_BYTES = 1024 * 1024, RETRY = 1000000000 /* nanoseconds */ };
 enum { AWAKE, ASLEEP };
 
 /* Each group on its own cache line. Whoever holds `serving` owns all but the atomics. */
