@@ -1,9 +1,9 @@
 """Builds pybackprop._core, the C core's binding (cffi, API mode).
 
 The declarations are the text of csrc/pybackprop.h itself, so they cannot drift from the C files.
-The compiler is asked, not guessed, whether it has OpenMP. Environment:
+The compiler is asked, not guessed, whether it has POSIX threads. Environment:
 
-    PYBACKPROP_OPENMP=0   build without threads (=1: fail if there is no OpenMP)
+    PYBACKPROP_SERIAL=1   build without threads (=0: fail if there are none)
     PYBACKPROP_CFLAGS     further compiler flags, e.g. "-Werror"
     CC, CFLAGS, LDFLAGS   the compiler and its flags, as everywhere
 
@@ -50,10 +50,12 @@ NO_FAST_MATH = (
     "pybackprop promises the same bits on every machine, and the compiler flag {flag} (from {source}) changes them; "
     "please build without it."
 )
-NO_OPENMP = "PYBACKPROP_OPENMP=1 asks for OpenMP, and the compiler could not build a program with it."
-# Apple's clang has OpenMP's front end, but wants to be told in two steps.
-OPENMP_FLAGS = [(["-fopenmp"], ["-fopenmp"]), (["-Xpreprocessor", "-fopenmp"], ["-lomp"])]
-OPENMP_PROGRAM = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
+NO_THREADS = "{wish} asks for threads, and the compiler could not build a program with POSIX threads."
+THREADS, SERIAL = "-pthread", "-DBP_SERIAL"
+THREADS_PROGRAM = """#include <pthread.h>
+static void *nothing(void *argument) { return argument; }
+int main(void) { pthread_t thread; return pthread_create(&thread, 0, nothing, 0) || pthread_join(thread, 0); }
+"""
 
 
 def declarations() -> str:
@@ -87,6 +89,15 @@ def given_flags(compiler: object) -> dict[str, Iterable[str]]:
     return commands
 
 
+def serial_wish() -> tuple[str, bool]:
+    """(the variable that was set and its value, whether it asks for a serial build); PYBACKPROP_OPENMP is the older
+    name, with the opposite meaning."""
+    for name, serial in (("PYBACKPROP_SERIAL", "1"), ("PYBACKPROP_OPENMP", "0")):
+        if value := os.environ.get(name):
+            return f"{name}={value}", value == serial
+    return "", False
+
+
 class BuildExt(build_ext):
     """Adds what the compiler at hand can do to the extension's flags, and says what that is."""
 
@@ -95,23 +106,23 @@ class BuildExt(build_ext):
         reason = self._failure("int main(void) { return 0; }\n", [], [])
         if reason:
             raise SystemExit(NO_COMPILER.format(reason=reason))
-        compile_flags, link_flags = self._openmp()
-        print(f"pybackprop: OpenMP {'found: ' + compile_flags[-1] if compile_flags else 'off, a serial build'}")
+        threads = self._threads()
+        print(f"pybackprop: {'POSIX threads' if threads == THREADS else 'no threads, a serial build'}")
         extra = shlex.split(os.environ.get("PYBACKPROP_CFLAGS", ""))
-        ext.extra_compile_args = [*FLAGS, *compile_flags, *extra]
-        ext.extra_link_args = [*link_flags, *extra]
+        ext.extra_compile_args = [*FLAGS, threads, *extra]
+        ext.extra_link_args = [threads, *extra]
         super().build_extension(ext)
 
-    def _openmp(self) -> tuple[list[str], list[str]]:
-        wish = os.environ.get("PYBACKPROP_OPENMP", "")
-        if wish == "0":
-            return [], []
-        for compile_flags, link_flags in OPENMP_FLAGS:
-            if not self._failure(OPENMP_PROGRAM, compile_flags, link_flags):
-                return compile_flags, link_flags
-        if wish == "1":
-            raise SystemExit(NO_OPENMP)
-        return [], []
+    def _threads(self) -> str:
+        """The flag for threads, or for none."""
+        wish, serial = serial_wish()
+        if serial:
+            return SERIAL
+        if not self._failure(THREADS_PROGRAM, [THREADS], [THREADS]):
+            return THREADS
+        if wish:
+            raise SystemExit(NO_THREADS.format(wish=wish))
+        return SERIAL
 
     def _failure(self, program: str, compile_flags: list[str], link_flags: list[str]) -> str:
         """Why this program cannot be built; empty if it can."""
@@ -154,7 +165,7 @@ ffibuilder.set_source(
 
 def compile_commands() -> list[dict[str, object]]:
     """How each C file is compiled, as clangd wants to know it."""
-    command = [*shlex.split(os.environ.get("CC", "cc")), *FLAGS, *OPENMP_FLAGS[0][0], "-Icsrc", "-c"]
+    command = [*shlex.split(os.environ.get("CC", "cc")), *FLAGS, THREADS, "-Icsrc", "-c"]
     return [
         {"directory": str(ROOT), "file": source, "arguments": [*command, source]} for source in relative("csrc/*/*.c")
     ]

@@ -4,6 +4,7 @@
 
 #include "pybackprop.h"
 #include "runtime/environment.h"
+#include "runtime/team.h"
 
 #include <math.h>
 #include <string.h>
@@ -47,43 +48,9 @@ enum { BP_KERNEL_GENERIC, BP_KERNEL_SIMD, BP_KERNEL_SIMD_WIDE };
 #define BP_DISPATCH(op, args) BP_PASTE(op, generic) args
 #endif
 
-/* A parallel region if there is more than one thread: entering it costs half a microsecond even for
-   one. */
-#ifdef _OPENMP
-#define BP_PARALLEL(count) BP_PRAGMA(omp parallel num_threads(count) if (count > 1))
-#define BP_PRAGMA(text) _Pragma(#text)
-#define BP_WAIT BP_PRAGMA(omp barrier)
-#else
-#define BP_PARALLEL(count) if ((void)(count), 1)
-#define BP_WAIT
-#endif
-
-/* Runs a statement for each thread's share `mine` of 0 .. size-1, cut at multiples of step. */
-#define BP_SHARE(threads, size, step, mine, ...)                                                        \
-    do {                                                                                                \
-        const int team = (threads);                                                                     \
-        if (team == 1) {                                                                                \
-            const bp_range mine = {0, size};                                                            \
-            __VA_ARGS__;                                                                                \
-        } else {                                                                                        \
-            BP_PARALLEL(team) {                                                                         \
-                BP_DEFINED_ENVIRONMENT;                                                                 \
-                const bp_range mine = bp_my_share(size, step);                                          \
-                __VA_ARGS__;                                                                            \
-            }                                                                                           \
-        }                                                                                               \
-    } while (0)
-
-/* Threads worth starting for this many elementary operations, 1 inside another parallel region. */
-int bp_threads_for(double work);
-
 enum { BP_MAX_MC = 252 }; /* rows of a product's block, at most: a multiple of every kernel's MR */
 
 enum { BP_MAX_BLOCK = 4 * 1024 * 1024, BP_MAX_KC = 2048 }; /* see bp_set_tiles */
-
-typedef struct {
-    size_t begin, end;
-} bp_range;
 
 /* The workspace in which products pack their operands: `count` pieces of `bytes`, one for each thread
    of a team. */
@@ -113,13 +80,26 @@ double bp_forward_work(const bp_layer *layers, size_t count, size_t n);
 /* The width of a kernel's registers. */
 size_t bp_vector_bytes(int kernel);
 
-/* The calling thread's number in its team, and its size: OpenMP may give fewer threads than
-   requested. */
-size_t bp_thread(void);
-size_t bp_team(void);
+/* The processors that this process may use. */
+int bp_processors(void);
 
-/* The calling thread's share of 0 .. size-1, cut at multiples of step. */
-bp_range bp_my_share(size_t size, size_t step);
+/* What elementwise operations work on: arrays out, x and y, and a number. See bp_run_elements. */
+typedef struct {
+    float *out;
+    const float *x, *y;
+    float factor;
+} bp_elements_f32;
+
+typedef struct {
+    double *out;
+    const double *x, *y;
+    double factor;
+} bp_elements_f64;
+
+/* The parts of an elementwise operation. */
+static inline void bp_run_elements(double work, size_t size, bp_part *part, const void *job) {
+    bp_run_parts(work, size, 64, 64 * 1024, part, job);
+}
 
 static inline size_t bp_rounded(size_t value, size_t step) { return (value + step - 1) / step * step; }
 

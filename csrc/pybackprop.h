@@ -23,8 +23,9 @@
    in a tile. In a plan, packing takes the plan's workspace; without one, or if it was laid out for fewer
    threads, and for tiles, a thread takes one of 16 static blocks of 64 KiB. If that is too little or all
    are taken, it allocates, and frees before it returns: see bp_matmul_workspace. If there is no memory,
-   it computes without: slower, the same bits. Nothing else allocates, and no function takes more than
-   4 KiB of the stack, so threads may have small ones.
+   it computes without: slower, the same bits. The first operation that uses several threads creates
+   them, with 1 MiB of address space each; without those that cannot be created it does. Nothing else
+   allocates, and no function takes more than 4 KiB of the stack, so threads may have small ones.
 
    Outputs must not overlap inputs, except where a function says "may be". No function prints, exits or
    keeps a pointer. Results are undefined if sizes are wrong; an array may be NULL if its size is 0. */
@@ -413,15 +414,29 @@ int bp_kernel_available(int kernel);
 int bp_active_kernel(void);
 bp_status bp_use_kernel(int kernel);
 
-/* Threads that a large operation may use. set_threads(0): OpenMP's default. */
+/* Threads that a large operation may use, at most OMP_THREAD_LIMIT of the environment. They change
+   speed, never bits, and an operation uses fewer where they do not pay: if it is small, if another
+   caller is using them, if they have lately come late, as beside other busy processes, or if the system
+   creates no more. set_threads(0): the usual number, which is OMP_NUM_THREADS or that of the processors
+   this process may use. All functions may be called from several threads at once, and in a forked child.
+ */
 int bp_threads(void);
 void bp_set_threads(int threads);
-/* A limit for OpenMP's default, such as a container's share of its machine; 0: no limit. */
+/* A limit for the usual number, such as a container's share of its machine; 0: no limit. */
 void bp_limit_threads(int threads);
 /* The least elementary operations for each thread: smaller work is done by fewer threads. Affects speed,
    never bits; 1 lets tests use threads in the smallest product. set_thread_work(0): the usual number. */
 int bp_thread_work(void);
 void bp_set_thread_work(int operations);
+/* Changes what bp_threads returns, whether it was set or is the usual number, so that it can be set
+   back: for those who limit the threads of all libraries. */
+void bp_lend_threads(int threads);
+/* What threads are made with, "" in a serial build. */
+const char *bp_pool(void);
+/* For tests: with 1, every operation that may use several threads waits until each has begun. And the
+   shares of operations that other threads than the caller's have done so far. */
+void bp_insist_on_helpers(int insist);
+size_t bp_helped(void);
 /* How products are split into blocks: affects speed, never bits. block: bytes of the packed operand,
    4096 to 4194304; depth: elements of one chain in a block, 8 to 2048. 0: chosen from the cache sizes,
    for the kernel in use. BP_UNKNOWN for other values. */
@@ -432,8 +447,6 @@ size_t bp_tiles_depth(void);
    floating-point operations. Timing it gives the machine's peak. */
 double bp_fma_burst_f32(size_t steps);
 double bp_fma_burst_f64(size_t steps);
-/* The OpenMP version this was built with (yyyymm), 0 for a serial build. */
-int bp_openmp(void);
 const char *bp_compiler(void);
 
 /* [... to here] */

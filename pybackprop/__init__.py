@@ -53,6 +53,7 @@ from pybackprop.core.errors import (
     ShapeError,
 )
 from pybackprop.core.settings import info, kernels, set_threads, set_tiles, threads, tiles, use_kernel
+from pybackprop.core.thread_limits import watch as _watch_thread_limits
 from pybackprop.core.version import __version__ as __version__
 from pybackprop.engine.model import Model, mlp
 from pybackprop.engine.plan import Plan, compile
@@ -190,6 +191,7 @@ def _attach(kind: type, name: str, method: Any) -> None:
     setattr(kind, name, method)
 
 
+_watch_thread_limits()
 _attach(Model, "memory", _model_memory)
 _attach(Plan, "memory", _plan_memory)
 

@@ -3,8 +3,10 @@
 import os
 import signal
 
-# Read when OpenMP is loaded, here and in what tests start: with a process for each processor, threads that wait
-# must sleep, not spin.
+# Here and in what tests start, an operation that may use several threads waits until each of them has begun: else one
+# thread would do most of the work while tests keep the processors busy.
+os.environ.setdefault("PYBACKPROP_INSIST", "1")
+# Other libraries' threads that wait must sleep, not spin, with a process for each processor.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np

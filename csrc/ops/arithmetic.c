@@ -47,12 +47,32 @@ static void LOCAL(arithmetic_row)(REAL *out, int operation, const REAL *a, size_
 #else
 /* ---- per type ---- */
 
+/* out (n,h), of a and b whose elements [i,j] are at i * row + j * column */
+typedef struct {
+    REAL *out;
+    int operation;
+    const REAL *a, *b;
+    size_t a_row, a_column, b_row, b_column, h;
+} NAME(broadcast);
+
+static void NAME(columns_part)(const void *job, bp_range mine) {
+    const NAME(broadcast) *j = job;
+    BP_DISPATCH(NAME(arithmetic_row),
+                (j->out + mine.begin, j->operation, j->a + mine.begin * j->a_column, j->a_column,
+                 j->b + mine.begin * j->b_column, j->b_column, mine.end - mine.begin));
+}
+
+static void NAME(rows_part)(const void *job, bp_range mine) {
+    const NAME(broadcast) *j = job;
+    for (size_t i = mine.begin; i < mine.end; i++)
+        BP_DISPATCH(NAME(arithmetic_row), (j->out + i * j->h, j->operation, j->a + i * j->a_row,
+                                           j->a_column, j->b + i * j->b_row, j->b_column, j->h));
+}
+
 static void NAME(one_row)(REAL *out, int operation, const REAL *a, size_t a_step, const REAL *b,
                           size_t b_step, size_t size) {
-    BP_SHARE(
-        bp_threads_for((double)size), size, 64, mine,
-        BP_DISPATCH(NAME(arithmetic_row), (out + mine.begin, operation, a + mine.begin * a_step, a_step,
-                                           b + mine.begin * b_step, b_step, mine.end - mine.begin)));
+    const NAME(broadcast) j = {out, operation, a, b, .a_column = a_step, .b_column = b_step};
+    bp_run_elements((double)size, size, NAME(columns_part), &j);
 }
 
 bp_status NAME(bp_arithmetic)(REAL *out, int operation, const REAL *a, size_t a_row, size_t a_column,
@@ -66,10 +86,8 @@ bp_status NAME(bp_arithmetic)(REAL *out, int operation, const REAL *a, size_t a_
         NAME(one_row)(out, operation, a, a_column, b, b_column, n * h);
         return BP_OK;
     }
-    BP_SHARE(bp_threads_for((double)n * (double)h), n, 1, mine,
-             for (size_t i = mine.begin; i < mine.end; i++)
-                 BP_DISPATCH(NAME(arithmetic_row), (out + i * h, operation, a + i * a_row, a_column,
-                                                    b + i * b_row, b_column, h)));
+    const NAME(broadcast) j = {out, operation, a, b, a_row, a_column, b_row, b_column, h};
+    bp_run_parts((double)n * (double)h, n, 1, 1, NAME(rows_part), &j);
     return BP_OK;
 }
 

@@ -24,20 +24,28 @@ static void LOCAL(clamp_min_backward)(REAL *dx, const REAL *x, const REAL *dout,
 #else
 /* ---- per type ---- */
 
+static void NAME(forward_part)(const void *job, bp_range mine) {
+    const NAME(bp_elements) *e = job;
+    BP_DISPATCH(NAME(clamp_min_forward),
+                (e->out + mine.begin, e->x + mine.begin, e->factor, mine.end - mine.begin));
+}
+
+static void NAME(backward_part)(const void *job, bp_range mine) {
+    const NAME(bp_elements) *e = job;
+    BP_DISPATCH(NAME(clamp_min_backward), (e->out + mine.begin, e->x + mine.begin, e->y + mine.begin,
+                                           e->factor, mine.end - mine.begin));
+}
+
 void NAME(bp_clamp_min_forward)(REAL *out, const REAL *x, double low, size_t size) {
     BP_DEFINED_ENVIRONMENT;
-    const REAL least = (REAL)bp_here(low);
-    BP_SHARE(bp_threads_for((double)size), size, 64, mine,
-             BP_DISPATCH(NAME(clamp_min_forward),
-                         (out + mine.begin, x + mine.begin, least, mine.end - mine.begin)));
+    const NAME(bp_elements) e = {.out = out, .x = x, .factor = (REAL)bp_here(low)};
+    bp_run_elements((double)size, size, NAME(forward_part), &e);
 }
 
 void NAME(bp_clamp_min_backward)(REAL *dx, const REAL *x, const REAL *dout, double low, size_t size) {
     BP_DEFINED_ENVIRONMENT;
-    const REAL least = (REAL)bp_here(low);
-    BP_SHARE(bp_threads_for((double)size), size, 64, mine,
-             BP_DISPATCH(NAME(clamp_min_backward), (dx + mine.begin, x + mine.begin, dout + mine.begin,
-                                                    least, mine.end - mine.begin)));
+    const NAME(bp_elements) e = {dx, x, dout, .factor = (REAL)bp_here(low)};
+    bp_run_elements((double)size, size, NAME(backward_part), &e);
 }
 
 #endif

@@ -29,21 +29,29 @@ static void LOCAL(leaky_relu_backward)(REAL *dx, const REAL *x, const REAL *dout
 #else
 /* ---- per type ---- */
 
+static void NAME(forward_part)(const void *job, bp_range mine) {
+    const NAME(bp_elements) *e = job;
+    BP_DISPATCH(NAME(leaky_relu_forward),
+                (e->out + mine.begin, e->x + mine.begin, e->factor, mine.end - mine.begin));
+}
+
+static void NAME(backward_part)(const void *job, bp_range mine) {
+    const NAME(bp_elements) *e = job;
+    BP_DISPATCH(NAME(leaky_relu_backward), (e->out + mine.begin, e->x + mine.begin, e->y + mine.begin,
+                                            e->factor, mine.end - mine.begin));
+}
+
 void NAME(bp_leaky_relu_forward)(REAL *out, const REAL *x, double negative_slope, size_t size) {
     BP_DEFINED_ENVIRONMENT;
-    const REAL slope = (REAL)bp_here(negative_slope);
-    BP_SHARE(bp_threads_for((double)size), size, 64, mine,
-             BP_DISPATCH(NAME(leaky_relu_forward),
-                         (out + mine.begin, x + mine.begin, slope, mine.end - mine.begin)));
+    const NAME(bp_elements) e = {.out = out, .x = x, .factor = (REAL)bp_here(negative_slope)};
+    bp_run_elements((double)size, size, NAME(forward_part), &e);
 }
 
 void NAME(bp_leaky_relu_backward)(REAL *dx, const REAL *x, const REAL *dout, double negative_slope,
                                   size_t size) {
     BP_DEFINED_ENVIRONMENT;
-    const REAL slope = (REAL)bp_here(negative_slope);
-    BP_SHARE(bp_threads_for((double)size), size, 64, mine,
-             BP_DISPATCH(NAME(leaky_relu_backward), (dx + mine.begin, x + mine.begin, dout + mine.begin,
-                                                     slope, mine.end - mine.begin)));
+    const NAME(bp_elements) e = {dx, x, dout, .factor = (REAL)bp_here(negative_slope)};
+    bp_run_elements((double)size, size, NAME(backward_part), &e);
 }
 
 #endif

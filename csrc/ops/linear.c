@@ -109,14 +109,25 @@ bp_status NAME(bp_linear_backward_wb)(REAL *dw, REAL *db, const REAL *x, const R
     return NAME(bp_linear_backward_wb_in)(NULL, dw, db, x, dout, n, m, h, accumulate);
 }
 
+typedef struct {
+    REAL *db;
+    const REAL *dout;
+    size_t n, h;
+} NAME(rows);
+
+static void NAME(add_rows_part)(const void *job, bp_range mine) {
+    const NAME(rows) *r = job;
+    BP_DISPATCH(NAME(add_rows), (r->db, r->dout, r->n, r->h, mine));
+}
+
 /* db (h) = dout (n,h) summed over rows */
 bp_status NAME(bp_linear_backward_b)(REAL *db, const REAL *dout, size_t n, size_t h, int accumulate) {
     BP_DEFINED_ENVIRONMENT;
     if (bp_overflows(n, h, sizeof(REAL))) return BP_OVERFLOW;
     if (h == 0) return BP_OK;
     if (!accumulate) memset(db, 0, h * sizeof(REAL));
-    BP_SHARE(h < 64 ? 1 : bp_threads_for((double)n * (double)h), h, 32, mine,
-             BP_DISPATCH(NAME(add_rows), (db, dout, n, h, mine)));
+    const NAME(rows) r = {db, dout, n, h};
+    bp_run_parts(h < 64 ? 0 : (double)n * (double)h, h, 32, h, NAME(add_rows_part), &r);
     return BP_OK;
 }
 

@@ -254,16 +254,26 @@ size_t NAME(bp_multiply_workspace)(size_t rows, size_t inner, size_t cols) {
     return bytes;
 }
 
+static void NAME(some_rows)(const void *job, bp_range mine) {
+    const NAME(bp_product) *t = job;
+    NAME(bp_multiply_part)(t, mine, (bp_range){0, t->cols});
+}
+
+static void NAME(some_columns)(const void *job, bp_range mine) {
+    const NAME(bp_product) *t = job;
+    NAME(bp_multiply_part)(t, (bp_range){0, t->rows}, mine);
+}
+
 void NAME(bp_multiply)(const NAME(bp_product) * t) {
-    const bp_range rows = {0, t->rows}, cols = {0, t->cols};
     const int by_rows = t->rows >= t->cols;
-    BP_SHARE(bp_threads_for((double)t->rows * (double)t->cols * (double)t->inner),
-             by_rows ? t->rows : t->cols, 16, mine,
-             NAME(bp_multiply_part)(t, by_rows ? mine : rows, by_rows ? cols : mine));
+    const size_t size =
+        by_rows ? t->rows : t->cols; /* one part for each thread: each packs, and asks for memory */
+    bp_run_parts((double)t->rows * (double)t->cols * (double)t->inner, size, 16, size,
+                 by_rows ? NAME(some_rows) : NAME(some_columns), t);
 }
 
 size_t NAME(bp_matmul_workspace)(size_t rows, size_t inner, size_t cols) {
-    size_t threads = (size_t)bp_threads_for((double)rows * (double)cols * (double)inner);
+    size_t threads = (size_t)bp_useful_threads((double)rows * (double)cols * (double)inner);
     size_t *shared = rows >= cols ? &rows : &cols;
     *shared = *shared / threads + (*shared % threads != 0);
     size_t each = NAME(bp_multiply_workspace)(rows, inner, cols);

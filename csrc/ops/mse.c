@@ -58,10 +58,15 @@ bp_status NAME(bp_mse_forward)(REAL *loss, const REAL *out, const REAL *targ, si
     return BP_OK;
 }
 
+static void NAME(difference_part)(const void *job, bp_range mine) {
+    const NAME(bp_elements) *e = job;
+    BP_DISPATCH(NAME(mse_backward), (e->out + mine.begin, e->x + mine.begin, e->y + mine.begin,
+                                     e->factor, mine.end - mine.begin));
+}
+
 void NAME(bp_mse_difference)(REAL *dout, const REAL *out, const REAL *targ, REAL factor, size_t size) {
-    BP_SHARE(bp_threads_for((double)size), size, 64, mine,
-             BP_DISPATCH(NAME(mse_backward), (dout + mine.begin, out + mine.begin, targ + mine.begin,
-                                              factor, mine.end - mine.begin)));
+    const NAME(bp_elements) e = {dout, out, targ, .factor = factor};
+    bp_run_elements((double)size, size, NAME(difference_part), &e);
 }
 
 /* dout = 2 (out - targ) / size */

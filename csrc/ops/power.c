@@ -41,19 +41,35 @@ static void LOCAL(square_root)(REAL *out, const REAL *x, size_t size) {
 #else
 /* ---- per type ---- */
 
+typedef struct {
+    REAL *out;
+    const REAL *x;
+    int exponent;
+} NAME(powers);
+
+static void NAME(power_part)(const void *job, bp_range mine) {
+    const NAME(powers) *p = job;
+    BP_DISPATCH(NAME(power),
+                (p->out + mine.begin, p->x + mine.begin, p->exponent, mine.end - mine.begin));
+}
+
+static void NAME(square_root_part)(const void *job, bp_range mine) {
+    const NAME(bp_elements) *e = job;
+    BP_DISPATCH(NAME(square_root), (e->out + mine.begin, e->x + mine.begin, mine.end - mine.begin));
+}
+
 bp_status NAME(bp_power)(REAL *out, const REAL *x, int exponent, size_t size) {
     BP_DEFINED_ENVIRONMENT;
     if (exponent < -BP_MAX_EXPONENT || exponent > BP_MAX_EXPONENT) return BP_INVALID;
-    BP_SHARE(
-        bp_threads_for((double)size), size, 64, mine,
-        BP_DISPATCH(NAME(power), (out + mine.begin, x + mine.begin, exponent, mine.end - mine.begin)));
+    const NAME(powers) p = {out, x, exponent};
+    bp_run_elements((double)size, size, NAME(power_part), &p);
     return BP_OK;
 }
 
 void NAME(bp_square_root)(REAL *out, const REAL *x, size_t size) {
     BP_DEFINED_ENVIRONMENT;
-    BP_SHARE(bp_threads_for((double)size), size, 64, mine,
-             BP_DISPATCH(NAME(square_root), (out + mine.begin, x + mine.begin, mine.end - mine.begin)));
+    const NAME(bp_elements) e = {.out = out, .x = x};
+    bp_run_elements((double)size, size, NAME(square_root_part), &e);
 }
 
 #endif

@@ -23,18 +23,28 @@ static void LOCAL(relu_backward)(REAL *dx, const REAL *x, const REAL *dout, size
 #else
 /* ---- per type ---- */
 
+static void NAME(forward_part)(const void *job, bp_range mine) {
+    const NAME(bp_elements) *e = job;
+    BP_DISPATCH(NAME(relu_forward), (e->out + mine.begin, e->x + mine.begin, mine.end - mine.begin));
+}
+
+static void NAME(backward_part)(const void *job, bp_range mine) {
+    const NAME(bp_elements) *e = job;
+    BP_DISPATCH(NAME(relu_backward),
+                (e->out + mine.begin, e->x + mine.begin, e->y + mine.begin, mine.end - mine.begin));
+}
+
 void NAME(bp_relu_forward)(REAL *out, const REAL *x, size_t size) {
     BP_DEFINED_ENVIRONMENT;
-    BP_SHARE(bp_threads_for((double)size), size, 64, mine,
-             BP_DISPATCH(NAME(relu_forward), (out + mine.begin, x + mine.begin, mine.end - mine.begin)));
+    const NAME(bp_elements) e = {.out = out, .x = x};
+    bp_run_elements((double)size, size, NAME(forward_part), &e);
 }
 
 /* dx = dout where x > 0 */
 void NAME(bp_relu_backward)(REAL *dx, const REAL *x, const REAL *dout, size_t size) {
     BP_DEFINED_ENVIRONMENT;
-    BP_SHARE(bp_threads_for((double)size), size, 64, mine,
-             BP_DISPATCH(NAME(relu_backward),
-                         (dx + mine.begin, x + mine.begin, dout + mine.begin, mine.end - mine.begin)));
+    const NAME(bp_elements) e = {.out = dx, .x = x, .y = dout};
+    bp_run_elements((double)size, size, NAME(backward_part), &e);
 }
 
 #endif

@@ -23,20 +23,33 @@ static void LOCAL(sgd_momentum_update)(REAL *restrict p, REAL *restrict v, const
 #else
 /* ---- per type ---- */
 
+typedef struct {
+    REAL *p, *v;
+    const REAL *dp;
+    REAL lr, mu;
+} NAME(update);
+
+static void NAME(update_part)(const void *job, bp_range mine) {
+    const NAME(update) *u = job;
+    BP_DISPATCH(NAME(sgd_update), (u->p + mine.begin, u->dp + mine.begin, u->lr, mine.end - mine.begin));
+}
+
+static void NAME(momentum_part)(const void *job, bp_range mine) {
+    const NAME(update) *u = job;
+    BP_DISPATCH(NAME(sgd_momentum_update), (u->p + mine.begin, u->v + mine.begin, u->dp + mine.begin,
+                                            u->lr, u->mu, mine.end - mine.begin));
+}
+
 void NAME(bp_sgd_update)(REAL *p, const REAL *dp, double lr, size_t size) {
     BP_DEFINED_ENVIRONMENT;
-    const REAL rate = (REAL)bp_here(lr);
-    BP_SHARE(
-        bp_threads_for((double)size), size, 64, mine,
-        BP_DISPATCH(NAME(sgd_update), (p + mine.begin, dp + mine.begin, rate, mine.end - mine.begin)));
+    const NAME(update) u = {.p = p, .dp = dp, .lr = (REAL)bp_here(lr)};
+    bp_run_elements((double)size, size, NAME(update_part), &u);
 }
 
 void NAME(bp_sgd_momentum_update)(REAL *p, REAL *v, const REAL *dp, double lr, double mu, size_t size) {
     BP_DEFINED_ENVIRONMENT;
-    const REAL rate = (REAL)bp_here(lr), momentum = (REAL)bp_here(mu);
-    BP_SHARE(bp_threads_for(2 * (double)size), size, 64, mine,
-             BP_DISPATCH(NAME(sgd_momentum_update), (p + mine.begin, v + mine.begin, dp + mine.begin,
-                                                     rate, momentum, mine.end - mine.begin)));
+    const NAME(update) u = {p, v, dp, (REAL)bp_here(lr), (REAL)bp_here(mu)};
+    bp_run_elements(2 * (double)size, size, NAME(momentum_part), &u);
 }
 
 void NAME(bp_sgd_step)(const bp_parameter *parameters, size_t count, double lr, double mu) {

@@ -54,13 +54,24 @@ static void LOCAL(sum_rows)(REAL *out, const REAL *x, size_t count, bp_range row
 #else
 /* ---- per type ---- */
 
+typedef struct {
+    REAL *out;
+    const REAL *x;
+    size_t count;
+} NAME(sums);
+
+static void NAME(sums_part)(const void *job, bp_range mine) {
+    const NAME(sums) *s = job;
+    BP_DISPATCH(NAME(sum_rows), (s->out, s->x, s->count, mine));
+}
+
 bp_status NAME(bp_sum)(REAL *out, const REAL *x, size_t outer, size_t count, size_t inner) {
     BP_DEFINED_ENVIRONMENT;
     if (bp_overflows(outer, inner, sizeof(REAL)) || bp_overflows(outer * inner, count, sizeof(REAL)))
         return BP_OVERFLOW;
     if (inner == 1) {
-        BP_SHARE(outer == 1 ? 1 : bp_threads_for((double)outer * (double)count), outer, 16, mine,
-                 BP_DISPATCH(NAME(sum_rows), (out, x, count, mine)));
+        const NAME(sums) s = {out, x, count};
+        bp_run_parts(outer == 1 ? 0 : (double)outer * (double)count, outer, 16, 16, NAME(sums_part), &s);
         return BP_OK;
     }
     for (size_t o = 0; o < outer; o++) /* as the gradient of a bias is summed */

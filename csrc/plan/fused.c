@@ -5,15 +5,6 @@
 /* ---- once ---- */
 #include "internal.h"
 
-#ifdef _OPENMP
-#define BP_SEGMENTS(threads)                                                                            \
-    BP_PRAGMA(omp parallel for ordered schedule(dynamic, 1) num_threads(threads))
-#define BP_IN_TURN BP_PRAGMA(omp ordered)
-#else
-#define BP_SEGMENTS(threads)
-#define BP_IN_TURN
-#endif
-
 enum { DEPTH = 256 }; /* rows of a panel of w at a time: 32 KiB for float */
 
 #define BP_TEMPLATE "gemm/product.h"
@@ -297,21 +288,19 @@ static void NAME(add_segment)(NAME(pass) * p, const NAME(worker) * t, size_t sta
     }
 }
 
-static void NAME(run_segments)(NAME(pass) * p, REAL *owned, int threads) {
-    if (threads == 1) { /* maybe inside another team; and OpenMP would allocate a team of one */
-        for (size_t start = 0; start < p->n; start += BP_SEGMENT) {
-            NAME(worker) t = NAME(run_segment)(p, owned, start);
-            NAME(add_segment)(p, &t, start);
-        }
-    } else {
-        BP_SEGMENTS(threads)
-        for (size_t start = 0; start < p->n; start += BP_SEGMENT) {
-            BP_DEFINED_ENVIRONMENT;
-            NAME(worker) t = NAME(run_segment)(p, owned + bp_thread() * p->own_size, start);
-            BP_IN_TURN
-            NAME(add_segment)(p, &t, start);
-        }
-    }
+typedef struct {
+    NAME(pass) * p;
+    REAL *owned; /* each thread's memory */
+    bp_turns *turns;
+} NAME(segments);
+
+static void NAME(segment_share)(const void *job, size_t share) {
+    const NAME(segments) *all = job;
+    size_t start = share * BP_SEGMENT;
+    NAME(worker) t = NAME(run_segment)(all->p, all->owned + bp_thread() * all->p->own_size, start);
+    bp_wait_for_turn(all->turns, (unsigned)share);
+    NAME(add_segment)(all->p, &t, start);
+    bp_end_turn(all->turns, (unsigned)share);
 }
 
 static bp_status NAME(run_pass)(NAME(pass) * p, double work) {
@@ -331,7 +320,9 @@ static bp_status NAME(run_pass)(NAME(pass) * p, double work) {
     int threads = (int)(wanted < owners ? wanted : owners);
     if ((size_t)threads > segments) threads = segments ? (int)segments : 1;
     NAME(bp_fused_copy)(p);
-    NAME(run_segments)(p, owned, threads);
+    bp_turns turns = {0};
+    const NAME(segments) job = {p, owned, &turns};
+    bp_run(threads, segments, NAME(segment_share), &job);
     return BP_OK;
 }
 

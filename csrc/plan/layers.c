@@ -120,11 +120,23 @@ static void NAME(backward_over_rows)(const bp_workspace *workspace, REAL *a, con
     if (tile) bp_give_block(tile);
 }
 
+typedef struct {
+    const bp_workspace *workspace;
+    REAL *a;
+    const bp_layer *l;
+    bp_epilogue before;
+} NAME(over);
+
+static void NAME(backward_over_part)(const void *job, bp_range mine) {
+    const NAME(over) *o = job;
+    NAME(backward_over_rows)(o->workspace, o->a, o->l, o->before, mine);
+}
+
 static bp_status NAME(backward_over)(const bp_workspace *workspace, REAL *a, const bp_layer *l,
                                      bp_epilogue before, size_t n) {
     if (bp_overflows(n, l->m, sizeof(REAL)) || bp_overflows(n, l->h, sizeof(REAL))) return BP_OVERFLOW;
-    BP_SHARE(bp_threads_for((double)n * (double)l->m * (double)l->h), n, 64, mine,
-             NAME(backward_over_rows)(workspace, a, l, before, mine));
+    const NAME(over) o = {workspace, a, l, before};
+    bp_run_parts((double)n * (double)l->m * (double)l->h, n, 64, 512, NAME(backward_over_part), &o);
     return BP_OK;
 }
 

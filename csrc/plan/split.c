@@ -1,18 +1,13 @@
-/* split.c: a step with only two barriers. Up to the gradients of the parameters, rows are
-   independent: each thread takes some of the rows forward and backward through all layers. After the
-   first barrier it computes some elements of the gradients, each of which sums over all rows; after
-   the second, it updates some of the parameters. */
+/* split.c: a step in three phases. Up to the gradients of the parameters, rows are independent: in the
+   first phase each thread takes some of the rows forward and backward through all layers. In the second
+   it computes some elements of the gradients, each of which sums over all rows; in the third it updates
+   some of the parameters. */
 #ifndef REAL
 /* ---- once ---- */
 #include "internal.h"
 
 enum { ROWS = 16, ELEMENTS = 4, NUMBERS = 64 }; /* shares are cut at multiples of these */
 enum { PREFETCH_BYTES = 256 * 1024 }; /* of an array, at most: larger ones would evict what is in use */
-
-/* One of `team` threads' part of 0 .. size - 1. */
-static bp_range part(int team, size_t size, size_t step) {
-    return team == 1 ? (bp_range){0, size} : bp_my_share(size, step);
-}
 
 /* Prefetches what other threads wrote, before the first sum reads it. */
 static void prefetch_array(const char *at, size_t bytes) {
@@ -42,6 +37,7 @@ typedef struct {
     REAL *dx;
     int accumulate;
     const NAME(bp_update) * update;
+    size_t shares; /* of each phase */
 } NAME(step);
 
 /* The layers' outputs in those rows. */
@@ -75,34 +71,34 @@ static void NAME(rows_backward)(const NAME(step) * s, bp_range rows) {
     }
 }
 
-/* One thread's part of dw and db of all layers. */
-static void NAME(add_over_rows)(const NAME(step) * s, int team) {
+/* One share of dw and db of all layers. */
+static void NAME(add_over_rows)(const NAME(step) * s, size_t share) {
     for (size_t k = s->plan->count; k-- > s->lowest;) {
         const bp_layer *l = s->plan->layers + k;
         const REAL *in = k ? NAME(bp_output)(l - 1) : s->x;
         bp_range rows = {0, l->m}, cols = {0, l->h};
-        if (team > 1) prefetch_array(l->dz, s->n * l->h * sizeof(REAL));
-        if (team > 1 && k) prefetch_array((const char *)in, s->n * l->m * sizeof(REAL));
+        if (s->shares > 1) prefetch_array(l->dz, s->n * l->h * sizeof(REAL));
+        if (s->shares > 1 && k) prefetch_array((const char *)in, s->n * l->m * sizeof(REAL));
         if (l->m >= l->h)
-            rows = part(team, l->m, ELEMENTS);
+            rows = bp_cut(l->m, ELEMENTS, share, s->shares);
         else
-            cols = part(team, l->h, ELEMENTS);
+            cols = bp_cut(l->h, ELEMENTS, share, s->shares);
         if (l->dw) {
             NAME(bp_product)
             t = NAME(bp_backward_w_product)(l->dw, in, l->dz, s->n, l->m, l->h, s->accumulate);
             t.workspace = s->workspace;
             NAME(bp_multiply_part)(&t, rows, cols);
         }
-        if (l->db && (team == 1 || bp_thread() == 0))
-            NAME(bp_linear_backward_b)(l->db, l->dz, s->n, l->h, s->accumulate);
+        if (l->db && share == 0) NAME(bp_linear_backward_b)(l->db, l->dz, s->n, l->h, s->accumulate);
     }
 }
 
-static void NAME(update)(const NAME(step) * s, int team) {
+static void NAME(update_share)(const void *job, size_t share) {
+    const NAME(step) *s = job;
     const NAME(bp_update) *u = s->update;
     const bp_parameter *end = s->plan->parameters + s->plan->parameter_count;
     for (const bp_parameter *one = s->plan->parameters; one < end; one++) {
-        bp_range mine = part(team, one->size, NUMBERS);
+        bp_range mine = bp_cut(one->size, NUMBERS, share, s->shares);
         bp_parameter some = {.p = (REAL *)one->p + mine.begin,
                              .v = one->v ? (REAL *)one->v + mine.begin : NULL,
                              .dp = (const REAL *)one->dp + mine.begin,
@@ -111,26 +107,21 @@ static void NAME(update)(const NAME(step) * s, int team) {
     }
 }
 
-/* What each thread of a team does. team: 1, possibly inside another team, or the threads requested, of
- * which OpenMP may give fewer. */
-static void NAME(take_part)(const NAME(step) * s, int team) {
-    bp_range rows = part(team, s->n, ROWS);
+static void NAME(rows_share)(const void *job, size_t share) {
+    const NAME(step) *s = job;
+    bp_range rows = bp_cut(s->n, ROWS, share, s->shares);
+    if (rows.begin >= rows.end) return;
+    NAME(rows_forward)(s, rows);
+    NAME(rows_backward)(s, rows);
+}
+
+/* The last share, which has no db, computes the loss. */
+static void NAME(gradients_share)(const void *job, size_t share) {
+    const NAME(step) *s = job;
     const bp_layer *last = s->plan->layers + s->plan->count - 1;
-    if (rows.begin < rows.end) {
-        NAME(rows_forward)(s, rows);
-        NAME(rows_backward)(s, rows);
-    }
-    if (team > 1) {
-        BP_WAIT
-    }
-    if (team == 1 || bp_thread() + 1 == bp_team())
+    if (share + 1 == s->shares)
         NAME(bp_mse_forward)(s->loss, NAME(bp_output)(last), s->targ, s->n, last->h);
-    NAME(add_over_rows)(s, team);
-    if (!s->update) return;
-    if (team > 1) {
-        BP_WAIT
-    }
-    if (!s->update->guarded || isfinite(*s->loss)) NAME(update)(s, team);
+    NAME(add_over_rows)(s, share);
 }
 
 bp_status NAME(bp_split_grads)(const bp_plan *plan, const bp_workspace *workspace, REAL *loss,
@@ -143,17 +134,13 @@ bp_status NAME(bp_split_grads)(const bp_plan *plan, const bp_workspace *workspac
             return BP_OVERFLOW;
     }
     if (n * plan->layers[plan->count - 1].h == 0) return BP_EMPTY;
-    NAME(step) s = {plan, workspace, loss, x, targ, n, 0, dx, accumulate, update};
+    NAME(step) s = {plan, workspace, loss, x, targ, n, 0, dx, accumulate, update, 1};
     s.lowest = bp_lowest_wanted(plan->layers, plan->count, dx != NULL);
     int team = bp_threads_for(3 * bp_forward_work(plan->layers, plan->count, n));
-    if (team == 1) {
-        NAME(take_part)(&s, 1);
-    } else {
-        BP_PARALLEL(team) {
-            BP_DEFINED_ENVIRONMENT;
-            NAME(take_part)(&s, team);
-        }
-    }
+    s.shares = (size_t)team;
+    bp_run(team, s.shares, NAME(rows_share), &s);
+    bp_run(team, s.shares, NAME(gradients_share), &s);
+    if (update && (!update->guarded || isfinite(*loss))) bp_run(team, s.shares, NAME(update_share), &s);
     return BP_OK;
 }
 

@@ -35,20 +35,26 @@ static void LOCAL(burst)(double *operations, const REAL *factor, size_t steps) {
 #else
 /* ---- per type ---- */
 
-double NAME(bp_fma_burst)(size_t steps) {
+typedef struct {
+    size_t steps;
+    atomic_size_t *operations;
+} NAME(bursts);
+
+static void NAME(one_burst)(const void *job, size_t share) {
+    const NAME(bursts) *b = job;
     const REAL factor = (REAL)0.5;
-    double all = 0;
-    int threads = bp_threads_for((double)steps * 1000);
-#ifdef _OPENMP
-#pragma omp parallel num_threads(threads) reduction(+ : all) if (threads > 1)
-#endif
-    {
-        double mine = 0;
-        BP_DISPATCH(NAME(burst), (&mine, &factor, steps));
-        all += mine;
-    }
-    (void)threads;
-    return all;
+    double mine = 0;
+    (void)share;
+    BP_DISPATCH(NAME(burst), (&mine, &factor, b->steps));
+    atomic_fetch_add(b->operations, (size_t)mine);
+}
+
+double NAME(bp_fma_burst)(size_t steps) {
+    atomic_size_t operations = 0;
+    const NAME(bursts) b = {steps, &operations};
+    int threads = bp_useful_threads((double)steps * 1000);
+    bp_run(threads, (size_t)threads, NAME(one_burst), &b);
+    return (double)atomic_load(&operations);
 }
 
 #endif

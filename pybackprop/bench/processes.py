@@ -49,7 +49,7 @@ class EngineProcess:
 
     def __init__(self, entry: Entry, threads: int, kernel: str | None = None) -> None:
         self.stderr = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115  closed by kill()
-        with _only_cores(threads):
+        with only_cores(threads):
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "pybackprop.bench.worker", entry.where, str(threads)],
                 stdin=subprocess.PIPE,
@@ -172,7 +172,7 @@ def cores() -> int:
 
 
 @contextmanager
-def _only_cores(count: int) -> Iterator[None]:
+def only_cores(count: int) -> Iterator[None]:
     """Processes started in this block get this many cores: the last ones, which handle fewer interrupts."""
     if not hasattr(os, "sched_setaffinity"):
         yield

@@ -19,7 +19,7 @@ def report(bench: Bench, notes: Sequence[str], interrupted: bool) -> dict[str, A
     machine = settings.info()
     kernel = bench.kernel or machine["kernel"]
     return {
-        **{name: machine[name] for name in ("version", "python", "system", "cpu", "openmp", "compiler")},
+        **{name: machine[name] for name in ("version", "python", "system", "cpu", "pool", "compiler")},
         "cores": cores(),
         "kernel": kernel,
         "rounds": bench.rounds,

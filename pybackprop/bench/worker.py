@@ -5,6 +5,7 @@ ENGINE is a name in engines.ENTRIES, or 'module:class'. For each line of JSON on
 {"do": "describe"}                             -> {"about": {...}, "pools": [...]}
 {"do": "prepare", "workload": {...}, "save": path} -> {"calls": n, "memory": bytes}; a call's results are saved
 {"do": "time", "calls": n}                     -> {"seconds": s}      of n calls together
+{"do": "threads", "count": n}                  -> {}                  for an engine of ours
 {"do": "peak", "dtype": d}                     -> {"flops": f}        per second
 {"do": "forget"}                               -> {}
 
@@ -24,9 +25,10 @@ import numpy as np
 
 from pybackprop.bench import resident_memory, timer, workloads
 from pybackprop.bench.engines import engine
+from pybackprop.core import settings
 
 FEW = 8  # rows
-REQUESTS = ("describe", "prepare", "time", "peak", "forget")
+REQUESTS = ("describe", "prepare", "time", "threads", "peak", "forget")
 
 
 class Worker:
@@ -78,6 +80,11 @@ class Worker:
         seconds = timer.elapsed(self.call, calls)
         timer.quiet()
         return {"seconds": seconds}
+
+    def threads(self, count: int) -> dict[str, Any]:
+        """Lets an engine of ours use so many threads, at most those it was started for."""
+        settings.set_threads(count)
+        return {}
 
     def peak(self, dtype: str) -> dict[str, Any]:
         flops = timer.peak(dtype)

@@ -35,6 +35,11 @@ def add_parser(commands: Any) -> None:
         metavar="TEXT",
         help="workloads whose name contains TEXT; may be repeated",
     )
+    add(
+        "--loaded",
+        action="store_true",
+        help="our engines beside two busy processes: several threads may take at most 1.15 times as long as one",
+    )
     add("--list", action="store_true", help="list the names of the workloads instead of running them")
     add("--engines", type=_names, metavar="NAME,NAME", help="numpy, pybackprop, plan, torch, jax")
     add("--threads", type=whole_number, default=MOST_THREADS, metavar="N", help=f"most threads ({MOST_THREADS}); 1 too")
@@ -77,7 +82,23 @@ def run(options: argparse.Namespace) -> int:
     if options.threads > cores():
         notes.append(f"--threads {options.threads}: this process may use {cores()} cores, so it uses no more")
     rounds = options.rounds or {workloads.QUICK: 3, workloads.USUAL: 7, workloads.FULL: 11}[level]
+    if options.loaded:
+        return _run_loaded(chosen, entries, rounds, options)
     return _run(Bench(chosen, entries, rounds, options.kernel), notes, options)
+
+
+def _run_loaded(chosen: list[Any], entries: list[Any], rounds: int, options: argparse.Namespace) -> int:
+    """The works of several threads beside busy processes; the exit code, 1 if one of them failed."""
+    from pybackprop.bench import loaded
+
+    if not any(work.threads > 1 for work in chosen):
+        raise ValueError("--loaded: compares several threads with one, and there is only one: see --threads, --only")
+    report = loaded.measure(chosen, entries, options.rounds or max(rounds, loaded.ROUNDS), options.kernel)
+    if options.json:
+        print(json.dumps(report))
+    else:
+        loaded.show(report)
+    return int(any(work["status"] != "ok" for work in report["works"]))
 
 
 def _entries(names: list[str] | None) -> tuple[list[Any], list[str]]:

@@ -187,7 +187,7 @@ class _Progress:
 def _report(result: Result, as_json: bool) -> None:
     """The summary, on stdout."""
     info = settings.info()
-    machine = {name: info[name] for name in ("cpu", "cores", "kernels", "openmp", "compiler", "numpy", "version")}
+    machine = {name: info[name] for name in ("cpu", "cores", "kernels", "pool", "compiler", "numpy", "version")}
     if as_json:
         told = asdict(result) | {"cases": result.count, "kinds": dict(result.cases), "machine": machine}
         print(json.dumps(told))
@@ -198,7 +198,7 @@ def _report(result: Result, as_json: bool) -> None:
     lines = {
         "machine": f"{machine['cpu']}, {machine['cores']} cores, {info['system']}",
         "kernels": ", ".join(machine["kernels"]),
-        "built by": f"{machine['compiler']}, " + (f"OpenMP {info['openmp']}" if info["openmp"] else "without OpenMP"),
+        "built by": f"{machine['compiler']}, {info['pool'] or 'without threads'}",
         "seed": str(result.seed),
         "cases": f"{result.count:,} in {result.seconds:.1f} s by {result.jobs} processes{rate}",
         "comparisons": f"{result.comparisons:,}",

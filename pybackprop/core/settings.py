@@ -21,14 +21,15 @@ CGROUP = Path("/sys/fs/cgroup/cpu.max")  # "QUOTA PERIOD" in microseconds, or "m
 
 
 def threads() -> int:
-    """How many threads a large operation may use. It is 1 in a build without OpenMP, and in a forked child."""
+    """How many threads a large operation may use, at most. It is 1 in a serial build."""
     return int(lib.bp_threads())
 
 
 def set_threads(count: int | None) -> None:
-    """Sets how many threads a large operation may use; None: OpenMP's default, at most the container's CPUs.
+    """Sets how many threads a large operation may use. Changes speed, never bits.
 
-    More threads than cores are allowed, and slow. Changes speed, never bits. Raises ValueError outside 1 .. 1024.
+    None: OMP_NUM_THREADS or the number of processors this process may use, at most the container's CPUs. An operation
+    uses fewer threads where more would not make it faster. Raises ValueError outside 1 .. 1024.
     """
     if count is None:
         lib.bp_set_threads(0)
@@ -111,10 +112,12 @@ def cpu() -> str:
 
 
 def info() -> dict[str, Any]:
-    """Versions, CPU, kernels, threads, OpenMP and compiler: what a bug report should contain."""
+    """Versions, CPU, kernels, threads and compiler: what a bug report should contain.
+
+    pool: what threads are made with; None in a serial build.
+    """
     from importlib import metadata  # imported here, as loading it takes a quarter as long as this whole library
 
-    openmp = int(lib.bp_openmp())
     return {
         "version": __version__,
         "python": platform.python_version(),
@@ -125,7 +128,7 @@ def info() -> dict[str, Any]:
         "kernel": kernel(),
         "threads": threads(),
         "tiles": list(tiles()),
-        "openmp": f"{openmp // 100}-{openmp % 100:02d}" if openmp else None,
+        "pool": text(lib.bp_pool()) or None,
         "compiler": text(lib.bp_compiler()),
         "numpy": np.__version__,
         "cffi": metadata.version("cffi"),
@@ -136,6 +139,12 @@ def _threads_from(setting: str) -> None:
     if setting and not re.fullmatch(r"[0-9]+", setting):
         raise ValueError(f"found {setting!r}, expected a whole number")
     set_threads(int(setting) if setting else None)
+
+
+def _insist_from(setting: str) -> None:
+    if setting not in ("", "0", "1"):
+        raise ValueError(f"found {setting!r}, expected 0 or 1")
+    lib.bp_insist_on_helpers(setting == "1")
 
 
 def _tiles_from(setting: str) -> None:
@@ -149,8 +158,9 @@ def _kernel_from(setting: str) -> None:
 
 
 def take_environment() -> None:
-    """Sets what the variables PYBACKPROP_THREADS, _TILES and _KERNEL say. Raises ValueError, which names one."""
-    for name, take in (("THREADS", _threads_from), ("TILES", _tiles_from), ("KERNEL", _kernel_from)):
+    """Sets what the variables PYBACKPROP_THREADS, _INSIST, _TILES and _KERNEL say. Raises ValueError, which names one."""
+    takers = {"THREADS": _threads_from, "INSIST": _insist_from, "TILES": _tiles_from, "KERNEL": _kernel_from}
+    for name, take in takers.items():
         variable = f"PYBACKPROP_{name}"
         try:
             take(os.environ.get(variable, ""))

@@ -28,6 +28,8 @@ from pybackprop.selftest.worker import RUNNING, Order, Report
 
 LONGEST = 300.0  # seconds that one case may take, on the busiest machine
 LAST_LINES = 12  # of what a process wrote that died
+# A thread that helps must take part in each operation, and other libraries' threads must not spin while they wait.
+SHARED = {"PYBACKPROP_INSIST": "1", "OMP_WAIT_POLICY": "passive"}
 WORKER = [sys.executable, "-m", "pybackprop", "selftest", "--worker"]
 
 
@@ -78,7 +80,7 @@ class Job:
         # in a session of its own, so that Ctrl-C in the terminal reaches only the campaign
         self.process = subprocess.Popen(
             WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr, text=True,
-            env={**os.environ, "OMP_WAIT_POLICY": "passive"}, start_new_session=True,
+            env={**os.environ, **SHARED}, start_new_session=True,
         )  # fmt: skip
         self.heard = time.monotonic()
         threading.Thread(target=self._listen, args=(self.process.stdout,), daemon=True).start()

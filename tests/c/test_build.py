@@ -60,12 +60,12 @@ def test_an_edited_header_or_template_rebuilds(tree):
 
 @pytest.mark.builds
 def test_a_serial_build_says_so_and_computes_the_same_bits(tree):
-    done = build_ext(tree, PYBACKPROP_OPENMP="0")
+    done = build_ext(tree, PYBACKPROP_SERIAL="1")
     assert done.returncode == 0, done.stderr
-    assert "OpenMP off" in done.stdout
+    assert "no threads, a serial build" in done.stdout
     code = "import pybackprop as bp, numpy as np, hashlib; a = np.random.default_rng(0).standard_normal((700, 300)); " \
         "print(hashlib.sha256(bp.matmul(a, a.T).data).hexdigest())"  # fmt: skip
-    where = "import pybackprop as bp; print(bp.__file__, bp.info()['openmp'], bp.threads())"
+    where = "import pybackprop as bp; print(bp.__file__, bp.info()['pool'], bp.threads())"
     assert said_in(tree, where).split() == [str(tree / "pybackprop" / "__init__.py"), "None", "1"]
     assert said_in(tree, code) == said_in(ROOT, code, PYBACKPROP_THREADS="3")
 
@@ -79,16 +79,16 @@ def test_without_a_compiler_it_says_what_to_install(tree):
 
 
 @pytest.mark.builds
-def test_openmp_that_is_asked_for_and_missing_is_an_error(tree, tmp_path):
-    fake = tmp_path / "cc-without-openmp"
-    fake.write_text('#!/bin/sh\ncase "$*" in *openmp*) exit 1;; esac\nexec cc "$@"\n')
+def test_threads_that_are_asked_for_and_missing_are_an_error(tree, tmp_path):
+    fake = tmp_path / "cc-without-threads"
+    fake.write_text('#!/bin/sh\ncase "$*" in *-pthread*) exit 1;; esac\nexec cc "$@"\n')
     fake.chmod(0o755)
-    done = build_ext(tree, CC=str(fake), PYBACKPROP_OPENMP="1")
+    done = build_ext(tree, CC=str(fake), PYBACKPROP_SERIAL="0")
     assert done.returncode != 0
-    assert "PYBACKPROP_OPENMP=1 asks for OpenMP" in done.stderr
+    assert "PYBACKPROP_SERIAL=0 asks for threads" in done.stderr
     done = build_ext(tree, CC=str(fake))
     assert done.returncode == 0, done.stderr
-    assert "OpenMP off" in done.stdout
+    assert "no threads, a serial build" in done.stdout
 
 
 def test_the_extension_uses_the_limited_api_only():
@@ -106,9 +106,29 @@ def build(monkeypatch):
     return importlib.import_module("build")
 
 
+@pytest.mark.parametrize(
+    ("variables", "wish"),
+    [
+        ({}, ("", False)),
+        ({"PYBACKPROP_SERIAL": "1"}, ("PYBACKPROP_SERIAL=1", True)),
+        ({"PYBACKPROP_SERIAL": "0"}, ("PYBACKPROP_SERIAL=0", False)),
+        ({"PYBACKPROP_OPENMP": "0"}, ("PYBACKPROP_OPENMP=0", True)),
+        ({"PYBACKPROP_OPENMP": "1"}, ("PYBACKPROP_OPENMP=1", False)),
+        ({"PYBACKPROP_SERIAL": "0", "PYBACKPROP_OPENMP": "0"}, ("PYBACKPROP_SERIAL=0", False)),
+    ],
+    ids=str,
+)
+def test_a_serial_build_is_asked_for_by_either_name(build, monkeypatch, variables, wish):
+    for name in ("PYBACKPROP_SERIAL", "PYBACKPROP_OPENMP"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert build.serial_wish() == wish
+
+
 def test_flags_never_include_fast_math(build):
     assert '"-O3", "-ffp-contract=off"' in (ROOT / "build.py").read_text()
-    ours = [*build.FLAGS, *(flag for pair in build.OPENMP_FLAGS for flags in pair for flag in flags)]
+    ours = [*build.FLAGS, build.THREADS, build.SERIAL]
     assert build.unsafe(ours) is None
     for forbidden in ("fast-math", "-Ofast", "-march=native"):
         assert forbidden not in " ".join(ours)

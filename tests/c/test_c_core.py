@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
-from helpers.compile_c import ROOT, SANITIZE, compile_one, compilers, has_openmp, link, once
+from helpers.compile_c import ROOT, SANITIZE, compile_one, compilers, has_openmp, link
 from helpers.digests import TWO_EPOCHS
 from helpers.processes import ended
 from pybackprop.train import checkpoint
@@ -21,7 +21,9 @@ COMPILERS = compilers()
 DEFAULT = COMPILERS[0] if COMPILERS else None
 openmp_of = cache(has_openmp)
 pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler here")
-CONFIGURATIONS = [(cc, *flags) for cc in COMPILERS for flags in (("-O3", "-fopenmp"), ("-O3", ""), ("-O1", ""))]
+SERIAL = "-DBP_SERIAL"
+# With OpenMP it is the tests that use it, to call the core from its parallel regions.
+CONFIGURATIONS = [(cc, *flags) for cc in COMPILERS for flags in (("-O3", "-fopenmp"), ("-O3", ""), ("-O1", SERIAL))]
 
 
 def usual():
@@ -56,7 +58,8 @@ def check_core(program, *options, runner=()):
 
 
 def check_digest(program, *runner):
-    printed = check_core(program, "--quick", "--digest", runner=runner).splitlines()
+    emulated = ["--emulated"] if runner else []
+    printed = check_core(program, "--quick", "--digest", *emulated, runner=runner).splitlines()
     assert printed[:3] == [
         f"digest {DIGEST}",
         f"digest of leaky_relu {LEAKY_DIGEST}",
@@ -74,9 +77,9 @@ def test_every_operation_equals_its_reference_in_every_case(core):
 
 
 @pytest.mark.compilers
-@pytest.mark.parametrize(("compiler", "level", "omp"), CONFIGURATIONS)
-def test_compilers_and_flags_agree_on_every_bit(core, compiler, level, omp):
-    check_digest(core(compiler, level, omp))
+@pytest.mark.parametrize(("compiler", "level", "threads"), CONFIGURATIONS)
+def test_compilers_and_flags_agree_on_every_bit(core, compiler, level, threads):
+    check_digest(core(compiler, level, threads))
 
 
 @pytest.mark.parametrize(("compiler", "flags"), every("-O3", "-fstack-usage"))
@@ -145,6 +148,7 @@ MUTATIONS = {
     ),
     "a tile one column off": ("plan/layers.c", "a + i * m + k + e", "a + i * m + e"),
     "a segment that is not there": ("ops/linear.c", "if (n == 0 && accumulate)", "if (0)"),
+    "parts that leave some out": ("runtime/threads.c", "each + (share < more)", "each + 0"),
     "sizes that overflow": (
         "runtime/threads.c",
         "return __builtin_mul_overflow(a",
@@ -162,8 +166,12 @@ MUTATIONS = {
         "if (l->activation != BP_ACTIVATION_NONE) {",
         "if (0) {",
     ),
-    "an update of numbers that are none": ("plan/split.c", "!s->update->guarded || isfinite", "1 || isfinite"),
-    "a broadcast column for a row": ("ops/arithmetic.c", "b + i * b_row, b_column", "b + i * b_column, b_row"),
+    "an update of numbers that are none": ("plan/split.c", "!update->guarded || isfinite", "1 || isfinite"),
+    "a broadcast column for a row": (
+        "ops/arithmetic.c",
+        "j->b + i * j->b_row, j->b_column",
+        "j->b + i * j->b_column, j->b_row",
+    ),
     "a difference the other way round": (
         "ops/arithmetic.c",
         "BP_ROW(subtract_row, -)",
@@ -243,6 +251,8 @@ def test_arm64_computes_the_same_bits(builds, tmp_path):
     compiler, emulator = ARM64
     flags = ["-O2", "-static"]
     check_digest(builds.program("test_core.c", compiler, flags), emulator)
+    done = ended([emulator, builds.program("test_team.c", compiler, flags), "--emulated"])
+    assert done.returncode == 0, done.stdout + done.stderr
     assert train_in_c(tmp_path, builds.program("train.c", compiler, flags), emulator) == TWO_EPOCHS
 
 
@@ -256,49 +266,34 @@ def test_the_header_stands_alone(tmp_path, language):
     assert done.returncode == 0, done.stderr
 
 
-RACES = ["-O1", "-g", "-fopenmp", "-fsanitize=thread"]
-WITH_THREADS = pytest.mark.skipif(
-    not shutil.which("gcc") or not openmp_of("gcc"), reason="needs gcc, whose OpenMP is stood in for, with OpenMP"
-)
-
-
-@pytest.fixture
-def raced(builds):
-    """Builds a program of tests/c for ThreadSanitizer, with openmp_threads.c in place of libgomp."""
-
-    def get(name):
-        objects = builds.objects(f"{name}.c", "gcc", RACES)
-        objects |= builds.objects("openmp_threads.c", "gcc", RACES)
-        return once(builds.place(name, "gcc", RACES), lambda path: link(path, objects, "gcc", RACES))
-
-    return get
+RACES = ["-O1", "-g", "-fsanitize=thread"]
 
 
 @pytest.mark.sanitizers
-@WITH_THREADS
-def test_the_threads_of_the_core_do_not_race(raced):
-    done = ended([raced("test_core"), "--threads"])
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_the_threads_of_the_core_do_not_race(builds, compiler):
+    done = ended([builds.program("test_core.c", compiler, RACES), "--threads"])
     assert "ThreadSanitizer" not in done.stderr, done.stderr
     assert done.returncode == 0, done.stderr
     assert " 0 failures on threads" in done.stdout
 
 
 @pytest.mark.sanitizers
-@WITH_THREADS
+@pytest.mark.parametrize("compiler", COMPILERS)
 @pytest.mark.parametrize(("outputs", "races"), [("apart", False), ("same", True)])
-def test_a_race_that_is_there_is_found(raced, outputs, races):
+def test_a_race_that_is_there_is_found(builds, compiler, outputs, races):
     """Two callers that write to one array; the same with an array each is right."""
-    done = ended([raced("race"), outputs])
+    done = ended([builds.program("race.c", compiler, RACES), outputs])
     assert ("WARNING: ThreadSanitizer: data race" in done.stderr) == races, done.stderr
     assert (done.returncode != 0) == races
     assert done.stdout == "done\n"
 
 
 @pytest.mark.sanitizers
-@pytest.mark.parametrize("omp", ["", "-fopenmp"], ids=["serial", "openmp"])
+@pytest.mark.parametrize("threads", [SERIAL, ""], ids=["serial", "threads"])
 @pytest.mark.parametrize("compiler", COMPILERS)
-def test_sanitizers_find_nothing(core, builds, compiler, omp):
-    done = ended([core(compiler, omp, *SANITIZE), "--quick"])
+def test_sanitizers_find_nothing(core, builds, compiler, threads):
+    done = ended([core(compiler, threads, *SANITIZE), "--quick"])
     assert done.returncode == 0, done.stderr
-    done = ended([builds.program("lesson.c", compiler, [omp, *SANITIZE])])
+    done = ended([builds.program("lesson.c", compiler, [threads, *SANITIZE])])
     assert done.returncode == 0, done.stderr

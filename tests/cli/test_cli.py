@@ -64,7 +64,7 @@ def test_threads_change_no_bit(train):
     found = train("--epochs", 1, "--batch", 1000, "--hidden", "300,200", "--threads", 1)
     again = train("--epochs", 1, "--batch", 1000, "--hidden", "300,200", "--threads", 3)
     assert found["digest"] == again["digest"]
-    assert again["threads"] == (3 if bp.info()["openmp"] else 1)
+    assert again["threads"] == (3 if bp.info()["pool"] else 1)
 
 
 def test_options_reach_the_training(train):
@@ -277,7 +277,7 @@ def test_info(capsys):
     assert json.loads(capsys.readouterr().out) == bp.info()
     assert main(["info"]) == 0
     said = capsys.readouterr().out
-    for word in ("version", "cpu", "kernels", "threads", "openmp", "compiler", "numpy", "cffi"):
+    for word in ("version", "cpu", "kernels", "threads", "pool", "compiler", "numpy", "cffi"):
         assert word in said
 
 

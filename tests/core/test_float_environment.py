@@ -9,7 +9,7 @@ import pytest
 import pybackprop as bp
 from helpers.compile_c import compilers
 from helpers.plans import STRATEGIES
-from helpers.products import OPENMP
+from helpers.products import POOL
 from pybackprop import reference
 from pybackprop.core.arithmetic import MULTIPLY
 
@@ -205,7 +205,7 @@ def bits(results):
 
 
 @pytest.mark.parametrize("how", CHANGES)
-@pytest.mark.parametrize("threads", [1, 3] if OPENMP else [1])
+@pytest.mark.parametrize("threads", [1, 3] if POOL else [1])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("what", WORK)
 def test_the_bits_and_the_environment_stay(environment, what, dtype, threads, how):
@@ -231,7 +231,7 @@ def test_random_numbers_stay(environment, how):
     assert in_changed(environment, CHANGES[how], work) == work()
 
 
-@pytest.mark.parametrize("threads", [1, 3] if OPENMP else [1])
+@pytest.mark.parametrize("threads", [1, 3] if POOL else [1])
 def test_torch_that_flushes_denormals_changes_nothing(threads):
     torch = pytest.importorskip("torch")
     work = operations(np.random.default_rng(0), np.float32)

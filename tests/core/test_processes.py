@@ -11,7 +11,7 @@ import pybackprop as bp
 from helpers.plans import STRATEGIES
 from helpers.processes import TIMEOUT, python
 from helpers.products import (
-    OPENMP,
+    POOL,
     PROBLEMS,
     forked_child,
     forked_parent,
@@ -40,7 +40,7 @@ def test_forked_processes(target):
     solve_all()
     run_processes("fork", target, 2)
     solve_all()
-    assert bp.threads() == (3 if OPENMP else 1)
+    assert bp.threads() == (3 if POOL else 1)
 
 
 def test_a_spawned_process_has_threads_of_its_own():
@@ -71,7 +71,7 @@ def fork():
 @FORK
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.usefixtures("_solved")
-def test_a_fork_in_one_thread_while_another_multiplies():
+def test_a_fork_in_one_thread_while_others_multiply():
     bp.set_threads(3)
     done = threading.Event()
 
@@ -85,7 +85,7 @@ def test_a_fork_in_one_thread_while_another_multiplies():
         finally:
             done.set()
 
-    assert together(busy, forks)[1] == [0, 0, 0]
+    assert together(busy, forks, busy)[1] == [0, 0, 0]
     solve_all()
 
 
@@ -100,15 +100,27 @@ same = (bp.matmul(a, a, transpose_b=True).data == bp.reference.matmul(a, a, tran
 print(bp.threads(), same)
 """
     done = python(code, PYBACKPROP_THREADS="8")
-    assert done.stdout.split() == ["8" if OPENMP else "1", "True"], done.stderr
+    assert done.stdout.split() == ["8" if POOL else "1", "True"], done.stderr
 
 
-FEWER = [{"OMP_THREAD_LIMIT": "1"}, {"OMP_THREAD_LIMIT": "3"}, {"OMP_DYNAMIC": "true"}, {}]
+def test_the_usual_number_of_threads_is_openmps_or_that_of_processors():
+    def threads(**environment):
+        return int(python("import pybackprop as bp; print(bp.threads())", **environment).stdout)
+
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert threads(OMP_NUM_THREADS="") == (min(processors, settings.cpu_quota() or processors) if POOL else 1)
+    assert threads(OMP_NUM_THREADS="5,2") == (min(5, settings.cpu_quota() or 5) if POOL else 1)
+    assert threads(OMP_NUM_THREADS="5", PYBACKPROP_THREADS="4") == (4 if POOL else 1)
+    assert threads(OMP_THREAD_LIMIT="3", PYBACKPROP_THREADS="4") == (3 if POOL else 1)
+    assert threads(OMP_NUM_THREADS="many") == threads(OMP_NUM_THREADS="-2") == threads(OMP_NUM_THREADS="")
+
+
+FEWER = [{"OMP_THREAD_LIMIT": "1"}, {"OMP_THREAD_LIMIT": "3"}, {}]
 
 
 @pytest.mark.parametrize("environment", FEWER, ids=str)
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_openmp_may_give_fewer_threads_than_asked_for(strategy, environment):
+def test_a_step_with_fewer_threads_than_asked_for(strategy, environment):
     code = f"""
 import numpy as np, pybackprop as bp
 rng = np.random.default_rng(0)

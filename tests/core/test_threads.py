@@ -10,7 +10,7 @@ import pytest
 
 import pybackprop as bp
 from helpers.processes import TIMEOUT, python
-from helpers.products import OPENMP, PROBLEMS, problem, solve, solve_all, together
+from helpers.products import POOL, PROBLEMS, problem, solve, solve_all, together
 from pybackprop.core import settings
 
 
@@ -85,10 +85,10 @@ def test_products_within_the_threads_of_threads():
     together(lambda: outer(0), lambda: outer(3))
 
 
-# ---- OpenMP's pool, as others see it ----
+# ---- the pool, as others see it ----
 
 
-@pytest.mark.skipif(not OPENMP, reason="a serial build has no pool")
+@pytest.mark.skipif(not POOL, reason="a serial build has no pool")
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads as Linux shows them")
 def test_threadpoolctl_limits_the_threads_that_products_start():
     pytest.importorskip("threadpoolctl")
@@ -113,9 +113,9 @@ with threadpool_limits(3, user_api="openmp"):
     assert done.stdout.split() == ["0", "2"], done.stderr
 
 
-@pytest.mark.skipif(not OPENMP, reason="a serial build has no pool")
+@pytest.mark.skipif(not POOL, reason="a serial build has no pool")
 def test_threadpoolctl_limits_the_threads_of_a_container_too(tmp_path, monkeypatch):
-    """A quota is a bound, no number that was asked for: OpenMP may take fewer."""
+    """A quota is a bound, not a number that was asked for: others may allow fewer."""
     threadpoolctl = pytest.importorskip("threadpoolctl")
     (tmp_path / "cpu.max").write_text("300000 100000")
     monkeypatch.setattr(settings, "CGROUP", tmp_path / "cpu.max")
@@ -124,3 +124,43 @@ def test_threadpoolctl_limits_the_threads_of_a_container_too(tmp_path, monkeypat
         assert bp.threads() == 3
         with threadpoolctl.threadpool_limits(1, user_api="openmp"):
             assert bp.threads() == 1
+
+
+BOTH_ORDERS = ["import threadpoolctl, pybackprop as bp", "import pybackprop as bp, threadpoolctl"]
+
+
+@pytest.mark.skipif(not POOL, reason="a serial build has no pool")
+@pytest.mark.parametrize("imports", BOTH_ORDERS)
+def test_threadpoolctl_knows_our_threads_whichever_is_imported_first(imports):
+    pytest.importorskip("threadpoolctl")
+    code = f"""
+{imports}
+import importlib, inspect, sys
+from threadpoolctl import threadpool_info, threadpool_limits
+(ours,) = [each for each in threadpool_info() if each["internal_api"] == "pybackprop"]
+assert ours["filepath"].endswith((".so", ".pyd", ".dylib"))
+for asked in (None, 5):
+    bp.set_threads(asked)
+    before = bp.threads()
+    assert before == [each for each in threadpool_info() if each["internal_api"] == "pybackprop"][0]["num_threads"]
+    with threadpool_limits(2):
+        assert bp.threads() == 2
+        with threadpool_limits(1, user_api="openmp"):
+            assert bp.threads() == 1
+        assert bp.threads() == 2
+    assert bp.threads() == before
+    with threadpool_limits(1, user_api="blas"):
+        assert bp.threads() == before
+bp.set_threads(None)
+print(bp.threads())
+assert "LibController" in inspect.getsource(threadpoolctl)
+assert not [each for each in sys.meta_path if type(each).__module__.startswith("pybackprop")]
+importlib.reload(threadpoolctl)
+"""
+    done = python(code, PYBACKPROP_THREADS="", OMP_NUM_THREADS="3")
+    assert done.stdout == "3\n", done.stderr
+
+
+def test_threadpoolctl_is_not_imported_by_us():
+    done = python("import sys, pybackprop; print('threadpoolctl' in sys.modules)")
+    assert done.stdout == "False\n", done.stderr

@@ -39,7 +39,7 @@ def compile_one(target, source, compiler, flags, sources=SOURCES):
 
 
 def link(target, objects, compiler, flags):
-    done = ended([compiler, *flags, *map(str, objects.values()), "-o", str(target), "-lm", "-lpthread"])
+    done = ended([compiler, *flags, *map(str, objects.values()), "-o", str(target), "-lm", "-pthread"])
     assert done.returncode == 0, done.stderr
 
 

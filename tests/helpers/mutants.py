@@ -9,7 +9,7 @@ from pathlib import Path
 from helpers.compile_c import ROOT, SOURCES, compile_one, compilers, link, once
 from pybackprop import _core
 
-FLAGS = ["-O2", "-fPIC", "-fopenmp"]
+FLAGS = ["-O2", "-fPIC", "-pthread"]
 
 
 def binding(builds):

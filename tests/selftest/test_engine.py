@@ -76,7 +76,7 @@ def test_small_work_is_given_to_several_threads():
         with machine.kept():
             machine.choose(Draw(number))
             chosen.add((bp.threads(), settings.thread_work()))
-    if settings.info()["openmp"]:
+    if settings.info()["pool"]:
         assert {threads for threads, work in chosen if work == 1} == {1, 2, 3}
 
 

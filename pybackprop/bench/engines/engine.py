@@ -97,7 +97,7 @@ def named_gradients(parameters: Iterable[str], gradients: Iterable[Any]) -> dict
 
 
 def pools() -> list[dict[str, Any]]:
-    """The thread pools of BLAS and OpenMP in this process, with their kernels; empty without threadpoolctl."""
+    """The thread pools in this process, with the kernels of BLAS; empty without threadpoolctl."""
     try:
         info: list[dict[str, Any]] = import_module("threadpoolctl").threadpool_info()
     except ImportError:
