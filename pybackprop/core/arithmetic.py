@@ -23,6 +23,7 @@ ADD, SUBTRACT, MULTIPLY, DIVIDE = (
 )
 MAX_EXPONENT: int = native.lib.BP_MAX_EXPONENT
 Shape = tuple[int, ...]
+PART = 1 << 14  # numbers of a copy, at most
 
 
 def combine(operation: int, a: Array, b: Array, out: Array | None = None) -> Array:
@@ -32,11 +33,19 @@ def combine(operation: int, a: Array, b: Array, out: Array | None = None) -> Arr
         out = empty("arithmetic", shape, a.dtype)
     h = shape[-1] if shape else 1
     n = out.size // h if h else 0
+    if out.size > PART and not (_is_simple(a, shape) and _is_simple(b, shape)):
+        _in_parts(operation, a, b, out)
+        return out
     a, *a_steps = _broadcast(a, shape, h)
     b, *b_steps = _broadcast(b, shape, h)
     call = native.arithmetic[out.dtype]
     native.check(call(native.pointer(out), operation, native.pointer(a), *a_steps, native.pointer(b), *b_steps, n, h))
     return out
+
+
+def _is_simple(array: Array, shape: Shape) -> bool:
+    """Whether C can broadcast it by itself."""
+    return array.shape == shape or array.size == 1 or array.shape[-1] == array.size or array.shape == (*shape[:-1], 1)
 
 
 def _broadcast(array: Array, shape: Shape, h: int) -> tuple[Array, int, int]:
@@ -50,6 +59,23 @@ def _broadcast(array: Array, shape: Shape, h: int) -> tuple[Array, int, int]:
     if array.shape == (*shape[:-1], 1):  # one number for each row
         return contiguous(array), 1, 0
     return np.ascontiguousarray(np.broadcast_to(array, shape)), h, 1
+
+
+def _in_parts(operation: int, a: Array, b: Array, out: Array) -> None:
+    """Along the first axis, so that what C cannot broadcast is copied for a small part at a time."""
+    rows = max(1, PART // (out.size // len(out)))
+    for start in range(0, len(out), rows):
+        part: Any = slice(start, start + rows) if rows > 1 else start
+        combine(operation, _part(a, out.ndim, part), _part(b, out.ndim, part), out[part])
+
+
+def _part(array: Array, ndim: int, part: Any) -> Array:
+    """The part of an operand that goes into this part of the result."""
+    if array.ndim < ndim:
+        return array
+    if len(array) == 1:
+        return array if isinstance(part, slice) else np.asarray(array[0])
+    return np.asarray(array[part])
 
 
 def with_number(operation: int, a: Array, number: float, first: bool = False, out: Array | None = None) -> Array:

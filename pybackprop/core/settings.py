@@ -158,7 +158,7 @@ def _kernel_from(setting: str) -> None:
 
 
 def take_environment() -> None:
-    """Sets what the variables PYBACKPROP_THREADS, _INSIST, _TILES and _KERNEL say. Raises ValueError, which names one."""
+    """Sets what PYBACKPROP_THREADS, _INSIST, _TILES and _KERNEL say. Raises ValueError, which names the variable."""
     takers = {"THREADS": _threads_from, "INSIST": _insist_from, "TILES": _tiles_from, "KERNEL": _kernel_from}
     for name, take in takers.items():
         variable = f"PYBACKPROP_{name}"

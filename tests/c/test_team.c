@@ -163,7 +163,7 @@ static void losses_are_paid(void) {
     const bp_account in_time = {.published = 100, .working = 50000, .waited = 1000};
     const bp_account late = {.working = 50000, .waited = 4000000};
     const bp_account for_ever = {.working = 50000, .waited = 4000000000};
-    const struct timespec rest = {.tv_nsec = 75000000};
+    const struct timespec rest = {.tv_nsec = 90000000};
     for (int k = 0; k < 10; k++) bp_settle(&balance, &in_time, 1, 1);
     expect(balance.credit == BP_MOST_CREDIT && !bp_rests(&balance, 0), "helpers in time are kept");
     bp_settle(&balance, &late, 1, 1);

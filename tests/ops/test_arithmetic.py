@@ -52,6 +52,25 @@ def test_arithmetic_is_the_references(rng, dtype, symbol, left, right):
         assert_same_bits(OPERATORS[symbol](one, other).data, expected)
 
 
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        *SHAPES,
+        ((7, 3, 1), (7, 1, 5)),
+        ((1, 3, 1), (7, 1, 5)),
+        ((3, 1), (7, 1, 5)),
+        ((2, 7, 3, 1), (7, 1, 5)),
+        ((2, 1, 3), (1, 4, 1)),
+        ((5, 1, 1), (1, 4, 3)),
+    ],
+)
+@pytest.mark.parametrize("part", [1, 6, 40])
+def test_what_c_cannot_broadcast_is_computed_in_parts(rng, monkeypatch, part, left, right):
+    monkeypatch.setattr(arithmetic, "PART", part)
+    a, b = rng.standard_normal(left), rng.standard_normal(right)
+    assert_same_bits((bp.tensor(a) - bp.tensor(b)).data, np.asarray(a - b))
+
+
 @pytest.mark.parametrize("symbol", OPERATORS)
 @pytest.mark.parametrize("number", [0.1, 3, -2.5, 0, np.float64(0.1), np.int8(7), True])
 def test_arithmetic_with_a_number(rng, dtype, symbol, number):

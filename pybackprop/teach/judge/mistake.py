@@ -15,16 +15,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from pybackprop.core.arrays import Array
 from pybackprop.teach.formula.grammar import Formula, parse
 from pybackprop.teach.judge import kinds
 from pybackprop.teach.judge.kind import Kind
 from pybackprop.teach.judge.kinds import RIGHT, B, W, X
-
-if TYPE_CHECKING:
-    from pybackprop.teach.judge.conditions import Condition
 
 LINEAR = (W.name, X.name, B.name)
 RELU, LEAKY_RELU, MSE, TARG = kinds.RELU.name, kinds.LEAKY_RELU.name, kinds.OUT.name, kinds.TARG.name
@@ -50,7 +46,7 @@ class Mistake:
     formulas: Mapping[str, tuple[str, ...]]
     says: str
     fits: Callable[[Kind, Mapping[str, Array], Array, Array], float | None] | None = None
-    holds: Condition | None = None
+    holds: Callable[..., bool] | None = None
     missing: bool = False
     by_repair: bool = False
 

@@ -40,14 +40,17 @@ class Use:
 
     @property
     def op(self) -> Op | Call:
+        """The operation's record."""
         return self.operation.op
 
     @property
     def operands(self) -> tuple[Tensor, ...]:
+        """What it read."""
         return self.operation.inputs
 
     @property
     def output(self) -> Tensor:
+        """Its result."""
         return self.operation.output
 
     @property
