@@ -56,7 +56,8 @@ LOCAL(tile)(const LOCAL(tile_job) * t, const size_t rows, const size_t vectors, 
         for (; p > 0; p--) {
             LOCAL(vector) loaded[2];
             __builtin_prefetch(right + BP_PREFETCH_STEPS * t->right_inner);
-            if (vectors > 1) __builtin_prefetch(right + BP_PREFETCH_STEPS * t->right_inner + LANES);
+            if (vectors > 1 && VECTOR_BYTES >= 64) /* each line once: two of smaller vectors share one */
+                __builtin_prefetch(right + BP_PREFETCH_STEPS * t->right_inner + LANES);
             loaded[0] = LOCAL(load)(right);
             if (vectors > 1) loaded[1] = LOCAL(load)(right + LANES);
             BP_UNROLL
