@@ -47,12 +47,20 @@ static size_t LOCAL(part)(size_t size, size_t most, size_t step) {
     return (each + step - 1) / step * step;
 }
 
+/* Whether packing all steps of the inner index would read from so many pages that their addresses are
+ * looked up again for each panel. */
+static int LOCAL(is_spread)(const LOCAL(operand) * o, size_t inner) {
+    return o->stride == 1 && inner * o->inner_stride > SPREAD_BYTES / sizeof(REAL);
+}
+
 /* KC: the whole inner dimension if one packed operand then fits its workspace, so that c is written
  * only once. */
 static size_t LOCAL(choose_kc)(const LOCAL(work) * w) {
     if (w->segmented) return LOCAL(at_most)(w->inner, BP_SEGMENT);
     size_t narrow = LOCAL(at_most)(w->left.size, w->right.size) + NR;
-    if (w->inner <= w->right_capacity / narrow && w->inner <= w->left_capacity / PACKED_MR / 2)
+    int is_spread = LOCAL(is_spread)(&w->left, w->inner) || LOCAL(is_spread)(&w->right, w->inner);
+    if (!is_spread && w->inner <= w->right_capacity / narrow &&
+        w->inner <= w->left_capacity / PACKED_MR / 2)
         return w->inner;
     size_t most = LOCAL(at_most)(w->right_capacity / NR, w->left_capacity / PACKED_MR);
     return LOCAL(part)(w->inner, LOCAL(at_most)(bp_tiles_depth(), most), 1);

@@ -23,6 +23,7 @@ enum {
     LEFT_BYTES = 256 * 1024,
     UNPACKED_BYTES = 128 * 1024, /* operands that are read in place */
     PANEL_BYTES = 16 * 1024,     /* one panel read in place: half of L1 */
+    SPREAD_BYTES = 1 << 20,      /* 256 pages: as many as a TLB holds besides others' */
     SHALLOW = 128                /* inner length up to which writing c takes most of the time */
 };
 
