@@ -89,7 +89,8 @@ def test_no_rows_are_refused(plan):
         plan.grads(*samples(0))
 
 
-def test_data_whose_shape_or_type_is_set_between_steps_is_refused(plan):
+@pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")
+def test_data_whose_shape_is_set_between_steps_is_refused(plan):
     x, t = samples()
     plan.step(x, t)
     x.shape = 3, 4
