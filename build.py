@@ -1,4 +1,4 @@
-"""Builds pybackprop._core, the C core's binding (cffi, API mode).
+"""Builds pybackprop._core, the C core's binding (cffi, API mode), and pybackprop._call, which shortens small calls.
 
 The declarations are the text of csrc/pybackprop.h itself, so they cannot drift from the C files.
 The compiler is asked, not guessed, whether it has POSIX threads. Environment:
@@ -19,6 +19,7 @@ import json
 import os
 import shlex
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -161,6 +162,14 @@ ffibuilder.set_source(
     depends=relative("csrc/**/*.[ch]"),
     py_limited_api=True,
 )
+
+
+def short_calls() -> list[Extension]:
+    """pybackprop._call, without which the same is computed: for a CPython with a GIL, if it compiles."""
+    if sys.implementation.name != "cpython" or sysconfig.get_config_var("Py_GIL_DISABLED"):
+        return []
+    name, source, headers = "pybackprop._call", "csrc/call.c", ["csrc/pybackprop.h"]
+    return [Extension(name, [source], include_dirs=["csrc"], depends=headers, py_limited_api=True, optional=True)]
 
 
 def compile_commands() -> list[dict[str, object]]:

@@ -77,10 +77,19 @@ bp_status NAME(bp_linear_backward_x)(REAL *dx, const REAL *dout, const REAL *w, 
 NAME(bp_product)
 NAME(bp_backward_w_product)(REAL *dw, const REAL *x, const REAL *dout, size_t n, size_t m, size_t h,
                             int accumulate) {
-    NAME(bp_product) t = {.c = dw, .a = x, .b = dout, .rows = m, .inner = n, .cols = h};
-    t.ldc = h, t.a_row = 1, t.a_inner = m, t.b_inner = h, t.b_col = 1;
-    t.accumulate = accumulate, t.segmented = 1;
-    return t;
+    return (NAME(bp_product)){.c = dw,
+                              .a = x,
+                              .b = dout,
+                              .ldc = h,
+                              .a_row = 1,
+                              .a_inner = m,
+                              .b_inner = h,
+                              .b_col = 1,
+                              .rows = m,
+                              .inner = n,
+                              .cols = h,
+                              .accumulate = accumulate,
+                              .segmented = 1};
 }
 
 /* and where db is not NULL, db (h) = dout summed over rows, in the same pass */

@@ -135,12 +135,12 @@ static int LOCAL(run_packed)(LOCAL(work) * w, const bp_workspace *workspace) {
 /* c (rows,cols) = the chains of those rows and columns, by one thread */
 static void LOCAL(multiply)(const NAME(bp_product) * t, bp_range rows, bp_range cols) {
     if (rows.begin >= rows.end || cols.begin >= cols.end) return;
-    const LOCAL(work) plain = LOCAL(work_of)(t, rows, cols);
-    LOCAL(work) w = plain;
+    LOCAL(work) w = LOCAL(work_of)(t, rows, cols);
     if (LOCAL(is_small)(w.left.size, w.inner, w.right.size)) {
-        LOCAL(run_small)(&w);
+        LOCAL(run_small)(&w); /* before the copy, which would take as long as this */
         return;
     }
+    const LOCAL(work) plain = w;
     LOCAL(choose_direction)(&w);
     if (!LOCAL(run_packed)(&w, t->workspace)) LOCAL(run_unpacked)(&plain);
 }

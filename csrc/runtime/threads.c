@@ -119,6 +119,8 @@ void bp_lend_threads(int threads) {
 }
 
 bp_range bp_cut(size_t size, size_t step, size_t share, size_t count) {
+    if (count == 1)
+        return (bp_range){0, size}; /* without divisions, which take as long as a small share */
     size_t blocks = size / step + (size % step != 0);
     size_t each = blocks / count, more = blocks % count;
     size_t first = share * each + (share < more ? share : more), last = first + each + (share < more);

@@ -182,3 +182,8 @@ def is_pointer(value: Any) -> bool:
 def address_of(pointer: Any) -> int:
     """The address that a C pointer holds."""
     return int(ffi.cast(_ADDRESS, pointer))
+
+
+def function_address(name: str) -> int:
+    """The address of a C function."""
+    return address_of(ffi.addressof(lib, name))

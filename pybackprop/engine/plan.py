@@ -10,9 +10,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pybackprop.autograd import messages, versions
-from pybackprop.autograd.messages import describe
 from pybackprop.autograd.tensor import Tensor, wrap
-from pybackprop.core import native, observer
+from pybackprop.core import native, observer, short_calls
 from pybackprop.core.arrays import empty
 from pybackprop.core.checks import whole
 from pybackprop.core.errors import GradientError
@@ -22,9 +21,8 @@ from pybackprop.engine.fit import Options, fit
 from pybackprop.engine.layout import Layout
 from pybackprop.engine.model import Model, network_of_model
 from pybackprop.engine.records import Epoch, Moment
-from pybackprop.engine.shortcut import may_change
-from pybackprop.nn.layers import Lin
-from pybackprop.nn.network import name_of, updated_by, updated_first
+from pybackprop.engine.structure import Structure
+from pybackprop.nn.network import updated_by, updated_first
 from pybackprop.nn.optim import SGD
 
 __all__ = ["Plan", "compile"]
@@ -94,11 +92,7 @@ class Plan:
         self._rows = 0
         self._moves = False
         self._versions = [p._version for p in updated]
-        self._layers, self._loss_layer = list(model.layers), model.loss
-        self._lins = [(layer, layer.w, layer.b) for layer in model.layers if type(layer) is Lin]
-        self._activations = [(layer, layer.op, dict(layer.params)) for layer in model.layers if may_change(layer)]
-        self._trained = [(p, p._array, g) for p, g in zip(parameters[:trained], arena.g, strict=True)]
-        self._frozen = [(p, p._array) for p in parameters[trained:]]
+        self._structure = Structure(model, arena)
         self._set_momentum()
         self._tell("compile")
 
@@ -109,7 +103,13 @@ class Plan:
 
         Overwrites what an earlier backward left; accumulate=True adds to it.
         """
-        self._check("plan.grads")
+        if self._short_grads is not None and observer.active is None and not versions.on:
+            loss = self._short_grads(x, targ, accumulate)
+            if loss is not None:
+                return loss
+        self._structure.check("plan.grads")
+        if self._may_shorten:
+            self._shorten()
         if not self.step_data.holds(x, targ):
             self._take("plan.grads", x, targ)
         self._run_grads(accumulate)
@@ -123,7 +123,14 @@ class Plan:
 
         Raises ValueError if the plan was compiled without an optimizer.
         """
+        sgd = self.optimizer
+        if self._short_step is not None and sgd is not None and observer.active is None and not versions.on:
+            loss = self._short_step(x, targ, sgd.lr, sgd.momentum)
+            if loss is not None:
+                return loss
         sgd = self.check_step("plan.step")
+        if self._may_shorten:
+            self._shorten()
         data = self.step_data
         if not data.holds(x, targ):
             self._take("plan.step", x, targ)
@@ -142,7 +149,7 @@ class Plan:
 
     def predict(self, x: Any) -> Tensor:
         """The output (n,h) for x (n,m) with any number of rows, processed `batch` at a time."""
-        self._check("plan.predict")
+        self._structure.check("plan.predict")
         data = rows("plan.predict", x, self.step_data)
         out = wrap(empty("plan.predict", (len(data), self.layout.outputs), self.dtype))
         call = native.plan_predict[self.dtype]
@@ -216,7 +223,7 @@ class Plan:
             raise ValueError(
                 f"{operation}: compiled without an optimizer; give one: compile(..., optimizer=bp.SGD(lr=0.1))"
             )
-        self._check(operation)
+        self._structure.check(operation)
         if (sgd.momentum != 0) is not self._moves:
             self._set_momentum()
         return sgd
@@ -233,26 +240,6 @@ class Plan:
         if versions.on:
             for version in self._versions:
                 version.remember()
-
-    def _check(self, operation: str) -> None:
-        """Raises RuntimeError if the model was edited, and reattaches gradients that are not where C writes them."""
-        model = self.model
-        if model.layers != self._layers or model.loss is not self._loss_layer:
-            raise edited(operation, self)
-        for lin, w, b in self._lins:
-            if lin.w is not w or lin.b is not b:
-                raise edited(operation, self)
-        for layer, op, params in self._activations:
-            if layer.op is not op or layer.params != params:
-                raise edited(operation, self)
-        for p, array, g in self._trained:
-            if p._array is not array or not p.requires_g:
-                raise edited(operation, self)
-            if p._g is not g:
-                self.arena.attach_gradients()
-        for p, array in self._frozen:
-            if p._array is not array or p.requires_g:
-                raise edited(operation, self)
 
     def _take(self, operation: str, x: Any, targ: Any) -> None:
         if any(x is p for p in self.arena.parameters):
@@ -271,33 +258,14 @@ class Plan:
     def _set_momentum(self) -> None:
         self._moves = self.optimizer is not None and self.optimizer.momentum != 0
         self.arena.set_momentum(self.optimizer)
+        self._short_step = self._short_grads = None
+        self._may_shorten = self.layout.cost.bound == "latency"
 
-
-def edited(operation: str, plan: Plan) -> RuntimeError:
-    """The error that says how a plan's model differs from the compiled one."""
-    return RuntimeError(f"{operation}: the model was edited after compile: {_edit(plan)}. Compile it again")
-
-
-def _edit(plan: Plan) -> str:
-    model, layers = plan.model, plan._layers
-    if len(model.layers) != len(layers):
-        return f"it has {len(model.layers)} layers instead of {len(layers)}"
-    for k, (now, then) in enumerate(zip(model.layers, layers, strict=True)):
-        if now is not then:
-            return f"layers[{k}] is another {name_of(now)} than the {name_of(then)} that was there"
-    if model.loss is not plan._loss_layer:
-        return f"the loss is another {name_of(model.loss)}"
-    for layer, w, b in plan._lins:
-        for name, now, then in (("w", layer.w, w), ("b", layer.b, b)):
-            if now is not then:
-                what = "no parameter" if then is None else describe(then)
-                return f"layers[{layers.index(layer)}].{name} is not {what} any more"
-    for activation, op, params in plan._activations:
-        if activation.op is not op or activation.params != params:
-            return f"layers[{layers.index(activation)}] is not the {name_of(activation)} that it was"
-    for k, p in enumerate(plan.arena.parameters):
-        if p.requires_g is not (k < plan.arena.trained):
-            return f"requires_g of {describe(p)} is now {p.requires_g}"
-    before = [*((p, array) for p, array, _ in plan._trained), *plan._frozen]
-    moved = next(p for p, array in before if p._array is not array)
-    return f"{describe(moved)} has other memory: it was compiled into another plan, or converted"
+    def _shorten(self) -> None:
+        """Prepares short calls for the next steps, if those take little more than cffi's conversion of arguments."""
+        self._may_shorten = False
+        arena, sizes = self.arena, (self.batch, self.layout.inputs, self.layout.outputs)
+        checks = self._structure.watched(), tuple(arena.parameters)
+        for name, counters in (("step", tuple(self._versions)), ("grads", (arena.written,))):
+            given = sizes, (Tensor, self.dtype), *checks, counters, (arena, self.layout)
+            setattr(self, f"_short_{name}", short_calls.prepared(f"plan_{name}", self.c_plan, self._moves, *given))

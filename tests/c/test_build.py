@@ -12,8 +12,10 @@ import pytest
 
 from helpers.compile_c import ROOT
 from helpers.processes import ended
+from pybackprop.core import short_calls
 
 pytestmark = pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="not in a source tree")
+SUFFIX = ".so" if os.name == "posix" else ".pyd"
 SOURCES = ["csrc", "pybackprop", "build.py", "setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"]
 
 
@@ -94,7 +96,24 @@ def test_threads_that_are_asked_for_and_missing_are_an_error(tree, tmp_path):
 def test_the_extension_uses_the_limited_api_only():
     import pybackprop._core
 
-    assert Path(pybackprop._core.__file__).name == f"_core.abi3{'.so' if os.name == 'posix' else '.pyd'}"
+    assert Path(pybackprop._core.__file__).name == f"_core.abi3{SUFFIX}"
+    if short_calls.Prepared is not None:
+        assert Path(sys.modules["pybackprop._call"].__file__).name == f"_call.abi3{SUFFIX}"
+
+
+@pytest.mark.builds
+def test_what_shortens_calls_may_fail_to_build(tree):
+    (tree / "csrc" / "call.c").write_text("#error not here\n")
+    done = build_ext(tree)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (tree / "pybackprop").glob("*.abi3.*")] == [f"_core.abi3{SUFFIX}"]
+
+
+@pytest.mark.parametrize(("name", "gil", "built"), [("cpython", 0, 1), ("cpython", 1, 0), ("pypy", 0, 0)])
+def test_what_shortens_calls_is_built_where_python_has_what_it_needs(build, monkeypatch, name, gil, built):
+    monkeypatch.setattr(sys.implementation, "name", name)
+    monkeypatch.setattr(build.sysconfig, "get_config_var", {"Py_GIL_DISABLED": gil}.get)
+    assert len(build.short_calls()) == built
 
 
 @pytest.fixture
@@ -174,6 +193,7 @@ def test_the_wheel_holds_what_it_should():
     assert "-cp310-abi3-" in path.name
     names = zipfile.ZipFile(path).namelist()
     for name in ("pybackprop/py.typed", "pybackprop/_core.pyi", "pybackprop/data/digits.npz", "pybackprop/__main__.py",
-                 "pybackprop/teach/page/template.html", "pybackprop/teach/page/app.js"):  # fmt: skip
+                 "pybackprop/teach/page/template.html", "pybackprop/teach/page/app.js", "pybackprop/_call.pyi",
+                 "pybackprop/_call.abi3.so", "pybackprop/_core.abi3.so"):  # fmt: skip
         assert name in names
     assert not [name for name in names if name.endswith((".c", ".h")) or name.startswith(("tests", "tools", "build"))]

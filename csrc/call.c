@@ -1,0 +1,363 @@
+/* call.c: pybackprop._call, an optional second extension: steps of a plan that take a microsecond,
+   without cffi's conversion of each argument. It calls the core by address and computes nothing itself.
+
+   A Prepared is a plan's function with everything that a call relies on. A call compares all of that
+   with what is there now, by identity, and reads the data's address, shape and flags from the arrays
+   that it is given. Only if nothing differs does it call; else it does nothing and returns None, and the
+   caller takes its usual way, where all error messages come from. The GIL is kept, so what was compared
+   stays as it is until the core has returned. */
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030A0000
+#include <Python.h>
+#include <structmember.h>
+
+#include "pybackprop.h"
+
+/* The beginning of numpy's PyArrayObject, which is part of its ABI: see learn_arrays. */
+typedef struct {
+    PyObject_HEAD char *data;
+    int axes;
+    Py_ssize_t *shape, *strides;
+    PyObject *base, *dtype;
+    int flags;
+} array_object;
+
+enum { C_CONTIGUOUS = 0x1, ALIGNED = 0x100, USABLE = C_CONTIGUOUS | ALIGNED };
+
+/* A slot of an object that is kept alive, and what has to be in it. */
+typedef struct {
+    PyObject **at, *expected;
+} slot;
+
+typedef struct {
+    PyObject_HEAD void (*function)(void);
+    void *plan;
+    int is_step, is_double, moves;
+    Py_ssize_t most, inputs, outputs;
+    PyObject *tensor, *array, *dtype;                        /* types of data */
+    Py_ssize_t tensor_array, tensor_node, tensor_requires_g; /* where a tensor's slots are */
+    PyObject *kept;                                          /* everything that pointers point into */
+    slot *slots;
+    Py_ssize_t slot_count;
+    PyObject *attributes; /* a tuple of (object, name, expected): what is no slot, by == */
+    PyObject *refused;    /* a tuple of objects that x must not be */
+    PyObject ***counts;   /* the slots of version counters */
+    PyObject ***writers;  /* the slots of their last operation; NULL where it stays */
+    Py_ssize_t version_count;
+    PyObject *operation, *check;
+} prepared;
+
+/* ---- reading objects ---- */
+
+/* Where a slot of a type's objects is; -1 if it has none of that name. */
+static Py_ssize_t offset_of(PyTypeObject *type, const char *name) {
+    for (; type; type = PyType_GetSlot(type, Py_tp_base)) {
+        const PyMemberDef *member = PyType_GetSlot(type, Py_tp_members);
+        for (; member && member->name; member++)
+            if (member->type == T_OBJECT_EX && strcmp(member->name, name) == 0) return member->offset;
+    }
+    return -1;
+}
+
+static PyObject **place_of(PyObject *object, Py_ssize_t offset) {
+    return (PyObject **)(void *)((char *)object + offset);
+}
+
+/* The place of an object's slot; NULL if the attribute is no slot, or reading it gives something else.
+ */
+static PyObject **slot_of(PyObject *object, PyObject *name) {
+    PyObject *encoded = PyUnicode_AsUTF8String(name);
+    if (!encoded) return NULL;
+    Py_ssize_t offset = offset_of(Py_TYPE(object), PyBytes_AsString(encoded));
+    Py_DECREF(encoded);
+    if (offset < 0) return NULL;
+    PyObject **at = place_of(object, offset), *read = PyObject_GetAttr(object, name);
+    if (!read) return NULL;
+    Py_DECREF(read);
+    return *at == read ? at : NULL;
+}
+
+/* The array of x or targ, if it can be used as it is: an array, or a tensor of one, that nothing has to
+   be computed for. */
+static const array_object *usable(const prepared *self, PyObject *value) {
+    if ((PyObject *)Py_TYPE(value) == self->tensor) {
+        if (*place_of(value, self->tensor_node) != Py_None) return NULL;
+        if (*place_of(value, self->tensor_requires_g) != Py_False) return NULL;
+        value = *place_of(value, self->tensor_array);
+    }
+    if (!value || (PyObject *)Py_TYPE(value) != self->array) return NULL;
+    const array_object *array = (const array_object *)(void *)value;
+    return array->dtype == self->dtype && (array->flags & USABLE) == USABLE ? array : NULL;
+}
+
+/* n, if x is (n,inputs) and targ (n,outputs), or (n,) where outputs is 1; else 0. */
+static Py_ssize_t rows_of(const prepared *self, const array_object *x, const array_object *targ) {
+    if (x->axes != 2 || x->shape[1] != self->inputs || x->shape[0] > self->most) return 0;
+    int is_column = targ->axes == 1 && self->outputs == 1;
+    if (!is_column && (targ->axes != 2 || targ->shape[1] != self->outputs)) return 0;
+    return targ->shape[0] == x->shape[0] ? x->shape[0] : 0;
+}
+
+/* ---- a call ---- */
+
+/* Whether everything is as it was when this was prepared. */
+static int is_unchanged(const prepared *self, PyObject *x) {
+    for (const slot *s = self->slots; s < self->slots + self->slot_count; s++)
+        if (*s->at != s->expected) return 0;
+    for (Py_ssize_t k = 0, count = PyTuple_Size(self->refused); k < count; k++)
+        if (PyTuple_GetItem(self->refused, k) == x) return 0;
+    for (Py_ssize_t k = 0, count = PyTuple_Size(self->attributes); k < count; k++) {
+        PyObject *watched = PyTuple_GetItem(self->attributes, k),
+                 *expected = PyTuple_GetItem(watched, 2);
+        PyObject *now = PyObject_GetAttr(PyTuple_GetItem(watched, 0), PyTuple_GetItem(watched, 1));
+        int same = now == expected;
+        if (now && !same && (PyList_CheckExact(expected) || PyDict_CheckExact(expected)))
+            same =
+                Py_TYPE(now) == Py_TYPE(expected) && PyObject_RichCompareBool(now, expected, Py_EQ) == 1;
+        Py_XDECREF(now);
+        if (same) continue;
+        PyErr_Clear(); /* the usual way meets the same error */
+        return 0;
+    }
+    return 1;
+}
+
+static void set(PyObject **at, PyObject *owned) {
+    PyObject *before = *at;
+    *at = owned;
+    Py_XDECREF(before);
+}
+
+/* Counts a write to each version; -1 with an exception if there is no memory for a number. */
+static int touch(const prepared *self) {
+    for (Py_ssize_t k = 0; k < self->version_count; k++) {
+        long long count = PyLong_AsLongLong(*self->counts[k]);
+        PyObject *next = count == -1 && PyErr_Occurred() ? NULL : PyLong_FromLongLong(count + 1);
+        if (!next) return -1;
+        set(self->counts[k], next);
+        if (self->writers) set(self->writers[k], Py_NewRef(self->operation));
+    }
+    return 0;
+}
+
+#define STEP(REAL) ((bp_status(*)(const bp_plan *, REAL *, const REAL *, const REAL *, size_t, double, double))
+#define GRADS(REAL) ((bp_status(*)(const bp_plan *, REAL *, const REAL *, const REAL *, size_t, REAL *, int))
+#define CALL(REAL)                                                                                      \
+    do {                                                                                                \
+        REAL result = 0;                                                                                \
+        const REAL *data = (const REAL *)(void *)x->data, *goal = (const REAL *)(void *)targ->data;     \
+        status = self->is_step                                                                          \
+                     ? STEP(REAL) self->function)(self->plan, &result, data, goal, n, first, second)    \
+                     : GRADS(REAL) self->function)(self->plan, &result, data, goal, n, NULL, adds);     \
+        loss = result;                                                                                  \
+    } while (0)
+
+static PyObject *result_of(const prepared *self, const array_object *x, const array_object *targ,
+                           size_t n, double first, double second, int adds) {
+    double loss = 0;
+    int status;
+    if (self->is_double)
+        CALL(double);
+    else
+        CALL(float);
+    if (status == BP_OK) return PyFloat_FromDouble(loss);
+    PyObject *raised = PyObject_CallFunction(self->check, "i", status);
+    Py_XDECREF(raised);
+    if (raised) PyErr_SetString(PyExc_RuntimeError, "the C core returned a status that means no error");
+    return NULL;
+}
+
+PyDoc_STRVAR(
+    RUN,
+    "run(x, targ, lr, momentum) of a step, run(x, targ, accumulate) of gradients: the loss; None, with "
+    "nothing done, if anything differs from what was prepared.");
+
+static PyObject *run(PyObject *object, PyObject *const *given, Py_ssize_t count) {
+    const prepared *self = (const prepared *)(void *)object;
+    double lr = 0, momentum = 0;
+    if (count != (self->is_step ? 4 : 3) || !self->kept) Py_RETURN_NONE;
+    if (self->is_step) {
+        if (!PyFloat_CheckExact(given[2]) || !PyFloat_CheckExact(given[3])) Py_RETURN_NONE;
+        lr = PyFloat_AsDouble(given[2]), momentum = PyFloat_AsDouble(given[3]);
+        if ((momentum != 0) != self->moves) Py_RETURN_NONE;
+    } else if (given[2] != Py_True && given[2] != Py_False)
+        Py_RETURN_NONE;
+    if (!is_unchanged(self, given[0])) Py_RETURN_NONE;
+    const array_object *x = usable(self, given[0]), *targ = usable(self, given[1]);
+    Py_ssize_t n = x && targ ? rows_of(self, x, targ) : 0;
+    if (n == 0) Py_RETURN_NONE;
+    if (touch(self) < 0) return NULL;
+    return result_of(self, x, targ, (size_t)n, lr, momentum, given[2] == Py_True);
+}
+
+/* ---- preparing ---- */
+
+/* Divides watched (object, name, expected) into slots and attributes. -1 with an exception. */
+static int watch(prepared *self, PyObject *watched) {
+    Py_ssize_t count = PyTuple_Size(watched);
+    PyObject *attributes = PyList_New(0);
+    self->slots = PyMem_Calloc((size_t)count + 1, sizeof *self->slots);
+    if (count < 0 || !attributes || !self->slots) goto failed;
+    for (Py_ssize_t k = 0; k < count; k++) {
+        PyObject *triple = PyTuple_GetItem(watched, k), *object, *name, *expected;
+        if (!PyArg_ParseTuple(triple, "OUO", &object, &name, &expected)) goto failed;
+        PyObject **at = slot_of(object, name);
+        PyErr_Clear();
+        if (at)
+            self->slots[self->slot_count++] = (slot){at, expected};
+        else if (PyList_Append(attributes, triple) < 0)
+            goto failed;
+    }
+    self->attributes = PyList_AsTuple(attributes);
+    Py_DECREF(attributes);
+    return self->attributes ? 0 : -1;
+failed:
+    Py_XDECREF(attributes);
+    if (!PyErr_Occurred()) PyErr_NoMemory();
+    return -1;
+}
+
+/* Finds the slots of version counters; -1 with an exception. */
+static int watch_versions(prepared *self, PyObject *versions) {
+    Py_ssize_t count = PyTuple_Size(versions);
+    if (count < 0) return -1;
+    self->counts = PyMem_Calloc((size_t)count + 1, sizeof *self->counts);
+    self->writers = self->is_step ? PyMem_Calloc((size_t)count + 1, sizeof *self->writers) : NULL;
+    PyObject *names = Py_BuildValue("(ss)", "count", "by");
+    int failed = !self->counts || (self->is_step && !self->writers) || !names;
+    for (Py_ssize_t k = 0; k < count && !failed; k++) {
+        PyObject *version = PyTuple_GetItem(versions, k);
+        self->counts[k] = slot_of(version, PyTuple_GetItem(names, 0));
+        if (self->writers) self->writers[k] = slot_of(version, PyTuple_GetItem(names, 1));
+        failed = !self->counts[k] || (self->writers && !self->writers[k]);
+    }
+    Py_XDECREF(names);
+    if (failed && !PyErr_Occurred())
+        PyErr_SetString(PyExc_TypeError, "a version has no counter of its own");
+    self->version_count = failed ? 0 : count;
+    return failed ? -1 : 0;
+}
+
+/* Whether numpy's arrays are laid out as array_object is: probe is an array (2,3) of dtype, not
+ * contiguous. */
+static int knows_arrays(PyObject *probe, PyObject *dtype, unsigned long long address) {
+    PyObject *size = PyObject_GetAttrString((PyObject *)Py_TYPE(probe), "__basicsize__");
+    Py_ssize_t bytes = size ? PyLong_AsSsize_t(size) : -1;
+    Py_XDECREF(size);
+    const array_object *array = (const array_object *)(void *)probe;
+    if (bytes < (Py_ssize_t)sizeof *array || (uintptr_t)array->data != (uintptr_t)address) return 0;
+    if (array->axes != 2 || array->dtype != dtype || (array->flags & USABLE) != ALIGNED) return 0;
+    return array->shape[0] == 2 && array->shape[1] == 3;
+}
+
+PyDoc_STRVAR(PREPARE, "Prepared(function, plan, is_step, is_double, moves, (most, inputs, outputs), "
+                      "(tensor type, array type, "
+                      "dtype), (probe, its address), watched, refused, versions, operation, check, "
+                      "kept). watched: a tuple of "
+                      "(object, name, expected). Raises TypeError for what cannot be read directly.");
+
+/* Finds the slots of tensors, and whether arrays can be read; -1 with an exception if not. */
+static int learn(prepared *self, PyObject *probe, unsigned long long address) {
+    if (PyType_Check(self->tensor)) {
+        PyTypeObject *tensor = (PyTypeObject *)(void *)self->tensor;
+        self->tensor_array = offset_of(tensor, "_array");
+        self->tensor_node = offset_of(tensor, "_node");
+        self->tensor_requires_g = offset_of(tensor, "requires_g");
+        int known = self->tensor_array > 0 && self->tensor_node > 0 && self->tensor_requires_g > 0;
+        if (known && (PyObject *)Py_TYPE(probe) == self->array &&
+            knows_arrays(probe, self->dtype, address))
+            return 0;
+    }
+    PyErr_SetString(PyExc_TypeError, "tensors or arrays are laid out in an unknown way");
+    return -1;
+}
+
+static PyObject *prepare(PyTypeObject *type, PyObject *given, PyObject *names) {
+    unsigned long long function, plan, address;
+    PyObject *probe, *watched, *versions, *kept;
+    prepared p = {
+        0}; /* borrows; the object itself owns from its first moment, for the garbage collector */
+    (void)names;
+    if (!PyArg_ParseTuple(given, "KKppp(nnn)(OOO)(OK)O!O!O!UOO", &function, &plan, &p.is_step,
+                          &p.is_double, &p.moves, &p.most, &p.inputs, &p.outputs, &p.tensor, &p.array,
+                          &p.dtype, &probe, &address, &PyTuple_Type, &watched, &PyTuple_Type, &p.refused,
+                          &PyTuple_Type, &versions, &p.operation, &p.check, &kept))
+        return NULL;
+    prepared *self = (prepared *)(void *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
+    if (!self) return NULL;
+    self->function = (void (*)(void))(uintptr_t)function;
+    self->plan = (void *)(uintptr_t)plan;
+    self->is_step = p.is_step, self->is_double = p.is_double, self->moves = p.moves;
+    self->most = p.most, self->inputs = p.inputs, self->outputs = p.outputs;
+    self->tensor = Py_NewRef(p.tensor), self->array = Py_NewRef(p.array),
+    self->dtype = Py_NewRef(p.dtype);
+    self->refused = Py_NewRef(p.refused), self->operation = Py_NewRef(p.operation);
+    self->check = Py_NewRef(p.check),
+    self->kept = Py_NewRef(given); /* so that every pointer stays good */
+    if (learn(self, probe, address) == 0 && watch(self, watched) == 0 &&
+        watch_versions(self, versions) == 0)
+        return (PyObject *)self;
+    Py_DECREF(self);
+    return NULL;
+}
+
+static int visit_all(PyObject *object, visitproc visit, void *arg) {
+    const prepared *self = (const prepared *)(void *)object;
+    Py_VISIT((PyObject *)Py_TYPE(object));
+    Py_VISIT(self->kept);
+    Py_VISIT(self->attributes);
+    Py_VISIT(self->refused);
+    Py_VISIT(self->check);
+    return 0;
+}
+
+/* Without `kept`, run does nothing. */
+static int clear(PyObject *object) {
+    prepared *self = (prepared *)(void *)object;
+    self->slot_count = self->version_count = 0;
+    Py_CLEAR(self->kept);
+    Py_CLEAR(self->attributes);
+    Py_CLEAR(self->refused);
+    Py_CLEAR(self->check);
+    return 0;
+}
+
+static void release(PyObject *object) {
+    prepared *self = (prepared *)(void *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    clear(object);
+    Py_CLEAR(self->tensor);
+    Py_CLEAR(self->array);
+    Py_CLEAR(self->dtype);
+    Py_CLEAR(self->operation);
+    PyMem_Free(self->slots);
+    PyMem_Free(self->counts);
+    PyMem_Free(self->writers);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
+    Py_DECREF(type);
+}
+
+static PyMethodDef methods[] = {{"run", (PyCFunction)(void *)run, METH_FASTCALL, RUN}, {0}};
+static PyType_Slot slots[] = {{Py_tp_doc, (void *)PREPARE},
+                              {Py_tp_new, (void *)prepare},
+                              {Py_tp_methods, methods},
+                              {Py_tp_traverse, (void *)visit_all},
+                              {Py_tp_clear, (void *)clear},
+                              {Py_tp_dealloc, (void *)release},
+                              {0}};
+static PyType_Spec spec = {"pybackprop._call.Prepared", sizeof(prepared), 0,
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
+
+static int fill(PyObject *module) {
+    PyObject *type = PyType_FromModuleAndSpec(module, &spec, NULL);
+    int status = type ? PyModule_AddObjectRef(module, "Prepared", type) : -1;
+    Py_XDECREF(type);
+    return status;
+}
+
+static PyModuleDef_Slot steps[] = {{Py_mod_exec, (void *)fill}, {0}};
+static PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "_call", "Short calls of the C core.", 0, NULL, steps, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__call(void) { return PyModuleDef_Init(&definition); }
