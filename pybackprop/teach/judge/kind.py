@@ -126,10 +126,6 @@ def reading_of(op: Op | Call, count: int) -> Reading:
     return Reading(operands, result, aliases, op.axes, ahead=not is_activation)
 
 
-def kind_of(use: Use) -> Kind:
-    """The kind of question for a use; a generic kind has the formula in the operation's record, if there is one."""
-    reading = reading_of(use.op, len(use.operands))
-    if kind := reading.kind(use):
-        return kind
-    formula = dict(enumerate(use.op.gradients)).get(use.slot)
-    return Kind(GENERIC, reading.operands[use.slot], formula)
+def generic_kind(use: Use, reading: Reading) -> Kind:
+    """A kind with the formula in the operation's record, if there is one."""
+    return Kind(GENERIC, reading.operands[use.slot], dict(enumerate(use.op.gradients)).get(use.slot))

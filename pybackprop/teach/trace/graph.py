@@ -7,14 +7,13 @@ live tensors. This takes tens of milliseconds, but only when it is needed; train
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from pybackprop import ops
 from pybackprop.autograd.messages import describe
 from pybackprop.autograd.spent import Spent
 from pybackprop.autograd.tape import NO_PARAMS, Node, from_root
@@ -23,6 +22,7 @@ from pybackprop.core.errors import GradientError
 from pybackprop.engine.one_pass import Pass
 from pybackprop.nn.handwritten import Call
 from pybackprop.ops import Op
+from pybackprop.teach.trace.names import names_of
 
 
 @dataclass(frozen=True)
@@ -279,53 +279,3 @@ def _refuse(tensor: Tensor) -> None:
         "tensors with requires_g are recorded (make weights with bp.param), and a compiled plan records none: call the "
         "model itself"
     )
-
-
-# ---- names: a tensor's own, or the lesson's ----
-
-
-def names_of(operations: Sequence[Operation], root: Tensor) -> dict[int, str]:
-    """Names by id: the tensors' own, or else the lesson's (x, w1, b1, l1, l2, w2, b2, out, targ, loss)."""
-    roles: list[tuple[Tensor, str]] = []
-    layer, computed = 0, {id(op.output) for op in operations}
-    for number, op in enumerate(operations, 1):
-        layer += op.is_product
-        leaves = [(slot, given) for slot, given in enumerate(op.inputs) if id(given) not in computed]
-        roles += [(given, _leaf(op, slot, layer)) for slot, given in leaves]
-        roles.append((op.output, _result(op, operations[-1], number, root)))
-    return unique(roles)
-
-
-def _leaf(op: Operation, slot: int, layer: int) -> str:
-    role, given = op.op.operands[slot], op.inputs[slot]
-    if op.is_loss:
-        return role
-    if op.is_product:
-        return f"{role}{layer}" if slot else role
-    if slot and op.op is not ops.ADD and not role.startswith("inp"):  # both operands of + are alike
-        return role
-    return f"b{layer}" if given.requires_g and given.ndim == 1 else "x"
-
-
-def _result(op: Operation, last: Operation, number: int, root: Tensor) -> str:
-    if op.output is root and root.size == 1:
-        return "loss"
-    is_output = op.output is root or (last.is_loss and last.inputs[0] is op.output)
-    return "out" if is_output else f"l{number}"
-
-
-def unique(roles: Iterable[tuple[Tensor, str]]) -> dict[int, str]:
-    """Unique names by id, from (tensor, lesson's name): own names take precedence, and repeated names get a number."""
-    roles, names = list(roles), dict[int, str]()
-    taken: set[str] = set()
-    for own in (True, False):
-        for tensor, role in roles:
-            if id(tensor) in names or bool(tensor.name) != own:
-                continue
-            name = first = tensor.name or role
-            count = 2
-            while name in taken:
-                name, count = f"{first}_{count}", count + 1
-            names[id(tensor)] = name
-            taken.add(name)
-    return names
