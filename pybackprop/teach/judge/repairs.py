@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pybackprop.teach.formula.allowed import OPERATORS
 from pybackprop.teach.formula.errors import FormulaError
 from pybackprop.teach.formula.grammar import Formula, names_in, parse
+from pybackprop.teach.formula.spellings import unparsed
 from pybackprop.teach.judge.attempt import SLACK, with_formula
 from pybackprop.teach.judge.mistake import MSE, RELU, Mistake
 from pybackprop.teach.judge.question import Question
@@ -103,7 +104,7 @@ def without_a_factor(question: Question, formula: Formula) -> Repair | None:
 def _working(question: Question, repairs: Iterator[Repair]) -> Repair | None:
     for _, repair in zip(range(MOST), repairs, strict=False):
         try:
-            formula = parse(ast.unparse(repair.tree))
+            formula = parse(unparsed(repair.tree))
         except FormulaError:
             continue
         if _is_right(question, formula):
