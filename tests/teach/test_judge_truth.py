@@ -102,7 +102,13 @@ def told(mistake, verdict):
 def check_repair(asked, text, verdict, mistake):
     """What is said to make it right does so."""
     hint = next(hint for hint in verdict.hints if told(mistake, verdict) and hint != verdict.hints[0])
-    if found := re.match(r"It would be right with (\S+?),? (?:.*?)in place of (\S+?)[,.]? ", hint + " "):
+    if found := re.match(r"It would be right with ([*@]) in place of ([*@]) between (.*) and (.*): ", hint):
+        new, old, left, right = found.groups()
+        assert left in text
+        assert right in text
+        places = [m.start() for m in re.finditer(re.escape(old), text)]
+        assert any(is_right(asked, f"{text[:k]}{new}{text[k + 1 :]}") for k in places), f"{text}: {hint}"
+    elif found := re.match(r"It would be right with (\S+?),? (?:.*?)in place of (.+?)(?:\.|, (?:the|which|a) .*)$", hint):
         belongs, other = found.groups()
         places = [m.start() for m in re.finditer(rf"(?<![\w.]){re.escape(other)}(?!\w|\.g\b)", text)]
         repaired = [f"{text[:k]}{belongs}{text[k + len(other) :]}" for k in places]

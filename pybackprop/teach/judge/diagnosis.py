@@ -45,7 +45,7 @@ def diagnose(question: Question, attempts: Sequence[Attempt], proposal: Formula 
     if found is not None and found.mistake.missing and proposal is not None:
         found = _repair(without_a_factor(question, proposal)) or found
     if found is None and wrong:
-        found = _repair(substituted(question, wrong, proposal.names if proposal else ()))
+        found = _repair(substituted(question, wrong, proposal))
     if found is None and proposal is not None:
         found = _repair(repaired(question, proposal))
     return found or _by_a_size(wrong)
