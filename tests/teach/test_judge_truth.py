@@ -9,6 +9,7 @@ import pytest
 import pybackprop as bp
 from helpers.judge_truth import TRUTHS, eq, holds, truth_of
 from helpers.judging import hidden_layer, last_layer, question
+from pybackprop.teach.example import decimals
 from pybackprop.teach.formula.errors import FormulaError
 from pybackprop.teach.formula.grammar import parse
 from pybackprop.teach.judge.judge import judge_question
@@ -275,13 +276,25 @@ def test_one_thing_replaced_makes_it_right(tensor, text, mistake, words):
     assert words in " ".join(verdict.hints)
 
 
-def test_a_forgotten_term_that_is_zero_in_the_example_does_not_pass():
+@pytest.mark.parametrize("shape", [(4, 3, 2), (3, 3, 3), (9, 5, 1), (64, 20, 10)], ids=str)
+def test_an_example_has_no_zeros_where_a_mistake_could_hide(shape):
+    for seed in range(20):
+        t = decimals(shape, seed).tensors
+        x, w1, b1, w2, out, targ = (np.asarray(t[k], float) for k in ("x", "w1", "b1", "w2", "out", "targ"))
+        l1 = x @ w1 + b1
+        dz = (l1 > 0) * (2 * (out - targ) / out.size @ w2.T)
+        np.testing.assert_allclose(np.asarray(t["l1"].g)[:, 0], dz[:, 0], atol=1e-5)
+        assert np.count_nonzero(np.abs(dz[:, 0]) > 1e-6) >= len(dz) - 1, "but for an output that meets its target"
+        assert all(array.all() for array in (x, w1, b1, w2, targ))
+
+
+def test_no_forgotten_term_passes():
     from pybackprop.teach.learn.steps import question_for
 
     asked = question_for("one-gradient")
     dz = np.asarray(asked.samples[0].arrays["dz"])[:, 0]
     terms = [f"x[{i},0]*dz[{i},0]" for i in range(len(dz))]
     assert judge_question(asked, " + ".join(terms)).ok
-    assert (dz == 0).any()
+    assert dz.all()
     for left_out in range(len(terms)):
         assert not judge_question(asked, " + ".join(terms[:left_out] + terms[left_out + 1 :])).ok
