@@ -162,6 +162,7 @@ class Arranged(OwnBackward):
     """Sums, means, and the same numbers in other places: what moves is seen by letting one element alone be 1."""
 
     counted = "term"
+    nothing = "It was not taken, so there is no term, and the sum over nothing is 0."
 
     def find(self, op: Operation, slot: int, at: Index) -> tuple[Array, Array]:
         one = np.zeros(op.inputs[0].shape)
