@@ -1,6 +1,8 @@
 """judge and explain on narrow terminals, and words that are no formula."""
 
-import json
+import io
+import os
+import sys
 
 import numpy as np
 import pytest
@@ -8,12 +10,13 @@ import pytest
 import pybackprop as bp
 from helpers.processes import run_command
 from pybackprop.teach.learn.steps import STEPS
-from pybackprop.teach.render import width
 
 
-@pytest.fixture(params=[40, 60, 100])
-def columns(request, monkeypatch):
-    """A terminal of so many columns, in every module that asks for it."""
+COLUMNS = [40, 60, 100]
+
+
+def narrow(monkeypatch, columns):
+    """Makes sys.stdout a terminal of so many columns; called in the test itself, after pytest has set its own."""
 
     class Terminal:
         def isatty(self):
@@ -28,9 +31,8 @@ def columns(request, monkeypatch):
         def flush(self):
             pass
 
-    monkeypatch.setattr(width.sys, "stdout", Terminal())
-    monkeypatch.setattr(width.os, "get_terminal_size", lambda number: width.os.terminal_size((request.param, 24)))
-    return request.param
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setattr(os, "get_terminal_size", lambda number: os.terminal_size((columns, 24)))
 
 
 def network():
@@ -55,24 +57,33 @@ def too_wide(text, columns):
     [("w1", "x @ l1.g"), ("w1", "x.T @ out.g"), ("w1", "x.T @ l1.g"), ("b1", "l1.g.sum(1)"), ("l1", "l2.g"),
      ("out", "2*(out-targ)/n"), ("w2", "l2.T @ out.g * 1.5")],
 )  # fmt: skip
-def test_verdicts_fit_a_narrow_terminal(columns, name, formula):
-    verdict = bp.judge(network()[name], formula, reveal=True)
+@pytest.mark.parametrize("columns", COLUMNS)
+def test_verdicts_fit_a_narrow_terminal(monkeypatch, columns, name, formula):
+    narrow(monkeypatch, columns)
+    tensors = network()
+    verdict = bp.judge(tensors[name], formula, reveal=True)
     assert not too_wide(str(verdict), columns)
     assert max(map(len, str(verdict).splitlines())) > columns // 2
 
 
 @pytest.mark.parametrize("name", ["w1", "b1", "l1", "x", "out"])
-def test_explanations_fit_a_narrow_terminal(columns, name):
+@pytest.mark.parametrize("columns", COLUMNS)
+def test_explanations_fit_a_narrow_terminal(monkeypatch, columns, name):
+    narrow(monkeypatch, columns)
     tensors = network()
     t = tensors[name]
     e = bp.explain(t, at=(0,) * t.ndim, loss=tensors["loss"])
-    prose = [line for line in str(e).splitlines() if "   " not in line.strip() and " = " not in line]
+    lines = [line for line in str(e).splitlines() if not line.startswith("     ")]  # a table keeps its columns
+    prose = [line for line in lines if "   " not in line.strip() and " = " not in line]
     assert all(len(line) <= columns for line in prose), [line for line in prose if len(line) > columns]
     assert len(prose) > 10
 
 
-def test_the_whole_chain_fits_a_narrow_terminal(columns):
-    text = str(bp.explain(network()["loss"]))
+@pytest.mark.parametrize("columns", COLUMNS)
+def test_the_whole_chain_fits_a_narrow_terminal(monkeypatch, columns):
+    narrow(monkeypatch, columns)
+    tensors = network()
+    text = str(bp.explain(tensors["loss"]))
     prose = [line for line in text.splitlines() if "   " not in line.strip() and " = " not in line and "@" not in line]
     assert all(len(line) <= columns for line in prose), [line for line in prose if len(line) > columns]
 
@@ -82,17 +93,11 @@ def test_what_is_shown_by_rich_is_as_wide_as_the_console():
     tensors = network()
     e = bp.explain(tensors["w1"], at=(0, 1), loss=tensors["loss"])
     for columns in (40, 60, 100):
-        console = rich.Console(width=columns, record=True, file=open_nothing())
+        console = rich.Console(width=columns, record=True, file=io.StringIO())
         console.print(e)
         lines = console.export_text().splitlines()
         assert max(map(len, lines)) <= columns
         assert any("moves column 1" in " ".join(lines[k : k + 2]) for k in range(len(lines)))
-
-
-def open_nothing():
-    import io
-
-    return io.StringIO()
 
 
 # ---- words that are no formula ----
@@ -110,4 +115,4 @@ def test_words_that_are_no_formula_are_told_so(typed, tmp_path):
     lesson.run(read=lambda prompt: next(answers), write=said.append)
     text = " ".join(" ".join(said).split())
     assert "is not a formula" in text
-    assert not json.loads(lesson.progress.path.read_text())["done"] if lesson.progress.path.exists() else True
+    assert not lesson.progress.done
