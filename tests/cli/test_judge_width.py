@@ -11,7 +11,6 @@ import pybackprop as bp
 from helpers.processes import run_command
 from pybackprop.teach.learn.steps import STEPS
 
-
 COLUMNS = [40, 60, 100]
 
 

@@ -136,7 +136,9 @@ class Program:
         tensors = [t for t in seen.values() if t is not self.loss]
         computed = [t for t in tensors if t._node is not None]
         leaves = [t for t in tensors if t._node is None]
-        return [group[k] for group, count in ((computed, 3), (leaves, 2)) for k in self.rng.permutation(len(group))[:count]]
+        return [
+            group[k] for group, count in ((computed, 3), (leaves, 2)) for k in self.rng.permutation(len(group))[:count]
+        ]
 
 
 class Reading:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables)
 """judge: + - * / ** .sum() .mean() .T on the tape, and the lesson's loss written out; numbers from float64 numpy."""
 
 from types import SimpleNamespace
@@ -86,7 +87,7 @@ def check(tensor, gradient, rights, wrongs, **names):
 @pytest.mark.parametrize("case", CASES)
 def test_both_operands(case):
     make, value, for_x, for_y, wrong = CASES[case]
-    x, y, z, loss, dz = judged(make, X, value)
+    x, y, _z, _loss, dz = judged(make, X, value)
     slopes = {"+": (1.0, 1.0), "-": (1.0, -1.0), "*": (value, X), "/": (1 / value, -X / value**2)}[case[2]]
     gradients = [np.asarray(slope * dz) for slope in slopes]
     keep = {(3,): (0,), (4, 1): (1,)}.get(value.shape, ())
@@ -98,14 +99,14 @@ def test_both_operands(case):
 @pytest.mark.parametrize("case", ALONE)
 def test_one_operand(case):
     make, slope, right, wrong = ALONE[case]
-    x, a, loss, da = judged(make, X)
+    x, _a, _loss, da = judged(make, X)
     check(x, slope(X) * da, right, wrong)
 
 
 @pytest.mark.parametrize("case", TOTALS)
 def test_sums_means_and_rearranged_numbers(case):
     make, gradient, right, wrong = TOTALS[case]
-    x, z, loss, dz = judged(make, X)
+    x, _z, _loss, dz = judged(make, X)
     if gradient is None:
         whole = np.zeros((4, 3))
         whole[:2] = dz
@@ -119,12 +120,12 @@ def test_sums_means_and_rearranged_numbers(case):
 @pytest.mark.parametrize(("make", "right"), [(lambda x: x * 3, "3 * dz"), (lambda x: x / 4, "dz / 4"),
                                              (lambda x: x - 1, "dz"), (lambda x: np.float32(3) * x, "number * dz")])  # fmt: skip
 def test_a_number_beside_a_tensor(make, right):
-    x, z, loss, dz = judged(make, X)
+    x, _z, _loss, dz = judged(make, X)
     check(x, {"3 * dz": 3, "number * dz": 3, "dz / 4": 0.25}.get(right, 1) * dz, right, "dz * 7")
 
 
 def test_a_tensor_times_itself():
-    x, z, loss, dz = judged(lambda x: x * x, X)
+    x, _z, _loss, dz = judged(lambda x: x * x, X)
     check(x, 2 * X * dz, "2 * x * dz", "x * dz")
 
 
@@ -194,7 +195,9 @@ def test_every_gradient_of_the_lesson_with_its_loss_written_out(loss, dtype):
 def test_the_gradient_of_the_output(loss):
     t, a = lesson(loss)
     if a.targ.ndim == 2:
-        rights = "2*(out-targ)/out.size | 2 * (out - targ) / size | 2. * (inp - targ) / inp.numel() | -2*(targ-out)/size"
+        rights = (
+            "2*(out-targ)/out.size | 2 * (out - targ) / size | 2. * (inp - targ) / inp.numel() | -2*(targ-out)/size"
+        )
         wrongs = {"(out-targ)/out.size": "two-missing", "2*(out-targ)": "size-missing", "out - targ": "raw-error",
                   "-2*(out-targ)/size": "sign-flipped", "2*(out-targ)/1000": "number-for-size",
                   "2*(out+targ)/size": None}  # fmt: skip
@@ -213,7 +216,7 @@ def test_the_gradient_of_the_output(loss):
 
 
 def test_a_size_that_is_right_for_one_column_only():
-    t, a = lesson("two columns")
+    t, _a = lesson("two columns")
     verdict = bp.judge(t.out, "2*(out-targ)/n")
     assert verdict.mistake == "rows-for-size", verdict
     one, _ = lesson("**2")

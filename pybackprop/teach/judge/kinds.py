@@ -199,9 +199,7 @@ TARG = Kind(
 )
 
 
-MSE_READING = Reading(
-    ("out", "targ"), "loss", {"inp": "out", "y": "targ"}, ("ij", "ij", ""), rows="out", behind="targ"
-)
+MSE_READING = Reading(("out", "targ"), "loss", {"inp": "out", "y": "targ"}, ("ij", "ij", ""), rows="out", behind="targ")
 
 
 @questions(ops.MSE, reading=MSE_READING)

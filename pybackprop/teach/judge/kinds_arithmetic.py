@@ -29,6 +29,10 @@ _ALIASES = {"inp": "x", "a": "x", "b": "y", "out": "z"}
 
 
 @questions(*PAIRS, reading=Reading(("x", "y"), "z", _ALIASES))
+def _of_pair(use: Use) -> Kind:
+    return _pair(use)
+
+
 def _pair(use: Use) -> Kind:
     formulas, reasons = PAIRS[use.op]  # type: ignore[index]
     if len(use.operands) == 1:  # a number stands in y's place
@@ -38,7 +42,9 @@ def _pair(use: Use) -> Kind:
         return Kind(GENERIC, "x", _summed(right, use), MOVES, "it is both operands, and the two shares are added")
     right, why = _summed(formulas[use.slot], use), reasons[use.slot]
     is_broadcast = right != formulas[use.slot]
-    return Kind(GENERIC, "xy"[use.slot], right, MOVES, why + BROADCAST.replace("operand", "xy"[use.slot]) * is_broadcast)
+    return Kind(
+        GENERIC, "xy"[use.slot], right, MOVES, why + BROADCAST.replace("operand", "xy"[use.slot]) * is_broadcast
+    )
 
 
 def _summed(formula: str, use: Use) -> str:
@@ -52,9 +58,7 @@ def _summed(formula: str, use: Use) -> str:
     return f"({formula}){sums}" if sums else formula
 
 
-@questions(
-    ops.ADD, reading=Reading(("x", "b"), "z", {"inp": "x", "y": "b", "out": "z"}, ("ij", "j", "ij"), ahead=True)
-)
+@questions(ops.ADD, reading=Reading(("x", "b"), "z", {"inp": "x", "y": "b", "out": "z"}, ("ij", "j", "ij"), ahead=True))
 def _sum_of_two(use: Use) -> Kind:
     """A bias's sum over the rows has a text of its own."""
     is_bias = use.slot == 1 and use.operands[1].ndim == 1 and use.operands[0].ndim == 2

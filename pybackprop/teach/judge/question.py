@@ -31,7 +31,8 @@ from pybackprop.teach.judge.roles import (
     roles_of,
 )
 from pybackprop.teach.judge.step import step_of
-from pybackprop.teach.trace.resample import Program, Run, programs_of, run_again
+from pybackprop.teach.trace.program import Program
+from pybackprop.teach.trace.resample import Run, programs_of, run_again
 from pybackprop.teach.trace.steps import bias_added
 from pybackprop.teach.trace.use import Use
 

@@ -209,9 +209,10 @@ def lesson_names(use: Use, ids: dict[int, int]) -> dict[str, int]:
         names["out"] = ids[id(output)]
     names |= {name: t for name, t in results.items() if t not in names.values()}
     for tensor in (t for operation in use.network for t in (*operation.inputs, operation.output)):
-        if ids[id(tensor)] not in names.values():  # those that only explain has a name for
-            if (name := use.network.name(tensor)).isidentifier():  # (x @ w1), a product without its bias, is none
-                names.setdefault(name, ids[id(tensor)])
+        name = use.network.name(tensor)
+        # those that only explain has a name for; (x @ w1), a product without its bias, cannot be written
+        if ids[id(tensor)] not in names.values() and name.isidentifier():
+            names.setdefault(name, ids[id(tensor)])
     return names | ({"y": names["targ"]} if "targ" in names else {})
 
 

@@ -84,9 +84,7 @@ class Substitution:
     words: dict[str, str]
 
 
-def substituted(
-    question: Question, attempts: Sequence[Attempt], proposal: Formula | None
-) -> Substitution | None:
+def substituted(question: Question, attempts: Sequence[Attempt], proposal: Formula | None) -> Substitution | None:
     """The substitution in the right formula that gives the numbers of all attempts; None if there is none.
 
     In a proposal that is a formula, what stands in the wrong place must be seen: a name, or a part with its numbers.

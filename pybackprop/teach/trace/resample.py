@@ -102,7 +102,9 @@ def _leaves(
         if t in computed:
             continue
         array = rng.uniform(0.2, 1.2, [sizes[program.root((t, k))] for k in range(len(shape))])
-        if array.ndim > 1 and "open" not in lengths and t not in positive:  # a bias stays positive, so that most of a relu behind it is open
+        if (
+            array.ndim > 1 and "open" not in lengths and t not in positive
+        ):  # a bias stays positive, so that most of a relu behind it is open
             array = array * rng.choice([-1.0, 1.0], array.shape)
         if "zeros" in lengths and array.ndim and t not in never_zero:
             array[..., 0] = 0

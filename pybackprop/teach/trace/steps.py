@@ -61,9 +61,7 @@ def written_loss(operations: Sequence[Operation]) -> WrittenLoss | None:
     return _with_operands(operations, by_output, (difference, square, mean))
 
 
-def _before(
-    operations: Sequence[Operation], by_output: dict[int, Operation], tensor: Tensor
-) -> Operation | None:
+def _before(operations: Sequence[Operation], by_output: dict[int, Operation], tensor: Tensor) -> Operation | None:
     """The operation that computed a tensor which only one operation uses."""
     return by_output.get(id(tensor)) if len(readers(operations, tensor)) == 1 else None
 
