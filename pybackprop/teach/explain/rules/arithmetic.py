@@ -211,7 +211,9 @@ class Arranged(OwnBackward):
             return f"{names[0]}[…]"
         numbers = op.params.get("shape", op.params.get("axes", ()))
         is_all = "axes" in op.params and len(numbers) == op.inputs[0].ndim
-        return f"{names[0]}{op.name}({'' if is_all else ', '.join(map(str, numbers))})"
+        shown = [] if is_all else [*map(str, numbers)] if len(numbers) == 1 or "shape" in op.params else [str(numbers)]
+        kept = ["keepdims=True"] if op.params.get("keepdims") else []
+        return f"{names[0]}{op.name}({', '.join([*shown, *kept])})"
 
     def factor(self, path: Path, network: Network) -> list[Part]:
         return [] if not len(path) or path.local[0] == 1 else [f"{float(path.local[0]):.6g}", "·"]
