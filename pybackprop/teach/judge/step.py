@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.teach.judge import kinds, kinds_arithmetic  # noqa: F401 (registers what is known of the operations)
 from pybackprop.teach.judge.kind import Kind, Reading, generic_kind, reading_of
-from pybackprop.teach.trace.graph import Operation
+from pybackprop.teach.trace.operation import Operation
 from pybackprop.teach.trace.steps import WrittenLoss, bias_added, written_loss
 from pybackprop.teach.trace.use import Use
 

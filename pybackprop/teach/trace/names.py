@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from pybackprop import ops
 from pybackprop.autograd.tensor import Tensor
+from pybackprop.teach.trace.operation import Operation
 from pybackprop.teach.trace.steps import WrittenLoss, bias_added, written_loss
-
-if TYPE_CHECKING:
-    from pybackprop.teach.trace.graph import Operation
 
 
 def names_of(operations: Sequence[Operation], root: Tensor) -> dict[int, str]:

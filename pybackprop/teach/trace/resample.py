@@ -17,7 +17,7 @@ from pybackprop.autograd.tensor import Tensor, param
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import ShapeError
 from pybackprop.ops import Op
-from pybackprop.teach.trace.graph import Operation
+from pybackprop.teach.trace.operation import Operation
 from pybackprop.teach.trace.program import Axis, Instruction, Program
 from pybackprop.teach.trace.ties import new_params, tie
 from pybackprop.teach.trace.use import Use, all_gradients, gradient_along

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pybackprop import ops
 from pybackprop.autograd.tensor import Tensor
-
-if TYPE_CHECKING:
-    from pybackprop.teach.trace.graph import Operation
+from pybackprop.teach.trace.operation import Operation
 
 REARRANGED = (ops.RESHAPE, ops.INDEX)
 

@@ -20,8 +20,9 @@ import numpy as np
 from pybackprop.core.arrays import Array
 from pybackprop.ops import Op
 from pybackprop.teach.render.formula import Name, Part, Partial, Sum
-from pybackprop.teach.trace.graph import Network, Operation
+from pybackprop.teach.trace.graph import Network
 from pybackprop.teach.trace.notation import Index
+from pybackprop.teach.trace.operation import Operation
 from pybackprop.teach.trace.steps import bias_added
 
 
