@@ -309,3 +309,30 @@ def test_a_sum_of_squares_is_not_a_mean():
     assert bp.judge(out, 2 * (X @ np.asarray(w) - targ))
     assert bp.judge(out, "2 * (out - targ)", targ=targ).ok
     assert not bp.judge(out, "2 * (out - targ) / out.size", targ=targ)
+
+
+def test_a_loss_with_weight_decay_beside_the_mean():
+    x, w = bp.param(X), bp.param(RNG.uniform(-1, 1, (3, 2)))
+    targ = RNG.uniform(-1, 1, (4, 2))
+    out = x @ w
+    loss = ((out - targ) ** 2).mean() + 0.1 * (w * w).sum()
+    loss.backward(keep=True)
+    assert bp.judge(out, 2 * (X @ np.asarray(w) - targ) / 8)
+    assert bp.judge(out, "2 * (out - targ) / size")
+    assert bp.judge(w, "x.T @ out.g", z=out)
+    again = x @ w
+    half = 0.5 * ((again - targ) ** 2).mean()
+    half.backward(keep=True)
+    assert bp.judge(again, (X @ np.asarray(w) - targ) / 8)
+    assert not bp.judge(again, "2 * (out - targ) / out.size", targ=targ)
+
+
+def test_a_gradient_that_cancels_to_rounding_is_zero():
+    x = bp.param(X)
+    m = x.mean(0)
+    loss = ((x - m) ** 2).mean()
+    loss.backward(keep=True)
+    assert np.abs(np.asarray(m.g)).max() < 1e-15
+    assert bp.judge(m, "0 * m", m=m)
+    assert bp.judge(m, "-z.g.sum(0)", m=m)
+    assert not bp.judge(m, "z.g.sum(0) + 1e-6", m=m)

@@ -25,6 +25,7 @@ from pybackprop.teach.trace.use import Use
 Words = Mapping[str, str]  # role -> its name in the text
 Roles = Mapping[str, Array]  # role -> its numbers
 At = tuple[int, ...]
+Terms = Callable[[Roles, Array], tuple[Array, int]]
 
 
 def _own_terms(roles: Roles, right: Array) -> tuple[Array, int]:
@@ -50,7 +51,7 @@ class Kind:
     right: str | None = None
     hint: str = ""
     why: str = ""
-    terms: Callable[[Roles, Array], tuple[Array, int]] = _own_terms
+    terms: Terms = _own_terms
     element: Callable[[Words, Roles, At], tuple[str, Sum]] | None = None
 
 

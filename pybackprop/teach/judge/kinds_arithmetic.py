@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+
 from pybackprop import ops
 from pybackprop.autograd.tensor import Tensor
-from pybackprop.teach.judge.kind import GENERIC, Kind, Reading, questions
+from pybackprop.core.arrays import Array
+from pybackprop.teach.formula.evaluate import evaluate
+from pybackprop.teach.formula.grammar import parse
+from pybackprop.teach.judge.kind import GENERIC, Kind, Reading, Roles, Terms, questions
 from pybackprop.teach.judge.kinds import B
 from pybackprop.teach.trace.use import Use
 
@@ -40,11 +45,22 @@ def _pair(use: Use) -> Kind:
     if use.operands[0] is use.operands[1]:
         right = " + ".join(f"({formula})" for formula in formulas)
         return Kind(GENERIC, "x", _summed(right, use), MOVES, "it is both operands, and the two shares are added")
-    right, why = _summed(formulas[use.slot], use), reasons[use.slot]
-    is_broadcast = right != formulas[use.slot]
-    return Kind(
-        GENERIC, "xy"[use.slot], right, MOVES, why + BROADCAST.replace("operand", "xy"[use.slot]) * is_broadcast
-    )
+    role, formula, why = "xy"[use.slot], formulas[use.slot], reasons[use.slot]
+    right = _summed(formula, use)
+    if right == formula:
+        return Kind(GENERIC, role, right, MOVES, why)
+    return Kind(GENERIC, role, right, MOVES, why + BROADCAST.replace("operand", role), _terms_of(right))
+
+
+def _terms_of(right: str) -> Terms:
+    """What the rounding errors of a sum are relative to: the formula on the absolute values, which cancel nothing."""
+
+    def terms(roles: Roles, gradient: Array) -> tuple[Array, int]:
+        magnitudes = {name: np.abs(array) for name, array in roles.items()}
+        whole = np.abs(evaluate(parse(right), magnitudes).array)
+        return whole, roles["dz"].size // max(1, gradient.size)
+
+    return terms
 
 
 def _summed(formula: str, use: Use) -> str:
@@ -65,7 +81,8 @@ def _sum_of_two(use: Use) -> Kind:
     if is_bias and use.operands[0].shape == use.output.shape == (len(use.output), *use.tensor.shape):
         return B
     kind = _pair(use)
-    return Kind(GENERIC, kind.role.replace("y", "b"), kind.right, MOVES, kind.why.replace("{y}", "{b}"))
+    role, why = kind.role.replace("y", "b"), kind.why.replace("{y}", "{b}")
+    return Kind(GENERIC, role, kind.right, MOVES, why, kind.terms)
 
 
 # ---- a = x**2, -x, 1 / x, ..., each element by itself ----

@@ -190,7 +190,7 @@ def lesson_names(use: Use, ids: dict[int, int]) -> dict[str, int]:
     results: dict[str, int] = {}
     weights = count = 0
     if loss := written_loss(use.network.operations):
-        names |= {"out": ids[id(loss.out)], "targ": ids[id(loss.targ)], "loss": ids[id(loss.loss)]}
+        names |= {"out": ids[id(loss.out)], "targ": ids[id(loss.targ)], "loss": ids[id(use.network.root)]}
     for operation in use.network:
         op, operands = operation.op, [ids[id(t)] for t in operation.inputs]
         if op is ops.MSE:

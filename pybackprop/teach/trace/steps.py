@@ -44,11 +44,27 @@ class WrittenLoss:
 
 
 def written_loss(operations: Sequence[Operation]) -> WrittenLoss | None:
-    """The mean of squares at the end of a network, of which the tape knows only the parts; None if there is none."""
-    if not operations or operations[-1].op is not ops.MEAN or operations[-1].output.ndim:
-        return None
+    """The mean of squares at the end of a network, of which the tape knows only the parts; None if there is none.
+
+    Other terms may be added to it, as for weight decay: its own gradient is still 1.
+    """
+    means = [op for op in operations if op.op is ops.MEAN and not op.output.ndim and _is_a_term(operations, op.output)]
+    found = [loss for mean in means if (loss := _ending_in(operations, mean)) is not None]
+    return found[0] if len(found) == 1 else None
+
+
+def _is_a_term(operations: Sequence[Operation], tensor: Tensor) -> bool:
+    """Whether the end of the network is a tensor, or a sum that it is part of."""
+    while tensor is not operations[-1].output:
+        following = readers(operations, tensor)
+        if len(following) != 1 or following[0].op is not ops.ADD:
+            return False
+        tensor = following[0].output
+    return True
+
+
+def _ending_in(operations: Sequence[Operation], mean: Operation) -> WrittenLoss | None:
     by_output = {id(op.output): op for op in operations}
-    mean = operations[-1]
     square = _before(operations, by_output, mean.inputs[0])
     if square is None or not _is_square(square):
         return None
