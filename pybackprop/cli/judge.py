@@ -73,7 +73,7 @@ def _seed(text: str) -> int:
 
 
 def run_judge(options: argparse.Namespace) -> int:
-    from pybackprop.teach.formula.errors import FormulaError
+    from pybackprop.teach.formula.errors import FormulaError, no_formula
     from pybackprop.teach.judge.judge import judge_question
     from pybackprop.teach.judge.question import question_of
     from pybackprop.teach.trace.use import use_of
@@ -89,17 +89,11 @@ def run_judge(options: argparse.Namespace) -> int:
         question = replace(question, by_role=True, asked=f"{options.of}.g")  # the names of the description above
         verdict = judge_question(question, options.formula, options.reveal)
     except FormulaError as error:
-        message = f"pybackprop judge: {_no_formula(options.formula)}{error}"
+        message = f"pybackprop judge: {no_formula(options.formula)}{error}"
         print(printable(message, keep="\n"), file=sys.stderr)
         return USAGE
     _show(verdict, options)
     return 0 if verdict.ok else 1
-
-
-def _no_formula(text: str) -> str:
-    """What is said first of words that are no formula, such as zero or none."""
-    is_words = re.fullmatch(r"[^\W\d]+(\s+[^\W\d]+)*", text.strip()) is not None
-    return f"'{text.strip()}' is not a formula; write one such as 'x.T @ dz', or a number.\n" if is_words else ""
 
 
 def _show(verdict: Verdict, options: argparse.Namespace) -> None:

@@ -7,10 +7,36 @@ def add(a, b=None, number=0.0):
     return a + (number if b is None else b)
 
 
+def subtract(a, b=None, number=0.0):
+    return a - (number if b is None else b)
+
+
+def multiply(a, b=None, number=1.0):
+    return a * (number if b is None else b)
+
+
+def divide(a, b=None, number=1.0):
+    return a / (number if b is None else b)
+
+
 FORWARD = {
     "lin": lambda x, w, b=0.0: x @ w + b,
     "@": lambda x, w: x @ w,
     "+": add,
+    "-": subtract,
+    "*": multiply,
+    "/": divide,
+    "number -": lambda x, number: number - x,
+    "number /": lambda x, number: number / x,
+    "unary -": lambda x: -x,
+    "**": lambda x, exponent: x**exponent,
+    ".sqrt": np.sqrt,
+    ".clamp_min": lambda x, low: np.where(x > low, x, low),
+    ".sum": lambda x, axes, keepdims: x.sum(axis=axes, keepdims=keepdims),
+    ".mean": lambda x, axes, keepdims: x.mean(axis=axes, keepdims=keepdims),
+    ".T": lambda x: x.T,
+    ".reshape": lambda x, shape: x.reshape(shape),
+    "[...]": lambda x, index: x[index],
     ".clone": lambda x: x,
     "relu": lambda x: np.where(x > 0, x, 0.0),
     "relu_": lambda x: np.where(x > 0, x, 0.0),

@@ -196,7 +196,7 @@ def agrees(text, names, right):
 
 def at_the_kink(names, convert):
     """The same names where one element of z is exactly 0, where the slope of relu is 0 by definition."""
-    l1, l2 = np.array(names["l1"]), np.array(names["l2"])
+    l1, l2 = (np.asarray(names[name]).copy() for name in ("l1", "l2"))
     l1[0, 0] = l2[0, 0] = 0
     changed = {"l1": convert(l1), "l2": convert(l2)}
     changed["l1"].g, changed["l2"].g = names["l1"].g, names["l2"].g

@@ -9,6 +9,7 @@ import pytest
 import pybackprop as bp
 from helpers.judge_truth import TRUTHS, eq, holds, truth_of
 from helpers.judging import hidden_layer, last_layer, question
+from pybackprop.teach.example import decimals
 from pybackprop.teach.formula.errors import FormulaError
 from pybackprop.teach.formula.grammar import parse
 from pybackprop.teach.judge.judge import judge_question
@@ -102,7 +103,15 @@ def told(mistake, verdict):
 def check_repair(asked, text, verdict, mistake):
     """What is said to make it right does so."""
     hint = next(hint for hint in verdict.hints if told(mistake, verdict) and hint != verdict.hints[0])
-    if found := re.match(r"It would be right with (\S+?),? (?:.*?)in place of (\S+?)[,.]? ", hint + " "):
+    if found := re.match(r"It would be right with ([*@]) in place of ([*@]) between (.*) and (.*): ", hint):
+        new, old, left, right = found.groups()
+        assert left in text
+        assert right in text
+        places = [m.start() for m in re.finditer(re.escape(old), text)]
+        assert any(is_right(asked, f"{text[:k]}{new}{text[k + 1 :]}") for k in places), f"{text}: {hint}"
+    elif found := re.match(
+        r"It would be right with (\S+?),? (?:.*?)in place of (.+?)(?:\.|, (?:the|which|a) .*)$", hint
+    ):
         belongs, other = found.groups()
         places = [m.start() for m in re.finditer(rf"(?<![\w.]){re.escape(other)}(?!\w|\.g\b)", text)]
         repaired = [f"{text[:k]}{belongs}{text[k + len(other) :]}" for k in places]
@@ -269,13 +278,184 @@ def test_one_thing_replaced_makes_it_right(tensor, text, mistake, words):
     assert words in " ".join(verdict.hints)
 
 
-def test_a_forgotten_term_that_is_zero_in_the_example_does_not_pass():
+@pytest.mark.parametrize("shape", [(4, 3, 2), (3, 3, 3), (9, 5, 1), (64, 20, 10)], ids=str)
+def test_an_example_has_no_zeros_where_a_mistake_could_hide(shape):
+    for seed in range(20):
+        t = decimals(shape, seed).tensors
+        x, w1, b1, w2, out, targ = (np.asarray(t[k], float) for k in ("x", "w1", "b1", "w2", "out", "targ"))
+        l1 = x @ w1 + b1
+        dz = (l1 > 0) * (2 * (out - targ) / out.size @ w2.T)
+        np.testing.assert_allclose(np.asarray(t["l1"].g)[:, 0], dz[:, 0], atol=1e-5)
+        assert np.count_nonzero(np.abs(dz[:, 0]) > 1e-6) >= len(dz) - 1, "but for an output that meets its target"
+        assert all(array.all() for array in (x, w1, b1, w2, targ))
+
+
+def test_no_forgotten_term_passes():
     from pybackprop.teach.learn.steps import question_for
 
     asked = question_for("one-gradient")
     dz = np.asarray(asked.samples[0].arrays["dz"])[:, 0]
     terms = [f"x[{i},0]*dz[{i},0]" for i in range(len(dz))]
     assert judge_question(asked, " + ".join(terms)).ok
-    assert (dz == 0).any()
+    assert dz.all()
     for left_out in range(len(terms)):
         assert not judge_question(asked, " + ".join(terms[:left_out] + terms[left_out + 1 :])).ok
+
+
+# ---- a skipped layer ----
+
+
+def four_layers():
+    """x -> l1 -> l2 (relu) -> l3 -> l4 (relu) -> out, with every gradient by numpy."""
+    rng = np.random.default_rng(8)
+    a = {"x": (6, 4), "w1": (4, 5), "b1": (5,), "w2": (5, 3), "b2": (3,), "w3": (3, 2), "b3": (2,), "targ": (6, 2)}
+    t = SimpleNamespace(**{name: bp.param(rng.uniform(-1, 1, shape)) for name, shape in a.items()})
+    t.l1 = t.x @ t.w1 + t.b1
+    t.l2 = bp.relu(t.l1)
+    t.l3 = bp.lin(t.l2, t.w2, t.b2)
+    t.l4 = bp.relu(t.l3)
+    t.out = t.l4 @ t.w3 + t.b3
+    t.loss = bp.mse(t.out, t.targ)
+    t.loss.backward(keep=True)
+    return t
+
+
+@pytest.mark.parametrize(
+    ("tensor", "text", "right", "later", "earlier"),
+    [
+        ("w1", "x.T @ out.g", "l1.g", "out", "l1"),
+        ("w1", "x.T @ l3.g", "l1.g", "l3", "l1"),
+        ("w1", "x.T @ l4.g", "l1.g", "l4", "l1"),
+        ("w2", "l2.T @ out.g", "l3.g", "out", "l3"),
+        ("b1", "l3.g.sum(0)", "l1.g", "l3", "l1"),
+        ("b1", "out.g.sum(0)", "l1.g", "out", "l1"),
+        ("b2", "out.g.sum(0)", "l3.g", "out", "l3"),
+        ("l1", "(l1 > 0) * l4.g", "l2.g", "l4", "l2"),
+        ("l2", "out.g @ w2.T", "l3.g", "out", "l3"),
+        ("x", "l3.g @ w1.T", "l1.g", "l3", "l1"),
+        ("w1", "x.T @ (2 * (out - targ) / size)", "l1.g", "out", "l1"),
+    ],
+)
+def test_a_skipped_layer_has_its_name(tensor, text, right, later, earlier):
+    t = four_layers()
+    verdict = bp.judge(getattr(t, tensor), text)
+    assert (verdict.ok, verdict.mistake) == (False, "skipped-step"), verdict
+    hint = " ".join(verdict.hints)
+    assert f"right with {right} in place of" in hint
+    assert f"{later} is computed from {earlier} further on" in hint
+    other = f"{later}.g"
+    if other in text:
+        assert bp.judge(getattr(t, tensor), text.replace(other, right))
+
+
+# ---- hints before, and reasons after: true of the numbers ----
+
+
+def gradients(t):
+    """Every gradient of four_layers, by float64 numpy."""
+    a = SimpleNamespace(**{name: np.asarray(tensor) for name, tensor in vars(t).items()})
+    g = SimpleNamespace(out=2 * (a.out - a.targ) / a.out.size)
+    g.w3, g.b3, g.l4 = a.l4.T @ g.out, g.out.sum(0), g.out @ a.w3.T
+    g.l3 = (a.l3 > 0) * g.l4
+    g.w2, g.b2, g.l2 = a.l2.T @ g.l3, g.l3.sum(0), g.l3 @ a.w2.T
+    g.l1 = (a.l1 > 0) * g.l2
+    g.w1, g.b1, g.x = a.x.T @ g.l1, g.l1.sum(0), g.l1 @ a.w1.T
+    g.targ = -g.out
+    return g
+
+
+@pytest.mark.parametrize("name", ["x", "w1", "b1", "l1", "l2", "w2", "b2", "l3", "l4", "w3", "b3", "out", "targ"])
+def test_the_solution_is_the_gradient_and_its_reason_is_true(name):
+    t = four_layers()
+    verdict = bp.judge(getattr(t, name), "0 * 1", reveal=True)
+    formula, _, why = verdict.solution.partition(" = ")[2].partition(": ")
+    names = {f"{key}_g": value for key, value in vars(gradients(t)).items()}
+    names |= {key: np.asarray(value) for key, value in vars(t).items()} | {"size": t.out.size}
+    found = eval(formula.replace(".g", "_g"), {}, names)
+    np.testing.assert_allclose(found, names[f"{name}_g"], rtol=1e-6, atol=1e-9)
+    a = SimpleNamespace(**names)
+    if match := re.match(r"every row i of (\w+) adds its share (\w+)\[i,k\] \* (\w+)\.g\[i,j\]; the sum over i", why):
+        left, right = names[match[2]], names[f"{match[3]}_g"]
+        np.testing.assert_allclose(sum(np.outer(left[i], right[i]) for i in range(6)), names[f"{name}_g"], rtol=1e-6)
+        assert match[1] == match[3]
+    elif match := re.match(r"every column j of (\w+) adds its share (\w+)\.g\[i,j\] \* (\w+)\[k,j\]; the sum", why):
+        dz, w = names[f"{match[2]}_g"], names[match[3]]
+        shares = [np.outer(dz[:, j], w[:, j]) for j in range(w.shape[1])]
+        np.testing.assert_allclose(sum(shares), names[f"{name}_g"], rtol=1e-6, atol=1e-9)
+    elif match := re.match(r"(\w+)\[j\] moves column j of (\w+) by 1 in every row; the rows' shares are added", why):
+        assert match[1] == name
+        np.testing.assert_allclose(names[f"{match[2]}_g"].sum(0), names[f"{name}_g"], rtol=1e-6)
+    elif why.startswith("each element passes on its own gradient where it was positive"):
+        following = {"l1": a.l2_g, "l3": a.l4_g}[name]
+        np.testing.assert_allclose(np.where(names[name] > 0, following, 0), names[f"{name}_g"])
+    elif why.startswith("the 2 comes from the square, the 1/size from the mean"):
+        np.testing.assert_allclose(names["out_g"] * a.size / 2, a.out - a.targ, rtol=1e-6)
+    else:
+        assert why.startswith("as for out; the minus comes from the minus before targ"), why
+        np.testing.assert_allclose(names["targ_g"], -names["out_g"])
+
+
+@pytest.mark.parametrize("name", ["x", "w1", "b1", "l1", "w2", "out", "targ"])
+def test_the_first_hint_asks_what_the_numbers_answer(name):
+    """Which elements move with one element, as the hint asks: those that numpy finds."""
+    t = four_layers()
+    hint = bp.judge(getattr(t, name), "0 * 1").hints[0]
+    a = {key: np.asarray(value) for key, value in vars(t).items()}
+    moved, result = {key: value.copy() for key, value in a.items()}, {"w2": "l3", "out": "loss", "targ": "loss"}
+    result = result.get(name, {"l1": "l2"}.get(name, "l1"))
+    moved[name].flat[0] += 0.5
+    if result == "loss":
+        assert re.fullmatch(rf"Write the loss down for two numbers, (.*), and move {name}0\.", hint)
+        two = {"out0": 0.3, "targ0": -0.2, "out1": 1.5, "targ1": 0.25}
+        written = eval(re.search(r"\(\(.*/ 2", hint)[0], {}, two)
+        right = float(bp.mse(np.array([0.3, 1.5]), np.array([-0.2, 0.25])))
+        assert written == pytest.approx(right)
+        return
+    computed = {
+        "l1": lambda v: v["x"] @ v["w1"] + v["b1"],
+        "l2": lambda v: np.maximum(v["l1"], 0),
+        "l3": lambda v: v["l2"] @ v["w2"] + v["b2"],
+    }[result]
+    changed = computed(moved) != computed(a)
+    wanted = np.zeros_like(changed)
+    wanted[{"x": (0, slice(None)), "l1": (0, 0)}.get(name, (slice(None), 0))] = True
+    assert np.array_equal(changed & wanted, changed)
+    assert name in hint
+    assert result in hint
+    if name == "b1":
+        assert "b1 has one number for each column, and was broadcast over the rows" in hint
+        assert a["b1"].shape == (a["l1"].shape[1],)
+
+
+def test_the_answer_itself_and_twice_the_answer():
+    t = four_layers()
+    g = gradients(t)
+    np.testing.assert_allclose(np.asarray(t.w1.g), g.w1, rtol=1e-6)
+    circular = bp.judge(t.w1, "w1.g * 1")
+    assert (circular.mistake, bool(circular)) == ("circular", False)
+    assert circular.hints[1].startswith("This uses w1.g, the gradient you are asked for.")
+    twice = bp.judge(t.w1, "w1.g + x.T @ l1.g")
+    assert twice.mistake == "accumulated"
+    assert "gives twice the gradient once backward has run" in twice.hints[1]
+    np.testing.assert_allclose(np.asarray(t.w1.g) + np.asarray(t.x).T @ g.l1, 2 * g.w1, rtol=1e-6)
+    assert bp.judge(t.w1, "w1.g + 0.5 * (x.T @ l1.g)").mistake == "circular", "that is not twice the gradient"
+
+
+def test_the_sum_over_all_uses_is_told_from_the_share_of_one():
+    rng = np.random.default_rng(2)
+    x, w = bp.param(rng.uniform(-1, 1, (5, 3))), bp.param(rng.uniform(-1, 1, (3, 3)))
+    l1 = x @ w
+    out = l1 @ w
+    targ = rng.uniform(-1, 1, (5, 3))
+    loss = bp.mse(out, targ)
+    loss.backward(keep=True)
+    dout = 2 * (np.asarray(out) - targ) / 15
+    shares = np.asarray(x).T @ (dout @ np.asarray(w).T), np.asarray(l1).T @ dout
+    verdict = bp.judge(w, sum(shares), z=l1)
+    assert verdict.mistake == "all-uses"
+    assert "the sum over all uses of the tensor" in verdict.hints[1]
+    np.testing.assert_allclose(np.asarray(w.g), sum(shares), rtol=1e-6)
+    for share, result in zip(shares, (l1, out), strict=True):
+        right = bp.judge(w, share, z=result)
+        assert right
+        assert "It is the share of one use; w1.g is the sum over both uses" in right.summary

@@ -14,9 +14,10 @@ from pybackprop.teach.explain.paths import backward_order
 from pybackprop.teach.explain.rules import rule_for
 from pybackprop.teach.explain.symbols import Symbols
 from pybackprop.teach.trace.gradients import Walk, call_by_hand, gets_gradient, largest
-from pybackprop.teach.trace.graph import Network, Operation
+from pybackprop.teach.trace.graph import Network
 from pybackprop.teach.trace.notation import element
 from pybackprop.teach.trace.off_tape import program_of
+from pybackprop.teach.trace.operation import Operation
 from pybackprop.teach.trace.replay import in_double
 from pybackprop.teach.trace.slope import measure
 

@@ -11,8 +11,9 @@ from pybackprop.core.arrays import Array
 from pybackprop.teach.explain.facts import Facts
 from pybackprop.teach.explain.rules import Path, Words
 from pybackprop.teach.render.document import Block, Document, Formula, Heading, Table, Text
-from pybackprop.teach.trace.graph import Network, Operation
+from pybackprop.teach.trace.graph import Network
 from pybackprop.teach.trace.notation import element
+from pybackprop.teach.trace.operation import Operation
 from pybackprop.teach.trace.slope import Check, slope_at_kink, with_kinks
 
 ALL_ROWS = 10  # up to so many terms, all are shown; of more, the LARGEST

@@ -10,8 +10,9 @@ from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
 from pybackprop.teach.explain.rules import Path, Words, rule_for
 from pybackprop.teach.trace.gradients import Walk
-from pybackprop.teach.trace.graph import Network, Operation
+from pybackprop.teach.trace.graph import Network
 from pybackprop.teach.trace.notation import Index
+from pybackprop.teach.trace.operation import Operation
 
 
 def paths_of(tensor: Tensor, at: Index, walk: Walk) -> list[Path]:

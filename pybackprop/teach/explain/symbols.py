@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.teach.explain.rules import rule_for
 from pybackprop.teach.render.formula import Name, Part, Partial
-from pybackprop.teach.trace.graph import Network, Operation
+from pybackprop.teach.trace.graph import Network
 from pybackprop.teach.trace.notation import shape
+from pybackprop.teach.trace.operation import Operation
 
 WIDTH = 40  # of a product of derivatives in a table
 

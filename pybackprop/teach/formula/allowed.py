@@ -12,7 +12,7 @@ from typing import NoReturn
 from pybackprop.teach.formula.call import KEYWORDS
 from pybackprop.teach.formula.errors import place, refuse
 from pybackprop.teach.formula.functions import AXES, AXIS, FLAG, FUNCTIONS, SIZES, TEXT, VALUE, Function
-from pybackprop.teach.formula.spellings import LIBRARIES, LISTS, SPELLINGS, Dot, is_library
+from pybackprop.teach.formula.spellings import LIBRARIES, LISTS, SPELLINGS, Dot, is_library, unparsed
 
 EXPONENT = 8
 INDEX = 10**9  # the largest number allowed in an index
@@ -171,7 +171,7 @@ class _Check:
         if name not in FUNCTIONS or not FUNCTIONS[name].first:
             fault = "takes other arguments" if name in SPELLINGS else "is not known here"
             of_library = is_library(called.value)
-            written = f"{ast.unparse(called)}()" if of_library else f".{name}()"
+            written = f"{unparsed(called)}()" if of_library else f".{name}()"
             known = FUNCTIONS_SHOWN if of_library else COMMON
             self.no(node, f"'{written}' {fault}; {INSTEAD.get(name, f'known are {known}')}")
         if isinstance(called.value, LISTS):

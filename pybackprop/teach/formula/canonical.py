@@ -8,6 +8,7 @@ from typing import Any
 
 from pybackprop.teach.formula.allowed import COMPARISONS, OPERATORS
 from pybackprop.teach.formula.grammar import Formula
+from pybackprop.teach.formula.spellings import unparsed
 
 UNCHANGED = "float"  # the method that does not change the numbers
 MIRRORED = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
@@ -64,7 +65,7 @@ class _Speller:
         arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
         if isinstance(node.func, ast.Attribute):
             return self._method(node.func.attr, node.func.value, *arguments)
-        return f"{ast.unparse(node.func)}({', '.join(map(self.text, arguments))})"
+        return f"{unparsed(node.func)}({', '.join(map(self.text, arguments))})"
 
     def _method(self, name: str, of: ast.expr, *arguments: ast.expr) -> str:
         if name == UNCHANGED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import NoReturn
 
 from pybackprop.core.errors import ShapeError
@@ -25,6 +26,12 @@ def refuse(text: str, at: tuple[int, int] | None, words: str, kind: type[Formula
     shown = "".join(c if c.isprintable() else " " for c in text[shift : shift + 90])
     marks = "^" * max(1, min(end - shift, len(shown)) - (start - shift))
     raise kind(f"formula: {words}\n    {shown}\n    {' ' * (start - shift)}{marks}")
+
+
+def no_formula(text: str) -> str:
+    """What is said before the error of words that are no formula, such as zero or none; empty for anything else."""
+    is_words = re.fullmatch(r"[^\W\d]+(\s+[^\W\d]+)*", text.strip()) is not None
+    return f"'{text.strip()}' is not a formula; write one such as '2 * (x - 1)', or a number.\n" if is_words else ""
 
 
 def place(text: str, node: ast.expr) -> tuple[int, int]:

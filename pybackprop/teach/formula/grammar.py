@@ -22,7 +22,7 @@ import warnings
 
 from pybackprop.teach.formula.allowed import check
 from pybackprop.teach.formula.errors import FormulaError, place, refuse
-from pybackprop.teach.formula.spellings import plain
+from pybackprop.teach.formula.spellings import plain, unparsed
 
 LONGEST = 1000  # characters
 DEEPEST = 80  # levels of nested brackets or operations
@@ -54,7 +54,7 @@ class Formula:
 
     def part(self, node: ast.expr) -> str:
         """The text of one part."""
-        return ast.get_source_segment(self.text, node) or ast.unparse(node)
+        return ast.get_source_segment(self.text, node) or unparsed(node)
 
 
 def parse(text: str) -> Formula:

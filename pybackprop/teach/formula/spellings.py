@@ -7,6 +7,7 @@ dz.sum(0); self.out.grad becomes out.g. The nodes keep their places in the text,
 from __future__ import annotations
 
 import ast
+import copy
 
 from pybackprop.teach.formula.call import KEYWORDS, Given, at, method
 from pybackprop.teach.formula.functions import FUNCTIONS
@@ -49,6 +50,21 @@ BUILTINS = {"abs", "len", "sum", "float", "int", "pow", "max", "min"}
 
 class Dot(ast.MatMult):
     """@ that was written as dot(...): with more than two axes on the right, dot would be something else."""
+
+
+class _AsCalls(ast.NodeTransformer):
+    """np.dot(a, b) in place of the operator that stands for it."""
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        self.generic_visit(node)
+        if not isinstance(node.op, Dot):
+            return node
+        return ast.Call(ast.Attribute(ast.Name("np", ast.Load()), "dot", ast.Load()), [node.left, node.right], [])
+
+
+def unparsed(tree: ast.AST) -> str:
+    """The text of a plain tree."""
+    return ast.unparse(_AsCalls().visit(copy.deepcopy(tree)))
 
 
 def plain(tree: ast.expr) -> ast.expr:

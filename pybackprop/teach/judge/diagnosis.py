@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pybackprop.core.arrays import Array
 from pybackprop.teach.formula.canonical import canonical
 from pybackprop.teach.formula.errors import FormulaError
 from pybackprop.teach.formula.evaluate import evaluate
@@ -44,7 +45,7 @@ def diagnose(question: Question, attempts: Sequence[Attempt], proposal: Formula 
     if found is not None and found.mistake.missing and proposal is not None:
         found = _repair(without_a_factor(question, proposal)) or found
     if found is None and wrong:
-        found = _repair(substituted(question, wrong, proposal.names if proposal else ()))
+        found = _repair(substituted(question, wrong, proposal))
     if found is None and proposal is not None:
         found = _repair(repaired(question, proposal))
     return found or _by_a_size(wrong)
@@ -102,10 +103,24 @@ def _agrees(attempt: Attempt, formula: Formula) -> bool | None:
     if not set(formula.names) <= sample.roles.keys():
         return None
     try:
-        value = evaluate(formula, sample.roles, products=attempt.products).array
+        value = evaluate(formula, _aligned(sample.roles, sample.right), products=attempt.products).array
     except FormulaError:
         return False
     return close(np.asarray(attempt.value), np.asarray(value, sample.right.dtype))
+
+
+def _aligned(roles: Mapping[str, Array], right: Array) -> dict[str, Array]:
+    """Targets (n) as the column (n,1) that the output is, or the reverse: the mistakes' formulas say out - targ."""
+    aligned = dict(roles)
+    targ = roles.get("targ")
+    for name in ("out", "z") if targ is not None else ():
+        other = roles.get(name)
+        if other is not None and targ is not None and other.size == targ.size and other.ndim != targ.ndim:
+            if name == "out" and right.shape == targ.shape:  # the question is about the targets
+                aligned["out"] = other.reshape(targ.shape)
+            else:
+                aligned["targ"] = targ.reshape(other.shape)
+    return aligned
 
 
 def _fits(question: Question, attempts: Sequence[Attempt], mistake: Mistake) -> Diagnosis | None:

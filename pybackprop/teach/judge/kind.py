@@ -25,6 +25,7 @@ from pybackprop.teach.trace.use import Use
 Words = Mapping[str, str]  # role -> its name in the text
 Roles = Mapping[str, Array]  # role -> its numbers
 At = tuple[int, ...]
+Terms = Callable[[Roles, Array], tuple[Array, int]]
 
 
 def _own_terms(roles: Roles, right: Array) -> tuple[Array, int]:
@@ -50,7 +51,7 @@ class Kind:
     right: str | None = None
     hint: str = ""
     why: str = ""
-    terms: Callable[[Roles, Array], tuple[Array, int]] = _own_terms
+    terms: Terms = _own_terms
     element: Callable[[Words, Roles, At], tuple[str, Sum]] | None = None
 
 
@@ -126,10 +127,6 @@ def reading_of(op: Op | Call, count: int) -> Reading:
     return Reading(operands, result, aliases, op.axes, ahead=not is_activation)
 
 
-def kind_of(use: Use) -> Kind:
-    """The kind of question for a use; a generic kind has the formula in the operation's record, if there is one."""
-    reading = reading_of(use.op, len(use.operands))
-    if kind := reading.kind(use):
-        return kind
-    formula = dict(enumerate(use.op.gradients)).get(use.slot)
-    return Kind(GENERIC, reading.operands[use.slot], formula)
+def generic_kind(use: Use, reading: Reading) -> Kind:
+    """A kind with the formula in the operation's record, if there is one."""
+    return Kind(GENERIC, reading.operands[use.slot], dict(enumerate(use.op.gradients)).get(use.slot))

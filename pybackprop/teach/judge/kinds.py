@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from pybackprop import ops
+from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
 from pybackprop.teach.judge.kind import At, Kind, Reading, Roles, Words, questions
 from pybackprop.teach.judge.sums import Sum, number, plain, products
@@ -83,12 +84,6 @@ B = Kind(
 @questions(ops.LIN, ops.MATMUL, reading=Reading(("x", "w", "b"), "z", {"inp": "x", "out": "z"}, ahead=True))
 def _linear(use: Use) -> Kind | None:
     return (X, W, B)[use.slot] if all(operand.ndim == 2 for operand in use.operands[:2]) else None
-
-
-@questions(ops.ADD, reading=Reading(("x", "b"), "z", {"inp": "x", "out": "z"}, ("ij", "j", "ij"), ahead=True))
-def _bias(use: Use) -> Kind | None:
-    is_bias = use.slot == 1 and use.operands[1].ndim == 1 and use.operands[0].ndim == 2
-    return B if is_bias else None
 
 
 @questions(ops.CLONE, reading=Reading(("x",), "z", {"inp": "x", "out": "z"}, ahead=True))
@@ -204,17 +199,21 @@ TARG = Kind(
 )
 
 
-@questions(
-    ops.MSE,
-    reading=Reading(("out", "targ"), "loss", {"inp": "out", "y": "targ"}, ("ij", "ij", ""), rows="out", behind="targ"),
-)
+MSE_READING = Reading(("out", "targ"), "loss", {"inp": "out", "y": "targ"}, ("ij", "ij", ""), rows="out", behind="targ")
+
+
+@questions(ops.MSE, reading=MSE_READING)
 def _mse(use: Use) -> Kind | None:
+    return mse_kind(use.slot, *use.operands)
+
+
+def mse_kind(slot: int, out: Tensor, targ: Tensor) -> Kind:
     """If one of out and targ is (n,1) and the other (n), the right formula has the index that makes them fit."""
-    kind = (OUT, TARG)[use.slot]
-    if use.operands[0].ndim == use.operands[1].ndim or kind.right is None:
+    kind = (OUT, TARG)[slot]
+    if out.ndim == targ.ndim or kind.right is None:
         return kind
-    column, row = ("targ", "targ[:,None]") if kind is OUT else ("out", "out[:,0]")
-    return replace(kind, right=kind.right.replace(column, row))
+    mine, name = (out, "targ") if kind is OUT else (targ, "out")
+    return replace(kind, right=kind.right.replace(name, f"{name}[:,None]" if mine.ndim == 2 else f"{name}[:,0]"))
 
 
 KINDS = (W, X, B, RELU, LEAKY_RELU, OUT, TARG)

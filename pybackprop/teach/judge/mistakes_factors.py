@@ -6,7 +6,6 @@ numbers do not tell.
 
 from __future__ import annotations
 
-from pybackprop.teach.judge.conditions import several_rows
 from pybackprop.teach.judge.mistake import LEAKY_RELU, LINEAR, MSE, RELU, TARG, Mistake, changed
 
 INSIDE = (*LINEAR, RELU, LEAKY_RELU)
@@ -30,7 +29,6 @@ FACTORS = (
         {"w": ("(x.T @ dz) / n",), "b": ("dz.mean(0)", "dz.sum(0) / n")},
         "Every number is the right one divided by {n}, the number of rows. The gradient is the sum over all paths, so "
         "the rows' shares are added, not averaged.",
-        holds=several_rows,
     ),
     Mistake(
         "mean-over-rows",

@@ -8,7 +8,7 @@ import numpy as np
 
 from pybackprop.core.arrays import Array
 from pybackprop.teach.judge.kind import Kind, Roles
-from pybackprop.teach.judge.kinds import RIGHT, B, W
+from pybackprop.teach.judge.kinds import RIGHT, B, W, X
 from pybackprop.teach.judge.mistake import MSE, RELU, TARG, Mistake, changed
 
 
@@ -59,7 +59,7 @@ def _decay(kind: Kind, roles: Roles, right: Array, proposed: Array) -> float | N
 
 
 def _new_weights(kind: Kind, roles: Roles, right: Array, proposed: Array) -> float | None:
-    if proposed.shape != right.shape or not {"x", "dz"} <= roles.keys():
+    if proposed.shape != right.shape or kind.name != X.name:
         return None
     return factor(right - proposed, roles["dz"] @ (roles["x"].T @ roles["dz"]).T, right)
 

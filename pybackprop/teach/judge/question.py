@@ -17,21 +17,23 @@ from pybackprop.core.arrays import Array
 from pybackprop.teach.formula.errors import FormulaError
 from pybackprop.teach.formula.evaluate import evaluate
 from pybackprop.teach.formula.grammar import parse
-from pybackprop.teach.judge.kind import GENERIC, Kind, is_known, kind_of, reading_of
+from pybackprop.teach.judge.kind import GENERIC, Kind, is_known
 from pybackprop.teach.judge.mistake import Mistake
 from pybackprop.teach.judge.mistakes_patterns import WHOLE, close
 from pybackprop.teach.judge.roles import (
     HIDDEN,
     Key,
     axis_letters_of,
-    bias_of,
     markers_of,
     names_of,
     numbered,
     operation_names,
     roles_of,
 )
-from pybackprop.teach.trace.resample import Program, Run, programs_of, run_again
+from pybackprop.teach.judge.step import step_of
+from pybackprop.teach.trace.program import Program
+from pybackprop.teach.trace.resample import Run, programs_of, run_again
+from pybackprop.teach.trace.steps import bias_added
 from pybackprop.teach.trace.use import Use
 
 RUNS = tuple((how, np.float64) for how in ("different", "different open", "equal", "different zeros"))
@@ -170,9 +172,11 @@ def question_of(use: Use, given: Mapping[str, Any], runs: Sequence[tuple[str, An
     roles = roles_of(use, ids)
     names = names_of(use, ids, roles, given)
     letters = axis_letters_of(use, names, roles)
-    asked = next((name for name, key in names.items() if key == ("value", roles["answer"][1])), "t") + ".g"
+    own = use.network.name(use.tensor)  # where no name can be written for it
+    asked = next((name for name, key in names.items() if key == ("value", roles["answer"][1])), own) + ".g"
+    bias = bias_added(use.network.operations, use.operation)
     question = Question(
-        kind_of(use),
+        step_of(use).kind,
         asked,
         names,
         roles,
@@ -182,7 +186,7 @@ def question_of(use: Use, given: Mapping[str, Any], runs: Sequence[tuple[str, An
         use=use,
         operation=operation_names(use, roles),
         markers=markers_of(use, ids, roles, given),
-        summed=(ids[id(use.output)], ids[id(bias.output)]) if (bias := bias_of(use)) else None,
+        summed=(ids[id(use.output)], ids[id(bias.output)]) if bias else None,
     )
     question.samples.append(_sample(question, _own_run(use, ids)))
     question.samples.extend(_other_samples(question, use, ids, runs))
@@ -194,7 +198,7 @@ def _verified(question: Question, use: Use) -> Kind:
 
     Such a formula is written for the usual shapes; it may be wrong if an operand was broadcast.
     """
-    kind, reading = question.kind, reading_of(use.op, len(use.operands))
+    kind, reading = question.kind, step_of(use).reading
     aliases = {**{role: role for role in (*reading.operands, reading.result)}, **reading.aliases}
     try:
         formula = parse(kind.right or "")
@@ -225,7 +229,7 @@ def _own_run(use: Use, ids: dict[int, int]) -> Run:
             elif id(tensor) in use.grads:
                 grads[t] = use.grads[id(tensor)]
     grads[ids[id(use.output)]] = use.arriving
-    if bias := bias_of(use):
+    if bias := bias_added(use.network.operations, use.operation):
         grads.setdefault(ids[id(bias.output)], use.arriving)
     right = use.gradient()
     grads[ids[id(use.tensor)]] = right
@@ -237,8 +241,8 @@ def _other_samples(question: Question, use: Use, ids: dict[int, int], runs: Sequ
 
     A user's own operation may raise an error on other shapes; a registered one must not.
     """
-    for program in programs_of(use):
-        number = _numbers_in_question(program, use, ids)
+    for program in programs_of(use, step_of(use).operations):
+        number = {t: ids[key] for t, key in program.keys.items()}
         try:
             return [_other_sample(question, program, number, k, *run) for k, run in enumerate(runs)]
         except Exception:
@@ -258,16 +262,6 @@ def _other_sample(
         grads.setdefault(question.summed[1], grads[question.summed[0]])
     answer = question.roles["answer"][1]
     return _sample(question, Run(values, {**grads, answer: run.right}, run.right, run.whole))
-
-
-def _numbers_in_question(program: Program, use: Use, ids: dict[int, int]) -> dict[int, int]:
-    """For each tensor of a program, its number in the question."""
-    if len(program.instructions) == len(use.network):
-        return {t: t for t in program.shapes}
-    own: dict[int, int] = {}
-    for tensor in (*use.operands, use.output):
-        own.setdefault(id(tensor), len(own))
-    return {t: ids[key] for key, t in own.items()}
 
 
 def _sample(question: Question, run: Run) -> Sample:

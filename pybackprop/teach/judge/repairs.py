@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pybackprop.teach.formula.allowed import OPERATORS
 from pybackprop.teach.formula.errors import FormulaError
 from pybackprop.teach.formula.grammar import Formula, names_in, parse
+from pybackprop.teach.formula.spellings import unparsed
 from pybackprop.teach.judge.attempt import SLACK, with_formula
 from pybackprop.teach.judge.mistake import MSE, RELU, Mistake
 from pybackprop.teach.judge.question import Question
@@ -62,12 +63,34 @@ WRONG_TRANSPOSE = Mistake(
     "All is right but one transpose: look at the index letters around {part}.",
     by_repair=True,
 )
-REPAIRED = (OPERATOR_ORDER, MISPLACED_BRACKETS, NUMBER_FOR_SIZE, FACTOR_TOO_MANY, WRONG_TRANSPOSE)
+MATMUL_FOR_ELEMENTWISE = Mistake(
+    "matmul-for-elementwise",
+    {"w": ("x.T @ ((z > 0) @ da)",)},
+    "It would be right with * in place of @ between {left} and {right}: each element there is multiplied by the one in "
+    "the same place, and nothing is added.",
+    by_repair=True,
+)
+ELEMENTWISE_FOR_MATMUL = Mistake(
+    "elementwise-for-matmul",
+    {RELU: ("(z > 0) * (out.g * w2.T)",)},
+    "It would be right with @ in place of * between {left} and {right}: the products there must be added along an axis "
+    "that both have.",
+    by_repair=True,
+)
+REPAIRED = (
+    OPERATOR_ORDER,
+    MISPLACED_BRACKETS,
+    NUMBER_FOR_SIZE,
+    FACTOR_TOO_MANY,
+    WRONG_TRANSPOSE,
+    MATMUL_FOR_ELEMENTWISE,
+    ELEMENTWISE_FOR_MATMUL,
+)
 
 
 def repaired(question: Question, formula: Formula) -> Repair | None:
     """The first repair that makes a formula right on all samples; None if there is none."""
-    for family in (_regrouped, _with_sizes, _transposed, _renamed):
+    for family in (_regrouped, _with_sizes, _transposed, _other_product, _renamed):
         if found := _working(question, family(question, formula)):
             return found
     return None
@@ -81,7 +104,7 @@ def without_a_factor(question: Question, formula: Formula) -> Repair | None:
 def _working(question: Question, repairs: Iterator[Repair]) -> Repair | None:
     for _, repair in zip(range(MOST), repairs, strict=False):
         try:
-            formula = parse(ast.unparse(repair.tree))
+            formula = parse(unparsed(repair.tree))
         except FormulaError:
             continue
         if _is_right(question, formula):
@@ -204,6 +227,17 @@ def _transposed(question: Question, formula: Formula) -> Iterator[Repair]:
 def _toggled(node: ast.expr) -> ast.expr:
     is_transpose = isinstance(node, ast.Attribute) and node.attr == "T"
     return node.value if is_transpose else ast.Attribute(node, "T")  # type: ignore[attr-defined]
+
+
+def _other_product(question: Question, formula: Formula) -> Iterator[Repair]:
+    """* in place of @, or @ in place of *."""
+    for node in ast.walk(formula.tree):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.MatMult, ast.Mult)):
+            is_matmul = isinstance(node.op, ast.MatMult)
+            mistake = MATMUL_FOR_ELEMENTWISE if is_matmul else ELEMENTWISE_FOR_MATMUL
+            new = ast.BinOp(node.left, ast.Mult() if is_matmul else ast.MatMult(), node.right)
+            tree = _replaced(formula.tree, node, lambda _, new=new: new)  # type: ignore[misc]
+            yield Repair(mistake, tree, {"left": formula.part(node.left), "right": formula.part(node.right)})
 
 
 def _renamed(question: Question, formula: Formula) -> Iterator[Repair]:

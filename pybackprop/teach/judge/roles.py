@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,9 +20,9 @@ import numpy as np
 from pybackprop import ops
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
-from pybackprop.teach.judge import kinds  # noqa: F401 (registers what is known of the operations)
 from pybackprop.teach.judge.kind import reading_of
-from pybackprop.teach.trace.graph import Operation
+from pybackprop.teach.judge.step import step_of
+from pybackprop.teach.trace.steps import written_loss
 from pybackprop.teach.trace.use import Use
 
 Key: TypeAlias = tuple[Any, ...]
@@ -52,10 +53,8 @@ def numbered(use: Use) -> dict[int, int]:
 
 def roles_of(use: Use, ids: dict[int, int]) -> dict[str, Key]:
     """The tensors' roles in the operation and in the next one, the sizes, and the operation's parameters."""
-    reading = reading_of(use.op, len(use.operands))
-    tensors = reading.parts(use.operands, use.output)
-    if bias := bias_of(use):
-        tensors |= {reading.result: bias.output, "b": next(t for t in bias.inputs if t is not use.output)}
+    step = step_of(use)
+    reading, tensors = step.reading, step.tensors
     parts = {role: ids[id(t)] for role, t in tensors.items()}
     if reading.ahead:
         parts |= _behind(use, ids)
@@ -68,18 +67,12 @@ def roles_of(use: Use, ids: dict[int, int]) -> dict[str, Key]:
     if reading.ahead and use.operands[0].ndim == 2:
         roles["m"] = ("length", ids[id(use.operands[0])], 1)
     roles["size"] = ("size", _averaged(use, ids, parts[rows]))
-    numbers = {name: value for name, value in use.operation.params.items() if isinstance(value, (int, float))}
+    numbers = {name: value for name, value in use.operation.params.items() if is_number(value)}
     return roles | {name: ("given", Given(np.asarray(value, np.float64))) for name, value in numbers.items()}
 
 
-def bias_of(use: Use) -> Operation | None:
-    """The operation that adds a bias to the product, where x @ w + b was written as two operations."""
-    readers = use.network.uses(use.output) if use.op is ops.MATMUL else []
-    if len(readers) != 1 or readers[0][0].op is not ops.ADD or len(readers[0][0].inputs) != 2:
-        return None
-    operation, slot = readers[0]
-    is_bias = operation.inputs[1 - slot].ndim == 1 and operation.output.shape == use.output.shape
-    return operation if is_bias else None
+def is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
 
 
 def _behind(use: Use, ids: dict[int, int]) -> dict[str, int]:
@@ -88,7 +81,10 @@ def _behind(use: Use, ids: dict[int, int]) -> dict[str, int]:
     A bias added in between counts as part of this operation.
     """
     output = use.output
+    loss = written_loss(use.network.operations)
     for operation in use.network:
+        if loss is not None and output is loss.out:
+            return {"targ": ids[id(loss.targ)]}
         if not any(operand is output for operand in operation.inputs):
             continue
         reading = reading_of(operation.op, len(operation.inputs))
@@ -103,7 +99,9 @@ def _behind(use: Use, ids: dict[int, int]) -> dict[str, int]:
 
 def _averaged(use: Use, ids: dict[int, int], otherwise: int) -> int:
     """The tensor whose mean the loss is."""
-    last = use.network.operations[-1]
+    last, loss = use.network.operations[-1], written_loss(use.network.operations)
+    if loss is not None:
+        return ids[id(loss.out)]
     return ids[id(last.inputs[0])] if last.op is ops.MSE else otherwise
 
 
@@ -139,10 +137,11 @@ def _fixed(use: Use, ids: dict[int, int], given: Mapping[str, Any]) -> dict[str,
 
 def operation_names(use: Use, roles: Mapping[str, Key]) -> dict[str, Key]:
     """The names inside the operation: its roles and their aliases."""
-    reading = reading_of(use.op, len(use.operands))
+    reading = step_of(use).reading
     names: dict[str, Key] = {}
     for alias, role in {**{role: role for role in roles if role != "answer"}, **reading.aliases}.items():
-        _add(names, alias, roles[role])
+        if role in roles:  # x * 2 has no second operand
+            _add(names, alias, roles[role])
     names.setdefault("dout", roles[f"d{reading.result}"])
     return names
 
@@ -152,7 +151,7 @@ def markers_of(use: Use, ids: dict[int, int], roles: Mapping[str, Key], given: M
 
     dout is one: nobody writes it for the gradient of the network's output. So is the caller's z=l1.
     """
-    result = reading_of(use.op, len(use.operands)).result
+    result = step_of(use).reading.result
     network = {*_fixed(use, ids, given), *lesson_names(use, ids)} - {result, f"{result}.g", f"d{result}"}
     network |= {f"{name}.g" for name in network} | {f"d{name}" for name in network if name != "out"}
     values = {name for name, key in operation_names(use, roles).items() if key[0] in ("value", "grad")}
@@ -190,6 +189,8 @@ def lesson_names(use: Use, ids: dict[int, int]) -> dict[str, int]:
     names: dict[str, int] = {}
     results: dict[str, int] = {}
     weights = count = 0
+    if loss := written_loss(use.network.operations):
+        names |= {"out": ids[id(loss.out)], "targ": ids[id(loss.targ)], "loss": ids[id(use.network.root)]}
     for operation in use.network:
         op, operands = operation.op, [ids[id(t)] for t in operation.inputs]
         if op is ops.MSE:
@@ -208,8 +209,10 @@ def lesson_names(use: Use, ids: dict[int, int]) -> dict[str, int]:
         names["out"] = ids[id(output)]
     names |= {name: t for name, t in results.items() if t not in names.values()}
     for tensor in (t for operation in use.network for t in (*operation.inputs, operation.output)):
-        if ids[id(tensor)] not in names.values():  # those that only explain has a name for
-            names.setdefault(use.network.name(tensor), ids[id(tensor)])
+        name = use.network.name(tensor)
+        # those that only explain has a name for; (x @ w1), a product without its bias, cannot be written
+        if ids[id(tensor)] not in names.values() and name.isidentifier():
+            names.setdefault(name, ids[id(tensor)])
     return names | ({"y": names["targ"]} if "targ" in names else {})
 
 
@@ -226,9 +229,9 @@ def _output(use: Use) -> Tensor | None:
 
 def axis_letters_of(use: Use, names: Mapping[str, Key], roles: Mapping[str, Key]) -> dict[str, str]:
     """The axis letters for each name, where they are known: see formula.evaluate."""
-    reading = reading_of(use.op, len(use.operands))
-    axes = reading.axes or use.op.axes
-    parts = (*reading.operands[: len(use.operands)], reading.result)
+    step = step_of(use)
+    reading, axes = step.reading, step.axes
+    parts = (*(role for role in reading.operands if role in step.tensors), reading.result)
     known = dict(zip(parts, (*axes[: len(parts) - 1], *axes[-1:]), strict=False))
     letters: dict[Key, str] = {}
     for role in (*parts, *(role for role in BEHIND if role in roles)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -83,15 +84,39 @@ class Substitution:
     words: dict[str, str]
 
 
-def substituted(question: Question, attempts: Sequence[Attempt], used: Sequence[str]) -> Substitution | None:
-    """The substitution in the right formula that gives the numbers of all attempts; None if there is none."""
-    right = _right(question)
+def substituted(question: Question, attempts: Sequence[Attempt], proposal: Formula | None) -> Substitution | None:
+    """The substitution in the right formula that gives the numbers of all attempts; None if there is none.
+
+    In a proposal that is a formula, what stands in the wrong place must be seen: a name, or a part with its numbers.
+    """
+    right, used = _right(question), proposal.names if proposal is not None else ()
     for role in right.names if right is not None else ():
         belongs = question.roles.get(role, ("",))
         for other, name in _tensors(question).items():
-            if belongs[0] in TENSORS and other != belongs and _agrees(question, attempts, right, role, name):
+            if belongs[0] not in TENSORS or other == belongs or not _agrees(question, attempts, right, role, name):
+                continue
+            if proposal is None or any(question.names.get(known) == other for known in used):
                 return Substitution(*_told(question, other, belongs, used))
+            if part := _part_with(proposal, attempts, name):
+                mistake, said = _told(question, other, belongs, used)
+                return Substitution(mistake, {**said, "other": part})
     return None
+
+
+def _part_with(formula: Formula, attempts: Sequence[Attempt], name: str) -> str | None:
+    """The part of a formula that has a tensor's numbers on all samples, such as 2 * (out - targ) / size."""
+    for node in ast.walk(formula.tree):
+        if isinstance(node, (ast.BinOp, ast.Call)) and all(_is_there(formula, a, node, name) for a in attempts):
+            return formula.part(node)
+    return None
+
+
+def _is_there(formula: Formula, attempt: Attempt, node: ast.expr, name: str) -> bool:
+    arrays = attempt.sample.arrays
+    try:
+        return name in arrays and close(evaluate(formula, arrays, part=node).array, arrays[name])
+    except FormulaError:
+        return False
 
 
 def exchanged(question: Question, name: str, used: Sequence[str]) -> Iterator[tuple[Mistake, str, dict[str, str]]]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pybackprop.core.printable import printable
-from pybackprop.teach.formula.errors import FormulaError
+from pybackprop.teach.formula.errors import FormulaError, no_formula
 from pybackprop.teach.formula.evaluate import evaluate, listed
 from pybackprop.teach.formula.grammar import parse
 from pybackprop.teach.judge.hints import ROLES, general_hint, solution_of, words_of
@@ -212,7 +212,7 @@ class Exercises:
         try:
             verdict = self.answer(line)
         except FormulaError as error:
-            write(textwrap.indent(filled_message(str(error)), "  "))
+            write(textwrap.indent(filled_message(no_formula(line) + str(error)), "  "))
             return False
         if verdict.ok:
             write(textwrap.indent(_filled(verdict.summary), "  ") + ("" if self.finished else f"\n\n{self}"))

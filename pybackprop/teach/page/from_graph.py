@@ -11,8 +11,9 @@ from pybackprop.engine.model import Model
 from pybackprop.nn.layers import Lin, Mse, Relu
 from pybackprop.teach.page.scene import Scene, scene_of
 from pybackprop.teach.trace.gradients import Walk, largest
-from pybackprop.teach.trace.graph import Network, Operation
+from pybackprop.teach.trace.graph import Network
 from pybackprop.teach.trace.notation import Index
+from pybackprop.teach.trace.operation import Operation
 
 PRODUCTS, RELUS = (ops.LIN, ops.MATMUL), (ops.RELU, ops.RELU_)
 

@@ -24,7 +24,8 @@ from pybackprop.nn.network import is_mse
 from pybackprop.ops import Op
 from pybackprop.teach.render.json_numbers import shortest
 from pybackprop.teach.trace.gradients import set_gradients
-from pybackprop.teach.trace.graph import Operation, names_of
+from pybackprop.teach.trace.names import names_of
+from pybackprop.teach.trace.operation import Operation
 
 __all__ = ["BYTES", "ROWS", "Scene", "scene_of", "scene_of_operations"]
 

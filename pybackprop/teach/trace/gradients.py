@@ -13,8 +13,9 @@ from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import GradientError
 from pybackprop.engine.one_pass import Pass
-from pybackprop.teach.trace.graph import Network, Operation
+from pybackprop.teach.trace.graph import Network
 from pybackprop.teach.trace.notation import Index
+from pybackprop.teach.trace.operation import Operation
 
 
 class Private(Sink):

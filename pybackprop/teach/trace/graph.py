@@ -7,78 +7,22 @@ live tensors. This takes tens of milliseconds, but only when it is needed; train
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from pybackprop import ops
 from pybackprop.autograd.messages import describe
 from pybackprop.autograd.spent import Spent
 from pybackprop.autograd.tape import NO_PARAMS, Node, from_root
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.errors import GradientError
 from pybackprop.engine.one_pass import Pass
-from pybackprop.nn.handwritten import Call
 from pybackprop.ops import Op
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One step of a forward pass: what was computed from what.
-
-    op      the operation's record, or the record of a call of a layer with handwritten gradients
-    inputs  the tensors that it reads
-    output  the tensor that it computes
-    node    its node on the tape, if it has one
-    params  its other arguments
-    """
-
-    op: Op | Call
-    inputs: tuple[Tensor, ...]
-    output: Tensor
-    node: Node | None = None
-    params: Mapping[str, Any] = field(default_factory=lambda: NO_PARAMS)
-
-    @property
-    def name(self) -> str:
-        """Its name in messages: lin, @, +, relu, relu_, mse, .clone, or the name of a user's layer."""
-        return self.op.name
-
-    @property
-    def function(self) -> str:
-        """The name as a function: relu for relu_, clone for .clone."""
-        return self.op.name.strip("._")
-
-    @property
-    def kink(self) -> float | None:
-        """Where the operation has a corner, as relu has at 0; None: nowhere."""
-        kink = self.op.kink
-        return self.params[kink] if isinstance(kink, str) else kink
-
-    @property
-    def is_defined(self) -> bool:
-        """Whether it was made with define_op: its gradients are then set by a method of its record."""
-        return "." in self.op.lesson_grad
-
-    @property
-    def is_product(self) -> bool:
-        """Whether it multiplies the data (n,m) by weights (m,h): such an operation starts a new layer."""
-        match self.op.axes:
-            case [data, weights, *_, out] if len(data) == len(weights) == 2:
-                return data[1] == weights[0] and out == data[0] + weights[1]
-        return False
-
-    @property
-    def is_loss(self) -> bool:
-        """Whether it compares with targets, as mse does: a backward pass begins there."""
-        return "targ" in self.op.operands and self.output.ndim == 0
-
-    def is_target(self, slot: int) -> bool:
-        """Whether input `slot` holds the targets, whose gradient is left out unless it is required."""
-        return self.is_loss and self.op.operands[slot] == "targ"
+from pybackprop.teach.trace.names import names_of
+from pybackprop.teach.trace.operation import Operation
 
 
 @dataclass(frozen=True)
@@ -279,53 +223,3 @@ def _refuse(tensor: Tensor) -> None:
         "tensors with requires_g are recorded (make weights with bp.param), and a compiled plan records none: call the "
         "model itself"
     )
-
-
-# ---- names: a tensor's own, or the lesson's ----
-
-
-def names_of(operations: Sequence[Operation], root: Tensor) -> dict[int, str]:
-    """Names by id: the tensors' own, or else the lesson's (x, w1, b1, l1, l2, w2, b2, out, targ, loss)."""
-    roles: list[tuple[Tensor, str]] = []
-    layer, computed = 0, {id(op.output) for op in operations}
-    for number, op in enumerate(operations, 1):
-        layer += op.is_product
-        leaves = [(slot, given) for slot, given in enumerate(op.inputs) if id(given) not in computed]
-        roles += [(given, _leaf(op, slot, layer)) for slot, given in leaves]
-        roles.append((op.output, _result(op, operations[-1], number, root)))
-    return unique(roles)
-
-
-def _leaf(op: Operation, slot: int, layer: int) -> str:
-    role, given = op.op.operands[slot], op.inputs[slot]
-    if op.is_loss:
-        return role
-    if op.is_product:
-        return f"{role}{layer}" if slot else role
-    if slot and op.op is not ops.ADD and not role.startswith("inp"):  # both operands of + are alike
-        return role
-    return f"b{layer}" if given.requires_g and given.ndim == 1 else "x"
-
-
-def _result(op: Operation, last: Operation, number: int, root: Tensor) -> str:
-    if op.output is root and root.size == 1:
-        return "loss"
-    is_output = op.output is root or (last.is_loss and last.inputs[0] is op.output)
-    return "out" if is_output else f"l{number}"
-
-
-def unique(roles: Iterable[tuple[Tensor, str]]) -> dict[int, str]:
-    """Unique names by id, from (tensor, lesson's name): own names take precedence, and repeated names get a number."""
-    roles, names = list(roles), dict[int, str]()
-    taken: set[str] = set()
-    for own in (True, False):
-        for tensor, role in roles:
-            if id(tensor) in names or bool(tensor.name) != own:
-                continue
-            name = first = tensor.name or role
-            count = 2
-            while name in taken:
-                name, count = f"{first}_{count}", count + 1
-            names[id(tensor)] = name
-            taken.add(name)
-    return names

@@ -21,7 +21,8 @@ from pybackprop.core.arrays import Array
 from pybackprop.core.errors import GradientError
 from pybackprop.ops import Op
 from pybackprop.teach.trace.gradients import same
-from pybackprop.teach.trace.graph import Network, Operation, network_ending_in, operands_on_tape
+from pybackprop.teach.trace.graph import Network, network_ending_in, operands_on_tape
+from pybackprop.teach.trace.operation import Operation
 from pybackprop.teach.trace.replay import replay
 
 

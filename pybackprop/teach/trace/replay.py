@@ -12,7 +12,8 @@ from pybackprop.core.arrays import Array
 from pybackprop.core.errors import GradientError
 from pybackprop.ops import Op
 from pybackprop.teach.trace.gradients import same
-from pybackprop.teach.trace.graph import Network, Operation
+from pybackprop.teach.trace.graph import Network
+from pybackprop.teach.trace.operation import Operation
 
 Values: TypeAlias = "dict[int, Array]"
 

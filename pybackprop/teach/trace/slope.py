@@ -9,8 +9,9 @@ import numpy as np
 from pybackprop.autograd.tensor import Tensor, param
 from pybackprop.core.arrays import Array
 from pybackprop.teach.trace.gradients import gradients_from
-from pybackprop.teach.trace.graph import Network, Operation
+from pybackprop.teach.trace.graph import Network
 from pybackprop.teach.trace.notation import Index, element
+from pybackprop.teach.trace.operation import Operation
 from pybackprop.teach.trace.replay import Double, Values
 
 FIRST_STEP = 1e-4  # times max(1, |element|). Between kinks the loss is a parabola, for which any h is exact

@@ -18,7 +18,8 @@ from pybackprop.core.errors import GradientError
 from pybackprop.nn.handwritten import Call
 from pybackprop.ops import Op
 from pybackprop.teach.trace.gradients import Private, gradients_from
-from pybackprop.teach.trace.graph import Network, Operation, networks_on_tape
+from pybackprop.teach.trace.graph import Network, networks_on_tape
+from pybackprop.teach.trace.operation import Operation
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from pybackprop.teach.explain.rules import activation, add, arithmetic, linear, loss
 from pybackprop.teach.explain.rules.measured import Measured, MeasuredElementwise
 from pybackprop.teach.explain.rules.rule import Marks, Path, Rule, Words, registered, rule
-from pybackprop.teach.trace.graph import Operation
+from pybackprop.teach.trace.operation import Operation
 
 __all__ = ["Marks", "Path", "Rule", "Words", "activation", "add", "arithmetic", "linear", "loss", "rule", "rule_for"]
 

@@ -11,8 +11,9 @@ from pybackprop.core.arrays import Array
 from pybackprop.ops import reference
 from pybackprop.teach.explain.rules.rule import Path, Rule, Words, gradient_formula, rule
 from pybackprop.teach.render.formula import Name, Part
-from pybackprop.teach.trace.graph import Network, Operation
+from pybackprop.teach.trace.graph import Network
 from pybackprop.teach.trace.notation import Index, element, shape
+from pybackprop.teach.trace.operation import Operation
 
 
 class _Activation(Rule):

@@ -12,8 +12,9 @@ from pybackprop.core.arrays import Array
 from pybackprop.teach.explain.rules.linear import _Summand
 from pybackprop.teach.explain.rules.rule import Path, Rule, Words, rule
 from pybackprop.teach.render.formula import Name, Part
-from pybackprop.teach.trace.graph import Network, Operation
+from pybackprop.teach.trace.graph import Network
 from pybackprop.teach.trace.notation import Index, element, shape
+from pybackprop.teach.trace.operation import Operation
 
 
 @rule(ops.CLONE)

@@ -15,8 +15,9 @@ from pybackprop.core.arrays import Array
 from pybackprop.teach.explain.rules.rule import Path, Rule, Words, gradient_formula, rule
 from pybackprop.teach.render.formula import Name, Part
 from pybackprop.teach.trace.gradients import Private
-from pybackprop.teach.trace.graph import Network, Operation
+from pybackprop.teach.trace.graph import Network
 from pybackprop.teach.trace.notation import Index, element, shape
+from pybackprop.teach.trace.operation import Operation
 
 
 def own_gradient(op: Operation, slot: int, dout: Array, **operand: Array) -> Array:
@@ -162,6 +163,7 @@ class Arranged(OwnBackward):
     """Sums, means, and the same numbers in other places: what moves is seen by letting one element alone be 1."""
 
     counted = "term"
+    nothing = "It was not taken, so there is no term, and the sum over nothing is 0."
 
     def find(self, op: Operation, slot: int, at: Index) -> tuple[Array, Array]:
         one = np.zeros(op.inputs[0].shape)
@@ -210,7 +212,9 @@ class Arranged(OwnBackward):
             return f"{names[0]}[…]"
         numbers = op.params.get("shape", op.params.get("axes", ()))
         is_all = "axes" in op.params and len(numbers) == op.inputs[0].ndim
-        return f"{names[0]}{op.name}({'' if is_all else ', '.join(map(str, numbers))})"
+        shown = [] if is_all else [*map(str, numbers)] if len(numbers) == 1 or "shape" in op.params else [str(numbers)]
+        kept = ["keepdims=True"] if op.params.get("keepdims") else []
+        return f"{names[0]}{op.name}({', '.join([*shown, *kept])})"
 
     def factor(self, path: Path, network: Network) -> list[Part]:
         return [] if not len(path) or path.local[0] == 1 else [f"{float(path.local[0]):.6g}", "·"]

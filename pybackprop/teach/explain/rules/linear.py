@@ -12,8 +12,9 @@ from pybackprop.core.arrays import Array
 from pybackprop.ops import reference
 from pybackprop.teach.explain.rules.rule import Marks, Path, Rule, Words, rule
 from pybackprop.teach.render.formula import Name, Part
-from pybackprop.teach.trace.graph import Network, Operation
+from pybackprop.teach.trace.graph import Network
 from pybackprop.teach.trace.notation import Index, among, element, every, shape, upto
+from pybackprop.teach.trace.operation import Operation
 
 
 def column(shape: Index, j: int) -> Array:

@@ -9,8 +9,9 @@ from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
 from pybackprop.teach.explain.rules.rule import Marks, Path, Rule, Words, line, rule
 from pybackprop.teach.render.formula import Name, Part, Partial
-from pybackprop.teach.trace.graph import Network, Operation
+from pybackprop.teach.trace.graph import Network
 from pybackprop.teach.trace.notation import Index, among, element, other_at, shape
+from pybackprop.teach.trace.operation import Operation
 
 
 @rule(ops.MSE, "out")

@@ -12,8 +12,9 @@ import numpy as np
 from pybackprop.core.arrays import Array
 from pybackprop.teach.explain.rules.rule import Marks, Path, Rule, Words, gradient_formula, line
 from pybackprop.teach.render.formula import Name, Part, Partial, Sum
-from pybackprop.teach.trace.graph import Network, Operation
+from pybackprop.teach.trace.graph import Network
 from pybackprop.teach.trace.notation import Index, element
+from pybackprop.teach.trace.operation import Operation
 from pybackprop.teach.trace.replay import replay
 from pybackprop.teach.trace.slope import slope_at_kink
 

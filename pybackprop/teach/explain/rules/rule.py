@@ -20,8 +20,10 @@ import numpy as np
 from pybackprop.core.arrays import Array
 from pybackprop.ops import Op
 from pybackprop.teach.render.formula import Name, Part, Partial, Sum
-from pybackprop.teach.trace.graph import Network, Operation
+from pybackprop.teach.trace.graph import Network
 from pybackprop.teach.trace.notation import Index
+from pybackprop.teach.trace.operation import Operation
+from pybackprop.teach.trace.steps import bias_added
 
 
 @dataclass(frozen=True)
@@ -169,8 +171,11 @@ class Rule:
 
     def used(self, op: Operation, me: str, network: Network) -> str:
         """Where the element is used: the beginning of what is said about a path."""
-        names = [network.name(t) for t in op.inputs]
-        return f"{me} is used in {network.name(op.output)} = {rule_of(op).forward(op, names)}."
+        made = rule_of(op).forward(op, [network.name(t) for t in op.inputs])
+        if (bias := bias_added(network.operations, op)) is None:
+            return f"{me} is used in {network.name(op.output)} = {made}."
+        names = [made if t is op.output else network.name(t) for t in bias.inputs]
+        return f"{me} is used in {made}, the product in {network.name(bias.output)} = {' + '.join(names)}."
 
     # formulas
 
