@@ -71,7 +71,7 @@ class Builds:
 
     def objects(self, program, compiler, flags):
         """Those of the core and a program of tests/c, by their files' names below csrc and tests/c."""
-        core = sorted(SOURCES.rglob("*.c"), key=lambda file: -file.stat().st_size)
+        core = sorted(SOURCES.glob("*/*.c"), key=lambda file: -file.stat().st_size)
         files = {file.relative_to(SOURCES).as_posix(): file for file in core} | {program: PROGRAMS / program}
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             made = pool.map(lambda file: self.object(file, compiler, flags), files.values())
