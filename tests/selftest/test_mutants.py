@@ -12,7 +12,7 @@ from helpers.processes import run_command
 
 # (file, what it says, what the mutant says instead, the C file that includes it)
 MUTANTS = {
-    "a thread's share too short": ("runtime/threads.c", "me < more ? me : more", "0", ""),
+    "a thread's share too short": ("runtime/threads.c", "share < more ? share : more", "0", ""),
     "a sum in another order": (
         "ops/mse.c",
         "lane[l] += lane[l + width]",
