@@ -26,6 +26,14 @@ Shape = tuple[int, ...]
 PART = 1 << 14  # numbers of a copy, at most
 
 
+def compute(operation: int, a: Array | float, b: Array | float) -> Array:
+    """a + b and so on, of two arrays, or of an array and a number."""
+    if not isinstance(a, np.ndarray):
+        assert isinstance(b, np.ndarray)
+        return with_number(operation, b, a, first=True)
+    return combine(operation, a, b) if isinstance(b, np.ndarray) else with_number(operation, a, b)
+
+
 def combine(operation: int, a: Array, b: Array, out: Array | None = None) -> Array:
     """a + b, a - b, a * b or a / b; the shapes broadcast. Raises OutOfMemoryError for lack of memory."""
     shape = a.shape if a.shape == b.shape else np.broadcast_shapes(a.shape, b.shape)
@@ -33,32 +41,28 @@ def combine(operation: int, a: Array, b: Array, out: Array | None = None) -> Arr
         out = empty("arithmetic", shape, a.dtype)
     h = shape[-1] if shape else 1
     n = out.size // h if h else 0
-    if out.size > PART and not (_is_simple(a, shape) and _is_simple(b, shape)):
+    a_steps, b_steps = _steps(a, shape, h), _steps(b, shape, h)
+    if out.size > PART and (a_steps is None or b_steps is None):
         _in_parts(operation, a, b, out)
         return out
-    a, *a_steps = _broadcast(a, shape, h)
-    b, *b_steps = _broadcast(b, shape, h)
-    call = native.arithmetic[out.dtype]
-    native.check(call(native.pointer(out), operation, native.pointer(a), *a_steps, native.pointer(b), *b_steps, n, h))
+    if a_steps is None:
+        a, a_steps = np.broadcast_to(a, shape), (h, 1)
+    if b_steps is None:
+        b, b_steps = np.broadcast_to(b, shape), (h, 1)
+    left, right = native.pointer(contiguous(a)), native.pointer(contiguous(b))
+    native.check(native.arithmetic[out.dtype](native.pointer(out), operation, left, *a_steps, right, *b_steps, n, h))
     return out
 
 
-def _is_simple(array: Array, shape: Shape) -> bool:
-    """Whether C can broadcast it by itself."""
-    return array.shape == shape or array.size == 1 or array.shape[-1] == array.size or array.shape == (*shape[:-1], 1)
-
-
-def _broadcast(array: Array, shape: Shape, h: int) -> tuple[Array, int, int]:
-    """(the operand, how far its next row and its next column are) for a result of this shape, of rows of h numbers."""
+def _steps(array: Array, shape: Shape, h: int) -> tuple[int, int] | None:
+    """How far an operand's next row and column are, for a result of rows of h numbers; None: C cannot broadcast it."""
     if array.shape == shape:
-        return contiguous(array), h, 1
+        return h, 1
     if array.size == 1:
-        return contiguous(array), 0, 0
+        return 0, 0
     if array.shape[-1] == array.size:  # one row for all
-        return contiguous(array), 0, 1
-    if array.shape == (*shape[:-1], 1):  # one number for each row
-        return contiguous(array), 1, 0
-    return np.ascontiguousarray(np.broadcast_to(array, shape)), h, 1
+        return 0, 1
+    return (1, 0) if array.shape == (*shape[:-1], 1) else None  # one number for each row
 
 
 def _in_parts(operation: int, a: Array, b: Array, out: Array) -> None:

@@ -8,6 +8,7 @@ broadcast, or a column (n,1) would broadcast with (n,) to (n,n).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,15 @@ from numpy.typing import ArrayLike
 from pybackprop.autograd.tape import Sink, record
 from pybackprop.autograd.tensor import Tensor, operand, wrap
 from pybackprop.core import arithmetic
-from pybackprop.core.arithmetic import combine, total_to, with_number
+from pybackprop.core.arithmetic import compute, total_to
 from pybackprop.core.arrays import Array
 from pybackprop.ops.linear import bias_backward, needed
 from pybackprop.ops.op import Op, attach, register
 
 __all__ = ["ADD", "DIVIDE", "DIVIDE_NUMBER", "MULTIPLY", "NEGATE", "SUBTRACT", "SUBTRACT_FROM_NUMBER", "put_share"]
 
-Share = Callable[[Tensor, Any, Any], Array]  # (dout, a, b) -> the gradient of an operand before it is summed
+# (dout, a, b), arrays or a number for a or b -> the gradient of an operand before it is summed to its shape
+Share = Callable[[Array, Any, Any], Array]
 
 
 def put_share(sink: Sink, inp: Tensor, compute: Callable[[], Array]) -> None:
@@ -31,49 +33,49 @@ def put_share(sink: Sink, inp: Tensor, compute: Callable[[], Array]) -> None:
     sink.put(inp, lambda into: np.copyto(into._array, total_to(compute(), inp.shape)))
 
 
-def _times(dout: Tensor, factor: Any) -> Array:
-    if isinstance(factor, Tensor):
-        return combine(arithmetic.MULTIPLY, dout._array, factor._array)
-    return with_number(arithmetic.MULTIPLY, dout._array, factor)
-
-
-def _over(dout: Array, divisor: Any) -> Array:
-    if isinstance(divisor, Tensor):
-        return combine(arithmetic.DIVIDE, dout, divisor._array)
-    return with_number(arithmetic.DIVIDE, dout, divisor)
-
-
 def _negated(array: Array) -> Array:
     return np.asarray(np.negative(array))
 
 
-def _quotient_share(dout: Tensor, a: Any, b: Tensor) -> Array:
+def _as_it_is(dout: Array, a: Any, b: Any) -> Array:
+    return dout
+
+
+def _negative(dout: Array, a: Any, b: Any) -> Array:
+    return _negated(dout)
+
+
+def _product_left(dout: Array, a: Any, b: Any) -> Array:
+    return compute(arithmetic.MULTIPLY, dout, b)
+
+
+def _product_right(dout: Array, a: Any, b: Any) -> Array:
+    return compute(arithmetic.MULTIPLY, dout, a)
+
+
+def _quotient_left(dout: Array, a: Any, b: Any) -> Array:
+    return compute(arithmetic.DIVIDE, dout, b)
+
+
+def _quotient_right(dout: Array, a: Any, b: Array) -> Array:
     """-out.g * ((a / b) / b), as PyTorch computes it: no square that overflows before the quotient does."""
-    if isinstance(a, Tensor):
-        quotient = combine(arithmetic.DIVIDE, a._array, b._array)
-    else:
-        quotient = with_number(arithmetic.DIVIDE, b._array, a, first=True)
-    return _negated(combine(arithmetic.MULTIPLY, dout._array, _over(quotient, b)))
+    twice_divided = compute(arithmetic.DIVIDE, compute(arithmetic.DIVIDE, a, b), b)
+    return _negated(compute(arithmetic.MULTIPLY, dout, twice_divided))
 
 
 def _both(code: int, of_a: Share, of_b: Share, reads: Callable[[Tensor, Tensor], Sequence[Tensor]]) -> Any:
     """forward and backward of an operation on two tensors, or on a tensor and a number after it."""
 
     def forward(left: Tensor, right: Tensor | None = None, number: Any = None) -> Tensor:
+        out = wrap(compute(code, left._array, number if right is None else right._array))
         if right is None:
-            out = wrap(with_number(code, left._array, number))
-            return record(out, op(), (left,), (), {"number": number})
-        out = wrap(combine(code, left._array, right._array))
-        return record(out, op(), (left, right), reads(left, right))
+            return record(out, BY_CODE[code], (left,), (), {"number": number})
+        return record(out, BY_CODE[code], (left, right), reads(left, right))
 
     def backward(inputs: Sequence[Tensor], saved: Any, dout: Tensor, sink: Sink, number: Any = None) -> None:
-        a, b = (inputs[0], number) if len(inputs) == 1 else inputs
-        put_share(sink, a, lambda: of_a(dout, a, b))
-        if len(inputs) == 2:
-            put_share(sink, b, lambda: of_b(dout, a, b))
-
-    def op() -> Op:
-        return BY_CODE[code]
+        a, b = inputs[0]._array, number if len(inputs) == 1 else inputs[1]._array
+        for inp, share in zip(inputs, (of_a, of_b), strict=False):
+            put_share(sink, inp, partial(share, dout._array, a, b))
 
     return forward, backward
 
@@ -82,11 +84,11 @@ def _after_number(code: int, of_b: Share, reads: bool) -> Any:
     """forward and backward of number - t and number / t."""
 
     def forward(right: Tensor, number: Any) -> Tensor:
-        out = wrap(with_number(code, right._array, number, first=True))
+        out = wrap(compute(code, number, right._array))
         return record(out, AFTER_NUMBER[code], (right,), (right,) if reads else (), {"number": number})
 
     def backward(inputs: Sequence[Tensor], saved: Any, dout: Tensor, sink: Sink, number: Any) -> None:
-        put_share(sink, inputs[0], lambda: of_b(dout, number, inputs[0]))
+        put_share(sink, inputs[0], partial(of_b, dout._array, number, inputs[0]._array))
 
     return forward, backward
 
@@ -97,26 +99,6 @@ def _nothing(a: Tensor, b: Tensor) -> Sequence[Tensor]:
 
 def _divisor(a: Tensor, b: Tensor) -> Sequence[Tensor]:
     return (a, b) if b.requires_g else (b,)
-
-
-def _as_it_is(dout: Tensor, a: Any, b: Any) -> Array:
-    return dout._array
-
-
-def _negative(dout: Tensor, a: Any, b: Any) -> Array:
-    return _negated(dout._array)
-
-
-def _product_left(dout: Tensor, a: Any, b: Any) -> Array:
-    return _times(dout, b)
-
-
-def _product_right(dout: Tensor, a: Any, b: Any) -> Array:
-    return _times(dout, a)
-
-
-def _quotient_left(dout: Tensor, a: Any, b: Any) -> Array:
-    return _over(dout._array, b)
 
 
 def _bias_or(backward: Callable[..., None]) -> Callable[..., None]:
@@ -135,9 +117,9 @@ def _bias_or(backward: Callable[..., None]) -> Callable[..., None]:
 _add, _add_backward = _both(arithmetic.ADD, _as_it_is, _as_it_is, _nothing)
 _subtract, _subtract_backward = _both(arithmetic.SUBTRACT, _as_it_is, _negative, _nothing)
 _multiply, _multiply_backward = _both(arithmetic.MULTIPLY, _product_left, _product_right, needed)
-_divide, _divide_backward = _both(arithmetic.DIVIDE, _quotient_left, _quotient_share, _divisor)
+_divide, _divide_backward = _both(arithmetic.DIVIDE, _quotient_left, _quotient_right, _divisor)
 _from_number, _from_number_backward = _after_number(arithmetic.SUBTRACT, _negative, reads=False)
-_number_over, _number_over_backward = _after_number(arithmetic.DIVIDE, _quotient_share, reads=True)
+_number_over, _number_over_backward = _after_number(arithmetic.DIVIDE, _quotient_right, reads=True)
 
 
 def _negate(inp: Tensor) -> Tensor:

@@ -56,6 +56,24 @@ def _start(shape: tuple[int, ...], like: Tensor, add_to: Any) -> Tensor:
     return out
 
 
+def _elementwise(operation: str, x: Any, *params: Any) -> Array:
+    """A function of each element; operation: the name of its C function."""
+    (x,) = _contiguous(operation, x=x)
+    out = _start(x.shape, x, None)
+    status = getattr(native, f"ref_{operation}")[x.dtype](out.pointer(), x.pointer(), *params, x.size)
+    native.check(status or 0)  # most return nothing, as nothing can be wrong
+    return out._array
+
+
+def _elementwise_backward(operation: str, x: Any, dout: Any, *params: Any) -> Array:
+    """Its gradient."""
+    x, dout = _contiguous(operation, x=x, dout=dout)
+    check_same(operation, x=x, dout=dout)
+    dx = _start(x.shape, x, None)
+    getattr(native, f"ref_{operation}")[x.dtype](dx.pointer(), x.pointer(), dout.pointer(), *params, x.size)
+    return dx._array
+
+
 def linear_forward(x: Any, w: Any, b: Any = None) -> Array:
     """out (n,h) = x (n,m) @ w (m,h) + b (h), or without b."""
     x, w, b = _contiguous("linear_forward", x=x, w=w, b=b)
@@ -116,36 +134,22 @@ def _product_sizes(operation: str, left: tuple[int, ...], right: tuple[int, ...]
 
 def relu_forward(x: Any) -> Array:
     """max(x, 0) of any shape; NaN stays NaN."""
-    (x,) = _contiguous("relu_forward", x=x)
-    out = _start(x.shape, x, None)
-    native.ref_relu_forward[x.dtype](out.pointer(), x.pointer(), x.size)
-    return out._array
+    return _elementwise("relu_forward", x)
 
 
 def relu_backward(x: Any, dout: Any) -> Array:
     """dout where x > 0, else 0; both of one shape."""
-    x, dout = _contiguous("relu_backward", x=x, dout=dout)
-    check_same("relu_backward", x=x, dout=dout)
-    dx = _start(x.shape, x, None)
-    native.ref_relu_backward[x.dtype](dx.pointer(), x.pointer(), dout.pointer(), x.size)
-    return dx._array
+    return _elementwise_backward("relu_backward", x, dout)
 
 
 def leaky_relu_forward(x: Any, negative_slope: float) -> Array:
     """x where x > 0, else negative_slope * x, of any shape."""
-    (x,) = _contiguous("leaky_relu_forward", x=x)
-    out = _start(x.shape, x, None)
-    native.ref_leaky_relu_forward[x.dtype](out.pointer(), x.pointer(), negative_slope, x.size)
-    return out._array
+    return _elementwise("leaky_relu_forward", x, negative_slope)
 
 
 def leaky_relu_backward(x: Any, dout: Any, negative_slope: float) -> Array:
     """dout where x > 0, else negative_slope * dout; both of one shape."""
-    x, dout = _contiguous("leaky_relu_backward", x=x, dout=dout)
-    check_same("leaky_relu_backward", x=x, dout=dout)
-    dx = _start(x.shape, x, None)
-    native.ref_leaky_relu_backward[x.dtype](dx.pointer(), x.pointer(), dout.pointer(), negative_slope, x.size)
-    return dx._array
+    return _elementwise_backward("leaky_relu_backward", x, dout, negative_slope)
 
 
 def mse_forward(out: Any, targ: Any) -> Array:
@@ -180,18 +184,12 @@ def arithmetic(operation: int, a: Any, b: Any) -> Array:
 
 def power(x: Any, exponent: int) -> Array:
     """x multiplied |exponent| times, and 1 over that for a negative exponent."""
-    (x,) = _contiguous("power", x=x)
-    out = _start(x.shape, x, None)
-    native.check(native.ref_power[x.dtype](out.pointer(), x.pointer(), exponent, x.size))
-    return out._array
+    return _elementwise("power", x, exponent)
 
 
 def square_root(x: Any) -> Array:
     """The square root, rounded once."""
-    (x,) = _contiguous("square_root", x=x)
-    out = _start(x.shape, x, None)
-    native.ref_square_root[x.dtype](out.pointer(), x.pointer(), x.size)
-    return out._array
+    return _elementwise("square_root", x)
 
 
 def sum(x: Any, axis: int) -> Array:
@@ -205,19 +203,12 @@ def sum(x: Any, axis: int) -> Array:
 
 def clamp_min_forward(x: Any, low: float) -> Array:
     """max(x, low) of any shape; NaN stays NaN."""
-    (x,) = _contiguous("clamp_min_forward", x=x)
-    out = _start(x.shape, x, None)
-    native.ref_clamp_min_forward[x.dtype](out.pointer(), x.pointer(), low, x.size)
-    return out._array
+    return _elementwise("clamp_min_forward", x, low)
 
 
 def clamp_min_backward(x: Any, dout: Any, low: float) -> Array:
     """dout where x > low, else 0; both of one shape."""
-    x, dout = _contiguous("clamp_min_backward", x=x, dout=dout)
-    check_same("clamp_min_backward", x=x, dout=dout)
-    dx = _start(x.shape, x, None)
-    native.ref_clamp_min_backward[x.dtype](dx.pointer(), x.pointer(), dout.pointer(), low, x.size)
-    return dx._array
+    return _elementwise_backward("clamp_min_backward", x, dout, low)
 
 
 def sgd_update(p: Any, dp: Any, lr: float) -> Array:
