@@ -8,6 +8,7 @@ import pytest
 
 import pybackprop as bp
 from helpers.compare import assert_same_bits
+from helpers.lesson_classes import Lin, Mse, Relu
 from helpers.typed import TYPED
 from pybackprop import reference
 from pybackprop.core import arithmetic
@@ -257,38 +258,6 @@ def test_the_lesson_typed_by_hand_equals_the_fused_operations(rng, dtype):
 
 
 def test_the_lessons_classes_word_for_word(rng):
-    class Relu:
-        def __call__(self, inp):
-            self.inp = inp
-            self.out = inp.clamp_min(0.0)
-            return self.out
-
-        def backward(self):
-            self.inp.g = (self.inp > 0).float() * self.out.g
-
-    class Lin:
-        def __init__(self, w, b):
-            self.w, self.b = w, b
-
-        def __call__(self, inp):
-            self.inp = inp
-            self.out = inp @ self.w + self.b
-            return self.out
-
-        def backward(self):
-            self.inp.g = self.out.g @ self.w.t()
-            self.w.g = self.inp.t() @ self.out.g
-            self.b.g = self.out.g.sum(0)
-
-    class Mse:
-        def __call__(self, inp, targ):
-            self.inp, self.targ = inp, targ
-            self.out = (inp.squeeze() - targ).pow(2).mean()
-            return self.out
-
-        def backward(self):
-            self.inp.g = 2.0 * (self.inp.squeeze() - self.targ).unsqueeze(-1) / self.targ.shape[0]
-
     x, y = bp.tensor(rng.standard_normal((30, 4))), bp.tensor(rng.standard_normal(30))
     x.requires_g = True
     params = [bp.param(rng.standard_normal(shape)) for shape in ((4, 3), (3,), (3, 1), (1,))]

@@ -5,6 +5,7 @@ import pytest
 
 import pybackprop as bp
 from helpers.judging import numbers
+from helpers.lesson_classes import Lin
 
 SHAPES = [(4, 3, 2, 5), (3, 3, 3, 3), (6, 2, 4, 2), (5, 4, 4, 4), (2, 2, 2, 2), (7, 3, 3, 3)]
 
@@ -101,21 +102,6 @@ def test_texts_speak_of_the_tensors_of_the_network():
 
 
 # ---- the lesson's classes, word for word ----
-
-
-class Lin:
-    def __init__(self, w, b):
-        self.w, self.b = w, b
-
-    def __call__(self, inp):
-        self.inp = inp
-        self.out = inp @ self.w + self.b
-        return self.out
-
-    def backward(self):
-        self.inp.g = self.out.g @ self.w.t()
-        self.w.g = self.inp.t() @ self.out.g
-        self.b.g = self.out.g.sum(0)
 
 
 class Relu:
