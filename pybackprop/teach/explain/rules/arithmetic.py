@@ -4,7 +4,6 @@ broadcast to, each by its own factor. The factors are those that the operation's
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from pybackprop import ops
 from pybackprop.autograd.tensor import wrap
 from pybackprop.core.arrays import Array
-from pybackprop.teach.explain.rules.rule import Path, Rule, Words, gradient_formula, rule
+from pybackprop.teach.explain.rules.rule import Path, Rule, Words, gradient_formula, rule, with_names
 from pybackprop.teach.render.formula import Name, Part
 from pybackprop.teach.trace.gradients import Private
 from pybackprop.teach.trace.graph import Network
@@ -88,6 +87,7 @@ class Elementwise(OwnBackward):
         given, out = op.inputs[path.slot], op.output
         X, Z = network.name(given), network.name(out)
         me, formula = element(X, path.at), self.computed(op, path.slot, network)
+        equation = with_names(op, op.op.equation, Z, [*map(network.name, op.inputs)])
         spread = given.shape != out.shape
         there = (
             f"{Z}[…]" if spread and len(path) != 1 else element(Z, tuple(map(int, path.moved[0])) if len(path) else ())
@@ -95,7 +95,7 @@ class Elementwise(OwnBackward):
         return Words(
             Z,
             f"{self.used(op, me, network)} {self.moves(path, me, there, Z)}",
-            f"'{op.name}' works element by element: {_equation(op, Z, [*map(network.name, op.inputs)])}.",
+            f"'{op.name}' works element by element: {equation}.",
             self.by(path, me, there),
             there,
             f"∂{there}/∂{me}",
@@ -130,21 +130,12 @@ class Elementwise(OwnBackward):
     def forward(self, op: Operation, names: list[str]) -> str:
         if op.name.startswith("."):
             return f"{names[0]}{op.name}({', '.join(f'{value:g}' for value in op.params.values())})"
-        return _equation(op, names[0], names).partition(" = ")[2]
+        return with_names(op, op.op.equation, names[0], names).partition(" = ")[2]
 
     def factor(self, path: Path, network: Network) -> list[Part]:
         if len(path) == 1:
             return [f"{float(path.local[0]):.6g}", "·"]
         return ["∂", "·"]
-
-
-def _equation(op: Operation, result: str, operands: list[str]) -> str:
-    """The operation's equation with these names: l3 = l2 - targ."""
-    names = {"out": result, **{name: f"{value:g}" for name, value in op.params.items()}}
-    names |= dict(zip(op.op.operands, operands, strict=False))
-    if len(operands) < len(op.op.operands):  # t * 2: the second operand is a number
-        names[op.op.operands[-1]] = names["number"]
-    return re.sub(r"[^\W\d]\w*", lambda word: names.get(word[0], word[0]), op.op.equation)
 
 
 def _few(numbers: Array) -> str:

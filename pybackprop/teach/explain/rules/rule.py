@@ -11,7 +11,7 @@ terms; it has the words, the formulas, and what a heat map marks. An operation w
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -224,11 +224,18 @@ def line(at: Index) -> Line:
 
 def gradient_formula(op: Operation, slot: int, network: Network) -> str:
     """The operation's own formula for an input's gradient, with this network's names and numbers put in."""
-    names = {name: str(value) for name, value in op.params.items()} | {"out": network.name(op.output)}
-    names |= {operand: network.name(t) for operand, t in zip(op.op.operands, op.inputs, strict=False)}
-    if "number" in names and len(op.inputs) < len(op.op.operands):  # t * 2: the second operand is a number
+    return with_names(op, op.op.gradients[slot], network.name(op.output), [*map(network.name, op.inputs)], str)
+
+
+def with_names(
+    op: Operation, text: str, result: str, operands: Sequence[str], number: Callable[[Any], str] = "{:g}".format
+) -> str:
+    """A formula of an operation's record with names for its result and operands, and its arguments as number writes."""
+    names = {name: number(value) for name, value in op.params.items()} | {"out": result}
+    names |= dict(zip(op.op.operands, operands, strict=False))
+    if "number" in names and len(operands) < len(op.op.operands):  # t * 2: the second operand is a number
         names[op.op.operands[-1]] = names["number"]
-    return re.sub(r"(?<![\w.])[^\W\d]\w*", lambda word: names.get(word[0], word[0]), op.op.gradients[slot])
+    return re.sub(r"(?<![\w.])[^\W\d]\w*", lambda word: names.get(word[0], word[0]), text)
 
 
 # ---- the registry ----
