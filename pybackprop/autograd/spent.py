@@ -23,6 +23,8 @@ LOOKED_AT = 4  # by each backward, which adds one: so losses whose parameters ne
 class Spent:
     """In place of the operation of a loss whose values were freed. updated: the parameter that was updated."""
 
+    name: str
+
     inplace = False
     op: Operation
     updated: TensorLike

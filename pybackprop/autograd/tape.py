@@ -318,7 +318,7 @@ def _array_of(value: Any) -> Any:
     return array if isinstance(array, np.ndarray) else None
 
 
-walks = 0  # how many backward passes there were: an optimizer asks whether one of them has missed a parameter
+walks: int = 0  # how many backward passes there were: an optimizer asks whether one of them has missed a parameter
 
 
 def backward(root: TensorLike, keep: bool, accumulate: bool) -> None:

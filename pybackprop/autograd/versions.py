@@ -15,7 +15,7 @@ import numpy as np
 
 from pybackprop.autograd.protocols import TensorLike
 
-on = False
+on: bool = False
 REMEMBERED = 8  # writes that a version logs
 PACKAGE = str(Path(__file__).parent.parent) + "/"
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -48,9 +48,9 @@ class EngineProcess:
     """
 
     def __init__(self, entry: Entry, threads: int, kernel: str | None = None) -> None:
-        self.stderr = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115  closed by kill()
+        self.stderr: IO[str] = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115  closed by kill()
         with only_cores(threads):
-            self.process = subprocess.Popen(
+            self.process: subprocess.Popen[str] = subprocess.Popen(
                 [sys.executable, "-m", "pybackprop.bench.worker", entry.where, str(threads)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -110,7 +110,7 @@ class EngineProcesses:
         self.processes: dict[tuple[str, int], EngineProcess] = {}
         self.descriptions: dict[tuple[str, int], dict[str, Any]] = {}
         self.failed_to_start: dict[tuple[str, int], str] = {}
-        self.folder = tempfile.TemporaryDirectory(prefix="pybackprop-bench-")
+        self.folder: tempfile.TemporaryDirectory[str] = tempfile.TemporaryDirectory(prefix="pybackprop-bench-")
 
     def __enter__(self) -> EngineProcesses:
         return self

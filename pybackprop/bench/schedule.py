@@ -76,6 +76,14 @@ class Bench:
     load   the system's load average over the minute before
     """
 
+    workloads: Sequence[Workload]
+    entries: Sequence[Entry]
+    rounds: int
+    kernel: str | None
+    seconds: float
+    load: float
+    began: float
+
     def __init__(
         self, chosen: Sequence[Workload], entries: Sequence[Entry], rounds: int, kernel: str | None = None
     ) -> None:

@@ -34,6 +34,8 @@ REQUESTS = ("describe", "prepare", "time", "threads", "peak", "forget")
 class Worker:
     """One engine and its current workload. The public methods are the requests."""
 
+    engine: engine.Engine
+
     def __init__(self, where: str, threads: int) -> None:
         self.engine = engine.load(where, threads)
         self.call: engine.Call | None = None

@@ -45,6 +45,7 @@ class AtSafePoints:
     Does nothing outside the main thread, and where Ctrl-C has a handler of the program's own.
     """
 
+    installed: bool
     noted: bool
 
     def __enter__(self) -> AtSafePoints:

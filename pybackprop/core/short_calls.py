@@ -30,7 +30,7 @@ def wanted() -> bool:
     return setting != "0"
 
 
-on = Prepared is not None and wanted()
+on: bool = Prepared is not None and wanted()
 
 
 def prepared(

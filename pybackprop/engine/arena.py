@@ -48,7 +48,7 @@ class Arena:
         self.updated_values = self.values[: sum(sizes[:updated])]
         self.gradients = aligned_zeros(sum(sizes[:trained]), dtype)
         self.momentum: Array | None = None
-        self.pins = [pin(self.values), pin(self.gradients)]
+        self.pins: list[Any] = [pin(self.values), pin(self.gradients)]
         self.update = native.parameters(1)
         self.update[0].p, self.update[0].dp = native.pointer(self.values), native.pointer(self.gradients)
         self.update[0].size = self.updated_values.size

@@ -37,6 +37,10 @@ class Layered(Protocol):
 class Shortcut:
     """A Model's layers as last checked, the Chain that they are, and its last pass."""
 
+    chain: Chain
+    inplace: bool
+    kinds: list[tuple[type[Module], Any]]
+    call: Any
     loss: Any
     loss_size: int
     dtype: np.dtype[Any]

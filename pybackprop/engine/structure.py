@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pybackprop.autograd.messages import describe
+from pybackprop.autograd.tensor import Tensor
+from pybackprop.core.arrays import Array
 from pybackprop.engine.arena import Arena
 from pybackprop.engine.model import Model
 from pybackprop.engine.shortcut import may_change
@@ -14,6 +16,15 @@ from pybackprop.nn.network import name_of
 
 class Structure:
     """A model's layers, parameters and their memory as they were when its plan was compiled."""
+
+    model: Model
+    arena: Arena
+    layers: list[Any]
+    loss: Any
+    lins: list[tuple[Lin, Tensor, Tensor | None]]
+    activations: list[tuple[Any, Any, dict[str, Any]]]
+    trained: list[tuple[Tensor, Array, Tensor]]
+    frozen: list[tuple[Tensor, Array]]
 
     def __init__(self, model: Model, arena: Arena) -> None:
         self.model, self.arena = model, arena

@@ -135,7 +135,7 @@ class LeakyRelu(Activation):
 
     def __init__(self, negative_slope: float = SLOPE) -> None:
         _check_params(LEAKY_RELU, {"negative_slope": negative_slope})
-        self.params = {"negative_slope": negative_slope}
+        self.params: dict[str, Any] = {"negative_slope": negative_slope}
 
     @property
     def negative_slope(self) -> float:

@@ -66,6 +66,12 @@ class Limits:
 class Job:
     """One process after another, for every step-th case of a seed from start on."""
 
+    order: Order
+    reports: queue.Queue[tuple[Job, Report | None]]
+    done: int
+    began: float
+    heard: float
+    stderr: IO[str]
     process: subprocess.Popen[str]
 
     def __init__(self, order: Order, reports: queue.Queue[tuple[Job, Report | None]]) -> None:
@@ -130,6 +136,11 @@ class Campaign:
 
     result  what has been done, also after an exception such as KeyboardInterrupt
     """
+
+    result: Result
+    limits: Limits
+    only: tuple[str, ...]
+    start: int
 
     def __init__(self, seed: int, limits: Limits, jobs: int, only: Sequence[str] = (), start: int = 0) -> None:
         self.result, self.limits = Result(seed, jobs), limits

@@ -16,6 +16,11 @@ FAMILIES = (BITS, INPUTS)
 class Case:
     """One case: its decisions, its comparisons, and a folder for files."""
 
+    number: int
+    folder: Path
+    draw: Draw
+    check: Comparisons
+
     def __init__(self, number: int, folder: Path) -> None:
         self.number, self.folder = number, folder
         self.draw, self.check = Draw(number), Comparisons()

@@ -19,6 +19,8 @@ class WrongError(AssertionError):
 class Comparisons:
     """Compares, and counts how often it did."""
 
+    count: int
+
     def __init__(self) -> None:
         self.count = 0
 

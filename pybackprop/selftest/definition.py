@@ -42,6 +42,9 @@ class Definition:
     gradients   of w and b of each layer, after backward;  velocities: the momentum of each
     """
 
+    layers: list[Layer]
+    targ: Array
+
     def __init__(self, layers: list[Layer]) -> None:
         self.layers = list(layers)
         self.gradients: Gradients | None = None

@@ -39,6 +39,9 @@ class Draw:
     notes  what was drawn, for the report of a failure
     """
 
+    random: random.Random
+    numbers: np.random.Generator
+
     def __init__(self, number: int) -> None:
         seed = mixed(number)
         self.random = random.Random(seed)

@@ -78,6 +78,15 @@ class _Pair:
 class Slopes:
     """Measures how f changes when one element of tensor k moves. resolution: the relative error that is aimed at."""
 
+    function: Callable[..., Any]
+    tensors: Sequence[Tensor]
+    noise: Noise
+    values: Array
+    h: float
+    resolution: float
+    typical: float
+    here: float
+
     def __init__(
         self, function: Callable[..., Any], tensors: Sequence[Tensor], k: int, h: float, resolution: float, noise: Noise
     ) -> None:
@@ -241,6 +250,10 @@ class Noise:
 
     Differences of second to fourth order leave of a smooth function nothing, and of noise a known multiple.
     """
+
+    here: float
+    sigma: float
+    largest: float
 
     def __init__(self, function: Callable[..., Any], tensors: Sequence[Tensor]) -> None:
         self.here = abs(evaluate(function, tensors))

@@ -62,6 +62,8 @@ class Trainer:
     Raises DataError for NaN or infinity in the data, and for labels that cannot be classes.
     """
 
+    settings: Settings
+    description: Description | None
     split: Split
     classifies: bool
     targets: Array

@@ -53,6 +53,19 @@ class Numpy(Engine):
 class Step:
     """Forward and backward of mse(relu(x @ w1 + b1) @ w2 + b2, targ), or with more layers, without an allocation."""
 
+    x: Array
+    targ: Array
+    parameters: dict[str, Array]
+    layers: list[tuple[Array, Array]]
+    a: list[Array]
+    d: list[Array]
+    is_positive: list[Array]
+    flat: Array
+    factor: Any
+    g: list[tuple[Array, Array]]
+    times: list[Any]
+    loss: Any
+
     def __init__(self, x: Array, targ: Array, **parameters: Array) -> None:
         self.x, self.targ, self.parameters = x, targ, parameters
         arrays = list(parameters.values())

@@ -50,6 +50,10 @@ def unchanged(case: Case, **operands: tuple[Array, Array]) -> None:
 class Network:
     """A random chain of layers: its definition, and the layers of a Model with the same parameters."""
 
+    dtype: Any
+    widths: list[int]
+    definition: Definition
+
     def __init__(self, draw: Draw, weights: tuple[str, ...] = WEIGHTS, widths: list[int] | None = None) -> None:
         self.dtype = draw.dtype()
         self.widths = self._widths(draw) if widths is None else widths

@@ -23,6 +23,10 @@ RATES = (0.0, 1e-3, 0.01)
 class Training:
     """A model in training, step by step or by a plan, beside its definition."""
 
+    model: Model
+    sgd: SGD
+    definition: Definition
+
     def __init__(self, draw: Draw, model: Model, sgd: SGD, definition: Definition, batch: int) -> None:
         self.model, self.sgd, self.definition = model, sgd, definition
         self.plan: Plan | None = compiled(draw, model, batch, sgd) if draw.maybe(0.5) else None

@@ -27,6 +27,11 @@ class Node:
     grads  for each operand: (dout, what to add to) -> its gradient
     """
 
+    value: Array
+    found: Tensor
+    operands: tuple[Node, ...]
+    grads: tuple[Callable[[Array, Add], Array], ...]
+
     def __init__(
         self, value: Array, found: Tensor, operands: tuple[Node, ...] = (), *grads: Callable[[Array, Add], Array]
     ) -> None:

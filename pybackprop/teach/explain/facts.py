@@ -10,7 +10,7 @@ import numpy as np
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native
 from pybackprop.core.arrays import Array
-from pybackprop.teach.explain.left_out import left_out
+from pybackprop.teach.explain.left_out import LeftOut, left_out
 from pybackprop.teach.explain.paths import paths_of, words_of
 from pybackprop.teach.explain.rules import Path, Words
 from pybackprop.teach.explain.terms import Terms
@@ -54,7 +54,7 @@ class Facts:
         self.paths: list[Path] = paths_of(tensor, at, walk)
         is_only = len(self.paths) == 1 and not program.constants
         self.words: list[Words] = [words_of(path, network, is_only) for path in self.paths]
-        self.left_out = [left_out(constant, network, self.name) for constant in program.constants]
+        self.left_out: list[LeftOut] = [left_out(constant, network, self.name) for constant in program.constants]
         self.value = float(tensor._array[at])
         self.moves = " ".join(f"{self.path_prefix(k)}{words.moves}" for k, words in enumerate(self.words, 1))
         self.terms = Terms([(words.through, path) for words, path in zip(self.words, self.paths, strict=True)])

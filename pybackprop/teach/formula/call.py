@@ -21,6 +21,12 @@ KEYWORDS = {
 class Given:
     """The arguments of a call as they were written: for a method, the object is the first."""
 
+    node: ast.Call
+    name: str
+    arguments: list[ast.expr]
+    is_method: bool
+    keywords: dict[str, ast.expr]
+
     def __init__(self, node: ast.Call, name: str, arguments: list[ast.expr], first: bool) -> None:
         self.node, self.name, self.arguments, self.is_method = node, name, arguments, first
         self.keywords = {KEYWORDS.get(k.arg or "**", k.arg or "**"): k.value for k in node.keywords}

@@ -21,6 +21,11 @@ STEPS = 50_000  # parts that are computed, those inside a loop once for each tur
 class Limits:
     """What functions ask before they compute: see functions.Limits. Knows which node is being computed."""
 
+    formula: Formula
+    dtype: np.dtype[Any]
+    work: float
+    steps: int
+
     def __init__(self, formula: Formula, dtype: np.dtype[Any]) -> None:
         self.formula, self.dtype = formula, dtype
         self.node: ast.expr = formula.tree
