@@ -168,8 +168,8 @@ def short_calls() -> list[Extension]:
     """pybackprop._call, without which the same is computed: for a CPython with a GIL, if it compiles."""
     if sys.implementation.name != "cpython" or sysconfig.get_config_var("Py_GIL_DISABLED"):
         return []
-    name, source, headers = "pybackprop._call", "csrc/call.c", ["csrc/pybackprop.h"]
-    return [Extension(name, [source], include_dirs=["csrc"], depends=headers, py_limited_api=True, optional=True)]
+    options = {"include_dirs": ["csrc"], "depends": relative("csrc/*.h"), "py_limited_api": True, "optional": True}
+    return [Extension("pybackprop._call", relative("csrc/*.c"), **options)]
 
 
 def compile_commands() -> list[dict[str, object]]:

@@ -6,23 +6,9 @@
    that it is given. Only if nothing differs does it call; else it does nothing and returns None, and the
    caller takes its usual way, where all error messages come from. The GIL is kept, so what was compared
    stays as it is until the core has returned. */
-#define PY_SSIZE_T_CLEAN
-#define Py_LIMITED_API 0x030A0000
-#include <Python.h>
-#include <structmember.h>
+#include "objects.h"
 
-#include "pybackprop.h"
-
-/* The beginning of numpy's PyArrayObject, which is part of its ABI: see learn_arrays. */
-typedef struct {
-    PyObject_HEAD char *data;
-    int axes;
-    Py_ssize_t *shape, *strides;
-    PyObject *base, *dtype;
-    int flags;
-} array_object;
-
-enum { C_CONTIGUOUS = 0x1, ALIGNED = 0x100, USABLE = C_CONTIGUOUS | ALIGNED };
+int bp_add_eager(PyObject *module); /* eager.c */
 
 /* A slot of an object that is kept alive, and what has to be in it. */
 typedef struct {
@@ -48,20 +34,6 @@ typedef struct {
 } prepared;
 
 /* ---- reading objects ---- */
-
-/* Where a slot of a type's objects is; -1 if it has none of that name. */
-static Py_ssize_t offset_of(PyTypeObject *type, const char *name) {
-    for (; type; type = PyType_GetSlot(type, Py_tp_base)) {
-        const PyMemberDef *member = PyType_GetSlot(type, Py_tp_members);
-        for (; member && member->name; member++)
-            if (member->type == T_OBJECT_EX && strcmp(member->name, name) == 0) return member->offset;
-    }
-    return -1;
-}
-
-static PyObject **place_of(PyObject *object, Py_ssize_t offset) {
-    return (PyObject **)(void *)((char *)object + offset);
-}
 
 /* The place of an object's slot; NULL if the attribute is no slot, or reading it gives something else.
  */
@@ -120,12 +92,6 @@ static int is_unchanged(const prepared *self, PyObject *x) {
         return 0;
     }
     return 1;
-}
-
-static void set(PyObject **at, PyObject *owned) {
-    PyObject *before = *at;
-    *at = owned;
-    Py_XDECREF(before);
 }
 
 /* Counts a write to each version; -1 with an exception if there is no memory for a number. */
@@ -238,18 +204,6 @@ static int watch_versions(prepared *self, PyObject *versions) {
     return failed ? -1 : 0;
 }
 
-/* Whether numpy's arrays are laid out as array_object is: probe is an array (2,3) of dtype, not
- * contiguous. */
-static int knows_arrays(PyObject *probe, PyObject *dtype, unsigned long long address) {
-    PyObject *size = PyObject_GetAttrString((PyObject *)Py_TYPE(probe), "__basicsize__");
-    Py_ssize_t bytes = size ? PyLong_AsSsize_t(size) : -1;
-    Py_XDECREF(size);
-    const array_object *array = (const array_object *)(void *)probe;
-    if (bytes < (Py_ssize_t)sizeof *array || (uintptr_t)array->data != (uintptr_t)address) return 0;
-    if (array->axes != 2 || array->dtype != dtype || (array->flags & USABLE) != ALIGNED) return 0;
-    return array->shape[0] == 2 && array->shape[1] == 3;
-}
-
 PyDoc_STRVAR(PREPARE, "Prepared(function, plan, is_step, is_double, moves, (most, inputs, outputs), "
                       "(tensor type, array type, "
                       "dtype), (probe, its address), watched, refused, versions, operation, check, "
@@ -353,7 +307,7 @@ static int fill(PyObject *module) {
     PyObject *type = PyType_FromModuleAndSpec(module, &spec, NULL);
     int status = type ? PyModule_AddObjectRef(module, "Prepared", type) : -1;
     Py_XDECREF(type);
-    return status;
+    return status == 0 ? bp_add_eager(module) : status;
 }
 
 static PyModuleDef_Slot steps[] = {{Py_mod_exec, (void *)fill}, {0}};

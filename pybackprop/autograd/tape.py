@@ -234,22 +234,22 @@ class _Switch(threading.local):
     recording = True
 
 
-_switch = _Switch()
+switch = _Switch()
 
 
 def is_recording() -> bool:
     """Whether what this thread computes goes on the tape."""
-    return _switch.recording
+    return switch.recording
 
 
 @contextmanager
 def paused() -> Iterator[None]:
     """Keeps what this thread computes off the tape, so that nothing is kept for a backward."""
-    before, _switch.recording = _switch.recording, False
+    before, switch.recording = switch.recording, False
     try:
         yield
     finally:
-        _switch.recording = before
+        switch.recording = before
 
 
 def record(
@@ -264,7 +264,7 @@ def record(
     if observer.active is not None:
         arrays = [t._array for t in inputs]
         observer.active.ran(op.name, out._array, *arrays, products=products, is_new=out._version.count == 0)
-    if _switch.recording:
+    if switch.recording:
         for tensor in inputs:
             if tensor.requires_g:
                 out.requires_g = True
@@ -279,7 +279,7 @@ def record_view(out: T, op: Operation, inp: TensorLike, params: Mapping[str, Any
     """As `record`, for a result that may show the memory of its input; nothing is reported where it does."""
     if observer.active is not None and out._version is not inp._version:
         observer.active.ran(op.name, out._array, inp._array, is_new=True)
-    if _switch.recording and inp.requires_g:
+    if switch.recording and inp.requires_g:
         out.requires_g = True
         out._node = Node(op, (inp,), (), params)
     return out
@@ -298,7 +298,7 @@ def cut(out: T, operation: str, *inputs: Any, products: Sequence[observer.Produc
     if observer.active is not None and out._version is not getattr(inputs[0], "_version", None):  # not for views
         arrays = [array for array in map(_array_of, inputs) if array is not None]
         observer.active.ran(operation, out._array, *arrays, products=products, is_new=True)
-    if _switch.recording:
+    if switch.recording:
         came_from(out, no_derivative(operation), inputs)
         if any(getattr(tensor, "requires_g", False) for tensor in inputs):
             out.requires_g = True

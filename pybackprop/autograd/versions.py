@@ -62,12 +62,12 @@ class Version:
     foreign = False
     count: int
     by: str | None
-    log: list[tuple[int, str, str]]
+    log: tuple[tuple[int, str, str], ...]
 
     def __init__(self) -> None:
         self.count = 0
         self.by = None
-        self.log = []
+        self.log = ()
 
     def wrote(self, operation: str) -> None:
         """Counts a write by an operation."""
@@ -78,8 +78,7 @@ class Version:
 
     def remember(self) -> None:
         """Logs where in the caller's program the last counted write was."""
-        del self.log[: max(0, len(self.log) - REMEMBERED + 1)]
-        self.log.append((self.count, str(self.by), caller()))
+        self.log = (*self.log[1 - REMEMBERED :], (self.count, str(self.by), caller()))
 
     def overwritten_by(self, read_at: int | None) -> tuple[str, str] | None:
         """(the first operation that wrote after count was read_at, " at file:line" if known); None if unknown."""

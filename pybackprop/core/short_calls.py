@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from pybackprop.core import native
+from pybackprop.core.arrays import Array
 
 VARIABLE = "PYBACKPROP_SHORT_CALLS"
 
 try:
-    from pybackprop._call import Prepared
+    from pybackprop._call import FUNCTIONS, Eager, Prepared
 except ImportError:  # PyPy, a build without a GIL, a compiler that could not build it
     Prepared = None  # type: ignore[assignment, misc]
 
@@ -60,8 +61,6 @@ def prepared(
     if not on:
         return None
     tensor, dtype = types[0], native.FLOAT32 if types[1] == native.FLOAT32 else native.FLOAT64
-    probe = np.zeros((2, 6), dtype)[:, ::2]
-    address = probe.__array_interface__["data"][0]
     function = native.function_address(f"bp_{name}_{'f32' if dtype == native.FLOAT32 else 'f64'}")
     try:
         call = Prepared(
@@ -72,7 +71,7 @@ def prepared(
             moves,
             sizes,
             (tensor, np.ndarray, dtype),
-            (probe, address),
+            _probe(dtype),
             watched,
             refused,
             versions,
@@ -84,3 +83,38 @@ def prepared(
         return None
     run: Callable[..., float | None] = call.run
     return run
+
+
+def eager(
+    classes: tuple[tuple[type, ...], tuple[type, ...]],
+    most: tuple[float, float, int],
+    op: Any,
+    grad_name: str,
+    modules: tuple[dict[str, Any], dict[str, Any]],
+    tape: Any,
+    no_params: Any,
+) -> Any:
+    """The operations of the lesson as short calls, methods of the result; None where there are none.
+
+    classes    of tensors and what belongs to them, see csrc/tensors.h; then the further classes of versions
+    most       bytes of an array that numpy allocates, work in a call that keeps the GIL, depth of origins
+    op         the operation's record; grad_name: of its gradient function
+    modules    the variables of core.observer and autograd.versions
+    tape       has an attribute `recording`
+    no_params  the further arguments of an operation that has none
+    """
+    if not on:
+        return None
+    addresses = tuple(native.function_address(f"{name}_{real}") for name in FUNCTIONS for real in ("f32", "f64"))
+    arrays = np.ndarray, native.FLOAT32, native.FLOAT64
+    try:
+        read = *classes, arrays, _probe(native.FLOAT32)
+        return Eager(*read, addresses, most, op, grad_name, *modules, tape, np.empty, no_params)
+    except TypeError:  # objects that are laid out otherwise than the extension can read
+        return None
+
+
+def _probe(dtype: np.dtype[Any]) -> tuple[Array, int]:
+    """An array and its address, by which the extension sees whether it can read arrays."""
+    probe = np.zeros((2, 6), dtype)[:, ::2]
+    return probe, probe.__array_interface__["data"][0]

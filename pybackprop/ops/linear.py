@@ -24,6 +24,7 @@ from pybackprop.core.arrays import Array, empty
 from pybackprop.core.errors import GradientError, ShapeError
 from pybackprop.ops.checks import check_lin, operands, output, refuse_lost, upstream_of
 from pybackprop.ops.op import Op, register
+from pybackprop.ops.short import calls
 
 __all__ = ["LIN", "lin", "lin_grad"]
 
@@ -39,6 +40,8 @@ def lin(x: ArrayLike, w: ArrayLike, b: ArrayLike | None = None, out: Tensor | Ar
     or data that is not real, GradientError for an operand whose values mse_grad(inplace=True) has overwritten, or an
     out that is a parameter; ValueError for an out that is read-only, not contiguous, or overlaps an operand.
     """
+    if out is None and (short := _short_lin(x, w, b)) is not None:
+        return short
     inp, weights, bias = operands("lin", x=x, w=w, b=b)
     n, m, h = check_lin("lin", inp, weights, bias)
     dtype = inp.dtype
@@ -60,6 +63,8 @@ def lin_grad(inp: ArrayLike, out: Tensor, w: ArrayLike, b: ArrayLike | None = No
     Raises GradientError if out.g is missing or belongs to values that out no longer has, or if out is an operand;
     ShapeError, DTypeError as lin does. Nothing is written before all checks pass.
     """
+    if _short_lin_grad(inp, out, w, b) is not None:
+        return
     dout = upstream_of("lin_grad", out)
     x, weights, bias, _ = operands("lin_grad", inp=inp, w=w, b=b, out=dout)
     n, _, h = check_lin("lin_grad", x, weights, bias)
@@ -142,3 +147,4 @@ LIN = register(
         lesson_grad="lin_grad",
     )
 )
+_short_lin, _short_lin_grad = calls(LIN)

@@ -22,6 +22,7 @@ from pybackprop.core.arrays import aligned_empty
 from pybackprop.core.errors import GradientError
 from pybackprop.ops.checks import check_mse, operands, refuse_lost, refuse_overlap
 from pybackprop.ops.op import Op, register
+from pybackprop.ops.short import calls
 
 __all__ = ["MSE", "mse", "mse_grad"]
 
@@ -36,6 +37,8 @@ def mse(out: ArrayLike, targ: ArrayLike) -> Tensor:
     requires_g. Raises ShapeError for other shapes, also those that would broadcast, and for no elements; DTypeError for
     mixed dtypes or data that is not real; GradientError for an operand that mse_grad(inplace=True) has overwritten.
     """
+    if (short := _short_mse(out, targ)) is not None:
+        return short
     o, t = operands("mse", out=out, targ=targ)
     n, h = check_mse("mse", o, t)
     loss = wrap(aligned_empty((), o.dtype))
@@ -52,6 +55,8 @@ def mse_grad(out: Tensor, targ: ArrayLike, inplace: bool = False) -> None:
     Raises GradientError for an out that is not a tensor, ShapeError and DTypeError as mse does, ValueError for
     inplace=True with an out that is read-only, not contiguous, or overlaps targ. Nothing is written before that.
     """
+    if not inplace and _short_mse_grad(out, targ) is not None:
+        return
     if not isinstance(out, Tensor):
         raise GradientError(f"mse_grad: out is a {type(out).__name__}, which has no .g; make it with bp.tensor")
     out, t = operands("mse_grad", out=out, targ=targ)
@@ -106,3 +111,4 @@ MSE = register(
         lesson_grad="mse_grad",
     )
 )
+_short_mse, _short_mse_grad = calls(MSE)

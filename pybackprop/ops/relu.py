@@ -27,6 +27,7 @@ from pybackprop.core.arrays import Array
 from pybackprop.core.errors import DTypeError, GradientError
 from pybackprop.ops.checks import check_same, operands, output, overlaps_itself, refuse_overlap, upstream_of
 from pybackprop.ops.op import Op, register
+from pybackprop.ops.short import calls
 
 __all__ = ["RELU", "RELU_", "relu", "relu_", "relu_grad"]
 
@@ -41,6 +42,8 @@ def relu(x: ArrayLike, out: Tensor | Array | None = None) -> Tensor:
     values mse_grad(inplace=True) has overwritten, and for an out that is a parameter; ValueError for an out that is
     read-only, not contiguous, or overlaps x.
     """
+    if out is None and (short := _short_relu(x)) is not None:
+        return short
     (inp,) = operands("relu", x=x)
     result: Tensor = inp.new_like() if out is None else output("relu", out, inp.shape, x=inp)
     native.relu_forward[inp.dtype](result.pointer(), inp.contiguous().pointer(), inp.size)
@@ -99,6 +102,8 @@ def relu_grad(inp: Tensor, out: Tensor, inplace: bool = False) -> None:
     Raises GradientError for an inp that is not a tensor, and if out.g is missing or belongs to earlier values of out;
     ShapeError and DTypeError where the two differ; ValueError for inplace=True where out.g overlaps inp.
     """
+    if not inplace and _short_relu_grad(inp, out) is not None:
+        return
     if not isinstance(inp, Tensor):
         raise GradientError(f"relu_grad: inp is a {type(inp).__name__}, which has no .g; make it with bp.tensor")
     dout = upstream_of("relu_grad", out)
@@ -153,3 +158,4 @@ RELU = register(
     )
 )
 RELU_ = register(replace(RELU, name="relu_", forward=relu_, replayed=relu, inplace=True, lesson_grad=""))
+_short_relu, _short_relu_grad = calls(RELU)

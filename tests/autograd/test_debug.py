@@ -180,7 +180,7 @@ def test_nothing_is_remembered_while_it_is_off(x, w, targ):
     bp.mse(out, targ).backward()
     w -= 0.1 * w.g
     assert out._node.checksums is None
-    assert (w._version.count, w._version.by, w._version.log) == (1, "-=", [])
+    assert (w._version.count, w._version.by, w._version.log) == (1, "-=", ())
 
 
 def test_results_are_the_same_bits(rng):

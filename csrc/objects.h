@@ -1,0 +1,57 @@
+/* objects.h: Python objects as pybackprop._call reads them: slots by their place, arrays by their
+ * layout. */
+#ifndef BP_OBJECTS_H
+#define BP_OBJECTS_H
+
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030A0000
+#include <Python.h>
+#include <structmember.h>
+
+#include "pybackprop.h"
+
+/* The beginning of numpy's PyArrayObject, which is part of its ABI: see knows_arrays. */
+typedef struct {
+    PyObject_HEAD char *data;
+    int axes;
+    Py_ssize_t *shape, *strides;
+    PyObject *base, *dtype;
+    int flags;
+} array_object;
+
+enum { C_CONTIGUOUS = 0x1, ALIGNED = 0x100, USABLE = C_CONTIGUOUS | ALIGNED };
+
+/* Where a slot of a type's objects is; -1 if it has none of that name. */
+static inline Py_ssize_t offset_of(PyTypeObject *type, const char *name) {
+    for (; type; type = PyType_GetSlot(type, Py_tp_base)) {
+        const PyMemberDef *member = PyType_GetSlot(type, Py_tp_members);
+        for (; member && member->name; member++)
+            if (member->type == T_OBJECT_EX && strcmp(member->name, name) == 0) return member->offset;
+    }
+    return -1;
+}
+
+static inline PyObject **place_of(PyObject *object, Py_ssize_t offset) {
+    return (PyObject **)(void *)((char *)object + offset);
+}
+
+/* Puts a new reference into a slot. */
+static inline void set(PyObject **at, PyObject *owned) {
+    PyObject *before = *at;
+    *at = owned;
+    Py_XDECREF(before);
+}
+
+/* Whether numpy's arrays are laid out as array_object is: probe is an array (2,3) of dtype, not
+   contiguous. */
+static inline int knows_arrays(PyObject *probe, PyObject *dtype, unsigned long long address) {
+    PyObject *size = PyObject_GetAttrString((PyObject *)Py_TYPE(probe), "__basicsize__");
+    Py_ssize_t bytes = size ? PyLong_AsSsize_t(size) : -1;
+    Py_XDECREF(size);
+    const array_object *array = (const array_object *)(void *)probe;
+    if (bytes < (Py_ssize_t)sizeof *array || (uintptr_t)array->data != (uintptr_t)address) return 0;
+    if (array->axes != 2 || array->dtype != dtype || (array->flags & USABLE) != ALIGNED) return 0;
+    return array->shape[0] == 2 && array->shape[1] == 3;
+}
+
+#endif
