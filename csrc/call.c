@@ -6,14 +6,11 @@
    that it is given. Only if nothing differs does it call; else it does nothing and returns None, and the
    caller takes its usual way, where all error messages come from. The GIL is kept, so what was compared
    stays as it is until the core has returned. */
-#include "objects.h"
+#include "watch.h"
 
-int bp_add_eager(PyObject *module); /* eager.c */
-
-/* A slot of an object that is kept alive, and what has to be in it. */
-typedef struct {
-    PyObject **at, *expected;
-} slot;
+int bp_add_eager(PyObject *module);  /* eager.c */
+int bp_add_update(PyObject *module); /* update.c */
+int bp_add_watch(PyObject *module);  /* watch.c */
 
 typedef struct {
     PyObject_HEAD void (*function)(void);
@@ -23,31 +20,13 @@ typedef struct {
     PyObject *tensor, *array, *dtype;                        /* types of data */
     Py_ssize_t tensor_array, tensor_node, tensor_requires_g; /* where a tensor's slots are */
     PyObject *kept;                                          /* everything that pointers point into */
-    slot *slots;
-    Py_ssize_t slot_count;
-    PyObject *attributes; /* a tuple of (object, name, expected): what is no slot, by == */
-    PyObject *refused;    /* a tuple of objects that x must not be */
-    PyObject ***counts;   /* the slots of version counters */
-    PyObject ***writers;  /* the slots of their last operation; NULL where it stays */
-    Py_ssize_t version_count;
+    watched watched;
+    PyObject *refused; /* a tuple of objects that x must not be */
+    counters versions;
     PyObject *operation, *check;
 } prepared;
 
 /* ---- reading objects ---- */
-
-/* The place of an object's slot; NULL if the attribute is no slot, or reading it gives something else.
- */
-static PyObject **slot_of(PyObject *object, PyObject *name) {
-    PyObject *encoded = PyUnicode_AsUTF8String(name);
-    if (!encoded) return NULL;
-    Py_ssize_t offset = offset_of(Py_TYPE(object), PyBytes_AsString(encoded));
-    Py_DECREF(encoded);
-    if (offset < 0) return NULL;
-    PyObject **at = place_of(object, offset), *read = PyObject_GetAttr(object, name);
-    if (!read) return NULL;
-    Py_DECREF(read);
-    return *at == read ? at : NULL;
-}
 
 /* The array of x or targ, if it can be used as it is: an array, or a tensor of one, that nothing has to
    be computed for. */
@@ -74,36 +53,9 @@ static Py_ssize_t rows_of(const prepared *self, const array_object *x, const arr
 
 /* Whether everything is as it was when this was prepared. */
 static int is_unchanged(const prepared *self, PyObject *x) {
-    for (const slot *s = self->slots; s < self->slots + self->slot_count; s++)
-        if (*s->at != s->expected) return 0;
     for (Py_ssize_t k = 0, count = PyTuple_Size(self->refused); k < count; k++)
         if (PyTuple_GetItem(self->refused, k) == x) return 0;
-    for (Py_ssize_t k = 0, count = PyTuple_Size(self->attributes); k < count; k++) {
-        PyObject *watched = PyTuple_GetItem(self->attributes, k),
-                 *expected = PyTuple_GetItem(watched, 2);
-        PyObject *now = PyObject_GetAttr(PyTuple_GetItem(watched, 0), PyTuple_GetItem(watched, 1));
-        int same = now == expected;
-        if (now && !same && (PyList_CheckExact(expected) || PyDict_CheckExact(expected)))
-            same =
-                Py_TYPE(now) == Py_TYPE(expected) && PyObject_RichCompareBool(now, expected, Py_EQ) == 1;
-        Py_XDECREF(now);
-        if (same) continue;
-        PyErr_Clear(); /* the usual way meets the same error */
-        return 0;
-    }
-    return 1;
-}
-
-/* Counts a write to each version; -1 with an exception if there is no memory for a number. */
-static int touch(const prepared *self) {
-    for (Py_ssize_t k = 0; k < self->version_count; k++) {
-        long long count = PyLong_AsLongLong(*self->counts[k]);
-        PyObject *next = count == -1 && PyErr_Occurred() ? NULL : PyLong_FromLongLong(count + 1);
-        if (!next) return -1;
-        set(self->counts[k], next);
-        if (self->writers) set(self->writers[k], Py_NewRef(self->operation));
-    }
-    return 0;
+    return is_same(&self->watched);
 }
 
 #define STEP(REAL) ((bp_status(*)(const bp_plan *, REAL *, const REAL *, const REAL *, size_t, double, double))
@@ -152,57 +104,11 @@ static PyObject *run(PyObject *object, PyObject *const *given, Py_ssize_t count)
     const array_object *x = usable(self, given[0]), *targ = usable(self, given[1]);
     Py_ssize_t n = x && targ ? rows_of(self, x, targ) : 0;
     if (n == 0) Py_RETURN_NONE;
-    if (touch(self) < 0) return NULL;
+    if (touch(&self->versions, self->is_step ? self->operation : NULL) < 0) return NULL;
     return result_of(self, x, targ, (size_t)n, lr, momentum, given[2] == Py_True);
 }
 
 /* ---- preparing ---- */
-
-/* Divides watched (object, name, expected) into slots and attributes. -1 with an exception. */
-static int watch(prepared *self, PyObject *watched) {
-    Py_ssize_t count = PyTuple_Size(watched);
-    PyObject *attributes = PyList_New(0);
-    self->slots = PyMem_Calloc((size_t)count + 1, sizeof *self->slots);
-    if (count < 0 || !attributes || !self->slots) goto failed;
-    for (Py_ssize_t k = 0; k < count; k++) {
-        PyObject *triple = PyTuple_GetItem(watched, k), *object, *name, *expected;
-        if (!PyArg_ParseTuple(triple, "OUO", &object, &name, &expected)) goto failed;
-        PyObject **at = slot_of(object, name);
-        PyErr_Clear();
-        if (at)
-            self->slots[self->slot_count++] = (slot){at, expected};
-        else if (PyList_Append(attributes, triple) < 0)
-            goto failed;
-    }
-    self->attributes = PyList_AsTuple(attributes);
-    Py_DECREF(attributes);
-    return self->attributes ? 0 : -1;
-failed:
-    Py_XDECREF(attributes);
-    if (!PyErr_Occurred()) PyErr_NoMemory();
-    return -1;
-}
-
-/* Finds the slots of version counters; -1 with an exception. */
-static int watch_versions(prepared *self, PyObject *versions) {
-    Py_ssize_t count = PyTuple_Size(versions);
-    if (count < 0) return -1;
-    self->counts = PyMem_Calloc((size_t)count + 1, sizeof *self->counts);
-    self->writers = self->is_step ? PyMem_Calloc((size_t)count + 1, sizeof *self->writers) : NULL;
-    PyObject *names = Py_BuildValue("(ss)", "count", "by");
-    int failed = !self->counts || (self->is_step && !self->writers) || !names;
-    for (Py_ssize_t k = 0; k < count && !failed; k++) {
-        PyObject *version = PyTuple_GetItem(versions, k);
-        self->counts[k] = slot_of(version, PyTuple_GetItem(names, 0));
-        if (self->writers) self->writers[k] = slot_of(version, PyTuple_GetItem(names, 1));
-        failed = !self->counts[k] || (self->writers && !self->writers[k]);
-    }
-    Py_XDECREF(names);
-    if (failed && !PyErr_Occurred())
-        PyErr_SetString(PyExc_TypeError, "a version has no counter of its own");
-    self->version_count = failed ? 0 : count;
-    return failed ? -1 : 0;
-}
 
 PyDoc_STRVAR(PREPARE, "Prepared(function, plan, is_step, is_double, moves, (most, inputs, outputs), "
                       "(tensor type, array type, "
@@ -248,8 +154,8 @@ static PyObject *prepare(PyTypeObject *type, PyObject *given, PyObject *names) {
     self->refused = Py_NewRef(p.refused), self->operation = Py_NewRef(p.operation);
     self->check = Py_NewRef(p.check),
     self->kept = Py_NewRef(given); /* so that every pointer stays good */
-    if (learn(self, probe, address) == 0 && watch(self, watched) == 0 &&
-        watch_versions(self, versions) == 0)
+    if (learn(self, probe, address) == 0 && watch(&self->watched, watched) == 0 &&
+        watch_versions(&self->versions, versions, self->is_step) == 0)
         return (PyObject *)self;
     Py_DECREF(self);
     return NULL;
@@ -259,7 +165,7 @@ static int visit_all(PyObject *object, visitproc visit, void *arg) {
     const prepared *self = (const prepared *)(void *)object;
     Py_VISIT((PyObject *)Py_TYPE(object));
     Py_VISIT(self->kept);
-    Py_VISIT(self->attributes);
+    Py_VISIT(self->watched.attributes);
     Py_VISIT(self->refused);
     Py_VISIT(self->check);
     return 0;
@@ -268,9 +174,9 @@ static int visit_all(PyObject *object, visitproc visit, void *arg) {
 /* Without `kept`, run does nothing. */
 static int clear(PyObject *object) {
     prepared *self = (prepared *)(void *)object;
-    self->slot_count = self->version_count = 0;
+    self->watched.slot_count = self->versions.count = 0;
     Py_CLEAR(self->kept);
-    Py_CLEAR(self->attributes);
+    Py_CLEAR(self->watched.attributes);
     Py_CLEAR(self->refused);
     Py_CLEAR(self->check);
     return 0;
@@ -285,9 +191,8 @@ static void release(PyObject *object) {
     Py_CLEAR(self->array);
     Py_CLEAR(self->dtype);
     Py_CLEAR(self->operation);
-    PyMem_Free(self->slots);
-    PyMem_Free(self->counts);
-    PyMem_Free(self->writers);
+    PyMem_Free(self->watched.slots);
+    PyMem_Free(self->versions.at);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
     Py_DECREF(type);
 }
@@ -307,7 +212,9 @@ static int fill(PyObject *module) {
     PyObject *type = PyType_FromModuleAndSpec(module, &spec, NULL);
     int status = type ? PyModule_AddObjectRef(module, "Prepared", type) : -1;
     Py_XDECREF(type);
-    return status == 0 ? bp_add_eager(module) : status;
+    if (status == 0) status = bp_add_eager(module);
+    if (status == 0) status = bp_add_watch(module);
+    return status == 0 ? bp_add_update(module) : status;
 }
 
 static PyModuleDef_Slot steps[] = {{Py_mod_exec, (void *)fill}, {0}};

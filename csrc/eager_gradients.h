@@ -37,8 +37,7 @@ static inline const array_object *upstream_of(const eager *self, PyObject *out) 
     PyObject *place = of_tensor(all, out, PLACE), *node = of_tensor(all, out, NODE);
     if (place != Py_None) {
         if (!is_a(all, place, GRADIENT_PLACE)) return NULL;
-        int is_gone = PyUnicode_GetLength(*part(all, GRADIENT_PLACE, place, GONE)) != 0;
-        int is_known = !is_gone && equal(*part(all, GRADIENT_PLACE, place, WRITES), count_of(all, g));
+        int is_known = equal(*part(all, GRADIENT_PLACE, place, WRITES), count_of(all, g));
         if (is_known && !equal(*part(all, GRADIENT_PLACE, place, VALUES), count_of(all, out)))
             return NULL;
     }
@@ -87,16 +86,13 @@ static inline void *write_g(const eager *self, PyObject *tensor) {
         if (!made) return NULL;
         set(place, made);
     }
-    if (hold(all, g) < 0) return NULL;
     return data_of(of_tensor(all, g, ARRAY));
 }
 
-/* Holds what is read: out.g, or NULL, and operands. */
-static inline int hold_all(const eager *self, PyObject *out, PyObject *const *read, Py_ssize_t count) {
-    const classes *all = &self->all;
-    if (out && hold(all, of_tensor(all, out, G)) < 0) return -1;
+/* Holds the tensors that are read; gradients are held from the beginning. */
+static inline int hold_all(const eager *self, PyObject *const *read, Py_ssize_t count) {
     for (Py_ssize_t k = 0; k < count; k++)
-        if (is_a(all, read[k], TENSOR) && hold(all, read[k]) < 0) return -1;
+        if (is_a(&self->all, read[k], TENSOR) && hold(&self->all, read[k]) < 0) return -1;
     return 0;
 }
 
@@ -119,7 +115,7 @@ static inline PyObject *lin_grad(const eager *self, PyObject *const *given, Py_s
         return NULL; /* or it might overlap a gradient: refuse_lost */
     for (Py_ssize_t k = 0; k < in.count; k++)
         if (!takes_gradient(self, read[k])) return NULL;
-    if (hold_all(self, out, read, 2) < 0) return NULL;
+    if (hold_all(self, read, 2) < 0) return NULL;
     void *dx = write_g(self, x), *dw = dx ? write_g(self, w) : NULL, *db = NULL, *upstream = dout->data;
     if (!dw || (in.count == 3 && !(db = write_g(self, b)))) return NULL;
     int d = in.is_double;
@@ -139,7 +135,7 @@ static inline PyObject *relu_grad(const eager *self, PyObject *const *given, Py_
     double size = size_of(in.array[0]);
     if (!dout || dout->dtype != in.array[0]->dtype || !same_shape(in.array[0], dout)) return NULL;
     if (size > self->most_work || !takes_gradient(self, given[0])) return NULL;
-    if (hold_all(self, given[1], given, 1) < 0) return NULL;
+    if (hold_all(self, given, 1) < 0) return NULL;
     void *dx = write_g(self, given[0]), *upstream = dout->data;
     if (!dx) return NULL;
     CALL(self, in.is_double, bp_relu_backward, dx, at(&in, 0), upstream, (size_t)size);
@@ -154,7 +150,7 @@ static inline PyObject *mse_grad(const eager *self, PyObject *const *given, Py_s
     if (!read_all(self, given, 2, 1, &in) || !is_compared(self, &in, &p)) return NULL;
     if (wants_gradient(self, given[1]) || !takes_gradient(self, given[0])) return NULL;
     if (is_a(&self->all, given[1], TENSOR) && of_tensor(&self->all, given[1], G) != Py_None) return NULL;
-    if (hold_all(self, NULL, given, 2) < 0) return NULL;
+    if (hold_all(self, given, 2) < 0) return NULL;
     void *dout = write_g(self, given[0]);
     if (!dout) return NULL;
     CALL(self, in.is_double, bp_mse_backward, dout, at(&in, 0), at(&in, 1), p.m);

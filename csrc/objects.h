@@ -19,7 +19,7 @@ typedef struct {
     int flags;
 } array_object;
 
-enum { C_CONTIGUOUS = 0x1, ALIGNED = 0x100, USABLE = C_CONTIGUOUS | ALIGNED };
+enum { C_CONTIGUOUS = 0x1, ALIGNED = 0x100, WRITEABLE = 0x400, USABLE = C_CONTIGUOUS | ALIGNED };
 
 /* Where a slot of a type's objects is; -1 if it has none of that name. */
 static inline Py_ssize_t offset_of(PyTypeObject *type, const char *name) {

@@ -7,8 +7,9 @@ slower by a microsecond, with the same bits and the same errors.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -16,9 +17,10 @@ from pybackprop.core import native
 from pybackprop.core.arrays import Array
 
 VARIABLE = "PYBACKPROP_SHORT_CALLS"
+Watched: TypeAlias = "tuple[tuple[Any, str, Any], ...]"  # (object, name, value)
 
 try:
-    from pybackprop._call import FUNCTIONS, Eager, Prepared
+    from pybackprop._call import FUNCTIONS, Eager, Prepared, Update, Watch
 except ImportError:  # PyPy, a build without a GIL, a compiler that could not build it
     Prepared = None  # type: ignore[assignment, misc]
 
@@ -40,7 +42,7 @@ def prepared(
     moves: bool,
     sizes: tuple[int, int, int],
     types: tuple[type, np.dtype[Any]],
-    watched: tuple[tuple[Any, str, Any], ...],
+    watched: Watched,
     refused: tuple[Any, ...],
     versions: tuple[Any, ...],
     kept: Any,
@@ -82,6 +84,62 @@ def prepared(
     except TypeError:  # objects that are laid out otherwise than the extension can read
         return None
     run: Callable[..., float | None] = call.run
+    return run
+
+
+def watch(items: tuple[Any, ...], watched: Watched) -> Callable[[Sequence[Any]], bool]:
+    """A function that says whether a sequence still consists of these items, and nothing else has changed.
+
+    watched: (object, name, value): attributes that must stay the same objects, lists and dicts equal ones; a value that
+    is an int is the size of a dict.
+    """
+    return Watch(items, watched).same if on else partial(_is_same, items, watched)
+
+
+def _is_same(items: tuple[Any, ...], watched: Watched, sequence: Sequence[Any]) -> bool:
+    if len(sequence) != len(items) or any(now is not item for now, item in zip(sequence, items, strict=True)):
+        return False
+    for owner, name, value in watched:
+        now = getattr(owner, name, _is_same)
+        if now is value or (type(value) is int and isinstance(now, dict) and len(now) == value):
+            continue
+        if type(value) not in (list, dict) or type(now) is not type(value) or now != value:
+            return False
+    return True
+
+
+def update(
+    call: tuple[np.dtype[Any], Any, int],
+    moves: bool,
+    tensors: tuple[Any, ...],
+    arrays: tuple[Array, ...],
+    watched: Watched,
+    versions: tuple[tuple[Any, ...], tuple[Any, ...]],
+    used: list[int],
+    modules: tuple[dict[str, Any], dict[str, Any], dict[str, Any]],
+    kept: Any,
+) -> Callable[..., bool | None] | None:
+    """SGD's update as a short call; None where there are none.
+
+    It takes (tensors, lr, momentum), and returns None, with nothing done, if anything is not as it is now, an array is
+    read-only, or a gradient was not written since the last update.
+
+    call      (dtype, C's parameters, how many)
+    watched   as for `prepared`
+    versions  of the parameters, to which the call adds 1, and of their gradients
+    used      what the latter were at the last update, and then `walks` of the tape; the call keeps it up to date
+    modules   the variables of core.observer, autograd.versions and autograd.tape
+    """
+    if not on:
+        return None
+    dtype, parameters, count = call
+    function = native.function_address(f"bp_sgd_step_{'f32' if dtype == native.FLOAT32 else 'f64'}")
+    given = function, native.address_of(parameters), count, dtype == native.FLOAT64, moves
+    try:
+        short = Update(*given, tensors, arrays, watched, *versions, used, *modules, "SGD.step", (parameters, kept))
+    except TypeError:  # objects that are laid out otherwise than the extension can read
+        return None
+    run: Callable[..., bool | None] = short.run
     return run
 
 

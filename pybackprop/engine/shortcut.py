@@ -8,6 +8,7 @@ layer, where all error messages come from.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,11 +16,11 @@ import numpy as np
 from pybackprop.autograd import versions
 from pybackprop.autograd.tape import is_recording
 from pybackprop.autograd.tensor import Tensor
-from pybackprop.core import native
+from pybackprop.core import native, short_calls
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import OutOfMemoryError
 from pybackprop.engine.one_pass import Chain, Pass, PassWorkspace
-from pybackprop.nn.layers import Activation, Lin, Mse
+from pybackprop.nn.layers import Activation, Lin
 from pybackprop.nn.module import Module
 from pybackprop.nn.network import Network, is_mse, stages_of
 
@@ -38,57 +39,23 @@ class Shortcut:
     """A Model's layers as last checked, the Chain that they are, and its last pass."""
 
     chain: Chain
-    inplace: bool
-    kinds: list[tuple[type[Module], Any]]
-    call: Any
-    loss: Any
-    loss_size: int
     dtype: np.dtype[Any]
     c_type: str
-    layers: list[tuple[int, Any, Any, int]]
-    methods: list[tuple[Any, ...]]
-    lins: list[tuple[Lin, Tensor, Tensor | None]]
-    activations: list[tuple[Any, Any, dict[Any, Any]]]
-    parameters: list[tuple[Tensor, Array]]
+    inplace: bool
+    loss: Any
+    is_unchanged: Callable[[list[Any]], bool]
 
     def __init__(self, model: Layered, chain: Chain) -> None:
-        self.chain, self.inplace = chain, chain.inplace
-        self.loss, self.loss_size = model.loss, _size(model.loss)
-        self.dtype, self.c_type = chain.dtype, native.C_TYPE[chain.dtype]
-        self.layers = [(k, layer, type(layer), _size(layer)) for k, layer in enumerate(model.layers)]
-        kinds: set[type[Module]] = {Mse, *map(type, model.layers)}
-        self.kinds = [(kind, kind.forward) for kind in kinds]
-        self.call = Module.__call__
-        self.lins = [(layer, layer.w, layer.b) for layer in model.layers if type(layer) is Lin]
-        self.activations = [(a, a.op, dict(a.params)) for a in model.layers if may_change(a)]
-        self.parameters = [(p, p._array) for p in chain.parameters]
+        self.chain, self.dtype, self.c_type = chain, chain.dtype, native.C_TYPE[chain.dtype]
+        self.inplace, self.loss = chain.inplace, model.loss
+        self.is_unchanged = short_calls.watch(tuple(model.layers), watched(model, chain.parameters))
         self.last: Pass | None = None
 
     def fits(self, model: Layered) -> bool:
         """Whether nothing about the layers has changed."""
-        layers, loss = model.layers, self.loss
-        for kind, forward in self.kinds:
-            if kind.forward is not forward:
-                return False
-        if Module.__call__ is not self.call or model.inplace is not self.inplace:
+        if model.loss is not self.loss or model.inplace is not self.inplace or "forward" in model.__dict__:
             return False
-        if model.loss is not loss or type(loss) is not Mse or len(loss.__dict__) != self.loss_size:
-            return False
-        if len(layers) != len(self.layers) or "forward" in model.__dict__:
-            return False
-        for k, layer, kind, size in self.layers:
-            if layers[k] is not layer or type(layer) is not kind or len(layer.__dict__) != size:
-                return False
-        for layer, w, b in self.lins:
-            if layer.w is not w or layer.b is not b:
-                return False
-        for layer, op, params in self.activations:
-            if layer.op is not op or layer.params != params:
-                return False
-        for p, array in self.parameters:  # noqa: SIM110 (a generator costs more than the loop)
-            if p._array is not array or not p.requires_g:
-                return False
-        return True
+        return self.is_unchanged(model.layers)
 
     def forward(self, model: Layered, x: Any, targ: Any) -> Tensor | None:
         """The loss, on the tape; None, with nothing changed, if it must be computed layer by layer."""
@@ -179,6 +146,24 @@ def shortcut(model: Layered) -> Shortcut | None:
     if model.inplace and any(stage.activation is not None and stage.inplace is None for stage in stages):
         return None
     return Shortcut(model, Chain(network, model.inplace))
+
+
+def watched(model: Layered, parameters: Sequence[Tensor]) -> short_calls.Watched:
+    """The attributes by which a Model's layers compute. The Model is not among the objects: it would never die."""
+    modules: list[Module] = [*model.layers, model.loss]
+    kinds: set[type[Module]] = {*map(type, modules)}
+    triples: list[tuple[Any, str, Any]] = [(Module, "__call__", Module.__call__)]
+    triples += [(kind, "forward", kind.forward) for kind in kinds]
+    for layer in modules:
+        triples += [(layer, "__class__", type(layer)), (layer, "__dict__", _size(layer))]
+    for layer in model.layers:
+        if type(layer) is Lin:
+            triples += [(layer, "w", layer.w), (layer, "b", layer.b)]
+        elif may_change(layer):
+            triples += [(layer, "op", layer.op), (layer, "params", dict(layer.params))]
+    for p in parameters:
+        triples += [(p, "_array", p._array), (p, "requires_g", True)]
+    return tuple(triples)
 
 
 def may_change(layer: Any) -> bool:

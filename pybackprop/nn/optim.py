@@ -12,12 +12,13 @@ import numpy as np
 from pybackprop.autograd import messages, tape, versions
 from pybackprop.autograd.messages import describe
 from pybackprop.autograd.tensor import Tensor, wrap
-from pybackprop.core import native, observer
+from pybackprop.core import native, observer, short_calls
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import DTypeError, GradientError, ShapeError
 
 __all__ = ["SGD"]
 
+SMALL = 2**15  # elements: an update of some microseconds, in which no other thread of Python runs
 messages.remedies["SGD.step"] = "Update after backward"
 
 
@@ -55,7 +56,10 @@ class SGD:
             self._check_model()
         if updated is None:
             raise ValueError("SGD.step: no parameters; give them to SGD(model, lr=...) or to step(model)")
-        bound, moves = self._bound, self.momentum != 0
+        bound = self._bound
+        if bound is not None and bound.short is not None and bound.short(updated, self.lr, self.momentum):
+            return
+        moves = self.momentum != 0
         if bound is None or not bound.fits(updated, moves):
             for parameter in updated:
                 _check(parameter)
@@ -127,31 +131,47 @@ class _Bound:
         self.velocities = velocities  # kept alive for C
         self.calls = [self._call(dtype, parameters) for dtype in {p.dtype for p in parameters}]
         self.gradients: list[Any] = [p._g._version for p in parameters if p._g is not None]
-        self.used: list[int] | None = None  # what the gradients' versions counted at the last update
-        self.walks = 0  # how many backward passes there had been then
+        self.used: list[int] = []  # at the last update: what the gradients' versions counted, and how many walks
+        self.short: Any = None  # the update as a short call, from the third one on
+        self.looked = False  # whether there may be one
 
     def check_renewed(self) -> None:
         """Raises GradientError for a `.g` that was used before, if a backward has run since that did not reach it."""
-        used = self.used
-        if used is None:
+        if not self.used:
             return
+        *used, walks = self.used
         old = [k for k, version in enumerate(self.gradients) if version.count == used[k]]
-        if old and (len(old) < len(used) or tape.walks != self.walks):
+        if old and (len(old) < len(used) or tape.walks != walks):
             p = self.memory[old[0]][1]
             raise GradientError(
                 f"SGD.step: {describe(p)} still has the .g of an earlier backward, which was used already: the last "
                 f"one did not reach it{_why_not(p)}. Leave it out of the optimizer, or set its .g to None or to zeros"
             )
 
+    def shorten(self) -> None:
+        """Prepares the next updates, if those take little more than these checks."""
+        self.looked = True
+        tensors, arrays = tuple(p for _, p, _, _ in self.memory), tuple(array for _, _, array, _ in self.memory)
+        if sum(array.size for array in arrays) > SMALL or len(self.calls) > 1:
+            return
+        watched: list[tuple[Any, str, Any]] = []
+        for _, p, array, g in self.memory:
+            watched += [(p, "_array", array), (p, "_g", g), (p, "_node", None)]
+        counted = tuple(self.versions), tuple(self.gradients)
+        modules = vars(observer), vars(versions), vars(tape)
+        kept = self.velocities
+        given = tensors, arrays, tuple(watched), counted, self.used, modules, kept
+        self.short = short_calls.update(self.calls[0], self.moves, *given)
+
     def _call(self, dtype: np.dtype[Any], parameters: Sequence[Tensor]) -> tuple[Any, Any, int]:
-        """(C's function, its array, that array's length) for the parameters of one dtype."""
+        """(dtype, C's array, that array's length) for the parameters of one dtype."""
         indices = [k for k, p in enumerate(parameters) if p.dtype == dtype]
         array = native.parameters(len(indices))
         for entry, k in zip(array, indices, strict=True):
             dp: Any = parameters[k]._g
             entry.p, entry.dp, entry.size = parameters[k].pointer(), dp.pointer(), parameters[k].size
             entry.v = native.NULL if self.velocities is None else self.velocities[k].pointer()
-        return native.sgd_step[dtype], array, len(indices)
+        return dtype, array, len(indices)
 
     def fits(self, parameters: Sequence[Tensor], moves: bool) -> bool:
         """Whether these are the same, with the same memory, and it may still be written to."""
@@ -170,9 +190,11 @@ class _Bound:
             version.by = "SGD.step"
             if versions.on:
                 version.remember()
-        for call, array, count in self.calls:
-            call(array, count, lr, momentum)
-        self.used, self.walks = [version.count for version in self.gradients], tape.walks
+        for dtype, array, count in self.calls:
+            native.sgd_step[dtype](array, count, lr, momentum)
+        if self.used and not self.looked:
+            self.shorten()
+        self.used[:] = [*(version.count for version in self.gradients), tape.walks]
         if observer.active is not None:
             observer.active.ran("SGD.step")
 

@@ -1,0 +1,77 @@
+/* watch.c: pybackprop._call.Watch, which compares many attributes in one call. */
+#include "watch.h"
+
+typedef struct {
+    PyObject_HEAD watched watched;
+    PyObject *items; /* a tuple */
+    PyObject *kept;  /* the triples */
+} watcher;
+
+static PyObject *same(PyObject *object, PyObject *sequence) {
+    const watcher *self = (const watcher *)(void *)object;
+    return PyBool_FromLong(self->kept && is_made_of(sequence, self->items) && is_same(&self->watched));
+}
+
+static PyObject *prepare(PyTypeObject *type, PyObject *given, PyObject *names) {
+    PyObject *items, *triples;
+    (void)names;
+    if (!PyArg_ParseTuple(given, "O!O!", &PyTuple_Type, &items, &PyTuple_Type, &triples)) return NULL;
+    watcher *self = (watcher *)(void *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
+    if (!self) return NULL;
+    self->items = Py_NewRef(items), self->kept = Py_NewRef(triples);
+    if (watch(&self->watched, triples) == 0) return (PyObject *)self;
+    Py_DECREF(self);
+    return NULL;
+}
+
+static int visit_all(PyObject *object, visitproc visit, void *arg) {
+    const watcher *self = (const watcher *)(void *)object;
+    Py_VISIT((PyObject *)Py_TYPE(object));
+    Py_VISIT(self->watched.attributes);
+    Py_VISIT(self->items);
+    Py_VISIT(self->kept);
+    return 0;
+}
+
+static int clear(PyObject *object) {
+    watcher *self = (watcher *)(void *)object;
+    self->watched.slot_count = 0;
+    Py_CLEAR(self->watched.attributes);
+    Py_CLEAR(self->items);
+    Py_CLEAR(self->kept);
+    return 0;
+}
+
+static void release(PyObject *object) {
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    clear(object);
+    PyMem_Free(((watcher *)(void *)object)->watched.slots);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
+    Py_DECREF(type);
+}
+
+PyDoc_STRVAR(WATCH, "Watch(items, triples): triples is a tuple of (object, name, expected). "
+                    "same(sequence) says whether it "
+                    "consists of the items, and each attribute is the expected object, a list or dict "
+                    "equal to it, or, where "
+                    "it is a number, a dict of that size.");
+
+static PyMethodDef methods[] = {{"same", same, METH_O, NULL}, {0}};
+static PyType_Slot slots[] = {{Py_tp_doc, (void *)WATCH},
+                              {Py_tp_new, (void *)prepare},
+                              {Py_tp_methods, methods},
+                              {Py_tp_traverse, (void *)visit_all},
+                              {Py_tp_clear, (void *)clear},
+                              {Py_tp_dealloc, (void *)release},
+                              {0}};
+static PyType_Spec spec = {"pybackprop._call.Watch", sizeof(watcher), 0,
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
+
+/* Adds the type to pybackprop._call. */
+int bp_add_watch(PyObject *module) {
+    PyObject *type = PyType_FromModuleAndSpec(module, &spec, NULL);
+    int status = type ? PyModule_AddObjectRef(module, "Watch", type) : -1;
+    Py_XDECREF(type);
+    return status;
+}

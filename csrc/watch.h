@@ -1,0 +1,143 @@
+/* watch.h: whether attributes of objects are still what they were, and versions, which count writes. */
+#ifndef BP_WATCH_H
+#define BP_WATCH_H
+
+#include "objects.h"
+
+/* A slot of an object that is kept alive, and what has to be in it. */
+typedef struct {
+    PyObject **at, *expected;
+} slot;
+
+typedef struct {
+    slot *slots;
+    Py_ssize_t slot_count;
+    PyObject *attributes; /* a tuple of (object, name, expected): what is no slot */
+} watched;
+
+/* The place of an object's slot; NULL if the attribute is no slot, or reading it gives something else.
+ */
+static inline PyObject **slot_of(PyObject *object, PyObject *name) {
+    PyObject *encoded = PyUnicode_AsUTF8String(name);
+    if (!encoded) return NULL;
+    Py_ssize_t offset = offset_of(Py_TYPE(object), PyBytes_AsString(encoded));
+    Py_DECREF(encoded);
+    if (offset < 0) return NULL;
+    PyObject **at = place_of(object, offset), *read = PyObject_GetAttr(object, name);
+    if (!read) return NULL;
+    Py_DECREF(read);
+    return *at == read ? at : NULL;
+}
+
+/* Whether an attribute is what is expected: the same object, an equal list or dict, a dict of that size.
+ */
+static inline int is_expected(PyObject *now, PyObject *expected) {
+    if (now == expected) return 1;
+    if (PyLong_CheckExact(expected))
+        return PyDict_Check(now) && PyDict_Size(now) == PyLong_AsSsize_t(expected);
+    if (!PyList_CheckExact(expected) && !PyDict_CheckExact(expected)) return 0;
+    return Py_TYPE(now) == Py_TYPE(expected) && PyObject_RichCompareBool(now, expected, Py_EQ) == 1;
+}
+
+static inline int is_same(const watched *self) {
+    for (const slot *s = self->slots; s < self->slots + self->slot_count; s++)
+        if (*s->at != s->expected) return 0;
+    for (Py_ssize_t k = 0, count = PyTuple_Size(self->attributes); k < count; k++) {
+        PyObject *triple = PyTuple_GetItem(self->attributes, k);
+        PyObject *now = PyObject_GetAttr(PyTuple_GetItem(triple, 0), PyTuple_GetItem(triple, 1));
+        int same = now && is_expected(now, PyTuple_GetItem(triple, 2));
+        Py_XDECREF(now);
+        if (same) continue;
+        PyErr_Clear(); /* the usual way meets the same error */
+        return 0;
+    }
+    return 1;
+}
+
+/* Divides triples (object, name, expected), which the caller keeps, into slots and attributes. -1 with
+ * an exception. */
+static inline int watch(watched *self, PyObject *triples) {
+    Py_ssize_t count = PyTuple_Size(triples);
+    PyObject *attributes = PyList_New(0);
+    self->slots = PyMem_Calloc((size_t)count + 1, sizeof *self->slots);
+    if (count < 0 || !attributes || !self->slots) goto failed;
+    for (Py_ssize_t k = 0; k < count; k++) {
+        PyObject *triple = PyTuple_GetItem(triples, k), *object, *name, *expected;
+        if (!PyArg_ParseTuple(triple, "OUO", &object, &name, &expected)) goto failed;
+        PyObject **at = slot_of(object, name);
+        PyErr_Clear();
+        if (at)
+            self->slots[self->slot_count++] = (slot){at, expected};
+        else if (PyList_Append(attributes, triple) < 0)
+            goto failed;
+    }
+    self->attributes = PyList_AsTuple(attributes);
+    Py_DECREF(attributes);
+    return self->attributes ? 0 : -1;
+failed:
+    Py_XDECREF(attributes);
+    if (!PyErr_Occurred()) PyErr_NoMemory();
+    return -1;
+}
+
+/* Whether a sequence consists of the items. */
+static inline int is_made_of(PyObject *sequence, PyObject *items) {
+    Py_ssize_t count = PyTuple_Size(items);
+    int same = PySequence_Check(sequence) && PySequence_Size(sequence) == count;
+    for (Py_ssize_t k = 0; same && k < count; k++) {
+        PyObject *item = PySequence_GetItem(sequence, k);
+        same = item == PyTuple_GetItem(items, k);
+        Py_XDECREF(item);
+    }
+    PyErr_Clear();
+    return same;
+}
+
+/* ---- versions ---- */
+
+/* The slots of a version's count, and of the operation that wrote last. */
+typedef struct {
+    PyObject **count, **by;
+} counter;
+
+typedef struct {
+    counter *at;
+    Py_ssize_t count;
+} counters;
+
+/* Finds the slots of versions, which the caller keeps; of the operation only where it is needed. -1 with
+ * an exception.
+ */
+static inline int watch_versions(counters *self, PyObject *versions, int with_operation) {
+    Py_ssize_t count = PyTuple_Size(versions);
+    if (count < 0) return -1;
+    self->at = PyMem_Calloc((size_t)count + 1, sizeof *self->at);
+    PyObject *names = Py_BuildValue("(ss)", "count", "by");
+    int failed = !self->at || !names;
+    for (Py_ssize_t k = 0; k < count && !failed; k++) {
+        PyObject *version = PyTuple_GetItem(versions, k);
+        self->at[k].count = slot_of(version, PyTuple_GetItem(names, 0));
+        if (with_operation) self->at[k].by = slot_of(version, PyTuple_GetItem(names, 1));
+        failed = !self->at[k].count || (with_operation && !self->at[k].by);
+    }
+    Py_XDECREF(names);
+    if (failed && !PyErr_Occurred())
+        PyErr_SetString(PyExc_TypeError, "a version has no counter of its own");
+    self->count = failed ? 0 : count;
+    return failed ? -1 : 0;
+}
+
+/* Counts a write to each version, by an operation if it is given; -1 with an exception if there is no
+ * memory. */
+static inline int touch(const counters *self, PyObject *operation) {
+    for (const counter *at = self->at; at < self->at + self->count; at++) {
+        long long count = PyLong_AsLongLong(*at->count);
+        PyObject *next = count == -1 && PyErr_Occurred() ? NULL : PyLong_FromLongLong(count + 1);
+        if (!next) return -1;
+        set(at->count, next);
+        if (operation) set(at->by, Py_NewRef(operation));
+    }
+    return 0;
+}
+
+#endif
