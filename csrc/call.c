@@ -9,7 +9,7 @@
 #include "watch.h"
 
 int bp_add_eager(PyObject *module);  /* eager.c */
-int bp_add_update(PyObject *module); /* update.c */
+int bp_add_writer(PyObject *module); /* writer.c */
 int bp_add_watch(PyObject *module);  /* watch.c */
 
 typedef struct {
@@ -214,7 +214,7 @@ static int fill(PyObject *module) {
     Py_XDECREF(type);
     if (status == 0) status = bp_add_eager(module);
     if (status == 0) status = bp_add_watch(module);
-    return status == 0 ? bp_add_update(module) : status;
+    return status == 0 ? bp_add_writer(module) : status;
 }
 
 static PyModuleDef_Slot steps[] = {{Py_mod_exec, (void *)fill}, {0}};

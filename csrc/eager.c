@@ -49,6 +49,24 @@ static PyObject *mse(const eager *self, PyObject *const *given, Py_ssize_t count
     return result_of(self, loss, status, given, 2, 3);
 }
 
+/* given: the array of a loss, its node. A tensor of a copy of it, on the tape. */
+static PyObject *taped(const eager *self, PyObject *const *given, Py_ssize_t count) {
+    const classes *all = &self->all;
+    const array_object *loss = count == 2 ? usable_array(all, given[0]) : NULL;
+    if (!loss || loss->axes != 0) return NULL;
+    int is_double = loss->dtype == all->float64;
+    PyObject *copy = empty(self, 0, NULL, is_double), *tensor = NULL;
+    if (!copy) return NULL;
+    memcpy(data_of(copy), loss->data, is_double ? sizeof(double) : sizeof(float));
+    if ((tensor = wrap(all, copy, NULL))) {
+        set(part(all, TENSOR, tensor, NODE), Py_NewRef(given[1]));
+        set(part(all, TENSOR, tensor, REQUIRES_G), Py_NewRef(Py_True));
+        set(part(all, TENSOR, tensor, PIN), Py_NewRef(Py_None));
+    }
+    Py_DECREF(copy);
+    return tensor;
+}
+
 /* ---- the type ---- */
 
 typedef PyObject *operation(const eager *, PyObject *const *, Py_ssize_t);
@@ -76,6 +94,7 @@ METHOD(mse)
 METHOD(lin_grad)
 METHOD(relu_grad)
 METHOD(mse_grad)
+METHOD(taped)
 
 /* The addresses of functions: for each of FUNCTIONS, those for float32 and float64. */
 static int take_functions(eager *self, PyObject *addresses) {
@@ -150,8 +169,8 @@ static void release(PyObject *object) {
 }
 
 #define ENTRY(NAME) {#NAME, (PyCFunction)(void *)run_##NAME, METH_FASTCALL, NULL}
-static PyMethodDef methods[] = {ENTRY(lin),       ENTRY(relu),     ENTRY(mse), ENTRY(lin_grad),
-                                ENTRY(relu_grad), ENTRY(mse_grad), {0}};
+static PyMethodDef methods[] = {ENTRY(lin),       ENTRY(relu),     ENTRY(mse),   ENTRY(lin_grad),
+                                ENTRY(relu_grad), ENTRY(mse_grad), ENTRY(taped), {0}};
 static PyType_Slot slots[] = {{Py_tp_doc, (void *)EAGER},
                               {Py_tp_new, (void *)prepare},
                               {Py_tp_methods, methods},

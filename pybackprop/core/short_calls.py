@@ -20,7 +20,7 @@ VARIABLE = "PYBACKPROP_SHORT_CALLS"
 Watched: TypeAlias = "tuple[tuple[Any, str, Any], ...]"  # (object, name, value)
 
 try:
-    from pybackprop._call import FUNCTIONS, Eager, Prepared, Update, Watch
+    from pybackprop._call import FUNCTIONS, Eager, Prepared, Watch, Writer
 except ImportError:  # PyPy, a build without a GIL, a compiler that could not build it
     Prepared = None  # type: ignore[assignment, misc]
 
@@ -108,39 +108,43 @@ def _is_same(items: tuple[Any, ...], watched: Watched, sequence: Sequence[Any]) 
     return True
 
 
-def update(
+def writer(
+    name: str,
     call: tuple[np.dtype[Any], Any, int],
-    moves: bool,
-    tensors: tuple[Any, ...],
-    arrays: tuple[Array, ...],
     watched: Watched,
-    versions: tuple[tuple[Any, ...], tuple[Any, ...]],
-    used: list[int],
+    written: tuple[Any, ...],
     modules: tuple[dict[str, Any], dict[str, Any], dict[str, Any]],
+    operation: str,
     kept: Any,
-) -> Callable[..., bool | None] | None:
-    """SGD's update as a short call; None where there are none.
+    moves: bool = False,
+    tensors: tuple[Any, ...] = (),
+    read: tuple[Any, ...] = (),
+    used: list[int] | None = None,
+) -> Any:
+    """sgd_step or chain_backward as a short call; None where there are none.
 
-    It takes (tensors, lr, momentum), and returns None, with nothing done, if anything is not as it is now, an array is
-    read-only, or a gradient was not written since the last update.
+    The methods of the result are update(tensors, lr, momentum), which gives True, and backward(x, targ, n, accumulate),
+    with the arrays that forward has read, which gives C's status. Both give None, with nothing done, if anything
+    watched has changed; update also if the tensors are others, an array of theirs is read-only, momentum begins or
+    ends, or a gradient was not written since the last update.
 
-    call      (dtype, C's parameters, how many)
-    watched   as for `prepared`
-    versions  of the parameters, to which the call adds 1, and of their gradients
-    used      what the latter were at the last update, and then `walks` of the tape; the call keeps it up to date
-    modules   the variables of core.observer, autograd.versions and autograd.tape
+    name, call  of C's function; (dtype, what it takes, how many of these)
+    watched     as for `prepared`
+    written     versions, to which the call adds 1 and notes the operation
+    modules     the variables of core.observer, autograd.versions and autograd.tape
+    read, used  versions of gradients; what they were at the last update, and then `walks` of the tape, kept up to date
     """
     if not on:
         return None
-    dtype, parameters, count = call
-    function = native.function_address(f"bp_sgd_step_{'f32' if dtype == native.FLOAT32 else 'f64'}")
-    given = function, native.address_of(parameters), count, dtype == native.FLOAT64, moves
+    dtype, takes, count = call
+    function = native.function_address(f"bp_{name}_{'f32' if dtype == native.FLOAT32 else 'f64'}")
+    given = function, native.address_of(takes), count, dtype == native.FLOAT64, moves
+    arrays = tuple(tensor._array for tensor in tensors)
+    counted = watched, written, read, [] if used is None else used
     try:
-        short = Update(*given, tensors, arrays, watched, *versions, used, *modules, "SGD.step", (parameters, kept))
+        return Writer(*given, tensors, arrays, *counted, *modules, operation, (takes, kept))
     except TypeError:  # objects that are laid out otherwise than the extension can read
         return None
-    run: Callable[..., bool | None] = short.run
-    return run
 
 
 def eager(

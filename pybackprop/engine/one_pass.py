@@ -17,7 +17,7 @@ from pybackprop.autograd import messages, tape, versions
 from pybackprop.autograd.tape import NO_PARAMS, Node, Sink
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.autograd.versions import Version
-from pybackprop.core import native, observer
+from pybackprop.core import native, observer, short_calls
 from pybackprop.core.arrays import Array, aligned_empty, pin
 from pybackprop.core.errors import GradientError, ShapeError
 from pybackprop.engine import placement
@@ -26,7 +26,9 @@ from pybackprop.nn.module import as_operand
 from pybackprop.nn.network import Network, Stage
 from pybackprop.ops import LIN, MSE, Op
 from pybackprop.ops.mse import mse_backward
+from pybackprop.ops.short import WORK, eager, nothing
 
+_taped = getattr(eager(MSE), "taped", nothing)
 SMALL = 2**20  # bytes; a workspace up to this size is kept even if a pass needs less
 
 Call: TypeAlias = "tuple[tuple[Any, ...], Tensor | None]"
@@ -40,6 +42,7 @@ class Chain:
     dtype: np.dtype[Any]
     parameters: list[Tensor]
     inner: list[Tensor]
+    products: int  # in the forward of one row
     forward: Any
     backward: Any
 
@@ -47,6 +50,7 @@ class Chain:
         self.network, self.stages, self.dtype = network, network.stages, network.dtype
         self.inplace = inplace
         self.parameters = network.parameters()
+        self.products = sum(stage.w.size for stage in self.stages)
         self.inner = [stage.w for stage in self.stages[1:]]  # those that backward reads: x.g is not computed
         self.forward = native.chain_forward[self.dtype]
         self.backward = native.chain_backward[self.dtype]
@@ -66,11 +70,14 @@ class PassWorkspace:
     loss: Array
     loss_at: Any
     n: int
+    is_small: bool  # whether a pass takes some microseconds
     places: list[placement.Places]
     x: Any = None
+    x_array: Array
     x_at: Any
     x_version: int
     targ: Any = None
+    targ_array: Array
     targ_at: Any
     targ_version: int
     x_owner: Any = None
@@ -78,6 +85,7 @@ class PassWorkspace:
     pins: tuple[Any, Any]  # keep the data where it is until backward has read it
     read: list[tuple[Tensor, int]]  # the chain's inner weights and their versions
     written: Sequence[Version] = ()  # the versions of the gradients that are bound
+    short: Any = None  # the backward as a short call, while the gradients are bound
     spent: bool = False  # whether a backward has written gradients over activations
 
     def __init__(self, chain: Chain) -> None:
@@ -88,14 +96,14 @@ class PassWorkspace:
         self.loss_at = native.pointer(self.loss)
         self.shapes: tuple[Any, ...] = ()
         self.memory: Array = np.empty(0, chain.dtype)
-        self.gradients: list[tuple[Tensor, Any]] = [(p, self) for p in chain.parameters]  # none of them bound yet
+        self.gradients: list[tuple[Tensor, Any]] = [(p, chain) for p in chain.parameters]  # none of them bound yet
         for layer, stage in zip(self.layers, chain.stages, strict=True):
             layer.w = stage.w.pointer()
             layer.b = native.NULL if stage.b is None else stage.b.pointer()
 
     def allocate(self, n: int, shapes: tuple[Any, ...]) -> None:
         """Allocates the values of n rows. shapes: those of x and targ."""
-        self.n, self.shapes = n, shapes
+        self.n, self.shapes, self.is_small = n, shapes, n * self.chain.products <= WORK
         self.places, size = placement.of_pass(self.chain.network, n, self.chain.inplace)
         if size > self.memory.size or self.memory.nbytes > max(SMALL, 4 * size * self.memory.itemsize):
             self.memory = np.empty(0, self.chain.dtype)  # frees the old memory before the new is allocated
@@ -120,6 +128,9 @@ class PassWorkspace:
             native.check(status)
         if observer.active is not None:
             observer.active.ran_pass("Model: forward", self)
+        short: Tensor | None = _taped(self.loss, node)
+        if short is not None:
+            return short
         loss = wrap(self.loss.copy())
         loss.requires_g, loss._node = True, node
         return loss
@@ -130,6 +141,13 @@ class PassWorkspace:
             return False
         if self.spent:
             self.restore()
+        if self.short is not None and self.is_small:
+            status = self.short(self.x_array, self.targ_array, self.n, accumulate)
+            if status is not None:
+                self.spent = True
+                if status:
+                    native.check(status)
+                return True
         for p, g in self.gradients:
             if p._g is not g or not p.requires_g:
                 if not self._bind(accumulate):
@@ -183,7 +201,17 @@ class PassWorkspace:
             layer.db = native.NULL if stage.b is None else stage.b.grad_buffer().pointer()
         self.gradients = [(p, p._g) for p in parameters]
         self.written = [p.grad_buffer()._version for p in parameters]
+        self.short = self._short()
         return True
+
+    def _short(self) -> Any:
+        """The backward as a short call; None where there is none."""
+        call = self.chain.dtype, self.layers, self.count
+        watched = [pair for p, g in self.gradients for pair in ((p, "_g", g), (p, "requires_g", True))]
+        modules = vars(observer), vars(versions), vars(tape)
+        given = call, tuple(watched), tuple(self.written), modules, "backward", self.gradients
+        writer = short_calls.writer("chain_backward", *given)
+        return writer and writer.backward
 
     def write_down(self, x: Tensor) -> tuple[dict[int, Call], Tensor]:
         """The calls of all layers by their id, on the tape, and the output."""

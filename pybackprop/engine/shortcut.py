@@ -67,8 +67,8 @@ class Shortcut:
             return None
         if x is not workspace.x or targ is not workspace.targ:
             workspace.hold(x, targ, data[0], targets[0])
-        _, workspace.x_at, workspace.x_version = data
-        _, workspace.targ_at, workspace.targ_version = targets
+        workspace.x_array, workspace.x_at, workspace.x_version = data
+        workspace.targ_array, workspace.targ_at, workspace.targ_version = targets
         workspace.read = read = []
         for w in self.chain.inner:
             read.append((w, w._version.count))

@@ -151,17 +151,17 @@ class _Bound:
     def shorten(self) -> None:
         """Prepares the next updates, if those take little more than these checks."""
         self.looked = True
-        tensors, arrays = tuple(p for _, p, _, _ in self.memory), tuple(array for _, _, array, _ in self.memory)
-        if sum(array.size for array in arrays) > SMALL or len(self.calls) > 1:
+        tensors = tuple(p for _, p, _, _ in self.memory)
+        if sum(p.size for p in tensors) > SMALL or len(self.calls) > 1:
             return
         watched: list[tuple[Any, str, Any]] = []
         for _, p, array, g in self.memory:
             watched += [(p, "_array", array), (p, "_g", g), (p, "_node", None)]
-        counted = tuple(self.versions), tuple(self.gradients)
         modules = vars(observer), vars(versions), vars(tape)
-        kept = self.velocities
-        given = tensors, arrays, tuple(watched), counted, self.used, modules, kept
-        self.short = short_calls.update(self.calls[0], self.moves, *given)
+        given = self.calls[0], tuple(watched), tuple(self.versions), modules, "SGD.step", self.velocities
+        read = tuple(self.gradients)
+        writer = short_calls.writer("sgd_step", *given, self.moves, tensors, read, self.used)
+        self.short = writer and writer.update
 
     def _call(self, dtype: np.dtype[Any], parameters: Sequence[Tensor]) -> tuple[Any, Any, int]:
         """(dtype, C's array, that array's length) for the parameters of one dtype."""

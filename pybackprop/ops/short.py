@@ -26,9 +26,15 @@ CLASSES = (Tensor, Version, GradientPlace, tape.Node, Origin, Operand), (Foreign
 
 def calls(op: Op) -> tuple[Forward, Gradient]:
     """An operation's forward and its gradient function as short calls."""
+    short = eager(op)
+    return getattr(short, op.name, nothing), getattr(short, op.lesson_grad, nothing)
+
+
+def eager(op: Op) -> Any:
+    """The short calls that an operation's record is for; None where there are none."""
     modules = vars(observer), vars(versions)
-    eager = short_calls.eager(CLASSES, (LARGE, WORK, DEPTH), op, op.lesson_grad, modules, tape.switch, tape.NO_PARAMS)
-    return getattr(eager, op.name, nothing), getattr(eager, op.lesson_grad, nothing)
+    given = op, op.lesson_grad, modules, tape.switch, tape.NO_PARAMS
+    return short_calls.eager(CLASSES, (LARGE, WORK, DEPTH), *given)
 
 
 def nothing(*operands: Any) -> None:

@@ -1,8 +1,10 @@
-"""SGD's short update: taken in a training loop, and in everything the same as the usual one."""
+"""Short calls of a Model's backward and of SGD: taken in a training loop, and in all the same as the usual ones."""
 
 import gc
 import random
 import weakref
+from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,22 +16,25 @@ pytestmark = pytest.mark.skipif(not short_calls.on, reason="a build without shor
 
 
 class Taken:
-    """How often a short update was taken, and how often not."""
+    """How often each short call was taken, and how often not."""
 
     def __init__(self, patch):
-        self.made, self.taken, self.left = short_calls.update, 0, 0
-        patch.setattr(short_calls, "update", self.update)
+        self.made, self.taken, self.left = short_calls.writer, Counter(), Counter()
+        patch.setattr(short_calls, "writer", self.writer)
 
-    def update(self, *given):
-        run = self.made(*given)
+    def writer(self, *given):
+        writer = self.made(*given)
+        return writer and SimpleNamespace(
+            update=self.counted("update", writer.update), backward=self.counted("backward", writer.backward)
+        )
 
+    def counted(self, name, call):
         def counting(*operands):
-            done = run(*operands)
-            self.taken += done is True
-            self.left += done is None
+            done = call(*operands)
+            (self.left if done is None else self.taken)[name] += 1
             return done
 
-        return run and counting
+        return counting
 
 
 @pytest.fixture
@@ -70,19 +75,26 @@ class Program:
         self.sgd = bp.SGD(self.model, lr=0.1, momentum=self.random.choice([0.0, 0.5]))
         self.data = rng.standard_normal((4, 3)).astype(dtype), rng.standard_normal((4, 2)).astype(dtype)
         self.p = self.model.parameters()
+        self.forward()
+
+    def forward(self):
+        x, targ = (self.random.choice([array, array, bp.tensor(array), bp.as_tensor(array)]) for array in self.data)
+        self.x, self.targ = x, targ
+        self.loss = self.model(x, targ)
+        return self.loss.data.tobytes()
 
     def backward(self):
-        loss = self.model(*self.data)
-        loss.backward(accumulate=self.random.random() < 0.1)
-        return float(loss)
+        self.loss.backward(keep=self.random.random() < 0.1, accumulate=self.random.random() < 0.2)
 
     def train(self):
         for _ in range(3):
-            self.backward()
+            self.forward()
+            self.model.backward()
             self.sgd.step()
 
     def debugged(self):
         with bp.debug():
+            self.backward()
             self.sgd.step()
 
     def moved(self):
@@ -99,8 +111,18 @@ class Program:
     def step(self):
         p, r = self.random.choice(self.p), self.random.random()
         odd = [
-            lambda: self.backward(),
-            lambda: self.sgd.step(),
+            self.forward,
+            self.backward,
+            self.forward,
+            self.backward,
+            self.sgd.step,
+            lambda: observed(self.backward),
+            lambda: observed(self.forward),
+            lambda: setattr(self.x, "requires_g", True),
+            lambda: self.x.__setitem__(0, 0.5),
+            lambda: self.targ.__setitem__(0, 0.5),
+            lambda: self.p[2].__setitem__(0, 0.5),
+            lambda: setattr(self.model, "inplace", not self.model.inplace),
             lambda: self.sgd.step(self.model),
             lambda: setattr(p, "g", None),
             lambda: setattr(p, "g", np.ones(p.shape, p.dtype)),
@@ -150,21 +172,24 @@ def test_random_programs_do_the_same(seed, monkeypatch, dtype):
     for k, (one, other) in enumerate(zip(short, usual, strict=True)):
         for line, expected in zip(one, other, strict=True):
             assert line == expected, f"program {100 * seed + k}"
-    assert taken.taken > 5
+    assert min(taken.taken.values()) > 0
 
 
-def test_programs_also_leave_it(taken, dtype):
+def test_programs_also_leave_them(taken, dtype):
     for seed in range(40):
         Program(seed, dtype).outcome()
-    assert min(taken.taken, taken.left) > 40
+    for name in ("update", "backward"):
+        assert min(taken.taken[name], taken.left[name]) > 10
 
 
-def test_it_is_taken_from_the_third_step(taken):
+def test_they_are_taken_from_the_second_or_third_step(taken):
     program = Program(0, np.float32)
     for _ in range(10):
-        program.backward()
+        program.forward()
+        program.model.backward()
         program.sgd.step()
-    assert (taken.taken, taken.left) == (8, 0)
+    assert taken.taken == {"update": 8, "backward": 9}
+    assert not taken.left
 
 
 def test_parameters_of_two_dtypes_and_large_ones_keep_to_the_usual_way(taken):
@@ -175,16 +200,25 @@ def test_parameters_of_two_dtypes_and_large_ones_keep_to_the_usual_way(taken):
             for p in parameters:
                 p.g = np.ones(p.shape, p.dtype)
             sgd.step()
-    assert (taken.taken, taken.left) == (0, 0)
+    assert not taken.taken
 
 
-def test_it_dies_with_its_optimizer():
+def test_they_die_with_model_and_optimizer():
     program = Program(0, np.float32)
     program.train()
-    gone = [weakref.ref(p.data) for p in program.p]
+    gone = [weakref.ref(p) for p in program.p]
     gc.disable()
     try:
         del program
-        assert [each() for each in gone] == [None] * 4
+        assert [each() is None for each in gone] == [True] * 4
     finally:
         gc.enable()
+
+
+def test_large_passes_keep_to_the_usual_way(taken):
+    model = bp.mlp([200, 50, 1])
+    x, targ = np.ones((64, 200), "f"), np.ones((64, 1), "f")
+    for n in (64, 64, 2, 2):
+        model(x[:n], targ[:n])
+        model.backward()
+    assert taken.taken == {"backward": 2}
