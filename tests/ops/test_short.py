@@ -118,6 +118,15 @@ def test_what_a_value_came_from_is_followed_no_further_than_usual(monkeypatch):
     assert short == origins()
 
 
+def test_targets_without_a_second_axis(taken, dtype):
+    out, targ = np.arange(4, dtype=dtype).reshape(4, 1), np.ones(4, dtype)
+    tensor = bp.tensor(out)
+    assert float(bp.mse(tensor, targ)) == np.mean((out[:, 0] - targ) ** 2)
+    bp.mse_grad(tensor, targ)
+    np.testing.assert_array_equal(tensor.g.data, (out - targ[:, None]) / 2)
+    assert taken == {"mse": 1, "mse_grad": 1}
+
+
 def test_large_operands_keep_to_the_usual_way_which_lets_other_threads_run(taken):
     x, w = bp.tensor(np.ones((64, 64), "f")), bp.tensor(np.ones((64, 8), "f"))
     out = bp.lin(x, w)
