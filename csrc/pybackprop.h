@@ -352,12 +352,19 @@ typedef struct {
     void *workspace; /* what the strategy needs besides the layers' arrays; initially zero, as padding
                         after rows is read, though no result depends on it */
     size_t workspace_bytes;
+    void *run_memory; /* where a run may copy the parameters in a form that suits its steps; initially
+                         zero, or NULL. A run without it gives the same bits */
+    size_t run_bytes;
 } bp_plan;
 
 /* The bytes of workspace that a plan's strategy needs for steps of up to plan->batch rows. BP_UNKNOWN:
    the strategy cannot compute these layers. */
 bp_status bp_plan_workspace_f32(const bp_plan *plan, size_t *bytes);
 bp_status bp_plan_workspace_f64(const bp_plan *plan, size_t *bytes);
+
+/* The bytes of run_memory that bp_plan_run uses, 0 where copies would not pay. */
+size_t bp_plan_run_bytes_f32(const bp_plan *plan);
+size_t bp_plan_run_bytes_f64(const bp_plan *plan);
 
 /* loss (1) and all gradients that are not NULL, for x (n,m) and targ (n,h): the bits of
    bp_chain_forward and bp_chain_backward. BP_MISMATCH for more rows than the plan's batch. */

@@ -36,16 +36,7 @@ static void LOCAL(pack)(REAL *packed, size_t width, const REAL *from, size_t str
     for (size_t d = 0; d < count; d += LANES) {
         const REAL *row[LANES];
         LOCAL(find_rows)(row, from + d * stride, stride, count - d);
-        for (size_t p = 0; p < inner; p += LANES) {
-            LOCAL(vector) block[LANES];
-            size_t n = inner - p < LANES ? inner - p : LANES;
-            LOCAL(load_columns)(block, row, p, n);
-            if (n == LANES) {
-                BP_UNROLL
-                for (size_t i = 0; i < LANES; i++) LOCAL(store)(packed + (p + i) * width + d, block[i]);
-            } else
-                for (size_t i = 0; i < n; i++) LOCAL(store)(packed + (p + i) * width + d, block[i]);
-        }
+        LOCAL(pack_rows)(packed + d, width, row, inner, LANES);
     }
 }
 

@@ -17,6 +17,7 @@ static double now(void) {
 /* When a run has to return. Reading the clock takes a tenth of the shortest step, so it is read after
    each step only where steps are long. */
 enum { STEPS_BETWEEN = 16 };
+enum { FEWEST_STEPS = 4 }; /* for which copying the parameters there and back pays */
 static const double SHORT_TIME = 1e-3; /* seconds since the clock was last read: then steps are short */
 
 typedef struct {
@@ -49,6 +50,10 @@ static bp_workspace workspace_of(const bp_plan *plan) {
 #undef BP_TEMPLATE
 
 #define BP_TEMPLATE "plan/plan.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
+
+#define BP_TEMPLATE "plan/owned.h"
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
@@ -128,6 +133,8 @@ bp_status NAME(bp_plan_step)(const bp_plan *plan, REAL *loss, const REAL *x, con
     return NAME(grads_and_update)(plan, loss, x, targ, n, NULL, 0, &update);
 }
 
+size_t NAME(bp_plan_run_bytes)(const bp_plan *plan) { return NAME(bp_owned_bytes)(plan); }
+
 bp_status NAME(bp_plan_predict)(const bp_plan *plan, REAL *out, const REAL *x, size_t n) {
     BP_DEFINED_ENVIRONMENT;
     if (plan->count == 0 || plan->batch == 0) return BP_EMPTY;
@@ -175,6 +182,13 @@ static void NAME(take_batch)(const bp_plan *plan, const REAL **x, const REAL **t
     *targ = plan->targ;
 }
 
+static void NAME(count_step)(bp_progress *at, double loss, size_t n) {
+    at->loss = loss;
+    at->loss_sum += loss * (double)n;
+    at->row += n;
+    at->steps++;
+}
+
 /* One step of a run: all of it, or no update and no progress. */
 static bp_status NAME(run_step)(const bp_plan *plan, bp_progress *at, const REAL *x, const REAL *targ,
                                 size_t n, double lr, double mu) {
@@ -182,12 +196,29 @@ static bp_status NAME(run_step)(const bp_plan *plan, bp_progress *at, const REAL
     const NAME(bp_update) update = {lr, mu, .guarded = 1};
     bp_status status = NAME(grads_and_update)(plan, &loss, x, targ, n, NULL, 0, &update);
     if (status != BP_OK) return status;
-    at->loss = (double)loss;
-    if (!isfinite(loss)) return BP_DIVERGED;
-    at->loss_sum += (double)loss * (double)n;
-    at->row += n;
-    at->steps++;
-    return BP_OK;
+    if (isfinite(loss))
+        NAME(count_step)(at, (double)loss, n);
+    else
+        at->loss = (double)loss;
+    return isfinite(loss) ? BP_OK : BP_DIVERGED;
+}
+
+/* All steps that can be done on copies of the parameters, until the time is over, but not the epoch's last:
+   the last step before a return leaves its gradients, and copies have none. */
+static void NAME(run_owned)(const bp_plan *plan, bp_progress *at, const REAL *x, const REAL *targ,
+                            const int64_t *order, size_t rows, size_t batch, double lr, double mu,
+                            bp_clock *clock) {
+    NAME(bp_owned) run;
+    if ((rows - at->row - 1) / batch < FEWEST_STEPS) return;
+    if (!NAME(bp_owned_begin)(&run, plan, x, targ, order, rows, at->row, batch, lr, mu)) return;
+    for (int more = 1; more;) {
+        size_t next = at->row + batch;
+        more = rows - next > batch;
+        if (!NAME(bp_owned_step)(&run, next, more ? batch : 0)) break;
+        NAME(count_step)(at, (double)run.loss, batch);
+        more = more && !is_over(clock);
+    }
+    NAME(bp_owned_end)(&run);
 }
 
 bp_status NAME(bp_plan_run)(const bp_plan *plan, bp_progress *at, const REAL *x, const REAL *targ,
@@ -197,6 +228,8 @@ bp_status NAME(bp_plan_run)(const bp_plan *plan, bp_progress *at, const REAL *x,
     if (plan->count == 0 || batch == 0) return BP_EMPTY;
     bp_clock clock = clock_for(seconds);
     bp_status status = BP_OK;
+    if (batch <= plan->batch && at->row < rows && NAME(bp_activations_valid)(plan->layers, plan->count))
+        NAME(run_owned)(plan, at, x, targ, order, rows, batch, lr, mu, &clock);
     while (status == BP_OK && at->row < rows) {
         size_t n = rows - at->row < batch ? rows - at->row : batch;
         const REAL *batch_x = x, *batch_targ = targ;

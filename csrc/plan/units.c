@@ -1,0 +1,245 @@
+/* units.c: products and updates of a layer that is stored unit by unit. See units.h. */
+#ifndef REAL
+/* ---- once ---- */
+#include "internal.h"
+
+#include "isa/all.h"
+
+#define BP_TEMPLATE "plan/units.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
+
+enum { DEPTH = BP_UNITS_PANEL / 128 }; /* inputs in a panel of two of the widest vectors */
+enum { MOST_LANES = 16 };
+
+#define BP_TEMPLATE "plan/units.c"
+#include "template/for_each_kernel.h"
+
+#elif defined KERNEL
+/* ---- per type and kernel ---- */
+
+#include "isa/simd.h"
+#include "gemm/micro_kernel.h"
+#include "gemm/transpose.h"
+
+/* ---- products ---- */
+
+/* panel (depth,width) = the inputs from `from` on of the rows i .. i + width; the last row stands for those
+   after it */
+static void LOCAL(pack_panel)(const NAME(bp_unit_product) * t, size_t i, size_t width, size_t from,
+                              size_t depth) {
+    for (size_t d = 0; d < width; d += LANES) {
+        const REAL *row[LANES];
+        for (size_t l = 0; l < LANES; l++)
+            row[l] = t->row[i + d + l < t->rows ? i + d + l : t->rows - 1] + from;
+        LOCAL(pack_rows)(t->panel + d, width, row, depth, LANES);
+    }
+}
+
+/* The chains of all units in some rows, over the inputs from .. from + depth: the panel and these inputs'
+   weights stay in the first cache. */
+static void LOCAL(unit_tiles)(const NAME(bp_unit_product) * t, bp_prefetch *prefetch, size_t i,
+                              size_t from, size_t depth) {
+    size_t vectors = t->rows - i > LANES ? 2 : 1;
+    LOCAL(tile_job)
+    job = {.left_row = t->w_unit,
+           .left_inner = t->w_input,
+           .right = t->in + from * t->step + i,
+           .right_inner = t->step,
+           .inner = depth,
+           .ldc = t->step,
+           .from_out = from > 0,
+           .addend = from + depth < t->inner ? -(REAL)0 : 0,
+           .prefetch = prefetch};
+    if (t->row) {
+        LOCAL(pack_panel)(t, i, vectors * LANES, from, depth);
+        job.right = t->panel, job.right_inner = vectors * LANES;
+    }
+    for (size_t j = 0, units; j < t->units; j += units) {
+        units = t->units - j < MR ? t->units - j : (t->units - j) / ((t->units - j + MR - 1) / MR);
+        job.left = t->w + j * t->w_unit + from * t->w_input, job.out = t->out + j * t->step + i;
+        LOCAL(run_tile)(&job, units, vectors);
+    }
+}
+
+static void LOCAL(units_multiply)(const NAME(bp_unit_product) * t) {
+    size_t blocks = (t->inner + DEPTH - 1) / DEPTH;
+    size_t depth = bp_rounded((t->inner + blocks - 1) / blocks, LANES);
+    size_t tiles = (t->rows + NR - 1) / NR * ((t->units + MR - 1) / MR);
+    size_t calls = tiles * (t->inner / BP_PREFETCH_STEPS + 1), line = 64 / sizeof(REAL);
+    bp_prefetch next = {.list = (const void *const *)t->next, .rows = t->next_rows};
+    next.bytes = t->inner * sizeof(REAL);
+    next.lines = (t->next_rows * ((t->inner + line - 1) / line) + calls - 1) / calls;
+    depth = depth < DEPTH ? depth : DEPTH;
+    for (size_t from = 0; from < t->inner; from += depth)
+        for (size_t i = 0; i < t->rows; i += NR)
+            LOCAL(unit_tiles)(t, &next, i, from, t->inner - from < depth ? t->inner - from : depth);
+}
+
+static void LOCAL(units_finish)(REAL *out, size_t step, size_t units, size_t rows, const REAL *bias,
+                                int relu) {
+    const LOCAL(vector) zero = {0};
+    for (size_t j = 0; j < units; j++)
+        for (size_t i = 0; i < rows; i += LANES) {
+            REAL *at = out + j * step + i;
+            LOCAL(vector) sum = LOCAL(load)(at);
+            if (bias) sum = sum + (bias[j] - zero);
+            __typeof__(sum <= zero) keep = ~(sum <= zero); /* a NaN stays */
+            if (relu) sum = (LOCAL(vector))((__typeof__(keep))sum & keep);
+            LOCAL(store)(at, sum);
+        }
+}
+
+static void LOCAL(turn)(REAL *to, size_t to_step, const REAL *from, size_t from_step, size_t rows,
+                        size_t cols) {
+    for (size_t d = 0; d < rows; d += LANES) {
+        const REAL *row[LANES];
+        LOCAL(find_rows)(row, from + d * from_step, from_step, rows - d);
+        LOCAL(pack_rows)(to + d, to_step, row, cols, rows - d);
+    }
+}
+
+/* ---- gradients and updates ---- */
+
+static void LOCAL(list_unit)(NAME(bp_unit_terms) * terms, void *memory, const REAL *d,
+                             const REAL *const *row, size_t rows) {
+    REAL *value = memory, second[LANES];
+    uint32_t at[LANES];
+    const REAL **listed = (const REAL **)((char *)memory + bp_rounded((rows + MOST_LANES) * sizeof(REAL), 64));
+    size_t count = 0;
+    for (size_t i = 0; i < rows; i += LANES) {
+        LOCAL(vector) some = LOCAL(load_lanes)(d + i, rows - i);
+        size_t found = LOCAL(list_lanes)(value + count, second, at, some, some, (uint32_t)i, 1);
+        for (size_t e = 0; e < found; e++) listed[count + e] = row[at[e]];
+        count += found;
+    }
+    *terms = (NAME(bp_unit_terms)){value, listed, count};
+}
+
+/* Some vectors of inputs of one unit: the rows' parts stay in the first cache for all units. */
+static inline __attribute__((always_inline)) void
+LOCAL(update_vectors)(const NAME(bp_unit_update) * t, size_t unit, size_t k, const size_t vectors) {
+    const LOCAL(vector) zero = {0}, rate = -t->lr - zero, keep = t->mu - zero;
+    const NAME(bp_unit_terms) *terms = t->terms + unit;
+    LOCAL(vector) sum[MR];
+    BP_UNROLL
+    for (size_t q = 0; q < vectors; q++) sum[q] = zero;
+    for (size_t e = 0; e < terms->count; e++) {
+        const REAL *row = terms->row[e] + k;
+        __asm__("" : "+r"(row)); /* else each vector would need an address in a register of its own */
+        LOCAL(vector) by = terms->value[e] - zero;
+        BP_UNROLL
+        for (size_t q = 0; q < vectors; q++)
+            sum[q] = LOCAL(vector_fma)(by, LOCAL(load)(row + q * LANES), sum[q]);
+    }
+    const REAL *w = t->w + unit * t->w_step + k;
+    REAL *to = t->to + unit * t->w_step + k, *v = t->v ? t->v + unit * t->w_step + k : NULL;
+    BP_UNROLL
+    for (size_t q = 0; q < vectors; q++) {
+        LOCAL(vector) step = sum[q] + zero;
+        if (v) {
+            step = LOCAL(vector_fma)(keep, LOCAL(load)(v + q * LANES), step);
+            LOCAL(store)(v + q * LANES, step);
+        }
+        LOCAL(store)(to + q * LANES, LOCAL(vector_fma)(rate, step, LOCAL(load)(w + q * LANES)));
+    }
+}
+
+#define BP_VECTORS(n)                                                                                   \
+    case n:                                                                                             \
+        if (n <= MR) LOCAL(update_vectors)(t, unit, k, n <= MR ? n : 1);                                \
+        break;
+
+static void LOCAL(update_unit)(const NAME(bp_unit_update) * t, size_t unit, size_t k, size_t vectors) {
+    switch (vectors) {
+        BP_VECTORS(1)
+        BP_VECTORS(2)
+        BP_VECTORS(3)
+        BP_VECTORS(4)
+        BP_VECTORS(5)
+        BP_VECTORS(6)
+        BP_VECTORS(7)
+        BP_VECTORS(8)
+        BP_VECTORS(9)
+        BP_VECTORS(10)
+        BP_VECTORS(11)
+        BP_VECTORS(12)
+        BP_VECTORS(13)
+        BP_VECTORS(14)
+    default: break;
+    }
+}
+#undef BP_VECTORS
+
+static void LOCAL(units_update)(const NAME(bp_unit_update) * t) {
+    size_t all = (t->inputs + LANES - 1) / LANES, parts = (all + MR - 1) / MR;
+    for (size_t part = 0; part < parts; part++) {
+        size_t from = all * part / parts, to = all * (part + 1) / parts;
+        for (size_t unit = 0; unit < t->units; unit++)
+            LOCAL(update_unit)(t, unit, from * LANES, to - from);
+    }
+}
+
+/* The same of the biases: the sums of the units' gradients, row after row. */
+static void LOCAL(update_biases)(const NAME(bp_bias_update) * t) {
+    const LOCAL(vector) zero = {0}, rate = -t->lr - zero, keep = t->mu - zero;
+    for (size_t j = 0; j < t->units; j += LANES) {
+        const REAL *row[LANES];
+        size_t lanes = t->units - j;
+        LOCAL(vector) sum = zero;
+        LOCAL(find_rows)(row, t->d + j * t->step, t->step, lanes);
+        for (size_t i = 0; i < t->rows; i += LANES) {
+            LOCAL(vector) block[LANES];
+            size_t n = t->rows - i < LANES ? t->rows - i : LANES;
+            LOCAL(load_columns)(block, row, i, n);
+            for (size_t l = 0; l < n; l++) sum = sum + block[l];
+        }
+        sum = sum + zero;
+        if (t->v) {
+            sum = LOCAL(vector_fma)(keep, LOCAL(load_lanes)(t->v + j, lanes), sum);
+            LOCAL(store_lanes)(t->v + j, sum, lanes);
+        }
+        LOCAL(store_lanes)(t->to + j, LOCAL(vector_fma)(rate, sum, LOCAL(load_lanes)(t->b + j, lanes)),
+                           lanes);
+    }
+}
+
+#undef NR
+#undef LANES
+#undef MR
+
+#else
+/* ---- per type ---- */
+
+void NAME(bp_units_multiply)(const NAME(bp_unit_product) * t) {
+    BP_DISPATCH(NAME(units_multiply), (t));
+}
+
+void NAME(bp_units_finish)(REAL *out, size_t step, size_t units, size_t rows, const REAL *bias,
+                           bp_epilogue e) {
+    BP_DISPATCH(NAME(units_finish), (out, step, units, rows, bias, e.activation == BP_ACTIVATION_RELU));
+    if (e.activation != BP_ACTIVATION_RELU && e.activation != BP_ACTIVATION_NONE)
+        NAME(bp_activation_rows)(e, out, step, units, rows);
+}
+
+NAME(bp_unit_terms)
+NAME(bp_list_unit)(void *memory, const REAL *d, const REAL *const *row, size_t rows) {
+    NAME(bp_unit_terms) terms = {d, row, rows};
+    if (memory) BP_DISPATCH(NAME(list_unit), (&terms, memory, d, row, rows));
+    return terms;
+}
+
+void NAME(bp_units_update)(const NAME(bp_unit_update) * t) { BP_DISPATCH(NAME(units_update), (t)); }
+
+void NAME(bp_update_biases)(const NAME(bp_bias_update) * t) { BP_DISPATCH(NAME(update_biases), (t)); }
+
+size_t NAME(bp_unit_terms_bytes)(size_t rows) {
+    return bp_rounded((rows + MOST_LANES) * sizeof(REAL), 64) + bp_rounded(rows * sizeof(REAL *), 64);
+}
+
+void NAME(bp_turn)(REAL *to, size_t to_step, const REAL *from, size_t from_step, size_t rows,
+                   size_t cols) {
+    BP_DISPATCH(NAME(turn), (to, to_step, from, from_step, rows, cols));
+}
+
+#endif
