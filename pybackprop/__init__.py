@@ -178,7 +178,7 @@ def _plan_memory(self: Plan) -> "Ledger":
     """Every buffer of the plan; ["parameters"], ["gradients"], ["momentum"], ["workspace"] and ["total"] give bytes.
 
     `.peak` is the workspace: what a step needs beyond data, parameters, gradients and momentum. After the first fit
-    the workspace also holds a gathered batch.
+    the workspace also holds a gathered batch and, where they make its steps faster, copies of the parameters.
     """
     from pybackprop.memory.schemes import plan_ledger
 

@@ -7,16 +7,14 @@
 
 typedef struct {
     const char *at;
-    const void *const *list;    /* where rows begin; NULL: stride apart, from `at` on */
-    size_t stride, rows, bytes; /* rows of `bytes` bytes */
+    size_t stride, rows, bytes; /* rows of `bytes` bytes, stride apart */
     size_t row, offset;         /* the next position */
     size_t lines;               /* per call */
 } bp_prefetch;
 
 static inline void bp_prefetch_some(bp_prefetch *next) {
     for (size_t k = next->lines; k > 0 && next->row < next->rows; k--) {
-        const char *row = next->list ? next->list[next->row] : next->at + next->row * next->stride;
-        __builtin_prefetch(row + next->offset, 0, 2);
+        __builtin_prefetch(next->at + next->row * next->stride + next->offset, 0, 2);
         next->offset += 64;
         if (next->offset >= next->bytes) next->offset = 0, next->row++;
     }

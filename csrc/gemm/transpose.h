@@ -48,7 +48,8 @@ static inline void LOCAL(load_columns)(LOCAL(vector) * columns, const REAL *cons
     for (size_t i = 0; i < LANES; i += PIECE) LOCAL(load_piece_columns)(columns + i, row, p + i);
 }
 
-/* packed (inner,width) = the elements p < inner of each row, side by side: `lanes` of a vector for each p. */
+/* packed (inner,width) = the elements p < inner of each row, side by side: `lanes` of a vector for each
+ * p. */
 static inline void LOCAL(pack_rows)(REAL *packed, size_t width, const REAL *const *row, size_t inner,
                                     size_t lanes) {
     for (size_t p = 0; p < inner; p += LANES) {
@@ -59,8 +60,7 @@ static inline void LOCAL(pack_rows)(REAL *packed, size_t width, const REAL *cons
             BP_UNROLL
             for (size_t i = 0; i < LANES; i++) LOCAL(store)(packed + (p + i) * width, block[i]);
         } else
-            for (size_t i = 0; i < n; i++)
-                LOCAL(store_lanes)(packed + (p + i) * width, block[i], lanes);
+            for (size_t i = 0; i < n; i++) LOCAL(store_lanes)(packed + (p + i) * width, block[i], lanes);
     }
 }
 

@@ -17,7 +17,7 @@ static double now(void) {
 /* When a run has to return. Reading the clock takes a tenth of the shortest step, so it is read after
    each step only where steps are long. */
 enum { STEPS_BETWEEN = 16 };
-enum { FEWEST_STEPS = 4 }; /* for which copying the parameters there and back pays */
+enum { FEWEST_STEPS = 4 };             /* for which copying the parameters there and back pays */
 static const double SHORT_TIME = 1e-3; /* seconds since the clock was last read: then steps are short */
 
 typedef struct {
@@ -203,14 +203,14 @@ static bp_status NAME(run_step)(const bp_plan *plan, bp_progress *at, const REAL
     return isfinite(loss) ? BP_OK : BP_DIVERGED;
 }
 
-/* All steps that can be done on copies of the parameters, until the time is over, but not the epoch's last:
-   the last step before a return leaves its gradients, and copies have none. */
+/* All steps that can be done on copies of the parameters, until the time is over, but not the epoch's
+   last: the last step before a return leaves its gradients, and copies have none. */
 static void NAME(run_owned)(const bp_plan *plan, bp_progress *at, const REAL *x, const REAL *targ,
                             const int64_t *order, size_t rows, size_t batch, double lr, double mu,
                             bp_clock *clock) {
     NAME(bp_owned) run;
     if ((rows - at->row - 1) / batch < FEWEST_STEPS) return;
-    if (!NAME(bp_owned_begin)(&run, plan, x, targ, order, rows, at->row, batch, lr, mu)) return;
+    if (!NAME(bp_owned_begin)(&run, plan, x, targ, order, at->row, batch, lr, mu)) return;
     for (int more = 1; more;) {
         size_t next = at->row + batch;
         more = rows - next > batch;

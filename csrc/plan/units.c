@@ -24,8 +24,8 @@ enum { MOST_LANES = 16 };
 
 /* ---- products ---- */
 
-/* panel (depth,width) = the inputs from `from` on of the rows i .. i + width; the last row stands for those
-   after it */
+/* panel (depth,width) = the inputs from `from` on of the rows i .. i + width; the last row stands for
+   those after it */
 static void LOCAL(pack_panel)(const NAME(bp_unit_product) * t, size_t i, size_t width, size_t from,
                               size_t depth) {
     for (size_t d = 0; d < width; d += LANES) {
@@ -36,21 +36,21 @@ static void LOCAL(pack_panel)(const NAME(bp_unit_product) * t, size_t i, size_t 
     }
 }
 
-/* The chains of all units in some rows, over the inputs from .. from + depth: the panel and these inputs'
-   weights stay in the first cache. */
-static void LOCAL(unit_tiles)(const NAME(bp_unit_product) * t, bp_prefetch *prefetch, size_t i,
-                              size_t from, size_t depth) {
+/* The chains of all units in some rows, over the inputs from .. from + depth: the panel and these
+   inputs' weights stay in the first cache. */
+static void LOCAL(unit_tiles)(const NAME(bp_unit_product) * t, size_t i, size_t from, size_t depth) {
     size_t vectors = t->rows - i > LANES ? 2 : 1;
+    bp_prefetch nothing = {0};
     LOCAL(tile_job)
     job = {.left_row = t->w_unit,
            .left_inner = t->w_input,
-           .right = t->in + from * t->step + i,
-           .right_inner = t->step,
+           .right = t->in + from * t->in_step + i,
+           .right_inner = t->in_step,
            .inner = depth,
            .ldc = t->step,
            .from_out = from > 0,
            .addend = from + depth < t->inner ? -(REAL)0 : 0,
-           .prefetch = prefetch};
+           .prefetch = &nothing};
     if (t->row) {
         LOCAL(pack_panel)(t, i, vectors * LANES, from, depth);
         job.right = t->panel, job.right_inner = vectors * LANES;
@@ -65,15 +65,10 @@ static void LOCAL(unit_tiles)(const NAME(bp_unit_product) * t, bp_prefetch *pref
 static void LOCAL(units_multiply)(const NAME(bp_unit_product) * t) {
     size_t blocks = (t->inner + DEPTH - 1) / DEPTH;
     size_t depth = bp_rounded((t->inner + blocks - 1) / blocks, LANES);
-    size_t tiles = (t->rows + NR - 1) / NR * ((t->units + MR - 1) / MR);
-    size_t calls = tiles * (t->inner / BP_PREFETCH_STEPS + 1), line = 64 / sizeof(REAL);
-    bp_prefetch next = {.list = (const void *const *)t->next, .rows = t->next_rows};
-    next.bytes = t->inner * sizeof(REAL);
-    next.lines = (t->next_rows * ((t->inner + line - 1) / line) + calls - 1) / calls;
     depth = depth < DEPTH ? depth : DEPTH;
     for (size_t from = 0; from < t->inner; from += depth)
         for (size_t i = 0; i < t->rows; i += NR)
-            LOCAL(unit_tiles)(t, &next, i, from, t->inner - from < depth ? t->inner - from : depth);
+            LOCAL(unit_tiles)(t, i, from, t->inner - from < depth ? t->inner - from : depth);
 }
 
 static void LOCAL(units_finish)(REAL *out, size_t step, size_t units, size_t rows, const REAL *bias,
@@ -105,7 +100,8 @@ static void LOCAL(list_unit)(NAME(bp_unit_terms) * terms, void *memory, const RE
                              const REAL *const *row, size_t rows) {
     REAL *value = memory, second[LANES];
     uint32_t at[LANES];
-    const REAL **listed = (const REAL **)((char *)memory + bp_rounded((rows + MOST_LANES) * sizeof(REAL), 64));
+    const REAL **listed =
+        (const REAL **)((char *)memory + bp_rounded((rows + MOST_LANES) * sizeof(REAL), 64));
     size_t count = 0;
     for (size_t i = 0; i < rows; i += LANES) {
         LOCAL(vector) some = LOCAL(load_lanes)(d + i, rows - i);
@@ -116,10 +112,21 @@ static void LOCAL(list_unit)(NAME(bp_unit_terms) * terms, void *memory, const RE
     *terms = (NAME(bp_unit_terms)){value, listed, count};
 }
 
+/* The update of a vector of weights, at this place of w, v and to. */
+static inline __attribute__((always_inline)) void LOCAL(update_vector)(const NAME(bp_unit_update) * t,
+                                                                       size_t at, LOCAL(vector) dw) {
+    const LOCAL(vector) zero = {0}, rate = -t->lr - zero, keep = t->mu - zero;
+    if (t->v) {
+        dw = LOCAL(vector_fma)(keep, LOCAL(load)(t->v + at), dw);
+        LOCAL(store)(t->v + at, dw);
+    }
+    LOCAL(store)(t->to + at, LOCAL(vector_fma)(rate, dw, LOCAL(load)(t->w + at)));
+}
+
 /* Some vectors of inputs of one unit: the rows' parts stay in the first cache for all units. */
 static inline __attribute__((always_inline)) void
 LOCAL(update_vectors)(const NAME(bp_unit_update) * t, size_t unit, size_t k, const size_t vectors) {
-    const LOCAL(vector) zero = {0}, rate = -t->lr - zero, keep = t->mu - zero;
+    const LOCAL(vector) zero = {0};
     const NAME(bp_unit_terms) *terms = t->terms + unit;
     LOCAL(vector) sum[MR];
     BP_UNROLL
@@ -132,17 +139,9 @@ LOCAL(update_vectors)(const NAME(bp_unit_update) * t, size_t unit, size_t k, con
         for (size_t q = 0; q < vectors; q++)
             sum[q] = LOCAL(vector_fma)(by, LOCAL(load)(row + q * LANES), sum[q]);
     }
-    const REAL *w = t->w + unit * t->w_step + k;
-    REAL *to = t->to + unit * t->w_step + k, *v = t->v ? t->v + unit * t->w_step + k : NULL;
     BP_UNROLL
-    for (size_t q = 0; q < vectors; q++) {
-        LOCAL(vector) step = sum[q] + zero;
-        if (v) {
-            step = LOCAL(vector_fma)(keep, LOCAL(load)(v + q * LANES), step);
-            LOCAL(store)(v + q * LANES, step);
-        }
-        LOCAL(store)(to + q * LANES, LOCAL(vector_fma)(rate, step, LOCAL(load)(w + q * LANES)));
-    }
+    for (size_t q = 0; q < vectors; q++)
+        LOCAL(update_vector)(t, unit * t->w_step + k + q * LANES, sum[q] + zero);
 }
 
 #define BP_VECTORS(n)                                                                                   \
@@ -171,12 +170,25 @@ static void LOCAL(update_unit)(const NAME(bp_unit_update) * t, size_t unit, size
 }
 #undef BP_VECTORS
 
+/* A part of the next rows' inputs from k on, another one for each unit. */
+static void LOCAL(prefetch_rows)(const NAME(bp_unit_update) * t, size_t unit, size_t k, size_t count) {
+    size_t end = t->next_rows * (unit + 1) / t->units;
+    for (size_t i = t->next_rows * unit / t->units; i < end; i++)
+        for (size_t e = 0; e < count; e += 64 / sizeof(REAL))
+            __builtin_prefetch(t->next[i] + k + e, 0, 2);
+}
+
 static void LOCAL(units_update)(const NAME(bp_unit_update) * t) {
+    for (size_t at = 0; t->dw && at < t->units * t->w_step; at += LANES)
+        LOCAL(update_vector)(t, at, LOCAL(load)(t->dw + at));
+    if (t->dw) return;
     size_t all = (t->inputs + LANES - 1) / LANES, parts = (all + MR - 1) / MR;
     for (size_t part = 0; part < parts; part++) {
         size_t from = all * part / parts, to = all * (part + 1) / parts;
-        for (size_t unit = 0; unit < t->units; unit++)
+        for (size_t unit = 0; unit < t->units; unit++) {
+            LOCAL(prefetch_rows)(t, unit, from * LANES, (to - from) * LANES);
             LOCAL(update_unit)(t, unit, from * LANES, to - from);
+        }
     }
 }
 
@@ -211,9 +223,7 @@ static void LOCAL(update_biases)(const NAME(bp_bias_update) * t) {
 #else
 /* ---- per type ---- */
 
-void NAME(bp_units_multiply)(const NAME(bp_unit_product) * t) {
-    BP_DISPATCH(NAME(units_multiply), (t));
-}
+void NAME(bp_units_multiply)(const NAME(bp_unit_product) * t) { BP_DISPATCH(NAME(units_multiply), (t)); }
 
 void NAME(bp_units_finish)(REAL *out, size_t step, size_t units, size_t rows, const REAL *bias,
                            bp_epilogue e) {

@@ -1,8 +1,8 @@
-/* units.h: products and updates of a layer whose weights are stored unit by unit, and whose values lie unit
-   by unit too: the rows of a batch side by side. Included once per element type.
+/* units.h: products and updates of a layer whose weights are stored unit by unit, and whose values lie
+   unit by unit too: the rows of a batch side by side. Included once per element type.
 
-   A vector holds one unit's values in some rows of the batch, or one unit's weights of some inputs: a lane
-   is one chain, as everywhere. All arrays are in rows of whole cache lines, a step apart. */
+   A vector holds one unit's values in some rows of the batch, or one unit's weights of some inputs: a
+   lane is one chain, as everywhere. All arrays are in rows of whole cache lines, a step apart. */
 #ifndef BP_UNITS
 #define BP_UNITS
 enum { BP_UNITS_PANEL = 16 * 1024 };
@@ -14,12 +14,11 @@ enum { BP_UNITS_PANEL = 16 * 1024 };
 typedef struct {
     REAL *out;
     const REAL *const *row; /* the inputs: row i at row[i], or where row is NULL */
-    const REAL *in;         /* unit by unit: (inner,step) */
-    const REAL *w;          /* of unit j and input k: w[j * w_unit + k * w_input] */
+    const REAL *in;         /* unit by unit: (inner,in_step) */
+    size_t in_step;
+    const REAL *w; /* of unit j and input k: w[j * w_unit + k * w_input] */
     size_t w_unit, w_input, units, inner, rows, step;
     REAL *panel; /* memory of BP_UNITS_PANEL bytes, where row is not NULL */
-    const REAL *const *next; /* rows of as many inputs that are prefetched meanwhile */
-    size_t next_rows;
 } NAME(bp_unit_product);
 
 void NAME(bp_units_multiply)(const NAME(bp_unit_product) * product);
@@ -34,25 +33,28 @@ typedef struct {
     size_t count;
 } NAME(bp_unit_terms);
 
-/* The terms of d (rows), the gradients of one unit: all of them, or if memory is given, those that are not
-   zero. The inputs must then be finite. */
+/* The terms of d (rows), the gradients of one unit: all of them, or if memory is given, those that are
+   not zero. The inputs must then be finite. */
 size_t NAME(bp_unit_terms_bytes)(size_t rows);
 NAME(bp_unit_terms)
 NAME(bp_list_unit)(void *memory, const REAL *d, const REAL *const *row, size_t rows);
 
 /* w, v of some units of a layer: each unit's inputs, w_step apart. */
 typedef struct {
-    REAL *to;          /* the new weights, which may be those at w */
+    REAL *to; /* the new weights, which may be those at w */
     const REAL *w;
-    REAL *v;           /* momentum, or NULL */
+    REAL *v; /* momentum, or NULL */
     size_t w_step, inputs;
-    const NAME(bp_unit_terms) * terms; /* of each unit */
+    const NAME(bp_unit_terms) * terms; /* of each unit, */
+    const REAL *dw;                    /* or if not NULL, dw itself: (units,w_step) */
     size_t units;
     REAL lr, mu;
+    const REAL *const *next; /* rows of as many inputs that are prefetched meanwhile */
+    size_t next_rows;
 } NAME(bp_unit_update);
 
-/* dw = the chains of the terms, + 0; then bp_sgd_step of w, v and dw. Whole vectors of each row are read, and
-   what lies after `inputs` in to and v is undefined. */
+/* dw = the chains of the terms, + 0; then bp_sgd_step of w, v and dw. Whole vectors of each row are
+   read, and what lies after `inputs` in to and v is undefined. Terms pay where rows are long. */
 void NAME(bp_units_update)(const NAME(bp_unit_update) * update);
 
 /* The biases of some units, whose gradients are d (units,step); v may be NULL, to may be b. */

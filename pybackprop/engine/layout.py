@@ -20,6 +20,7 @@ class Layout:
 
     values    the stages' results and gradients;  workspace  what the C core needs besides
     gathered  the rows of one shuffled batch, for fit
+    copies    the parameters in the form that suits fit's steps, and what these compute; empty where it would not pay
     """
 
     network: Network
@@ -37,6 +38,7 @@ class Layout:
     values: Array
     workspace: Array
     gathered: Array
+    copies: Array
 
     def __init__(self, network: Network, batch: int, strategy: str | None, sparse: bool | None) -> None:
         self.network, self.batch, self.dtype = network, batch, network.dtype
@@ -48,7 +50,7 @@ class Layout:
         plan = self.c_plan
         plan.layers, plan.count, plan.batch = self.c_layers, len(network.stages), batch
         plan.strategy, plan.sparse = native.STRATEGIES[self.strategy], sparse is not False
-        self.values = self.workspace = self.gathered = np.empty(0, self.dtype)
+        self.values = self.workspace = self.gathered = self.copies = np.empty(0, self.dtype)
         self.gathered_rows = 0
 
     def bind(self, arena: Arena) -> None:
@@ -81,8 +83,17 @@ class Layout:
         self.c_plan.x = native.pointer(self.gathered)
         self.c_plan.targ = native.pointer(self.gathered) + x
 
+    def reserve_copies(self) -> None:
+        """Allocates memory for copies of the parameters, if fit's steps would use it and there is not enough yet."""
+        needed = int(native.plan_run_bytes[self.dtype](self.c_plan))
+        if needed <= self.copies.nbytes:
+            return
+        self.copies = np.empty(0, self.dtype)
+        self.copies = aligned_zeros(-(-needed // self.dtype.itemsize), self.dtype, "fit", self.batch)
+        self.c_plan.run_memory, self.c_plan.run_bytes = native.pointer(self.copies), self.copies.nbytes
+
     def nbytes(self) -> int:
-        return self.values.nbytes + self.workspace.nbytes + self.gathered.nbytes
+        return self.values.nbytes + self.workspace.nbytes + self.gathered.nbytes + self.copies.nbytes
 
     def describe(self) -> str:
         return f"strategy: {self.strategy} ({self.why})\n{self.cost.describe()}"

@@ -229,8 +229,9 @@ class Plan:
         return sgd
 
     def reserve_batch(self, rows: int) -> None:
-        """Allocates memory for a batch of gathered rows, into which fit copies the shuffled ones."""
+        """Allocates memory for a batch of gathered rows, into which fit copies the shuffled ones, and for its steps."""
         self.layout.reserve_batch(rows)
+        self.layout.reserve_copies()
 
     def touch(self) -> None:
         """Counts a write to the parameters."""

@@ -22,7 +22,7 @@ def predicted(network: Network, batch: int, strategy: str | None = None, momentu
     arena = sum(round_up_to_lines(p.size, network.dtype) for p in network.parameters()) * network.dtype.itemsize
     log = BufferLog(network.dtype)
     used = _hold(log, network, batch, (arena, arena, arena if momentum else 0))
-    return _work(log, network, layout, used, gathered=0)
+    return _work(log, network, layout, used)
 
 
 def of_plan(plan: Plan) -> BufferLog:
@@ -31,7 +31,7 @@ def of_plan(plan: Plan) -> BufferLog:
     momentum = 0 if arena.momentum is None else arena.momentum.nbytes
     log = BufferLog(network.dtype)
     used = _hold(log, network, plan.batch, (arena.values.nbytes, arena.gradients.nbytes, momentum))
-    return _work(log, network, plan.layout, used, plan.layout.gathered.nbytes)
+    return _work(log, network, plan.layout, used)
 
 
 def _hold(log: BufferLog, network: Network, batch: int, arena: tuple[int, int, int]) -> list[Buffer]:
@@ -47,10 +47,11 @@ def _hold(log: BufferLog, network: Network, batch: int, arena: tuple[int, int, i
     return held
 
 
-def _work(log: BufferLog, network: Network, layout: Layout, held: list[Buffer], gathered: int) -> BufferLog:
+def _work(log: BufferLog, network: Network, layout: Layout, held: list[Buffer]) -> BufferLog:
     buffers = [*_arrays(log, layout), *_workspace(log, network, layout)]
-    if gathered:
-        buffers.append(log.make("a gathered batch", (gathered // log.dtype.itemsize,), "workspace"))
+    for name, array in (("a gathered batch", layout.gathered), ("copies of the parameters for fit", layout.copies)):
+        if array.size:
+            buffers.append(log.make(name, (array.size,), "workspace"))
     log.step("compile", *buffers)
     for buffer in buffers:
         buffer.first_use = None

@@ -218,6 +218,7 @@ class Recorder:
             ("activations and their gradients", "activations", layout.values),
             ("workspace", "workspace", layout.workspace),
             ("a gathered batch", "workspace", layout.gathered),
+            ("copies of the parameters for fit", "workspace", layout.copies),
         ):
             buffer = None if array is None else self._find(_address(array))
             if buffer is not None:
