@@ -9,6 +9,7 @@
 
 enum {
     FEWEST_ROWS = 8,           /* of a batch, for which it pays */
+    MOST_ROWS = 128,           /* so that their part of a block of weights stays in the first cache */
     FEWEST_PRODUCTS = 1 << 14, /* multiplications of a forward pass */
     NARROW_BYTES = 1024,       /* of a row of inputs */
     LONG_BYTES = 1536          /* of a row of data, for which it pays */
@@ -60,7 +61,7 @@ static int all_updated(const bp_plan *plan) {
    most of the work. */
 static int may_pay(const bp_plan *plan, size_t bytes) {
     size_t n = plan->batch;
-    if (plan->count < 2 || n < FEWEST_ROWS || n > BP_SEGMENT || !all_updated(plan)) return 0;
+    if (plan->count < 2 || n < FEWEST_ROWS || n > MOST_ROWS || !all_updated(plan)) return 0;
     if (plan->layers[0].m < LONG_BYTES / bytes) return 0;
     double all = bp_forward_work(plan->layers, plan->count, n),
            first = bp_forward_work(plan->layers, 1, n);
