@@ -10,7 +10,7 @@
 enum {
     FEWEST_ROWS = 8,           /* of a batch, for which it pays */
     MOST_ROWS = 128,           /* so that their part of a block of weights stays in the first cache */
-    FEWEST_PRODUCTS = 1 << 14, /* multiplications of a forward pass */
+    FEWEST_PRODUCTS = 1 << 13, /* multiplications of a forward pass */
     NARROW_BYTES = 1024,       /* of a row of inputs */
     LONG_BYTES = 1536          /* of a row of data, for which it pays */
 };
@@ -35,11 +35,15 @@ enum {
  */
 static size_t odd_lines(size_t numbers, size_t line) { return ((numbers + line - 1) / line | 1) * line; }
 
-static const bp_parameter *parameter_of(const bp_plan *plan, const void *p) {
-    for (const bp_parameter *one = plan->parameters; one < plan->parameters + plan->parameter_count;
-         one++)
-        if (one->p == p) return one;
-    return NULL;
+/* The parameter at p, of numbers of so many bytes, as a part of one of the plan's; p NULL: there is
+ * none. */
+static bp_parameter parameter_of(const bp_plan *plan, const void *p, size_t bytes) {
+    const bp_parameter *one = plan->parameters, *end = one + plan->parameter_count;
+    while (one < end && !(p >= one->p && (const char *)p < (const char *)one->p + one->size * bytes))
+        one++;
+    if (one == end) return (bp_parameter){0};
+    size_t before = (size_t)((const char *)p - (const char *)one->p);
+    return (bp_parameter){.p = (char *)one->p + before, .v = one->v ? (char *)one->v + before : NULL};
 }
 
 /* Rows so short that a vector of chains for each of their parts would wait for itself: many units'
@@ -47,11 +51,12 @@ static const bp_parameter *parameter_of(const bp_plan *plan, const void *p) {
 static int is_narrow(size_t inputs, size_t bytes) { return inputs * bytes <= NARROW_BYTES; }
 
 /* Whether every parameter is updated, all with momentum or all without. */
-static int all_updated(const bp_plan *plan) {
-    const bp_parameter *first = parameter_of(plan, plan->layers[0].w);
+static int all_updated(const bp_plan *plan, size_t bytes) {
+    int moves = parameter_of(plan, plan->layers[0].w, bytes).v != NULL;
     for (const bp_layer *l = plan->layers; l < plan->layers + plan->count; l++) {
-        const bp_parameter *w = parameter_of(plan, l->w), *b = l->b ? parameter_of(plan, l->b) : w;
-        if (!w || !b || !l->dw || (l->b && !l->db) || !w->v != !first->v || !b->v != !first->v) return 0;
+        const bp_parameter w = parameter_of(plan, l->w, bytes);
+        const bp_parameter b = l->b ? parameter_of(plan, l->b, bytes) : w;
+        if (!w.p || !b.p || !l->dw || (l->b && !l->db) || !w.v != !moves || !b.v != !moves) return 0;
     }
     return 1;
 }
@@ -61,7 +66,7 @@ static int all_updated(const bp_plan *plan) {
    most of the work. */
 static int may_pay(const bp_plan *plan, size_t bytes) {
     size_t n = plan->batch;
-    if (plan->count < 2 || n < FEWEST_ROWS || n > MOST_ROWS || !all_updated(plan)) return 0;
+    if (plan->count < 2 || n < FEWEST_ROWS || n > MOST_ROWS || !all_updated(plan, bytes)) return 0;
     if (plan->layers[0].m < LONG_BYTES / bytes) return 0;
     double all = bp_forward_work(plan->layers, plan->count, n),
            first = bp_forward_work(plan->layers, 1, n);
@@ -117,7 +122,7 @@ static void NAME(place)(NAME(bp_owned) * o, const bp_plan *plan, bp_owned_layer 
 
 /* Whether the sums of place do not overflow, and the weights stay in the second cache. */
 static int NAME(stays_in_cache)(const bp_plan *plan) {
-    size_t most = bp_tiles_block(), weights = 0;
+    size_t most = bp_second_cache(), weights = 0;
     for (const bp_layer *l = plan->layers; l < plan->layers + plan->count; l++) {
         if (l->m == 0 || l->h == 0 || l->m > most || l->h > most) return 0;
         weights += 2 * (l->m + 64) * l->h * sizeof(REAL);
@@ -159,9 +164,9 @@ static void NAME(copy)(const NAME(bp_owned) * o, int back) {
     for (size_t k = 0; k < o->plan->count; k++) {
         const bp_layer *l = o->plan->layers + k;
         const bp_owned_layer *s = o->layers + k;
-        const bp_parameter *w = parameter_of(o->plan, l->w),
-                           *b = l->b ? parameter_of(o->plan, l->b) : NULL;
-        REAL *of_w[] = {w->p, w->v}, *of_b[] = {b ? b->p : NULL, b ? b->v : NULL};
+        const bp_parameter w = parameter_of(o->plan, l->w, sizeof(REAL));
+        const bp_parameter b = l->b ? parameter_of(o->plan, l->b, sizeof(REAL)) : (bp_parameter){0};
+        REAL *of_w[] = {w.p, w.v}, *of_b[] = {b.p, b.v};
         REAL *unit[] = {o->memory + s->w[o->parity], o->memory + s->v};
         REAL *bias[] = {o->memory + s->b[o->parity], o->memory + s->vb};
         for (int q = 0; q < 2; q++) {
@@ -181,7 +186,7 @@ int NAME(bp_owned_begin)(NAME(bp_owned) * o, const bp_plan *plan, const REAL *x,
     if (o->bytes > plan->run_bytes) return 0;
     o->memory = plan->run_memory, o->data = x, o->targets = targ, o->order = order;
     o->lr = (REAL)lr, o->mu = (REAL)mu, o->lists_pay = plan->sparse;
-    o->moves = parameter_of(plan, plan->layers[0].w)->v != NULL;
+    o->moves = parameter_of(plan, plan->layers[0].w, sizeof(REAL)).v != NULL;
     o->work = 3 * bp_forward_work(plan->layers, plan->count, plan->batch);
     const REAL **pointers = (const REAL **)(o->memory + o->pointers);
     for (int q = 0; q < 2; q++)

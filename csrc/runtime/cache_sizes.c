@@ -31,10 +31,13 @@ static size_t cache(atomic_size_t *known, int name, size_t otherwise) {
     return size;
 }
 
+size_t bp_second_cache(void) {
+    return between(64 * 1024, cache(&second, _SC_LEVEL2_CACHE_SIZE, 256 * 1024), 2048 * 1024);
+}
+
 size_t bp_tiles_block(void) {
     size_t size = atomic_load_explicit(&block, memory_order_relaxed);
-    if (size) return size;
-    return between(64 * 1024, cache(&second, _SC_LEVEL2_CACHE_SIZE, 256 * 1024), 2048 * 1024);
+    return size ? size : bp_second_cache();
 }
 
 /* A panel, two vectors wide, takes three quarters of the first cache. */
