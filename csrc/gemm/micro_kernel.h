@@ -10,7 +10,8 @@
 #include "gemm/prefetch.h"
 
 #ifndef BP_PREFETCH_STEPS
-#define BP_PREFETCH_STEPS 8 /* of the inner index between prefetches: more at once would stall */
+#define BP_PREFETCH_STEPS 32 /* of the inner index between prefetches: more at once would stall */
+#define BP_AHEAD_STEPS 8     /* from a prefetch of right to its use */
 #endif
 
 typedef struct {
@@ -58,9 +59,9 @@ static inline __attribute__((always_inline)) void LOCAL(tile)(const LOCAL(tile_j
         for (size_t p = steps; p > 0; p--) {
             LOCAL(vector) loaded[2];
             if (ahead) {
-                __builtin_prefetch(right + BP_PREFETCH_STEPS * t->right_inner);
+                __builtin_prefetch(right + BP_AHEAD_STEPS * t->right_inner);
                 if (VECTOR_BYTES >= 64) /* each line once: two of smaller vectors share one */
-                    __builtin_prefetch(right + BP_PREFETCH_STEPS * t->right_inner + LANES);
+                    __builtin_prefetch(right + BP_AHEAD_STEPS * t->right_inner + LANES);
             }
             loaded[0] = LOCAL(load)(right);
             if (vectors > 1) loaded[1] = LOCAL(load)(right + LANES);
