@@ -27,7 +27,7 @@ typedef struct {
     size_t p, kc, j, nc, i, mc;
     size_t full_kc, full_nc, full_mc; /* of all blocks but the last */
     size_t first_packed;              /* of right: those before it are read in place */
-    int left_packed;
+    int left_packed, streams;         /* right is read in place, from memory */
     bp_finish finish;
     int from_c, last; /* chains start from c; chains end here */
     bp_prefetch prefetch;
@@ -62,13 +62,20 @@ static int LOCAL(fits_unpacked)(const LOCAL(work) * w, const LOCAL(block) * b) {
     return bytes <= (set_conflicts ? UNPACKED_BYTES / 8 : UNPACKED_BYTES);
 }
 
+/* Whether an operand is too large for L2. */
+static int LOCAL(is_large)(const LOCAL(operand) * o, size_t inner) {
+    return inner * o->size > bp_tiles_block() / sizeof(REAL);
+}
+
 /* Whole vectors may be read in place. It pays where few rows of tiles read them, or where a panel stays
  * in L1. */
 static void LOCAL(pack_right)(const LOCAL(work) * w, LOCAL(block) * b) {
     const LOCAL(operand) *right = &w->right;
     int stays = !LOCAL(set_conflicts)(right->inner_stride) && b->kc * NR * sizeof(REAL) <= PANEL_BYTES;
-    int direct = right->stride == 1 && (stays || w->left.size <= 4 * MR || LOCAL(fits_unpacked)(w, b));
+    int few = w->left.size <= 4 * MR;
+    int direct = right->stride == 1 && (stays || few || LOCAL(fits_unpacked)(w, b));
     b->first_packed = direct ? b->nc / NR * NR : 0;
+    b->streams = direct && few && LOCAL(is_large)(right, w->inner);
     size_t d = b->first_packed, whole = right->stride == 1 ? b->nc / NR * NR : 0;
     for (size_t panels; d < whole; d += panels * NR) {
         panels = (whole - d) / NR < LOCAL(panels_at_once) ? (whole - d) / NR : LOCAL(panels_at_once);
@@ -109,22 +116,18 @@ static void LOCAL(set_prefetch_rate)(LOCAL(block) * b) {
     b->prefetch.lines = times ? (lines + times - 1) / times : 0;
 }
 
-/* Each tile of this block prefetches a part of what is packed or read after it. */
+/* Each tile prefetches a part of the next block of right, if that is in memory. Elsewhere it would cost
+ * more than it gains: what is packed is read row by row, which the hardware foresees. */
 static void LOCAL(prefetch_next_block)(const LOCAL(work) * w, LOCAL(block) * b) {
-    const LOCAL(operand) *next = &w->left;
-    size_t from = b->i + b->mc, full = b->full_mc, p = b->p;
+    const LOCAL(operand) *right = &w->right;
+    size_t from = b->j + b->nc, p = b->p;
     b->prefetch = (bp_prefetch){0};
-    if (from >= w->left.size) {
-        next = &w->right, from = b->j + b->nc, full = b->full_nc;
-        if (from >= next->size) from = 0, p += b->kc;
-        if (p >= w->inner) return;
-    }
-    size_t count = next->size - from < full ? next->size - from : full;
-    size_t depth = w->inner - p < b->full_kc ? w->inner - p : b->full_kc;
-    b->prefetch.at = (const char *)LOCAL(element)(next, from, p);
-    b->prefetch.stride = (next->stride == 1 ? next->inner_stride : next->stride) * sizeof(REAL);
-    b->prefetch.rows = next->stride == 1 ? depth : count;
-    b->prefetch.bytes = (next->stride == 1 ? count : depth) * sizeof(REAL);
+    if (from >= right->size) from = 0, p += b->kc;
+    if (!b->streams || p >= w->inner) return;
+    b->prefetch.at = (const char *)LOCAL(element)(right, from, p);
+    b->prefetch.stride = right->inner_stride * sizeof(REAL);
+    b->prefetch.rows = LOCAL(at_most)(w->inner - p, b->full_kc);
+    b->prefetch.bytes = LOCAL(at_most)(right->size - from, b->full_nc) * sizeof(REAL);
     LOCAL(set_prefetch_rate)(b);
 }
 
@@ -147,6 +150,7 @@ static void LOCAL(run_panel)(const LOCAL(work) * w, LOCAL(block) * b, size_t d) 
            .right = LOCAL(element)(&w->right, b->j + d, b->p),
            .right_inner = w->right.inner_stride,
            .ldc = ld,
+           .right_ahead = b->streams && d < b->first_packed,
            .from_out = b->from_c,
            .addend = straight && b->finish == FINISH_CHAIN ? 0 : -(REAL)0,
            .prefetch = &b->prefetch};

@@ -10,7 +10,8 @@
 #include "gemm/prefetch.h"
 
 #ifndef BP_PREFETCH_STEPS
-#define BP_PREFETCH_STEPS 8 /* of the inner index between prefetches: more at once would stall */
+#define BP_PREFETCH_STEPS 32 /* of the inner index between prefetches: more at once would stall */
+#define BP_AHEAD_STEPS 8     /* from a prefetch of right to its use */
 #endif
 
 typedef struct {
@@ -20,15 +21,17 @@ typedef struct {
     size_t right_inner, inner;
     REAL *out; /* whole vectors, in rows ldc apart */
     size_t ldc;
-    int from_out; /* chains start from out, else from 0 */
-    REAL addend;  /* added at the end: +0 turns a -0 of underflow into +0, -0 changes nothing */
+    int right_ahead; /* its rows are far apart, in memory: they are prefetched step by step */
+    int from_out;    /* chains start from out, else from 0 */
+    REAL addend;     /* added at the end: +0 turns a -0 of underflow into +0, -0 changes nothing */
     bp_prefetch *prefetch;
 } LOCAL(tile_job);
 
-/* rows, vectors and adjacent (left_row is 1) are constants where this is inlined: loops unroll, sums
-   stay in registers. */
-static inline __attribute__((always_inline)) void
-LOCAL(tile)(const LOCAL(tile_job) * t, const size_t rows, const size_t vectors, const int adjacent) {
+/* rows, vectors, adjacent (left_row is 1) and ahead (right_ahead) are constants where this is inlined:
+   loops unroll, sums stay in registers. */
+static inline __attribute__((always_inline)) void LOCAL(tile)(const LOCAL(tile_job) * t,
+                                                              const size_t rows, const size_t vectors,
+                                                              const int adjacent, const int ahead) {
     const LOCAL(vector) zero = {0};
     LOCAL(vector) sum[MR][2];
     const REAL *left = t->left, *right = t->right;
@@ -49,15 +52,17 @@ LOCAL(tile)(const LOCAL(tile_job) * t, const size_t rows, const size_t vectors, 
         __builtin_prefetch(soon + r * t->ldc, 1);
         if (vectors > 1) __builtin_prefetch(soon + r * t->ldc + LANES, 1);
     }
-    for (size_t remaining = t->inner, p; remaining > 0;) {
-        p = remaining < BP_PREFETCH_STEPS ? remaining : BP_PREFETCH_STEPS;
-        remaining -= p;
+    for (size_t remaining = t->inner, steps; remaining > 0; remaining -= steps) {
+        steps = remaining < BP_PREFETCH_STEPS || !t->prefetch->lines ? remaining : BP_PREFETCH_STEPS;
         bp_prefetch_some(t->prefetch);
-        for (; p > 0; p--) {
+        BP_UNROLL_4
+        for (size_t p = steps; p > 0; p--) {
             LOCAL(vector) loaded[2];
-            __builtin_prefetch(right + BP_PREFETCH_STEPS * t->right_inner);
-            if (vectors > 1 && VECTOR_BYTES >= 64) /* each line once: two of smaller vectors share one */
-                __builtin_prefetch(right + BP_PREFETCH_STEPS * t->right_inner + LANES);
+            if (ahead) {
+                __builtin_prefetch(right + BP_AHEAD_STEPS * t->right_inner);
+                if (VECTOR_BYTES >= 64) /* each line once: two of smaller vectors share one */
+                    __builtin_prefetch(right + BP_AHEAD_STEPS * t->right_inner + LANES);
+            }
             loaded[0] = LOCAL(load)(right);
             if (vectors > 1) loaded[1] = LOCAL(load)(right + LANES);
             BP_UNROLL
@@ -78,38 +83,40 @@ LOCAL(tile)(const LOCAL(tile_job) * t, const size_t rows, const size_t vectors, 
     }
 }
 
-#define BP_ROWS(n, vectors, adjacent)                                                                   \
+#define BP_ROWS(n, vectors, adjacent, ahead)                                                            \
     case n:                                                                                             \
-        if (n <= MR) LOCAL(tile)(t, n <= MR ? n : 1, vectors, adjacent);                                \
+        if (n <= MR) LOCAL(tile)(t, n <= MR ? n : 1, vectors, adjacent, ahead);                         \
         break;
-#define BP_EACH_ROWS(vectors, adjacent)                                                                 \
+#define BP_EACH_ROWS(vectors, adjacent, ahead)                                                          \
     switch (rows) {                                                                                     \
-        BP_ROWS(1, vectors, adjacent)                                                                   \
-        BP_ROWS(2, vectors, adjacent)                                                                   \
-        BP_ROWS(3, vectors, adjacent)                                                                   \
-        BP_ROWS(4, vectors, adjacent)                                                                   \
-        BP_ROWS(5, vectors, adjacent)                                                                   \
-        BP_ROWS(6, vectors, adjacent)                                                                   \
-        BP_ROWS(7, vectors, adjacent)                                                                   \
-        BP_ROWS(8, vectors, adjacent)                                                                   \
-        BP_ROWS(9, vectors, adjacent)                                                                   \
-        BP_ROWS(10, vectors, adjacent)                                                                  \
-        BP_ROWS(11, vectors, adjacent)                                                                  \
-        BP_ROWS(12, vectors, adjacent)                                                                  \
-        BP_ROWS(13, vectors, adjacent)                                                                  \
-        BP_ROWS(14, vectors, adjacent)                                                                  \
+        BP_ROWS(1, vectors, adjacent, ahead)                                                            \
+        BP_ROWS(2, vectors, adjacent, ahead)                                                            \
+        BP_ROWS(3, vectors, adjacent, ahead)                                                            \
+        BP_ROWS(4, vectors, adjacent, ahead)                                                            \
+        BP_ROWS(5, vectors, adjacent, ahead)                                                            \
+        BP_ROWS(6, vectors, adjacent, ahead)                                                            \
+        BP_ROWS(7, vectors, adjacent, ahead)                                                            \
+        BP_ROWS(8, vectors, adjacent, ahead)                                                            \
+        BP_ROWS(9, vectors, adjacent, ahead)                                                            \
+        BP_ROWS(10, vectors, adjacent, ahead)                                                           \
+        BP_ROWS(11, vectors, adjacent, ahead)                                                           \
+        BP_ROWS(12, vectors, adjacent, ahead)                                                           \
+        BP_ROWS(13, vectors, adjacent, ahead)                                                           \
+        BP_ROWS(14, vectors, adjacent, ahead)                                                           \
     default: break;                                                                                     \
     }
 
 static void LOCAL(run_tile)(const LOCAL(tile_job) * t, size_t rows, size_t vectors) {
-    if (vectors > 1 && t->left_row == 1) {
-        BP_EACH_ROWS(2, 1)
+    if (vectors > 1 && t->left_row == 1 && t->right_ahead) {
+        BP_EACH_ROWS(2, 1, 1)
+    } else if (vectors > 1 && t->left_row == 1) {
+        BP_EACH_ROWS(2, 1, 0)
     } else if (vectors > 1) {
-        BP_EACH_ROWS(2, 0)
+        BP_EACH_ROWS(2, 0, 0)
     } else if (t->left_row == 1) {
-        BP_EACH_ROWS(1, 1)
+        BP_EACH_ROWS(1, 1, 0)
     } else {
-        BP_EACH_ROWS(1, 0)
+        BP_EACH_ROWS(1, 0, 0)
     }
 }
 
