@@ -18,6 +18,7 @@ MORE_COLOURS = ("#8a5a9e", "#8c8c8c", "#5b5b5b")  # for the other engines
 DASHES: Any = ("-", "--", ":")
 CURVES = {  # groups that are drawn as curves over a size: the label, and how to get it from the sizes
     "small": ("n: an n x n matrix times another", lambda sizes: sizes[0]),
+    "epochs, growing width": ("width of both hidden layers", lambda sizes: sizes[2]),
     "growth with rows": ("rows", lambda sizes: sizes[0]),
     "growth with width": ("width of the hidden layer", lambda sizes: sizes[2]),
     "growth with depth": ("layers", lambda sizes: len(sizes) - 2),

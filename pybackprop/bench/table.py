@@ -24,6 +24,7 @@ TITLES = {
     "small": "Small products, out= given: one call from Python",
     "step": "Steps: forward and backward of all parameters",
     "epoch": "Epochs of SGD with momentum, shuffled",
+    "epochs, growing width": "Epochs of two hidden layers, as they grow wider",
     "growth with rows": "How a step grows with the number of rows",
     "growth with width": "How a step grows with the width of the hidden layer",
     "growth with depth": "How a step grows with the number of layers",

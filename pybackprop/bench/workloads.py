@@ -14,9 +14,11 @@ from pybackprop.data import digits
 
 QUICK, USUAL, FULL, NEVER = range(4)  # the lowest level at which a workload runs
 NETWORKS = ("step", "epoch")  # kinds whose sizes are those of a network and its data
+EPOCH_TARGET = "4x sklearn, 6x torch"
 INK = 0.3  # pixels below this count as empty
 LR, MOMENTUM = 0.01, 0.9
 MANY = 4  # up to so many widths are listed one by one; more, if equal, are counted
+WIDTHS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 SMALL = (4, 8, 16, 24, 32, 48, 64, 96, 128)
 
 
@@ -130,9 +132,16 @@ ROWS = (
     Row("step", "step", (4, 3, 5, 2), QUICK, FULL, FULL, FULL, target="1x"),
     Row("step", "step", (64, 784, 50, 10), QUICK, FULL, target="plan 2.5x (1.8x on AMD)"),
     Row("step", "step", (200, 100, 50, 1), USUAL, FULL, target="plan 4x (3x on AMD)"),
+    *(Row("step", "step", (n, 784, 50, 10), USUAL, FULL, target="plan 1.5x") for n in (256, 1024)),
+    Row("step", "step", (1024, 256, 256, 10), USUAL, FULL, target="plan 1.5x"),
     Row("step", "step", (1024, 1024, 1024, 1024), USUAL, FULL, target="plan 1.1x"),
-    Row("epoch", "epoch", (60000, 784, 50, 10), USUAL, FULL, target="4x", batch=64),
-    Row("epoch", "epoch", (60000, 784, 50, 10), USUAL, FULL, target="4x", data="digits", batch=64),
+    Row("epoch", "epoch", (60000, 784, 50, 10), USUAL, FULL, target=EPOCH_TARGET, batch=64),
+    Row("epoch", "epoch", (60000, 784, 50, 10), USUAL, FULL, target=EPOCH_TARGET, data="digits", batch=64),
+    Row("epoch", "epoch", (40000, 3, 5, 2), USUAL, FULL, target="0.5 µs a step", batch=4),
+    *(
+        Row("epochs, growing width", "epoch", (12800, 10, w, w, 10), FULL, FULL, target="1.5x PyTorch", batch=128)
+        for w in WIDTHS
+    ),
     *(Row("growth with rows", "step", (n, 784, 50, 10), FULL, FULL) for n in (1, 4, 16, 64, 256, 1024, 4096, 16384)),
     *(Row("growth with width", "step", (1024, 256, h, 10), FULL, FULL) for h in (1, 4, 16, 64, 256, 1024)),
     *(Row("growth with depth", "step", (1024, *[128] * (depth + 1)), FULL, FULL) for depth in (1, 2, 4, 8, 16)),
