@@ -2,11 +2,17 @@
 #ifndef REAL
 /* ---- once ---- */
 #include "internal.h"
+
+#include "isa/all.h"
+
 #define BP_TEMPLATE "ops/sgd.c"
 #include "template/for_each_kernel.h"
 
 #elif defined KERNEL
 /* ---- per type and kernel ---- */
+
+#include "isa/simd.h"
+#include "ops/momentum.h"
 
 static void LOCAL(sgd_update)(REAL *restrict p, const REAL *restrict dp, REAL lr, size_t size) {
     for (size_t i = 0; i < size; i++) p[i] = FMA(-lr, dp[i], p[i]);
@@ -14,11 +20,18 @@ static void LOCAL(sgd_update)(REAL *restrict p, const REAL *restrict dp, REAL lr
 
 static void LOCAL(sgd_momentum_update)(REAL *restrict p, REAL *restrict v, const REAL *restrict dp,
                                        REAL lr, REAL mu, size_t size) {
-    for (size_t i = 0; i < size; i++) {
-        v[i] = FMA(mu, v[i], dp[i]);
-        p[i] = FMA(-lr, v[i], p[i]);
+    const LOCAL(pace) pace = LOCAL(pace_of)(lr, mu);
+    for (size_t i = 0; i < size; i += LANES) {
+        LOCAL(vector)
+        now = LOCAL(load_lanes)(v + i, size - i),
+        of_p = LOCAL(load_lanes)(p + i, size - i);
+        of_p = LOCAL(move)(pace, of_p, &now, LOCAL(load_lanes)(dp + i, size - i));
+        LOCAL(store_lanes)(v + i, now, size - i);
+        LOCAL(store_lanes)(p + i, of_p, size - i);
     }
 }
+
+#undef LANES
 
 #else
 /* ---- per type ---- */

@@ -21,6 +21,7 @@ enum { MOST_LANES = 16 };
 #include "isa/simd.h"
 #include "gemm/micro_kernel.h"
 #include "gemm/transpose.h"
+#include "ops/momentum.h"
 
 /* ---- products ---- */
 
@@ -113,19 +114,22 @@ static void LOCAL(list_unit)(NAME(bp_unit_terms) * terms, void *memory, const RE
 }
 
 /* The update of a vector of weights, at this place of w, v and to. */
-static inline __attribute__((always_inline)) void LOCAL(update_vector)(const NAME(bp_unit_update) * t,
-                                                                       size_t at, LOCAL(vector) dw) {
-    const LOCAL(vector) zero = {0}, rate = -t->lr - zero, keep = t->mu - zero;
+static inline __attribute__((always_inline)) void
+LOCAL(update_vector)(const NAME(bp_unit_update) * t, LOCAL(pace) pace, size_t at, LOCAL(vector) dw) {
+    LOCAL(vector) w = LOCAL(load)(t->w + at), v;
     if (t->v) {
-        dw = LOCAL(vector_fma)(keep, LOCAL(load)(t->v + at), dw);
-        LOCAL(store)(t->v + at, dw);
-    }
-    LOCAL(store)(t->to + at, LOCAL(vector_fma)(rate, dw, LOCAL(load)(t->w + at)));
+        v = LOCAL(load)(t->v + at);
+        w = LOCAL(move)(pace, w, &v, dw);
+        LOCAL(store)(t->v + at, v);
+    } else
+        w = LOCAL(vector_fma)(pace.rate, dw, w);
+    LOCAL(store)(t->to + at, w);
 }
 
 /* Some vectors of inputs of one unit: the rows' parts stay in the first cache for all units. */
-static inline __attribute__((always_inline)) void
-LOCAL(update_vectors)(const NAME(bp_unit_update) * t, size_t unit, size_t k, const size_t vectors) {
+static inline __attribute__((always_inline)) void LOCAL(update_vectors)(const NAME(bp_unit_update) * t,
+                                                                        LOCAL(pace) pace, size_t unit,
+                                                                        size_t k, const size_t vectors) {
     const LOCAL(vector) zero = {0};
     const NAME(bp_unit_terms) *terms = t->terms + unit;
     LOCAL(vector) sum[MR];
@@ -141,15 +145,16 @@ LOCAL(update_vectors)(const NAME(bp_unit_update) * t, size_t unit, size_t k, con
     }
     BP_UNROLL
     for (size_t q = 0; q < vectors; q++)
-        LOCAL(update_vector)(t, unit * t->w_step + k + q * LANES, sum[q] + zero);
+        LOCAL(update_vector)(t, pace, unit * t->w_step + k + q * LANES, sum[q] + zero);
 }
 
 #define BP_VECTORS(n)                                                                                   \
     case n:                                                                                             \
-        if (n <= MR) LOCAL(update_vectors)(t, unit, k, n <= MR ? n : 1);                                \
+        if (n <= MR) LOCAL(update_vectors)(t, pace, unit, k, n <= MR ? n : 1);                          \
         break;
 
-static void LOCAL(update_unit)(const NAME(bp_unit_update) * t, size_t unit, size_t k, size_t vectors) {
+static void LOCAL(update_unit)(const NAME(bp_unit_update) * t, LOCAL(pace) pace, size_t unit, size_t k,
+                               size_t vectors) {
     switch (vectors) {
         BP_VECTORS(1)
         BP_VECTORS(2)
@@ -179,22 +184,24 @@ static void LOCAL(prefetch_rows)(const NAME(bp_unit_update) * t, size_t unit, si
 }
 
 static void LOCAL(units_update)(const NAME(bp_unit_update) * t) {
+    const LOCAL(pace) pace = LOCAL(pace_of)(t->lr, t->mu);
     for (size_t at = 0; t->dw && at < t->units * t->w_step; at += LANES)
-        LOCAL(update_vector)(t, at, LOCAL(load)(t->dw + at));
+        LOCAL(update_vector)(t, pace, at, LOCAL(load)(t->dw + at));
     if (t->dw) return;
     size_t all = (t->inputs + LANES - 1) / LANES, parts = (all + MR - 1) / MR;
     for (size_t part = 0; part < parts; part++) {
         size_t from = all * part / parts, to = all * (part + 1) / parts;
         for (size_t unit = 0; unit < t->units; unit++) {
             LOCAL(prefetch_rows)(t, unit, from * LANES, (to - from) * LANES);
-            LOCAL(update_unit)(t, unit, from * LANES, to - from);
+            LOCAL(update_unit)(t, pace, unit, from * LANES, to - from);
         }
     }
 }
 
 /* The same of the biases: the sums of the units' gradients, row after row. */
 static void LOCAL(update_biases)(const NAME(bp_bias_update) * t) {
-    const LOCAL(vector) zero = {0}, rate = -t->lr - zero, keep = t->mu - zero;
+    const LOCAL(vector) zero = {0};
+    const LOCAL(pace) pace = LOCAL(pace_of)(t->lr, t->mu);
     for (size_t j = 0; j < t->units; j += LANES) {
         const REAL *row[LANES];
         size_t lanes = t->units - j;
@@ -206,13 +213,14 @@ static void LOCAL(update_biases)(const NAME(bp_bias_update) * t) {
             LOCAL(load_columns)(block, row, i, n);
             for (size_t l = 0; l < n; l++) sum = sum + block[l];
         }
-        sum = sum + zero;
+        LOCAL(vector) b = LOCAL(load_lanes)(t->b + j, lanes), v;
         if (t->v) {
-            sum = LOCAL(vector_fma)(keep, LOCAL(load_lanes)(t->v + j, lanes), sum);
-            LOCAL(store_lanes)(t->v + j, sum, lanes);
-        }
-        LOCAL(store_lanes)(t->to + j, LOCAL(vector_fma)(rate, sum, LOCAL(load_lanes)(t->b + j, lanes)),
-                           lanes);
+            v = LOCAL(load_lanes)(t->v + j, lanes);
+            b = LOCAL(move)(pace, b, &v, sum + zero);
+            LOCAL(store_lanes)(t->v + j, v, lanes);
+        } else
+            b = LOCAL(vector_fma)(pace.rate, sum + zero, b);
+        LOCAL(store_lanes)(t->to + j, b, lanes);
     }
 }
 
