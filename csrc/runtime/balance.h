@@ -13,6 +13,7 @@
 enum {
     BP_REST = 20,
     BP_MOST_CREDIT = 100000,     /* nanoseconds gained that are held against later losses */
+    BP_PATIENCE = 150000,        /* nanoseconds lost before a rest: helpers that slept come late once */
     BP_LONGEST_REST = 500000000, /* nanoseconds */
     BP_TICK = 1024               /* nanoseconds: clocks that other threads read have 32 bits */
 };
@@ -53,7 +54,7 @@ static inline void bp_settle(bp_balance *balance, const bp_account *a, size_t mi
     int64_t saved = mine ? a->working / (int64_t)mine * (int64_t)theirs : a->waited;
     balance->credit += saved - a->waited - (a->published - a->began);
     if (balance->credit > BP_MOST_CREDIT) balance->credit = BP_MOST_CREDIT;
-    if (balance->credit >= 0) return;
+    if (balance->credit >= -BP_PATIENCE) return;
     int64_t rest =
         -balance->credit < BP_LONGEST_REST / BP_REST ? -balance->credit * BP_REST : BP_LONGEST_REST;
     balance->credit = 0;

@@ -5,6 +5,7 @@
 #ifndef BP_ALONE
 
 #include "runtime/balance.h"
+#include "runtime/processor.h"
 #include "runtime/waiting.h"
 
 #include <errno.h>
@@ -36,8 +37,9 @@ static struct {
     int64_t waited;                    /* nanoseconds of the caller for its turn */
     bp_balance balance;
     atomic_uint insist;
+    atomic_int processor; /* of the caller that woke helpers last */
     atomic_size_t helped;
-} team = {.balance = {.credit = BP_MOST_CREDIT}};
+} team = {.balance = {.credit = BP_MOST_CREDIT}, .processor = -1};
 
 typedef struct {
     _Alignas(128) atomic_uint state;
@@ -111,7 +113,10 @@ static void *help(void *number) {
         BP_SPIN_UNTIL(is_for_me(atomic_load_explicit(&team.ticket, memory_order_relaxed)),
                       atomic_load_explicit(&team.spin, memory_order_relaxed));
         atomic_store(&mine->state, ASLEEP);
-        if (!is_for_me(atomic_load(&team.ticket))) bp_sleep(&mine->state, ASLEEP);
+        if (!is_for_me(atomic_load(&team.ticket))) {
+            bp_sleep(&mine->state, ASLEEP);
+            bp_leave_processor(atomic_load(&team.processor));
+        }
         atomic_store(&mine->state, AWAKE);
     }
     return NULL;
@@ -165,8 +170,10 @@ static size_t recruit(size_t wanted) {
 /* Sleepers announce it and then look at the ticket, so each sees the region or is seen. */
 static void wake_helpers(size_t count) {
     for (helper *one = helpers + 1; one <= helpers + count; one++)
-        if (atomic_load(&one->state) == ASLEEP && atomic_exchange(&one->state, AWAKE) == ASLEEP)
+        if (atomic_load(&one->state) == ASLEEP && atomic_exchange(&one->state, AWAKE) == ASLEEP) {
+            atomic_store(&team.processor, bp_processor());
             bp_wake(&one->state);
+        }
 }
 
 /* ---- a region ---- */
