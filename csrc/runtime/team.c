@@ -37,12 +37,12 @@ static struct {
     int64_t waited;                    /* nanoseconds of the caller for its turn */
     bp_balance balance;
     atomic_uint insist;
-    atomic_int processor; /* of the caller that woke helpers last */
     atomic_size_t helped;
-} team = {.balance = {.credit = BP_MOST_CREDIT}, .processor = -1};
+} team = {.balance = {.credit = BP_MOST_CREDIT}};
 
 typedef struct {
     _Alignas(128) atomic_uint state;
+    bp_place place;
 } helper;
 
 static helper helpers[MOST_THREADS];
@@ -112,11 +112,10 @@ static void *help(void *number) {
         }
         BP_SPIN_UNTIL(is_for_me(atomic_load_explicit(&team.ticket, memory_order_relaxed)),
                       atomic_load_explicit(&team.spin, memory_order_relaxed));
+        bp_note_place(&mine->place);
         atomic_store(&mine->state, ASLEEP);
-        if (!is_for_me(atomic_load(&team.ticket))) {
-            bp_sleep(&mine->state, ASLEEP);
-            bp_leave_processor(atomic_load(&team.processor));
-        }
+        if (!is_for_me(atomic_load(&team.ticket))) bp_sleep(&mine->state, ASLEEP);
+        bp_settle_down(&mine->place);
         atomic_store(&mine->state, AWAKE);
     }
     return NULL;
@@ -170,9 +169,9 @@ static size_t recruit(size_t wanted) {
 /* Sleepers announce it and then look at the ticket, so each sees the region or is seen. */
 static void wake_helpers(size_t count) {
     for (helper *one = helpers + 1; one <= helpers + count; one++)
-        if (atomic_load(&one->state) == ASLEEP && atomic_exchange(&one->state, AWAKE) == ASLEEP) {
-            atomic_store(&team.processor, bp_processor());
-            bp_wake(&one->state);
+        if (atomic_load(&one->state) == ASLEEP) {
+            bp_move_away(&one->place);
+            if (atomic_exchange(&one->state, AWAKE) == ASLEEP) bp_wake(&one->state);
         }
 }
 
@@ -305,7 +304,10 @@ static void forget_team(void) {
     atomic_store(&team.caller_sleeps, 0);
     team.helpers = 0, team.refused = 0, is_in_share = 0;
     bp_forget_rest(&team.balance);
-    for (size_t k = 0; k < MOST_THREADS; k++) atomic_store(&helpers[k].state, AWAKE);
+    for (size_t k = 0; k < MOST_THREADS; k++) {
+        atomic_store(&helpers[k].state, AWAKE);
+        bp_forget_place(&helpers[k].place);
+    }
     leave_team();
 }
 
