@@ -15,13 +15,15 @@ enum {
     BP_MOST_CREDIT = 100000,     /* nanoseconds gained that are held against later losses */
     BP_PATIENCE = 150000,        /* nanoseconds lost before a rest: helpers that slept come late once */
     BP_LONGEST_REST = 500000000, /* nanoseconds */
+    BP_PREEMPTED = 1000000,      /* a wait so long, in nanoseconds, tells of other busy processes, */
+    BP_CROWDED = 1000000000,     /* and that they are there for so long */
     BP_TICK = 1024               /* nanoseconds: clocks that other threads read have 32 bits */
 };
 
-/* Nanoseconds gained, at most BP_MOST_CREDIT; and the rest, in ticks, that callers read who do not own
-   the team. */
+/* Nanoseconds gained, at most BP_MOST_CREDIT; when a helper was last preempted; and the rest, in ticks,
+   that callers read who do not own the team. */
 typedef struct {
-    int64_t credit;
+    int64_t credit, preempted;
     atomic_uint rest, rest_began;
 } bp_balance;
 
@@ -49,9 +51,15 @@ static inline int bp_rests(bp_balance *balance, double work) {
     return 0;
 }
 
+/* Whether processors are short: helpers then run where the system puts them. */
+static inline int bp_is_crowded(const bp_balance *balance, int64_t now) {
+    return balance->preempted && now - balance->preempted < BP_CROWDED;
+}
+
 /* Enters a region's account: shares that the caller has done, and those of others. */
 static inline void bp_settle(bp_balance *balance, const bp_account *a, size_t mine, size_t theirs) {
     int64_t saved = mine ? a->working / (int64_t)mine * (int64_t)theirs : a->waited;
+    if (a->waited > BP_PREEMPTED) balance->preempted = a->finished;
     balance->credit += saved - a->waited - (a->published - a->began);
     if (balance->credit > BP_MOST_CREDIT) balance->credit = BP_MOST_CREDIT;
     if (balance->credit >= -BP_PATIENCE) return;

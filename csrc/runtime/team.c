@@ -167,10 +167,10 @@ static size_t recruit(size_t wanted) {
 }
 
 /* Sleepers announce it and then look at the ticket, so each sees the region or is seen. */
-static void wake_helpers(size_t count) {
+static void wake_helpers(size_t count, int move) {
     for (helper *one = helpers + 1; one <= helpers + count; one++)
         if (atomic_load(&one->state) == ASLEEP) {
-            bp_move_away(&one->place);
+            if (move) bp_move_away(&one->place);
             if (atomic_exchange(&one->state, AWAKE) == ASLEEP) bp_wake(&one->state);
         }
 }
@@ -224,7 +224,7 @@ static void run_region(size_t members, size_t first, size_t count, bp_share *sha
     atomic_store_explicit(&team.spin, members <= (size_t)bp_processors() ? BP_SPIN : 0,
                           memory_order_relaxed);
     atomic_store(&team.ticket, (unsigned)(members << COUNT_BITS | count));
-    wake_helpers((members < count ? members : count) - 1);
+    wake_helpers((members < count ? members : count) - 1, !bp_is_crowded(&team.balance, account.began));
     if (atomic_load_explicit(&team.insist, memory_order_relaxed)) let_helpers_begin(members, count);
     account.published = bp_nanoseconds();
     size_t mine = do_shares();
