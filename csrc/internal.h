@@ -21,13 +21,22 @@ enum { BP_KERNEL_GENERIC, BP_KERNEL_SIMD, BP_KERNEL_SIMD_WIDE };
 #endif
 
 /* Unrolls a loop with constant bounds, so that its sums stay in registers; unrolls a short, tight
-   loop by 4. */
+   loop by 4, but not where each load is checked: compilers need very long for that. */
 #ifdef __clang__
 #define BP_UNROLL _Pragma("clang loop unroll(full)")
 #define BP_UNROLL_4 _Pragma("clang loop unroll_count(4)")
 #else
 #define BP_UNROLL _Pragma("GCC unroll 16")
 #define BP_UNROLL_4 _Pragma("GCC unroll 4")
+#endif
+#ifdef __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define BP_LOADS_CHECKED 1
+#endif
+#endif
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__ || defined BP_LOADS_CHECKED
+#undef BP_UNROLL_4
+#define BP_UNROLL_4
 #endif
 
 /* Calls op_<kernel> for the active kernel. Every kernel gives the same bits. */

@@ -27,6 +27,12 @@ enum {
     SHALLOW = 128                /* inner length up to which writing c takes most of the time */
 };
 
+#define BP_TEMPLATE "plan/units.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
+
+enum { UNIT_DEPTH = BP_UNITS_PANEL / 128 }; /* inputs in a panel of two of the widest vectors */
+
 #define BP_TEMPLATE "ops/matmul.c"
 #include "template/for_each_kernel.h"
 
@@ -68,6 +74,7 @@ bp_status bp_matmul(const bp_matrix *c, const bp_matrix *a, const bp_matrix *b, 
 #include "gemm/small.h"
 #include "gemm/blocking.h"
 #include "gemm/unpacked.h"
+#include "gemm/unit_product.h"
 
 /* Just before this part of b is packed or read, so that memory is read once for both. */
 static void LOCAL(add_sums)(const LOCAL(work) * w, const LOCAL(block) * b) {
@@ -238,6 +245,8 @@ void NAME(bp_multiply_here)(const NAME(bp_product) * t) { BP_DISPATCH(NAME(multi
 void NAME(bp_multiply_transposed)(const NAME(bp_product) * t) {
     BP_DISPATCH(NAME(multiply_transposed), (t));
 }
+
+void NAME(bp_units_multiply)(const NAME(bp_unit_product) * t) { BP_DISPATCH(NAME(units_multiply), (t)); }
 
 int NAME(bp_transposing_pays)(size_t cols) {
     int pays = 0;

@@ -23,8 +23,7 @@ static void LOCAL(sgd_momentum_update)(REAL *restrict p, REAL *restrict v, const
     const LOCAL(pace) pace = LOCAL(pace_of)(lr, mu);
     for (size_t i = 0; i < size; i += LANES) {
         LOCAL(vector)
-        now = LOCAL(load_lanes)(v + i, size - i),
-        of_p = LOCAL(load_lanes)(p + i, size - i);
+        now = LOCAL(load_lanes)(v + i, size - i), of_p = LOCAL(load_lanes)(p + i, size - i);
         of_p = LOCAL(move)(pace, of_p, &now, LOCAL(load_lanes)(dp + i, size - i));
         LOCAL(store_lanes)(v + i, now, size - i);
         LOCAL(store_lanes)(p + i, of_p, size - i);

@@ -9,7 +9,6 @@
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
-enum { DEPTH = BP_UNITS_PANEL / 128 }; /* inputs in a panel of two of the widest vectors */
 enum { MOST_LANES = 16 };
 
 #define BP_TEMPLATE "plan/units.c"
@@ -19,58 +18,9 @@ enum { MOST_LANES = 16 };
 /* ---- per type and kernel ---- */
 
 #include "isa/simd.h"
-#include "gemm/micro_kernel.h"
+#define MR BP_PASTE(MR, KERNEL)
 #include "gemm/transpose.h"
 #include "ops/momentum.h"
-
-/* ---- products ---- */
-
-/* panel (depth,width) = the inputs from `from` on of the rows i .. i + width; the last row stands for
-   those after it */
-static void LOCAL(pack_panel)(const NAME(bp_unit_product) * t, size_t i, size_t width, size_t from,
-                              size_t depth) {
-    for (size_t d = 0; d < width; d += LANES) {
-        const REAL *row[LANES];
-        for (size_t l = 0; l < LANES; l++)
-            row[l] = t->row[i + d + l < t->rows ? i + d + l : t->rows - 1] + from;
-        LOCAL(pack_rows)(t->panel + d, width, row, depth, LANES);
-    }
-}
-
-/* The chains of all units in some rows, over the inputs from .. from + depth: the panel and these
-   inputs' weights stay in the first cache. */
-static void LOCAL(unit_tiles)(const NAME(bp_unit_product) * t, size_t i, size_t from, size_t depth) {
-    size_t vectors = t->rows - i > LANES ? 2 : 1;
-    bp_prefetch nothing = {0};
-    LOCAL(tile_job)
-    job = {.left_row = t->w_unit,
-           .left_inner = t->w_input,
-           .right = t->in + from * t->in_step + i,
-           .right_inner = t->in_step,
-           .inner = depth,
-           .ldc = t->step,
-           .from_out = from > 0,
-           .addend = from + depth < t->inner ? -(REAL)0 : 0,
-           .prefetch = &nothing};
-    if (t->row) {
-        LOCAL(pack_panel)(t, i, vectors * LANES, from, depth);
-        job.right = t->panel, job.right_inner = vectors * LANES;
-    }
-    for (size_t j = 0, units; j < t->units; j += units) {
-        units = t->units - j < MR ? t->units - j : (t->units - j) / ((t->units - j + MR - 1) / MR);
-        job.left = t->w + j * t->w_unit + from * t->w_input, job.out = t->out + j * t->step + i;
-        LOCAL(run_tile)(&job, units, vectors);
-    }
-}
-
-static void LOCAL(units_multiply)(const NAME(bp_unit_product) * t) {
-    size_t blocks = (t->inner + DEPTH - 1) / DEPTH;
-    size_t depth = bp_rounded((t->inner + blocks - 1) / blocks, LANES);
-    depth = depth < DEPTH ? depth : DEPTH;
-    for (size_t from = 0; from < t->inner; from += depth)
-        for (size_t i = 0; i < t->rows; i += NR)
-            LOCAL(unit_tiles)(t, i, from, t->inner - from < depth ? t->inner - from : depth);
-}
 
 static void LOCAL(units_finish)(REAL *out, size_t step, size_t units, size_t rows, const REAL *bias,
                                 int relu) {
@@ -224,14 +174,11 @@ static void LOCAL(update_biases)(const NAME(bp_bias_update) * t) {
     }
 }
 
-#undef NR
 #undef LANES
 #undef MR
 
 #else
 /* ---- per type ---- */
-
-void NAME(bp_units_multiply)(const NAME(bp_unit_product) * t) { BP_DISPATCH(NAME(units_multiply), (t)); }
 
 void NAME(bp_units_finish)(REAL *out, size_t step, size_t units, size_t rows, const REAL *bias,
                            bp_epilogue e) {

@@ -130,3 +130,46 @@ static void NAME(planned_steps)(int strategy, size_t n, size_t m, size_t h, size
     }
     NAME(put_away)(&p);
 }
+
+/* Workspace, and what a run may use besides: zeros, exactly as many as it asks for. */
+static REAL *NAME(add_memory)(NAME(planned) * p, size_t *numbers) {
+    expect(NAME(bp_plan_workspace)(&p->plan, &p->plan.workspace_bytes) == BP_OK);
+    p->workspace_size = p->plan.workspace_bytes / sizeof(REAL) + 1;
+    p->plan.workspace = p->workspace = NAME(stale)(p->workspace_size);
+    p->plan.run_bytes = NAME(bp_plan_run_bytes)(&p->plan);
+    *numbers = p->plan.run_bytes / sizeof(REAL);
+    REAL *memory = NAME(stale)(*numbers);
+    memset(memory, 0, p->plan.run_bytes);
+    return p->plan.run_memory = memory;
+}
+
+/* A run on copies of the parameters gives the bits of one without. */
+static void NAME(run_on_copies)(size_t n, size_t batch, size_t m, size_t h, size_t o) {
+    const size_t width[DEEP + 1] = {m, h, h + 1, o};
+    NAME(planned) p = {0}, q = {0};
+    size_t numbers, others;
+    bp_progress at = {0}, other = {0};
+    case_is("run", n, m, h);
+    NAME(lay_out)(&p, BP_SPLIT, n, width), NAME(lay_out)(&q, BP_SPLIT, n, width);
+    NAME(copy)(q.net.x, p.net.x, n * m), NAME(copy)(q.net.targ, p.net.targ, n * o);
+    for (size_t k = 0; k < 2 * DEEP; k++) {
+        NAME(copy)(NAME(of_parameter)(&q.net, k, 0), NAME(of_parameter)(&p.net, k, 0), p.size[k]);
+        NAME(copy)(q.v[k], p.v[k], p.size[k]);
+    }
+    p.plan.batch = q.plan.batch = batch;
+    REAL *memory = NAME(add_memory)(&p, &numbers), *unused = NAME(add_memory)(&q, &others);
+    expect(numbers > 0);
+    q.plan.run_memory = NULL;
+    expect(NAME(bp_plan_run)(&p.plan, &at, p.net.x, p.net.targ, NULL, n, batch, 1e-4, 0.5, 9) == BP_OK);
+    expect(NAME(bp_plan_run)(&q.plan, &other, q.net.x, q.net.targ, NULL, n, batch, 1e-4, 0.5, 9) ==
+           BP_OK);
+    expect(at.row == n && at.steps == other.steps && at.loss_sum == other.loss_sum);
+    for (size_t k = 0; k < 2 * DEEP; k++) {
+        for (int gradient = 0; gradient < 2; gradient++)
+            NAME(same)(NAME(of_parameter)(&p.net, k, gradient), NAME(of_parameter)(&q.net, k, gradient),
+                       p.size[k]);
+        NAME(same)(p.v[k], q.v[k], p.size[k]);
+    }
+    NAME(drop)(memory, numbers), NAME(drop)(unused, others);
+    NAME(put_away)(&p), NAME(put_away)(&q);
+}

@@ -254,6 +254,8 @@ static void test_plan(void) {
             bp_set_threads(1 + 2 * (k % 2));
             planned_steps_f32(strategy, 1, 1, 1, 1), planned_steps_f64(strategy, 7, 3, 5, 2);
             planned_steps_f32(strategy, 513, 33, 17, 4), planned_steps_f64(strategy, 1025, 20, 9, 1);
+            if (strategy != BP_SPLIT || data_kind == ODD) continue;
+            run_on_copies_f32(44, 8, 401, 9, 3), run_on_copies_f64(75, 17, 203, 10, 2);
         }
     }
     bp_set_threads(1);
@@ -346,6 +348,7 @@ static int test_shared(void) {
             bp_set_threads(3);
             planned_steps_f32(strategy, 1540, 5, 9, 3), planned_steps_f64(strategy, 66, 70, 33, 2);
         }
+        run_on_copies_f32(75, 17, 401, 9, 3);
     }
     printf("%zu comparisons, %zu failures on threads\n", compared, failures);
     return failures > 0 || compared < 100;
