@@ -11,41 +11,51 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { BP_STAYS, BP_MOVES, BP_MOVED };
+enum { BP_STAYS, BP_IS_NOTED, BP_MOVES, BP_MOVED };
 
+/* Who changes the state from BP_STAYS owns the rest until it changes it again. */
 typedef struct {
-    atomic_int thread, state; /* its number, where the system told its processors */
-    cpu_set_t allowed;        /* which it may use */
+    atomic_int state;
+    int thread;        /* its number, 0 where the system did not tell its processors */
+    cpu_set_t allowed; /* which it may use */
 } bp_place;
+
+static inline int bp_take_place(bp_place *place, int state) {
+    int stays = BP_STAYS;
+    return atomic_compare_exchange_strong(&place->state, &stays, state);
+}
 
 /* The calling thread, after it was woken, may use again what it might before. */
 static inline void bp_settle_down(bp_place *place) {
     while (atomic_load(&place->state) == BP_MOVES) sched_yield();
-    if (atomic_exchange(&place->state, BP_STAYS) == BP_MOVED)
-        (void)sched_setaffinity(0, sizeof place->allowed, &place->allowed);
+    if (atomic_load(&place->state) != BP_MOVED) return;
+    (void)sched_setaffinity(0, sizeof place->allowed, &place->allowed);
+    atomic_store(&place->state, BP_STAYS);
 }
 
 /* Of the calling thread, before it sleeps. */
 static inline void bp_note_place(bp_place *place) {
-    bp_settle_down(place); /* it may have been awake when it was moved */
+    do bp_settle_down(place); /* it may have been awake when it was moved */
+    while (!bp_take_place(place, BP_IS_NOTED));
     int told = sched_getaffinity(0, sizeof place->allowed, &place->allowed) == 0;
-    atomic_store(&place->thread, told ? (int)syscall(SYS_gettid) : 0);
+    place->thread = told ? (int)syscall(SYS_gettid) : 0;
+    atomic_store(&place->state, BP_STAYS);
 }
 
 /* Before a thread that sleeps is woken: it will not be where the calling thread is. */
 static inline void bp_move_away(bp_place *place) {
-    int here = sched_getcpu(), thread = atomic_load(&place->thread);
-    if (thread == 0 || here < 0 || here >= CPU_SETSIZE) return;
+    int here = sched_getcpu(), moved = 0;
+    if (here < 0 || here >= CPU_SETSIZE || !bp_take_place(place, BP_MOVES)) return;
     cpu_set_t others = place->allowed;
     CPU_CLR(here, &others);
-    if (CPU_COUNT(&others) == 0) return;
-    atomic_store(&place->state, BP_MOVES);
-    int moved = sched_setaffinity(thread, sizeof others, &others) == 0;
+    if (place->thread && CPU_COUNT(&others) > 0)
+        moved = sched_setaffinity(place->thread, sizeof others, &others) == 0;
     atomic_store(&place->state, moved ? BP_MOVED : BP_STAYS);
 }
+
 /* Of a thread that is no longer there. */
 static inline void bp_forget_place(bp_place *place) {
-    atomic_store(&place->thread, 0);
+    place->thread = 0;
     atomic_store(&place->state, BP_STAYS);
 }
 #else
