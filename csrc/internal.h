@@ -79,6 +79,7 @@ enum {
     BP_TRANSPOSED_KC = 256,
     BP_HERE_WORKSPACE = BP_TILES_BYTES + 129 * BP_TRANSPOSED_KC
 }; /* see bp_multiply_here, bp_multiply_transposed */
+enum { BP_UNITS_PANEL = 16 * 1024 }; /* bytes, see bp_units_multiply */
 
 /* The lowest layer with a gradient to compute; dx: whether the data's gradient is computed too. */
 size_t bp_lowest_wanted(const bp_layer *layers, size_t count, int dx);
@@ -114,6 +115,13 @@ static inline void bp_run_elements(double work, size_t size, bp_part *part, cons
 }
 
 static inline size_t bp_rounded(size_t value, size_t step) { return (value + step - 1) / step * step; }
+
+/* Takes room for elements of so many bytes, in whole cache lines; returns where it begins. */
+static inline size_t bp_take(size_t *at, size_t numbers, size_t bytes) {
+    size_t here = *at;
+    *at += bp_rounded(numbers, 64 / bytes);
+    return here;
+}
 
 /* 1 if a*b elements of this many bytes are too large to be addressed. */
 int bp_overflows(size_t a, size_t b, size_t element_bytes);

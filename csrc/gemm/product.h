@@ -61,3 +61,19 @@ int NAME(bp_transposing_pays)(size_t cols);
 
 /* *sum = the squared errors of one segment's elements, as bp_mse_forward adds them. */
 void NAME(bp_segment_error)(double *sum, const REAL *out, const REAL *targ, size_t size);
+
+/* The same of a layer whose weights are stored unit by unit, and whose values lie unit by unit too: see
+   plan/units.h. */
+
+/* out (units,step): in column i the chains of row i, + 0 */
+typedef struct {
+    REAL *out;
+    const REAL *const *row; /* the inputs: row i at row[i], or where row is NULL */
+    const REAL *in;         /* unit by unit: (inner,in_step) */
+    size_t in_step;
+    const REAL *w; /* of unit j and input k: w[j * w_unit + k * w_input] */
+    size_t w_unit, w_input, units, inner, rows, step;
+    REAL *panel; /* memory of BP_UNITS_PANEL bytes, where row is not NULL */
+} NAME(bp_unit_product);
+
+void NAME(bp_units_multiply)(const NAME(bp_unit_product) * product);

@@ -1,4 +1,4 @@
-/* unit_product.h: the product of plan/units.h; included by ops/matmul.c once per element type and
+/* unit_product.h: bp_units_multiply; included by ops/matmul.c once per element type and
  * kernel. */
 
 /* panel (depth,width) = the inputs from `from` on of the rows i .. i + width; the last row stands for
@@ -33,17 +33,15 @@ static void LOCAL(unit_tiles)(const NAME(bp_unit_product) * t, size_t i, size_t 
         job.right = t->panel, job.right_inner = vectors * LANES;
     }
     for (size_t j = 0, units; j < t->units; j += units) {
-        units = t->units - j < MR ? t->units - j : (t->units - j) / ((t->units - j + MR - 1) / MR);
+        units = LOCAL(next_rows)(t->units - j);
         job.left = t->w + j * t->w_unit + from * t->w_input, job.out = t->out + j * t->step + i;
         LOCAL(run_tile)(&job, units, vectors);
     }
 }
 
 static void LOCAL(units_multiply)(const NAME(bp_unit_product) * t) {
-    size_t blocks = (t->inner + UNIT_DEPTH - 1) / UNIT_DEPTH;
-    size_t depth = bp_rounded((t->inner + blocks - 1) / blocks, LANES);
-    depth = depth < UNIT_DEPTH ? depth : UNIT_DEPTH;
+    size_t depth = LOCAL(part)(t->inner, UNIT_DEPTH, LANES);
     for (size_t from = 0; from < t->inner; from += depth)
         for (size_t i = 0; i < t->rows; i += NR)
-            LOCAL(unit_tiles)(t, i, from, t->inner - from < depth ? t->inner - from : depth);
+            LOCAL(unit_tiles)(t, i, from, LOCAL(at_most)(t->inner - from, depth));
 }

@@ -27,10 +27,6 @@ enum {
     SHALLOW = 128                /* inner length up to which writing c takes most of the time */
 };
 
-#define BP_TEMPLATE "plan/units.h"
-#include "template/for_each_type.h"
-#undef BP_TEMPLATE
-
 enum { UNIT_DEPTH = BP_UNITS_PANEL / 128 }; /* inputs in a panel of two of the widest vectors */
 
 #define BP_TEMPLATE "ops/matmul.c"

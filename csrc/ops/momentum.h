@@ -41,6 +41,19 @@ static inline LOCAL(vector)
     *v = (LOCAL(vector))((LOCAL(bits))moving | ((LOCAL(bits)) * v & rests));
     return LOCAL(vector_fma)(p.rate, moving, w);
 }
+
+/* The update of some lanes of parameters at w, with momentum at v or v NULL; the new ones go to `to`. */
+static inline __attribute__((always_inline)) void
+LOCAL(update_lanes)(LOCAL(pace) p, REAL *to, const REAL *w, REAL *v, LOCAL(vector) dw, size_t lanes) {
+    LOCAL(vector) now = LOCAL(load_lanes)(w, lanes);
+    if (v) {
+        LOCAL(vector) moved = LOCAL(load_lanes)(v, lanes);
+        now = LOCAL(move)(p, now, &moved, dw);
+        LOCAL(store_lanes)(v, moved, lanes);
+    } else
+        now = LOCAL(vector_fma)(p.rate, dw, now);
+    LOCAL(store_lanes)(to, now, lanes);
+}
 #undef BITS
 #undef BITS_float
 #undef BITS_double

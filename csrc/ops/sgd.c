@@ -21,13 +21,8 @@ static void LOCAL(sgd_update)(REAL *restrict p, const REAL *restrict dp, REAL lr
 static void LOCAL(sgd_momentum_update)(REAL *restrict p, REAL *restrict v, const REAL *restrict dp,
                                        REAL lr, REAL mu, size_t size) {
     const LOCAL(pace) pace = LOCAL(pace_of)(lr, mu);
-    for (size_t i = 0; i < size; i += LANES) {
-        LOCAL(vector)
-        now = LOCAL(load_lanes)(v + i, size - i), of_p = LOCAL(load_lanes)(p + i, size - i);
-        of_p = LOCAL(move)(pace, of_p, &now, LOCAL(load_lanes)(dp + i, size - i));
-        LOCAL(store_lanes)(v + i, now, size - i);
-        LOCAL(store_lanes)(p + i, of_p, size - i);
-    }
+    for (size_t i = 0; i < size; i += LANES)
+        LOCAL(update_lanes)(pace, p + i, p + i, v + i, LOCAL(load_lanes)(dp + i, size - i), size - i);
 }
 
 #undef LANES

@@ -35,11 +35,7 @@ void bp_copy_rows(void *to, size_t ld, const void *from, size_t size, size_t row
 #else
 /* ---- per type ---- */
 
-static size_t NAME(take)(size_t *at, size_t numbers) {
-    size_t here = *at;
-    *at += bp_rounded(numbers, 64 / sizeof(REAL));
-    return here;
-}
+static size_t NAME(take)(size_t *at, size_t numbers) { return bp_take(at, numbers, sizeof(REAL)); }
 
 /* Where a layer's copies are among the shared numbers, and its rows and sums among a thread's. */
 static bp_stage NAME(place)(const bp_layer *l, int last, size_t rows, size_t *shared, size_t *own) {

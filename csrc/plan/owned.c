@@ -19,10 +19,6 @@ enum {
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
-#define BP_TEMPLATE "gemm/product.h"
-#include "template/for_each_type.h"
-#undef BP_TEMPLATE
-
 #define BP_TEMPLATE "plan/sparse.h"
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
@@ -30,10 +26,6 @@ enum {
 #define BP_TEMPLATE "plan/owned.h"
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
-
-/* Steps between rows: an odd number of cache lines, so that neighbours lie in different sets of a cache.
- */
-static size_t odd_lines(size_t numbers, size_t line) { return ((numbers + line - 1) / line | 1) * line; }
 
 /* The parameter at p, of numbers of so many bytes, as a part of one of the plan's; p NULL: there is
  * none. */
@@ -79,22 +71,18 @@ static int may_pay(const bp_plan *plan, size_t bytes) {
 #else
 /* ---- per type ---- */
 
-static size_t NAME(take)(size_t *at, size_t numbers) {
-    size_t here = *at;
-    *at += bp_rounded(numbers, 64 / sizeof(REAL));
-    return here;
-}
+static size_t NAME(take)(size_t *at, size_t numbers) { return bp_take(at, numbers, sizeof(REAL)); }
 
 /* Where everything is; layers (count) may be NULL, if only the sizes are asked for. */
 static void NAME(place)(NAME(bp_owned) * o, const bp_plan *plan, bp_owned_layer *layers) {
     const size_t line = 64 / sizeof(REAL), batch = plan->batch, count = plan->count;
     size_t shared = bp_rounded(count * sizeof *layers, 64) / sizeof(REAL), own = 0, widest = 0,
            narrow = 0;
-    *o =
-        (NAME(bp_owned)){.plan = plan, .layers = layers, .batch = batch, .step = odd_lines(batch, line)};
+    *o = (NAME(bp_owned)){
+        .plan = plan, .layers = layers, .batch = batch, .step = NAME(bp_terms_step)(batch)};
     for (size_t k = 0; k < count; k++) {
         const bp_layer *l = plan->layers + k;
-        bp_owned_layer s = {.mp = odd_lines(l->m, line), .narrow = is_narrow(l->m, sizeof(REAL))};
+        bp_owned_layer s = {.mp = NAME(bp_terms_step)(l->m), .narrow = is_narrow(l->m, sizeof(REAL))};
         s.copied = k == 0 && l->m % line;
         for (int q = 0; q < 2; q++) {
             s.w[q] = q && k == 0 ? s.w[0] : NAME(take)(&shared, l->h * s.mp);
@@ -140,8 +128,7 @@ size_t NAME(bp_owned_bytes)(const bp_plan *plan) {
 
 /* ---- a run ---- */
 
-/* Points to the rows of a batch. The last one of the data is read in a copy, after
-   which there is room for whole vectors. */
+/* Points to the rows of a batch. */
 static void NAME(take_rows)(NAME(bp_owned) * o, int parity, size_t row, size_t n) {
     size_t m = o->plan->layers[0].m, h = o->plan->layers[o->plan->count - 1].h;
     o->n[parity] = n;
@@ -181,9 +168,9 @@ static void NAME(copy)(const NAME(bp_owned) * o, int back) {
 
 int NAME(bp_owned_begin)(NAME(bp_owned) * o, const bp_plan *plan, const REAL *x, const REAL *targ,
                          const int64_t *order, size_t row, size_t n, double lr, double mu) {
-    if (!plan->run_memory || !may_pay(plan, sizeof(REAL)) || !NAME(stays_in_cache)(plan)) return 0;
+    size_t needed = plan->run_memory ? NAME(bp_owned_bytes)(plan) : 0;
+    if (needed == 0 || needed > plan->run_bytes) return 0;
     NAME(place)(o, plan, plan->run_memory);
-    if (o->bytes > plan->run_bytes) return 0;
     o->memory = plan->run_memory, o->data = x, o->targets = targ, o->order = order;
     o->lr = (REAL)lr, o->mu = (REAL)mu, o->lists_pay = plan->sparse;
     o->moves = parameter_of(plan, plan->layers[0].w, sizeof(REAL)).v != NULL;

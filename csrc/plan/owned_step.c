@@ -26,7 +26,7 @@
 /* ---- per type ---- */
 
 typedef struct {
-    const NAME(bp_owned) * o;
+    NAME(bp_owned) * o;
     REAL *own;
     size_t share, shares, n;
     int parity;
@@ -59,7 +59,7 @@ static void NAME(first_layer)(const NAME(turn) * t) {
     p.panel = t->own + o->panel;
     NAME(bp_units_multiply)(&p);
     /* a NaN or an infinity in a row makes its chains not finite, and no later term can undo that */
-    if (mine.begin == 0) ((NAME(bp_owned) *)o)->finite[t->parity] = NAME(bp_all_finite)(p.out, t->n);
+    if (mine.begin == 0) t->o->finite[t->parity] = NAME(bp_all_finite)(p.out, t->n);
     const REAL *b = NAME(biases)(t, 0);
     NAME(bp_units_finish)(p.out, o->step, p.units, t->n, b ? b + mine.begin : NULL, bp_epilogue_of(l));
 }
@@ -200,7 +200,7 @@ static void NAME(update)(const NAME(turn) * t, size_t k, bp_range units) {
 
 /* Forward from the first layer's outputs on, backward, update. */
 static void NAME(rest_of_step)(const NAME(turn) * t) {
-    NAME(bp_owned) *o = (NAME(bp_owned) *)t->o;
+    NAME(bp_owned) *o = t->o;
     NAME(layers_above)(t);
     REAL loss = NAME(loss_of)(t);
     int done = isfinite(loss) && NAME(may_list)(t);
@@ -215,7 +215,7 @@ static void NAME(rest_of_step)(const NAME(turn) * t) {
 
 void NAME(bp_owned_share)(const void *job, size_t share) {
     const NAME(bp_owned_region) *r = job;
-    const NAME(bp_owned) *o = r->run;
+    NAME(bp_owned) *o = r->run;
     NAME(turn) t = {.o = o, .share = share, .shares = r->shares, .parity = o->parity};
     t.own = o->memory + o->own_at + share * o->own_size, t.n = o->n[o->parity];
     if (o->ends) NAME(rest_of_step)(&t);

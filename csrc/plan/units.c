@@ -66,14 +66,7 @@ static void LOCAL(list_unit)(NAME(bp_unit_terms) * terms, void *memory, const RE
 /* The update of a vector of weights, at this place of w, v and to. */
 static inline __attribute__((always_inline)) void
 LOCAL(update_vector)(const NAME(bp_unit_update) * t, LOCAL(pace) pace, size_t at, LOCAL(vector) dw) {
-    LOCAL(vector) w = LOCAL(load)(t->w + at), v;
-    if (t->v) {
-        v = LOCAL(load)(t->v + at);
-        w = LOCAL(move)(pace, w, &v, dw);
-        LOCAL(store)(t->v + at, v);
-    } else
-        w = LOCAL(vector_fma)(pace.rate, dw, w);
-    LOCAL(store)(t->to + at, w);
+    LOCAL(update_lanes)(pace, t->to + at, t->w + at, t->v ? t->v + at : NULL, dw, LANES);
 }
 
 /* Some vectors of inputs of one unit: the rows' parts stay in the first cache for all units. */
@@ -163,14 +156,7 @@ static void LOCAL(update_biases)(const NAME(bp_bias_update) * t) {
             LOCAL(load_columns)(block, row, i, n);
             for (size_t l = 0; l < n; l++) sum = sum + block[l];
         }
-        LOCAL(vector) b = LOCAL(load_lanes)(t->b + j, lanes), v;
-        if (t->v) {
-            v = LOCAL(load_lanes)(t->v + j, lanes);
-            b = LOCAL(move)(pace, b, &v, sum + zero);
-            LOCAL(store_lanes)(t->v + j, v, lanes);
-        } else
-            b = LOCAL(vector_fma)(pace.rate, sum + zero, b);
-        LOCAL(store_lanes)(t->to + j, b, lanes);
+        LOCAL(update_lanes)(pace, t->to + j, t->b + j, t->v ? t->v + j : NULL, sum + zero, lanes);
     }
 }
 

@@ -3,25 +3,7 @@
 
    A vector holds one unit's values in some rows of the batch, or one unit's weights of some inputs: a
    lane is one chain, as everywhere. All arrays are in rows of whole cache lines, a step apart. */
-#ifndef BP_UNITS
-#define BP_UNITS
-enum { BP_UNITS_PANEL = 16 * 1024 };
-#endif
-
 #include "ops/activation.h"
-
-/* out (units,step): in column i the chains of row i, + 0 */
-typedef struct {
-    REAL *out;
-    const REAL *const *row; /* the inputs: row i at row[i], or where row is NULL */
-    const REAL *in;         /* unit by unit: (inner,in_step) */
-    size_t in_step;
-    const REAL *w; /* of unit j and input k: w[j * w_unit + k * w_input] */
-    size_t w_unit, w_input, units, inner, rows, step;
-    REAL *panel; /* memory of BP_UNITS_PANEL bytes, where row is not NULL */
-} NAME(bp_unit_product);
-
-void NAME(bp_units_multiply)(const NAME(bp_unit_product) * product);
 
 /* Each unit's column of values += its bias, then the activation; bias may be NULL. */
 void NAME(bp_units_finish)(REAL *out, size_t step, size_t units, size_t rows, const REAL *bias,
