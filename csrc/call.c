@@ -184,7 +184,6 @@ static int clear(PyObject *object) {
 
 static void release(PyObject *object) {
     prepared *self = (prepared *)(void *)object;
-    PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     clear(object);
     Py_CLEAR(self->tensor);
@@ -193,25 +192,14 @@ static void release(PyObject *object) {
     Py_CLEAR(self->operation);
     PyMem_Free(self->watched.slots);
     PyMem_Free(self->versions.at);
-    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
-    Py_DECREF(type);
+    free_object(object);
 }
 
 static PyMethodDef methods[] = {{"run", (PyCFunction)(void *)run, METH_FASTCALL, RUN}, {0}};
-static PyType_Slot slots[] = {{Py_tp_doc, (void *)PREPARE},
-                              {Py_tp_new, (void *)prepare},
-                              {Py_tp_methods, methods},
-                              {Py_tp_traverse, (void *)visit_all},
-                              {Py_tp_clear, (void *)clear},
-                              {Py_tp_dealloc, (void *)release},
-                              {0}};
-static PyType_Spec spec = {"pybackprop._call.Prepared", sizeof(prepared), 0,
-                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
+BP_TYPE("Prepared", prepared, PREPARE);
 
 static int fill(PyObject *module) {
-    PyObject *type = PyType_FromModuleAndSpec(module, &spec, NULL);
-    int status = type ? PyModule_AddObjectRef(module, "Prepared", type) : -1;
-    Py_XDECREF(type);
+    int status = add_type(module, &spec, "Prepared");
     if (status == 0) status = bp_add_eager(module);
     if (status == 0) status = bp_add_watch(module);
     return status == 0 ? bp_add_writer(module) : status;

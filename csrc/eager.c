@@ -161,25 +161,15 @@ static int clear(PyObject *object) {
 }
 
 static void release(PyObject *object) {
-    PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     clear(object);
-    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
-    Py_DECREF(type);
+    free_object(object);
 }
 
 #define ENTRY(NAME) {#NAME, (PyCFunction)(void *)run_##NAME, METH_FASTCALL, NULL}
 static PyMethodDef methods[] = {ENTRY(lin),       ENTRY(relu),     ENTRY(mse),   ENTRY(lin_grad),
                                 ENTRY(relu_grad), ENTRY(mse_grad), ENTRY(taped), {0}};
-static PyType_Slot slots[] = {{Py_tp_doc, (void *)EAGER},
-                              {Py_tp_new, (void *)prepare},
-                              {Py_tp_methods, methods},
-                              {Py_tp_traverse, (void *)visit_all},
-                              {Py_tp_clear, (void *)clear},
-                              {Py_tp_dealloc, (void *)release},
-                              {0}};
-static PyType_Spec spec = {"pybackprop._call.Eager", sizeof(eager), 0,
-                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
+BP_TYPE("Eager", eager, EAGER);
 
 /* Adds the type, and the names of FUNCTIONS, to pybackprop._call. */
 int bp_add_eager(PyObject *module) {
@@ -188,10 +178,8 @@ int bp_add_eager(PyObject *module) {
         PyObject *name = PyUnicode_FromString(FUNCTION_NAMES[k]);
         if (!name || PyTuple_SetItem(names, k, name) < 0) Py_CLEAR(names);
     }
-    PyObject *type = names ? PyType_FromModuleAndSpec(module, &spec, NULL) : NULL;
-    int status = type ? PyModule_AddObjectRef(module, "Eager", type) : -1;
+    int status = names ? add_type(module, &spec, "Eager") : -1;
     if (status == 0) status = PyModule_AddObjectRef(module, "FUNCTIONS", names);
     Py_XDECREF(names);
-    Py_XDECREF(type);
     return status;
 }

@@ -42,6 +42,35 @@ static inline void set(PyObject **at, PyObject *owned) {
     Py_XDECREF(before);
 }
 
+/* ---- types ---- */
+
+/* The slots and the specification of a type that the garbage collector visits, from the functions
+   prepare, visit_all, clear and release and the table methods. */
+#define BP_TYPE(NAME, OBJECT, TEXT)                                                                     \
+    static PyType_Slot slots[] = {{Py_tp_doc, (void *)(TEXT)},                                          \
+                                  {Py_tp_new, (void *)prepare},                                         \
+                                  {Py_tp_methods, methods},                                             \
+                                  {Py_tp_traverse, (void *)visit_all},                                  \
+                                  {Py_tp_clear, (void *)clear},                                         \
+                                  {Py_tp_dealloc, (void *)release},                                     \
+                                  {0}};                                                                 \
+    static PyType_Spec spec = {"pybackprop._call." NAME, sizeof(OBJECT), 0,                             \
+                               Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots}
+
+static inline int add_type(PyObject *module, PyType_Spec *spec, const char *name) {
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
+    int status = type ? PyModule_AddObjectRef(module, name, type) : -1;
+    Py_XDECREF(type);
+    return status;
+}
+
+/* The end of a release. */
+static inline void free_object(PyObject *object) {
+    PyTypeObject *type = Py_TYPE(object);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
+    Py_DECREF(type);
+}
+
 /* Whether numpy's arrays are laid out as array_object is: probe is an array (2,3) of dtype, not
    contiguous. */
 static inline int knows_arrays(PyObject *probe, PyObject *dtype, unsigned long long address) {

@@ -43,12 +43,10 @@ static int clear(PyObject *object) {
 }
 
 static void release(PyObject *object) {
-    PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     clear(object);
     PyMem_Free(((watcher *)(void *)object)->watched.slots);
-    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
-    Py_DECREF(type);
+    free_object(object);
 }
 
 PyDoc_STRVAR(WATCH, "Watch(items, triples): triples is a tuple of (object, name, expected). "
@@ -58,20 +56,7 @@ PyDoc_STRVAR(WATCH, "Watch(items, triples): triples is a tuple of (object, name,
                     "it is a number, a dict of that size.");
 
 static PyMethodDef methods[] = {{"same", same, METH_O, NULL}, {0}};
-static PyType_Slot slots[] = {{Py_tp_doc, (void *)WATCH},
-                              {Py_tp_new, (void *)prepare},
-                              {Py_tp_methods, methods},
-                              {Py_tp_traverse, (void *)visit_all},
-                              {Py_tp_clear, (void *)clear},
-                              {Py_tp_dealloc, (void *)release},
-                              {0}};
-static PyType_Spec spec = {"pybackprop._call.Watch", sizeof(watcher), 0,
-                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
+BP_TYPE("Watch", watcher, WATCH);
 
 /* Adds the type to pybackprop._call. */
-int bp_add_watch(PyObject *module) {
-    PyObject *type = PyType_FromModuleAndSpec(module, &spec, NULL);
-    int status = type ? PyModule_AddObjectRef(module, "Watch", type) : -1;
-    Py_XDECREF(type);
-    return status;
-}
+int bp_add_watch(PyObject *module) { return add_type(module, &spec, "Watch"); }

@@ -136,15 +136,13 @@ static int clear(PyObject *object) {
 
 static void release(PyObject *object) {
     writer *self = (writer *)(void *)object;
-    PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     clear(object);
     Py_CLEAR(self->names);
     PyMem_Free(self->watched.slots);
     PyMem_Free(self->written.at);
     PyMem_Free(self->gradients.at);
-    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
-    Py_DECREF(type);
+    free_object(object);
 }
 
 PyDoc_STRVAR(WRITER,
@@ -159,20 +157,7 @@ PyDoc_STRVAR(WRITER,
 static PyMethodDef methods[] = {{"update", (PyCFunction)(void *)update, METH_FASTCALL, NULL},
                                 {"backward", (PyCFunction)(void *)backward, METH_FASTCALL, NULL},
                                 {0}};
-static PyType_Slot slots[] = {{Py_tp_doc, (void *)WRITER},
-                              {Py_tp_new, (void *)prepare},
-                              {Py_tp_methods, methods},
-                              {Py_tp_traverse, (void *)visit_all},
-                              {Py_tp_clear, (void *)clear},
-                              {Py_tp_dealloc, (void *)release},
-                              {0}};
-static PyType_Spec spec = {"pybackprop._call.Writer", sizeof(writer), 0,
-                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
+BP_TYPE("Writer", writer, WRITER);
 
 /* Adds the type to pybackprop._call. */
-int bp_add_writer(PyObject *module) {
-    PyObject *type = PyType_FromModuleAndSpec(module, &spec, NULL);
-    int status = type ? PyModule_AddObjectRef(module, "Writer", type) : -1;
-    Py_XDECREF(type);
-    return status;
-}
+int bp_add_writer(PyObject *module) { return add_type(module, &spec, "Writer"); }
