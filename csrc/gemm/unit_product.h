@@ -21,8 +21,6 @@ static void LOCAL(unit_tiles)(const NAME(bp_unit_product) * t, size_t i, size_t 
     LOCAL(tile_job)
     job = {.left_row = t->w_unit,
            .left_inner = t->w_input,
-           .right = t->in + from * t->in_step + i,
-           .right_inner = t->in_step,
            .inner = depth,
            .ldc = t->step,
            .from_out = from > 0,
@@ -31,6 +29,8 @@ static void LOCAL(unit_tiles)(const NAME(bp_unit_product) * t, size_t i, size_t 
     if (t->row) {
         LOCAL(pack_panel)(t, i, vectors * LANES, from, depth);
         job.right = t->panel, job.right_inner = vectors * LANES;
+    } else {
+        job.right = t->in + from * t->in_step + i, job.right_inner = t->in_step;
     }
     for (size_t j = 0, units; j < t->units; j += units) {
         units = LOCAL(next_rows)(t->units - j);

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pybackprop.selftest.run import Failure
 
 MINUTES = 1.0
+FAILURES = 20
 EVERY = 60.0  # seconds between two lines of progress
 Main = Callable[[list[str]], int]
 
@@ -37,6 +38,7 @@ def add_parser(commands: Any, main: Main) -> None:
     limit.add_argument("--case", type=_number, metavar="N", help="this case again, as a failure names it")
     add("--seed", type=_seed, metavar="S", help="which cases; without it others each time")
     add("--jobs", type=whole_number, metavar="N", help="processes (one for each CPU)")
+    add("--failures", type=whole_number, default=FAILURES, metavar="N", help="stop after so many (%(default)s)")
     add("--only", type=_kinds, default=(), metavar="KIND,KIND", help="kinds of cases, or families: see --list")
     add("--list", action="store_true", help="list the kinds of cases instead of running any")
     add("--json", action="store_true", help="print one JSON object")
@@ -127,7 +129,8 @@ def _campaign(options: argparse.Namespace) -> int:
 
     seconds = None if options.cases else 60 * (options.minutes or MINUTES)
     seed = secrets.randbelow(SEEDS) if options.seed is None else options.seed
-    campaign = Campaign(seed, Limits(options.cases, seconds), options.jobs or usual_jobs(), options.only)
+    limits = Limits(options.cases, seconds, options.failures)
+    campaign = Campaign(seed, limits, options.jobs or usual_jobs(), options.only)
     interrupted = False
     with _Progress(options.cases, seconds) as progress:
         try:

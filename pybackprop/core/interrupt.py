@@ -1,10 +1,10 @@
-"""Ctrl-C on the command line: quiet while it loads and ends, and at safe points of a training.
+"""Ctrl-C on the command line: quiet while it loads and ends, never lost, and at safe points of a training.
 
 Both `pybackprop` and `python -m pybackprop` import the package, and numpy with it, before their own code can catch a
 KeyboardInterrupt; numpy turns one inside its own imports into an ImportError of many lines. Python itself prints a
-traceback for one while it shuts down. And one between any two instructions of a training may strike in a callback of
-the garbage collector, where it is lost, or in the progress bar between taking a lock and noting that, after which
-stopping the bar waits for ever.
+traceback for one while it shuts down. A command imports more while it runs: there Ctrl-C waits for the import's end.
+In a callback of the garbage collector a KeyboardInterrupt is lost: it is raised once more. And in a training it may
+strike in the progress bar between taking a lock and noting that, after which stopping the bar waits for ever.
 """
 
 from __future__ import annotations
@@ -14,19 +14,32 @@ import signal
 import sys
 import threading
 from types import FrameType
+from typing import Any
 
 CODE = 128 + signal.SIGINT
+SOON = 0.01  # seconds
 
 
 def exit_quietly() -> None:
-    """If this process is the pybackprop command, Ctrl-C ends it with exit code 130 and no traceback from now on."""
-    if is_command() and _raises():
-        signal.signal(signal.SIGINT, _exit)
+    """If this process is the pybackprop command, Ctrl-C ends it with exit code 130 and no traceback from now on.
+
+    Raises KeyboardInterrupt if one is waiting for an import's end.
+    """
+    if not (is_command() and _raises()):
+        return
+    if signal.signal(signal.SIGINT, _exit) is _interrupt and signal.setitimer(signal.ITIMER_REAL, 0)[0] > 0:
+        raise KeyboardInterrupt
 
 
 def raise_again() -> None:
-    """Undoes `exit_quietly`: Ctrl-C raises KeyboardInterrupt again."""
-    if signal.getsignal(signal.SIGINT) is _exit:
+    """Undoes `exit_quietly`: Ctrl-C raises KeyboardInterrupt again, though not inside an import or a callback."""
+    if signal.getsignal(signal.SIGINT) is not _exit:
+        return
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, _strike)
+        sys.unraisablehook = _lost
+        signal.signal(signal.SIGINT, _interrupt)
+    else:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -45,18 +58,18 @@ class AtSafePoints:
     Does nothing outside the main thread, and where Ctrl-C has a handler of the program's own.
     """
 
-    installed: bool
+    usual: Any = None
     noted: bool
 
     def __enter__(self) -> AtSafePoints:
-        self.noted, self.installed = False, _raises()
-        if self.installed:
-            signal.signal(signal.SIGINT, self._note)
+        self.noted = False
+        if _raises():
+            self.usual = signal.signal(signal.SIGINT, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.installed:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self.usual is not None:
+            signal.signal(signal.SIGINT, self.usual)
 
     def check(self) -> None:
         """Raises KeyboardInterrupt if Ctrl-C was pressed."""
@@ -72,8 +85,34 @@ class AtSafePoints:
 def _raises() -> bool:
     """Whether Ctrl-C raises KeyboardInterrupt in this thread."""
     in_main = threading.current_thread() is threading.main_thread()
-    return in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return in_main and signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _interrupt)
 
 
 def _exit(number: int, frame: FrameType | None) -> None:
     os._exit(CODE)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    if _imports(frame):
+        signal.setitimer(signal.ITIMER_REAL, SOON)
+    else:
+        raise KeyboardInterrupt
+
+
+def _imports(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _strike(number: int, frame: FrameType | None) -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def _lost(unraisable: Any) -> None:
+    if unraisable.exc_type is KeyboardInterrupt:
+        signal.setitimer(signal.ITIMER_REAL, SOON)
+    else:
+        sys.__unraisablehook__(unraisable)

@@ -213,7 +213,8 @@ def test_a_signal_at_a_random_moment(command, rounds, tmp_path):
         assert "Traceback" not in printed, printed
         assert "Exception ignored" not in printed, printed
         # 0: had ended; -SIGINT: Python itself was not up yet, or not any more
-        assert process.returncode in ((130, 0, -signal.SIGINT) if number == signal.SIGINT else (-signal.SIGTERM, 0))
+        expected = (130, 0, -signal.SIGINT) if number == signal.SIGINT else (-signal.SIGTERM, 0)
+        assert process.returncode in expected, printed
         assert printed.count("pybackprop: interrupted") <= 1
         bp.load(path)
 

@@ -48,9 +48,8 @@ pytestmark = [
 
 def selftest(folder):
     environment = {**os.environ, "PYTHONPATH": str(folder)}
-    done = run_command(
-        "selftest", "--only", "bits", "--cases", ENOUGH, "--seed", 4, "--json", env=environment, cwd=folder
-    )
+    limits = ["--cases", ENOUGH, "--failures", 1]
+    done = run_command("selftest", "--only", "bits", *limits, "--seed", 4, "--json", env=environment, cwd=folder)
     assert done.stdout, done.stderr
     return json.loads(done.stdout)
 

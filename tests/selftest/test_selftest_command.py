@@ -92,6 +92,15 @@ def test_a_process_that_dies_is_a_failure_of_its_case_and_the_others_are_run(tmp
     assert all("run_case" in failure["error"] for failure in told["failures"])  # faulthandler's words
 
 
+def test_it_stops_after_as_many_failures_as_asked(tmp_path):
+    wrong = environment(tmp_path, IN_SOME_CASES.format(what="os._exit(3)"))
+    done = run_command("selftest", "--cases", 12, "--seed", 1, "--jobs", 1, "--failures", 1, "--json", env=wrong)
+    assert done.returncode == 1, done.stderr
+    told = json.loads(done.stdout)
+    assert [failure["case"] for failure in told["failures"]] == [1_000_000_003]
+    assert told["cases"] == 4
+
+
 def test_a_case_without_end_is_a_failure(tmp_path, monkeypatch):
     for name, value in environment(tmp_path, IN_SOME_CASES.format(what="time.sleep(3600)")).items():
         monkeypatch.setenv(name, value)
