@@ -76,8 +76,8 @@ void bp_give_block(void *block);
 
 enum {
     BP_TILES_BYTES = BP_MAX_MC * 2 * 64, /* rows of two of the widest vectors */
-    BP_TRANSPOSED_KC = 256,
-    BP_HERE_WORKSPACE = BP_TILES_BYTES + 129 * BP_TRANSPOSED_KC
+    BP_TRANSPOSED_BYTES = 16 * 1024,     /* of a packed panel: half of the smallest first cache */
+    BP_HERE_WORKSPACE = BP_TILES_BYTES + BP_TRANSPOSED_BYTES + 64
 }; /* see bp_multiply_here, bp_multiply_transposed */
 enum { BP_UNITS_PANEL = 16 * 1024 }; /* bytes, see bp_units_multiply */
 

@@ -6,7 +6,8 @@
    is a and right is b: vectors run along c's rows. If it is cheaper (few columns, or operands
    stored transposed), the product is computed transposed: left is b.T, right is a.T, and tiles are
    transposed when they are written to c. A block of right (KC x NC) is packed once, or read in
-   place, and multiplied by all of left. See docs/kernels.md. */
+   place, and multiplied by all of left; a block that is transposed to be packed is one that stays in
+   L1. See docs/kernels.md. */
 #ifndef REAL
 /* ---- once ---- */
 #include "internal.h"
@@ -135,19 +136,6 @@ static int LOCAL(run_packed)(LOCAL(work) * w, const bp_workspace *workspace) {
     return 1;
 }
 
-/* c (rows,cols) = the chains of those rows and columns, by one thread */
-static void LOCAL(multiply)(const NAME(bp_product) * t, bp_range rows, bp_range cols) {
-    if (rows.begin >= rows.end || cols.begin >= cols.end) return;
-    LOCAL(work) w = LOCAL(work_of)(t, rows, cols);
-    if (LOCAL(is_small)(w.left.size, w.inner, w.right.size)) {
-        LOCAL(run_small)(&w); /* before the copy, which would take as long as this */
-        return;
-    }
-    const LOCAL(work) plain = w;
-    LOCAL(choose_direction)(&w);
-    if (!LOCAL(run_packed)(&w, t->workspace)) LOCAL(run_unpacked)(&plain);
-}
-
 /* One column of tiles of the transposed product: rows d .. d + count of a, packed KC elements at a time
  * so that they stay in L1; columns from .. from + height of c. */
 static void LOCAL(transposed_panel)(const NAME(bp_product) * t, bp_prefetch *prefetch, size_t d,
@@ -156,7 +144,7 @@ static void LOCAL(transposed_panel)(const NAME(bp_product) * t, bp_prefetch *pre
     size_t vectors = count > LANES ? 2 : 1, width = vectors * LANES;
     size_t p = 0, depth;
     do { /* at least once: a sum of nothing is written too */
-        depth = LOCAL(at_most)(t->inner - p, BP_TRANSPOSED_KC);
+        depth = LOCAL(at_most)(t->inner - p, BP_TRANSPOSED_BYTES / (2 * VECTOR_BYTES));
         LOCAL(pack)(panel, width, t->a + d * t->a_row + p, t->a_row, 1, count, depth);
         LOCAL(tile_job)
         job = {.left_row = 1,
@@ -193,6 +181,40 @@ static void LOCAL(multiply_transposed)(const NAME(bp_product) * t) {
             LOCAL(transposed_panel)(t, &b.prefetch, d, LOCAL(at_most)(t->rows - d, NR), from,
                                     LOCAL(at_most)(t->cols - from, BP_MAX_MC));
     LOCAL(activate)(t->epilogue, t->c, t->ldc, t->rows, t->cols);
+}
+
+/* Whether the product is computed transposed, without packing more of a than stays in L1. */
+static int LOCAL(takes_panels)(const NAME(bp_product) * t, const LOCAL(work) * w) {
+    return w->transposed && t->a_inner == 1 && t->b_col == 1 && !t->accumulate && !t->segmented &&
+           !LOCAL(set_conflicts)(t->b_inner);
+}
+
+/* The same as run_packed, for these rows and columns. */
+static int LOCAL(run_panels)(const NAME(bp_product) * t, bp_range rows, bp_range cols) {
+    NAME(bp_product) some = *t;
+    some.a += rows.begin * t->a_row, some.b += cols.begin;
+    if (t->bias) some.bias += cols.begin;
+    some.c += rows.begin * t->ldc + cols.begin;
+    some.rows = rows.end - rows.begin, some.cols = cols.end - cols.begin;
+    if (!(some.memory = bp_take_block())) return 0;
+    LOCAL(multiply_transposed)(&some);
+    bp_give_block(some.memory);
+    return 1;
+}
+
+/* c (rows,cols) = the chains of those rows and columns, by one thread */
+static void LOCAL(multiply)(const NAME(bp_product) * t, bp_range rows, bp_range cols) {
+    if (rows.begin >= rows.end || cols.begin >= cols.end) return;
+    LOCAL(work) w = LOCAL(work_of)(t, rows, cols);
+    if (LOCAL(is_small)(w.left.size, w.inner, w.right.size)) {
+        LOCAL(run_small)(&w); /* before the copy, which would take as long as this */
+        return;
+    }
+    const LOCAL(work) plain = w;
+    LOCAL(choose_direction)(&w);
+    int done = LOCAL(takes_panels)(t, &w) ? LOCAL(run_panels)(t, rows, cols)
+                                          : LOCAL(run_packed)(&w, t->workspace);
+    if (!done) LOCAL(run_unpacked)(&plain);
 }
 
 /* Whether vectors down c's columns leave so many fewer lanes empty that packing a pays. */
