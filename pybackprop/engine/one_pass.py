@@ -1,4 +1,4 @@
-"""Chain: a network that the C core computes in one call for forward and one for backward.
+"""A pass: a Chain computed in one call of the C core for forward and one for backward.
 
 In tiny networks, calling the operations costs more than their arithmetic. So a Model of such layers (see shortcut.py)
 computes its loss in one call, and its tape is written only when it is needed: the node of the loss is a Pass, which
@@ -18,12 +18,14 @@ from pybackprop.autograd.tape import NO_PARAMS, Node, Sink
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.autograd.versions import Version
 from pybackprop.core import native, observer, short_calls
-from pybackprop.core.arrays import Array, aligned_empty, pin
+from pybackprop.core.arrays import Array, aligned_empty
 from pybackprop.core.errors import GradientError, ShapeError
 from pybackprop.engine import placement
+from pybackprop.engine.chain import Chain
 from pybackprop.engine.descriptors import describe_layers
+from pybackprop.engine.held import Held
 from pybackprop.nn.module import as_operand
-from pybackprop.nn.network import Network, Stage
+from pybackprop.nn.network import Stage
 from pybackprop.ops import LIN, MSE, Op
 from pybackprop.ops.mse import mse_backward
 from pybackprop.ops.short import WORK, eager, nothing
@@ -34,62 +36,43 @@ SMALL = 2**20  # bytes; a workspace up to this size is kept even if a pass needs
 Call: TypeAlias = "tuple[tuple[Any, ...], Tensor | None]"
 
 
-class Chain:
-    """What all passes of a network share."""
-
-    network: Network
-    stages: tuple[Stage, ...]
-    dtype: np.dtype[Any]
-    parameters: list[Tensor]
-    inner: list[Tensor]
-    products: int  # in the forward of one row
-    forward: Any
-    backward: Any
-
-    def __init__(self, network: Network, inplace: bool = False) -> None:
-        self.network, self.stages, self.dtype = network, network.stages, network.dtype
-        self.inplace = inplace
-        self.parameters = network.parameters()
-        self.products = sum(stage.w.size for stage in self.stages)
-        self.inner = [stage.w for stage in self.stages[1:]]  # those that backward reads: x.g is not computed
-        self.forward = native.chain_forward[self.dtype]
-        self.backward = native.chain_backward[self.dtype]
-
-    def rows(self, x: tuple[int, ...], targ: tuple[int, ...]) -> int:
-        """n, where x (n,m) and targ (n,h) fit the layers; else 0."""
-        m, h = self.stages[0].w.shape[0], self.stages[-1].w.shape[1]
-        fits = len(x) == 2 and x[1] == m and h > 0 and (targ == (x[0], h) or (h == 1 and targ == x[:1]))
-        return x[0] if fits else 0
-
-
 class PassWorkspace:
     """The memory of one pass at a time, and that pass's data."""
 
-    count: int
-    layers: Any
-    loss: Array
-    loss_at: Any
+    __slots__ = (
+        "chain",
+        "count",
+        "gradients",
+        "is_small",
+        "kept",
+        "layers",
+        "loss",
+        "loss_at",
+        "memory",
+        "n",
+        "places",
+        "read",
+        "shapes",
+        "short",
+        "spent",
+        "targ",
+        "written",
+        "x",
+    )
+
     n: int
     is_small: bool  # whether a pass takes some microseconds
     places: list[placement.Places]
-    x: Any = None
-    x_array: Array
-    x_at: Any
-    x_version: int
-    targ: Any = None
-    targ_array: Array
-    targ_at: Any
-    targ_version: int
-    x_owner: Any = None
-    targ_owner: Any = None
-    pins: tuple[Any, Any]  # keep the data where it is until backward has read it
-    read: list[tuple[Tensor, int]]  # the chain's inner weights and their versions
-    written: Sequence[Version] = ()  # the versions of the gradients that are bound
-    short: Any = None  # the backward as a short call, while the gradients are bound
-    spent: bool = False  # whether a backward has written gradients over activations
+    read: list[int]  # the versions of the chain's inner weights
+    written: Sequence[Version]  # the versions of the gradients that are bound
+    short: Any  # the backward as a short call, while the gradients are bound
+    spent: bool  # whether a backward has written gradients over activations
 
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
+        self.kept = [p._array for p in chain.parameters]  # C's pointers point into these
+        self.x, self.targ = Held(), Held()
+        self.read, self.written, self.short, self.spent = [], (), None, False
         self.count = len(chain.stages)
         self.layers = describe_layers(chain.stages)
         self.loss = np.empty((), chain.dtype)
@@ -112,18 +95,11 @@ class PassWorkspace:
         for layer, (z, a, dz) in zip(self.layers, self.places, strict=True):
             layer.z, layer.a, layer.dz = base + z, base + a, base + dz
 
-    def hold(self, x: Any, targ: Any, x_array: Array, targ_array: Array) -> None:
-        """Keeps the data of the next pass: tensors or arrays, and the arrays that C reads."""
-        self.x, self.targ = x, targ
-        x_owner, targ_owner = x_array.base, targ_array.base
-        if x_owner is None or targ_owner is None or x_owner is not self.x_owner or targ_owner is not self.targ_owner:
-            self.pins = pin(x_array), pin(targ_array)  # batches that are slices of the same arrays need no new ones
-            self.x_owner, self.targ_owner = x_owner, targ_owner
-
     def forward(self, node: Node) -> Tensor:
         """The loss, with its place on the tape."""
         self.spent = False
-        status = self.chain.forward(self.loss_at, self.layers, self.count, self.x_at, self.targ_at, self.n)
+        self.read = [w._version.count for w in self.chain.inner]
+        status = self.chain.forward(self.loss_at, self.layers, self.count, self.x.at, self.targ.at, self.n)
         if status:
             native.check(status)
         if observer.active is not None:
@@ -142,7 +118,7 @@ class PassWorkspace:
         if self.spent:
             self.restore()
         if self.short is not None and self.is_small:
-            status = self.short(self.x_array, self.targ_array, self.n, accumulate)
+            status = self.short(self.x.array, self.targ.array, self.n, accumulate)
             if status is not None:
                 self.spent = True
                 if status:
@@ -153,14 +129,14 @@ class PassWorkspace:
                 if not self._bind(accumulate):
                     return False
                 break
-        dx, call = native.NULL, self.chain.backward
+        x, targ = self.x.pointer(self.chain.dtype), self.targ.pointer(self.chain.dtype)
         self.spent = True
         for version in self.written:  # Version.wrote, without a call for each
             version.count += 1
             version.by = "backward"
             if versions.on:
                 version.remember()
-        status = call(dx, self.layers, self.count, self.x_at, self.targ_at, self.n, accumulate)
+        status = self.chain.backward(native.NULL, self.layers, self.count, x, targ, self.n, accumulate)
         if status:
             native.check(status)
         if observer.active is not None:
@@ -179,12 +155,9 @@ class PassWorkspace:
 
     def _is_stale(self) -> bool:
         """Whether a value that a backward reads was written to, or a gradient of the data is requested."""
-        x, targ = self.x, self.targ
-        if type(x) is Tensor and (x._version.count != self.x_version or x.requires_g):
+        if self.x.is_stale() or self.targ.is_stale():
             return True
-        if type(targ) is Tensor and (targ._version.count != self.targ_version or targ.requires_g):
-            return True
-        for w, version in self.read:  # noqa: SIM110 (a generator costs more than the loop)
+        for w, version in zip(self.chain.inner, self.read, strict=True):  # noqa: SIM110 (a generator costs more)
             if w._version.count != version:
                 return True
         return False
@@ -218,11 +191,12 @@ class PassWorkspace:
         if self.spent:
             self.restore()
         calls: dict[int, Call] = {}
-        out, version = x, self.x_version
+        out, version = x, self.x.version
+        read = [*zip(self.chain.inner, self.read, strict=True)]
         for k, (stage, (z, a, _)) in enumerate(zip(self.chain.stages, self.places, strict=True)):
             inputs = (out, *stage.parameters())
             node = Node(LIN, inputs)
-            node.saved = [(out, version), *self.read[k - 1 : k]]  # the first w is not read
+            node.saved = [(out, version), *read[k - 1 : k]]  # the first w is not read
             inp, out, version = out, self._tensor(z, stage, node), 0
             calls[stage.layers[0]] = (inp,), out
             if stage.activation is not None:
@@ -311,14 +285,15 @@ class Pass(Node):
                 "backward: the values behind this loss are gone: its backward has run, and the next model(x, targ) "
                 "has overwritten them. Run forward again"
             )
-        if (workspace.x.shape, workspace.targ.shape) != workspace.shapes:
+        given = workspace.x.given, workspace.targ.given
+        if (given[0].shape, given[1].shape) != workspace.shapes:
             raise ShapeError(
-                f"backward: x and targ have the shapes {workspace.x.shape} and {workspace.targ.shape}, and had "
+                f"backward: x and targ have the shapes {given[0].shape} and {given[1].shape}, and had "
                 f"{workspace.shapes[0]} and {workspace.shapes[1]} in the forward pass. Run forward again"
             )
-        x, targ = as_operand(workspace.x, None), as_operand(workspace.targ, None)
+        x, targ = as_operand(given[0], None), as_operand(given[1], None)
         self.calls, out = workspace.write_down(x)
         self.origins = [out._node, targ._node]
-        self.saved = [(out, 0), (targ, workspace.targ_version)]
+        self.saved = [(out, 0), (targ, workspace.targ.version)]
         self._inputs, self.workspace = (out, targ), None
         return out, targ

@@ -19,7 +19,8 @@ from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native, short_calls
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import OutOfMemoryError
-from pybackprop.engine.one_pass import Chain, Pass, PassWorkspace
+from pybackprop.engine.chain import Chain
+from pybackprop.engine.one_pass import Pass, PassWorkspace
 from pybackprop.nn.layers import Activation, Lin
 from pybackprop.nn.module import Module
 from pybackprop.nn.network import Network, is_mse, stages_of
@@ -65,13 +66,8 @@ class Shortcut:
         workspace = self._workspace(model, (data[0].shape, targets[0].shape))
         if workspace is None:
             return None
-        if x is not workspace.x or targ is not workspace.targ:
-            workspace.hold(x, targ, data[0], targets[0])
-        workspace.x_array, workspace.x_at, workspace.x_version = data
-        workspace.targ_array, workspace.targ_at, workspace.targ_version = targets
-        workspace.read = read = []
-        for w in self.chain.inner:
-            read.append((w, w._version.count))
+        workspace.x.hold(x, *data)
+        workspace.targ.hold(targ, *targets)
         self.last = this = Pass(workspace)
         loss = workspace.forward(this)
         call = (this, None)
