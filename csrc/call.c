@@ -11,6 +11,7 @@
 int bp_add_eager(PyObject *module);  /* eager.c */
 int bp_add_writer(PyObject *module); /* writer.c */
 int bp_add_watch(PyObject *module);  /* watch.c */
+int bp_add_passes(PyObject *module); /* passes.c */
 
 typedef struct {
     PyObject_HEAD void (*function)(void);
@@ -202,6 +203,7 @@ static int fill(PyObject *module) {
     int status = add_type(module, &spec, "Prepared");
     if (status == 0) status = bp_add_eager(module);
     if (status == 0) status = bp_add_watch(module);
+    if (status == 0) status = bp_add_passes(module);
     return status == 0 ? bp_add_writer(module) : status;
 }
 

@@ -55,14 +55,10 @@ static PyObject *taped(const eager *self, PyObject *const *given, Py_ssize_t cou
     const array_object *loss = count == 2 ? usable_array(all, given[0]) : NULL;
     if (!loss || loss->axes != 0) return NULL;
     int is_double = loss->dtype == all->float64;
-    PyObject *copy = empty(self, 0, NULL, is_double), *tensor = NULL;
+    PyObject *copy = empty(self, 0, NULL, is_double);
     if (!copy) return NULL;
     memcpy(data_of(copy), loss->data, is_double ? sizeof(double) : sizeof(float));
-    if ((tensor = wrap(all, copy, NULL))) {
-        set(part(all, TENSOR, tensor, NODE), Py_NewRef(given[1]));
-        set(part(all, TENSOR, tensor, REQUIRES_G), Py_NewRef(Py_True));
-        set(part(all, TENSOR, tensor, PIN), Py_NewRef(Py_None));
-    }
+    PyObject *tensor = tensor_of(all, copy, NULL, Py_None, given[1]);
     Py_DECREF(copy);
     return tensor;
 }
@@ -75,7 +71,7 @@ typedef PyObject *operation(const eager *, PyObject *const *, Py_ssize_t);
 static PyObject *run(PyObject *object, operation *computed, PyObject *const *given, Py_ssize_t count) {
     const eager *self = (const eager *)(void *)object;
     PyObject *result = NULL;
-    if (self->kept && is_usual(self)) {
+    if (self->kept && is_usual(&self->usual)) {
         int collects = PyGC_Disable();
         result = computed(self, given, count);
         if (collects) PyGC_Enable();
@@ -123,8 +119,8 @@ static PyObject *prepare(PyTypeObject *type, PyObject *given, PyObject *names) {
     if (!PyArg_ParseTuple(given, "O!(OO)(OOO)(OK)O!(ddl)OUO!O!OOO", &PyTuple_Type, &kinds,
                           &p.all.foreign, &p.all.gradient, &p.all.array, &p.all.float32, &p.all.float64,
                           &probe, &place, &PyTuple_Type, &addresses, &p.most_bytes, &p.most_work,
-                          &p.most_depth, &p.op, &p.grad_name, &PyDict_Type, &p.observer, &PyDict_Type,
-                          &p.debug, &p.tape, &p.empty, &p.no_params))
+                          &p.most_depth, &p.op, &p.grad_name, &PyDict_Type, &p.usual.observer,
+                          &PyDict_Type, &p.usual.debug, &p.tape, &p.empty, &p.no_params))
         return NULL;
     if (!take_functions(&p, addresses)) return NULL;
     if (!find_slots(&p.all, kinds) || Py_TYPE(probe) != p.all.array ||
@@ -133,8 +129,8 @@ static PyObject *prepare(PyTypeObject *type, PyObject *given, PyObject *names) {
         return NULL;
     }
     PyObject *own = Py_BuildValue("sssssi()s", "active", "on", "recording", "inplace", "forget", 0, "");
-    PyObject **constants[] = {&p.active, &p.on,       &p.recording,   &p.inplace,
-                              &p.forget, &p.all.zero, &p.all.nothing, &p.all.no_text};
+    PyObject **constants[] = {&p.usual.active, &p.usual.on, &p.recording,   &p.inplace,
+                              &p.forget,       &p.all.zero, &p.all.nothing, &p.all.no_text};
     for (int k = 0; own && k < 8; k++) *constants[k] = PyTuple_GetItem(own, k);
     p.kept = own ? PyTuple_Pack(2, given, own) : NULL;
     Py_XDECREF(own);

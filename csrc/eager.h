@@ -33,11 +33,11 @@ typedef struct {
     double most_bytes, most_work; /* of a result that numpy allocates; of a call */
     long most_depth;              /* of origins */
     PyObject *op, *grad_name;     /* the operation's record; the name of its gradient function */
-    PyObject *observer, *debug;   /* the variables of two modules */
-    PyObject *tape;               /* whether this thread records */
-    PyObject *empty, *no_params;  /* np.empty; the further arguments of an operation */
-    PyObject *active, *on, *recording, *inplace, *forget; /* names */
-    PyObject *kept;                                       /* owns all that is borrowed above */
+    usual usual;
+    PyObject *tape;                         /* whether this thread records */
+    PyObject *empty, *no_params;            /* np.empty; the further arguments of an operation */
+    PyObject *recording, *inplace, *forget; /* names */
+    PyObject *kept;                         /* owns all that is borrowed above */
 } eager;
 
 typedef struct {
@@ -51,12 +51,6 @@ typedef struct {
 } product;
 
 /* ---- checks ---- */
-
-/* Whether nobody wants to know more than the results: see core/observer.py, bp.debug. */
-static inline int is_usual(const eager *self) {
-    return PyDict_GetItem(self->observer, self->active) == Py_None &&
-           PyDict_GetItem(self->debug, self->on) == Py_False;
-}
 
 /* Reads operands: tensors, or where `arrays` numpy's arrays too. */
 static inline int read_all(const eager *self, PyObject *const *given, Py_ssize_t count, int arrays,

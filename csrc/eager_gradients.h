@@ -4,10 +4,6 @@
 
 #include "eager.h"
 
-static inline int equal(PyObject *count, PyObject *other) {
-    return PyObject_RichCompareBool(count, other, Py_EQ) == 1;
-}
-
 /* Whether the values that a result on the tape was computed from are still there: see Node.check_values.
  */
 static inline int is_fresh(const eager *self, PyObject *node) {

@@ -42,6 +42,30 @@ static inline void set(PyObject **at, PyObject *owned) {
     Py_XDECREF(before);
 }
 
+/* ---- who else wants to know ---- */
+
+/* The variables of core.observer and autograd.versions, which are kept by others. */
+typedef struct {
+    PyObject *observer, *debug;
+    PyObject *active, *on; /* names */
+} usual;
+
+static inline int name_variables(usual *self) {
+    self->active = PyUnicode_InternFromString("active"), self->on = PyUnicode_InternFromString("on");
+    return self->active && self->on ? 0 : -1;
+}
+
+static inline void forget_names(usual *self) {
+    Py_CLEAR(self->active);
+    Py_CLEAR(self->on);
+}
+
+/* Whether nobody wants to know more than the results: see core/observer.py, bp.debug. */
+static inline int is_usual(const usual *self) {
+    return PyDict_GetItem(self->observer, self->active) == Py_None &&
+           PyDict_GetItem(self->debug, self->on) == Py_False;
+}
+
 /* ---- types ---- */
 
 /* The slots and the specification of a type that the garbage collector visits, from the functions

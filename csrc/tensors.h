@@ -71,6 +71,10 @@ static inline PyObject *count_of(const classes *all, PyObject *tensor) {
     return *part(all, COUNTER, of_tensor(all, tensor, VERSION), COUNT);
 }
 
+static inline int equal(PyObject *count, PyObject *other) {
+    return PyObject_RichCompareBool(count, other, Py_EQ) == 1;
+}
+
 static inline const array_object *usable_array(const classes *all, PyObject *value) {
     if (!value || Py_TYPE(value) != all->array) return NULL;
     const array_object *array = (const array_object *)(void *)value;
@@ -134,18 +138,25 @@ static inline PyObject *pin(const classes *all, const array_object *array) {
     return owner ? PyWeakref_NewRef(owner, NULL) : NULL;
 }
 
-/* A tensor around an array, with a version of its own, of this class. */
-static inline PyObject *wrap(const classes *all, PyObject *array, PyTypeObject *version_class) {
-    PyObject *counter[] = {all->zero, Py_None, all->nothing}, *tensor = NULL;
+/* A tensor around an array, with a version of its own, of this class. node: its place on the tape, or
+ * None. */
+static inline PyObject *tensor_of(const classes *all, PyObject *array, PyTypeObject *version_class,
+                                  PyObject *pinned, PyObject *node) {
+    PyObject *counter[] = {all->zero, Py_None, all->nothing};
     PyObject *version = make(all, COUNTER, version_class, counter);
-    PyObject *pinned = version ? pin(all, (const array_object *)(void *)array) : NULL;
-    if (pinned) {
-        PyObject *values[] = {array,   Py_None, Py_None, Py_None, Py_None, Py_None,
-                              Py_None, pinned,  Py_None, version, Py_False};
-        tensor = make(all, TENSOR, NULL, values);
-    }
-    Py_XDECREF(pinned);
+    PyObject *requires_g = node == Py_None ? Py_False : Py_True;
+    PyObject *values[] = {array,   Py_None, Py_None, Py_None, Py_None,   node,
+                          Py_None, pinned,  Py_None, version, requires_g};
+    PyObject *tensor = version ? make(all, TENSOR, NULL, values) : NULL;
     Py_XDECREF(version);
+    return tensor;
+}
+
+/* A tensor off the tape whose memory stays where it is. */
+static inline PyObject *wrap(const classes *all, PyObject *array, PyTypeObject *version_class) {
+    PyObject *pinned = pin(all, (const array_object *)(void *)array);
+    PyObject *tensor = pinned ? tensor_of(all, array, version_class, pinned, Py_None) : NULL;
+    Py_XDECREF(pinned);
     return tensor;
 }
 

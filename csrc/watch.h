@@ -83,6 +83,12 @@ failed:
 /* Whether a sequence consists of the items. */
 static inline int is_made_of(PyObject *sequence, PyObject *items) {
     Py_ssize_t count = PyTuple_Size(items);
+    if (PyList_CheckExact(sequence)) {
+        int alike = PyList_Size(sequence) == count;
+        for (Py_ssize_t k = 0; alike && k < count; k++)
+            alike = PyList_GetItem(sequence, k) == PyTuple_GetItem(items, k);
+        return alike;
+    }
     int same = PySequence_Check(sequence) && PySequence_Size(sequence) == count;
     for (Py_ssize_t k = 0; same && k < count; k++) {
         PyObject *item = PySequence_GetItem(sequence, k);

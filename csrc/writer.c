@@ -10,23 +10,16 @@ typedef struct {
     size_t count;                    /* of these */
     int is_double, moves;            /* moves: whether momentum is not 0 */
     PyObject *items, *arrays, *used; /* an update's parameters, their arrays; see _Bound */
-    PyObject *observer, *debug, *tape,
-        *operation;  /* the variables of three modules; the operation's name */
-    PyObject *names; /* "active", "on", "walks" */
-    PyObject *kept;  /* owns all but names */
+    usual usual;
+    PyObject *tape, *operation; /* the variables of a module; the operation's name */
+    PyObject *walks;            /* a name */
+    PyObject *kept;             /* owns all but names */
 } writer;
-
-static PyObject *variable(const writer *self, PyObject *module, int name) {
-    return PyDict_GetItem(module, PyTuple_GetItem(self->names, name));
-}
 
 /* Whether nothing has changed since this was prepared but numbers, and nobody wants to know more than
  * these. */
-static int is_usual(const writer *self) {
-    if (!self->kept || variable(self, self->observer, 0) != Py_None ||
-        variable(self, self->debug, 1) != Py_False)
-        return 0;
-    return is_same(&self->watched);
+static int is_unchanged(const writer *self) {
+    return self->kept && is_usual(&self->usual) && is_same(&self->watched);
 }
 
 /* ---- update ---- */
@@ -47,7 +40,7 @@ static int is_renewed(const writer *self) {
 }
 
 static int remember(const writer *self) {
-    PyObject *walks = variable(self, self->tape, 2);
+    PyObject *walks = PyDict_GetItem(self->tape, self->walks);
     for (Py_ssize_t k = 0; k < self->gradients.count; k++)
         if (PyList_SetItem(self->used, k, Py_NewRef(*self->gradients.at[k].count)) < 0) return -1;
     return PyList_SetItem(self->used, self->gradients.count, Py_XNewRef(walks));
@@ -58,7 +51,7 @@ static PyObject *update(PyObject *object, PyObject *const *given, Py_ssize_t cou
     const writer *self = (const writer *)(void *)object;
     if (count != 3 || !PyFloat_CheckExact(given[1]) || !PyFloat_CheckExact(given[2])) Py_RETURN_NONE;
     double lr = PyFloat_AsDouble(given[1]), momentum = PyFloat_AsDouble(given[2]);
-    if ((momentum != 0) != self->moves || !is_usual(self) || !is_made_of(given[0], self->items))
+    if ((momentum != 0) != self->moves || !is_unchanged(self) || !is_made_of(given[0], self->items))
         Py_RETURN_NONE;
     if (!are_writeable(self->arrays) || !is_renewed(self)) Py_RETURN_NONE;
     if (touch(&self->written, self->operation) < 0) return NULL;
@@ -75,7 +68,8 @@ static PyObject *update(PyObject *object, PyObject *const *given, Py_ssize_t cou
 /* given: the arrays of x and targ, n, accumulate. The arrays are those that forward read. */
 static PyObject *backward(PyObject *object, PyObject *const *given, Py_ssize_t count) {
     const writer *self = (const writer *)(void *)object;
-    if (count != 4 || !is_usual(self) || (given[3] != Py_True && given[3] != Py_False)) Py_RETURN_NONE;
+    if (count != 4 || !is_unchanged(self) || (given[3] != Py_True && given[3] != Py_False))
+        Py_RETURN_NONE;
     void *x = ((array_object *)(void *)given[0])->data, *targ = ((array_object *)(void *)given[1])->data;
     size_t n = PyLong_AsSize_t(given[2]);
     if (PyErr_Occurred() || touch(&self->written, self->operation) < 0) return NULL;
@@ -98,8 +92,8 @@ static PyObject *prepare(PyTypeObject *type, PyObject *given, PyObject *names) {
     if (!PyArg_ParseTuple(given, "KKnppO!O!O!O!O!O!O!O!O!UO", &function, &described, &count,
                           &p.is_double, &p.moves, &PyTuple_Type, &p.items, &PyTuple_Type, &p.arrays,
                           &PyTuple_Type, &triples, &PyTuple_Type, &written, &PyTuple_Type, &gradients,
-                          &PyList_Type, &p.used, &PyDict_Type, &p.observer, &PyDict_Type, &p.debug,
-                          &PyDict_Type, &p.tape, &p.operation, &kept))
+                          &PyList_Type, &p.used, &PyDict_Type, &p.usual.observer, &PyDict_Type,
+                          &p.usual.debug, &PyDict_Type, &p.tape, &p.operation, &kept))
         return NULL;
     writer *self = (writer *)(void *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
     if (!self) return NULL;
@@ -109,8 +103,8 @@ static PyObject *prepare(PyTypeObject *type, PyObject *given, PyObject *names) {
     self->described = (const void *)(uintptr_t)described;
     self->count = (size_t)count;
     self->kept = Py_NewRef(given);
-    self->names = Py_BuildValue("sss", "active", "on", "walks");
-    if (self->names && watch(&self->watched, triples) == 0 &&
+    self->walks = PyUnicode_InternFromString("walks");
+    if (self->walks && name_variables(&self->usual) == 0 && watch(&self->watched, triples) == 0 &&
         watch_versions(&self->written, written, 1) == 0 &&
         watch_versions(&self->gradients, gradients, 0) == 0)
         return (PyObject *)self;
@@ -138,7 +132,8 @@ static void release(PyObject *object) {
     writer *self = (writer *)(void *)object;
     PyObject_GC_UnTrack(object);
     clear(object);
-    Py_CLEAR(self->names);
+    Py_CLEAR(self->walks);
+    forget_names(&self->usual);
     PyMem_Free(self->watched.slots);
     PyMem_Free(self->written.at);
     PyMem_Free(self->gradients.at);

@@ -20,7 +20,7 @@ VARIABLE = "PYBACKPROP_SHORT_CALLS"
 Watched: TypeAlias = "tuple[tuple[Any, str, Any], ...]"  # (object, name, value)
 
 try:
-    from pybackprop._call import FUNCTIONS, Eager, Prepared, Watch, Writer
+    from pybackprop._call import FUNCTIONS, Eager, Passes, Prepared, Watch, Writer
 except ImportError:  # PyPy, a build without a GIL, a compiler that could not build it
     Prepared = None  # type: ignore[assignment, misc]
 
@@ -143,6 +143,41 @@ def writer(
     counted = watched, written, read, [] if used is None else used
     try:
         return Writer(*given, tensors, arrays, *counted, *modules, operation, (takes, kept))
+    except TypeError:  # objects that are laid out otherwise than the extension can read
+        return None
+
+
+def passes(
+    call: tuple[np.dtype[Any], Any, int],
+    sizes: tuple[int, int],
+    classes: tuple[tuple[type, ...], tuple[type, ...]],
+    own: tuple[type, ...],
+    model: tuple[tuple[Any, ...], Watched, tuple[Any, ...], Any, bool],
+    modules: tuple[dict[str, Any], dict[str, Any], dict[str, Any]],
+    tape: Any,
+) -> Any:
+    """A Model's forward and backward as short calls, methods of the result; None where there are none.
+
+    forward(shortcut, model, layers, loss, inplace, x, targ) gives the loss, backward(loss, keep, accumulate) True.
+    Both give None, with nothing done, if anything is not as expected: see csrc/passes.c.
+
+    call       (dtype, the layers of a workspace, how many)
+    sizes      inputs, outputs
+    classes    as for `eager`
+    own        Pass, PassWorkspace, Held, Shortcut
+    model      its layers; watched, as for `prepared`; the weights whose versions count; loss; inplace
+    modules    as for `writer`
+    tape       has an attribute `recording`
+    """
+    if not on:
+        return None
+    dtype, layers, count = call
+    function = native.function_address(f"bp_chain_forward_{'f32' if dtype == native.FLOAT32 else 'f64'}")
+    given = (function, native.address_of(layers), count, dtype == native.FLOAT64), sizes
+    arrays = np.ndarray, native.FLOAT32, native.FLOAT64
+    read = *classes, arrays, _probe(native.FLOAT32), own
+    try:
+        return Passes(*given, *read, layers, *model, modules, tape, np.empty, native.check)
     except TypeError:  # objects that are laid out otherwise than the extension can read
         return None
 

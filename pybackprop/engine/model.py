@@ -67,6 +67,11 @@ class Model:
         tensors of the other type are refused: DTypeError.
         """
         fast = self._shortcut
+        if fast is not None:
+            again = fast.again(fast, self, self.layers, self.loss, self.inplace, x, targ)
+            if again is not None:
+                self._result = again
+                return again
         if fast is None or not fast.fits(self):
             fast = self._shortcut = shortcut(self) if type(self).forward is Model.forward else None
         if fast is not None:
@@ -102,6 +107,9 @@ class Model:
         It overwrites; accumulate=True adds. keep=True leaves the `.g` of every layer's `out` readable.
         Raises GradientError if no loss was computed, or a parameter was changed since.
         """
+        fast = self._shortcut
+        if fast is not None and fast.backward(self._result, keep, accumulate):
+            return
         if self._result is None:
             raise GradientError("Model.backward: there is no loss yet; call model(x, targ) first")
         self._result.backward(keep, accumulate)

@@ -13,17 +13,19 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pybackprop.autograd import versions
+from pybackprop.autograd import tape, versions
 from pybackprop.autograd.tape import is_recording
 from pybackprop.autograd.tensor import Tensor
-from pybackprop.core import native, short_calls
+from pybackprop.core import native, observer, short_calls
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import OutOfMemoryError
 from pybackprop.engine.chain import Chain
+from pybackprop.engine.held import Held
 from pybackprop.engine.one_pass import Pass, PassWorkspace
 from pybackprop.nn.layers import Activation, Lin
 from pybackprop.nn.module import Module
 from pybackprop.nn.network import Network, is_mse, stages_of
+from pybackprop.ops.short import CLASSES, nothing
 
 
 class Layered(Protocol):
@@ -37,7 +39,13 @@ class Layered(Protocol):
 
 
 class Shortcut:
-    """A Model's layers as last checked, the Chain that they are, and its last pass."""
+    """A Model's layers as last checked, the Chain that they are, and its last pass.
+
+    again     the forward as a short call, once the workspace of a pass was used again: see core/short_calls.py: passes
+    backward  the backward as a short call, likewise
+    """
+
+    __slots__ = ("again", "backward", "c_type", "chain", "dtype", "inplace", "is_unchanged", "last", "loss", "prepared")
 
     chain: Chain
     dtype: np.dtype[Any]
@@ -51,6 +59,9 @@ class Shortcut:
         self.inplace, self.loss = chain.inplace, model.loss
         self.is_unchanged = short_calls.watch(tuple(model.layers), watched(model, chain.parameters))
         self.last: Pass | None = None
+        self.again: Callable[..., Tensor | None] = nothing
+        self.backward: Callable[..., bool | None] = nothing
+        self.prepared: Any = None  # the layers of the workspace that the short calls use
 
     def fits(self, model: Layered) -> bool:
         """Whether nothing about the layers has changed."""
@@ -68,6 +79,8 @@ class Shortcut:
             return None
         workspace.x.hold(x, *data)
         workspace.targ.hold(targ, *targets)
+        if workspace.layers is not self.prepared and workspace.short is not None:
+            self._prepare(model, workspace)
         self.last = this = Pass(workspace)
         loss = workspace.forward(this)
         call = (this, None)
@@ -75,6 +88,17 @@ class Shortcut:
             layer._last_call = call
         model.loss._last_call = (this, loss)
         return loss
+
+    def _prepare(self, model: Layered, workspace: PassWorkspace) -> None:
+        """Makes the short calls for the next passes in a workspace. They hold its layers, but neither it nor data."""
+        self.prepared, chain = workspace.layers, self.chain
+        call = self.dtype, workspace.layers, workspace.count
+        sizes = chain.stages[0].w.shape[0], chain.stages[-1].w.shape[1]
+        own = Pass, PassWorkspace, Held, Shortcut
+        layers = tuple(model.layers), watched(model, chain.parameters), tuple(chain.inner), self.loss, self.inplace
+        modules = vars(observer), vars(versions), vars(tape)
+        short = short_calls.passes(call, sizes, CLASSES, own, layers, modules, tape.switch)
+        self.again, self.backward = (short.forward, short.backward) if short else (nothing, nothing)
 
     def _read(self, value: Any) -> tuple[Array, Any, int] | None:
         """(array, C's pointer to it, version); None if C cannot read it directly or it is on the tape."""
