@@ -166,7 +166,6 @@ static int visit_all(PyObject *object, visitproc visit, void *arg) {
     const prepared *self = (const prepared *)(void *)object;
     Py_VISIT((PyObject *)Py_TYPE(object));
     Py_VISIT(self->kept);
-    Py_VISIT(self->watched.attributes);
     Py_VISIT(self->refused);
     Py_VISIT(self->check);
     return 0;
@@ -175,9 +174,8 @@ static int visit_all(PyObject *object, visitproc visit, void *arg) {
 /* Without `kept`, run does nothing. */
 static int clear(PyObject *object) {
     prepared *self = (prepared *)(void *)object;
-    self->watched.slot_count = self->versions.count = 0;
+    self->versions.count = 0;
     Py_CLEAR(self->kept);
-    Py_CLEAR(self->watched.attributes);
     Py_CLEAR(self->refused);
     Py_CLEAR(self->check);
     return 0;
@@ -191,7 +189,7 @@ static void release(PyObject *object) {
     Py_CLEAR(self->array);
     Py_CLEAR(self->dtype);
     Py_CLEAR(self->operation);
-    PyMem_Free(self->watched.slots);
+    unwatch(&self->watched);
     PyMem_Free(self->versions.at);
     free_object(object);
 }

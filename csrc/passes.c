@@ -157,7 +157,6 @@ static PyObject *prepare(PyTypeObject *type, PyObject *given, PyObject *names) {
 static int visit_all(PyObject *object, visitproc visit, void *arg) {
     const passes *self = (const passes *)(void *)object;
     Py_VISIT((PyObject *)Py_TYPE(object));
-    Py_VISIT(self->watched.attributes);
     Py_VISIT(self->kept);
     return 0;
 }
@@ -165,7 +164,6 @@ static int visit_all(PyObject *object, visitproc visit, void *arg) {
 /* Without `kept`, the methods do nothing. */
 static int clear(PyObject *object) {
     passes *self = (passes *)(void *)object;
-    Py_CLEAR(self->watched.attributes);
     Py_CLEAR(self->kept);
     return 0;
 }
@@ -175,7 +173,7 @@ static void release(PyObject *object) {
     PyObject_GC_UnTrack(object);
     clear(object);
     forget_names(&self->usual);
-    PyMem_Free(self->watched.slots);
+    unwatch(&self->watched);
     free_object(object);
 }
 

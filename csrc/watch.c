@@ -27,7 +27,6 @@ static PyObject *prepare(PyTypeObject *type, PyObject *given, PyObject *names) {
 static int visit_all(PyObject *object, visitproc visit, void *arg) {
     const watcher *self = (const watcher *)(void *)object;
     Py_VISIT((PyObject *)Py_TYPE(object));
-    Py_VISIT(self->watched.attributes);
     Py_VISIT(self->items);
     Py_VISIT(self->kept);
     return 0;
@@ -35,8 +34,6 @@ static int visit_all(PyObject *object, visitproc visit, void *arg) {
 
 static int clear(PyObject *object) {
     watcher *self = (watcher *)(void *)object;
-    self->watched.slot_count = 0;
-    Py_CLEAR(self->watched.attributes);
     Py_CLEAR(self->items);
     Py_CLEAR(self->kept);
     return 0;
@@ -45,7 +42,7 @@ static int clear(PyObject *object) {
 static void release(PyObject *object) {
     PyObject_GC_UnTrack(object);
     clear(object);
-    PyMem_Free(((watcher *)(void *)object)->watched.slots);
+    unwatch(&((watcher *)(void *)object)->watched);
     free_object(object);
 }
 

@@ -9,10 +9,18 @@ typedef struct {
     PyObject **at, *expected;
 } slot;
 
+/* What is no slot: an object's class and the size of its dict, read without looking them up; else any
+ * attribute. */
+typedef struct {
+    enum { CLASS, SIZE, ANY } kind;
+    PyObject *object, *name, *expected;
+} attribute;
+
+/* All of it borrows from the triples. */
 typedef struct {
     slot *slots;
-    Py_ssize_t slot_count;
-    PyObject *attributes; /* a tuple of (object, name, expected): what is no slot */
+    attribute *attributes;
+    Py_ssize_t slot_count, attribute_count;
 } watched;
 
 /* The place of an object's slot; NULL if the attribute is no slot, or reading it gives something else.
@@ -39,45 +47,77 @@ static inline int is_expected(PyObject *now, PyObject *expected) {
     return Py_TYPE(now) == Py_TYPE(expected) && PyObject_RichCompareBool(now, expected, Py_EQ) == 1;
 }
 
+static inline int is_dict_of(PyObject *object, PyObject *size) {
+    PyObject *dict = PyObject_GenericGetDict(object, NULL);
+    int same = dict && PyDict_Size(dict) == PyLong_AsSsize_t(size);
+    Py_XDECREF(dict);
+    return same;
+}
+
+static inline int is_attribute(const attribute *a) {
+    if (a->kind == CLASS) return (PyObject *)Py_TYPE(a->object) == a->expected;
+    if (a->kind == SIZE) return is_dict_of(a->object, a->expected);
+    PyObject *now = PyObject_GetAttr(a->object, a->name);
+    int same = now && is_expected(now, a->expected);
+    Py_XDECREF(now);
+    return same;
+}
+
 static inline int is_same(const watched *self) {
     for (const slot *s = self->slots; s < self->slots + self->slot_count; s++)
         if (*s->at != s->expected) return 0;
-    for (Py_ssize_t k = 0, count = PyTuple_Size(self->attributes); k < count; k++) {
-        PyObject *triple = PyTuple_GetItem(self->attributes, k);
-        PyObject *now = PyObject_GetAttr(PyTuple_GetItem(triple, 0), PyTuple_GetItem(triple, 1));
-        int same = now && is_expected(now, PyTuple_GetItem(triple, 2));
-        Py_XDECREF(now);
-        if (same) continue;
-        PyErr_Clear(); /* the usual way meets the same error */
-        return 0;
-    }
+    for (const attribute *a = self->attributes; a < self->attributes + self->attribute_count; a++)
+        if (!is_attribute(a)) {
+            PyErr_Clear(); /* the usual way meets the same error */
+            return 0;
+        }
     return 1;
+}
+
+/* How an attribute can be read; SIZE and CLASS where that gives what reading the attribute gives. */
+static inline int kind_of(PyObject *object, PyObject *name, PyObject *expected) {
+    int kind = ANY;
+    PyObject *read = PyObject_GetAttr(object, name), *dict = PyObject_GenericGetDict(object, NULL);
+    if (read && read == (PyObject *)Py_TYPE(object) && read == expected &&
+        PyUnicode_CompareWithASCIIString(name, "__class__") == 0)
+        kind = CLASS;
+    if (read && read == dict && PyLong_CheckExact(expected) &&
+        PyUnicode_CompareWithASCIIString(name, "__dict__") == 0)
+        kind = SIZE;
+    Py_XDECREF(read);
+    Py_XDECREF(dict);
+    PyErr_Clear();
+    return kind;
 }
 
 /* Divides triples (object, name, expected), which the caller keeps, into slots and attributes. -1 with
  * an exception. */
 static inline int watch(watched *self, PyObject *triples) {
     Py_ssize_t count = PyTuple_Size(triples);
-    PyObject *attributes = PyList_New(0);
+    if (count < 0) return -1;
     self->slots = PyMem_Calloc((size_t)count + 1, sizeof *self->slots);
-    if (count < 0 || !attributes || !self->slots) goto failed;
-    for (Py_ssize_t k = 0; k < count; k++) {
-        PyObject *triple = PyTuple_GetItem(triples, k), *object, *name, *expected;
-        if (!PyArg_ParseTuple(triple, "OUO", &object, &name, &expected)) goto failed;
+    self->attributes = PyMem_Calloc((size_t)count + 1, sizeof *self->attributes);
+    for (Py_ssize_t k = 0; k < count && self->slots && self->attributes; k++) {
+        PyObject *object, *name, *expected;
+        if (!PyArg_ParseTuple(PyTuple_GetItem(triples, k), "OUO", &object, &name, &expected)) return -1;
         PyObject **at = slot_of(object, name);
         PyErr_Clear();
         if (at)
             self->slots[self->slot_count++] = (slot){at, expected};
-        else if (PyList_Append(attributes, triple) < 0)
-            goto failed;
+        else
+            self->attributes[self->attribute_count++] =
+                (attribute){kind_of(object, name, expected), object, name, expected};
     }
-    self->attributes = PyList_AsTuple(attributes);
-    Py_DECREF(attributes);
-    return self->attributes ? 0 : -1;
-failed:
-    Py_XDECREF(attributes);
-    if (!PyErr_Occurred()) PyErr_NoMemory();
+    if (self->slots && self->attributes) return 0;
+    PyErr_NoMemory();
     return -1;
+}
+
+/* Without what the triples kept, nothing is read any more. */
+static inline void unwatch(watched *self) {
+    PyMem_Free(self->slots);
+    PyMem_Free(self->attributes);
+    *self = (watched){0};
 }
 
 /* Whether a sequence consists of the items. */

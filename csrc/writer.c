@@ -115,7 +115,6 @@ static PyObject *prepare(PyTypeObject *type, PyObject *given, PyObject *names) {
 static int visit_all(PyObject *object, visitproc visit, void *arg) {
     const writer *self = (const writer *)(void *)object;
     Py_VISIT((PyObject *)Py_TYPE(object));
-    Py_VISIT(self->watched.attributes);
     Py_VISIT(self->kept);
     return 0;
 }
@@ -123,7 +122,6 @@ static int visit_all(PyObject *object, visitproc visit, void *arg) {
 /* Without `kept`, the methods do nothing. */
 static int clear(PyObject *object) {
     writer *self = (writer *)(void *)object;
-    Py_CLEAR(self->watched.attributes);
     Py_CLEAR(self->kept);
     return 0;
 }
@@ -134,7 +132,7 @@ static void release(PyObject *object) {
     clear(object);
     Py_CLEAR(self->walks);
     forget_names(&self->usual);
-    PyMem_Free(self->watched.slots);
+    unwatch(&self->watched);
     PyMem_Free(self->written.at);
     PyMem_Free(self->gradients.at);
     free_object(object);
