@@ -70,7 +70,7 @@ static inline void *write_g(const eager *self, PyObject *tensor) {
     const classes *all = &self->all;
     PyObject *g = gradient_of(self, tensor), **place = part(all, TENSOR, tensor, PLACE);
     PyObject *version = g ? version_of(all, g) : NULL;
-    PyObject *count = version ? PyLong_FromLongLong(PyLong_AsLongLong(count_of(all, g)) + 1) : NULL;
+    PyObject *count = version ? one_more(count_of(all, g)) : NULL;
     if (!count) return NULL;
     set(part(all, COUNTER, version, COUNT), count);
     set(part(all, COUNTER, version, BY), Py_NewRef(self->grad_name));

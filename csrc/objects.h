@@ -42,6 +42,14 @@ static inline void set(PyObject **at, PyObject *owned) {
     Py_XDECREF(before);
 }
 
+/* count + 1, a new reference; NULL with an exception. */
+static inline PyObject *one_more(PyObject *count) {
+    long long now = PyLong_AsLongLong(count);
+    if (now == -1 && PyErr_Occurred()) return NULL;
+    return now < LONG_MAX ? PyLong_FromLong((long)now + 1)
+                          : PyLong_FromLongLong(now + 1); /* the first is faster */
+}
+
 /* ---- who else wants to know ---- */
 
 /* The variables of core.observer and autograd.versions, which are kept by others. */
@@ -62,8 +70,8 @@ static inline void forget_names(usual *self) {
 
 /* Whether nobody wants to know more than the results: see core/observer.py, bp.debug. */
 static inline int is_usual(const usual *self) {
-    return PyDict_GetItem(self->observer, self->active) == Py_None &&
-           PyDict_GetItem(self->debug, self->on) == Py_False;
+    return PyDict_GetItemWithError(self->observer, self->active) == Py_None &&
+           PyDict_GetItemWithError(self->debug, self->on) == Py_False;
 }
 
 /* ---- types ---- */

@@ -48,8 +48,7 @@ static PyObject *intact_pass(const passes *self, PyObject *loss) {
 /* One more walk along the tape; -1 with an exception. */
 static int count_walk(const passes *self) {
     PyObject *walks = PyDict_GetItem(self->tape, self->names[WALKS]);
-    long long count = walks ? PyLong_AsLongLong(walks) : -1;
-    PyObject *next = count < 0 ? NULL : PyLong_FromLongLong(count + 1);
+    PyObject *next = walks ? one_more(walks) : NULL;
     int status = next ? PyDict_SetItem(self->tape, self->names[WALKS], next) : -1;
     Py_XDECREF(next);
     return status;

@@ -167,9 +167,10 @@ static inline PyObject *compute(const passes *self, PyObject *shortcut, PyObject
 /* given: the Shortcut, its Model, the Model's layers, loss and inplace, x, targ */
 static inline PyObject *forward(PyObject *object, PyObject *const *given, Py_ssize_t count) {
     const passes *self = (const passes *)(void *)object;
-    if (count != 7 || !self->kept || !is_usual(&self->usual) || !is_as_before(self, given))
-        Py_RETURN_NONE;
-    PyObject *space = free_space(self, given[0]), *loss = NULL;
+    if (count != 7 || !self->kept || !is_usual(&self->usual)) Py_RETURN_NONE;
+    if (!free_space(self, given[0]) || !is_as_before(self, given)) Py_RETURN_NONE;
+    PyObject *space = free_space(self, given[0]),
+             *loss = NULL; /* again, as reading attributes may run Python code */
     if (!space) Py_RETURN_NONE;
     int collects = PyGC_Disable();
     data d[2] = {{0}};

@@ -177,8 +177,7 @@ static inline int watch_versions(counters *self, PyObject *versions, int with_op
  * memory. */
 static inline int touch(const counters *self, PyObject *operation) {
     for (const counter *at = self->at; at < self->at + self->count; at++) {
-        long long count = PyLong_AsLongLong(*at->count);
-        PyObject *next = count == -1 && PyErr_Occurred() ? NULL : PyLong_FromLongLong(count + 1);
+        PyObject *next = one_more(*at->count);
         if (!next) return -1;
         set(at->count, next);
         if (operation) set(at->by, Py_NewRef(operation));

@@ -1,5 +1,5 @@
-/* writer.c: pybackprop._call.Writer, a Model's backward and an optimizer's update as one short call
-   each: see engine/one_pass.py and nn/optim.py. */
+/* writer.c: pybackprop._call.Writer, the gradients of a Model's pass and an optimizer's update as one
+   short call each: see engine/one_pass.py and nn/optim.py. */
 #include "watch.h"
 
 typedef struct {

@@ -41,7 +41,7 @@ class SGD:
         self.momentum = rate("momentum", momentum, 1)
         self.parameters = None if parameters is None else parameter_list(parameters)
         self._model = parameters if hasattr(parameters, "parameters") else None
-        self._looked_at: Any = None
+        self._looked_at: Any = None  # what the Model knew of its layers at the last check; another one if they change
         self._velocity: dict[int, tuple[Tensor, Tensor]] = {}
         self._bound: _Bound | None = None
 
@@ -52,8 +52,9 @@ class SGD:
         before any parameter is changed.
         """
         updated = self.parameters if parameters is None else parameter_list(parameters)
-        if self._model is not None and parameters is None:
-            self._check_model()
+        model, looked_at = self._model, self._looked_at
+        if model is not None and parameters is None and (looked_at is None or model._shortcut is not looked_at):
+            self._check_model(model)
         if updated is None:
             raise ValueError("SGD.step: no parameters; give them to SGD(model, lr=...) or to step(model)")
         bound = self._bound
@@ -67,12 +68,9 @@ class SGD:
         bound.check_renewed()
         bound.update(self.lr, self.momentum)
 
-    def _check_model(self) -> None:
+    def _check_model(self, model: Any) -> None:
         """Raises GradientError if the model's parameters are not those that it had when this was made."""
-        layers = getattr(self._model, "_shortcut", None)  # what a Model knows of its layers; another one if they change
-        if layers is not None and layers is self._looked_at:
-            return
-        now, then = parameter_list(self._model), self.parameters or []
+        now, then = parameter_list(model), self.parameters or []
         mine = {id(p) for p in then}
         for p in now:
             if id(p) not in mine:
@@ -80,7 +78,7 @@ class SGD:
                     f"SGD.step: {describe(p)} was put into the model after SGD(model), and would never be updated. "
                     "Make a new SGD for the model as it is now"
                 )
-        self._looked_at = layers
+        self._looked_at = getattr(model, "_shortcut", None)
 
     def velocity(self, parameter: Tensor) -> Tensor:
         """The parameter's momentum, of its shape and dtype; zeros before the first step.

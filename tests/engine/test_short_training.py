@@ -3,38 +3,16 @@
 import gc
 import random
 import weakref
-from collections import Counter
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import pybackprop as bp
+from helpers.short_training import Taken
+from pybackprop.autograd import spent, tape
 from pybackprop.core import observer, short_calls
 
 pytestmark = pytest.mark.skipif(not short_calls.on, reason="a build without short calls, or they are switched off")
-
-
-class Taken:
-    """How often each short call was taken, and how often not."""
-
-    def __init__(self, patch):
-        self.made, self.taken, self.left = short_calls.writer, Counter(), Counter()
-        patch.setattr(short_calls, "writer", self.writer)
-
-    def writer(self, *given):
-        writer = self.made(*given)
-        return writer and SimpleNamespace(
-            update=self.counted("update", writer.update), backward=self.counted("backward", writer.backward)
-        )
-
-    def counted(self, name, call):
-        def counting(*operands):
-            done = call(*operands)
-            (self.left if done is None else self.taken)[name] += 1
-            return done
-
-        return counting
 
 
 @pytest.fixture
@@ -70,15 +48,22 @@ class Program:
     """Random steps of training, right and wrong."""
 
     def __init__(self, seed, dtype):
+        spent._thread.losses.clear()  # those of earlier programs
         self.random, rng = random.Random(seed), np.random.default_rng(seed)
         self.model = bp.mlp([3, 4, 2], seed=seed, dtype=dtype)
         self.sgd = bp.SGD(self.model, lr=0.1, momentum=self.random.choice([0.0, 0.5]))
         self.data = rng.standard_normal((4, 3)).astype(dtype), rng.standard_normal((4, 2)).astype(dtype)
-        self.p = self.model.parameters()
+        self.p, self.losses, self.walks = self.model.parameters(), [], tape.walks
         self.forward()
 
     def forward(self):
-        x, targ = (self.random.choice([array, array, bp.tensor(array), bp.as_tensor(array)]) for array in self.data)
+        self.x, self.targ = (
+            self.random.choice([array, array, bp.tensor(array), bp.as_tensor(array)]) for array in self.data
+        )
+        return self.loss_of(self.x, self.targ)
+
+    def loss_of(self, x, targ):
+        self.losses = [*self.losses[-2:], self.loss] if hasattr(self, "loss") else []
         self.x, self.targ = x, targ
         self.loss = self.model(x, targ)
         return self.loss.data.tobytes()
@@ -91,6 +76,61 @@ class Program:
             self.forward()
             self.model.backward()
             self.sgd.step()
+
+    def train_on_slices(self):
+        """Batches that are views, of one size or of two."""
+        x, targ = self.data
+        for _ in range(4):
+            k, n = self.random.choice([(0, 2), (1, 2), (2, 2), (0, 3)])
+            self.loss_of(x[k : k + n], targ[k : k + n])
+            self.model.backward()
+            self.sgd.step()
+
+    def odd_data(self):
+        """What a short call leaves alone, and what is refused."""
+        x, targ = self.data
+        odd = [
+            (x.tolist(), targ),
+            (np.asfortranarray(x), targ),
+            (x, np.repeat(targ, 2, 1)[:, ::2]),
+            (x.view(type("Mine", (np.ndarray,), {})), targ),
+            (x.astype(np.float16), targ),
+            (x, bp.param(targ)),
+            (bp.relu(bp.param(x)), targ),
+            (bp.tensor(x, np.float64 if x.dtype == np.float32 else np.float32), targ),
+            (x[:, :2].copy(), targ),
+            (x[:0], targ[:0]),
+            (x, targ[:3]),
+            (x, targ[:, 0].copy()),
+            (x[0], targ[0]),
+            (x, None),
+        ]
+        return self.loss_of(*self.random.choice(odd))
+
+    def outputs(self):
+        """What the layers say of their last call; makes the tensors and nodes of all of them."""
+        layers = [*self.model.layers, self.model.loss]
+        return [(layer.out is not None and layer.out.data.tobytes(), len(layer.args)) for layer in layers]
+
+    def alone(self):
+        layer = self.random.choice(self.model.layers)
+        return layer(np.ones((2, 3 if layer is self.model.layers[0] else 4), self.data[0].dtype)).data.tobytes()
+
+    def off_the_tape(self):
+        with tape.paused():
+            return self.forward()
+
+    def an_old_loss(self):
+        loss = self.random.choice([self.loss, *self.losses])
+        loss.backward()
+        return loss.data.tobytes()
+
+    def reshaped(self):
+        self.data[0].shape = self.random.choice([(4, 3), (4, 3), (3, 4)])
+
+    def overridden(self):
+        if vars(self.model).pop("forward", None) is None:
+            self.model.forward = lambda x: type(self.model).forward(self.model, x)
 
     def debugged(self):
         with bp.debug():
@@ -132,12 +172,30 @@ class Program:
             lambda: observed(self.sgd.step),
             lambda: setattr(self.model.layers[0], "w", bp.param(self.p[0])),
             lambda: setattr(self.model.layers[0], "w", self.p[0]),
+            lambda: setattr(self.model, "loss", bp.Mse()),
+            lambda: setattr(self.model.layers[0], "mine", 1),
+            lambda: self.model.layers.reverse(),
+            lambda: self.data[0].__setitem__(0, 0.25),
+            lambda: self.model.backward(keep=True),
+            lambda: self.model.backward(accumulate=True),
+            self.model.backward,
+            self.model.backward,
+            self.odd_data,
+            self.odd_data,
+            self.outputs,
+            self.outputs,
+            self.alone,
+            self.off_the_tape,
+            self.an_old_loss,
+            self.an_old_loss,
+            self.reshaped,
+            self.overridden,
             self.debugged,
             self.moved,
             self.read_only,
             self.listed,
         ]
-        return self.train() if r < 0.5 else self.random.choice(odd)()
+        return self.train() if r < 0.3 else self.train_on_slices() if r < 0.5 else self.random.choice(odd)()
 
     def outcome(self, steps=30):
         lines = []
@@ -147,6 +205,7 @@ class Program:
             except Exception as error:
                 lines.append((type(error), str(error)))
             lines.append([seen(p) for p in self.p] + [seen(v) for _, v in self.sgd._velocity.values()])
+            lines.append((tape.walks - self.walks, seen(self.loss)))
         return lines
 
 
@@ -178,7 +237,7 @@ def test_random_programs_do_the_same(seed, monkeypatch, dtype):
 def test_programs_also_leave_them(taken, dtype):
     for seed in range(40):
         Program(seed, dtype).outcome()
-    for name in ("update", "backward"):
+    for name in ("update", "forward", "backward"):
         assert min(taken.taken[name], taken.left[name]) > 10
 
 
@@ -188,7 +247,7 @@ def test_they_are_taken_from_the_second_or_third_step(taken):
         program.forward()
         program.model.backward()
         program.sgd.step()
-    assert taken.taken == {"update": 8, "backward": 9}
+    assert taken.taken == {"update": 8, "forward": 8, "backward": 9, "gradients": 9}
     assert not taken.left
 
 
@@ -221,4 +280,4 @@ def test_large_passes_keep_to_the_usual_way(taken):
     for n in (64, 64, 2, 2):
         model(x[:n], targ[:n])
         model.backward()
-    assert taken.taken == {"backward": 2}
+    assert taken.taken == {"forward": 1, "backward": 2, "gradients": 2}
