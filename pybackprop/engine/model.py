@@ -67,7 +67,7 @@ class Model:
         tensors of the other type are refused: DTypeError.
         """
         fast = self._shortcut
-        if fast is not None:
+        if fast is not None and fast.again is not None:
             again = fast.again(fast, self, self.layers, self.loss, self.inplace, x, targ)
             if again is not None:
                 self._result = again
@@ -108,7 +108,7 @@ class Model:
         Raises GradientError if no loss was computed, or a parameter was changed since.
         """
         fast = self._shortcut
-        if fast is not None and fast.backward(self._result, keep, accumulate):
+        if fast is not None and fast.backward is not None and fast.backward(self._result, keep, accumulate):
             return
         if self._result is None:
             raise GradientError("Model.backward: there is no loss yet; call model(x, targ) first")

@@ -98,7 +98,9 @@ class PassWorkspace:
     def forward(self, node: Node) -> Tensor:
         """The loss, with its place on the tape."""
         self.spent = False
-        self.read = [w._version.count for w in self.chain.inner]
+        self.read = read = []
+        for w in self.chain.inner:
+            read.append(w._version.count)
         status = self.chain.forward(self.loss_at, self.layers, self.count, self.x.at, self.targ.at, self.n)
         if status:
             native.check(status)
@@ -129,7 +131,7 @@ class PassWorkspace:
                 if not self._bind(accumulate):
                     return False
                 break
-        x, targ = self.x.pointer(self.chain.dtype), self.targ.pointer(self.chain.dtype)
+        x, targ = self.x.at or self.x.pointer(self.chain.dtype), self.targ.at or self.targ.pointer(self.chain.dtype)
         self.spent = True
         for version in self.written:  # Version.wrote, without a call for each
             version.count += 1
@@ -157,7 +159,7 @@ class PassWorkspace:
         """Whether a value that a backward reads was written to, or a gradient of the data is requested."""
         if self.x.is_stale() or self.targ.is_stale():
             return True
-        for w, version in zip(self.chain.inner, self.read, strict=True):  # noqa: SIM110 (a generator costs more)
+        for w, version in zip(self.chain.inner, self.read):  # noqa: B905, SIM110 (strict or a generator costs more)
             if w._version.count != version:
                 return True
         return False

@@ -25,7 +25,7 @@ from pybackprop.engine.one_pass import Pass, PassWorkspace
 from pybackprop.nn.layers import Activation, Lin
 from pybackprop.nn.module import Module
 from pybackprop.nn.network import Network, is_mse, stages_of
-from pybackprop.ops.short import CLASSES, nothing
+from pybackprop.ops.short import CLASSES
 
 
 class Layered(Protocol):
@@ -59,8 +59,8 @@ class Shortcut:
         self.inplace, self.loss = chain.inplace, model.loss
         self.is_unchanged = short_calls.watch(tuple(model.layers), watched(model, chain.parameters))
         self.last: Pass | None = None
-        self.again: Callable[..., Tensor | None] = nothing
-        self.backward: Callable[..., bool | None] = nothing
+        self.again: Callable[..., Tensor | None] | None = None
+        self.backward: Callable[..., bool | None] | None = None
         self.prepared: Any = None  # the layers of the workspace that the short calls use
 
     def fits(self, model: Layered) -> bool:
@@ -98,7 +98,7 @@ class Shortcut:
         layers = tuple(model.layers), watched(model, chain.parameters), tuple(chain.inner), self.loss, self.inplace
         modules = vars(observer), vars(versions), vars(tape)
         short = short_calls.passes(call, sizes, CLASSES, own, layers, modules, tape.switch)
-        self.again, self.backward = (short.forward, short.backward) if short else (nothing, nothing)
+        self.again, self.backward = (short.forward, short.backward) if short else (None, None)
 
     def _read(self, value: Any) -> tuple[Array, Any, int] | None:
         """(array, C's pointer to it, version); None if C cannot read it directly or it is on the tape."""
