@@ -73,7 +73,7 @@ class Model:
                 self._result = again
                 return again
         if fast is None or not fast.fits(self):
-            fast = self._shortcut = shortcut(self) if type(self).forward is Model.forward else None
+            fast = self._shortcut = None if has_own_forward(self) else shortcut(self)
         if fast is not None:
             loss = fast.forward(self, x, targ)
             if loss is not None:
@@ -148,6 +148,14 @@ class Model:
         return f"Model([{', '.join(map(repr, self.layers))}], loss={self.loss!r})"
 
 
+_FORWARD = Model.forward
+
+
+def has_own_forward(model: Model) -> bool:
+    """Whether a Model, or its class, computes otherwise than this class did when it was defined."""
+    return type(model).forward is not _FORWARD or "forward" in vars(model)
+
+
 def _as_data(name: str, value: Any, beside: Any) -> Tensor:
     """value as a tensor of the dtype of those beside it; a Tensor is left as it is."""
     if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not isinstance(value, np.ma.MaskedArray):
@@ -184,7 +192,7 @@ def network_of_model(model: Any) -> Network:
     if not isinstance(model, Model):
         raise TypeError(f"compile: found {type(model).__name__}, expected a bp.Model")
     network = network_of(model.layers, model.loss)
-    if type(model).forward is not Model.forward or "forward" in vars(model):
+    if has_own_forward(model):
         raise TypeError(f"compile: {type(model).__name__} has a forward of its own; {CHAIN}")
     return network
 

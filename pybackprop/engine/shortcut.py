@@ -171,7 +171,7 @@ def shortcut(model: Layered) -> Shortcut | None:
 def watched(model: Layered, parameters: Sequence[Tensor]) -> short_calls.Watched:
     """The attributes by which a Model's layers compute. The Model is not among the objects: it would never die."""
     modules: list[Module] = [*model.layers, model.loss]
-    kinds: set[type[Module]] = {*map(type, modules)}
+    kinds: set[type[Any]] = {type(model), *map(type, modules)}
     triples: list[tuple[Any, str, Any]] = [(Module, "__call__", Module.__call__)]
     triples += [(kind, "forward", kind.forward) for kind in kinds]
     for layer in modules:

@@ -17,7 +17,7 @@ from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import CheckpointError
 from pybackprop.data import Description
-from pybackprop.engine.model import Model
+from pybackprop.engine.model import Model, has_own_forward
 from pybackprop.nn import layers as nn
 from pybackprop.nn.layers import Activation, Lin
 from pybackprop.nn.network import is_activation, is_mse, is_unchanged, name_of
@@ -169,7 +169,7 @@ def _check_is_plain(path: str | Path, model: Model) -> None:
     """Raises CheckpointError for a model that computes anything but its layers and Mse."""
     if not is_mse(model.loss):
         raise CheckpointError(f"{path}: cannot hold the loss {name_of(model.loss)}, only Mse")
-    if type(model).forward is not Model.forward or "forward" in vars(model):
+    if has_own_forward(model):
         raise CheckpointError(f"{path}: cannot hold {type(model).__name__}, which has a forward of its own")
     if not any(type(layer) is Lin for layer in model.layers):
         raise CheckpointError(f"{path}: the model has no Lin, so there is nothing to save")

@@ -88,6 +88,9 @@ LEFT = {
     "another layer": lambda loop, patch: loop.model.layers.__setitem__(1, bp.Relu()),
     "one layer less": lambda loop, patch: loop.model.layers.__delitem__(slice(1, 2)),
     "a Model's forward": lambda loop, patch: setattr(loop.model, "forward", loop.model.forward),
+    "the class's forward of a Model": lambda loop, patch: patch.setattr(
+        bp.Model, "forward", lambda self, x, usual=bp.Model.forward: bp.relu(usual(self, x))
+    ),
     "a layer's forward": lambda loop, patch: setattr(loop.model.layers[1], "forward", bp.relu),
     "a class's forward": lambda loop, patch: patch.setattr(bp.Lin, "forward", lambda self, x: bp.lin(x, self.w)),
     "a class's call": lambda loop, patch: patch.setattr(Module, "__call__", lambda self, *given: self.forward(*given)),
