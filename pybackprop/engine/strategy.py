@@ -10,7 +10,10 @@ BALANCE = 10  # operations that a processor does while it reads one byte from me
 CACHED = 2**20  # bytes that stay in a cache from one step to the next
 WEIGHTS_SHARE = 3  # the weights of a fused pass take at most the L2 cache's size divided by this
 ROWS_EACH = 16  # for each thread, at least, where threads share a step's rows
-SEGMENTS_EACH = 2  # for each thread, at least, so that all end at about the same time
+FEWEST_SEGMENTS = 2  # of a fused pass
+MOST_WAITING = 1.25  # rows of the thread that has most of them, as a multiple of an even share
+NARROW = 120  # inputs or outputs of each layer; wider layers are faster if all rows pass each before the next
+LARGE = 2**25  # bytes of activations that a fused pass saves, even if it is slower
 
 
 class CostModel:
@@ -54,10 +57,20 @@ class CostModel:
         cache = int(native.lib.bp_tiles_block())
         if weights > cache // WEIGHTS_SHARE:
             return self._few(f"the weights, {weights:,} bytes, are too large for a pass within the L2 cache")
-        most = SEGMENTS_EACH * native.SEGMENT * int(native.lib.bp_threads())
-        if self.batch < most:
-            return self._few(f"a pass needs {most:,} rows to keep all threads busy, the batch has {self.batch:,}")
+        if self._waiting() > MOST_WAITING:
+            return self._few(f"passes over segments of {native.SEGMENT} rows would keep some threads waiting")
+        widest = max(min(size) for size in self.sizes)
+        if widest > NARROW and 3 * self.batch * sum(h for _, h in self.sizes) * self.itemsize <= LARGE:
+            return self._few(f"{widest} inputs and outputs are too many for a pass within the first caches")
         return "fused", f"the weights stay in the L2 cache during one pass over {self.batch:,} rows"
+
+    def _waiting(self) -> float:
+        """How many times an even share of the rows one thread has where segments are dealt out."""
+        threads, segment = int(native.lib.bp_threads()), native.SEGMENT
+        if self.batch < FEWEST_SEGMENTS * segment:
+            return float("inf")
+        before = (self.batch - 1) // segment // threads * threads  # in the rounds before the last
+        return (before // threads * segment + min(segment, self.batch - before * segment)) * threads / self.batch
 
     def _few(self, why: str) -> tuple[str, str]:
         """The strategy if a fused pass does not pay."""
