@@ -10,7 +10,7 @@ BALANCE = 10  # operations that a processor does while it reads one byte from me
 CACHED = 2**20  # bytes that stay in a cache from one step to the next
 WEIGHTS_SHARE = 3  # the weights of a fused pass take at most the L2 cache's size divided by this
 ROWS_EACH = 16  # for each thread, at least, where threads share a step's rows
-FEWEST_SEGMENTS = 2  # of a fused pass
+SEGMENTS_EACH = 2  # for each thread, at least: one that is held up by other programs leaves the rest to the others
 MOST_WAITING = 1.25  # rows of the thread that has most of them, as a multiple of an even share
 NARROW = 120  # inputs or outputs of each layer; wider layers are faster if all rows pass each before the next
 LARGE = 2**25  # bytes of activations that a fused pass saves, even if it is slower
@@ -67,7 +67,7 @@ class CostModel:
     def _waiting(self) -> float:
         """How many times an even share of the rows one thread has where segments are dealt out."""
         threads, segment = int(native.lib.bp_threads()), native.SEGMENT
-        if self.batch < FEWEST_SEGMENTS * segment:
+        if self.batch < SEGMENTS_EACH * segment * threads:
             return float("inf")
         before = (self.batch - 1) // segment // threads * threads  # in the rounds before the last
         return (before // threads * segment + min(segment, self.batch - before * segment)) * threads / self.batch

@@ -12,13 +12,11 @@ from helpers.products import POOL
         (1, [100, 50, 1], 1023, "split", "keep some threads waiting"),
         (1, [100, 50, 1], 1024, "fused", "one pass over 1,024 rows"),
         (1, [100, 50, 1], 1536, "fused", "one pass"),
-        (2, [100, 50, 1], 1024, "fused", "one pass"),
-        (2, [100, 50, 1], 1280, "fused", "one pass"),  # 768 rows and 512
-        (2, [100, 50, 1], 1536, "split", "keep some threads waiting"),  # 1,024 rows and 512
+        (2, [100, 50, 1], 2047, "split", "keep some threads waiting"),
         (2, [100, 50, 1], 2048, "fused", "one pass"),
-        (8, [100, 50, 1], 2048, "split", "keep some threads waiting"),
-        (8, [100, 50, 1], 4096, "fused", "one pass"),
-        (8, [100, 50, 1], 4608, "split", "keep some threads waiting"),
+        (2, [100, 50, 1], 2560, "fused", "one pass"),  # 1,536 rows and 1,024
+        (8, [100, 50, 1], 8192, "fused", "one pass"),
+        (8, [100, 50, 1], 8704, "split", "keep some threads waiting"),  # 17 segments: 3 for one thread
         (8, [100, 50, 1], 60000, "fused", "one pass"),
         (2, [10, 500, 10], 4096, "fused", "one pass"),
         (2, [120, 120, 10], 4096, "fused", "one pass"),
