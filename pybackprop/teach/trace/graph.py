@@ -204,7 +204,7 @@ def _is_known(node: Node, part: Any) -> bool:
     room = node.workspace
     if room is None:
         return False
-    parts = (*room.chain.parameters, room.x, room.targ)
+    parts = (*room.chain.parameters, room.x.given, room.targ.given)
     return any(part is one for one in parts) or getattr(part, "_node", None) is node
 
 
