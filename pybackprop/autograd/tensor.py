@@ -249,8 +249,9 @@ class Tensor:
             self._pin = pin(self._array)
 
     def contiguous(self) -> Tensor:
-        """This tensor if it is contiguous, else a contiguous copy."""
-        if self._array.flags.c_contiguous:
+        """This tensor if it is contiguous and aligned, as C reads it, else a copy that is."""
+        flags = self._array.flags
+        if flags.c_contiguous and flags.aligned:
             return self
         copy = self.new_like()
         np.copyto(copy._array, self._array)

@@ -81,6 +81,12 @@ def _any_array(value: Any, what: str) -> Array:
         raise DTypeError(f"{what}: {type(value).__name__} cannot be converted to an array ({error})") from error
 
 
+def is_plain(array: Array) -> bool:
+    """Whether C can read an array where it is: contiguous and aligned."""
+    flags = array.flags
+    return bool(flags.c_contiguous and flags.aligned)
+
+
 def converted(array: Array, dtype: np.dtype[Any], what: str) -> Array:
     """An array of one floating-point type in the other. Raises DTypeError for numbers that are too large for it."""
     available_memory.check(what, array.size * dtype.itemsize, *array.shape[:1])

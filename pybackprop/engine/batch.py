@@ -8,7 +8,7 @@ import numpy as np
 
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native
-from pybackprop.core.arrays import Array, as_array, converted, pin
+from pybackprop.core.arrays import Array, as_array, converted, is_plain, pin
 from pybackprop.core.errors import DTypeError, GradientError, ShapeError
 from pybackprop.ops.checks import mse_hint
 
@@ -124,6 +124,6 @@ def _gradient_of(operation: str, x: Tensor) -> Any:
     g = x.grad_buffer()
     if not had_gradient:
         g._array[...] = 0  # so that accumulating gives the same as overwriting
-    if not g._array.flags.c_contiguous:
+    if not is_plain(g._array):
         raise ValueError(f"{operation}: x.g is not contiguous; set x.g = None first")
     return g.pointer()

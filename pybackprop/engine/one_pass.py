@@ -18,7 +18,7 @@ from pybackprop.autograd.tape import NO_PARAMS, Node, Sink
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.autograd.versions import Version
 from pybackprop.core import native, observer, short_calls
-from pybackprop.core.arrays import Array, aligned_empty
+from pybackprop.core.arrays import Array, aligned_empty, is_plain
 from pybackprop.core.errors import GradientError, ShapeError
 from pybackprop.engine import placement
 from pybackprop.engine.chain import Chain
@@ -169,7 +169,7 @@ class PassWorkspace:
         parameters = self.chain.parameters
         if not all(p.requires_g and not (accumulate and p._g is None) for p in parameters):
             return False
-        if not all(p.grad_buffer()._array.flags.c_contiguous for p in parameters):
+        if not all(is_plain(p.grad_buffer()._array) for p in parameters):
             return False
         for layer, stage in zip(self.layers, self.chain.stages, strict=True):
             layer.dw = stage.w.grad_buffer().pointer()

@@ -17,7 +17,7 @@ from pybackprop.autograd import tape, versions
 from pybackprop.autograd.tape import is_recording
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native, observer, short_calls
-from pybackprop.core.arrays import Array
+from pybackprop.core.arrays import Array, is_plain
 from pybackprop.core.errors import OutOfMemoryError
 from pybackprop.engine.chain import Chain
 from pybackprop.engine.held import Held
@@ -107,7 +107,7 @@ class Shortcut:
             if value.requires_g or value._node is not None or array.dtype != self.dtype:
                 return None
             if pointer is None:  # else it was contiguous when C first read it
-                if not array.flags.c_contiguous:
+                if not is_plain(array):
                     return None
                 pointer = value.pointer()
             return array, pointer, value._version.count
@@ -209,7 +209,7 @@ def _is_plain(p: Any) -> bool:
     """Whether C can read a parameter directly, and it has requires_g."""
     if type(p) is not Tensor or p.ndim == 0:
         return False
-    return p.requires_g and p._node is None and p._array.flags.c_contiguous and p._array.flags.aligned
+    return p.requires_g and p._node is None and is_plain(p._array)
 
 
 def _size(layer: Module) -> int:

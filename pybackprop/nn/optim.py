@@ -13,7 +13,7 @@ from pybackprop.autograd import messages, tape, versions
 from pybackprop.autograd.messages import describe
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.core import native, observer, short_calls
-from pybackprop.core.arrays import Array
+from pybackprop.core.arrays import Array, is_plain
 from pybackprop.core.errors import DTypeError, GradientError, ShapeError
 
 __all__ = ["SGD"]
@@ -241,12 +241,14 @@ def _check(p: Tensor) -> None:
         raise GradientError(f"SGD.step: {describe(p)} has no .g; run backward first")
     if p._g.shape != p.shape:
         raise ShapeError(f"SGD.step: {describe(p)} has a .g of shape {p._g.shape}")
-    if p._g.dtype != p.dtype or not p._g._array.flags.c_contiguous:
-        raise DTypeError(f"SGD.step: the .g of {describe(p)} is {p._g.dtype} or not contiguous; set it to None first")
+    if p._g.dtype != p.dtype or not is_plain(p._g._array):
+        raise DTypeError(
+            f"SGD.step: the .g of {describe(p)} is {p._g.dtype}, or not contiguous and aligned; set it to None first"
+        )
     if p._node is not None:
         raise GradientError(f"SGD.step: {describe(p)} is a result ('{p._node.op.name}'), not a parameter")
-    if not p._array.flags.writeable or not p._array.flags.c_contiguous:
-        raise ValueError(f"SGD.step: {describe(p)} is read-only or not contiguous; make it with bp.param")
+    if not p._array.flags.writeable or not is_plain(p._array):
+        raise ValueError(f"SGD.step: {describe(p)} is read-only, or not contiguous and aligned; make it with bp.param")
 
 
 def rate(name: str, value: Any, below: float = math.inf) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from pybackprop.autograd import messages, tape
 from pybackprop.autograd.messages import describe
 from pybackprop.autograd.tensor import Tensor, foreign
-from pybackprop.core.arrays import as_array
+from pybackprop.core.arrays import as_array, is_plain
 from pybackprop.core.errors import DTypeError, GradientError, ShapeError
 from pybackprop.core.native import FLOAT32, FLOAT64
 
@@ -164,7 +164,7 @@ def output(operation: str, out: Any, shape: tuple[int, ...], **inputs: Tensor | 
         raise ShapeError(f"{operation}: found out of shape {array.shape}, expected {shape}")
     if array.dtype != dtype or not array.dtype.isnative:
         raise DTypeError(f"{operation}: found out of {array.dtype}, expected {dtype}, as the inputs are")
-    if not array.flags.c_contiguous or not array.flags.aligned:
+    if not is_plain(array):
         raise ValueError(f"{operation}: out is not contiguous and aligned; give an array in C order")
     refuse_overlap(operation, array, **{name: t._array for name, t in inputs.items() if t is not None})
     tensor = out if isinstance(out, Tensor) else foreign(array)

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from pybackprop.autograd.tensor import Tensor, operand
 from pybackprop.core import arithmetic
 from pybackprop.core.arithmetic import combine, with_number
+from pybackprop.core.arrays import is_plain
 from pybackprop.core.errors import ShapeError
 from pybackprop.ops.arithmetic import add
 from pybackprop.ops.op import attach
@@ -31,7 +32,7 @@ def _in_place(name: str, code: int, tensor: Tensor, other: Any) -> Tensor:
     ):
         raise ShapeError(f"{name}: {right.shape} does not broadcast into {array.shape}")
     tensor.touch(name)
-    out = array if array.flags.c_contiguous and array.flags.aligned else None
+    out = array if is_plain(array) else None
     if right is None:
         result = with_number(code, array, other, out=out)
     else:

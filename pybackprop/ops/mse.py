@@ -18,7 +18,7 @@ from pybackprop.autograd import messages
 from pybackprop.autograd.tape import Explicit, Sink, record
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.core import arithmetic, native, observer
-from pybackprop.core.arrays import aligned_empty
+from pybackprop.core.arrays import aligned_empty, is_plain
 from pybackprop.core.errors import GradientError
 from pybackprop.ops.checks import check_mse, operands, refuse_lost, refuse_overlap
 from pybackprop.ops.op import Op, register
@@ -71,8 +71,10 @@ def mse_grad(out: Tensor, targ: ArrayLike, inplace: bool = False) -> None:
 def _share_gradient(out: Tensor, targ: Tensor) -> None:
     """Makes out.g share the memory of out."""
     refuse_overlap(INPLACE_GRAD, out._array, targ=targ._array)
-    if not out._array.flags.c_contiguous:
-        raise ValueError("mse_grad(inplace=True): out is not contiguous; use a copy (.clone()) or inplace=False")
+    if not is_plain(out._array):
+        raise ValueError(
+            "mse_grad(inplace=True): out is not contiguous and aligned; use a copy (.clone()) or inplace=False"
+        )
     out.touch(INPLACE_GRAD)
     out._g, out._matrix = out.alias(), None
 
