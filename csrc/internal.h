@@ -76,10 +76,9 @@ void bp_give_block(void *block);
 
 enum {
     BP_TILES_BYTES = BP_MAX_MC * 2 * 64, /* rows of two of the widest vectors */
-    BP_TRANSPOSED_BYTES = 16 * 1024,     /* of a packed panel: half of the smallest first cache */
-    BP_HERE_WORKSPACE = BP_TILES_BYTES + BP_TRANSPOSED_BYTES + 64
+    BP_PANEL_BYTES = 16 * 1024, /* of a panel that stays in the first cache: half of the smallest */
+    BP_HERE_WORKSPACE = BP_TILES_BYTES + BP_PANEL_BYTES + 64
 }; /* see bp_multiply_here, bp_multiply_transposed */
-enum { BP_UNITS_PANEL = 16 * 1024 }; /* bytes, see bp_units_multiply */
 
 /* The lowest layer with a gradient to compute; dx: whether the data's gradient is computed too. */
 size_t bp_lowest_wanted(const bp_layer *layers, size_t count, int dx);

@@ -71,7 +71,8 @@ static int LOCAL(is_large)(const LOCAL(operand) * o, size_t inner) {
  * in L1. */
 static void LOCAL(pack_right)(const LOCAL(work) * w, LOCAL(block) * b) {
     const LOCAL(operand) *right = &w->right;
-    int stays = !LOCAL(set_conflicts)(right->inner_stride) && b->kc * NR * sizeof(REAL) <= PANEL_BYTES;
+    int stays =
+        !LOCAL(set_conflicts)(right->inner_stride) && b->kc * NR * sizeof(REAL) <= BP_PANEL_BYTES;
     int few = w->left.size <= 4 * MR;
     int direct = right->stride == 1 && (stays || few || LOCAL(fits_unpacked)(w, b));
     b->first_packed = direct ? b->nc / NR * NR : 0;

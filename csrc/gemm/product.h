@@ -73,7 +73,7 @@ typedef struct {
     size_t in_step;
     const REAL *w; /* of unit j and input k: w[j * w_unit + k * w_input] */
     size_t w_unit, w_input, units, inner, rows, step;
-    REAL *panel; /* memory of BP_UNITS_PANEL bytes, where row is not NULL */
+    REAL *panel; /* memory of BP_PANEL_BYTES bytes, where row is not NULL */
 } NAME(bp_unit_product);
 
 void NAME(bp_units_multiply)(const NAME(bp_unit_product) * product);

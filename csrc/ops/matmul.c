@@ -23,12 +23,11 @@
 enum {
     LEFT_BYTES = 256 * 1024,
     UNPACKED_BYTES = 128 * 1024, /* operands that are read in place */
-    PANEL_BYTES = 16 * 1024,     /* one panel read in place: half of L1 */
     SPREAD_BYTES = 1 << 20,      /* 256 pages: as many as a TLB holds besides others' */
     SHALLOW = 128                /* inner length up to which writing c takes most of the time */
 };
 
-enum { UNIT_DEPTH = BP_UNITS_PANEL / 128 }; /* inputs in a panel of two of the widest vectors */
+enum { UNIT_DEPTH = BP_PANEL_BYTES / 128 }; /* inputs in a panel of two of the widest vectors */
 
 #define BP_TEMPLATE "ops/matmul.c"
 #include "template/for_each_kernel.h"
@@ -144,7 +143,7 @@ static void LOCAL(transposed_panel)(const NAME(bp_product) * t, bp_prefetch *pre
     size_t vectors = count > LANES ? 2 : 1, width = vectors * LANES;
     size_t p = 0, depth;
     do { /* at least once: a sum of nothing is written too */
-        depth = LOCAL(at_most)(t->inner - p, BP_TRANSPOSED_BYTES / (2 * VECTOR_BYTES));
+        depth = LOCAL(at_most)(t->inner - p, BP_PANEL_BYTES / (2 * VECTOR_BYTES));
         LOCAL(pack)(panel, width, t->a + d * t->a_row + p, t->a_row, 1, count, depth);
         LOCAL(tile_job)
         job = {.left_row = 1,

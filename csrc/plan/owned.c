@@ -99,7 +99,7 @@ static void NAME(place)(NAME(bp_owned) * o, const bp_plan *plan, bp_owned_layer 
     size_t row_bytes = bp_rounded(batch * sizeof(REAL *), 64);
     o->pointers = NAME(take)(&shared, 4 * batch * sizeof(REAL *) / sizeof(REAL));
     o->list_bytes = NAME(bp_unit_terms_bytes)(batch);
-    o->panel = NAME(take)(&own, BP_UNITS_PANEL / sizeof(REAL));
+    o->panel = NAME(take)(&own, BP_PANEL_BYTES / sizeof(REAL));
     o->terms = NAME(take)(&own, widest * sizeof(NAME(bp_unit_terms)) / sizeof(REAL));
     size_t lists = (row_bytes + widest * o->list_bytes) / sizeof(REAL);
     o->lists = NAME(take)(&own, lists > narrow ? lists : narrow);

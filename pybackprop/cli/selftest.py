@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from pybackprop.cli.arguments import suggest, whole_number
 from pybackprop.core import settings
+from pybackprop.selftest import FAILURES
 
 if TYPE_CHECKING:
     from pybackprop.selftest.campaign import Result
     from pybackprop.selftest.run import Failure
 
 MINUTES = 1.0
-FAILURES = 20
 EVERY = 60.0  # seconds between two lines of progress
 Main = Callable[[list[str]], int]
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pybackprop.core import native
-from pybackprop.core.arrays import Array, empty
+from pybackprop.core.arrays import Array, empty, is_plain
 
 ADD, SUBTRACT, MULTIPLY, DIVIDE = (
     native.lib.BP_ADD,
@@ -129,8 +129,7 @@ def total_to(array: Array, shape: Shape) -> Array:
 
 def contiguous(array: Array) -> Array:
     """The array if C can read it as one block, else a copy."""
-    flags: Any = array.flags
-    return array if flags.c_contiguous and flags.aligned else np.array(array, order="C")
+    return array if is_plain(array) else np.array(array, order="C")
 
 
 def _kept(shape: Shape, axes: tuple[int, ...]) -> Shape:

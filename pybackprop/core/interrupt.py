@@ -58,11 +58,11 @@ class AtSafePoints:
     Does nothing outside the main thread, and where Ctrl-C has a handler of the program's own.
     """
 
-    usual: Any = None
+    usual: Any  # the handler before; None: Ctrl-C is not ours to note
     noted: bool
 
     def __enter__(self) -> AtSafePoints:
-        self.noted = False
+        self.noted, self.usual = False, None
         if _raises():
             self.usual = signal.signal(signal.SIGINT, self._note)
         return self

@@ -125,5 +125,5 @@ def _gradient_of(operation: str, x: Tensor) -> Any:
     if not had_gradient:
         g._array[...] = 0  # so that accumulating gives the same as overwriting
     if not is_plain(g._array):
-        raise ValueError(f"{operation}: x.g is not contiguous; set x.g = None first")
+        raise ValueError(f"{operation}: x.g is not contiguous and aligned; set x.g = None first")
     return g.pointer()

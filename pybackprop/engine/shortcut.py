@@ -155,7 +155,7 @@ class Shortcut:
 def shortcut(model: Layered) -> Shortcut | None:
     """None where the model is no Chain."""
     stages = stages_of(model.layers)
-    if not stages or not is_mse(model.loss) or "forward" in vars(model):
+    if not stages or not is_mse(model.loss):
         return None
     parameters = [p for stage in stages for p in stage.parameters()]
     if len({id(p) for p in parameters}) < len(parameters) or not all(map(_is_plain, parameters)):

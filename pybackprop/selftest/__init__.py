@@ -5,3 +5,5 @@ the kernel, the threads and the blocks. A kind of the family `bits` compares wit
 the family `inputs` gives damaged files, formulas or arguments to what reads them, and expects success or the error
 that the documentation promises.
 """
+
+FAILURES = 20  # after which a campaign stops

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO
 
 from pybackprop.core import settings
+from pybackprop.selftest import FAILURES
 from pybackprop.selftest.run import PER_SEED, Failure, kind_of, numbers
 from pybackprop.selftest.worker import RUNNING, Order, Report
 
@@ -60,7 +61,7 @@ class Limits:
 
     cases: int | None = None
     seconds: float | None = None
-    failures: int = 20
+    failures: int = FAILURES
 
 
 class Job:
