@@ -3,12 +3,12 @@
 import signal
 import threading
 import time
-import tracemalloc
 
 import numpy as np
 import pytest
 
 import pybackprop as bp
+from helpers.allocations import allocated_by
 from helpers.compare import assert_same_bits
 from helpers.digests import TWO_EPOCHS, TWO_EPOCHS_DOUBLE
 from helpers.plans import STRATEGIES, Pair, ordinary_fit, shuffled, values
@@ -331,11 +331,6 @@ def test_a_model_that_is_edited_by_a_hook(pair):
 def test_fit_allocates_nothing_for_a_step(slow):
     x, targ = slow.data(4096)
     slow.plan.fit(x, targ, epochs=1)
-    tracemalloc.start()
-    slow.plan.fit(x, targ, epochs=1)
-    few = tracemalloc.get_traced_memory()[1]
-    tracemalloc.reset_peak()
-    slow.plan.fit(x, targ, epochs=1, batch=1)
-    many = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    _, few = allocated_by(lambda: slow.plan.fit(x, targ, epochs=1))
+    _, many = allocated_by(lambda: slow.plan.fit(x, targ, epochs=1, batch=1))
     assert many < few + 10000

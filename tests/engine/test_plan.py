@@ -1,13 +1,10 @@
 """A compiled plan gives the bits of the model, its backward and SGD."""
 
-import gc
-import sys
-import tracemalloc
-
 import numpy as np
 import pytest
 
 import pybackprop as bp
+from helpers.allocations import allocated_by
 from helpers.compare import assert_same_bits
 from helpers.plans import STRATEGIES, Pair, values
 from helpers.twins import assert_same_gradients, twins
@@ -273,20 +270,6 @@ def test_steps_allocate_nothing(rng, strategy, widths, n):
         blocks, most = allocated_by(step, 200)
         assert blocks < 10
         assert most < 1000  # bytes: the loss as a Python number, and what a call is made of
-
-
-def allocated_by(step, times):
-    """(blocks that are left, bytes at most at a time) after some steps."""
-    gc.collect()
-    gc.disable()
-    tracemalloc.start()
-    before, blocks = tracemalloc.get_traced_memory()[0], sys.getallocatedblocks()
-    for _ in range(times):
-        step()
-    most, left = tracemalloc.get_traced_memory()[1] - before, sys.getallocatedblocks() - blocks
-    tracemalloc.stop()
-    gc.enable()
-    return left, most
 
 
 def test_memory_names_what_is_held(pair):
