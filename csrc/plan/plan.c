@@ -39,12 +39,6 @@ static int is_over(bp_clock *clock) {
     return t >= clock->end;
 }
 
-/* The workspace of all strategies but the fused one: a piece for each thread, on whole cache lines. */
-static bp_workspace workspace_of(const bp_plan *plan) {
-    size_t count = (size_t)bp_threads();
-    return (bp_workspace){plan->workspace, plan->workspace_bytes / count / 64 * 64, count};
-}
-
 #define BP_TEMPLATE "gemm/product.h"
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
@@ -63,7 +57,16 @@ static bp_workspace workspace_of(const bp_plan *plan) {
 #else
 /* ---- per type ---- */
 
-/* Workspace for the largest of the layers' products, for each thread. */
+/* The workspace of all strategies but the fused one: masks, and a piece for each thread, on whole cache
+   lines. */
+static bp_workspace NAME(workspace_of)(const bp_plan *plan) {
+    size_t count = (size_t)bp_threads(), masks = NAME(bp_split_masks_bytes)(plan);
+    if (masks >= plan->workspace_bytes) return (bp_workspace){plan->workspace, 0, 0};
+    return (bp_workspace){(char *)plan->workspace + masks,
+                          (plan->workspace_bytes - masks) / count / 64 * 64, count};
+}
+
+/* Masks, and workspace for the largest of the layers' products, for each thread. */
 static bp_status NAME(products_workspace)(const bp_plan *plan, size_t *bytes) {
     size_t n = plan->batch, most = 0;
     for (const bp_layer *l = plan->layers; l < plan->layers + plan->count; l++) {
@@ -75,7 +78,7 @@ static bp_status NAME(products_workspace)(const bp_plan *plan, size_t *bytes) {
                        NAME(bp_multiply_workspace)(l->m, n, l->h)};
         for (size_t k = 0; k < sizeof of / sizeof *of; k++) most = of[k] > most ? of[k] : most;
     }
-    *bytes = most * (size_t)bp_threads();
+    *bytes = NAME(bp_split_masks_bytes)(plan) + most * (size_t)bp_threads();
     return BP_OK;
 }
 
@@ -98,17 +101,39 @@ static bp_status NAME(layers_grads)(const bp_plan *plan, const bp_workspace *wor
     return NAME(bp_chain_backward_in)(workspace, dx, layers, plan->count, x, targ, n, accumulate);
 }
 
+/* to (n,size) = those rows of from */
+static void NAME(gather)(REAL *restrict to, const REAL *restrict from, const int64_t *order, size_t n,
+                         size_t size) {
+    for (size_t i = 0; i < n; i++) {
+        const REAL *row = from + (size_t)order[i] * size;
+        if (size < SHORT_ROW)
+            for (size_t k = 0; k < size; k++) to[i * size + k] = row[k];
+        else
+            memcpy(to + i * size, row, size * sizeof(REAL));
+    }
+}
+
+void NAME(bp_gather)(const bp_plan *plan, const NAME(bp_batch) * batch, bp_range rows) {
+    size_t m = plan->layers[0].m, h = plan->layers[plan->count - 1].h, n = rows.end - rows.begin;
+    const int64_t *order = batch->order + rows.begin;
+    NAME(gather)((REAL *)plan->x + rows.begin * m, batch->x, order, n, m);
+    NAME(gather)((REAL *)plan->targ + rows.begin * h, batch->targ, order, n, h);
+}
+
 /* The gradients, and where update is not NULL, the update. */
-static bp_status NAME(grads_and_update)(const bp_plan *plan, REAL *loss, const REAL *x, const REAL *targ,
-                                        size_t n, REAL *dx, int accumulate,
-                                        const NAME(bp_update) * update) {
+static bp_status NAME(grads_and_update)(const bp_plan *plan, REAL *loss, const NAME(bp_batch) * batch,
+                                        REAL *dx, int accumulate, const NAME(bp_update) * update) {
+    const REAL *x = batch->order ? plan->x : batch->x;
+    const REAL *targ = batch->order ? plan->targ : batch->targ;
+    size_t n = batch->n;
     if (n > plan->batch) return BP_MISMATCH;
     if (!NAME(bp_activations_valid)(plan->layers, plan->count)) return BP_INVALID;
-    const bp_workspace workspace = workspace_of(plan);
+    const bp_workspace workspace = NAME(workspace_of)(plan);
+    if (plan->strategy == BP_SPLIT) /* whose threads copy rows, each its own */
+        return NAME(bp_split_grads)(plan, &workspace, loss, batch, dx, accumulate, update);
+    if (batch->order) NAME(bp_gather)(plan, batch, (bp_range){0, n});
     bp_status status = BP_UNKNOWN;
     switch (plan->strategy) {
-    case BP_SPLIT:
-        return NAME(bp_split_grads)(plan, &workspace, loss, x, targ, n, dx, accumulate, update);
     case BP_LAYERS:
         status = NAME(layers_grads)(plan, &workspace, loss, x, targ, n, dx, accumulate);
         break;
@@ -123,14 +148,16 @@ static bp_status NAME(grads_and_update)(const bp_plan *plan, REAL *loss, const R
 bp_status NAME(bp_plan_grads)(const bp_plan *plan, REAL *loss, const REAL *x, const REAL *targ, size_t n,
                               REAL *dx, int accumulate) {
     BP_DEFINED_ENVIRONMENT;
-    return NAME(grads_and_update)(plan, loss, x, targ, n, dx, accumulate, NULL);
+    const NAME(bp_batch) batch = {x, targ, NULL, n};
+    return NAME(grads_and_update)(plan, loss, &batch, dx, accumulate, NULL);
 }
 
 bp_status NAME(bp_plan_step)(const bp_plan *plan, REAL *loss, const REAL *x, const REAL *targ, size_t n,
                              double lr, double mu) {
     BP_DEFINED_ENVIRONMENT;
     const NAME(bp_update) update = {.lr = lr, .mu = mu};
-    return NAME(grads_and_update)(plan, loss, x, targ, n, NULL, 0, &update);
+    const NAME(bp_batch) batch = {x, targ, NULL, n};
+    return NAME(grads_and_update)(plan, loss, &batch, NULL, 0, &update);
 }
 
 size_t NAME(bp_plan_run_bytes)(const bp_plan *plan) { return NAME(bp_owned_bytes)(plan); }
@@ -140,7 +167,7 @@ bp_status NAME(bp_plan_predict)(const bp_plan *plan, REAL *out, const REAL *x, s
     if (plan->count == 0 || plan->batch == 0) return BP_EMPTY;
     if (!NAME(bp_activations_valid)(plan->layers, plan->count)) return BP_INVALID;
     size_t m = plan->layers[0].m, h = plan->layers[plan->count - 1].h;
-    const bp_workspace workspace = workspace_of(plan);
+    const bp_workspace workspace = NAME(workspace_of)(plan);
     bp_status status = BP_OK;
     for (size_t row = 0; row < n && status == BP_OK; row += plan->batch) {
         size_t rows = n - row < plan->batch ? n - row : plan->batch;
@@ -155,33 +182,6 @@ bp_status NAME(bp_plan_predict)(const bp_plan *plan, REAL *out, const REAL *x, s
 
 /* ---- many steps ---- */
 
-/* to (n,size) = those rows of from */
-static void NAME(gather)(REAL *restrict to, const REAL *restrict from, const int64_t *order, size_t n,
-                         size_t size) {
-    for (size_t i = 0; i < n; i++) {
-        const REAL *row = from + (size_t)order[i] * size;
-        if (size < SHORT_ROW)
-            for (size_t k = 0; k < size; k++) to[i * size + k] = row[k];
-        else
-            memcpy(to + i * size, row, size * sizeof(REAL));
-    }
-}
-
-/* Points x and targ to the n rows from `row` on, in that order. */
-static void NAME(take_batch)(const bp_plan *plan, const REAL **x, const REAL **targ,
-                             const int64_t *order, size_t row, size_t n) {
-    size_t m = plan->layers[0].m, h = plan->layers[plan->count - 1].h;
-    if (!order) {
-        *x += row * m;
-        *targ += row * h;
-        return;
-    }
-    NAME(gather)(plan->x, *x, order + row, n, m);
-    NAME(gather)(plan->targ, *targ, order + row, n, h);
-    *x = plan->x;
-    *targ = plan->targ;
-}
-
 static void NAME(count_step)(bp_progress *at, double loss, size_t n) {
     at->loss = loss;
     at->loss_sum += loss * (double)n;
@@ -190,14 +190,14 @@ static void NAME(count_step)(bp_progress *at, double loss, size_t n) {
 }
 
 /* One step of a run: all of it, or no update and no progress. */
-static bp_status NAME(run_step)(const bp_plan *plan, bp_progress *at, const REAL *x, const REAL *targ,
-                                size_t n, double lr, double mu) {
+static bp_status NAME(run_step)(const bp_plan *plan, bp_progress *at, const NAME(bp_batch) * batch,
+                                double lr, double mu) {
     REAL loss = 0;
     const NAME(bp_update) update = {lr, mu, .guarded = 1};
-    bp_status status = NAME(grads_and_update)(plan, &loss, x, targ, n, NULL, 0, &update);
+    bp_status status = NAME(grads_and_update)(plan, &loss, batch, NULL, 0, &update);
     if (status != BP_OK) return status;
     if (isfinite(loss))
-        NAME(count_step)(at, (double)loss, n);
+        NAME(count_step)(at, (double)loss, batch->n);
     else
         at->loss = (double)loss;
     return isfinite(loss) ? BP_OK : BP_DIVERGED;
@@ -226,16 +226,18 @@ bp_status NAME(bp_plan_run)(const bp_plan *plan, bp_progress *at, const REAL *x,
                             double seconds) {
     BP_DEFINED_ENVIRONMENT;
     if (plan->count == 0 || batch == 0) return BP_EMPTY;
+    size_t m = plan->layers[0].m, h = plan->layers[plan->count - 1].h;
     bp_clock clock = clock_for(seconds);
     bp_status status = BP_OK;
     if (batch <= plan->batch && at->row < rows && NAME(bp_activations_valid)(plan->layers, plan->count))
         NAME(run_owned)(plan, at, x, targ, order, rows, batch, lr, mu, &clock);
     while (status == BP_OK && at->row < rows) {
-        size_t n = rows - at->row < batch ? rows - at->row : batch;
-        const REAL *batch_x = x, *batch_targ = targ;
-        if (n > plan->batch) return BP_MISMATCH;
-        NAME(take_batch)(plan, &batch_x, &batch_targ, order, at->row, n);
-        status = NAME(run_step)(plan, at, batch_x, batch_targ, n, lr, mu);
+        NAME(bp_batch) rows_of = {x, targ, order, rows - at->row < batch ? rows - at->row : batch};
+        if (order)
+            rows_of.order += at->row;
+        else
+            rows_of.x += at->row * m, rows_of.targ += at->row * h;
+        status = NAME(run_step)(plan, at, &rows_of, lr, mu);
         if (is_over(&clock)) break;
     }
     return status;

@@ -6,6 +6,18 @@ typedef struct {
     int guarded;
 } NAME(bp_update);
 
+/* The n rows of a step: of x and targ those from the first on, or if order is not NULL, order[0],
+   order[1]
+   ... */
+typedef struct {
+    const REAL *x, *targ;
+    const int64_t *order;
+    size_t n;
+} NAME(bp_batch);
+
+/* Copies rows that come in an order to the plan's x and targ. */
+void NAME(bp_gather)(const bp_plan *plan, const NAME(bp_batch) * batch, bp_range rows);
+
 /* layers.c: layer by layer, with workspace for its products. */
 REAL *NAME(bp_output)(const bp_layer *layer);
 /* z, a of each layer; if out is not NULL, the last layer's output is written there instead. */
@@ -19,8 +31,11 @@ bp_status NAME(bp_chain_backward_in)(const bp_workspace *workspace, REAL *dx, co
 
 /* split.c: threads share rows, then gradients. update may be NULL. */
 bp_status NAME(bp_split_grads)(const bp_plan *plan, const bp_workspace *workspace, REAL *loss,
-                               const REAL *x, const REAL *targ, size_t n, REAL *dx, int accumulate,
+                               const NAME(bp_batch) * batch, REAL *dx, int accumulate,
                                const NAME(bp_update) * update);
+
+/* The bytes of workspace, before those of products, that tell which numbers of a batch are zero. */
+size_t NAME(bp_split_masks_bytes)(const bp_plan *plan);
 
 /* fused.c, fused_workspace.c: one pass over the data. */
 bp_status NAME(bp_fused_workspace)(const bp_plan *plan, size_t *bytes);

@@ -6,7 +6,10 @@
 /* ---- once ---- */
 #include "internal.h"
 
+#include <stdatomic.h>
+
 enum { ROWS = 16, ELEMENTS = 4, NUMBERS = 64 }; /* shares are cut at multiples of these */
+enum { SAMPLE = 4 };                            /* rows from which the share of zeros is estimated */
 enum { PREFETCH_BYTES = 256 * 1024 }; /* of an array, at most: larger ones would evict what is in use */
 
 /* Prefetches what other threads wrote, before the first sum reads it. */
@@ -22,6 +25,10 @@ static void prefetch_array(const char *at, size_t bytes) {
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
+#define BP_TEMPLATE "plan/masks.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
+
 #define BP_TEMPLATE "plan/split.c"
 #include "template/for_each_type.h"
 
@@ -32,21 +39,46 @@ typedef struct {
     const bp_plan *plan;
     const bp_workspace *workspace;
     REAL *loss;
-    const REAL *x, *targ;
+    const NAME(bp_batch) * batch;
+    const REAL *x, *targ; /* the batch's, or where its rows are gathered */
     size_t n, lowest;
     REAL *dx;
     int accumulate;
     const NAME(bp_update) * update;
-    size_t shares; /* of each phase */
+    size_t shares;        /* of each phase */
+    uint64_t *masks;      /* of x, or NULL: few of its elements are zero, or nobody asked for them */
+    atomic_size_t *terms; /* how many bits they have */
 } NAME(step);
+
+/* The first layer's outputs in those rows without the terms that are zero; 0: they are not computed. */
+static int NAME(masked_forward)(const NAME(step) * s, bp_range rows) {
+    const bp_layer *l = s->plan->layers;
+    size_t count = rows.end - rows.begin, words = bp_mask_words(l->m);
+    const REAL *x = s->x + rows.begin * l->m;
+    uint64_t *masks = s->masks + rows.begin * words;
+    size_t terms = NAME(bp_mask_rows)(masks, x, l->m, count, l->m);
+    atomic_fetch_add_explicit(s->terms, terms, memory_order_relaxed);
+    if (!bp_masks_pay(terms, count * l->m)) return 0;
+    const NAME(bp_masked_layer) layer = {.out = NAME(bp_output)(l) + rows.begin * l->h,
+                                         .masks = masks,
+                                         .x = x,
+                                         .w = l->w,
+                                         .b = l->b,
+                                         .epilogue = bp_epilogue_of(l),
+                                         .rows = count,
+                                         .m = l->m,
+                                         .h = l->h};
+    return NAME(bp_masked_forward)(&layer);
+}
 
 /* The layers' outputs in those rows. */
 static void NAME(rows_forward)(const NAME(step) * s, bp_range rows) {
     const REAL *in = s->x + rows.begin * s->plan->layers[0].m;
     for (const bp_layer *l = s->plan->layers; l < s->plan->layers + s->plan->count; l++) {
         REAL *out = NAME(bp_output)(l) + rows.begin * l->h;
-        NAME(bp_linear_forward_in)(s->workspace, out, in, l->w, l->b, bp_epilogue_of(l),
-                                   rows.end - rows.begin, l->m, l->h);
+        if (!s->masks || l > s->plan->layers || !NAME(masked_forward)(s, rows))
+            NAME(bp_linear_forward_in)(s->workspace, out, in, l->w, l->b, bp_epilogue_of(l),
+                                       rows.end - rows.begin, l->m, l->h);
         in = out;
     }
 }
@@ -71,6 +103,22 @@ static void NAME(rows_backward)(const NAME(step) * s, bp_range rows) {
     }
 }
 
+/* Those rows of the first layer's dw, without the terms that are zero; 0: they are as they were. Not
+   where it accumulates: into -0, the sign of a zero that is added would count. */
+static int NAME(masked_backward_w)(const NAME(step) * s, bp_range rows) {
+    const bp_layer *l = s->plan->layers;
+    if (!bp_masks_pay(atomic_load_explicit(s->terms, memory_order_relaxed), s->n * l->m)) return 0;
+    const NAME(bp_masked_gradient) gradient = {.dw = l->dw,
+                                               .masks = s->masks,
+                                               .x = s->x,
+                                               .dz = l->dz,
+                                               .n = s->n,
+                                               .m = l->m,
+                                               .h = l->h,
+                                               .mine = rows};
+    return NAME(bp_masked_backward_w)(&gradient);
+}
+
 /* One share of dw and db of all layers. */
 static void NAME(add_over_rows)(const NAME(step) * s, size_t share) {
     for (size_t k = s->plan->count; k-- > s->lowest;) {
@@ -83,7 +131,9 @@ static void NAME(add_over_rows)(const NAME(step) * s, size_t share) {
             rows = bp_cut(l->m, ELEMENTS, share, s->shares);
         else
             cols = bp_cut(l->h, ELEMENTS, share, s->shares);
-        if (l->dw) {
+        int masked = k == 0 && s->masks && l->dw && l->m >= l->h && !s->accumulate &&
+                     NAME(masked_backward_w)(s, rows);
+        if (l->dw && !masked) {
             NAME(bp_product)
             t = NAME(bp_backward_w_product)(l->dw, in, l->dz, s->n, l->m, l->h, s->accumulate);
             t.workspace = s->workspace;
@@ -111,6 +161,7 @@ static void NAME(rows_share)(const void *job, size_t share) {
     const NAME(step) *s = job;
     bp_range rows = bp_cut(s->n, ROWS, share, s->shares);
     if (rows.begin >= rows.end) return;
+    if (s->batch->order) NAME(bp_gather)(s->plan, s->batch, rows);
     NAME(rows_forward)(s, rows);
     NAME(rows_backward)(s, rows);
 }
@@ -124,9 +175,31 @@ static void NAME(gradients_share)(const void *job, size_t share) {
     NAME(add_over_rows)(s, share);
 }
 
+size_t NAME(bp_split_masks_bytes)(const bp_plan *plan) {
+    if (plan->strategy != BP_SPLIT || !plan->sparse || plan->count == 0) return 0;
+    size_t m = plan->layers[0].m, h = plan->layers[0].h;
+    return NAME(bp_masks_may_pay)(m, h)
+               ? bp_rounded(plan->batch * bp_mask_words(m) * sizeof(uint64_t), 64)
+               : 0;
+}
+
+/* Whether so many numbers of a batch are zero, by a sample of its rows, that they are left out. Masks
+   are at the workspace's begin. */
+static int NAME(looks_sparse)(const bp_plan *plan, const NAME(bp_batch) * batch) {
+    size_t bytes = NAME(bp_split_masks_bytes)(plan), m = plan->layers[0].m, terms = 0;
+    if (bytes == 0 || bytes > plan->workspace_bytes) return 0;
+    size_t samples = batch->n < SAMPLE ? batch->n : SAMPLE;
+    for (size_t q = 0; q < samples; q++) {
+        size_t i = batch->n * q / samples, row = batch->order ? (size_t)batch->order[i] : i;
+        terms += NAME(bp_mask_rows)(plan->workspace, batch->x + row * m, m, 1, m);
+    }
+    return bp_masks_pay(terms, samples * m);
+}
+
 bp_status NAME(bp_split_grads)(const bp_plan *plan, const bp_workspace *workspace, REAL *loss,
-                               const REAL *x, const REAL *targ, size_t n, REAL *dx, int accumulate,
+                               const NAME(bp_batch) * batch, REAL *dx, int accumulate,
                                const NAME(bp_update) * update) {
+    size_t n = batch->n;
     if (plan->count == 0) return BP_EMPTY;
     for (const bp_layer *l = plan->layers; l < plan->layers + plan->count; l++) {
         if (bp_overflows(n, l->m, sizeof(REAL)) || bp_overflows(n, l->h, sizeof(REAL)) ||
@@ -134,7 +207,19 @@ bp_status NAME(bp_split_grads)(const bp_plan *plan, const bp_workspace *workspac
             return BP_OVERFLOW;
     }
     if (n * plan->layers[plan->count - 1].h == 0) return BP_EMPTY;
-    NAME(step) s = {plan, workspace, loss, x, targ, n, 0, dx, accumulate, update, 1};
+    atomic_size_t terms = 0;
+    NAME(step)
+    s = {.plan = plan,
+         .workspace = workspace,
+         .loss = loss,
+         .batch = batch,
+         .n = n,
+         .dx = dx,
+         .accumulate = accumulate,
+         .update = update,
+         .terms = &terms};
+    s.x = batch->order ? plan->x : batch->x, s.targ = batch->order ? plan->targ : batch->targ;
+    if (NAME(looks_sparse)(plan, batch)) s.masks = plan->workspace;
     s.lowest = bp_lowest_wanted(plan->layers, plan->count, dx != NULL);
     int team = bp_threads_for(3 * bp_forward_work(plan->layers, plan->count, n));
     s.shares = (size_t)team;
