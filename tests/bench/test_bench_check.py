@@ -54,6 +54,16 @@ def test_images_of_digits_are_mostly_zeros():
     assert (x.reshape(100, 28, 28)[:, :2] == 0).all()
 
 
+@pytest.mark.parametrize(("data", "share"), workloads.FEWER_ZEROS.items())
+def test_images_with_fewer_zeros(data, share):
+    chosen = workloads.Workload("step", "step", (500, 784, 5, 1), "float32", 1, data=data)
+    digits = workloads.Workload("step", "step", (500, 784, 5, 1), "float32", 1, data="digits")
+    x, ink = workloads.data(chosen)["x"], workloads.data(digits)["x"]
+    assert chosen.label == f"step 500x784→5→1 of {data}"
+    assert (x == 0).mean() == pytest.approx(share, abs=0.01)
+    np.testing.assert_array_equal(x[ink != 0], ink[ink != 0])
+
+
 @pytest.mark.parametrize(("kind", "sizes"), SOME)
 def test_everybody_gets_the_same_data(kind, sizes, dtype):
     work = Workload("", kind, sizes, np.dtype(dtype).name, 1)
