@@ -55,6 +55,7 @@ from pybackprop.core.errors import (
 from pybackprop.core.settings import info, kernels, set_threads, set_tiles, threads, tiles, use_kernel
 from pybackprop.core.thread_limits import watch as _watch_thread_limits
 from pybackprop.core.version import __version__ as __version__
+from pybackprop.engine.history import History
 from pybackprop.engine.model import Model, mlp
 from pybackprop.engine.plan import Plan, compile
 from pybackprop.nn.layers import Activation, LeakyRelu, Lin, Mse, Relu
@@ -97,6 +98,7 @@ __all__ = [
     "Explanation",
     "GradCheck",
     "GradientError",
+    "History",
     "LeakyRelu",
     "Ledger",
     "Lin",

@@ -17,10 +17,10 @@ def check(path: Path) -> None:
     matplotlib_figure()
 
 
-def matplotlib_figure() -> Any:
-    """matplotlib.figure, which draws to a file and needs no display. Raises ImportError."""
+def matplotlib_figure(asked_by: str = "--plot") -> Any:
+    """matplotlib.figure, which draws to a file and needs no display. Raises ImportError, in the name of who asked."""
     try:
         from matplotlib import figure
     except ImportError as error:
-        raise ImportError("--plot: needs matplotlib; pip install 'pybackprop[plot]'") from error
+        raise ImportError(f"{asked_by}: needs matplotlib; pip install 'pybackprop[plot]'") from error
     return figure

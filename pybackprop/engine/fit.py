@@ -18,6 +18,7 @@ from pybackprop.core.checks import check_seed, first_not_finite, whole
 from pybackprop.core.errors import DivergedError, ShapeError
 from pybackprop.engine.arena import Arena
 from pybackprop.engine.batch import StepData, pair
+from pybackprop.engine.history import History
 from pybackprop.engine.records import Epoch, Moment
 from pybackprop.nn.optim import SGD, rate
 from pybackprop.ops import mse
@@ -68,7 +69,7 @@ class Options:
                 raise ValueError("plan.fit: patience needs a validation loss; give validation=(x, targ)")
 
 
-def fit(plan: Plan, x: Any, targ: Any, options: Options) -> list[Epoch]:
+def fit(plan: Plan, x: Any, targ: Any, options: Options) -> History:
     """See Plan.fit."""
     return _Fit(plan, x, targ, options).run()
 
@@ -100,9 +101,9 @@ class _Fit:
         self.call = native.plan_run[plan.dtype]
         self.best: tuple[float, list[Array]] | None = None
         self.best_epoch = 0
-        self.history: list[Epoch] = []
+        self.history = History()
 
-    def run(self) -> list[Epoch]:
+    def run(self) -> History:
         o = self.options
         with ExitStack() as stack:
             callbacks = [o.callback] if o.callback is not None else []

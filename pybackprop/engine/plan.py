@@ -18,6 +18,7 @@ from pybackprop.core.errors import GradientError
 from pybackprop.engine.arena import Arena
 from pybackprop.engine.batch import StepData, rows
 from pybackprop.engine.fit import Options, fit
+from pybackprop.engine.history import History
 from pybackprop.engine.layout import Layout
 from pybackprop.engine.model import Model, network_of_model
 from pybackprop.engine.records import Epoch, Moment
@@ -172,8 +173,8 @@ class Plan:
         callback: Callable[[Moment], Any] | None = None,
         checkpoint: Callable[[Epoch], Any] | None = None,
         progress: bool = False,
-    ) -> list[Epoch]:
-        """Trains for `epochs` passes over x (n,m) and targ (n,h) in shuffled batches. Returns the Epochs.
+    ) -> History:
+        """Trains for `epochs` passes over x (n,m) and targ (n,h) in shuffled batches. Returns the Epochs, a bp.History.
 
         seed        of the order of the rows, which is the same on every machine
         batch       rows in a step: by default, and at most, as compiled; the last step takes the remaining rows
