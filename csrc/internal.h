@@ -39,23 +39,26 @@ enum { BP_KERNEL_GENERIC, BP_KERNEL_SIMD, BP_KERNEL_SIMD_WIDE };
 #define BP_UNROLL_4
 #endif
 
-/* Calls op_<kernel> for the active kernel. Every kernel gives the same bits. */
+/* Calls op_<kernel>. Every kernel gives the same bits. */
 #if defined BP_X86
-#define BP_DISPATCH(op, args)                                                                           \
-    switch (bp_active_kernel()) {                                                                       \
+#define BP_DISPATCH_TO(kernel, op, args)                                                                \
+    switch (kernel) {                                                                                   \
     case BP_KERNEL_SIMD_WIDE: BP_PASTE(op, avx512) args; break;                                         \
     case BP_KERNEL_SIMD: BP_PASTE(op, avx2) args; break;                                                \
     default: BP_PASTE(op, generic) args; break;                                                         \
     }
 #elif defined BP_ARM64
-#define BP_DISPATCH(op, args)                                                                           \
-    switch (bp_active_kernel()) {                                                                       \
+#define BP_DISPATCH_TO(kernel, op, args)                                                                \
+    switch (kernel) {                                                                                   \
     case BP_KERNEL_SIMD: BP_PASTE(op, neon) args; break;                                                \
     default: BP_PASTE(op, generic) args; break;                                                         \
     }
 #else
-#define BP_DISPATCH(op, args) BP_PASTE(op, generic) args
+#define BP_DISPATCH_TO(kernel, op, args) (void)(kernel), BP_PASTE(op, generic) args
 #endif
+
+/* The same for the active kernel, which another thread may change at any time. */
+#define BP_DISPATCH(op, args) BP_DISPATCH_TO(bp_active_kernel(), op, args)
 
 enum { BP_MAX_MC = 252 }; /* rows of a product's block, at most: a multiple of every kernel's MR */
 

@@ -1,4 +1,5 @@
 /* product.h: the one blocked product behind matmul and linear. Included once per element type. */
+#include "gemm/prefetch.h"
 #include "ops/activation.h"
 
 /* c (rows,cols) = a (rows,inner) @ b (inner,cols), each element addressed by strides, so that
@@ -73,7 +74,15 @@ typedef struct {
     size_t in_step;
     const REAL *w; /* of unit j and input k: w[j * w_unit + k * w_input] */
     size_t w_unit, w_input, units, inner, rows, step;
-    REAL *panel; /* memory of BP_PANEL_BYTES bytes, where row is not NULL */
+    REAL *panel;           /* memory of BP_PANEL_BYTES bytes, where row is not NULL */
+    int packed, kernel;    /* w was packed by bp_pack_units with this kernel, */
+    bp_prefetch *prefetch; /* and this is prefetched a little before each tile, unless it is NULL */
 } NAME(bp_unit_product);
 
 void NAME(bp_units_multiply)(const NAME(bp_unit_product) * product);
+
+/* packed (units * inner) = w (inner,units) in the order in which a kernel's tiles read it */
+void NAME(bp_pack_units)(REAL *packed, const REAL *w, size_t inner, size_t units, int kernel);
+
+/* How often bp_units_multiply then calls bp_prefetch_some. */
+size_t NAME(bp_units_times)(size_t rows, size_t inner, size_t units, int kernel);

@@ -24,6 +24,12 @@ static const int32_t bp_lanes_avx2[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 #define interleave_low_f64_avx2 _mm256_unpacklo_pd
 #define interleave_high_f64_avx2 _mm256_unpackhi_pd
 
+/* Bit l: whether lane l is not 0. */
+#define nonzero_lanes_f32_avx2(v)                                                                       \
+    ((uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_NEQ_UQ)))
+#define nonzero_lanes_f64_avx2(v)                                                                       \
+    ((uint32_t)_mm256_movemask_pd(_mm256_cmp_pd(v, _mm256_setzero_pd(), _CMP_NEQ_UQ)))
+
 #define bp_inline_avx2 static inline __attribute__((always_inline, target("avx2,fma")))
 
 bp_inline_avx2 __m256 gather_pieces_f32_avx2(const float *const *row, size_t p) {
@@ -69,8 +75,7 @@ bp_inline_avx2 size_t list_four_avx2(float *first, float *second, uint32_t *at, 
 /* See avx512.h. */
 bp_inline_avx2 size_t list_lanes_f32_avx2(float *first, float *second, uint32_t *at, __m256 v, __m256 w,
                                           uint32_t base, uint32_t step) {
-    unsigned terms = (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_NEQ_UQ));
-    terms |= (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(w, _mm256_setzero_ps(), _CMP_NEQ_UQ));
+    unsigned terms = nonzero_lanes_f32_avx2(v) | nonzero_lanes_f32_avx2(w);
     if (!terms) return 0;
     __m128i four = _mm_mullo_epi32(_mm_setr_epi32(0, 1, 2, 3), _mm_set1_epi32((int)step));
     __m128i low = _mm_add_epi32(four, _mm_set1_epi32((int)base));
@@ -84,8 +89,7 @@ bp_inline_avx2 size_t list_lanes_f32_avx2(float *first, float *second, uint32_t 
 /* Here only the terms are written. */
 bp_inline_avx2 size_t list_lanes_f64_avx2(double *first, double *second, uint32_t *at, __m256d v,
                                           __m256d w, uint32_t base, uint32_t step) {
-    unsigned terms = (unsigned)_mm256_movemask_pd(_mm256_cmp_pd(v, _mm256_setzero_pd(), _CMP_NEQ_UQ));
-    terms |= (unsigned)_mm256_movemask_pd(_mm256_cmp_pd(w, _mm256_setzero_pd(), _CMP_NEQ_UQ));
+    unsigned terms = nonzero_lanes_f64_avx2(v) | nonzero_lanes_f64_avx2(w);
     double lanes[2][4];
     size_t count = 0;
     if (terms) _mm256_storeu_pd(lanes[0], v), _mm256_storeu_pd(lanes[1], w);

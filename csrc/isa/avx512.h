@@ -20,6 +20,10 @@
 #define interleave_low_f64_avx512 _mm512_unpacklo_pd
 #define interleave_high_f64_avx512 _mm512_unpackhi_pd
 
+/* Bit l: whether lane l is not 0. */
+#define nonzero_lanes_f32_avx512(v) ((uint32_t)_mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_NEQ_UQ))
+#define nonzero_lanes_f64_avx512(v) ((uint32_t)_mm512_cmp_pd_mask(v, _mm512_setzero_pd(), _CMP_NEQ_UQ))
+
 #define bp_inline_avx512                                                                                \
     static inline __attribute__((always_inline, target("avx512f,avx512dq,avx512vl")))
 
@@ -42,8 +46,7 @@ bp_inline_avx512 size_t list_lanes_f32_avx512(float *first, float *second, uint3
                                               __m512 w, uint32_t base, uint32_t step) {
     const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     __m512i place = _mm512_mullo_epi32(lane, _mm512_set1_epi32((int)step));
-    __mmask16 terms = _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_NEQ_UQ);
-    terms |= _mm512_cmp_ps_mask(w, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+    __mmask16 terms = (__mmask16)(nonzero_lanes_f32_avx512(v) | nonzero_lanes_f32_avx512(w));
     if (!terms) return 0;
     _mm512_storeu_ps(first, _mm512_maskz_compress_ps(terms, v));
     _mm512_storeu_ps(second, _mm512_maskz_compress_ps(terms, w));
@@ -55,8 +58,7 @@ bp_inline_avx512 size_t list_lanes_f64_avx512(double *first, double *second, uin
                                               __m512d w, uint32_t base, uint32_t step) {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     __m256i place = _mm256_mullo_epi32(lane, _mm256_set1_epi32((int)step));
-    __mmask8 terms = _mm512_cmp_pd_mask(v, _mm512_setzero_pd(), _CMP_NEQ_UQ);
-    terms |= _mm512_cmp_pd_mask(w, _mm512_setzero_pd(), _CMP_NEQ_UQ);
+    __mmask8 terms = (__mmask8)(nonzero_lanes_f64_avx512(v) | nonzero_lanes_f64_avx512(w));
     if (!terms) return 0;
     _mm512_storeu_pd(first, _mm512_maskz_compress_pd(terms, v));
     _mm512_storeu_pd(second, _mm512_maskz_compress_pd(terms, w));

@@ -47,6 +47,14 @@ static inline void store_part_f64_generic(double *to, bp_vector_f64 v, size_t n)
 #define gather_pieces_f32_generic(row, p) load_f32_generic(*(row) + (p))
 #define gather_pieces_f64_generic(row, p) load_f64_generic(*(row) + (p))
 
+/* Bit l: whether lane l is not 0. */
+static inline uint32_t nonzero_lanes_f32_generic(bp_vector_f32 v) {
+    return (uint32_t)((v[0] != 0) | (v[1] != 0) << 1 | (v[2] != 0) << 2 | (v[3] != 0) << 3);
+}
+static inline uint32_t nonzero_lanes_f64_generic(bp_vector_f64 v) {
+    return (uint32_t)((v[0] != 0) | (v[1] != 0) << 1);
+}
+
 /* See avx512.h. */
 static inline size_t list_lanes_f32_generic(float *first, float *second, uint32_t *at, bp_vector_f32 v,
                                             bp_vector_f32 w, uint32_t base, uint32_t step) {

@@ -23,6 +23,13 @@
 #define gather_pieces_f32_neon(row, p) vld1q_f32(*(row) + (p))
 #define gather_pieces_f64_neon(row, p) vld1q_f64(*(row) + (p))
 
+/* Bit l: whether lane l is not 0. */
+static inline uint32_t nonzero_lanes_f32_neon(float32x4_t v) {
+    const uint32x4_t bit = {1, 2, 4, 8};
+    return vaddvq_u32(vbicq_u32(bit, vceqzq_f32(v)));
+}
+#define nonzero_lanes_f64_neon nonzero_lanes_f64_generic
+
 #define list_lanes_f32_neon list_lanes_f32_generic
 #define list_lanes_f64_neon list_lanes_f64_generic
 

@@ -263,7 +263,19 @@ void NAME(bp_multiply_transposed)(const NAME(bp_product) * t) {
     BP_DISPATCH(NAME(multiply_transposed), (t));
 }
 
-void NAME(bp_units_multiply)(const NAME(bp_unit_product) * t) { BP_DISPATCH(NAME(units_multiply), (t)); }
+void NAME(bp_units_multiply)(const NAME(bp_unit_product) * t) {
+    BP_DISPATCH_TO(t->packed ? t->kernel : bp_active_kernel(), NAME(units_multiply), (t));
+}
+
+void NAME(bp_pack_units)(REAL *packed, const REAL *w, size_t inner, size_t units, int kernel) {
+    BP_DISPATCH_TO(kernel, NAME(pack_units), (packed, w, inner, units));
+}
+
+size_t NAME(bp_units_times)(size_t rows, size_t inner, size_t units, int kernel) {
+    size_t times = 0;
+    BP_DISPATCH_TO(kernel, NAME(units_times), (&times, rows, inner, units));
+    return times;
+}
 
 int NAME(bp_transposing_pays)(size_t cols) {
     int pays = 0;

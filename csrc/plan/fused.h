@@ -1,23 +1,21 @@
-/* fused.h: a fused pass, and the layout of its workspace. Included once per element type. */
+/* fused.h: a fused pass, and the layout of its workspace. Included once per element type.
+
+   In a tile, a layer's values lie unit by unit, as in units.h: the rows of the tile side by side. */
+#include "gemm/prefetch.h"
+
 #ifndef BP_STAGE
 #define BP_STAGE
 
-enum {
-    BP_MAX_TILE_ROWS = 64, /* of a tile */
-    BP_W_PANEL = 128       /* bytes of w's columns that are copied to be contiguous */
-};
+enum { BP_MAX_TILE_ROWS = 64 }; /* of a tile: as many as a mask has bits */
 
-/* to (rows,ld) = rows of from (rows,size), elements of `bytes` bytes; those beyond size are 0 */
-void bp_copy_rows(void *to, size_t ld, const void *from, size_t size, size_t rows, size_t bytes);
-
-/* Where a layer's arrays begin, in elements; rows are mp or hp apart, whole cache lines. */
+/* Where a layer's arrays begin, in elements; rows are whole cache lines apart. */
 typedef struct {
-    size_t mp, hp, step;          /* step: of rows that belong to the data's terms */
-    size_t w, wt, b;              /* among the shared: (m,hp), (h,mp), (hp) */
-    size_t a, d, sum, sum_b, out; /* among a thread's: (rows,hp), (rows,hp), (h,mp), (hp); the
-                                     segment's outputs (BP_SEGMENT,h) */
-    size_t terms, transposed_sum; /* likewise: lists of the data's nonzero elements, (m,step) */
-    size_t rows_of_w;             /* among the shared: (m,step) */
+    size_t mp, hp, row;     /* from one row of inputs, of outputs, of sums to the next */
+    size_t w, wt, total;    /* among the shared: packed, (h,mp), (h,row) */
+    size_t a, d;            /* among a thread's: (h,step), (h,step) */
+    size_t sum, sum_b, out; /* likewise: (h,row), (hp); the segment's outputs (BP_SEGMENT,h) */
+    size_t bits, sum_rows;  /* of the first layer, likewise: the data's terms, (m,hp) */
+    size_t w_rows;          /* of the first layer, among the shared: (m,hp) */
 } bp_stage;
 #endif
 
@@ -26,23 +24,27 @@ typedef struct {
     const REAL *x, *targ;
     REAL *dx, *out; /* out: if not NULL, only the forward pass, written there */
     size_t n, lowest;
-    int accumulate, sparse;
+    int accumulate, sparse, kernel; /* kernel: the one that chose where numbers lie */
     REAL factor;
     double total;
     const bp_stage *stages;
     REAL *shared;
-    size_t rows, shared_size, own_size, x_at, memory_at, columns_at;
-    int lists; /* whether lists of the data's terms may pay */
+    size_t rows, step, shared_size, own_size, rows_at, masks_at, memory_at;
+    int bits;    /* whether leaving out the data's zeros may pay */
+    int copies;  /* whether rows of x are copied to be aligned as sums are, */
+    size_t head; /* or else how many of their numbers come before the first aligned vector */
+    int by_rows; /* the first layer's totals are in dw (m,h), not in total */
 } NAME(pass);
 
 /* One thread's memory, and the state of its current tile and segment. */
 typedef struct {
     const NAME(pass) * p;
     REAL *own;
-    NAME(bp_terms) x;     /* the data's terms, */
+    bp_bits x;            /* the data's terms, */
     int listed;           /* whether they are so few that this tile uses only them */
-    bp_prefetch prefetch; /* then: the inputs of the next tile */
-    int by_rows;          /* the first layer's sums are in transposed_sum (m,step), not in sum (h,mp) */
+    int finite;           /* whether the tile's data is known to be finite */
+    int by_rows;          /* the first layer's sums are in sum_rows, not in sum */
+    bp_prefetch prefetch; /* the inputs of the next tile */
 } NAME(worker);
 
 /* Sets the places in p, and the layers' stages if they are not NULL. */
@@ -51,7 +53,17 @@ void NAME(bp_fused_place)(NAME(pass) * p, bp_stage *stages);
 /* The size of the stages in elements; they come first in the workspace. */
 size_t NAME(bp_fused_stages)(const bp_plan *plan);
 
-/* The parameters in rows of whole cache lines, w and its transpose, for products without packing. */
+/* The parameters in the forms in which a pass reads them. */
 void NAME(bp_fused_copy)(const NAME(pass) * p);
 
 bp_status NAME(bp_fused_workspace)(const bp_plan *plan, size_t *bytes);
+
+/* fused_tile.c: the rows row .. row + rows of the data, a tile, and of those after it the next tile's.
+ */
+void NAME(bp_tile_forward)(NAME(worker) * t, size_t row, size_t rows, size_t next_rows);
+void NAME(bp_tile_predict)(const NAME(worker) * t, size_t row, size_t rows);
+void NAME(bp_tile_backward)(NAME(worker) * t, size_t row, size_t rows);
+
+/* Between the first layer's sums, or totals, unit by unit and rows of them, `step` apart. */
+void NAME(bp_sums_to_rows)(const NAME(pass) * p, size_t q, REAL *rows, size_t step, const REAL *sums);
+void NAME(bp_sums_from_rows)(const NAME(pass) * p, size_t q, REAL *sums, const REAL *rows, size_t step);

@@ -1,12 +1,20 @@
-/* fused_workspace.c: the layout of a fused pass's workspace: copies of the parameters, shared by all
-   threads, and each thread's rows, sums and lists. */
+/* fused_workspace.c: the layout of a fused pass's workspace: copies of the parameters and the gradients'
+   totals, shared by all threads, and each thread's values, sums and masks. */
 #ifndef REAL
 /* ---- once ---- */
 #include "internal.h"
 
 enum { TILE_BYTES = 256 * 1024 }; /* of a tile's inputs */
 
+#define BP_TEMPLATE "gemm/product.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
+
 #define BP_TEMPLATE "plan/sparse.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
+
+#define BP_TEMPLATE "plan/units.h"
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
@@ -21,13 +29,7 @@ static size_t rows_of(size_t row_bytes) {
     return rows;
 }
 
-void bp_copy_rows(void *to, size_t ld, const void *from, size_t size, size_t rows, size_t bytes) {
-    for (size_t i = 0; i < rows; i++) {
-        char *row = (char *)to + i * ld * bytes;
-        memcpy(row, (const char *)from + i * size * bytes, size * bytes);
-        memset(row + size * bytes, 0, (ld - size) * bytes);
-    }
-}
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 #define BP_TEMPLATE "plan/fused_workspace.c"
 #include "template/for_each_type.h"
@@ -37,44 +39,40 @@ void bp_copy_rows(void *to, size_t ld, const void *from, size_t size, size_t row
 
 static size_t NAME(take)(size_t *at, size_t numbers) { return bp_take(at, numbers, sizeof(REAL)); }
 
-/* Where a layer's copies are among the shared numbers, and its rows and sums among a thread's. */
-static bp_stage NAME(place)(const bp_layer *l, int last, size_t rows, size_t *shared, size_t *own) {
+/* Where a layer's copies are among the shared numbers, and its values and sums among a thread's. */
+static bp_stage NAME(place)(NAME(pass) * p, const bp_layer *l) {
     const size_t line = 64 / sizeof(REAL);
-    bp_stage s = {
-        .mp = bp_rounded(l->m, line), .hp = bp_rounded(l->h, line), .step = NAME(bp_terms_step)(l->h)};
-    s.w = NAME(take)(shared, l->m * bp_rounded(l->h, BP_W_PANEL / sizeof(REAL)));
-    s.wt = NAME(take)(shared, l->h * s.mp);
-    s.b = NAME(take)(shared, s.hp);
-    s.a = NAME(take)(own, rows * s.hp), s.d = NAME(take)(own, rows * s.hp);
-    s.sum = NAME(take)(own, l->h * s.mp), s.sum_b = NAME(take)(own, s.hp);
+    size_t *shared = &p->shared_size, *own = &p->own_size;
+    int first = l == p->plan->layers, last = l + 1 == p->plan->layers + p->plan->count;
+    bp_stage s = {.mp = bp_rounded(l->m, line), .hp = bp_rounded(l->h, line)};
+    s.row = s.mp + (first ? line : 0); /* the numbers before the first aligned vector take one more */
+    s.w = NAME(take)(shared, l->m * l->h), s.total = NAME(take)(shared, l->h * s.row);
+    s.a = NAME(take)(own, l->h * p->step), s.d = NAME(take)(own, l->h * p->step);
+    s.sum = NAME(take)(own, l->h * s.row), s.sum_b = NAME(take)(own, s.hp);
     s.out = last ? NAME(take)(own, BP_SEGMENT * l->h) : 0;
+    if (first) s.wt = NAME(take)(shared, l->h * s.mp);
+    if (first && p->bits) {
+        s.w_rows = NAME(take)(shared, l->m * s.hp), s.sum_rows = NAME(take)(own, l->m * s.hp);
+        s.bits = NAME(take)(own, bp_bits_bytes(l->m) / sizeof(REAL));
+    }
     return s;
 }
 
-/* What the first layer needs where the data's zeros may be left out. */
-static void NAME(place_lists)(bp_stage *s, size_t m, size_t rows, size_t *shared, size_t *own) {
-    s->terms = NAME(take)(own, NAME(bp_terms_bytes)(rows, m, s->step) / sizeof(REAL));
-    s->transposed_sum = NAME(take)(own, m * s->step);
-    s->rows_of_w = NAME(take)(shared, m * s->step);
-}
-
 void NAME(bp_fused_place)(NAME(pass) * p, bp_stage *stages) {
-    const bp_plan *plan = p->plan;
-    size_t widest = 0;
-    p->rows = rows_of(plan->layers[0].m * sizeof(REAL));
-    p->lists = plan->sparse && NAME(bp_terms_may_pay)(plan->layers[0].m, plan->layers[0].h);
+    const bp_layer *l = p->plan->layers;
+    size_t longest = 0, widest = 0;
+    p->rows = rows_of(l->m * sizeof(REAL));
+    p->step = bp_rounded(p->rows, 64 / sizeof(REAL));
+    p->bits = p->plan->sparse && NAME(bp_bits_may_pay)(l->m, l->h);
     p->shared_size = p->own_size = 0;
-    for (size_t k = 0; k < plan->count; k++) {
-        bp_stage s =
-            NAME(place)(plan->layers + k, k + 1 == plan->count, p->rows, &p->shared_size, &p->own_size);
-        if (k == 0 && p->lists)
-            NAME(place_lists)(&s, plan->layers[0].m, p->rows, &p->shared_size, &p->own_size);
-        if (stages) stages[k] = s;
-        if (plan->layers[k].h > widest) widest = plan->layers[k].h;
+    for (size_t q = 0; q < p->plan->count; q++, l++) {
+        bp_stage s = NAME(place)(p, l);
+        if (stages) stages[q] = s;
+        longest = larger(longest, larger(s.row, s.hp)), widest = larger(widest, l->h);
     }
-    p->x_at = NAME(take)(&p->own_size, p->rows * bp_rounded(plan->layers[0].m, 64 / sizeof(REAL)));
+    p->rows_at = NAME(take)(&p->own_size, p->rows * longest);
+    p->masks_at = NAME(take)(&p->own_size, widest * sizeof(uint64_t) / sizeof(REAL));
     p->memory_at = NAME(take)(&p->own_size, BP_HERE_WORKSPACE / sizeof(REAL));
-    p->columns_at = NAME(take)(&p->own_size, NAME(bp_columns_bytes)(p->rows, widest) / sizeof(REAL));
 }
 
 size_t NAME(bp_fused_stages)(const bp_plan *plan) {
@@ -97,30 +95,21 @@ bp_status NAME(bp_fused_workspace)(const bp_plan *plan, size_t *bytes) {
     return BP_OK;
 }
 
-void NAME(bp_fused_copy)(const NAME(pass) * p) {
-    for (size_t q = 0; q < p->plan->count; q++) {
-        const bp_layer *l = p->plan->layers + q;
-        const bp_stage *s = p->stages + q;
-        const REAL *w = l->w;
-        REAL *to = p->shared + s->w, *transposed = p->shared + s->wt;
-        const size_t panel = BP_W_PANEL / sizeof(REAL);
-        memset(p->shared + s->b, 0, s->hp * sizeof(REAL));
-        if (l->b) memcpy(p->shared + s->b, l->b, l->h * sizeof(REAL));
-        for (size_t j = 0; j < s->hp; j += panel)
-            for (size_t k = 0; k < l->m; k++) {
-                size_t count = l->h - j < panel ? l->h - j : panel;
-                REAL *row = to + j * l->m + k * panel;
-                memcpy(row, w + k * l->h + j, count * sizeof(REAL));
-                memset(row + count, 0, (panel - count) * sizeof(REAL));
-            }
-        if (q == 0 && p->lists)
-            bp_copy_rows(p->shared + s->rows_of_w, s->step, w, l->h, l->m, sizeof(REAL));
-        if (p->out || q < p->lowest + !p->dx) continue; /* the gradient of its input is not needed */
-        for (size_t j = 0; j < l->h; j++) {
-            for (size_t k = 0; k < l->m; k++) transposed[j * s->mp + k] = w[k * l->h + j];
-            memset(transposed + j * s->mp + l->m, 0, (s->mp - l->m) * sizeof(REAL));
-        }
+/* to (m,hp) = the rows of w (m,h), padded with zeros */
+static void NAME(pad_rows)(REAL *to, size_t hp, const REAL *w, size_t m, size_t h) {
+    for (size_t k = 0; k < m; k++) {
+        memcpy(to + k * hp, w + k * h, h * sizeof(REAL));
+        memset(to + k * hp + h, 0, (hp - h) * sizeof(REAL));
     }
+}
+
+void NAME(bp_fused_copy)(const NAME(pass) * p) {
+    const bp_layer *layers = p->plan->layers;
+    const bp_stage *s = p->stages;
+    for (size_t q = 0; q < p->plan->count; q++)
+        NAME(bp_pack_units)(p->shared + s[q].w, layers[q].w, layers[q].m, layers[q].h, p->kernel);
+    if (p->bits) NAME(pad_rows)(p->shared + s->w_rows, s->hp, layers->w, layers->m, layers->h);
+    if (p->dx) NAME(bp_turn)(p->shared + s->wt, s->mp, layers->w, layers->h, layers->m, layers->h);
 }
 
 #endif

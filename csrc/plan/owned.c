@@ -19,10 +19,6 @@ enum {
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
-#define BP_TEMPLATE "plan/sparse.h"
-#include "template/for_each_type.h"
-#undef BP_TEMPLATE
-
 #define BP_TEMPLATE "plan/owned.h"
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
@@ -79,10 +75,10 @@ static void NAME(place)(NAME(bp_owned) * o, const bp_plan *plan, bp_owned_layer 
     size_t shared = bp_rounded(count * sizeof *layers, 64) / sizeof(REAL), own = 0, widest = 0,
            narrow = 0;
     *o = (NAME(bp_owned)){
-        .plan = plan, .layers = layers, .batch = batch, .step = NAME(bp_terms_step)(batch)};
+        .plan = plan, .layers = layers, .batch = batch, .step = NAME(bp_units_step)(batch)};
     for (size_t k = 0; k < count; k++) {
         const bp_layer *l = plan->layers + k;
-        bp_owned_layer s = {.mp = NAME(bp_terms_step)(l->m), .narrow = is_narrow(l->m, sizeof(REAL))};
+        bp_owned_layer s = {.mp = NAME(bp_units_step)(l->m), .narrow = is_narrow(l->m, sizeof(REAL))};
         s.copied = k == 0 && l->m % line;
         for (int q = 0; q < 2; q++) {
             s.w[q] = q && k == 0 ? s.w[0] : NAME(take)(&shared, l->h * s.mp);

@@ -6,15 +6,25 @@
 
 #include "isa/all.h"
 
-enum {
-    NEAR_BYTES = 24 * 1024, /* of the other factor, which stay in the L1 cache from row to row */
-    PANEL_BYTES = 256,      /* of its rows at a time, at most: 4 vectors */
-    SAMPLE = 4              /* rows from which the share of zeros is estimated */
-};
-
 #define BP_TEMPLATE "plan/sparse.h"
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
+
+enum {
+    SAMPLE = 4,          /* rows from which the share of zeros is estimated */
+    WORD = BP_MASK_ROWS, /* columns of a mask */
+    FEWEST_COLUMNS = 64, /* for which it pays, */
+    FEWEST_BYTES = 128   /* in products with rows of so many bytes */
+};
+
+static size_t words_of(size_t size) { return (size + WORD - 1) / WORD; }
+
+size_t bp_bits_bytes(size_t size) { return words_of(size) * 2 * WORD * sizeof(uint64_t); }
+
+bp_bits bp_bits_at(void *memory, size_t size) {
+    size_t words = words_of(size);
+    return (bp_bits){.rows = memory, .columns = (uint64_t *)memory + words * WORD, .words = words};
+}
 
 #define BP_TEMPLATE "plan/sparse.c"
 #include "template/for_each_kernel.h"
@@ -23,7 +33,8 @@ enum {
 /* ---- per type and kernel ---- */
 
 #include "isa/simd.h"
-#include "gemm/sparse_rows.h"
+#define MR BP_PASTE(MR, KERNEL)
+#include "gemm/masked.h"
 
 static void LOCAL(all_finite)(int *finite, const REAL *a, size_t size) {
     LOCAL(vector) zeros[4] = {0}; /* and NaN */
@@ -42,182 +53,219 @@ static void LOCAL(all_finite)(int *finite, const REAL *a, size_t size) {
     *finite = sum == 0;
 }
 
-static size_t LOCAL(nonzero_in)(const REAL *x, size_t size) {
-    size_t count = 0;
-    for (size_t e = 0; e < size; e++) count += x[e] != 0;
-    return count;
+/* The mask of at most WORD numbers. */
+static uint64_t LOCAL(mask_of)(const REAL *x, size_t size) {
+    uint64_t mask = 0;
+    for (size_t k = 0; k < size; k += LANES)
+        mask |= (uint64_t)LOCAL(nonzero_lanes)(LOCAL(load_lanes)(x + k, size - k)) << k;
+    return mask;
 }
 
-/* Whether at most a share of the numbers is not zero, by a sample of the rows. */
-static int LOCAL(looks_sparse)(const REAL *x, size_t ld, size_t rows, size_t size) {
-    size_t count = 0, samples = rows < SAMPLE ? rows : SAMPLE;
-    for (size_t i = 0; i < samples; i++) count += LOCAL(nonzero_in)(x + rows * i / samples * ld, size);
-    return count * 4 <= samples * size;
+static size_t LOCAL(count_terms)(const REAL *x, size_t size) {
+    size_t terms = 0;
+    for (size_t k = 0; k < size; k += WORD)
+        terms += (size_t)__builtin_popcountll(LOCAL(mask_of)(x + k, size - k < WORD ? size - k : WORD));
+    return terms;
 }
 
-static void LOCAL(list_terms)(int *listed, NAME(bp_terms) * terms, const REAL *x, size_t ld, size_t rows,
-                              size_t size) {
-    size_t count = 0;
-    *listed = LOCAL(looks_sparse)(x, ld, rows, size);
-    for (size_t i = 0; *listed && i < rows; i += 2) {
-        const REAL *first = x + i * ld, *second = i + 1 < rows ? first + ld : terms->zeros;
-        for (size_t b = 0, from = 0, to; b < terms->blocks; b++, from = to) {
-            to = size - from < terms->block ? size : from + terms->block;
-            if (count + to - from + LANES > terms->most) {
-                *listed = 0;
-                return;
-            }
-            count = LOCAL(list_pair)(terms, count, first, second, from, to);
-            terms->end[i / 2 * terms->blocks + b] = (uint32_t)count;
+/* Whether so many terms of so many numbers cost less than all of them, in a forward and in a backward
+   whose other factor is a gradient that relu has passed. A term takes its vectors of sums, or as long as
+   one of them waits for itself, and then some. The limits are those found with AVX2 and AVX-512. */
+static int LOCAL(pays)(size_t terms, size_t numbers, size_t h) {
+    size_t vectors = (h + LANES - 1) / LANES, least = 4;
+    return terms * 2 * ((vectors < least ? least : vectors) + 1) * LANES <= numbers * h;
+}
+
+/* By a sample of the rows. */
+static void LOCAL(looks_sparse)(int *sparse, const REAL *x, size_t ld, size_t rows, size_t size,
+                                size_t h) {
+    size_t terms = 0, samples = rows < SAMPLE ? rows : SAMPLE;
+    for (size_t i = 0; i < samples; i++) terms += LOCAL(count_terms)(x + rows * i / samples * ld, size);
+    *sparse = LOCAL(pays)(terms, samples * size, h);
+}
+
+static void LOCAL(find_terms)(int *sparse, bp_bits *bits, const REAL *x, size_t ld, size_t rows,
+                              size_t size, size_t h) {
+    size_t terms = 0;
+    for (size_t q = 0; q < bits->words; q++) {
+        uint64_t *mask = bits->rows + q * WORD;
+        size_t k = q * WORD, some = size - k < WORD ? size - k : WORD;
+        for (size_t i = 0; i < rows; i++) {
+            mask[i] = LOCAL(mask_of)(x + i * ld + k, some);
+            terms += (size_t)__builtin_popcountll(mask[i]);
+        }
+        for (size_t i = rows; i < WORD; i++) mask[i] = 0;
+    }
+    *sparse = LOCAL(pays)(terms, rows * size, h);
+}
+
+/* Exchanges the bits above the diagonal of 2 x 2 blocks of `width` x `width` bits with those below. */
+static inline __attribute__((always_inline)) void LOCAL(swap_blocks)(uint64_t *a, const size_t width,
+                                                                     const uint64_t low) {
+    for (size_t k = 0; k < WORD; k += 2 * width)
+        for (size_t r = k; r < k + width; r++) {
+            uint64_t t = (a[r] >> width ^ a[r + width]) & low;
+            a[r + width] ^= t, a[r] ^= t << width;
+        }
+}
+
+static void LOCAL(turn_bits)(const bp_bits *bits) {
+    for (size_t q = 0; q < bits->words; q++) {
+        uint64_t *a = bits->columns + q * WORD;
+        memcpy(a, bits->rows + q * WORD, WORD * sizeof *a);
+        LOCAL(swap_blocks)(a, 32, 0x00000000ffffffff);
+        LOCAL(swap_blocks)(a, 16, 0x0000ffff0000ffff);
+        LOCAL(swap_blocks)(a, 8, 0x00ff00ff00ff00ff);
+        LOCAL(swap_blocks)(a, 4, 0x0f0f0f0f0f0f0f0f);
+        LOCAL(swap_blocks)(a, 2, 0x3333333333333333);
+        LOCAL(swap_blocks)(a, 1, 0x5555555555555555);
+    }
+}
+
+/* Two chains, or one after the other. Together they share loads, and have more sums under way, but each
+   also adds the other's terms: that pays where their sums fit registers and the terms are mostly at the
+   same places. */
+static void LOCAL(run_two)(LOCAL(chains) * t, uint64_t first, uint64_t second, size_t vectors) {
+    int both = __builtin_popcountll(first | second);
+    int each = __builtin_popcountll(first) + __builtin_popcountll(second);
+    if (vectors <= MR && both * 5 <= each * 4) {
+        LOCAL(run_bits)(t, first | second, vectors, 2);
+        return;
+    }
+    LOCAL(run_bits)(t, first, vectors, 1);
+    t->to[0] = t->to[1], t->from[0] = t->from[1];
+    LOCAL(run_bits)(t, second, vectors, 1);
+}
+
+/* Vectors of h numbers from j on, in about equal parts. */
+static size_t LOCAL(next_vectors)(size_t h, size_t j) {
+    size_t left = (h - j + LANES - 1) / LANES,
+           parts = (left + LOCAL(most_vectors) - 1) / LOCAL(most_vectors);
+    return (left + parts - 1) / parts;
+}
+
+/* A row or a pair of rows, over the columns of one word. */
+static void LOCAL(forward_word)(const NAME(bp_bits_product) * t, size_t q, size_t j, size_t vectors) {
+    const uint64_t *mask = t->bits->rows + q * WORD;
+    for (size_t i = 0; i < t->rows; i += 2) {
+        REAL *to = t->to + i * t->to_step + j;
+        const REAL *from = t->x + i * t->x_step + q * WORD;
+        LOCAL(chains)
+        c = {.to = {to, to + t->to_step}, .from = {from, from + t->x_step}, .step = 1};
+        c.rows = t->other + q * WORD * t->other_step + j, c.row_step = t->other_step;
+        bp_prefetch_some(t->prefetch);
+        LOCAL(run_two)(&c, mask[i], i + 1 < t->rows ? mask[i + 1] : 0, vectors);
+    }
+}
+
+static void LOCAL(bits_forward)(const NAME(bp_bits_product) * t) {
+    const size_t whole = (t->h + LANES - 1) / LANES * LANES;
+    for (size_t i = 0; i < t->rows; i++) memset(t->to + i * t->to_step, 0, whole * sizeof(REAL));
+    for (size_t q = 0; q < t->bits->words; q++)
+        for (size_t j = 0, vectors; j < t->h; j += vectors * LANES) {
+            vectors = LOCAL(next_vectors)(t->h, j);
+            LOCAL(forward_word)(t, q, j, vectors);
+        }
+    for (size_t i = 0; i < t->rows; i++)
+        for (size_t j = 0; j < whole; j++) t->to[i * t->to_step + j] += 0;
+}
+
+static void LOCAL(bits_backward_w)(const NAME(bp_bits_product) * t) {
+    const uint64_t *mask = t->bits->columns;
+    for (size_t j = 0, vectors; j < t->h; j += vectors * LANES) {
+        vectors = LOCAL(next_vectors)(t->h, j);
+        for (size_t k = 0; k < t->size; k += 2) {
+            REAL *to = t->to + k * t->to_step + j;
+            const REAL *from = t->x + k;
+            LOCAL(chains)
+            c = {.to = {to, to + t->to_step}, .from = {from, from + 1}, .step = t->x_step};
+            c.rows = t->other + j, c.row_step = t->other_step;
+            bp_prefetch_some(t->prefetch);
+            LOCAL(run_two)(&c, mask[k], k + 1 < t->size ? mask[k + 1] : 0, vectors);
         }
     }
 }
 
-/* The terms of rows i and i + 1 in a block; the rows of `of` from column j on that belong to them. */
-static LOCAL(pair) LOCAL(pair_at)(const NAME(bp_terms) * x, size_t i, size_t block, REAL *of, size_t ld,
-                                  REAL *spare, size_t rows, size_t j) {
-    size_t from = LOCAL(first_term)(x, i / 2, block), to = x->end[i / 2 * x->blocks + block];
-    LOCAL(pair) t = {x->at + from, x->first + from, x->second + from, to - from, {of + i * ld + j}};
-    t.row[1] = i + 1 < rows ? t.row[0] + ld : spare;
-    return t;
-}
-
-/* op for all pairs of x's rows and those of `of`, h columns, rows ld apart: so many vectors at a time,
-   and in them block after block of `other`. */
-static void LOCAL(each_pair)(void (*op)(const LOCAL(pair) *, REAL *, size_t), const NAME(bp_terms) * x,
-                             REAL *of, size_t ld, REAL *other, size_t rows, size_t h,
-                             bp_prefetch *prefetch) {
-    REAL spare[4 * LANES] = {0};
+static void LOCAL(bits_times)(size_t *forward, size_t *backward, size_t rows, size_t size, size_t h) {
+    *forward = *backward = 0;
     for (size_t j = 0, vectors; j < h; j += vectors * LANES) {
-        vectors = (h - j + LANES - 1) / LANES < 4 ? (h - j + LANES - 1) / LANES : 4;
-        for (size_t block = 0; block < x->blocks; block++)
-            for (size_t i = 0; i < rows; i += 2) {
-                LOCAL(pair) t = LOCAL(pair_at)(x, i, block, of, ld, spare, rows, j);
-                bp_prefetch_some(prefetch);
-                op(&t, other + j, vectors);
-            }
+        vectors = LOCAL(next_vectors)(h, j);
+        *forward += words_of(size) * ((rows + 1) / 2);
+        *backward += (size + 1) / 2;
     }
 }
 
-static void LOCAL(terms_forward)(REAL *out, size_t ld, const NAME(bp_terms) * x, const REAL *w,
-                                 const REAL *b, bp_epilogue epilogue, size_t rows, size_t h,
-                                 bp_prefetch *prefetch) {
-    const int relu = epilogue.activation == BP_ACTIVATION_RELU;
-    memset(out, 0, rows * ld * sizeof(REAL));
-    LOCAL(each_pair)(LOCAL(gather_pair), x, out, ld, (REAL *)w, rows, h, prefetch);
-    for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < h; j++) {
-            REAL sum = out[i * ld + j] + 0 + b[j];
-            out[i * ld + j] = relu && sum <= 0 ? 0 : sum;
-        }
-    if (!relu && epilogue.activation != BP_ACTIVATION_NONE)
-        NAME(bp_activation_rows)(epilogue, out, ld, rows, h);
-}
-
-static void LOCAL(terms_backward_w)(REAL *sum, const NAME(bp_terms) * x, const REAL *dout, size_t ld,
-                                    size_t rows, size_t h, bp_prefetch *prefetch) {
-    LOCAL(each_pair)(LOCAL(spread_pair), x, (REAL *)dout, ld, sum, rows, h, prefetch);
-}
-
-static void LOCAL(columns_backward_w)(REAL *sum, const NAME(bp_columns) * d, const REAL *x) {
-    for (size_t k = 0, vectors; k < d->step; k += vectors * LANES) {
-        size_t left = (d->step - k) / LANES;
-        vectors = left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
-        for (size_t j = 0; j < d->h; j++) {
-            const REAL *value = d->value + j * d->rows;
-            LOCAL(add_terms)(sum + j * d->step + k, x + k, d->at + j * d->rows, value, d->count[j],
-                             vectors);
-        }
+static void LOCAL(find_active)(size_t *count, uint64_t *mask, const REAL *d, size_t step, size_t rows,
+                               size_t units) {
+    *count = 0;
+    for (size_t j = 0; j < units; j++) {
+        mask[j] = LOCAL(mask_of)(d + j * step, rows);
+        *count += (size_t)__builtin_popcountll(mask[j]);
     }
 }
 
-static void LOCAL(terms_times)(size_t *times, const NAME(bp_terms) * terms, size_t rows, size_t h) {
-    *times = (rows + 1) / 2 * terms->blocks * ((h + 4 * LANES - 1) / (4 * LANES));
+/* Where in rows of x the vector of sums begins, and how many numbers it holds. */
+static size_t LOCAL(place)(const NAME(bp_masked_product) * t, size_t vector, size_t *numbers) {
+    size_t k = vector == 0 ? 0 : t->head ? t->head + (vector - 1) * LANES : vector * LANES;
+    size_t left = t->size - k, most = vector == 0 && t->head ? t->head : LANES;
+    *numbers = left < most ? left : most;
+    return k;
 }
+
+static void LOCAL(masked_backward_w)(const NAME(bp_masked_product) * t) {
+    size_t all = (t->head > 0) + (t->size - t->head + LANES - 1) / LANES;
+    size_t parts = (all + LOCAL(most_sums) - 1) / LOCAL(most_sums);
+    for (size_t part = 0; part < parts; part++) {
+        LOCAL(part_of_row) p = {.vector = all * part / parts};
+        p.vectors = all * (part + 1) / parts - p.vector;
+        LOCAL(place)(t, p.vector + p.vectors - 1, &p.last);
+        p.k = LOCAL(place)(t, p.vector, &p.first);
+        for (size_t unit = 0; unit < t->units; unit++) LOCAL(run_masked)(t, &p, unit);
+    }
+}
+
+#undef LANES
+#undef MR
 
 #else
 /* ---- per type ---- */
 
-int NAME(bp_terms_may_pay)(size_t size, size_t h) {
-    return h * sizeof(REAL) >= 128 && size >= 64 && size < UINT32_MAX / NAME(bp_terms_step)(h);
+int NAME(bp_bits_may_pay)(size_t size, size_t h) {
+    return h * sizeof(REAL) >= FEWEST_BYTES && size >= FEWEST_COLUMNS;
 }
 
-static NAME(bp_terms) NAME(terms_of)(size_t rows, size_t size, size_t step) {
-    size_t row_bytes = step * sizeof(REAL) < PANEL_BYTES ? step * sizeof(REAL) : PANEL_BYTES;
-    NAME(bp_terms) terms = {.step = step, .block = bp_rounded(NEAR_BYTES / (row_bytes + 1) + 1, 16)};
-    terms.blocks = (size + terms.block - 1) / terms.block;
-    terms.most = bp_rounded((rows + 1) / 2 * size / 2 + terms.block + 64, 64);
-    return terms;
+int NAME(bp_looks_sparse)(const REAL *x, size_t ld, size_t rows, size_t size, size_t h) {
+    int sparse = 0;
+    BP_DISPATCH(NAME(looks_sparse), (&sparse, x, ld, rows, size, h));
+    return sparse;
 }
 
-size_t NAME(bp_terms_bytes)(size_t rows, size_t size, size_t step) {
-    NAME(bp_terms) t = NAME(terms_of)(rows, size, step);
-    size_t lists = t.most * (2 * sizeof(REAL) + sizeof(uint32_t)), zeros = size * sizeof(REAL);
-    return lists + bp_rounded(zeros + (rows + 1) / 2 * t.blocks * sizeof(uint32_t), 64);
+int NAME(bp_find_terms)(bp_bits *bits, const REAL *x, size_t ld, size_t rows, size_t size, size_t h) {
+    int sparse = 0;
+    BP_DISPATCH(NAME(find_terms), (&sparse, bits, x, ld, rows, size, h));
+    return sparse;
 }
 
-NAME(bp_terms) NAME(bp_terms_at)(void *memory, size_t rows, size_t size, size_t step) {
-    NAME(bp_terms) terms = NAME(terms_of)(rows, size, step);
-    terms.first = memory, terms.second = terms.first + terms.most;
-    terms.zeros = terms.second + terms.most;
-    memset(terms.zeros, 0, size * sizeof(REAL));
-    terms.at = (uint32_t *)(terms.zeros + size), terms.end = terms.at + terms.most;
-    return terms;
+void NAME(bp_turn_bits)(const bp_bits *bits) { BP_DISPATCH(NAME(turn_bits), (bits)); }
+
+void NAME(bp_bits_times)(size_t *forward, size_t *backward, size_t rows, size_t size, size_t h) {
+    BP_DISPATCH(NAME(bits_times), (forward, backward, rows, size, h));
 }
 
-size_t NAME(bp_terms_step)(size_t h) {
-    const size_t line = 64 / sizeof(REAL);
-    return ((h + line - 1) / line | 1) * line;
+void NAME(bp_bits_forward)(const NAME(bp_bits_product) * t) { BP_DISPATCH(NAME(bits_forward), (t)); }
+
+void NAME(bp_bits_backward_w)(const NAME(bp_bits_product) * t) {
+    BP_DISPATCH(NAME(bits_backward_w), (t));
 }
 
-size_t NAME(bp_terms_times)(const NAME(bp_terms) * terms, size_t rows, size_t h) {
-    size_t times = 0;
-    BP_DISPATCH(NAME(terms_times), (&times, terms, rows, h));
-    return times;
+size_t NAME(bp_find_active)(uint64_t *mask, const REAL *d, size_t step, size_t rows, size_t units) {
+    size_t count = 0;
+    BP_DISPATCH(NAME(find_active), (&count, mask, d, step, rows, units));
+    return count;
 }
 
-int NAME(bp_list_terms)(NAME(bp_terms) * terms, const REAL *x, size_t ld, size_t rows, size_t size) {
-    int listed = 0;
-    BP_DISPATCH(NAME(list_terms), (&listed, terms, x, ld, rows, size));
-    return listed;
-}
-
-void NAME(bp_terms_forward)(REAL *out, size_t ld, const NAME(bp_terms) * x, const REAL *w, const REAL *b,
-                            bp_epilogue epilogue, size_t rows, size_t h, bp_prefetch *prefetch) {
-    BP_DISPATCH(NAME(terms_forward), (out, ld, x, w, b, epilogue, rows, h, prefetch));
-}
-
-void NAME(bp_terms_backward_w)(REAL *sum, const NAME(bp_terms) * x, const REAL *dout, size_t ld,
-                               size_t rows, size_t h, bp_prefetch *prefetch) {
-    BP_DISPATCH(NAME(terms_backward_w), (sum, x, dout, ld, rows, h, prefetch));
-}
-
-size_t NAME(bp_columns_bytes)(size_t rows, size_t h) {
-    return bp_rounded(rows * h * (sizeof(REAL) + sizeof(uint32_t)) + h * sizeof(uint32_t), 64);
-}
-
-NAME(bp_columns)
-NAME(bp_list_columns)(void *memory, const REAL *d, size_t ld, size_t rows, size_t h, size_t step) {
-    NAME(bp_columns) c = {.value = memory, .rows = rows, .step = step};
-    c.at = (uint32_t *)(c.value + rows * h), c.count = c.at + rows * h;
-    size_t terms = 0;
-    for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < h; j++) terms += d[i * ld + j] != 0;
-    if (terms * 10 >= rows * h * 7) return c;
-    memset(c.count, 0, h * sizeof *c.count);
-    for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < h; j++) {
-            REAL value = d[i * ld + j];
-            size_t next = j * rows + c.count[j];
-            c.value[next] = value, c.at[next] = (uint32_t)(i * step);
-            c.count[j] += value != 0;
-        }
-    c.h = h;
-    return c;
-}
-
-void NAME(bp_columns_backward_w)(REAL *sum, const NAME(bp_columns) * d, const REAL *x) {
-    BP_DISPATCH(NAME(columns_backward_w), (sum, d, x));
+void NAME(bp_masked_backward_w)(const NAME(bp_masked_product) * t) {
+    BP_DISPATCH_TO(t->kernel, NAME(masked_backward_w), (t));
 }
 
 int NAME(bp_all_finite)(const REAL *a, size_t size) {

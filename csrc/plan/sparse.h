@@ -1,68 +1,75 @@
 /* sparse.h: products that leave out terms that are exactly zero. Included once per element type.
 
+   Which numbers are zero is told by bits: a mask for each row, column or unit, walked from its lowest
+   bit on; the numbers themselves stay where they are.
+
    Adding such a term changes nothing in a chain but the sign of a zero, which its end makes +; so
    the bits are the same as with all terms, as long as the other factor is finite. */
 
 #include "gemm/prefetch.h"
-#include "ops/activation.h"
 
-/* The elements of pairs of rows of a matrix (rows,size), where at least one of the two is not zero:
-   pair by pair, and in a pair block by block. Two rows share their loads, and neighbouring images
-   often have their zeros in the same places. */
+#ifndef BP_SPARSE
+#define BP_SPARSE
+
+enum { BP_MASK_ROWS = 64 }; /* rows of a matrix that masks tell of, at most */
+
+/* The numbers of a matrix (rows,size) that are not zero. */
 typedef struct {
-    REAL *first, *second; /* the elements of the pair's rows; a single last row is paired with `zeros` */
-    REAL *zeros;          /* (size) */
-    uint32_t *at;         /* their index, times step */
-    uint32_t *end;        /* (pairs,blocks): where in these lists the terms of a pair and block end */
-    size_t most;          /* capacity of the lists */
-    size_t block, blocks, step;
-} NAME(bp_terms);
+    uint64_t *rows;    /* (words,BP_MASK_ROWS): bit b of (q,i) for element (i, 64 q + b) */
+    uint64_t *columns; /* (64 words): bit i of k for element (i,k) */
+    size_t words;
+} bp_bits;
 
-/* The nonzero elements of each column of a matrix (rows,h), and where their rows begin. */
+/* Bytes for the bits of rows of so many elements, and bits laid out there. */
+size_t bp_bits_bytes(size_t size);
+bp_bits bp_bits_at(void *memory, size_t size);
+#endif
+
+/* Whether a product of a matrix with many zeros and h columns may be faster without them. */
+int NAME(bp_bits_may_pay)(size_t size, size_t h);
+
+/* Whether in products of x (rows,size), rows ld apart, with h columns it seems to be, by a sample of x's
+   rows. */
+int NAME(bp_looks_sparse)(const REAL *x, size_t ld, size_t rows, size_t size, size_t h);
+
+/* The rows' bits of x, and whether it is; and the columns' bits, from those of the rows. */
+int NAME(bp_find_terms)(bp_bits *bits, const REAL *x, size_t ld, size_t rows, size_t size, size_t h);
+void NAME(bp_turn_bits)(const bp_bits *bits);
+
+/* What both products below work on: x (rows,size) and its bits; `other`, whose rows belong to x's
+   columns in the forward, to its rows in the backward; and what is added to. The rows of the last two
+   have h numbers and are whole cache lines of 64 bytes, padding included in reads and writes. */
 typedef struct {
-    REAL *value;     /* (h,rows) */
-    uint32_t *at;    /* (h,rows): the row, times step */
-    uint32_t *count; /* (h) */
-    size_t rows, h, step;
-} NAME(bp_columns);
+    REAL *to;
+    const bp_bits *bits;
+    const REAL *x, *other;
+    size_t to_step, x_step, other_step, rows, size, h;
+    bp_prefetch *prefetch;
+} NAME(bp_bits_product);
 
-/* Whether a product of a matrix with many zeros and h columns may be faster this way. */
-int NAME(bp_terms_may_pay)(size_t size, size_t h);
+/* How often each of them calls bp_prefetch_some. */
+void NAME(bp_bits_times)(size_t *forward, size_t *backward, size_t rows, size_t size, size_t h);
 
-/* Bytes for the terms of (rows,size), and lists laid out there; step: between the rows of what they
-   multiply. Such rows, here and below, are whole cache lines of 64 bytes, padding included in
-   reads and writes. */
-size_t NAME(bp_terms_bytes)(size_t rows, size_t size, size_t step);
-NAME(bp_terms) NAME(bp_terms_at)(void *memory, size_t rows, size_t size, size_t step);
+/* to (rows,h) = x @ other (size,h), + 0. other is finite. */
+void NAME(bp_bits_forward)(const NAME(bp_bits_product) * product);
 
-/* Fills them from x (rows,size), rows ld apart. 0 if there are too many to pay: they are then undefined.
- */
-int NAME(bp_list_terms)(NAME(bp_terms) * terms, const REAL *x, size_t ld, size_t rows, size_t size);
+/* to (size,h) += x.T @ other (rows,h): chains that continue later. other is finite. */
+void NAME(bp_bits_backward_w)(const NAME(bp_bits_product) * product);
 
-/* How often each product below calls bp_prefetch_some. */
-size_t NAME(bp_terms_times)(const NAME(bp_terms) * terms, size_t rows, size_t h);
+/* mask (units): in which rows a unit's number in d (units,step) is not zero; how many there are. */
+size_t NAME(bp_find_active)(uint64_t *mask, const REAL *d, size_t step, size_t rows, size_t units);
 
-/* out (rows,h), rows ld apart, = the activation of x @ w (size,h) + b. Rows of w are a step apart. */
-void NAME(bp_terms_forward)(REAL *out, size_t ld, const NAME(bp_terms) * x, const REAL *w, const REAL *b,
-                            bp_epilogue epilogue, size_t rows, size_t h, bp_prefetch *prefetch);
+/* sum (units,size) += d (units,rows) @ x (rows,size), by the terms that the units' masks tell, chains
+   that continue later, or begin with `first`. x is finite. If head is not 0, the first vector of a row
+   of sums holds only that many numbers: the others begin where x is aligned. */
+typedef struct {
+    REAL *sum;
+    const uint64_t *mask;
+    const REAL *d, *x;
+    size_t sum_step, d_step, x_step, size, units, head;
+    int first, kernel;
+} NAME(bp_masked_product);
 
-/* sum (size,h), rows a step apart, += x.T @ dout (rows,h), rows ld apart: chains that continue later.
-   dout is finite. */
-void NAME(bp_terms_backward_w)(REAL *sum, const NAME(bp_terms) * x, const REAL *dout, size_t ld,
-                               size_t rows, size_t h, bp_prefetch *prefetch);
-
-/* The least step for h elements: an odd number of cache lines, against 4K aliasing: nearby rows are then
- * never a multiple of 4096 bytes apart. */
-size_t NAME(bp_terms_step)(size_t h);
-
-size_t NAME(bp_columns_bytes)(size_t rows, size_t h);
-
-/* The columns of d (rows,h), rows ld apart, in memory; step: between the rows of what they multiply. h
-   is 0 where they are too many for it to pay. */
-NAME(bp_columns)
-NAME(bp_list_columns)(void *memory, const REAL *d, size_t ld, size_t rows, size_t h, size_t step);
-
-/* sum (h,size) += d.T @ x (rows,size), rows of both `step` apart: chains that continue later. */
-void NAME(bp_columns_backward_w)(REAL *sum, const NAME(bp_columns) * d, const REAL *x);
+void NAME(bp_masked_backward_w)(const NAME(bp_masked_product) * product);
 
 int NAME(bp_all_finite)(const REAL *a, size_t size);

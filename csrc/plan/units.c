@@ -141,21 +141,35 @@ static void LOCAL(units_update)(const NAME(bp_unit_update) * t) {
     }
 }
 
-/* The same of the biases: the sums of the units' gradients, row after row. */
+/* The numbers of each of at most LANES units from unit j on, added to sum row after row. */
+static LOCAL(vector)
+    LOCAL(add_rows)(LOCAL(vector) sum, const REAL *d, size_t step, size_t units, size_t rows) {
+    const REAL *row[LANES];
+    LOCAL(find_rows)(row, d, step, units);
+    for (size_t i = 0; i < rows; i += LANES) {
+        LOCAL(vector) block[LANES];
+        size_t n = rows - i < LANES ? rows - i : LANES;
+        LOCAL(load_columns)(block, row, i, n);
+        for (size_t l = 0; l < n; l++) sum = sum + block[l];
+    }
+    return sum;
+}
+
+static void LOCAL(units_sum)(REAL *sums, const REAL *d, size_t step, size_t units, size_t rows) {
+    for (size_t j = 0; j < units; j += LANES) {
+        size_t lanes = units - j;
+        LOCAL(vector) sum = LOCAL(load_lanes)(sums + j, lanes);
+        LOCAL(store_lanes)(sums + j, LOCAL(add_rows)(sum, d + j * step, step, lanes, rows), lanes);
+    }
+}
+
+/* The same of the biases: the sums of the units' gradients. */
 static void LOCAL(update_biases)(const NAME(bp_bias_update) * t) {
     const LOCAL(vector) zero = {0};
     const LOCAL(pace) pace = LOCAL(pace_of)(t->lr, t->mu);
     for (size_t j = 0; j < t->units; j += LANES) {
-        const REAL *row[LANES];
         size_t lanes = t->units - j;
-        LOCAL(vector) sum = zero;
-        LOCAL(find_rows)(row, t->d + j * t->step, t->step, lanes);
-        for (size_t i = 0; i < t->rows; i += LANES) {
-            LOCAL(vector) block[LANES];
-            size_t n = t->rows - i < LANES ? t->rows - i : LANES;
-            LOCAL(load_columns)(block, row, i, n);
-            for (size_t l = 0; l < n; l++) sum = sum + block[l];
-        }
+        LOCAL(vector) sum = LOCAL(add_rows)(zero, t->d + j * t->step, t->step, lanes, t->rows);
         LOCAL(update_lanes)(pace, t->to + j, t->b + j, t->v ? t->v + j : NULL, sum + zero, lanes);
     }
 }
@@ -183,6 +197,15 @@ NAME(bp_list_unit)(void *memory, const REAL *d, const REAL *const *row, size_t r
 void NAME(bp_units_update)(const NAME(bp_unit_update) * t) { BP_DISPATCH(NAME(units_update), (t)); }
 
 void NAME(bp_update_biases)(const NAME(bp_bias_update) * t) { BP_DISPATCH(NAME(update_biases), (t)); }
+
+size_t NAME(bp_units_step)(size_t numbers) {
+    const size_t line = 64 / sizeof(REAL);
+    return ((numbers + line - 1) / line | 1) * line;
+}
+
+void NAME(bp_units_sum)(REAL *sums, const REAL *d, size_t step, size_t units, size_t rows) {
+    BP_DISPATCH(NAME(units_sum), (sums, d, step, units, rows));
+}
 
 size_t NAME(bp_unit_terms_bytes)(size_t rows) {
     return bp_rounded((rows + MOST_LANES) * sizeof(REAL), 64) + bp_rounded(rows * sizeof(REAL *), 64);

@@ -49,6 +49,13 @@ typedef struct {
 
 void NAME(bp_update_biases)(const NAME(bp_bias_update) * update);
 
+/* The least step for so many numbers: an odd number of cache lines, against 4K aliasing: nearby rows are
+   then never a multiple of 4096 bytes apart. */
+size_t NAME(bp_units_step)(size_t numbers);
+
+/* sums (units) += d (units,step), row after row of `rows` rows. */
+void NAME(bp_units_sum)(REAL *sums, const REAL *d, size_t step, size_t units, size_t rows);
+
 /* to (cols,to_step) = the transpose of from (rows,from_step). */
 void NAME(bp_turn)(REAL *to, size_t to_step, const REAL *from, size_t from_step, size_t rows,
                    size_t cols);

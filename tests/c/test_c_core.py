@@ -156,12 +156,16 @@ MUTATIONS = {
         "return 0 && __builtin_mul_overflow(a",
     ),
     "a small product that starts anew": ("gemm/small.h", "if (w->accumulate && !w->segmented)", "if (0)"),
-    "a term of the other row": ("gemm/sparse_rows.h", "(first, d[0][q], old)", "(first, d[1][q], old)"),
+    "a term of the other row": ("gemm/masked.h", "t->from[1][b * t->step]", "t->from[0][b * t->step]"),
+    "a number of the row beside it": ("gemm/masked.h", "t->rows + b * t->row_step", "t->rows + (b ^ 1) * t->row_step"),
+    "a vector that begins elsewhere": ("gemm/masked.h", "(row, p->first)", "(row + 1, p->first)"),
     "a term too few": (
-        "gemm/sparse_rows.h",
-        "for (size_t k = from; k < to; k += LANES)",
-        "for (size_t k = from; k + 1 < to; k += LANES)",
+        "plan/sparse.c",
+        "for (size_t k = 0; k < size; k += LANES)\n        mask",
+        "for (size_t k = 0; k + 1 < size; k += LANES)\n        mask",
     ),
+    "bits that are not turned": ("plan/sparse.c", "LOCAL(swap_blocks)(a, 1, 0x5555555555555555);", ""),
+    "weights packed in another order": ("gemm/unit_product.h", "w[k * units + j + u]", "w[k * units + j + (u ^ 1)]"),
     "a relu that a shared step forgets": (
         "plan/split.c",
         "if (l->activation != BP_ACTIVATION_NONE) {",
@@ -192,7 +196,7 @@ MUTATIONS = {
     "another shuffle": ("ops/random.c", "i > 1; i--", "i > 2; i--"),
     "a gradient without its mean": ("ops/mse.c", "2.0 / (double)size", "2.0"),
 }
-BEHIND = {"gemm/sparse_rows.h": "plan/sparse.c"}  # the file that includes it, where that is not matmul.c
+BEHIND = {"gemm/masked.h": "plan/sparse.c"}  # the file that includes it, where that is not matmul.c
 MUTANT_FLAGS = ["-O2", "-DROUNDED(a,b,c)=((a)*(b)+(c))", "-Wno-error"]
 
 

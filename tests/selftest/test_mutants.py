@@ -29,9 +29,9 @@ MUTANTS = {
         "",
     ),
     "zeros left out of the wrong row": (
-        "gemm/sparse_rows.h",
-        "(first, d[0][q], old)",
-        "(first, d[1][q], old)",
+        "gemm/masked.h",
+        "t->rows + b * t->row_step",
+        "t->rows + (b ^ 1) * t->row_step",
         "plan/sparse.c",
     ),
 }
