@@ -13,13 +13,10 @@ typedef struct {
 } bp_prefetch;
 
 static inline void bp_prefetch_some(bp_prefetch *next) {
-    size_t lines = next->lines;
-    while (lines > 0 && next->row < next->rows) {
-        const char *at = next->at + next->row * next->stride + next->offset;
-        size_t left = (next->bytes - next->offset + 63) / 64, some = lines < left ? lines : left;
-        for (size_t k = 0; k < some; k++) __builtin_prefetch(at + 64 * k, 0, 2);
-        lines -= some, next->offset += 64 * some;
-        if (some == left) next->offset = 0, next->row++;
+    for (size_t k = next->lines; k > 0 && next->row < next->rows; k--) {
+        __builtin_prefetch(next->at + next->row * next->stride + next->offset, 0, 2);
+        next->offset += 64;
+        if (next->offset >= next->bytes) next->offset = 0, next->row++;
     }
 }
 

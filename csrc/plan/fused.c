@@ -42,15 +42,23 @@ static size_t NAME(segment_end)(const NAME(pass) * p, size_t start) {
     return p->n - start < BP_SEGMENT ? p->n : start + BP_SEGMENT;
 }
 
+/* The rows of the tile that begins with `row`. */
+static size_t NAME(tile_rows)(const NAME(pass) * p, size_t row) {
+    size_t left = row < p->n ? NAME(segment_end)(p, row / BP_SEGMENT * BP_SEGMENT) - row : 0;
+    return left < p->rows ? left : p->rows;
+}
+
 /* Forward and backward of the segment that begins with row `start`; the worker holds its sums. */
 static NAME(worker) NAME(run_segment)(const NAME(pass) * p, REAL *own, size_t start) {
     NAME(worker) worker = {.p = p, .own = own}, *t = &worker;
     size_t end = NAME(segment_end)(p, start);
     if (p->bits) t->x = bp_bits_at(own + p->stages[0].bits, p->plan->layers[0].m);
     for (size_t row = start, rows; row < end; row += rows) {
-        rows = end - row < p->rows ? end - row : p->rows;
-        size_t next_rows = end - row - rows < p->rows ? end - row - rows : p->rows;
-        NAME(bp_tile_forward)(t, row, rows, next_rows);
+        rows = NAME(tile_rows)(p, row);
+        /* this thread's next segment is probably that many further on */
+        size_t next = row + rows < end ? row + rows : start + p->threads * BP_SEGMENT;
+        if (next > p->n) next = p->n;
+        NAME(bp_tile_forward)(t, row, rows, next, NAME(tile_rows)(p, next));
         if (p->out)
             NAME(bp_tile_predict)(t, row, rows);
         else
@@ -155,6 +163,7 @@ static bp_status NAME(run_pass)(NAME(pass) * p, double work) {
     size_t wanted = (size_t)bp_threads_for(work);
     int threads = (int)(wanted < owners ? wanted : owners);
     if ((size_t)threads > segments) threads = segments ? (int)segments : 1;
+    p->threads = (size_t)threads;
     NAME(bp_fused_copy)(p);
     if (p->accumulate) NAME(move_totals)(p, 0);
     bp_turns turns = {0};

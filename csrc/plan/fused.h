@@ -23,7 +23,7 @@ typedef struct {
     const bp_plan *plan;
     const REAL *x, *targ;
     REAL *dx, *out; /* out: if not NULL, only the forward pass, written there */
-    size_t n, lowest;
+    size_t n, lowest, threads;
     int accumulate, sparse, kernel; /* kernel: the one that chose where numbers lie */
     REAL factor;
     double total;
@@ -58,9 +58,9 @@ void NAME(bp_fused_copy)(const NAME(pass) * p);
 
 bp_status NAME(bp_fused_workspace)(const bp_plan *plan, size_t *bytes);
 
-/* fused_tile.c: the rows row .. row + rows of the data, a tile, and of those after it the next tile's.
- */
-void NAME(bp_tile_forward)(NAME(worker) * t, size_t row, size_t rows, size_t next_rows);
+/* fused_tile.c: the rows row .. row + rows of the data, a tile; meanwhile the inputs of the next one, from
+   row `next` on, are prefetched. */
+void NAME(bp_tile_forward)(NAME(worker) * t, size_t row, size_t rows, size_t next, size_t next_rows);
 void NAME(bp_tile_predict)(const NAME(worker) * t, size_t row, size_t rows);
 void NAME(bp_tile_backward)(NAME(worker) * t, size_t row, size_t rows);
 

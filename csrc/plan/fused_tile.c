@@ -29,7 +29,7 @@
 
 /* The prefetch of the next tile, a part at each of so many calls. */
 static void NAME(spread_prefetch)(NAME(worker) * t, size_t times) {
-    size_t lines = (t->prefetch.bytes - t->prefetch.offset + 63) / 64;
+    size_t lines = (t->prefetch.bytes + 63) / 64;
     t->prefetch.lines = times ? (lines + times - 1) / times : 0;
 }
 
@@ -62,7 +62,7 @@ static void NAME(chains)(NAME(worker) * t, size_t q, const REAL *x, size_t rows)
     if (q == 0) {
         for (size_t i = 0; i < rows; i++) row[i] = x + i * l->m;
         product.row = row, product.panel = t->own + p->memory_at, product.prefetch = &t->prefetch;
-        NAME(spread_prefetch)(t, NAME(bp_units_times)(rows, l->m, l->h, p->kernel) * 1);
+        NAME(spread_prefetch)(t, NAME(bp_units_times)(rows, l->m, l->h, p->kernel));
     } else {
         product.in = t->own + s[-1].a, product.in_step = p->step;
     }
@@ -76,13 +76,12 @@ static int NAME(may_list)(NAME(worker) * t, const REAL *x, size_t rows) {
     return NAME(bp_find_terms)(&t->x, x, l->m, rows, l->m, l->h);
 }
 
-void NAME(bp_tile_forward)(NAME(worker) * t, size_t row, size_t rows, size_t next_rows) {
+void NAME(bp_tile_forward)(NAME(worker) * t, size_t row, size_t rows, size_t next, size_t next_rows) {
     const NAME(pass) *p = t->p;
     const bp_layer *l = p->plan->layers;
     const REAL *x = p->x + row * l->m;
-    size_t next_bytes = next_rows * l->m * sizeof(REAL);
-    t->prefetch = (bp_prefetch){.at = (const char *)(x + rows * l->m), .bytes = next_bytes};
-    t->prefetch.rows = next_bytes > 0;
+    t->prefetch = (bp_prefetch){.at = (const char *)(p->x + next * l->m), .rows = next_rows > 0};
+    t->prefetch.bytes = next_rows * l->m * sizeof(REAL);
     t->listed = NAME(may_list)(t, x, rows);
     for (size_t q = 0; q < p->plan->count; q++, l++) {
         const bp_stage *s = p->stages + q;

@@ -8,7 +8,7 @@ from helpers.plans import Pair
 from helpers.twins import assert_same_gradients, twins
 
 WIDTHS = (100, 40, 3)
-DENSITIES = [0, 0.02, 0.1, 0.24, 0.3, 1]  # they are left out up to about a quarter, or a third
+DENSITIES = [0, 0.02, 0.1, 0.24, 0.4, 0.6, 1]  # they are left out up to 0.2 to 0.5 in a pass, else up to a third
 
 
 @pytest.fixture(params=["fused", "split"])
@@ -57,6 +57,60 @@ def test_rows_that_look_sparse_and_are_not(rng, strategy, dtype):
     x, targ = pair.data(128)
     x[::4] = 0
     pair.step(x, targ)
+
+
+def test_widths_and_tails_of_all_kinds(rng, dtype, each_setting):
+    """Vectors and masks that are full, begun, or empty: 1 to 130 inputs and units, 1 to 130 rows in the last tiles."""
+    for _ in range(12):
+        m, h, n = (int(size) for size in rng.integers(1, 131, 3))
+        m = m if rng.random() < 0.5 else max(16, m // 16 * 16)  # rows of whole vectors are read where they lie
+        pair = Pair(rng, (m, h, 1 + h % 5), dtype, n + 512, 0.001, strategy="fused")
+        x, targ = pair.data(n + 512)
+        pair.step(x, targ)
+        pair.step(thinned(rng, x, 0.15)[:n], targ[:n])
+
+
+@pytest.mark.parametrize("widths", [(128, 33, 2), (100, 33, 2), (64, 140, 20, 2)])
+def test_units_that_no_one_or_all_rows_activate(rng, dtype, widths, each_setting):
+    pair = Pair(rng, widths, dtype, 600, 0.001, strategy="fused")
+    x, targ = pair.data(600)
+    for model in (pair.model, pair.twin):
+        w, b = model.parameters()[:2]
+        b.data[:6] = -1000, 1000, -1000, 1000, -1000, -1000
+        w.data[:, 4], w.data[5, 4], b.data[4] = 0, 1, -0.5
+    x[:, 5], x[[0, 63, 64, 599], 5] = 0, 1  # the only rows of unit 4: the first and last of tiles
+    active = x @ pair.twin.parameters()[0].data + pair.twin.parameters()[1].data > 0
+    assert [int(count) for count in active.sum(0)[:6]] == [0, 600, 0, 600, 4, 0]
+    pair.step(x, targ)
+    pair.step(thinned(rng, x, 0.1), targ)
+
+
+def test_data_at_any_address(rng, dtype, each_setting):
+    for m in (64, 784, 100):
+        pair = Pair(rng, (m, 37, 2), dtype, 150, 0.001, strategy="fused")
+        x, targ = pair.data(150)
+        memory = np.zeros(x.size + 64, dtype)
+        for off in range(0, 64 // dtype().itemsize, 3):
+            start = (-memory.ctypes.data // memory.itemsize) % 16 + off
+            moved = memory[start : start + x.size].reshape(x.shape)
+            moved[...] = x
+            pair.step(moved, targ)
+
+
+@pytest.mark.parametrize("m", [112, 100])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, "huge"])
+def test_data_that_is_not_finite(rng, dtype, m, value, each_setting):
+    """A zero in the gradient times that is a NaN. Where the first unit's sums overflow, all terms are added too."""
+    value = np.finfo(dtype).max if value == "huge" else value
+    for row, column in ((0, 0), (63, m - 1), (300, 7), (599, m // 2)):
+        for density in (1, 0.1):
+            pair = Pair(rng, (m, 40, 3), dtype, 600, 0.001, strategy="fused")
+            x, targ = pair.data(600)
+            for model in (pair.model, pair.twin):
+                model.parameters()[0].data[column, :2] = 0, -1  # 0 * inf; and a unit that relu stops
+            x = thinned(rng, x, density)
+            x[row, column] = value
+            pair.step(x, targ)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
