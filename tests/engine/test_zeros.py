@@ -113,6 +113,14 @@ def test_data_that_is_not_finite(rng, dtype, m, value, each_setting):
             pair.step(x, targ)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_outputs_between_layers_that_are_not_finite(rng, dtype, value, each_setting):
+    pair = Pair(rng, (20, 140, 33, 2), dtype, 600, 0.001, strategy="fused")
+    x, targ = pair.data(600)
+    x[300, 7] = value
+    pair.step(x, targ)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("where", ["x", "targ", "w", "b"])
 def test_numbers_that_are_not_finite(rng, strategy, dtype, where, value, each_setting):
