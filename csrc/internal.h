@@ -81,7 +81,7 @@ enum {
     BP_TILES_BYTES = BP_MAX_MC * 2 * 64, /* rows of two of the widest vectors */
     BP_PANEL_BYTES = 16 * 1024, /* of a panel that stays in the first cache: half of the smallest */
     BP_HERE_WORKSPACE = BP_TILES_BYTES + BP_PANEL_BYTES + 64
-}; /* see bp_multiply_here, bp_multiply_transposed */
+}; /* see bp_multiply_here */
 
 /* The lowest layer with a gradient to compute; dx: whether the data's gradient is computed too. */
 size_t bp_lowest_wanted(const bp_layer *layers, size_t count, int dx);

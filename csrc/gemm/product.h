@@ -16,9 +16,7 @@ typedef struct {
     int accumulate;       /* start from c */
     int segmented;        /* split the sum over inner into segments */
     int unfinished;       /* bp_multiply_here: the chains continue later, so a -0 in them stays */
-    const void *next;     /* bp_multiply_here: memory that will be needed after this */
-    size_t next_bytes;
-    REAL *memory; /* bp_multiply_here, bp_multiply_transposed: BP_HERE_WORKSPACE bytes */
+    REAL *memory;         /* bp_multiply_here: BP_HERE_WORKSPACE bytes */
     const bp_workspace *workspace; /* bp_multiply: for packing. NULL or too small: it allocates its own,
                                       or if there is no memory computes without */
 } NAME(bp_product);
@@ -52,13 +50,6 @@ void NAME(bp_mse_difference)(REAL *dout, const REAL *out, const REAL *targ, REAL
 /* Computes a product in the calling thread, without packing: b_col is 1, and the padding of the rows
    of b and c, up to whole cache lines of 64 bytes, may be read and written. */
 void NAME(bp_multiply_here)(const NAME(bp_product) * product);
-
-/* The same with vectors down the columns of c: a_inner and b_col are 1, a is packed piece by piece in
- * memory. Not for c that is added to. */
-void NAME(bp_multiply_transposed)(const NAME(bp_product) * product);
-
-/* Whether that is faster for so many columns. */
-int NAME(bp_transposing_pays)(size_t cols);
 
 /* *sum = the squared errors of one segment's elements, as bp_mse_forward adds them. */
 void NAME(bp_segment_error)(double *sum, const REAL *out, const REAL *targ, size_t size);

@@ -137,8 +137,9 @@ static int LOCAL(run_packed)(LOCAL(work) * w, const bp_workspace *workspace) {
 
 /* One column of tiles of the transposed product: rows d .. d + count of a, packed KC elements at a time
  * so that they stay in L1; columns from .. from + height of c. */
-static void LOCAL(transposed_panel)(const NAME(bp_product) * t, bp_prefetch *prefetch, size_t d,
-                                    size_t count, size_t from, size_t height) {
+static void LOCAL(transposed_panel)(const NAME(bp_product) * t, size_t d, size_t count, size_t from,
+                                    size_t height) {
+    bp_prefetch nothing = {0};
     REAL *buffer = t->memory, *panel = buffer + BP_TILES_BYTES / sizeof(REAL);
     size_t vectors = count > LANES ? 2 : 1, width = vectors * LANES;
     size_t p = 0, depth;
@@ -154,7 +155,7 @@ static void LOCAL(transposed_panel)(const NAME(bp_product) * t, bp_prefetch *pre
                .ldc = NR,
                .from_out = p > 0,
                .addend = -(REAL)0,
-               .prefetch = prefetch};
+               .prefetch = &nothing};
         for (size_t s = 0, rows; s < height; s += rows) {
             rows = LOCAL(next_rows)(height - s);
             job.left = t->b + p * t->b_inner + from + s, job.out = buffer + s * NR;
@@ -166,18 +167,10 @@ static void LOCAL(transposed_panel)(const NAME(bp_product) * t, bp_prefetch *pre
                          t->bias ? t->bias + from : NULL, t->epilogue.activation);
 }
 
-/* Each tile prefetches a part of what the caller needs next. */
-static void LOCAL(prefetch_for_caller)(LOCAL(block) * b, const NAME(bp_product) * t) {
-    b->prefetch = (bp_prefetch){.at = t->next, .rows = t->next_bytes > 0, .bytes = t->next_bytes};
-    LOCAL(set_prefetch_rate)(b);
-}
-
 static void LOCAL(multiply_transposed)(const NAME(bp_product) * t) {
-    LOCAL(block) b = {.kc = t->inner, .nc = t->rows, .mc = t->cols};
-    LOCAL(prefetch_for_caller)(&b, t);
     for (size_t from = 0; from < t->cols; from += BP_MAX_MC)
         for (size_t d = 0; d < t->rows; d += NR)
-            LOCAL(transposed_panel)(t, &b.prefetch, d, LOCAL(at_most)(t->rows - d, NR), from,
+            LOCAL(transposed_panel)(t, d, LOCAL(at_most)(t->rows - d, NR), from,
                                     LOCAL(at_most)(t->cols - from, BP_MAX_MC));
     LOCAL(activate)(t->epilogue, t->c, t->ldc, t->rows, t->cols);
 }
@@ -216,12 +209,7 @@ static void LOCAL(multiply)(const NAME(bp_product) * t, bp_range rows, bp_range 
     if (!done) LOCAL(run_unpacked)(&plain);
 }
 
-/* Whether vectors down c's columns leave so many fewer lanes empty that packing a pays. */
-static void LOCAL(transposing_pays)(int *pays, size_t cols) {
-    *pays = cols >= 32 && (cols + LANES - 1) / LANES * LANES * 20 > cols * 23;
-}
-
-/* The same by the calling thread, with a and b read where they lie. Rows of b and c hold whole
+/* c = a @ b by the calling thread, with a and b read where they lie. Rows of b and c hold whole
    vectors. */
 static void LOCAL(multiply_here)(const NAME(bp_product) * t) {
     LOCAL(work)
@@ -242,7 +230,6 @@ static void LOCAL(multiply_here)(const NAME(bp_product) * t) {
          .finish = t->unfinished ? FINISH_LATER : FINISH_CHAIN,
          .from_c = t->accumulate,
          .last = 1};
-    LOCAL(prefetch_for_caller)(&b, t);
     for (b.i = 0; b.i < t->rows; b.i += b.mc) {
         b.mc = LOCAL(at_most)(t->rows - b.i, BP_MAX_MC);
         LOCAL(run_block)(&w, &b);
@@ -259,10 +246,6 @@ static void LOCAL(multiply_here)(const NAME(bp_product) * t) {
 
 void NAME(bp_multiply_here)(const NAME(bp_product) * t) { BP_DISPATCH(NAME(multiply_here), (t)); }
 
-void NAME(bp_multiply_transposed)(const NAME(bp_product) * t) {
-    BP_DISPATCH(NAME(multiply_transposed), (t));
-}
-
 void NAME(bp_units_multiply)(const NAME(bp_unit_product) * t) {
     BP_DISPATCH_TO(t->packed ? t->kernel : bp_active_kernel(), NAME(units_multiply), (t));
 }
@@ -275,12 +258,6 @@ size_t NAME(bp_units_times)(size_t rows, size_t inner, size_t units, int kernel)
     size_t times = 0;
     BP_DISPATCH_TO(kernel, NAME(units_times), (&times, rows, inner, units));
     return times;
-}
-
-int NAME(bp_transposing_pays)(size_t cols) {
-    int pays = 0;
-    BP_DISPATCH(NAME(transposing_pays), (&pays, cols));
-    return pays;
 }
 
 void NAME(bp_multiply_part)(const NAME(bp_product) * t, bp_range rows, bp_range cols) {

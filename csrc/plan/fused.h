@@ -58,8 +58,8 @@ void NAME(bp_fused_copy)(const NAME(pass) * p);
 
 bp_status NAME(bp_fused_workspace)(const bp_plan *plan, size_t *bytes);
 
-/* fused_tile.c: the rows row .. row + rows of the data, a tile; meanwhile the inputs of the next one, from
-   row `next` on, are prefetched. */
+/* fused_tile.c: the rows row .. row + rows of the data, a tile; meanwhile the inputs of the next one,
+   from row `next` on, are prefetched. */
 void NAME(bp_tile_forward)(NAME(worker) * t, size_t row, size_t rows, size_t next, size_t next_rows);
 void NAME(bp_tile_predict)(const NAME(worker) * t, size_t row, size_t rows);
 void NAME(bp_tile_backward)(NAME(worker) * t, size_t row, size_t rows);
