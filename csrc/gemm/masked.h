@@ -75,7 +75,7 @@ typedef struct {
 } LOCAL(part_of_row);
 
 /* Those vectors of one unit's sums. edge: whether the first or the last of them are not whole. */
-static inline __attribute__((always_inline)) void LOCAL(add_masked)(const NAME(bp_masked_product) * t,
+static inline __attribute__((always_inline)) void LOCAL(add_masked)(const NAME(bp_active_product) * t,
                                                                     const LOCAL(part_of_row) * p,
                                                                     size_t unit, const size_t vectors,
                                                                     const int edge) {
@@ -124,7 +124,7 @@ static inline __attribute__((always_inline)) void LOCAL(add_masked)(const NAME(b
             LOCAL(add_masked)(t, p, unit, n, 0);                                                        \
         break;
 
-static void LOCAL(run_masked)(const NAME(bp_masked_product) * t, const LOCAL(part_of_row) * p,
+static void LOCAL(run_masked)(const NAME(bp_active_product) * t, const LOCAL(part_of_row) * p,
                               size_t unit) {
     switch (p->vectors) {
         BP_SUMS(1)

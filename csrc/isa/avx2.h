@@ -100,9 +100,4 @@ bp_inline_avx2 size_t list_lanes_f64_avx2(double *first, double *second, uint32_
     return count;
 }
 
-#define nonzero_lanes_f32_avx2(v)                                                                       \
-    (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_NEQ_UQ))
-#define nonzero_lanes_f64_avx2(v)                                                                       \
-    (unsigned)_mm256_movemask_pd(_mm256_cmp_pd(v, _mm256_setzero_pd(), _CMP_NEQ_UQ))
-
 #endif

@@ -67,7 +67,4 @@ bp_inline_avx512 size_t list_lanes_f64_avx512(double *first, double *second, uin
     return (size_t)__builtin_popcount(terms);
 }
 
-#define nonzero_lanes_f32_avx512(v) _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_NEQ_UQ)
-#define nonzero_lanes_f64_avx512(v) _mm512_cmp_pd_mask(v, _mm512_setzero_pd(), _CMP_NEQ_UQ)
-
 #endif

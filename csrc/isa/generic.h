@@ -75,14 +75,4 @@ static inline size_t list_lanes_f64_generic(double *first, double *second, uint3
     return count;
 }
 
-/* A bit for each lane that is not zero; a NaN is not. */
-static inline unsigned nonzero_lanes_f32_generic(bp_vector_f32 v) {
-    unsigned bits = 0;
-    for (unsigned l = 0; l < 4; l++) bits |= (unsigned)(v[l] != 0) << l;
-    return bits;
-}
-static inline unsigned nonzero_lanes_f64_generic(bp_vector_f64 v) {
-    return (unsigned)(v[0] != 0) | (unsigned)(v[1] != 0) << 1;
-}
-
 #endif

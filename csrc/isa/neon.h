@@ -33,7 +33,4 @@ static inline uint32_t nonzero_lanes_f32_neon(float32x4_t v) {
 #define list_lanes_f32_neon list_lanes_f32_generic
 #define list_lanes_f64_neon list_lanes_f64_generic
 
-#define nonzero_lanes_f32_neon nonzero_lanes_f32_generic
-#define nonzero_lanes_f64_neon nonzero_lanes_f64_generic
-
 #endif

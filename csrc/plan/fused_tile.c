@@ -200,12 +200,12 @@ static int NAME(masked_backward_w)(NAME(worker) * t, size_t q, const REAL *x, co
     if (!(q ? NAME(bp_all_finite)(in, rows * s->mp) : t->finite)) return 0;
     size_t active = NAME(bp_find_active)(mask, t->own + s->d, p->step, rows, l->h);
     if (active * 10 >= rows * l->h * 7) return 0;
-    NAME(bp_masked_product) product = {.sum = t->own + s->sum, .mask = mask, .d = t->own + s->d};
+    NAME(bp_active_product) product = {.sum = t->own + s->sum, .mask = mask, .d = t->own + s->d};
     product.x = in ? in : x, product.x_step = in ? NAME(input_step)(p, q) : l->m;
     product.size = in ? s->mp : l->m, product.units = l->h, product.head = NAME(head_of)(p, q);
     product.sum_step = s->row, product.d_step = p->step;
     product.first = first, product.kernel = p->kernel;
-    NAME(bp_masked_backward_w)(&product);
+    NAME(bp_active_backward_w)(&product);
     return 1;
 }
 

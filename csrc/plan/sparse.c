@@ -205,14 +205,14 @@ static void LOCAL(find_active)(size_t *count, uint64_t *mask, const REAL *d, siz
 }
 
 /* Where in rows of x the vector of sums begins, and how many numbers it holds. */
-static size_t LOCAL(place)(const NAME(bp_masked_product) * t, size_t vector, size_t *numbers) {
+static size_t LOCAL(place)(const NAME(bp_active_product) * t, size_t vector, size_t *numbers) {
     size_t k = vector == 0 ? 0 : t->head ? t->head + (vector - 1) * LANES : vector * LANES;
     size_t left = t->size - k, most = vector == 0 && t->head ? t->head : LANES;
     *numbers = left < most ? left : most;
     return k;
 }
 
-static void LOCAL(masked_backward_w)(const NAME(bp_masked_product) * t) {
+static void LOCAL(masked_backward_w)(const NAME(bp_active_product) * t) {
     size_t all = (t->head > 0) + (t->size - t->head + LANES - 1) / LANES;
     size_t parts = (all + LOCAL(most_sums) - 1) / LOCAL(most_sums);
     for (size_t part = 0; part < parts; part++) {
@@ -264,7 +264,7 @@ size_t NAME(bp_find_active)(uint64_t *mask, const REAL *d, size_t step, size_t r
     return count;
 }
 
-void NAME(bp_masked_backward_w)(const NAME(bp_masked_product) * t) {
+void NAME(bp_active_backward_w)(const NAME(bp_active_product) * t) {
     BP_DISPATCH_TO(t->kernel, NAME(masked_backward_w), (t));
 }
 

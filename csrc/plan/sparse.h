@@ -68,8 +68,8 @@ typedef struct {
     const REAL *d, *x;
     size_t sum_step, d_step, x_step, size, units, head;
     int first, kernel;
-} NAME(bp_masked_product);
+} NAME(bp_active_product);
 
-void NAME(bp_masked_backward_w)(const NAME(bp_masked_product) * product);
+void NAME(bp_active_backward_w)(const NAME(bp_active_product) * product);
 
 int NAME(bp_all_finite)(const REAL *a, size_t size);

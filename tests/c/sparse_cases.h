@@ -115,7 +115,7 @@ static void NAME(masked)(size_t rows, size_t size, size_t units, size_t off, siz
          *random = NAME(random)(rows * size, SMALL);
     REAL *dw = NAME(stale)(size * units), *ref = NAME(stale)(size * units);
     uint64_t *mask = malloc((units + 1) * sizeof *mask);
-    NAME(bp_masked_product) t = {.sum = sum, .mask = mask, .sum_step = row, .d_step = step};
+    NAME(bp_active_product) t = {.sum = sum, .mask = mask, .sum_step = row, .d_step = step};
     t.x_step = size, t.size = size, t.units = units, t.kernel = bp_active_kernel();
     t.head = size % vector ? 0 : (vector - off % vector) % vector;
     case_is("masked products", rows, size, units);
@@ -133,7 +133,7 @@ static void NAME(masked)(size_t rows, size_t size, size_t units, size_t off, siz
             }
         expect(found == active);
         t.d = by_unit, t.x = x + i * size, t.first = i == 0;
-        NAME(bp_masked_backward_w)(&t);
+        NAME(bp_active_backward_w)(&t);
     }
     for (size_t j = 0; j < units; j++)
         for (size_t k = 0; k < size; k++) {
