@@ -1,4 +1,4 @@
-"""The command line: train and predict, explain, judge and learn, memory, bench, selftest and info."""
+"""The command line: train and predict, explain, judge and learn, memory, bench, lab, selftest and info."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from pybackprop.cli import bench, explain, info, judge, memory, predict, selftest, train
+from pybackprop.cli import bench, explain, info, judge, lab, memory, predict, selftest, train
 from pybackprop.cli.arguments import Parser
 from pybackprop.core.errors import DivergedError
 from pybackprop.core.interrupt import exit_quietly, raise_again
@@ -77,6 +77,7 @@ def parser() -> Parser:
     predict.add_parser(commands)
     info.add_parser(commands)
     bench.add_parser(commands)
+    lab.add_parser(commands)
     explain.add_parser(commands)
     judge.add_parsers(commands)
     memory.add_parser(commands)

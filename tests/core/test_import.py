@@ -23,6 +23,7 @@ SLOW = (
     "pybackprop.teach",
     "pybackprop.memory",
     "pybackprop.bench",
+    "pybackprop.lab",
     "pybackprop.cli",
     "pybackprop.data",
     "pybackprop.train",
