@@ -79,7 +79,7 @@ from pybackprop.ops import (
 from pybackprop.other_libraries import missing
 
 if TYPE_CHECKING:
-    from pybackprop import data
+    from pybackprop import data, lab
     from pybackprop.memory.fits import fits
     from pybackprop.memory.recorder import ledger
     from pybackprop.memory.views import Ledger
@@ -124,6 +124,7 @@ __all__ = [
     "info",
     "judge",
     "kernels",
+    "lab",
     "leaky_relu",
     "leaky_relu_grad",
     "ledger",
@@ -206,8 +207,8 @@ if not TYPE_CHECKING:  # a type checker would accept any attribute name
 
     def __getattr__(name: str) -> Any:
         """Loads a name at its first use. Raises AttributeError, with a hint for other libraries' names."""
-        if name == "data":
-            return import_module("pybackprop.data")  # the import sets the attribute
+        if name in ("data", "lab"):
+            return import_module(f"pybackprop.{name}")  # the import sets the attribute
         if name not in _LAZY:
             return missing(name)
         value = globals()[name] = getattr(import_module(_LAZY[name]), name)

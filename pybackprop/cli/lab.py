@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-PARTS: tuple[Any, ...] = ()  # modules, each with add_parser(commands)
+from pybackprop.cli import lab_try
+
+PARTS: tuple[Any, ...] = (lab_try,)  # modules, each with add_parser(commands)
 
 
 def add_parser(commands: Any) -> None:

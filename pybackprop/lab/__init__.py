@@ -1,1 +1,14 @@
-"""The laboratory, `pybackprop lab`: kernels of one's own, checked and timed beside the library's."""
+"""The laboratory, `pybackprop lab` and `bp.lab`: kernels of one's own, checked and timed beside the library's.
+
+operations.py   what a kernel may compute           cases.py        the inputs it is tried on
+compiler.py     the system's compiler               memory.py       arrays with guards around them
+worker.py       the process in which kernels run    process.py      the same process from outside
+checker.py      calls, and what they show           compare.py      results against the definition
+diagnosis.py    why last bits differ                timing.py       times in turns, peers.py the others
+trial.py        all of it, for one file             show.py         reports for people
+"""
+
+from pybackprop.lab.findings import Finding
+from pybackprop.lab.trial import Trial, try_kernel
+
+__all__ = ["Finding", "Trial", "try_kernel"]

@@ -1,0 +1,185 @@
+"""Checks a compiled kernel on every case, in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pybackprop.bench.processes import cores
+from pybackprop.core.arrays import Array
+from pybackprop.lab import cases, compare, diagnosis, findings
+from pybackprop.lab.cases import Case
+from pybackprop.lab.findings import Finding
+from pybackprop.lab.memory import END, HEAP, START
+from pybackprop.lab.operations import Operation
+from pybackprop.lab.process import KernelError, Process, RequestError
+
+if TYPE_CHECKING:
+    from pybackprop.lab.trial import Trial
+
+REPEATS = 30  # calls on the same inputs, whose results must be the same
+THREADS = 4  # at least, so that threads meet
+Results = Mapping[str, Array]
+
+
+class Checker:
+    """Notes in a trial what a kernel does wrong: the first of each kind."""
+
+    def __init__(self, op: Operation, dtype: str, trial: Trial, folder: Path, limit: float) -> None:
+        self.op, self.dtype, self.trial, self.folder, self.limit = op, dtype, trial, folder, limit
+        self.counts: dict[str, int] = {}
+        self.rounded: tuple[int, Case, Array] | None = None  # the largest case that differs in its last bits
+
+    def run(self, library: Path, harness: Path, preload: Path | None) -> None:
+        """All cases, with arrays at the end and the start of guarded memory; under a sanitizer on the heap."""
+        self.places = (HEAP, HEAP) if preload else (END, START)
+        with Process(max(THREADS, cores()), None, self.folder, preload) as process:
+            try:
+                self._open(process, library, harness, preload)
+                if self.trial.ok:
+                    self._all(process)
+            except KernelError as error:
+                self._note(error.finding)
+            except RequestError as error:
+                self._note(Finding(findings.NOT_LOADED, str(error)))
+        self._sum_up()
+
+    def _open(self, process: Process, library: Path, harness: Path, preload: Path | None) -> None:
+        more = {} if preload else {"harness": str(harness)}
+        answer = process.ask(
+            "open",
+            self.limit,
+            "while it was loaded",
+            library=str(library),
+            operation=self.op.name,
+            dtype=self.dtype,
+            **more,
+        )
+        if answer["missing"]:
+            text = (
+                f"the file has no function {self.op.name} that is not static; expected {self.op.prototype(self.dtype)}"
+            )
+            self._note(Finding(findings.MISSING_FUNCTION, text))
+        self._printed(process, "while it was loaded")
+
+    def _all(self, process: Process) -> None:
+        largest, most = None, -1
+        for case in cases.cases(self.op, self.dtype):
+            self._case(process, case)
+            self.trial.cases += 1
+            if self.op.flops(case.sizes) > most:
+                largest, most = case, self.op.flops(case.sizes)
+        if largest is not None and findings.RACE not in self.counts and self._varies(process, largest):
+            self._race(largest)
+
+    def _case(self, process: Process, case: Case) -> None:
+        inputs = cases.inputs(self.op, case)
+        expected = self.op.expected(inputs, case.sizes, self.dtype)
+        found = [self._called(process, case, place, fill) for fill, place in enumerate(self.places)]
+        differences = [compare.difference(self.op, inputs, case.sizes, results, expected) for results in found]
+        for difference, results in zip(differences, found, strict=True):
+            if difference is not None:
+                self._differs(process, case, difference, results, _are_equal(*found))
+                return
+
+    def _called(self, process: Process, case: Case, place: str, fill: int, times: int = 1) -> Results:
+        save = self.folder / "results.npz"
+        answer = process.ask(
+            "check",
+            self.limit,
+            str(case),
+            case=case.to_dict(),
+            place=place,
+            fill=fill,
+            times=times,
+            save=str(save),
+        )
+        self.different = answer["results"]
+        for name in answer["damaged"]:
+            text = f"memory beside {name} was overwritten"
+            self._note(Finding(findings.OUT_OF_BOUNDS_WRITE, text, str(case)))
+        if answer["forked"]:
+            self._note(Finding(findings.FORKS, "it made another process", str(case)))
+        if answer["flushes"]:
+            text = "subnormal numbers are zero since it was loaded or called: leave -ffast-math and -Ofast out"
+            self._note(Finding(findings.ARITHMETIC, text, str(case)))
+        self._printed(process, str(case))
+        with np.load(save) as file:
+            return dict(file)
+
+    def _differs(
+        self, process: Process, case: Case, difference: compare.Difference, found: Results, are_equal: bool
+    ) -> None:
+        if findings.RACE in self.counts:
+            return
+        if difference.kind in (findings.WRONG, findings.NOT_WRITTEN, findings.ROUNDING) and self._varies(process, case):
+            self._race(case)
+            return
+        if difference.kind == findings.WRONG and not are_equal:
+            text = f"the result depends on what the output held before, or on where it lies; {difference.text}"
+            self._note(Finding(findings.READS_OUTPUT, text, str(case)))
+            return
+        text = difference.text
+        if difference.kind == findings.NOT_WRITTEN:
+            text = f"some of the output still holds what it held before the call: {text}"
+        if difference.kind == findings.ROUNDING:
+            self.trial.ulps = max(self.trial.ulps, difference.ulps)
+            self.trial.relative = max(self.trial.relative, difference.relative)
+            self._remember(case, found)
+        self._note(Finding(difference.kind, text, str(case)))
+
+    def _varies(self, process: Process, case: Case) -> bool:
+        """Whether the same call gives several results."""
+        self._called(process, case, self.places[0], 0, REPEATS)
+        return bool(self.different > 1)
+
+    def _race(self, case: Case) -> None:
+        text = (
+            f"{REPEATS} calls on the same inputs gave {self.different} different results: threads write to the same "
+            "elements, or memory is read before it is written"
+        )
+        self._note(Finding(findings.RACE, text, str(case)))
+
+    def _printed(self, process: Process, case: str) -> None:
+        text = process.printed().strip()
+        if text:
+            self._note(Finding(findings.PRINTS, f"it printed {text[:200]!r}", case))
+
+    def _note(self, finding: Finding) -> None:
+        """Keeps the first finding of a kind, and counts the others."""
+        self.counts[finding.kind] = self.counts.get(finding.kind, 0) + 1
+        if self.counts[finding.kind] == 1:
+            self.trial.findings.append(finding)
+
+    def _remember(self, case: Case, found: Results) -> None:
+        work = self.op.flops(case.sizes)
+        if case.values == cases.RANDOM and (self.rounded is None or work > self.rounded[0]):
+            self.rounded = work, case, found[self.op.outputs[0].name]
+
+    def _sum_up(self) -> None:
+        """Says of each kind in how many cases it was found, and how sums that differ in rounding were added."""
+        for number, finding in enumerate(self.trial.findings):
+            text, count = finding.text, self.counts[finding.kind]
+            if finding.kind == findings.ROUNDING:
+                text = self._rounding(text)
+            if count > 1:
+                text += f"; so in {count} of {self.trial.cases} cases"
+            self.trial.findings[number] = replace(finding, text=text)
+
+    def _rounding(self, text: str) -> str:
+        reason = ""
+        if self.rounded is not None:
+            _, case, found = self.rounded
+            reason = diagnosis.order(self.op, cases.inputs(self.op, case), found)
+        bounds = f"within {self.trial.ulps} ulps and {self.trial.relative:.1e} of the sum of magnitudes"
+        return f"right but for the last bits, {bounds}{'; ' if reason else ''}{reason}; {text}"
+
+
+def _are_equal(*found: Any) -> bool:
+    """Whether two calls gave the same bits."""
+    first, second = found
+    return not any(compare.different(first[name], second[name]).any() for name in first)

@@ -1,0 +1,88 @@
+"""Reports for people: what a trial found, and times as a table with bars. Loads rich."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pybackprop.core.printable import printable
+from pybackprop.core.units import seconds_text, three_digits
+
+if TYPE_CHECKING:
+    from pybackprop.lab.trial import Trial
+
+WIDTH = 110  # of text that does not go to a terminal
+BAR = 24  # columns of the longest bar
+LINES = "\n\t"
+NAMES = {"kernel": "yours"}
+
+
+def trial_text(trial: Trial) -> str:
+    """A trial as plain text."""
+    written = io.StringIO()
+    show_trial(trial, Console(file=written, width=WIDTH, highlight=False))
+    return written.getvalue().rstrip("\n")
+
+
+def show_trial(trial: Trial, console: Console) -> None:
+    """The command, the verdict, what is wrong, and the times."""
+    for line, style in _lines(trial):
+        console.print(Text(printable(line, keep=LINES), style=style), soft_wrap=True)
+    if trial.timing is not None:
+        show_times(trial.timing, console)
+
+
+def _lines(trial: Trial) -> Iterator[tuple[str, str]]:
+    yield f"{trial.source}: {trial.operation}, {trial.dtype}", "bold"
+    if trial.command:
+        yield f"compiled by  {trial.command}", "dim"
+    if trial.ok:
+        yield f"BIT-EQUAL    the definition's bits in all {trial.cases} cases", "green"
+    for finding in trial.findings:
+        yield f"{finding.kind.upper()}  {finding.text}", "yellow" if trial.is_within_rounding else "red"
+        if finding.case:
+            yield f"    with {finding.case}", ""
+
+
+def show_times(timing: Mapping[str, Any], console: Console) -> None:
+    """A row for each engine: median, least and most, rate, percent of the peak."""
+    sizes = ", ".join(f"{name}={size}" for name, size in timing["sizes"].items())
+    threads = f"{timing['threads']} thread{'s' * (timing['threads'] > 1)}"
+    title = f"{sizes}, {timing['dtype']}, {threads}; FMA peak {timing['peak']:.0f} GF/s, measured"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.pad_edge = False
+    table.add_column("")
+    for head in ("median", "least", "most", "GF/s", "of peak", "GB/s"):
+        table.add_column(head, justify="right")
+    table.add_column("", no_wrap=True)
+    best = max((row["gflops"] for row in timing["engines"].values() if "gflops" in row), default=1.0)
+    for name, row in timing["engines"].items():
+        if "median" in row:
+            times = [seconds_text(row[key]) for key in ("median", "least", "most")]
+            share = "" if row["percent_of_peak"] is None else f"{row['percent_of_peak']:.1f} %"
+            cells = [
+                *times,
+                three_digits(row["gflops"]),
+                share,
+                three_digits(row["gigabytes"]),
+                bar(row["gflops"] / best),
+            ]
+            table.add_row(NAMES.get(name, name), *cells)
+    console.print(table)
+    for name, row in timing["engines"].items():
+        if "why" in row:
+            console.print(Text(f"{NAMES.get(name, name)}: not timed, {row['why']}"), soft_wrap=True)
+    for note in timing["notes"]:
+        console.print(Text(note), soft_wrap=True)
+
+
+def bar(share: float) -> str:
+    """A bar of so much of BAR columns, in eighths."""
+    eighths = max(1, round(share * BAR * 8))
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()

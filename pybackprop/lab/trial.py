@@ -1,0 +1,202 @@
+"""`try_kernel`: compiles a C file, checks it on a grid of cases in a process of its own, and times it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pybackprop.core.arrays import float_type
+from pybackprop.lab import compiler, findings, peers, timing
+from pybackprop.lab.checker import Checker
+from pybackprop.lab.findings import Finding
+from pybackprop.lab.operations import Operation, operation
+from pybackprop.lab.process import LIMIT, KernelError, Process, RequestError
+from pybackprop.lab.timing import Race, Times
+
+ROUNDS = 7
+KERNEL = "kernel"
+
+
+@dataclass
+class Trial:
+    """What was found out about a kernel; str() shows it.
+
+    operation  its name
+    dtype      float32 or float64
+    source     the file
+    command    how it was compiled; "" if it was not
+    cases      how many cases were checked
+    findings   what is wrong with it, the first of each kind
+    ulps       the largest distance from the definition, in units of the last place
+    relative   the largest difference from it, by the sum of the magnitudes of an element's terms
+    timing     times of the kernel, of the library's and of the peers'; None if it was not timed
+    """
+
+    operation: str
+    dtype: str
+    source: str
+    command: str = ""
+    cases: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    ulps: int = 0
+    relative: float = 0.0
+    timing: dict[str, Any] | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong with it: then every result had the definition's bits."""
+        return not self.findings
+
+    @property
+    def is_within_rounding(self) -> bool:
+        """Whether it is right but for the last bits of sums."""
+        return all(finding.kind == findings.ROUNDING for finding in self.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it for JSON."""
+        told = {name: getattr(self, name) for name in ("operation", "dtype", "source", "command", "cases", "ok")}
+        told |= {"findings": [finding.to_dict() for finding in self.findings]}
+        return {**told, "ulps": self.ulps, "relative": self.relative, "timing": self.timing}
+
+    def to_json(self) -> str:
+        """to_dict() as a text."""
+        return json.dumps(self.to_dict())
+
+    def __str__(self) -> str:
+        from pybackprop.lab import show
+
+        return show.trial_text(self)
+
+
+def try_kernel(
+    source: str | Path,
+    op: str = "matmul",
+    *,
+    dtype: str = "float32",
+    cflags: str = "",
+    sanitize: bool = False,
+    size: tuple[int, ...] | None = None,
+    threads: int = 1,
+    limit: float = LIMIT,
+    timed: bool = True,
+    turn: Callable[[str], Any] = lambda text: None,
+) -> Trial:
+    """Compiles a kernel with the system's compiler, checks it against the definition, and times it beside ours.
+
+    source    a C file, or its text; op: what it computes: matmul, linear_forward, linear_backward_x,
+              linear_backward_w, relu or mse. It has a C function of that name, as `pybackprop lab new` writes it
+    cflags    more flags for the compiler; sanitize: check under AddressSanitizer, and do not time
+    size      to time, one number or one for each size; threads: to time with; timed: False only checks
+    limit     seconds that a call may take
+    turn      is called with the name of what begins
+
+    The kernel runs in a process of its own: whatever it does is found and reported, and harms nothing here.
+    Raises CompilerError (a RuntimeError) if there is no compiler, ValueError for an unknown operation, dtype or a size
+    that it does not have, OutOfMemoryError for sizes that do not fit, OSError for a file that cannot be read or if
+    there is no place for temporary files.
+    """
+    known, dtype = operation(op), float_type(dtype).name
+    sizes = known.named(size if size is not None else known.usual)
+    timing.check_memory(known, sizes, dtype, 1 + len(peers.installed()))
+    text = _text(source)
+    name = str(source) if isinstance(source, Path) or not _is_text(source) else f"{known.name}.c"
+    with tempfile.TemporaryDirectory(prefix="pybackprop-lab-", ignore_cleanup_errors=True) as folder:
+        attempt = _Attempt(known, dtype, Trial(known.name, dtype, name), Path(folder), limit, turn)
+        attempt.file(name, text, shlex.split(cflags), sanitize)
+        if timed and not sanitize and attempt.trial.is_within_rounding:
+            attempt.time(sizes, threads)
+    return attempt.trial
+
+
+def _is_text(source: str | Path) -> bool:
+    return isinstance(source, str) and ("\n" in source or "{" in source)
+
+
+def _text(source: str | Path) -> str:
+    return str(source) if _is_text(source) else Path(source).read_text("utf-8", errors="surrogateescape")
+
+
+@dataclass
+class _Attempt:
+    """A trial in progress. folder: for temporary files."""
+
+    op: Operation
+    dtype: str
+    trial: Trial
+    folder: Path
+    limit: float
+    turn: Callable[[str], Any]
+
+    def file(self, name: str, text: str, flags: list[str], sanitize: bool) -> None:
+        """Compiles the text and checks what it makes."""
+        self.turn("compiling")
+        cc = compiler.find()
+        here = Path(name).resolve().parent
+        source = self.folder / Path(name).with_suffix(".c").name
+        source.write_text(f'#line 1 "{Path(name).name}"\n{text}', "utf-8", errors="surrogateescape")
+        flags = [f"-I{here}", *flags] if '#include "' in text else flags
+        self.trial.command = shlex.join([*cc.line(flags, sanitize), Path(name).name])
+        try:
+            cc.library(source, self.library, flags, sanitize)
+            self._signature(cc, source, flags)
+            cc.library(Path(__file__).with_name("harness.c"), self.harness)
+        except compiler.RejectedError as error:
+            self.trial.findings.append(Finding(findings.COMPILE_ERROR, str(error).replace(str(source), name)))
+        if self.trial.ok:
+            preload = cc.runtime() if sanitize else None
+            self.turn("checking")
+            Checker(self.op, self.dtype, self.trial, self.folder, self.limit).run(self.library, self.harness, preload)
+
+    @property
+    def library(self) -> Path:
+        return self.folder / "kernel.so"
+
+    @property
+    def harness(self) -> Path:
+        return self.folder / "harness.so"
+
+    def _signature(self, cc: compiler.Compiler, source: Path, flags: list[str]) -> None:
+        """Notes a function that is declared otherwise: a library does not know the types of its functions."""
+        said = ""
+        for const in ("const ", ""):
+            text = f'#include <stddef.h>\n#include "{source.name}"\n{self.op.prototype(self.dtype, const)}\n'
+            try:
+                cc.accepts(text, self.folder, ["-w", *flags])
+                return
+            except compiler.RejectedError as error:
+                said = said or str(error)
+        lines = [line for line in said.splitlines() if "error:" in line or "note:" in line]
+        expected = f"expected {self.op.prototype(self.dtype)}\n"
+        self.trial.findings.append(Finding(findings.WRONG_SIGNATURE, expected + "\n".join(lines)))
+
+    def time(self, sizes: dict[str, int], threads: int) -> None:
+        """Checks the kernel on the sizes to time, then times it and the peers in turns."""
+        race = Race(self.op, sizes, self.dtype, threads)
+        with ExitStack() as started:
+            kernel = started.enter_context(Process(threads, threads, self.folder))
+            self.turn("timing")
+            try:
+                kernel.ask(
+                    "open",
+                    operation=self.op.name,
+                    dtype=self.dtype,
+                    library=str(self.library),
+                    harness=str(self.harness),
+                )
+                answer = kernel.ask("prepare", timing.PATIENCE, str(sizes), name=KERNEL, **race.request())
+            except (KernelError, RequestError) as error:
+                kind = error.finding if isinstance(error, KernelError) else Finding(findings.CRASH, str(error))
+                self.trial.findings.append(kind)
+                return
+            race.times[KERNEL] = Times(answer["calls"])
+            entered = [(KERNEL, kernel)]
+            for name, process in timing.enter_peers(race, peers.installed(), self.folder):
+                entered.append((name, started.enter_context(process)))
+            race.run(entered, ROUNDS, self.turn)
+        self.trial.timing = race.to_dict()
