@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from pybackprop.core.arrays import Array
 from pybackprop.lab import cases, compare, diagnosis, findings
 from pybackprop.lab.cases import Case
 from pybackprop.lab.findings import Finding
-from pybackprop.lab.memory import END, HEAP, START
+from pybackprop.lab.memory import END, HEAP, SECOND, START
 from pybackprop.lab.operations import Operation
 from pybackprop.lab.process import KernelError, Process, RequestError
 
@@ -83,7 +83,7 @@ class Checker:
         differences = [compare.difference(self.op, inputs, case.sizes, results, expected) for results in found]
         for difference, results in zip(differences, found, strict=True):
             if difference is not None:
-                self._differs(process, case, difference, results, _are_equal(*found))
+                self._differs(process, case, difference, results, _reads_output(*found))
                 return
 
     def _called(self, process: Process, case: Case, place: str, fill: int, times: int = 1) -> Results:
@@ -112,14 +112,14 @@ class Checker:
             return dict(file)
 
     def _differs(
-        self, process: Process, case: Case, difference: compare.Difference, found: Results, are_equal: bool
+        self, process: Process, case: Case, difference: compare.Difference, found: Results, reads_output: bool
     ) -> None:
         if findings.RACE in self.counts:
             return
         if difference.kind in (findings.WRONG, findings.NOT_WRITTEN, findings.ROUNDING) and self._varies(process, case):
             self._race(case)
             return
-        if difference.kind == findings.WRONG and not are_equal:
+        if difference.kind in (findings.WRONG, findings.NOT_WRITTEN) and reads_output:
             text = f"the result depends on what the output held before, or on where it lies; {difference.text}"
             self._note(Finding(findings.READS_OUTPUT, text, str(case)))
             return
@@ -179,7 +179,10 @@ class Checker:
         return f"right but for the last bits, {bounds}{'; ' if reason else ''}{reason}; {text}"
 
 
-def _are_equal(*found: Any) -> bool:
-    """Whether two calls gave the same bits."""
-    first, second = found
-    return not any(compare.different(first[name], second[name]).any() for name in first)
+def _reads_output(first: Results, second: Results) -> bool:
+    """Whether two calls differ in an element that was written; outputs held different numbers before them."""
+    for name, one in first.items():
+        unwritten = compare.untouched(one) & (second[name] == SECOND)
+        if (compare.different(one, second[name]) & ~unwritten).any():
+            return True
+    return False

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 LIMIT = 120.0  # seconds that the compiler may take
@@ -68,6 +69,12 @@ def find() -> Compiler:
     if shutil.which(command[0]) is None:
         where = f"$CC names {command[0]!r}, which is not there" if named else "there is no cc on the PATH"
         raise CompilerError(f"lab: no C compiler: {where}; install gcc or clang, or set CC to a compiler")
+    return _known(command, os.environ.get("PATH", ""))
+
+
+@lru_cache
+def _known(command: tuple[str, ...], path: str) -> Compiler:
+    """A compiler with the flags that it accepts; asked once."""
     _probe(command, (), must=True)
     native = [next((flag for flag in flags if _probe(command, (flag,))), "") for flags in IF_KNOWN]
     return Compiler(command, tuple(filter(None, native)))

@@ -93,11 +93,14 @@ class Guarded:
             libc.munmap(self.base, self.mapped)
 
 
+SECOND = 7.25  # what outputs are filled with in the second call
+
+
 def fill(output: Array, number: int) -> None:
-    """What an output holds before the call: a NaN that nobody computes, or 7.25."""
+    """What an output holds before the call: a NaN that nobody computes, or SECOND."""
     output.view(f"u{output.dtype.itemsize}")[...] = pattern(output.dtype) if number == 0 else 0
     if number:
-        output[...] = 7.25
+        output[...] = SECOND
 
 
 def pattern(dtype: Any) -> int:

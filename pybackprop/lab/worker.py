@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -214,6 +215,7 @@ def main() -> None:
     """Serves until stdin ends."""
     answers = os.fdopen(int(sys.argv[1]), "w")
     os.dup2(2, 1)  # what a kernel prints goes to stderr, a file
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # which Python ignores
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, MOST_OUTPUT)
     Worker(answers).serve(sys.stdin)

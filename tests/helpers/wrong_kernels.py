@@ -142,12 +142,12 @@ WRONG = {
     ),
     "aborts": ("matmul", begun('fputs("out of luck\\n", stderr); abort();'), findings.CRASH, "out of luck"),
     "divides by zero": (
-        *("matmul", begun("volatile int none = 0; none = 1 / none;"), findings.CRASH, "divided by zero"),
+        *("matmul", begun("volatile int none = 0; none = 7 / none;"), findings.CRASH, "divided by zero"),
     ),
     "illegal instruction": (
         *("matmul", begun('__asm__ volatile(".byte 0x0f, 0x0b");'), findings.CRASH, "illegal instruction"),
     ),
-    "does not compile": ("matmul", f"{SIGNATURE} {{ retrun; }}\n", findings.COMPILE_ERROR, "retrun"),
+    "does not compile": ("matmul", f"{DEFINE}{SIGNATURE} {{ retrun; }}\n", findings.COMPILE_ERROR, "retrun"),
     "wrong type of sizes": (
         *("matmul", replaced(MATMUL, "size_t rows, size_t inner, size_t cols", "int rows, int inner, int cols")),
         *(findings.WRONG_SIGNATURE, "expected void matmul(float *c, const float *a"),

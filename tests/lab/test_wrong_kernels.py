@@ -75,6 +75,6 @@ def test_what_differs_is_measured():
 
 def test_where_the_first_difference_lies():
     op, text, _, _ = WRONG["one term too few"]
-    (finding,) = bp.lab.try_kernel(text, op, timed=False).findings
+    finding = bp.lab.try_kernel(text, op, timed=False).findings[0]
     assert finding.text.startswith("c[0,0] is ")
     assert finding.case == "rows=3, inner=17, cols=5, random numbers"
