@@ -39,7 +39,7 @@ class Checker:
         self.places = (HEAP, HEAP) if preload else (END, START)
         with Process(max(THREADS, cores()), None, self.folder, preload) as process:
             try:
-                self._open(process, library, harness, preload)
+                self._open(process, library, None if preload else harness)
                 if self.trial.ok:
                     self._all(process)
             except KernelError as error:
@@ -48,8 +48,18 @@ class Checker:
                 self._note(Finding(findings.NOT_LOADED, str(error)))
         self._sum_up()
 
-    def _open(self, process: Process, library: Path, harness: Path, preload: Path | None) -> None:
-        more = {} if preload else {"harness": str(harness)}
+    def on(self, process: Process, library: Path) -> None:
+        """The same in a process that runs already, for a kernel that is no stranger."""
+        self.places = (END, START)
+        try:
+            self._open(process, library, None)
+            self._all(process)
+        except (KernelError, RequestError) as error:
+            self._note(error.finding if isinstance(error, KernelError) else Finding(findings.NOT_LOADED, str(error)))
+        self._sum_up()
+
+    def _open(self, process: Process, library: Path, harness: Path | None) -> None:
+        more = {} if harness is None else {"harness": str(harness)}
         answer = process.ask(
             "open",
             self.limit,

@@ -50,6 +50,10 @@ class Compiler:
         line = [flag for flag in self.line(flags) if flag not in ("-shared", "-fPIC")]
         _run([*line, f"-I{include}", "-fsyntax-only", "-x", "c", "-"], text)
 
+    def macros(self) -> str:
+        """What it defines for these flags, line by line."""
+        return _run([*self.command, *self.native, "-dM", "-E", "-x", "c", "-"])
+
     def runtime(self) -> Path:
         """The library of AddressSanitizer, which must be loaded first. Raises CompilerError."""
         for name in RUNTIMES:

@@ -12,13 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from pybackprop.core.printable import printable
-from pybackprop.core.units import seconds_text, three_digits
+from pybackprop.core.units import bytes_text, seconds_text, three_digits
 
 if TYPE_CHECKING:
     from pybackprop.lab.trial import Trial
 
 WIDTH = 110  # of text that does not go to a terminal
-BAR = 24  # columns of the longest bar
+BAR, SHORT_BAR = 24, 14  # columns of the longest bar
 LINES = "\n\t"
 NAMES = {"kernel": "yours"}
 
@@ -82,7 +82,57 @@ def show_times(timing: Mapping[str, Any], console: Console) -> None:
         console.print(Text(note), soft_wrap=True)
 
 
-def bar(share: float) -> str:
-    """A bar of so much of BAR columns, in eighths."""
-    eighths = max(1, round(share * BAR * 8))
+def bar(share: float, columns: int = BAR) -> str:
+    """A bar of so much of these columns, in eighths."""
+    eighths = max(1, round(share * columns * 8))
     return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+
+
+def show_ladder(report: Mapping[str, Any], console: Console) -> None:
+    """A row for each rung from below to the top, and a sentence on each."""
+    sizes = ", ".join(f"{name}={size}" for name, size in report["sizes"].items())
+    threads = f"{report['threads']} thread{'s' * (report['threads'] > 1)}"
+    console.print(Text(f"{report['ladder']}: {report['equation']}", style="bold"), soft_wrap=True)
+    zeros = f"{report['zeros']:.0%} of the first operand is zero"
+    console.print(Text(f"{sizes}, float32, {zeros}; {report['cpu']}"), soft_wrap=True)
+    console.print(
+        Text(f"FMA peak {report['peak']:.0f} GF/s on {threads}, measured; {report['compiler']}"), soft_wrap=True
+    )
+    console.print(_ladder_table(report))
+    for row in report["rungs"]:
+        if row["rung"]:
+            console.print(Text(f"{row['name']:<10} {row['about']}"), soft_wrap=True)
+    for row in report["rungs"]:
+        for problem in [*row.get("wrong", ()), *([f"not timed, {row['why']}"] if row.get("why") else [])]:
+            console.print(Text(printable(f"{row['name']}: {problem}", keep=LINES), style="red"), soft_wrap=True)
+    for note in report["notes"]:
+        console.print(Text(note), soft_wrap=True)
+
+
+def _ladder_table(report: Mapping[str, Any]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.pad_edge, table.padding, table.collapse_padding = False, (0, 1), True
+    table.add_column("rung", no_wrap=True)
+    table.add_column("bits", no_wrap=True)
+    for head in ("median", "least", "most", "GF/s", "of peak", "× before", "moved"):
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    best = max((row["gflops"] for row in report["rungs"] if "gflops" in row), default=1.0)
+    for row in report["rungs"]:
+        if "median" not in row:
+            continue
+        times = [seconds_text(row[key]) for key in ("median", "least", "most")]
+        faster = three_digits(row["speedup"]) if row.get("speedup") else ""
+        cells = [three_digits(row["gflops"]), f"{row['percent_of_peak']:.1f} %", faster]
+        bits = {True: "equal", False: "[red]WRONG[/]"}[row["bit_equal"]] if row["rung"] else ""
+        moved = bytes_text(row["moved"]) if row["rung"] else ""
+        table.add_row(
+            row["name"],
+            bits,
+            *times,
+            *cells,
+            moved,
+            bar(row["gflops"] / best, SHORT_BAR),
+            style="" if row["rung"] else "cyan",
+        )
+    return table

@@ -1,0 +1,169 @@
+"""`lab ladder`: compiles the rungs, checks each against the definition, and times them beside ours and numpy's."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pybackprop.bench.processes import cores
+from pybackprop.lab import cases, compare, compiler, peers, timing
+from pybackprop.lab.checker import Checker
+from pybackprop.lab.findings import Finding
+from pybackprop.lab.ladders import FOLDER, ZEROS, Ladder, Rung, Tile
+from pybackprop.lab.process import KernelError, Process, RequestError
+from pybackprop.lab.timing import Race, Times
+from pybackprop.lab.trial import Trial
+
+ROUNDS = 5
+TILES = (("__AVX512F__", Tile(12, 16)), ("__FMA__", Tile(6, 8)), ("", Tile(6, 4)))  # as in rungs/vectors.h
+
+
+@dataclass
+class Climb:
+    """A ladder in progress. folder: for what is compiled; turn: is called with the name of what begins."""
+
+    ladder: Ladder
+    sizes: dict[str, int]
+    threads: int
+    folder: Path
+    turn: Callable[[str], Any]
+
+    def compiled(self, cc: compiler.Compiler) -> dict[str, str]:
+        """The rungs' libraries, and for those that the compiler rejects the reason, by their names."""
+        with ThreadPoolExecutor(cores()) as pool:
+            reasons = pool.map(lambda rung: self._compile(cc, rung), self.ladder.rungs)
+            return {rung.name: why for rung, why in zip(self.ladder.rungs, reasons, strict=True)}
+
+    def _compile(self, cc: compiler.Compiler, rung: Rung) -> str:
+        flags = [f'-DRUNG="{rung.file}"', *rung.flags]
+        try:
+            cc.library(FOLDER / self.ladder.wrapper, self.library(rung.name), flags)
+        except compiler.RejectedError as error:
+            return str(error)
+        return ""
+
+    def library(self, name: str) -> Path:
+        """Where a rung's library is."""
+        return self.folder / f"{name}.so"
+
+    def check(self, rung: Rung, process: Process) -> list[Finding]:
+        """What is wrong with a rung on the grid of cases, in a process in which it is the kernel."""
+        trial = Trial(self.ladder.op.name, "float32", rung.file)
+        Checker(self.ladder.op, "float32", trial, self.folder, timing.PATIENCE).on(process, self.library(rung.name))
+        return trial.findings
+
+    def prepare(self, rung: Rung, process: Process, race: Race, expected: dict[str, Any]) -> None:
+        """Loads a rung, calls it once on the data to time, and compares its bits."""
+        request = {"name": rung.name, **race.request()}
+        opened = {"operation": race.op.name, "dtype": race.dtype, "library": str(self.library(rung.name))}
+        process.ask("open", timing.PATIENCE, name=rung.name, **opened)
+        save = self.folder / "results.npz"
+        calls = process.ask("prepare", timing.PATIENCE, save=str(save), **request)["calls"]
+        with np.load(save) as file:
+            unequal = [name for name in expected if compare.different(file[name], expected[name]).any()]
+        why = f"{', '.join(unequal)} differs from the definition" if unequal else ""
+        race.times[rung.name] = Times(calls, why=why)
+
+
+def climb(
+    ladder: Ladder,
+    size: tuple[int, ...] | None = None,
+    threads: int | None = None,
+    rounds: int = ROUNDS,
+    turn: Callable[[str], Any] = lambda text: None,
+) -> dict[str, Any]:
+    """The report of a ladder: every rung with its times, and the library's own kernel and numpy's at the top.
+
+    Raises CompilerError (a RuntimeError) without a compiler, ValueError for sizes that the operation does not have,
+    OutOfMemoryError for those that do not fit.
+    """
+    sizes = ladder.op.named(size if size is not None else ladder.op.ladder)
+    names = [name for name in peers.installed() if name != "torch"]
+    timing.check_memory(ladder.op, sizes, "float32", len(ladder.rungs) + len(names))
+    cc = compiler.find()
+    race = Race(ladder.op, sizes, "float32", threads or min(2, cores()), ZEROS)
+    with (
+        tempfile.TemporaryDirectory(prefix="pybackprop-lab-", ignore_cleanup_errors=True) as folder,
+        ExitStack() as all_,
+    ):
+        this = Climb(ladder, sizes, race.threads, Path(folder), turn)
+        turn("compiling")
+        rejected = this.compiled(cc)
+        rungs = [rung for rung in ladder.rungs if not rejected[rung.name]]
+        race.times = {rung.name: Times(why=rejected[rung.name]) for rung in ladder.rungs}
+        checks = all_.enter_context(Process(race.threads, None, this.folder))
+        wrong = {rung.name: _turned(this, rung, checks) for rung in rungs}
+        process = all_.enter_context(Process(race.threads, race.threads, this.folder))
+        expected = _expected(race)
+        for rung in rungs:
+            _prepared(this, rung, process, race, expected)
+        entered = [(rung.name, process) for rung in rungs]
+        for name, peer in timing.enter_peers(race, names, this.folder):
+            entered.append((name, all_.enter_context(peer)))
+        race.run(entered, rounds, turn)
+    tile = next(tile for macro, tile in TILES if macro in cc.macros())
+    return _report(ladder, race, cc, tile, wrong)
+
+
+def _turned(this: Climb, rung: Rung, process: Process) -> list[Finding]:
+    this.turn(f"checking {rung.name}")
+    return this.check(rung, process)
+
+
+def _prepared(this: Climb, rung: Rung, process: Process, race: Race, expected: dict[str, Any]) -> None:
+    try:
+        this.prepare(rung, process, race, expected)
+    except (KernelError, RequestError) as error:
+        race.times[rung.name] = Times(why=str(error))
+
+
+def _expected(race: Race) -> dict[str, Any]:
+    """The outputs on the data to time; by the library's fast function, where there is one, as its bits are the same."""
+    inputs = cases.timed_inputs(race.op, race.sizes, race.dtype, race.zeros)
+    if race.op.fast is None:
+        return race.op.expected(inputs, race.sizes, race.dtype)
+    outputs = {a.name: np.zeros(a.of(race.sizes), race.dtype) for a in race.op.outputs}
+    race.op.fast({**outputs, **inputs}, race.sizes)()
+    return outputs
+
+
+def _report(
+    ladder: Ladder, race: Race, cc: compiler.Compiler, tile: Tile, wrong: dict[str, list[Finding]]
+) -> dict[str, Any]:
+    report = race.to_dict()
+    engines = report.pop("engines")
+    rows = [*_rungs(ladder, report, engines, tile, wrong)]
+    rows += [{"name": name, "rung": False, **times} for name, times in engines.items()]
+    return {
+        "ladder": ladder.name,
+        "equation": ladder.op.equation,
+        "compiler": " ".join(cc.line()),
+        **report,
+        "rungs": rows,
+    }
+
+
+def _rungs(
+    ladder: Ladder, report: dict[str, Any], engines: dict[str, Any], tile: Tile, wrong: dict[str, list[Finding]]
+) -> Iterator[dict[str, Any]]:
+    before = None
+    for rung in ladder.rungs:
+        row = {"name": rung.name, "rung": True, "about": rung.why, "flags": [*rung.flags], **engines.pop(rung.name)}
+        row["moved"] = round(rung.moves(tile) * report["flops"] / 2)
+        row["wrong"] = [str(finding) for finding in wrong.get(rung.name, [])]
+        row["bit_equal"] = "median" in row and not row["wrong"]
+        row["speedup"] = before / row["median"] if before and "median" in row else None
+        before = row.get("median", before)
+        yield row
+
+
+def is_right(report: dict[str, Any]) -> bool:
+    """Whether every rung has the definition's bits."""
+    return all(row["bit_equal"] for row in report["rungs"] if row["rung"])
