@@ -16,7 +16,7 @@ from pybackprop.lab.cases import Case
 from pybackprop.lab.findings import Finding
 from pybackprop.lab.memory import END, HEAP, SECOND, START
 from pybackprop.lab.operations import Operation
-from pybackprop.lab.process import KernelError, Process, RequestError
+from pybackprop.lab.process import KernelError, Process
 
 if TYPE_CHECKING:
     from pybackprop.lab.trial import Trial
@@ -31,31 +31,25 @@ class Checker:
 
     def __init__(self, op: Operation, dtype: str, trial: Trial, folder: Path, limit: float) -> None:
         self.op, self.dtype, self.trial, self.folder, self.limit = op, dtype, trial, folder, limit
-        self.counts: dict[str, int] = {}
+        self.counts: dict[str, set[str]] = {}  # of each kind: with which cases
         self.rounded: tuple[int, Case, Array] | None = None  # the largest case that differs in its last bits
 
     def run(self, library: Path, harness: Path, preload: Path | None) -> None:
-        """All cases, with arrays at the end and the start of guarded memory; under a sanitizer on the heap."""
-        self.places = (HEAP, HEAP) if preload else (END, START)
+        """All cases in a process of its own; preload: a sanitizer's library."""
         with Process(max(THREADS, cores()), None, self.folder, preload) as process:
-            try:
-                self._open(process, library, None if preload else harness)
-                if self.trial.ok:
-                    self._all(process)
-            except KernelError as error:
-                self._note(error.finding)
-            except RequestError as error:
-                self._note(Finding(findings.NOT_LOADED, str(error)))
-        self._sum_up()
+            self.on(process, library, None if preload else harness, (HEAP, HEAP) if preload else (END, START))
 
-    def on(self, process: Process, library: Path) -> None:
-        """The same in a process that runs already, for a kernel that is no stranger."""
-        self.places = (END, START)
+    def on(
+        self, process: Process, library: Path, harness: Path | None = None, places: tuple[str, str] = (END, START)
+    ) -> None:
+        """All cases, with arrays at the end and at the start of guarded memory; under a sanitizer on the heap."""
+        self.places = places
         try:
-            self._open(process, library, None)
-            self._all(process)
-        except (KernelError, RequestError) as error:
-            self._note(error.finding if isinstance(error, KernelError) else Finding(findings.NOT_LOADED, str(error)))
+            self._open(process, library, harness)
+            if self.trial.ok:
+                self._all(process)
+        except KernelError as error:
+            self._note(error.finding)
         self._sum_up()
 
     def _open(self, process: Process, library: Path, harness: Path | None) -> None:
@@ -69,7 +63,9 @@ class Checker:
             dtype=self.dtype,
             **more,
         )
-        if answer["missing"]:
+        if "failed" in answer:
+            self._note(Finding(findings.NOT_LOADED, answer["failed"]))
+        elif answer["missing"]:
             text = (
                 f"the file has no function {self.op.name} that is not static; expected {self.op.prototype(self.dtype)}"
             )
@@ -161,9 +157,9 @@ class Checker:
 
     def _note(self, finding: Finding) -> None:
         """Keeps the first finding of a kind, and counts the others."""
-        self.counts[finding.kind] = self.counts.get(finding.kind, 0) + 1
-        if self.counts[finding.kind] == 1:
+        if finding.kind not in self.counts:
             self.trial.findings.append(finding)
+        self.counts.setdefault(finding.kind, set()).add(finding.case)
 
     def _remember(self, case: Case, found: Results) -> None:
         work = self.op.flops(case.sizes)
@@ -173,11 +169,11 @@ class Checker:
     def _sum_up(self) -> None:
         """Says of each kind in how many cases it was found, and how sums that differ in rounding were added."""
         for number, finding in enumerate(self.trial.findings):
-            text, count = finding.text, self.counts[finding.kind]
+            text, count = finding.text, len(self.counts[finding.kind])
             if finding.kind == findings.ROUNDING:
                 text = self._rounding(text)
             if count > 1:
-                text += f"; so in {count} of {self.trial.cases} cases"
+                text += f"; so in {count} cases"
             self.trial.findings[number] = replace(finding, text=text)
 
     def _rounding(self, text: str) -> str:

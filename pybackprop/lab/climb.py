@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -13,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from pybackprop.bench.processes import cores
-from pybackprop.lab import cases, compare, compiler, peers, timing
+from pybackprop.lab import compare, compiler, peers, timing
 from pybackprop.lab.checker import Checker
 from pybackprop.lab.findings import Finding
+from pybackprop.lab.folder import temporary
 from pybackprop.lab.ladders import FOLDER, ZEROS, Ladder, Rung, Tile
 from pybackprop.lab.process import KernelError, Process, RequestError
 from pybackprop.lab.timing import Race, Times
@@ -27,13 +27,14 @@ TILES = (("__AVX512F__", Tile(12, 16)), ("__FMA__", Tile(6, 8)), ("", Tile(6, 4)
 
 @dataclass
 class Climb:
-    """A ladder in progress. folder: for what is compiled; turn: is called with the name of what begins."""
+    """A ladder in progress. folder: for what is compiled; turn: called with what begins; flags: of all rungs."""
 
     ladder: Ladder
     sizes: dict[str, int]
     threads: int
     folder: Path
     turn: Callable[[str], Any]
+    flags: tuple[str, ...] = ()
 
     def compiled(self, cc: compiler.Compiler) -> dict[str, str]:
         """The rungs' libraries, and for those that the compiler rejects the reason, by their names."""
@@ -42,7 +43,7 @@ class Climb:
             return {rung.name: why for rung, why in zip(self.ladder.rungs, reasons, strict=True)}
 
     def _compile(self, cc: compiler.Compiler, rung: Rung) -> str:
-        flags = [f'-DRUNG="{rung.file}"', *rung.flags]
+        flags = [f'-DRUNG="{rung.file}"', *rung.flags, *self.flags]
         try:
             cc.library(FOLDER / self.ladder.wrapper, self.library(rung.name), flags)
         except compiler.RejectedError as error:
@@ -89,24 +90,21 @@ def climb(
     timing.check_memory(ladder.op, sizes, "float32", len(ladder.rungs) + len(names))
     cc = compiler.find()
     race = Race(ladder.op, sizes, "float32", threads or min(2, cores()), ZEROS)
-    with (
-        tempfile.TemporaryDirectory(prefix="pybackprop-lab-", ignore_cleanup_errors=True) as folder,
-        ExitStack() as all_,
-    ):
-        this = Climb(ladder, sizes, race.threads, Path(folder), turn)
+    with temporary() as folder, ExitStack() as started:
+        this = Climb(ladder, sizes, race.threads, folder, turn)
         turn("compiling")
         rejected = this.compiled(cc)
         rungs = [rung for rung in ladder.rungs if not rejected[rung.name]]
         race.times = {rung.name: Times(why=rejected[rung.name]) for rung in ladder.rungs}
-        checks = all_.enter_context(Process(race.threads, None, this.folder))
+        checks = started.enter_context(Process(race.threads, None, this.folder))
         wrong = {rung.name: _turned(this, rung, checks) for rung in rungs}
-        process = all_.enter_context(Process(race.threads, race.threads, this.folder))
-        expected = _expected(race)
+        process = started.enter_context(Process(race.threads, race.threads, this.folder))
+        expected = timing.expected(race)
         for rung in rungs:
             _prepared(this, rung, process, race, expected)
         entered = [(rung.name, process) for rung in rungs]
         for name, peer in timing.enter_peers(race, names, this.folder):
-            entered.append((name, all_.enter_context(peer)))
+            entered.append((name, started.enter_context(peer)))
         race.run(entered, rounds, turn)
     tile = next(tile for macro, tile in TILES if macro in cc.macros())
     return _report(ladder, race, cc, tile, wrong)
@@ -122,16 +120,6 @@ def _prepared(this: Climb, rung: Rung, process: Process, race: Race, expected: d
         this.prepare(rung, process, race, expected)
     except (KernelError, RequestError) as error:
         race.times[rung.name] = Times(why=str(error))
-
-
-def _expected(race: Race) -> dict[str, Any]:
-    """The outputs on the data to time; by the library's fast function, where there is one, as its bits are the same."""
-    inputs = cases.timed_inputs(race.op, race.sizes, race.dtype, race.zeros)
-    if race.op.fast is None:
-        return race.op.expected(inputs, race.sizes, race.dtype)
-    outputs = {a.name: np.zeros(a.of(race.sizes), race.dtype) for a in race.op.outputs}
-    race.op.fast({**outputs, **inputs}, race.sizes)()
-    return outputs
 
 
 def _report(

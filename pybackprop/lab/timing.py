@@ -9,10 +9,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
+
 from pybackprop.bench.processes import cores
 from pybackprop.core import available_memory, settings
 from pybackprop.core.errors import OutOfMemoryError
 from pybackprop.core.units import bytes_text
+from pybackprop.lab import cases
 from pybackprop.lab.operations import Operation
 from pybackprop.lab.process import KernelError, Process, RequestError
 
@@ -143,3 +146,13 @@ def enter_peers(race: Race, names: Sequence[str], folder: Path) -> list[tuple[st
         except (KernelError, RequestError) as error:
             race.times[name].why = str(error)
     return processes
+
+
+def expected(race: Race) -> dict[str, Any]:
+    """The outputs on the data to time; by the library's fast function, where there is one, as its bits are the same."""
+    inputs = cases.timed_inputs(race.op, race.sizes, race.dtype, race.zeros)
+    if race.op.fast is None:
+        return race.op.expected(inputs, race.sizes, race.dtype)
+    outputs = {a.name: np.zeros(a.of(race.sizes), race.dtype) for a in race.op.outputs}
+    race.op.fast({**outputs, **inputs}, race.sizes)()
+    return outputs

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import shlex
-import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pybackprop.core.arrays import float_type
-from pybackprop.lab import compiler, findings, peers, timing
+from pybackprop.lab import cases, compare, compiler, findings, peers, timing
 from pybackprop.lab.checker import Checker
 from pybackprop.lab.findings import Finding
+from pybackprop.lab.folder import temporary
 from pybackprop.lab.operations import Operation, operation
 from pybackprop.lab.process import LIMIT, KernelError, Process, RequestError
 from pybackprop.lab.timing import Race, Times
@@ -106,8 +108,8 @@ def try_kernel(
     timing.check_memory(known, sizes, dtype, 1 + len(peers.installed()))
     text = _text(source)
     name = str(source) if isinstance(source, Path) or not _is_text(source) else f"{known.name}.c"
-    with tempfile.TemporaryDirectory(prefix="pybackprop-lab-", ignore_cleanup_errors=True) as folder:
-        attempt = _Attempt(known, dtype, Trial(known.name, dtype, name), Path(folder), limit, turn)
+    with temporary() as folder:
+        attempt = _Attempt(known, dtype, Trial(known.name, dtype, name), folder, limit, turn)
         attempt.file(name, text, shlex.split(cflags), sanitize)
         if timed and not sanitize and attempt.trial.is_within_rounding:
             attempt.time(sizes, threads)
@@ -138,8 +140,9 @@ class _Attempt:
         self.turn("compiling")
         cc = compiler.find()
         here = Path(name).resolve().parent
-        source = self.folder / Path(name).with_suffix(".c").name
-        source.write_text(f'#line 1 "{Path(name).name}"\n{text}', "utf-8", errors="surrogateescape")
+        shown = Path(name).name.replace("\\", "\\\\").replace('"', '\\"')
+        source = self.folder / f"{self.op.name}.c"
+        source.write_text(f'#line 1 "{shown}"\n{text}', "utf-8", errors="surrogateescape")
         flags = [f"-I{here}", *flags] if '#include "' in text else flags
         self.trial.command = shlex.join([*cc.line(flags, sanitize), Path(name).name])
         try:
@@ -152,6 +155,17 @@ class _Attempt:
             preload = cc.runtime() if sanitize else None
             self.turn("checking")
             Checker(self.op, self.dtype, self.trial, self.folder, self.limit).run(self.library, self.harness, preload)
+
+    def _is_right(self, race: Race, save: Path, at: str) -> bool:
+        """Compares the results on the sizes to time with those of the library, whose bits are the definition's."""
+        inputs = cases.timed_inputs(self.op, race.sizes, self.dtype)
+        expected = timing.expected(race)
+        with np.load(save) as file:
+            difference = compare.difference(self.op, inputs, race.sizes, dict(file), expected)
+        known = {finding.kind for finding in self.trial.findings}
+        if difference is not None and difference.kind not in known:
+            self.trial.findings.append(Finding(difference.kind, difference.text, at))
+        return difference is None or difference.kind == findings.ROUNDING
 
     @property
     def library(self) -> Path:
@@ -181,6 +195,7 @@ class _Attempt:
         with ExitStack() as started:
             kernel = started.enter_context(Process(threads, threads, self.folder))
             self.turn("timing")
+            at = f"{', '.join(f'{name}={size}' for name, size in sizes.items())}, the sizes to time"
             try:
                 kernel.ask(
                     "open",
@@ -189,10 +204,13 @@ class _Attempt:
                     library=str(self.library),
                     harness=str(self.harness),
                 )
-                answer = kernel.ask("prepare", timing.PATIENCE, str(sizes), name=KERNEL, **race.request())
+                save = self.folder / "results.npz"
+                answer = kernel.ask("prepare", timing.PATIENCE, at, name=KERNEL, save=str(save), **race.request())
             except (KernelError, RequestError) as error:
                 kind = error.finding if isinstance(error, KernelError) else Finding(findings.CRASH, str(error))
                 self.trial.findings.append(kind)
+                return
+            if not self._is_right(race, save, at):
                 return
             race.times[KERNEL] = Times(answer["calls"])
             entered = [(KERNEL, kernel)]

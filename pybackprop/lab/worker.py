@@ -3,7 +3,7 @@
 For each line of JSON on stdin there is one on the descriptor ANSWERS. Before a kernel is called a line says
 {"calling": {name: [address, bytes]}}, and if it then faults harness.c adds a line FAULT.
 
-{"do": "open", "harness": path, "library": path, "operation": name, "dtype": d}  -> {"missing": bool}
+{"do": "open", "harness": path, "library": path, "operation": name, "dtype": d}  -> {"missing": bool} or {"failed": why}
 {"do": "check", "case": {...}, "place": p, "fill": 0 or 1, "times": n, "save": path}
                     -> {"results": different ones, "damaged": [names], "forked": bool, "flushes": bool}
 {"do": "prepare", "name": n, "operation": o, "sizes": {...}, "dtype": d, "zeros": z, "threads": t} -> {"calls": c}
@@ -61,7 +61,10 @@ class Worker:
             self.ffi.cdef(op.prototype(dtype))
             self.kept.append(op.name)
         self._say({"calling": {}})
-        loaded = self.ffi.dlopen(library)
+        try:
+            loaded = self.ffi.dlopen(library)
+        except OSError as error:
+            return {"failed": str(error).partition(".  Additionally")[0]}
         try:
             self.functions[name] = getattr(loaded, op.name)
         except AttributeError:

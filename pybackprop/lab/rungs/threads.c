@@ -8,7 +8,9 @@
 #define AHEAD
 #include "kept.c"
 
+#ifndef LEAST
 #define LEAST 400000 /* multiply-adds for a thread: waking it takes as long as some 100,000 */
+#endif
 
 static void by_threads(float *c, const float *a, size_t a_row, size_t a_k, const float *b,
                        const float *bias, size_t rows, size_t inner, size_t cols) {
