@@ -114,7 +114,7 @@ def _once(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(trial.to_dict()))
     else:
-        show.show_trial(trial, stdout_console(show.WIDTH))
+        show.show_trial(trial.to_dict(), stdout_console(show.WIDTH))
     return int(not (trial.is_within_rounding if options.rounding_ok else trial.ok))
 
 

@@ -5,10 +5,12 @@ compiler.py     the system's compiler               memory.py       arrays with 
 worker.py       the process in which kernels run    process.py      the same process from outside
 checker.py      calls, and what they show           compare.py      results against the definition
 diagnosis.py    why last bits differ                timing.py       times in turns, peers.py the others
-trial.py        all of it, for one file             show.py         reports for people
+trial.py        all of it, for one file             result.py       what a trial found
+ladders.py      the rungs, climb.py runs them       show.py         reports for people, plot.py a figure
 """
 
 from pybackprop.lab.findings import Finding
-from pybackprop.lab.trial import Trial, try_kernel
+from pybackprop.lab.result import Trial
+from pybackprop.lab.trial import try_kernel
 
 __all__ = ["Finding", "Trial", "try_kernel"]

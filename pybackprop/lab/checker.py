@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,9 +16,7 @@ from pybackprop.lab.findings import Finding
 from pybackprop.lab.memory import END, HEAP, SECOND, START
 from pybackprop.lab.operations import Operation
 from pybackprop.lab.process import KernelError, Process
-
-if TYPE_CHECKING:
-    from pybackprop.lab.trial import Trial
+from pybackprop.lab.result import Trial
 
 REPEATS = 30  # calls on the same inputs, whose results must be the same
 THREADS = 4  # at least, so that threads meet

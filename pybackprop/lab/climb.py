@@ -18,8 +18,8 @@ from pybackprop.lab.findings import Finding
 from pybackprop.lab.folder import temporary
 from pybackprop.lab.ladders import FOLDER, ZEROS, Ladder, Rung, Tile
 from pybackprop.lab.process import KernelError, Process, RequestError
+from pybackprop.lab.result import Trial
 from pybackprop.lab.timing import Race, Times
-from pybackprop.lab.trial import Trial
 
 ROUNDS = 5
 TILES = (("__AVX512F__", Tile(12, 16)), ("__FMA__", Tile(6, 8)), ("", Tile(6, 4)))  # as in rungs/vectors.h

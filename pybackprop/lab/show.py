@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -14,40 +14,37 @@ from rich.text import Text
 from pybackprop.core.printable import printable
 from pybackprop.core.units import bytes_text, seconds_text, three_digits
 
-if TYPE_CHECKING:
-    from pybackprop.lab.trial import Trial
-
 WIDTH = 110  # of text that does not go to a terminal
 BAR, SHORT_BAR = 24, 14  # columns of the longest bar
 LINES = "\n\t"
 NAMES = {"kernel": "yours"}
 
 
-def trial_text(trial: Trial) -> str:
+def trial_text(trial: Mapping[str, Any]) -> str:
     """A trial as plain text."""
     written = io.StringIO()
     show_trial(trial, Console(file=written, width=WIDTH, highlight=False))
     return written.getvalue().rstrip("\n")
 
 
-def show_trial(trial: Trial, console: Console) -> None:
+def show_trial(trial: Mapping[str, Any], console: Console) -> None:
     """The command, the verdict, what is wrong, and the times."""
     for line, style in _lines(trial):
         console.print(Text(printable(line, keep=LINES), style=style), soft_wrap=True)
-    if trial.timing is not None:
-        show_times(trial.timing, console)
+    if trial["timing"] is not None:
+        show_times(trial["timing"], console)
 
 
-def _lines(trial: Trial) -> Iterator[tuple[str, str]]:
-    yield f"{trial.source}: {trial.operation}, {trial.dtype}", "bold"
-    if trial.command:
-        yield f"compiled by  {trial.command}", "dim"
-    if trial.ok:
-        yield f"BIT-EQUAL    the definition's bits in all {trial.cases} cases", "green"
-    for finding in trial.findings:
-        yield f"{finding.kind.upper()}  {finding.text}", "yellow" if trial.is_within_rounding else "red"
-        if finding.case:
-            yield f"    with {finding.case}", ""
+def _lines(trial: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield f"{trial['source']}: {trial['operation']}, {trial['dtype']}", "bold"
+    if trial["command"]:
+        yield f"compiled by  {trial['command']}", "dim"
+    if trial["ok"]:
+        yield f"BIT-EQUAL    the definition's bits in all {trial['cases']} cases", "green"
+    for finding in trial["findings"]:
+        yield f"{finding['kind'].upper()}  {finding['text']}", "yellow" if trial["is_within_rounding"] else "red"
+        if finding["case"]:
+            yield f"    with {finding['case']}", ""
 
 
 def show_times(timing: Mapping[str, Any], console: Console) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,61 +18,11 @@ from pybackprop.lab.findings import Finding
 from pybackprop.lab.folder import temporary
 from pybackprop.lab.operations import Operation, operation
 from pybackprop.lab.process import LIMIT, KernelError, Process, RequestError
+from pybackprop.lab.result import Trial
 from pybackprop.lab.timing import Race, Times
 
 ROUNDS = 7
 KERNEL = "kernel"
-
-
-@dataclass
-class Trial:
-    """What was found out about a kernel; str() shows it.
-
-    operation  its name
-    dtype      float32 or float64
-    source     the file
-    command    how it was compiled; "" if it was not
-    cases      how many cases were checked
-    findings   what is wrong with it, the first of each kind
-    ulps       the largest distance from the definition, in units of the last place
-    relative   the largest difference from it, by the sum of the magnitudes of an element's terms
-    timing     times of the kernel, of the library's and of the peers'; None if it was not timed
-    """
-
-    operation: str
-    dtype: str
-    source: str
-    command: str = ""
-    cases: int = 0
-    findings: list[Finding] = field(default_factory=list)
-    ulps: int = 0
-    relative: float = 0.0
-    timing: dict[str, Any] | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong with it: then every result had the definition's bits."""
-        return not self.findings
-
-    @property
-    def is_within_rounding(self) -> bool:
-        """Whether it is right but for the last bits of sums."""
-        return all(finding.kind == findings.ROUNDING for finding in self.findings)
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it for JSON."""
-        told = {name: getattr(self, name) for name in ("operation", "dtype", "source", "command", "cases", "ok")}
-        told |= {"findings": [finding.to_dict() for finding in self.findings]}
-        return {**told, "ulps": self.ulps, "relative": self.relative, "timing": self.timing}
-
-    def to_json(self) -> str:
-        """to_dict() as a text."""
-        return json.dumps(self.to_dict())
-
-    def __str__(self) -> str:
-        from pybackprop.lab import show
-
-        return show.trial_text(self)
 
 
 def try_kernel(

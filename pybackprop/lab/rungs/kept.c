@@ -20,18 +20,26 @@ static void ahead(const float *c, size_t i, size_t j, size_t rows, size_t cols) 
 #endif
 }
 
+/* What is the same for all tiles of a block of k. */
+typedef struct {
+    const float *a, *bias;
+    size_t a_row, a_k, k, count, rows, cols;
+    int is_first, is_last; /* of the blocks */
+    float *c, *panel, *spare;
+} work;
+
 /* One block of k for the panel of column j: all strips. kept: the tiles of this panel. */
-static void block(float *c, vec (*kept)[ROWS][2], const float *strips, const float *panel, size_t count,
-                  int is_first, int is_last, const float *bias, size_t j, size_t rows, size_t cols) {
-    for (size_t i = 0, s = 0; i < rows; i += ROWS, s++) {
+static void block(const work *w, vec (*kept)[ROWS][2], size_t j) {
+    for (size_t i = 0; i < w->rows; i += ROWS, kept++) {
         vec sum[ROWS][2] = {{{0}}};
-        if (is_last) ahead(c, i, j, rows, cols);
-        if (!is_first) memcpy(sum, kept[s], sizeof sum);
-        multiply(sum, strips + s * ROWS * count, panel, count);
-        if (is_last)
-            finish(c, sum, bias, i, j, rows, cols);
+        if (w->is_last) ahead(w->c, i, j, w->rows, w->cols);
+        if (!w->is_first) memcpy(sum, kept, sizeof sum);
+        strip s = strip_at(w->spare, w->a, w->a_row, w->a_k, i, w->k, w->count, w->rows);
+        multiply(sum, s, w->panel, w->count);
+        if (w->is_last)
+            finish(w->c, sum, w->bias, i, j, w->rows, w->cols);
         else
-            memcpy(kept[s], sum, sizeof sum);
+            memcpy(kept, sum, sizeof sum);
     }
 }
 
@@ -39,23 +47,21 @@ static void block(float *c, vec (*kept)[ROWS][2], const float *strips, const flo
 static void by_blocks(float *c, const float *a, size_t a_row, size_t a_k, const float *b,
                       const float *bias, size_t rows, size_t inner, size_t cols) {
     size_t strips = (rows + ROWS - 1) / ROWS, panels = (cols + WIDTH - 1) / WIDTH;
-    float *strip = floats(strips * ROWS * DEPTH), *panel = floats(WIDTH * DEPTH);
     vec(*kept)[ROWS][2] = (void *)floats(inner > DEPTH ? strips * panels * ROWS * WIDTH : 0);
-    size_t k = 0;
+    work w = {.a = a, .bias = bias, .a_row = a_row, .a_k = a_k, .rows = rows, .cols = cols, .c = c};
+    w.panel = floats(WIDTH * DEPTH), w.spare = floats(ROWS * DEPTH);
     do {
-        size_t count = smaller(DEPTH, inner - k);
-        for (size_t s = 0; s < strips; s++)
-            pack_strip(strip + s * ROWS * count, a, a_row, a_k, s * ROWS, k, count, rows);
+        w.count = smaller(DEPTH, inner - w.k);
+        w.is_first = w.k == 0, w.is_last = w.k + w.count == inner;
         for (size_t p = 0; p < panels; p++) {
-            pack_panel(panel, b, k, p * WIDTH, count, cols);
-            block(c, kept + p * strips, strip, panel, count, k == 0, k + count == inner, bias, p * WIDTH,
-                  rows, cols);
+            pack_panel(w.panel, b, w.k, p * WIDTH, w.count, cols);
+            block(&w, kept + p * strips, p * WIDTH);
         }
-        k += count;
-    } while (k < inner);
+        w.k += w.count;
+    } while (w.k < inner);
+    free(w.spare);
+    free(w.panel);
     free(kept);
-    free(panel);
-    free(strip);
 }
 
 #define product_bias by_blocks

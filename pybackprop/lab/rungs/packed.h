@@ -1,7 +1,8 @@
-/* packed.h: operands copied into the order in which tiles read them, and the tile that reads them.
+/* packed.h: a panel of b copied into the order in which tiles read it, and the tile that reads it.
 
-   A panel of b is WIDTH columns, row after row; a strip of a is ROWS rows, column after column. Both are
-   filled up with zeros at the edge, which are multiplied but never stored. */
+   A panel is WIDTH columns of b, row after row, filled up with zeros at the edge; those are multiplied
+   but never stored. A strip is ROWS rows of a. Strips are read where they lie, as each number of theirs
+   is used once per panel; only the last one is copied, if it has fewer rows. */
 #ifndef LAB_PACKED_H
 #define LAB_PACKED_H
 #include "vectors.h"
@@ -15,21 +16,30 @@ static void pack_panel(float *to, const float *b, size_t k, size_t j, size_t cou
     }
 }
 
-/* count columns of a, from row i and column k on */
-static void pack_strip(float *to, const float *a, size_t a_row, size_t a_k, size_t i, size_t k,
-                       size_t count, size_t rows) {
-    size_t height = smaller(ROWS, rows - i);
-    for (size_t p = 0; p < count; p++, to += ROWS)
-        for (size_t r = 0; r < ROWS; r++) to[r] = r < height ? a[(i + r) * a_row + (k + p) * a_k] : 0;
+/* A strip of a, from row i and column k on. */
+typedef struct {
+    const float *first;
+    size_t row, k; /* how far the next row, the next column is */
+} strip;
+
+/* The strip of row i. spare: room for count columns, where the last strip is filled up with zeros. */
+static strip strip_at(float *spare, const float *a, size_t a_row, size_t a_k, size_t i, size_t k,
+                      size_t count, size_t rows) {
+    if (rows - i >= ROWS) return (strip){a + i * a_row + k * a_k, a_row, a_k};
+    for (size_t p = 0; p < count; p++)
+        for (size_t r = 0; r < ROWS; r++)
+            spare[p * ROWS + r] = i + r < rows ? a[(i + r) * a_row + (k + p) * a_k] : 0;
+    return (strip){spare, 1, ROWS};
 }
 
 /* sum += strip @ panel */
-static inline void multiply(vec sum[ROWS][2], const float *strip, const float *panel, size_t count) {
-    for (size_t p = 0; p < count; p++, strip += ROWS, panel += WIDTH) {
+static inline void multiply(vec sum[ROWS][2], strip s, const float *panel, size_t count) {
+    const float *at = s.first;
+    for (size_t p = 0; p < count; p++, at += s.k, panel += WIDTH) {
         vec left = load(panel), right = load(panel + LANES);
 #pragma GCC unroll 16
         for (size_t r = 0; r < ROWS; r++) {
-            vec x = all(strip[r]);
+            vec x = all(at[r * s.row]);
             sum[r][0] = fma_vec(x, left, sum[r][0]);
             sum[r][1] = fma_vec(x, right, sum[r][1]);
         }

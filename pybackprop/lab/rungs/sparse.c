@@ -29,9 +29,14 @@ static void find_terms(uint64_t *mask, const float *a, size_t a_row, size_t a_k,
                 mask[k / 64 * rows + i] |= (uint64_t)(a[i + k * a_k] != 0) << (k % 64);
         return;
     }
-    for (size_t i = 0; i < rows; i++)
-        for (size_t k = 0; k < inner; k++)
-            mask[k / 64 * rows + i] |= (uint64_t)(a[i * a_row + k * a_k] != 0) << (k % 64);
+    for (size_t i = 0; i < rows; i++) {
+        const float *x = a + i * a_row;
+        size_t k = 0;
+        if (a_k == 1)
+            for (; k + LANES <= inner; k += LANES)
+                mask[k / 64 * rows + i] |= terms_of(load(x + k)) << (k % 64);
+        for (; k < inner; k++) mask[k / 64 * rows + i] |= (uint64_t)(x[k * a_k] != 0) << (k % 64);
+    }
 }
 
 /* Row i of c, SPAN columns from j on. wide: those columns of b, filled up with zeros. */

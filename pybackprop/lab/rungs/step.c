@@ -85,7 +85,7 @@ void step(float *loss, float *dw1, float *db1, float *dw2, float *db2, const flo
     double total = 0;
     if (!parts) abort();
 #ifdef FUSED
-#pragma omp parallel for schedule(static, 1)
+#pragma omp parallel for schedule(dynamic)
 #endif
     for (size_t s = 0; s < segments; s++) {
         size_t first = s * SEGMENT, rows = n - first < SEGMENT ? n - first : SEGMENT;

@@ -49,6 +49,19 @@ static inline vec fma_vec(vec a, vec b, vec c) {
 #endif
 }
 
+/* One bit for each lane that is not 0. */
+static inline uint64_t terms_of(vec v) {
+#if defined __AVX512F__
+    return _mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+#elif defined __AVX__ && defined __FMA__
+    return (uint64_t)_mm256_movemask_ps(_mm256_cmp_ps((__m256)v, _mm256_setzero_ps(), _CMP_NEQ_UQ));
+#else
+    uint64_t bits = 0;
+    for (int l = 0; l < LANES; l++) bits |= (uint64_t)(v[l] != 0) << l;
+    return bits;
+#endif
+}
+
 static inline size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
 /* Memory that begins on a cache line. */
