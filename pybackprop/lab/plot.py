@@ -21,10 +21,11 @@ def draw(path: Path, report: Mapping[str, Any]) -> None:
     for at, row in enumerate(rows):
         colour = COLOUR if row["rung"] else PEER if row["name"] == "numpy" else TOP
         axes.barh(at, row["gflops"], 0.72, color=colour)
-        label = f" {three_digits(row['gflops'])} GF/s, {seconds_text(row['median'])}"
-        axes.annotate(label, (row["gflops"], at), va="center", fontsize=8)
         rates = [report["flops"] / row[key] / 1e9 for key in ("most", "least")]
         axes.plot(rates, [at, at], color="black", linewidth=1)
+        label = f" {three_digits(row['gflops'])} GF/s, {seconds_text(row['median'])}"
+        paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.3}
+        axes.annotate(label, (max(rates), at), va="center", fontsize=8, zorder=4, bbox=paper)
     axes.axvline(report["peak"], color="black", linewidth=1.4, linestyle="--")
     axes.annotate(f"FMA peak {report['peak']:.0f} ", (report["peak"], -0.75), ha="right", fontsize=8)
     axes.set_yticks(range(len(rows)), [row["name"] for row in rows])

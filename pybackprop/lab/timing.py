@@ -77,29 +77,52 @@ class Race:
         }
 
     def run(self, entrants: Sequence[tuple[str, Process]], rounds: int, turn: Callable[[str], Any]) -> None:
-        """Every engine once in each round, and the peak, which the first process measures that is not a kernel's."""
-        measurer = entrants[-1][1]
-        for number in range(rounds):
-            self.peaks.append(measurer.ask("peak", PATIENCE, dtype=self.dtype, threads=self.threads)["flops"])
-            for name, process in entrants if number % 2 else [*reversed(entrants)]:
-                times = self.times[name]
-                if times.why:
-                    continue
-                turn(name)
-                try:
-                    answer = process.ask("time", PATIENCE, name=name, calls=times.calls)
-                    times.seconds.append(answer["seconds"] / times.calls)
-                except (KernelError, RequestError) as error:
-                    times.why = str(error)
+        """Every engine once in each round, and the peak, which shows whether the machine is disturbed.
+
+        Rounds in which it is are repeated, up to twice as many in all, and left out of the times.
+        """
+        for number in range(2 * rounds):
+            if number >= rounds and len(self.good) >= rounds:
+                break
+            self._round(entrants, number, turn)
+        if self.is_restless:
+            return
+        for times in self.times.values():
+            times.seconds = [seconds for k, seconds in enumerate(times.seconds) if k in self.good]
+
+    def _round(self, entrants: Sequence[tuple[str, Process]], number: int, turn: Callable[[str], Any]) -> None:
+        self.peaks.append(entrants[-1][1].ask("peak", PATIENCE, dtype=self.dtype, threads=self.threads)["flops"])
+        for name, process in entrants if number % 2 else [*reversed(entrants)]:
+            times = self.times[name]
+            if times.why:
+                continue
+            turn(name)
+            try:
+                answer = process.ask("time", PATIENCE, name=name, calls=times.calls)
+                times.seconds.append(answer["seconds"] / times.calls)
+            except (KernelError, RequestError) as error:
+                times.why, times.seconds = str(error), []
+
+    @property
+    def good(self) -> set[int]:
+        """The rounds in which the peak was near its highest."""
+        return {k for k, peak in enumerate(self.peaks) if peak * RESTLESS >= max(self.peaks)}
+
+    @property
+    def is_restless(self) -> bool:
+        """Whether hardly any round was good: then all count."""
+        return len(self.good) < max(1, len(self.peaks) // 3)
 
     def notes(self) -> list[str]:
         """What makes the times doubtful."""
         found = []
         if self.load > BUSY:
             found.append(f"the load was {self.load:.1f} before the start: beside other programs, times are too long")
-        if self.peaks and max(self.peaks) > RESTLESS * min(self.peaks):
+        if len(self.good) < len(self.peaks):
             low, high = min(self.peaks) / 1e9, max(self.peaks) / 1e9
-            found.append(f"the machine was restless: its peak moved between {low:.0f} and {high:.0f} GF/s")
+            bad, count = len(self.peaks) - len(self.good), len(self.peaks)
+            left_out = "all rounds count" if self.is_restless else f"{bad} of {count} rounds are left out"
+            found.append(f"the machine was restless, its peak from {low:.0f} to {high:.0f} GF/s: {left_out}")
         if self.threads > cores():
             found.append(f"{self.threads} threads share {cores()} cores")
         return found

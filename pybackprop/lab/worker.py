@@ -33,6 +33,7 @@ from pybackprop.lab import cases, memory, peers
 from pybackprop.lab.memory import FFI
 from pybackprop.lab.operations import OPERATIONS, Operation
 
+SLOW = 0.1  # seconds of a call from which it is not warmed up
 FORKED = 77  # exit code of a child that a kernel made
 MORE_MEMORY = 4 * 2**30  # bytes that a kernel may allocate
 MOST_OUTPUT = 16 * 2**20  # bytes that it may print, or write to one file
@@ -46,6 +47,7 @@ class Worker:
         self.ffi, self.kept = FFI(), list[Any]()
         self.functions: dict[str, Any] = {}
         self.calls: dict[str, Callable[[], Any]] = {}
+        self.slow: set[str] = set()
 
     def open(
         self, library: str, operation: str, dtype: str, harness: str | None = None, name: str = "kernel"
@@ -122,10 +124,12 @@ class Worker:
             self.calls[name] = peers.prepare(peer, op, {**outputs, **values}, sizes, threads)
         else:
             self.calls[name] = self._kernel(name, op, {**outputs, **values}, sizes)
-        self.calls[name]()
+        first = timer.elapsed(self.calls[name], 1)
         if save is not None:
             _save(save, outputs)
-        calls = timer.calls_for(self.calls[name])
+        if first > SLOW:
+            self.slow.add(name)
+        calls = 1 if first > SLOW else timer.calls_for(self.calls[name])
         timer.quiet()
         return {"calls": calls}
 
@@ -140,8 +144,9 @@ class Worker:
         return call
 
     def time(self, name: str, calls: int) -> dict[str, Any]:
-        """Warms up with a quarter of the calls, then times all of them."""
-        timer.elapsed(self.calls[name], -(-calls // 4))
+        """Warms up with a quarter of the calls, where that matters, then times all of them."""
+        if name not in self.slow:
+            timer.elapsed(self.calls[name], -(-calls // 4))
         seconds = timer.elapsed(self.calls[name], calls)
         timer.quiet()
         return {"seconds": seconds}

@@ -17,7 +17,7 @@ from helpers.processes import COMMAND, python, run_command
 from helpers.wrong_kernels import DEFINE, MATMUL, RELU, SIGNATURE, WRONG
 from pybackprop.cli import lab_try
 from pybackprop.cli.main import main
-from pybackprop.lab import compiler, operations, peers
+from pybackprop.lab import compiler, operations, peers, timing
 
 HAS_COMPILER = pytest.mark.skipif(not compilers(), reason="no compiler")
 CHECKED = ("lab", "try", "--no-timing")
@@ -322,3 +322,45 @@ def test_ctrl_c_ends_a_trial(file):
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130
     assert process.communicate()[1] == "pybackprop: interrupted\n"
+
+
+# ---- times ----
+
+
+class Machine:
+    """A process that is disturbed in some rounds."""
+
+    def __init__(self, disturbed):
+        self.disturbed, self.rounds = disturbed, 0
+
+    def ask(self, do, *_, **__):
+        bad = self.rounds in self.disturbed
+        if do == "peak":
+            return {"flops": 50e9 if bad else 100e9}
+        self.rounds += 1
+        return {"seconds": 2.0 if bad else 1.0}
+
+
+@pytest.mark.parametrize(
+    ("disturbed", "times", "words"),
+    [
+        ((), [1.0] * 3, ""),
+        ((1,), [1.0] * 3, "1 of 4 rounds are left out"),
+        ((0, 1, 3), [1.0] * 3, "3 of 6 rounds are left out"),
+        ((0, 1, 2, 4, 5), [2.0, 2.0, 2.0, 1.0, 2.0, 2.0], "all rounds count"),
+    ],
+)
+def test_disturbed_rounds_are_repeated(disturbed, times, words):
+    op = operations.MATMUL
+    race = timing.Race(op, op.named((8,)), "float32", 1, load=0.0, times={"one": timing.Times()})
+    race.run([("one", Machine(disturbed))], 3, lambda text: None)
+    assert race.times["one"].seconds == times
+    assert words in " ".join(race.notes())
+    assert bool(race.notes()) == bool(words)
+
+
+def test_a_busy_machine_is_mentioned():
+    op = operations.MATMUL
+    race = timing.Race(op, op.named((8,)), "float32", 1000, load=3.0)
+    assert "the load was 3.0" in race.notes()[0]
+    assert "1000 threads share" in race.notes()[1]
