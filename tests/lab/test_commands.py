@@ -347,7 +347,8 @@ class Machine:
         ((), [1.0] * 3, ""),
         ((1,), [1.0] * 3, "1 of 4 rounds are left out"),
         ((0, 1, 3), [1.0] * 3, "3 of 6 rounds are left out"),
-        ((0, 1, 2, 4, 5), [2.0, 2.0, 2.0, 1.0, 2.0, 2.0], "all rounds count"),
+        ((1, 2, 4, 5), [1.0] * 2, "4 of 6 rounds are left out"),
+        ((1, 2, 3, 4, 5), [1.0] + [2.0] * 5, "all rounds count"),
     ],
 )
 def test_disturbed_rounds_are_repeated(disturbed, times, words):
