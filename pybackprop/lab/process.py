@@ -170,7 +170,9 @@ class Process:
             if start <= fault.address < start + count:
                 return Finding(findings.WRITES_INPUT, f"{name}: {array} is an input, and must only be read", case)
             if start + count <= fault.address < start + count + GUARD:
-                text = f"{name}: {does} {fault.address - start - count} bytes after the end of {array} ({count} bytes)"
+                beyond = fault.address - start - count
+                how_far = f"{beyond} bytes" if beyond else "right"
+                text = f"{name}: {does} {how_far} after the end of {array} ({count} bytes)"
                 return Finding(kinds.get(fault.direction, findings.OUT_OF_BOUNDS), text, case)
             if start - GUARD <= fault.address < start:
                 text = f"{name}: {does} {start - fault.address} bytes before the beginning of {array} ({count} bytes)"

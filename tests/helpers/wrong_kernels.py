@@ -57,7 +57,7 @@ WRONG = {
                 "if (i + l < size) out[i + l] = v > 0 ? v : (v != v ? v : 0); }"
             ),
         ),
-        *(findings.OUT_OF_BOUNDS_READ, "bytes after the end of x"),
+        *(findings.OUT_OF_BOUNDS_READ, "right after the end of x"),
     ),
     "reads before the beginning": (
         *(
@@ -71,7 +71,7 @@ WRONG = {
     ),
     "writes past the end": (
         *("relu", replaced(RELU, RELU_LOOP, f"{RELU_LOOP}\n    *(volatile float *)&out[size] = 0;")),
-        *(findings.OUT_OF_BOUNDS_WRITE, "bytes after the end of out"),
+        *(findings.OUT_OF_BOUNDS_WRITE, "right after the end of out"),
     ),
     "writes before the beginning": (
         *("relu", replaced(RELU, RELU_LOOP, f"{RELU_LOOP}\n    ((volatile float *)out)[-1] = 0;")),
