@@ -111,7 +111,7 @@ def _ladder_table(report: Mapping[str, Any]) -> Table:
     table.pad_edge, table.padding, table.collapse_padding = False, (0, 1), True
     table.add_column("rung", no_wrap=True)
     table.add_column("bits", no_wrap=True)
-    for head in ("median", "least", "most", "GF/s", "of peak", "× before", "moved"):
+    for head in ("median", "least", "most", "GF/s", "of peak", "speed-up", "moved"):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     best = max((row["gflops"] for row in report["rungs"] if "gflops" in row), default=1.0)

@@ -79,7 +79,7 @@ def test_what_is_moved(report):
 def test_the_command(capsys):
     assert main(["lab", "ladder", "linear", "--size", "40,30,50", "--rounds", "1", "--threads", "1"]) == 0
     shown = capsys.readouterr().out
-    for word in ("naive", "sparse", "fused", "pybackprop", "numpy", "GF/s", "FMA peak", "× before", "equal", "█"):
+    for word in ("naive", "sparse", "fused", "pybackprop", "numpy", "GF/s", "FMA peak", "speed-up", "equal", "█"):
         assert word in shown
     assert max(map(len, shown.splitlines())) <= 140
 
