@@ -120,7 +120,8 @@ def _once(options: argparse.Namespace) -> int:
 
 def run_new(options: argparse.Namespace) -> int:
     """Runs `new`; the exit code."""
-    from pybackprop.lab.operations import operation, started
+    from pybackprop.lab.operation import started
+    from pybackprop.lab.operations import operation
 
     if options.file.suffix != ".c":
         raise ValueError(f"lab new: found {options.file.name!r}, expected a name that ends in .c")

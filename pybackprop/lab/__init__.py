@@ -1,10 +1,11 @@
 """The laboratory, `pybackprop lab` and `bp.lab`: kernels of one's own, checked and timed beside the library's.
 
-operations.py   what a kernel may compute           cases.py        the inputs it is tried on
+operations.py   what a kernel may compute           operation.py    the record of one of them
+cases.py        the inputs it is tried on           diagnosis.py    why last bits differ
 compiler.py     the system's compiler               memory.py       arrays with guards around them
 worker.py       the process in which kernels run    process.py      the same process from outside
 checker.py      calls, and what they show           compare.py      results against the definition
-diagnosis.py    why last bits differ                timing.py       times in turns, peers.py the others
+timing.py       times in turns                      peers.py        what else is timed
 trial.py        all of it, for one file             result.py       what a trial found
 ladders.py      the rungs, climb.py runs them       show.py         reports for people, plot.py a figure
 """

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pybackprop.core.arrays import Array
-from pybackprop.lab.operations import Operation
+from pybackprop.lab.operation import Operation
 
 Generator = np.random.Generator
 

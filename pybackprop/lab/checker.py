@@ -14,7 +14,7 @@ from pybackprop.lab import cases, compare, diagnosis, findings
 from pybackprop.lab.cases import Case
 from pybackprop.lab.findings import Finding
 from pybackprop.lab.memory import END, HEAP, SECOND, START
-from pybackprop.lab.operations import Operation
+from pybackprop.lab.operation import Operation
 from pybackprop.lab.process import KernelError, Process
 from pybackprop.lab.result import Trial
 

@@ -11,7 +11,7 @@ import numpy as np
 from pybackprop.core.arrays import Array
 from pybackprop.lab import findings
 from pybackprop.lab.memory import pattern
-from pybackprop.lab.operations import Operation
+from pybackprop.lab.operation import Operation
 
 PADDING = 2.0  # times the usual bound of a sum's rounding that still counts as rounding
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from pybackprop.core import native
 from pybackprop.core.arrays import Array
-from pybackprop.lab.operations import Arrays, Operation
+from pybackprop.lab.operation import Arrays, Operation
 
 MOSTLY = 0.99  # share of the elements that must agree
 LANES = (2, 4, 8, 16, 32, 64)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pybackprop.lab.operations import LINEAR_BACKWARD_W, LINEAR_FORWARD, MATMUL, STEP, Operation
+from pybackprop.lab.operation import Operation
+from pybackprop.lab.operations import LINEAR_BACKWARD_W, LINEAR_FORWARD, MATMUL, STEP
 
 FOLDER = Path(__file__).with_name("rungs")
 SCALAR = ("-fno-tree-vectorize", "-fno-tree-slp-vectorize")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pybackprop.core.arrays import Array
-from pybackprop.lab.operations import Argument, Operation, Sizes
+from pybackprop.lab.operation import Argument, Operation, Sizes
 
 FFI: Any = import_module("cffi").FFI
 ffi = FFI()

@@ -12,7 +12,8 @@ import numpy as np
 from pybackprop.bench.engines.engine import ENTRIES, load
 from pybackprop.core import settings
 from pybackprop.core.arrays import Array
-from pybackprop.lab.operations import MSE, RELU, Arrays, Operation, Sizes
+from pybackprop.lab.operation import Arrays, Operation, Sizes
+from pybackprop.lab.operations import MSE, RELU
 
 OURS = "pybackprop"
 PLAN = "plan"

@@ -16,7 +16,7 @@ from pybackprop.core import available_memory, settings
 from pybackprop.core.errors import OutOfMemoryError
 from pybackprop.core.units import bytes_text
 from pybackprop.lab import cases
-from pybackprop.lab.operations import Operation
+from pybackprop.lab.operation import Operation
 from pybackprop.lab.process import KernelError, Process, RequestError
 
 BUSY = 0.5  # load average above which the report warns

@@ -16,7 +16,8 @@ from pybackprop.lab import cases, compare, compiler, findings, peers, timing
 from pybackprop.lab.checker import Checker
 from pybackprop.lab.findings import Finding
 from pybackprop.lab.folder import temporary
-from pybackprop.lab.operations import Operation, operation
+from pybackprop.lab.operation import Operation
+from pybackprop.lab.operations import operation
 from pybackprop.lab.process import LIMIT, KernelError, Process, RequestError
 from pybackprop.lab.result import Trial
 from pybackprop.lab.timing import Race, Times

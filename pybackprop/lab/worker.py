@@ -31,7 +31,8 @@ from pybackprop.core import settings
 from pybackprop.core.arrays import Array, aligned_empty
 from pybackprop.lab import cases, memory, peers
 from pybackprop.lab.memory import FFI
-from pybackprop.lab.operations import OPERATIONS, Operation
+from pybackprop.lab.operation import Operation
+from pybackprop.lab.operations import OPERATIONS
 
 SLOW = 0.1  # seconds of a call from which it is not warmed up
 FORKED = 77  # exit code of a child that a kernel made

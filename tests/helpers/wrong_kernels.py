@@ -1,7 +1,8 @@
 """Kernels for `lab try`, each wrong in one way: what they compute, their C text, and what the trial must call it."""
 
 from pybackprop.lab import findings
-from pybackprop.lab.operations import operation, started
+from pybackprop.lab.operation import started
+from pybackprop.lab.operations import operation
 
 MATMUL = started(operation("matmul"), "float32")
 RELU = started(operation("relu"), "float32")

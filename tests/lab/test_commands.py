@@ -18,6 +18,7 @@ from helpers.wrong_kernels import DEFINE, MATMUL, RELU, SIGNATURE, WRONG
 from pybackprop.cli import lab_try
 from pybackprop.cli.main import main
 from pybackprop.lab import compiler, operations, peers, timing
+from pybackprop.lab.operation import started
 
 HAS_COMPILER = pytest.mark.skipif(not compilers(), reason="no compiler")
 CHECKED = ("lab", "try", "--no-timing")
@@ -87,7 +88,7 @@ def test_times_beside_ours_and_the_peers(file, capsys):
 @HAS_COMPILER
 @pytest.mark.parametrize("op", [*operations.TRIED])
 def test_every_operation_is_timed(op):
-    trial = bp.lab.try_kernel(operations.started(operations.TRIED[op], "float32"), op, size=(20,))
+    trial = bp.lab.try_kernel(started(operations.TRIED[op], "float32"), op, size=(20,))
     assert trial.ok, str(trial)
     assert all("median" in row for row in trial.timing["engines"].values()), str(trial)
     assert "yours" in str(trial)

@@ -9,6 +9,8 @@ import pybackprop as bp
 from helpers.compile_c import compilers, has_openmp
 from helpers.wrong_kernels import ON_X86, WITH_OPENMP, WRONG
 from pybackprop.lab import compiler, findings
+from pybackprop.lab.operation import started
+from pybackprop.lab.operations import operation
 
 pytestmark = pytest.mark.skipif(not compilers(), reason="no compiler")
 SOON = 2.0  # seconds
@@ -58,8 +60,6 @@ def test_a_sanitizer_names_the_line(name):
 @pytest.mark.parametrize("op", ["matmul", "linear_forward", "linear_backward_x", "linear_backward_w", "relu", "mse"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_file_to_start_from_is_right(op, dtype):
-    from pybackprop.lab.operations import operation, started
-
     trial = bp.lab.try_kernel(started(operation(op), dtype), op, dtype=dtype, timed=False)
     assert trial.ok, str(trial)
     assert trial.cases > 20
