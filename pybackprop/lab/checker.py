@@ -93,7 +93,7 @@ class Checker:
         save = self.folder / "results.npz"
         answer = process.ask(
             "check",
-            self.limit,
+            self.limit * times,
             str(case),
             case=case.to_dict(),
             place=place,

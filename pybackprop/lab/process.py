@@ -139,7 +139,7 @@ class Process:
     def _ended(self, limit: float, case: str, late: bool) -> Finding:
         if late:
             self.close(keep=True)
-            return Finding(findings.ENDLESS, f"no result after {limit:g} s; it was stopped", case)
+            return Finding(findings.ENDLESS, f"no result after {limit:g} s, and it was stopped", case)
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout=10)
         code = self.process.poll()

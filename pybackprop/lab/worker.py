@@ -210,7 +210,7 @@ def _flushes() -> bool:
 def _limit_memory() -> None:
     """Lets this process use at most MORE_MEMORY beyond what it has; not where AddressSanitizer reserves terabytes."""
     status = Path("/proc/self/statm")
-    if status.exists() and "libasan" not in os.environ.get("LD_PRELOAD", "") + os.environ.get("ASAN_OPTIONS", ""):
+    if status.exists() and "asan" not in os.environ.get("LD_PRELOAD", ""):
         used = int(status.read_text().split()[0]) * resource.getpagesize()
         _limit(resource.RLIMIT_AS, used + MORE_MEMORY)
 

@@ -7,7 +7,7 @@ import pytest
 
 import pybackprop as bp
 from helpers.compile_c import compilers, has_openmp
-from helpers.wrong_kernels import ON_X86, WITH_OPENMP, WRONG
+from helpers.wrong_kernels import ON_X86, WITH_OPENMP, WRONG, begun
 from pybackprop.lab import compiler, findings
 from pybackprop.lab.operation import started
 from pybackprop.lab.operations import operation
@@ -78,3 +78,9 @@ def test_where_the_first_difference_lies():
     finding = bp.lab.try_kernel(text, op, timed=False).findings[0]
     assert finding.text.startswith("c[0,0] is ")
     assert finding.case == "rows=3, inner=17, cols=5, random numbers"
+
+
+def test_a_slow_kernel_is_not_endless():
+    """Many calls together may take longer than one."""
+    trial = bp.lab.try_kernel(begun("usleep(20000);"), limit=0.3, timed=False)
+    assert trial.ok, str(trial)
