@@ -456,6 +456,37 @@ double bp_fma_burst_f32(size_t steps);
 double bp_fma_burst_f64(size_t steps);
 const char *bp_compiler(void);
 
+/* ---- measure: loops whose times tell about the machine --------------------------------------- */
+
+/* Each runs on the calling thread, with the kernel in use, over the first `count` elements, rounded
+   down to a multiple of BP_MEASURE_STEP, so many rounds. They return what was done: floating-point
+   operations of multiply-adds with one operand from memory; bytes read; bytes written; bytes read and
+   written by a copy. */
+#define BP_MEASURE_STEP 192
+double bp_measure_fma_loads_f32(const float *from, size_t count, size_t rounds);
+double bp_measure_fma_loads_f64(const double *from, size_t count, size_t rounds);
+double bp_measure_read_f32(const float *from, size_t count, size_t rounds);
+double bp_measure_read_f64(const double *from, size_t count, size_t rounds);
+double bp_measure_write_f32(float *to, size_t count, size_t rounds);
+double bp_measure_write_f64(double *to, size_t count, size_t rounds);
+double bp_measure_copy_f32(float *to, const float *from, size_t count, size_t rounds);
+double bp_measure_copy_f64(double *to, const double *from, size_t count, size_t rounds);
+/* Integer additions, each waiting for the one before: BP_ADDS a round, of one cycle each. Returns how
+   many. */
+#define BP_ADDS 16
+size_t bp_measure_adds(size_t rounds);
+/* The same, beside 12 multiply-adds of vectors a round, which take less time than the additions where
+   two can begin in a cycle: it tells the frequency under vectors. */
+size_t bp_measure_adds_beside_fma_f32(size_t rounds);
+size_t bp_measure_adds_beside_fma_f64(size_t rounds);
+/* Follows so many pointers, from where start points; returns the last. */
+const void *bp_measure_chase(const void *start, size_t steps);
+/* So many regions of the library's threads, one after another, in which each thread has one share and
+   nothing to do. */
+void bp_measure_regions(int threads, size_t count);
+/* eax, ebx, ecx, edx of the instruction cpuid; 0: no x86, or no such leaf, and nothing was written. */
+int bp_cpuid(unsigned leaf, unsigned subleaf, uint32_t *registers);
+
 /* [... to here] */
 
 #ifdef __cplusplus

@@ -22,6 +22,7 @@ static void LOCAL(burst)(double *operations, const REAL *factor, size_t steps) {
     LOCAL(vector) chain[CHAINS]; /* with different start values, or the compiler would merge them */
     BP_UNROLL
     for (size_t c = 0; c < CHAINS; c++) chain[c] = by * (REAL)c;
+    BP_UNROLL_4
     for (size_t step = 0; step < steps; step++) {
         BP_UNROLL
         for (size_t c = 0; c < CHAINS; c++) chain[c] = LOCAL(vector_fma)(chain[c], by, by);

@@ -188,3 +188,17 @@ def address_of(pointer: Any) -> int:
 def function_address(name: str) -> int:
     """The address of a C function."""
     return address_of(ffi.addressof(lib, name))
+
+
+def pointer_to(address: int) -> Any:
+    """A C pointer to this address. Does not keep alive what is there."""
+    return ffi.cast("const void *", address)
+
+
+def cpuid(leaf: int, subleaf: int = 0) -> tuple[int, int, int, int] | None:
+    """eax, ebx, ecx, edx of x86's instruction; None: no x86, or it has no such leaf."""
+    registers = ffi.new("uint32_t[4]")
+    if not lib.bp_cpuid(leaf, subleaf, registers):
+        return None
+    a, b, c, d = map(int, registers)
+    return a, b, c, d

@@ -80,8 +80,12 @@ def use_kernel(name: str | None) -> None:
     name = possible[-1] if name is None else name
     if name not in possible:
         raise ValueError(f"use_kernel: {name!r} is not among the kernels this CPU can run: {', '.join(possible)}")
-    every = range(lib.bp_kernel_count())
-    lib.bp_use_kernel(next(k for k in every if text(lib.bp_kernel_name(k)) == name))
+    lib.bp_use_kernel(kernel_number(name))
+
+
+def kernel_number(name: str) -> int:
+    """Which of the C core's kernels has this name. Raises StopIteration for one that it does not have."""
+    return next(k for k in range(lib.bp_kernel_count()) if text(lib.bp_kernel_name(k)) == name)
 
 
 def tiles() -> tuple[int, int]:
