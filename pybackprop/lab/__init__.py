@@ -8,6 +8,13 @@ checker.py      calls, and what they show           compare.py      results agai
 timing.py       times in turns                      peers.py        what else is timed
 trial.py        all of it, for one file             result.py       what a trial found
 ladders.py      the rungs, climb.py runs them       show.py         reports for people, plot.py a figure
+
+What measures the machine and settings:
+
+clock.py        times in turns, with their spread   statistics.py   what a few noisy samples say
+fitness.py      whether the machine is quiet        loops.py        the C core's measuring loops
+pinned.py       threads on a processor each         measuring.py    the process that measures, from outside
+machine/, roofline/, sweep/ and counters/ stand on these
 """
 
 from pybackprop.lab.findings import Finding

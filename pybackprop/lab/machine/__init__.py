@@ -1,0 +1,1 @@
+"""`pybackprop lab machine`: what this machine can do, measured."""
