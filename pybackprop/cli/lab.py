@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from pybackprop.cli import lab_ladder, lab_try
+from pybackprop.cli import lab_counters, lab_ladder, lab_machine, lab_roofline, lab_sweep, lab_try
 
-PARTS: tuple[Any, ...] = (lab_try, lab_ladder)  # modules, each with add_parser(commands)
+PARTS: tuple[Any, ...] = (
+    lab_try,
+    lab_ladder,
+    lab_machine,
+    lab_roofline,
+    lab_sweep,
+    lab_counters,
+)  # modules, each with add_parser(commands)
 
 
 def add_parser(commands: Any) -> None:

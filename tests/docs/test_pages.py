@@ -57,7 +57,8 @@ def test_the_python_blocks_run_one_after_another(page, tmp_path, monkeypatch):
 @pytest.mark.parametrize("page", with_code(lambda page: commands(page) and page.name != "CONTRIBUTING.md"))
 def test_the_commands_run(page, tmp_path):
     folder = str(Path(sys.executable).parent)
-    environment = {**os.environ, "PATH": folder + os.pathsep + os.environ["PATH"]}
+    path, cache = folder + os.pathsep + os.environ["PATH"], str(tmp_path / "cache")
+    environment = {**os.environ, "PATH": path, "XDG_CACHE_HOME": cache}
     for command in commands(page):
         if command.startswith("pybackprop lab") and not compilers():
             continue
