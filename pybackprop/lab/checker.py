@@ -20,6 +20,8 @@ from pybackprop.lab.result import Trial
 
 REPEATS = 30  # calls on the same inputs, whose results must be the same
 THREADS = 4  # at least, so that threads meet
+# what the results of a race may look like
+OF_A_RACE = (findings.WRONG, findings.NOT_WRITTEN, findings.READS_OUTPUT, findings.ROUNDING)
 Results = Mapping[str, Array]
 
 
@@ -165,6 +167,8 @@ class Checker:
 
     def _sum_up(self) -> None:
         """Says of each kind in how many cases it was found, and how sums that differ in rounding were added."""
+        if findings.RACE in self.counts:
+            self.trial.findings[:] = [each for each in self.trial.findings if each.kind not in OF_A_RACE]
         for number, finding in enumerate(self.trial.findings):
             text, count = finding.text, len(self.counts[finding.kind])
             if finding.kind == findings.ROUNDING:
