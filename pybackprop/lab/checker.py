@@ -18,7 +18,7 @@ from pybackprop.lab.operation import Operation
 from pybackprop.lab.process import KernelError, Process
 from pybackprop.lab.result import Trial
 
-REPEATS = 30  # calls on the same inputs, whose results must be the same
+REPEATS, PATIENCE = 30, 2.0  # calls on the same inputs, whose results must be the same, while so many seconds pass
 THREADS = 4  # at least, so that threads meet
 # what the results of a race may look like
 OF_A_RACE = (findings.WRONG, findings.NOT_WRITTEN, findings.READS_OUTPUT, findings.ROUNDING)
@@ -95,12 +95,13 @@ class Checker:
         save = self.folder / "results.npz"
         answer = process.ask(
             "check",
-            self.limit * times,
+            self.limit + (PATIENCE if times > 1 else 0),
             str(case),
             case=case.to_dict(),
             place=place,
             fill=fill,
             times=times,
+            seconds=PATIENCE,
             save=str(save),
         )
         self.different = answer["results"]
@@ -108,7 +109,7 @@ class Checker:
             text = f"memory beside {name} was overwritten"
             self._note(Finding(findings.OUT_OF_BOUNDS_WRITE, text, str(case)))
         if answer["forked"]:
-            self._note(Finding(findings.FORKS, "it made another process", str(case)))
+            raise KernelError(Finding(findings.FORKS, "it made another process, and was stopped", str(case)))
         if answer["flushes"]:
             text = "subnormal numbers are zero since it was loaded or called: leave -ffast-math and -Ofast out"
             self._note(Finding(findings.ARITHMETIC, text, str(case)))
@@ -121,7 +122,7 @@ class Checker:
     ) -> None:
         if findings.RACE in self.counts:
             return
-        if difference.kind in (findings.WRONG, findings.NOT_WRITTEN, findings.ROUNDING) and self._varies(process, case):
+        if difference.kind in OF_A_RACE and difference.kind not in self.counts and self._varies(process, case):
             self._race(case)
             return
         if difference.kind in (findings.WRONG, findings.NOT_WRITTEN) and reads_output:
@@ -144,7 +145,7 @@ class Checker:
 
     def _race(self, case: Case) -> None:
         text = (
-            f"{REPEATS} calls on the same inputs gave {self.different} different results: threads write to the same "
+            f"calls on the same inputs gave {self.different} different results: threads write to the same "
             "elements, or memory is read before it is written"
         )
         self._note(Finding(findings.RACE, text, str(case)))

@@ -4,7 +4,7 @@ For each line of JSON on stdin there is one on the descriptor ANSWERS. Before a 
 {"calling": {name: [address, bytes]}}, and if it then faults harness.c adds a line FAULT.
 
 {"do": "open", "harness": path, "library": path, "operation": name, "dtype": d}  -> {"missing": bool} or {"failed": why}
-{"do": "check", "case": {...}, "place": p, "fill": 0 or 1, "times": n, "save": path}
+{"do": "check", "case": {...}, "place": p, "fill": 0 or 1, "times": n, "seconds": s, "save": path}
                     -> {"results": different ones, "damaged": [names], "forked": bool, "flushes": bool}
 {"do": "prepare", "name": n, "operation": o, "sizes": {...}, "dtype": d, "zeros": z, "threads": t} -> {"calls": c}
 {"do": "time", "name": n, "calls": c}            -> {"seconds": s}      of c calls together
@@ -20,6 +20,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -76,8 +77,10 @@ class Worker:
         _limit_memory()
         return {"missing": False}
 
-    def check(self, case: dict[str, Any], place: str, fill: int, times: int, save: str) -> dict[str, Any]:
-        """Calls the kernel on a case so many times; saves the results of the first call."""
+    def check(
+        self, case: dict[str, Any], place: str, fill: int, times: int, seconds: float, save: str
+    ) -> dict[str, Any]:
+        """Calls the kernel on a case so many times, while these seconds pass; saves the results of the first call."""
         this = cases.Case(**case)
         op = OPERATIONS[this.operation]
         held = memory.allocate(op, this.sizes, this.dtype, place)
@@ -86,8 +89,10 @@ class Worker:
             held[name].read_only()
         self._say({"calling": {name: [each.address, each.nbytes] for name, each in held.items()}})
         pointers = [self._pointer(held[a.name].address, this.dtype) for a in op.arguments]
-        different, forked = set[bytes](), False
+        different, forked, until = set[bytes](), False, time.perf_counter() + seconds
         for number in range(times):
+            if forked or (number and time.perf_counter() > until):
+                break
             for output in op.outputs:
                 memory.fill(held[output.name].array, fill)
             self.functions["kernel"](*pointers, *this.sizes.values())
