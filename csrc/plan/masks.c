@@ -5,6 +5,10 @@
 
 #include "isa/all.h"
 
+#define BP_TEMPLATE "plan/sparse.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
+
 #define BP_TEMPLATE "plan/masks.h"
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
@@ -13,18 +17,6 @@ enum {
     AT_ONCE = BP_MASK_BITS, /* rows and columns at a time */
     MOST_VECTORS = 7        /* of a row of sums, that stay in registers */
 };
-
-/* Swaps blocks of bits beside the diagonal: of 32 x 32, then within each of these of 16 x 16 ... */
-void bp_transpose_masks(uint64_t *to, const uint64_t *from, size_t step, size_t rows) {
-    for (size_t i = 0; i < AT_ONCE; i++) to[i] = i < rows ? from[i * step] : 0;
-    uint64_t low = 0xffffffff;
-    for (size_t width = AT_ONCE / 2; width; width /= 2, low ^= low << width)
-        for (size_t i = 0; i < AT_ONCE; i = (i + width + 1) & ~width) {
-            uint64_t swapped = (to[i] >> width ^ to[i + width]) & low;
-            to[i + width] ^= swapped;
-            to[i] ^= swapped << width;
-        }
-}
 
 int bp_masks_pay(size_t terms, size_t all) { return terms * 3 <= all; }
 
@@ -94,22 +86,6 @@ static void LOCAL(multiply_masked)(const LOCAL(masked) * t) {
     }
 }
 
-static int LOCAL(is_zero)(LOCAL(vector) v) {
-    REAL sum = 0;
-    for (size_t l = 0; l < LANES; l++) sum += v[l];
-    return sum == 0;
-}
-
-static int LOCAL(rows_finite)(const REAL *x, size_t ld, size_t rows, size_t cols) {
-    LOCAL(vector) zeros = {0};
-    for (size_t i = 0; i < rows; i++)
-        for (size_t k = 0; k < cols; k += LANES) {
-            LOCAL(vector) v = LOCAL(load_lanes)(x + i * ld + k, cols - k);
-            zeros += v - v;
-        }
-    return LOCAL(is_zero)(zeros);
-}
-
 /* The widths into which `size` columns are cut: as equal as whole vectors allow. */
 static size_t LOCAL(width_for)(size_t size) {
     size_t vectors = (size + LANES - 1) / LANES, parts = (vectors + MOST_VECTORS - 1) / MOST_VECTORS;
@@ -129,19 +105,16 @@ static int LOCAL(copy_finite)(REAL *to, size_t width, const REAL *from, size_t l
             LOCAL(store)(to + i * width + j, v);
             zeros += v - v;
         }
-    return LOCAL(is_zero)(zeros);
+    REAL sum = 0;
+    for (size_t l = 0; l < LANES; l++) sum += zeros[l];
+    return sum == 0;
 }
 
 static void LOCAL(mask_rows)(size_t *terms, uint64_t *masks, const REAL *x, size_t ld, size_t rows,
                              size_t size) {
     for (size_t i = 0; i < rows; i++)
         for (size_t from = 0; from < size; from += AT_ONCE) {
-            size_t end = LOCAL(least)(size, from + AT_ONCE);
-            uint64_t mask = 0;
-            for (size_t k = from; k < end; k += LANES) {
-                uint64_t some = LOCAL(nonzero_lanes)(LOCAL(load_lanes)(x + i * ld + k, end - k));
-                mask |= some << (k - from);
-            }
+            uint64_t mask = LOCAL(mask_of)(x + i * ld + from, LOCAL(least)(size - from, AT_ONCE));
             *masks++ = mask, *terms += (size_t)__builtin_popcountll(mask);
         }
 }
@@ -220,7 +193,9 @@ static void LOCAL(word_backward)(const NAME(bp_masked_gradient) * b, LOCAL(room)
     size_t words = bp_mask_words(b->m), cols = LOCAL(least)(b->h - j, width);
     for (size_t i = segment.begin; i < segment.end; i += AT_ONCE) {
         size_t rows = LOCAL(least)(segment.end - i, AT_ONCE);
-        bp_transpose_masks(room->masks, b->masks + i * words + k.begin / AT_ONCE, words, rows);
+        const uint64_t *of_rows = b->masks + i * words + k.begin / AT_ONCE;
+        for (size_t r = 0; r < AT_ONCE; r++) room->masks[r] = r < rows ? of_rows[r * words] : 0;
+        NAME(bp_turn_masks)(room->masks);
         LOCAL(take_tile)(b, room, taken, i, rows, j, cols, width);
         LOCAL(masked)
         t = {.sums = room->sums, .mask = room->masks + k.begin % AT_ONCE, .mask_step = 1};
@@ -235,7 +210,7 @@ static void LOCAL(word_backward)(const NAME(bp_masked_gradient) * b, LOCAL(room)
 static void LOCAL(masked_backward_w)(int *done, const NAME(bp_masked_gradient) * b, void *room) {
     size_t width = LOCAL(width_for)(b->h);
     const REAL *taken = NULL;
-    *done = LOCAL(rows_finite)(b->dz, b->h, b->n, b->h);
+    *done = NAME(bp_all_finite)(b->dz, b->n * b->h);
     for (size_t i = 0; i < b->n && *done; i += BP_SEGMENT) {
         bp_range segment = {i, LOCAL(least)(b->n, i + BP_SEGMENT)};
         for (size_t j = 0; j < b->h; j += width)
@@ -250,8 +225,6 @@ static void LOCAL(masked_backward_w)(int *done, const NAME(bp_masked_gradient) *
 
 #else
 /* ---- per type ---- */
-
-int NAME(bp_masks_may_pay)(size_t m, size_t h) { return h * sizeof(REAL) >= 128 && m >= AT_ONCE; }
 
 size_t NAME(bp_mask_rows)(uint64_t *masks, const REAL *x, size_t ld, size_t rows, size_t size) {
     size_t terms = 0;

@@ -13,19 +13,13 @@ enum { BP_MASK_BITS = 64 }; /* in a word of a mask */
 /* Words of 64 bits for so many columns. */
 static inline size_t bp_mask_words(size_t size) { return (size + BP_MASK_BITS - 1) / BP_MASK_BITS; }
 
-/* to[k], for k < 64: bit i is bit k of from[i * step], for i < rows, at most 64. */
-void bp_transpose_masks(uint64_t *to, const uint64_t *from, size_t step, size_t rows);
-
+/* Whether leaving out zeros pays, with so many terms of all. */
+int bp_masks_pay(size_t terms, size_t all);
 #endif
 
 /* masks (rows, words): the bits of a row of x (rows,size), rows ld apart, tell what is not zero;
    how much that is. */
 size_t NAME(bp_mask_rows)(uint64_t *masks, const REAL *x, size_t ld, size_t rows, size_t size);
-
-/* Whether leaving out zeros of x (n,m) may pay for a layer of h units; and whether it does, with so many
-   terms of all. */
-int NAME(bp_masks_may_pay)(size_t m, size_t h);
-int bp_masks_pay(size_t terms, size_t all);
 
 /* out (rows,h) = the activation of x (rows,m) @ w + b; b may be NULL. masks are those of x's rows. */
 typedef struct {

@@ -53,14 +53,6 @@ static void LOCAL(all_finite)(int *finite, const REAL *a, size_t size) {
     *finite = sum == 0;
 }
 
-/* The mask of at most WORD numbers. */
-static uint64_t LOCAL(mask_of)(const REAL *x, size_t size) {
-    uint64_t mask = 0;
-    for (size_t k = 0; k < size; k += LANES)
-        mask |= (uint64_t)LOCAL(nonzero_lanes)(LOCAL(load_lanes)(x + k, size - k)) << k;
-    return mask;
-}
-
 static size_t LOCAL(count_terms)(const REAL *x, size_t size) {
     size_t terms = 0;
     for (size_t k = 0; k < size; k += WORD)
@@ -109,16 +101,20 @@ static inline __attribute__((always_inline)) void LOCAL(swap_blocks)(uint64_t *a
         }
 }
 
+static void LOCAL(turn_masks)(uint64_t *a) {
+    LOCAL(swap_blocks)(a, 32, 0x00000000ffffffff);
+    LOCAL(swap_blocks)(a, 16, 0x0000ffff0000ffff);
+    LOCAL(swap_blocks)(a, 8, 0x00ff00ff00ff00ff);
+    LOCAL(swap_blocks)(a, 4, 0x0f0f0f0f0f0f0f0f);
+    LOCAL(swap_blocks)(a, 2, 0x3333333333333333);
+    LOCAL(swap_blocks)(a, 1, 0x5555555555555555);
+}
+
 static void LOCAL(turn_bits)(const bp_bits *bits) {
     for (size_t q = 0; q < bits->words; q++) {
         uint64_t *a = bits->columns + q * WORD;
         memcpy(a, bits->rows + q * WORD, WORD * sizeof *a);
-        LOCAL(swap_blocks)(a, 32, 0x00000000ffffffff);
-        LOCAL(swap_blocks)(a, 16, 0x0000ffff0000ffff);
-        LOCAL(swap_blocks)(a, 8, 0x00ff00ff00ff00ff);
-        LOCAL(swap_blocks)(a, 4, 0x0f0f0f0f0f0f0f0f);
-        LOCAL(swap_blocks)(a, 2, 0x3333333333333333);
-        LOCAL(swap_blocks)(a, 1, 0x5555555555555555);
+        LOCAL(turn_masks)(a);
     }
 }
 
@@ -245,6 +241,8 @@ int NAME(bp_find_terms)(bp_bits *bits, const REAL *x, size_t ld, size_t rows, si
     BP_DISPATCH(NAME(find_terms), (&sparse, bits, x, ld, rows, size, h));
     return sparse;
 }
+
+void NAME(bp_turn_masks)(uint64_t *masks) { BP_DISPATCH(NAME(turn_masks), (masks)); }
 
 void NAME(bp_turn_bits)(const bp_bits *bits) { BP_DISPATCH(NAME(turn_bits), (bits)); }
 

@@ -36,6 +36,9 @@ int NAME(bp_looks_sparse)(const REAL *x, size_t ld, size_t rows, size_t size, si
 int NAME(bp_find_terms)(bp_bits *bits, const REAL *x, size_t ld, size_t rows, size_t size, size_t h);
 void NAME(bp_turn_bits)(const bp_bits *bits);
 
+/* masks (64), transposed as a matrix of bits: bit i of k was bit k of i. */
+void NAME(bp_turn_masks)(uint64_t *masks);
+
 /* What both products below work on: x (rows,size) and its bits; `other`, whose rows belong to x's
    columns in the forward, to its rows in the backward; and what is added to. The rows of the last two
    have h numbers and are whole cache lines of 64 bytes, padding included in reads and writes. */

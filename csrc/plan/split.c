@@ -25,6 +25,10 @@ static void prefetch_array(const char *at, size_t bytes) {
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
+#define BP_TEMPLATE "plan/sparse.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
+
 #define BP_TEMPLATE "plan/masks.h"
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
@@ -178,7 +182,7 @@ static void NAME(gradients_share)(const void *job, size_t share) {
 size_t NAME(bp_split_masks_bytes)(const bp_plan *plan) {
     if (plan->strategy != BP_SPLIT || !plan->sparse || plan->count == 0) return 0;
     size_t m = plan->layers[0].m, h = plan->layers[0].h;
-    return NAME(bp_masks_may_pay)(m, h)
+    return NAME(bp_bits_may_pay)(m, h)
                ? bp_rounded(plan->batch * bp_mask_words(m) * sizeof(uint64_t), 64)
                : 0;
 }
