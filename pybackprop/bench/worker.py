@@ -14,17 +14,17 @@ If a request raises, the answer is {"error": "..."}. The process exits at the en
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from pybackprop.bench import resident_memory, timer, workloads
 from pybackprop.bench.engines import engine
+from pybackprop.bench.requests import serve
 from pybackprop.core import settings
 
 FEW = 8  # rows
@@ -100,24 +100,12 @@ class Worker:
         return {}
 
 
-def serve(worker: Worker, requests: IO[str], answers: IO[str]) -> None:
-    """Answers requests until there are no more."""
-    for line in requests:
-        request = json.loads(line)
-        try:
-            answer = {name: getattr(worker, name) for name in REQUESTS}[request.pop("do")](**request)
-        except Exception as error:
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
-
-
 def main() -> None:
     name, threads = sys.argv[1:]
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # libraries' output goes to stderr; stdout is for answers
     where = {entry.name: entry.where for entry in engine.ENTRIES}.get(name, name)
-    serve(Worker(where, int(threads)), sys.stdin, answers)
+    serve(Worker(where, int(threads)), REQUESTS, sys.stdin, answers)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from pybackprop.core.arrays import Array, aligned_empty
+from pybackprop.core.arrays import Array, aligned_copy
 from pybackprop.data import digits
 
 QUICK, USUAL, FULL, NEVER = range(4)  # the lowest level at which a workload runs
@@ -181,13 +181,7 @@ def data(workload: Workload) -> dict[str, Array]:
 
     Each array begins on a cache line, so that no engine profits from a lucky address.
     """
-    return {name: _aligned(array) for name, array in _numbers(workload).items()}
-
-
-def _aligned(array: Array) -> Array:
-    aligned = aligned_empty(array.shape, array.dtype)
-    aligned[...] = array
-    return aligned
+    return {name: aligned_copy(array) for name, array in _numbers(workload).items()}
 
 
 def _numbers(workload: Workload) -> dict[str, Array]:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pybackprop.cli.arguments import sizes, whole_number
+from pybackprop.cli.arguments import amount, sizes, whole_number
 
 OPERATIONS = ("matmul", "linear_forward", "linear_backward_x", "linear_backward_w", "relu", "mse")
 LIMIT = 10.0  # seconds
@@ -44,22 +44,12 @@ def _add_try(commands: Any) -> None:
     add("--sanitize", action="store_true", help="check under AddressSanitizer, and do not time")
     add("--size", type=sizes, metavar="N,N,N", help="the sizes to time, or one number for all of them")
     add("--threads", type=whole_number, default=1, metavar="N", help="threads to time with, of all engines (1)")
-    add("--limit", type=_seconds, default=LIMIT, metavar="S", help=f"seconds that a call may take ({LIMIT:g})")
+    add("--limit", type=amount("seconds"), default=LIMIT, metavar="S", help=f"seconds that a call may take ({LIMIT:g})")
     add("--no-timing", action="store_true", help="only check")
     add("--rounding-ok", action="store_true", help="exit code 0 also if only the last bits of sums differ")
     add("--watch", action="store_true", help="again whenever the file is saved, until Ctrl-C")
     add("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(command=run)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 1e6:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected seconds, a number above 0")
-    return seconds
 
 
 def run(options: argparse.Namespace) -> int:

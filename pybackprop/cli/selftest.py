@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pybackprop.cli.arguments import suggest, whole_number
+from pybackprop.cli.arguments import amount, suggest, whole_number
 from pybackprop.core import settings
 from pybackprop.selftest import FAILURES
 
@@ -33,7 +33,7 @@ def add_parser(commands: Any, main: Main) -> None:
         "formulas and arguments must be refused properly. Exit code 0 if all is right, 1 if not.",
     )
     add, limit = parser.add_argument, parser.add_mutually_exclusive_group()
-    limit.add_argument("--minutes", type=_minutes, metavar="M", help=f"how long ({MINUTES:g})")
+    limit.add_argument("--minutes", type=amount("minutes"), metavar="M", help=f"how long ({MINUTES:g})")
     limit.add_argument("--cases", type=whole_number, metavar="N", help="how many cases, instead of minutes")
     limit.add_argument("--case", type=_number, metavar="N", help="this case again, as a failure names it")
     add("--seed", type=_seed, metavar="S", help="which cases; without it others each time")
@@ -44,16 +44,6 @@ def add_parser(commands: Any, main: Main) -> None:
     add("--json", action="store_true", help="print one JSON object")
     add("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.set_defaults(command=lambda options: run(options, main))
-
-
-def _minutes(text: str) -> float:
-    try:
-        minutes = float(text)
-    except ValueError:
-        minutes = 0.0
-    if not 0 < minutes < 1e6:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected minutes, a number above 0")
-    return minutes
 
 
 def _whole(text: str, below: int) -> int:

@@ -129,6 +129,13 @@ def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any], what: str = "ten
     return array
 
 
+def aligned_copy(array: Array) -> Array:
+    """A contiguous copy of array, as `aligned_empty` places it."""
+    copy = aligned_empty(array.shape, array.dtype)
+    copy[...] = array
+    return copy
+
+
 def aligned_zeros(count: int, dtype: np.dtype[Any], what: str = "compile", rows: int | None = None) -> Array:
     """count zeros, aligned to a cache line. They are written, so that the system has to provide the memory now.
 

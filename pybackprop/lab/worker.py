@@ -15,7 +15,6 @@ If a request raises, the answer is {"error": "..."}. The process exits at the en
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import signal
@@ -28,8 +27,9 @@ from typing import IO, Any
 import numpy as np
 
 from pybackprop.bench import timer
+from pybackprop.bench.requests import say, serve
 from pybackprop.core import settings
-from pybackprop.core.arrays import Array, aligned_empty
+from pybackprop.core.arrays import Array, aligned_copy, aligned_empty
 from pybackprop.lab import cases, memory, peers
 from pybackprop.lab.memory import FFI
 from pybackprop.lab.operation import Operation
@@ -64,7 +64,7 @@ class Worker:
         if op.name not in self.kept:
             self.ffi.cdef(op.prototype(dtype))
             self.kept.append(op.name)
-        self._say({"calling": {}})
+        say(self.answers, {"calling": {}})
         try:
             loaded = self.ffi.dlopen(library)
         except OSError as error:
@@ -87,7 +87,7 @@ class Worker:
         for name, values in cases.inputs(op, this).items():
             held[name].array[...] = values
             held[name].read_only()
-        self._say({"calling": {name: [each.address, each.nbytes] for name, each in held.items()}})
+        say(self.answers, {"calling": {name: [each.address, each.nbytes] for name, each in held.items()}})
         pointers = [self._pointer(held[a.name].address, this.dtype) for a in op.arguments]
         different, forked, until = set[bytes](), False, time.perf_counter() + seconds
         for number in range(times):
@@ -122,7 +122,7 @@ class Worker:
     ) -> dict[str, Any]:
         """Makes the data and calls once, a kernel or a peer; how many calls make a sample."""
         op = OPERATIONS[operation]
-        values = {key: _aligned(value) for key, value in cases.timed_inputs(op, sizes, dtype, zeros).items()}
+        values = {key: aligned_copy(value) for key, value in cases.timed_inputs(op, sizes, dtype, zeros).items()}
         outputs = {a.name: aligned_empty(a.of(sizes), np.dtype(dtype)) for a in op.outputs}
         for output in outputs.values():
             memory.fill(output, 0)
@@ -167,20 +167,6 @@ class Worker:
     def _pointer(self, address: int, dtype: str) -> Any:
         return self.ffi.cast("float *" if dtype == "float32" else "double *", address)
 
-    def _say(self, answer: dict[str, Any]) -> None:
-        self.answers.write(json.dumps(answer) + "\n")
-        self.answers.flush()
-
-    def serve(self, requests: IO[str]) -> None:
-        """Answers requests until there are no more."""
-        for line in requests:
-            request = json.loads(line)
-            try:
-                answer = {name: getattr(self, name) for name in REQUESTS}[request.pop("do")](**request)
-            except Exception as error:
-                answer = {"error": f"{type(error).__name__}: {error}"}
-            self._say(answer)
-
 
 REQUESTS = ("open", "check", "prepare", "time", "peak")
 
@@ -190,12 +176,6 @@ def _save(path: str, results: dict[str, Array]) -> None:
     with Path(path).open("wb") as file:
         np.savez(file, **results)  # type: ignore[arg-type]
     _limit(resource.RLIMIT_FSIZE, MOST_OUTPUT)
-
-
-def _aligned(array: Array) -> Array:
-    aligned = aligned_empty(array.shape, array.dtype)
-    aligned[...] = array
-    return aligned
 
 
 def _has_children() -> bool:
@@ -232,7 +212,7 @@ def main() -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # which Python ignores
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, MOST_OUTPUT)
-    Worker(answers).serve(sys.stdin)
+    serve(Worker(answers), REQUESTS, sys.stdin, answers)
 
 
 if __name__ == "__main__":
