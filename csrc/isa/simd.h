@@ -22,11 +22,3 @@ static inline void LOCAL(store_lanes)(REAL *to, LOCAL(vector) v, size_t n) {
     else
         LOCAL(store_part)(to, v, n);
 }
-
-/* A bit for each of at most 64 numbers that is not zero. */
-static inline uint64_t LOCAL(mask_of)(const REAL *x, size_t size) {
-    uint64_t mask = 0;
-    for (size_t k = 0; k < size; k += LANES)
-        mask |= (uint64_t)LOCAL(nonzero_lanes)(LOCAL(load_lanes)(x + k, size - k)) << k;
-    return mask;
-}

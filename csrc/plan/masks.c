@@ -27,6 +27,7 @@ int bp_masks_pay(size_t terms, size_t all) { return terms * 3 <= all; }
 /* ---- per type and kernel ---- */
 
 #include "isa/simd.h"
+#include "gemm/mask.h"
 
 enum { LOCAL(WIDEST) = MOST_VECTORS * VECTOR_BYTES / sizeof(REAL) };
 

@@ -33,6 +33,7 @@ bp_bits bp_bits_at(void *memory, size_t size) {
 /* ---- per type and kernel ---- */
 
 #include "isa/simd.h"
+#include "gemm/mask.h"
 #define MR BP_PASTE(MR, KERNEL)
 #include "gemm/masked.h"
 

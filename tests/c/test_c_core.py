@@ -160,7 +160,7 @@ MUTATIONS = {
     "a number of the row beside it": ("gemm/masked.h", "t->rows + b * t->row_step", "t->rows + (b ^ 1) * t->row_step"),
     "a vector that begins elsewhere": ("gemm/masked.h", "(row, p->first)", "(row + 1, p->first)"),
     "a term too few": (
-        "isa/simd.h",
+        "gemm/mask.h",
         "for (size_t k = 0; k < size; k += LANES)\n        mask",
         "for (size_t k = 0; k + 1 < size; k += LANES)\n        mask",
     ),
@@ -197,7 +197,7 @@ MUTATIONS = {
     "a gradient without its mean": ("ops/mse.c", "2.0 / (double)size", "2.0"),
 }
 # the file that includes it, where that is not matmul.c
-BEHIND = {"gemm/masked.h": "plan/sparse.c", "isa/simd.h": "plan/sparse.c"}
+BEHIND = {"gemm/mask.h": "plan/sparse.c", "gemm/masked.h": "plan/sparse.c"}
 MUTANT_FLAGS = ["-O2", "-DROUNDED(a,b,c)=((a)*(b)+(c))", "-Wno-error"]
 
 
