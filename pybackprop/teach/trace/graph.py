@@ -187,12 +187,17 @@ def on_tape(part: Any) -> list[Tensor]:
 
 
 def _objects() -> Iterator[Any]:
-    """All objects that the garbage collector tracks, the old generation first, each in the order of creation."""
+    """All objects that the garbage collector tracks, the old generation first, each in the order of creation.
+
+    The young ones are listed first: a collection in between moves objects to an older generation, where they are then
+    found once more. Listed the other way round, they would be in no list.
+    """
     try:
-        for generation in (2, 1, 0):
-            yield from gc.get_objects(generation)
+        listed = [gc.get_objects(generation) for generation in (0, 1, 2)]
     except ValueError:  # a Python with other generations
-        yield from gc.get_objects()
+        listed = [gc.get_objects()]
+    for objects in reversed(listed):
+        yield from objects
 
 
 def _is_known(node: Node, part: Any) -> bool:
