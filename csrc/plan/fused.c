@@ -1,6 +1,6 @@
 /* fused.c: a step as one pass over the data. A tile of rows goes forward and backward through all
    layers while it is in cache, and adds to its segment's gradients; segments are added in ascending
-   order, as defined. */
+   order, as defined, each by the thread that comes when its turn has come. */
 #ifndef REAL
 /* ---- once ---- */
 #include "internal.h"
@@ -48,10 +48,18 @@ static size_t NAME(tile_rows)(const NAME(pass) * p, size_t row) {
     return left < p->rows ? left : p->rows;
 }
 
-/* Forward and backward of the segment that begins with row `start`; the worker holds its sums. */
-static NAME(worker) NAME(run_segment)(const NAME(pass) * p, REAL *own, size_t start) {
-    NAME(worker) worker = {.p = p, .own = own}, *t = &worker;
-    size_t end = NAME(segment_end)(p, start);
+/* The error of a segment, from its outputs. */
+static double NAME(error_of)(const NAME(pass) * p, const REAL *own, size_t start, size_t end) {
+    size_t last = p->plan->count - 1, h = p->plan->layers[last].h;
+    double error = 0;
+    NAME(bp_segment_error)(&error, own + p->stages[last].out, p->targ + start * h, (end - start) * h);
+    return error;
+}
+
+/* Forward and backward of a segment. */
+static void NAME(run_segment)(const NAME(pass) * p, REAL *own, bp_segment *segment) {
+    NAME(worker) worker = {.p = p, .own = own, .sums = segment->sums, .segment = segment}, *t = &worker;
+    size_t start = segment->start, end = NAME(segment_end)(p, start);
     if (p->bits) t->x = bp_bits_at(own + p->stages[0].bits, p->plan->layers[0].m);
     for (size_t row = start, rows; row < end; row += rows) {
         rows = NAME(tile_rows)(p, row);
@@ -64,7 +72,7 @@ static NAME(worker) NAME(run_segment)(const NAME(pass) * p, REAL *own, size_t st
         else
             NAME(bp_tile_backward)(t, row, rows);
     }
-    return worker;
+    if (!p->out) segment->error = NAME(error_of)(p, own, start, end);
 }
 
 /* Stores the first layer's totals in dw, or unit by unit, as the next segment's sums are. */
@@ -79,33 +87,31 @@ static void NAME(lay_totals)(NAME(pass) * p, int by_rows) {
 }
 
 /* Adds a segment's sums of dw to the totals, if there are any. */
-static void NAME(add_sums)(NAME(pass) * p, const NAME(worker) * t, size_t q, int add) {
+static void NAME(add_sums)(NAME(pass) * p, const bp_segment *segment, size_t q, int add) {
     const bp_layer *l = p->plan->layers + q;
     const bp_stage *s = p->stages + q;
-    if (q == 0 && add) NAME(lay_totals)(p, t->by_rows);
-    if (q == 0) p->by_rows = t->by_rows;
-    if (q == 0 && t->by_rows) {
-        BP_DISPATCH(NAME(add_all), (l->dw, l->h, t->own + s->sum_rows, s->hp, l->m, l->h, add));
+    const REAL *sums = segment->sums;
+    if (q == 0 && add) NAME(lay_totals)(p, segment->by_rows);
+    if (q == 0) p->by_rows = segment->by_rows;
+    if (q == 0 && segment->by_rows) {
+        BP_DISPATCH(NAME(add_all), (l->dw, l->h, sums + s->sum_rows, s->hp, l->m, l->h, add));
     } else {
         BP_DISPATCH(NAME(add_all),
-                    (p->shared + s->total, s->row, t->own + s->sum, s->row, l->h, s->row, add));
+                    (p->shared + s->total, s->row, sums + s->sum, s->row, l->h, s->row, add));
     }
 }
 
 /* Adds what a segment found. Called in the order of segments. */
-static void NAME(add_segment)(NAME(pass) * p, const NAME(worker) * t, size_t start) {
-    if (p->out) return;
-    size_t h = p->plan->layers[p->plan->count - 1].h, end = NAME(segment_end)(p, start);
-    int add = p->accumulate || start > 0;
-    double error = 0;
-    NAME(bp_segment_error)(&error, t->own + p->stages[p->plan->count - 1].out, p->targ + start * h,
-                           (end - start) * h);
-    p->total += error;
+static void NAME(add_segment)(const void *pass, const void *found) {
+    NAME(pass) *p = *(NAME(pass) *const *)pass;
+    const bp_segment *segment = found;
+    int add = p->accumulate || segment->start > 0;
+    p->total += segment->error;
     for (size_t q = p->lowest; q < p->plan->count; q++) {
         const bp_layer *l = p->plan->layers + q;
         REAL *db = l->db;
-        const REAL *sum_b = t->own + p->stages[q].sum_b;
-        if (l->dw) NAME(add_sums)(p, t, q, add);
+        const REAL *sum_b = (const REAL *)segment->sums + p->stages[q].sum_b;
+        if (l->dw) NAME(add_sums)(p, segment, q, add);
         for (size_t j = 0; db && j < l->h; j++) db[j] = (add ? db[j] : 0) + sum_b[j];
     }
 }
@@ -129,13 +135,40 @@ typedef struct {
     bp_turns *turns;
 } NAME(segments);
 
+/* Room for another segment's sums: where none wait to be added, the nearest in the caches, or where they
+   have waited longest. */
+static bp_segment *NAME(free_segment)(bp_segment *segments, bp_turns *turns) {
+    bp_segment *oldest = segments;
+    for (bp_segment *s = segments; s < segments + BP_SUMS; s++) {
+        if (s->number == 0 || bp_is_added(turns, s->number - 1)) return s;
+        if (s->number < oldest->number) oldest = s;
+    }
+    bp_wait_until_added(turns, oldest->number - 1);
+    return oldest;
+}
+
 static void NAME(segment_share)(const void *job, size_t share) {
     const NAME(segments) *all = job;
-    size_t start = share * BP_SEGMENT;
-    NAME(worker) t = NAME(run_segment)(all->p, all->owned + bp_thread() * all->p->own_size, start);
-    bp_wait_for_turn(all->turns, (unsigned)share);
-    NAME(add_segment)(all->p, &t, start);
-    bp_end_turn(all->turns, (unsigned)share);
+    NAME(pass) *p = all->p;
+    REAL *own = all->owned + bp_thread() * p->own_size;
+    bp_segment *segment = NAME(free_segment)((bp_segment *)(own + p->segments_at), all->turns);
+    segment->start = share * BP_SEGMENT, segment->number = p->out ? 0 : (unsigned)share + 1;
+    NAME(run_segment)(p, own, segment);
+    if (!p->out) bp_add_in_turn(all->turns, (unsigned)share, segment, NAME(add_segment), &p);
+}
+
+/* No thread holds sums yet. */
+static bp_turns NAME(new_turns)(const NAME(pass) * p, REAL *owned, size_t owners) {
+    for (size_t k = 0; k < p->threads; k++)
+        for (size_t i = 0; i < BP_SUMS; i++) {
+            REAL *own = owned + k * p->own_size;
+            ((bp_segment *)(own + p->segments_at))[i] =
+                (bp_segment){.sums = own + p->sums_at + i * p->sums_size};
+        }
+    bp_turns turns = {.size = (unsigned)(p->threads * BP_SLOTS)};
+    turns.slots = (bp_slot *)(owned + owners * p->own_size);
+    memset(turns.slots, 0, turns.size * sizeof *turns.slots);
+    return turns;
 }
 
 /* How rows of x lie to the vectors of sums. */
@@ -152,21 +185,22 @@ static bp_status NAME(run_pass)(NAME(pass) * p, double work) {
     p->shared = (REAL *)plan->workspace + NAME(bp_fused_stages)(plan);
     REAL *owned = p->shared + p->shared_size;
     size_t all = plan->workspace_bytes / sizeof(REAL), used = (size_t)(owned - (REAL *)plan->workspace);
-    if (!plan->workspace || all < used + p->own_size) return BP_MISMATCH;
+    size_t each = p->own_size + BP_SLOTS * sizeof(bp_slot) / sizeof(REAL);
+    if (!plan->workspace || all < used + each) return BP_MISMATCH;
     bp_stage *stages = plan->workspace;
     NAME(bp_fused_place)(p, stages);
     p->stages = stages, p->kernel = bp_active_kernel();
     NAME(align)(p);
     const bp_layer *l = plan->layers;
     p->bits = p->bits && p->sparse && NAME(bp_all_finite)(l->w, l->m * l->h);
-    size_t owners = (all - used) / p->own_size, segments = (p->n + BP_SEGMENT - 1) / BP_SEGMENT;
+    size_t owners = (all - used) / each, segments = (p->n + BP_SEGMENT - 1) / BP_SEGMENT;
     size_t wanted = (size_t)bp_threads_for(work);
     int threads = (int)(wanted < owners ? wanted : owners);
     if ((size_t)threads > segments) threads = segments ? (int)segments : 1;
     p->threads = (size_t)threads;
     NAME(bp_fused_copy)(p);
     if (p->accumulate) NAME(move_totals)(p, 0);
-    bp_turns turns = {0};
+    bp_turns turns = NAME(new_turns)(p, owned, owners);
     const NAME(segments) job = {p, owned, &turns};
     bp_run(threads, segments, NAME(segment_share), &job);
     if (!p->out) NAME(move_totals)(p, 1);

@@ -6,17 +6,32 @@
 #ifndef BP_STAGE
 #define BP_STAGE
 
-enum { BP_MAX_TILE_ROWS = 64 }; /* of a tile: as many as a mask has bits */
+enum {
+    BP_MAX_TILE_ROWS = 64, /* of a tile: as many as a mask has bits */
+    BP_SUMS = 3,           /* segments whose sums a thread can hold until they are added */
+    BP_SLOTS = BP_SUMS + 1 /* per thread: it may have claimed one more */
+};
 
 /* Where a layer's arrays begin, in elements; rows are whole cache lines apart. */
 typedef struct {
-    size_t mp, hp, row;     /* from one row of inputs, of outputs, of sums to the next */
-    size_t w, wt, total;    /* among the shared: packed, (h,mp), (h,row) */
-    size_t a, d;            /* among a thread's: (h,step), (h,step) */
-    size_t sum, sum_b, out; /* likewise: (h,row), (hp); the segment's outputs (BP_SEGMENT,h) */
-    size_t bits, sum_rows;  /* of the first layer, likewise: the data's terms, (m,hp) */
-    size_t w_rows;          /* of the first layer, among the shared: (m,hp) */
+    size_t mp, hp, row;  /* from one row of inputs, of outputs, of sums to the next */
+    size_t w, wt, total; /* among the shared: packed, (h,mp), (h,row) */
+    size_t a, d;         /* among a thread's: (h,step), (h,step) */
+    size_t out;          /* likewise: the segment's outputs (BP_SEGMENT,h) */
+    size_t sum, sum_b;   /* among a segment's sums: (h,row), (hp) */
+    size_t bits;         /* of the first layer, among a thread's: the data's terms; */
+    size_t sum_rows;     /* among a segment's sums: (m,hp); */
+    size_t w_rows;       /* among the shared: (m,hp) */
 } bp_stage;
+
+/* What a segment found. */
+typedef struct {
+    size_t start;    /* its first row */
+    unsigned number; /* its number + 1; 0: none */
+    int by_rows;     /* the first layer's sums are in sum_rows, not in sum */
+    double error;
+    void *sums;
+} bp_segment;
 #endif
 
 typedef struct {
@@ -30,8 +45,9 @@ typedef struct {
     const bp_stage *stages;
     REAL *shared;
     size_t rows, step, shared_size, own_size, rows_at, masks_at, memory_at;
-    int bits;    /* whether leaving out the data's zeros may pay */
-    int copies;  /* whether rows of x are copied to be aligned as sums are, */
+    size_t segments_at, sums_at, sums_size; /* among a thread's: its bp_segments and their sums */
+    int bits;                               /* whether leaving out the data's zeros may pay */
+    int copies;                             /* whether rows of x are copied to be aligned as sums are, */
     size_t head; /* or else how many of their numbers come before the first aligned vector */
     int by_rows; /* the first layer's totals are in dw (m,h), not in total */
 } NAME(pass);
@@ -39,11 +55,11 @@ typedef struct {
 /* One thread's memory, and the state of its current tile and segment. */
 typedef struct {
     const NAME(pass) * p;
-    REAL *own;
+    REAL *own, *sums;
+    bp_segment *segment;
     bp_bits x;            /* the data's terms, */
     int listed;           /* whether they are so few that this tile uses only them */
     int finite;           /* whether the tile's data is known to be finite */
-    int by_rows;          /* the first layer's sums are in sum_rows, not in sum */
     bp_prefetch prefetch; /* the inputs of the next tile */
 } NAME(worker);
 

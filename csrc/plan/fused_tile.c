@@ -137,14 +137,14 @@ void NAME(bp_sums_from_rows)(const NAME(pass) * p, size_t q, REAL *sums, const R
 static void NAME(lay_sums)(NAME(worker) * t, int by_rows, int first) {
     const NAME(pass) *p = t->p;
     const bp_stage *s = p->stages;
-    REAL *sum = t->own + s->sum, *rows = t->own + s->sum_rows;
+    REAL *sum = t->sums + s->sum, *rows = t->sums + s->sum_rows;
     if (first && by_rows)
         memset(rows, 0, p->plan->layers[0].m * s->hp * sizeof(REAL));
-    else if (!first && by_rows && !t->by_rows)
+    else if (!first && by_rows && !t->segment->by_rows)
         NAME(bp_sums_to_rows)(p, 0, rows, s->hp, sum);
-    else if (!first && !by_rows && t->by_rows)
+    else if (!first && !by_rows && t->segment->by_rows)
         NAME(bp_sums_from_rows)(p, 0, sum, rows, s->hp);
-    t->by_rows = by_rows;
+    t->segment->by_rows = by_rows;
 }
 
 /* The first layer's part of its segment's chains, by the data's terms alone. 0: d is not finite. */
@@ -159,7 +159,7 @@ static int NAME(listed_backward_w)(NAME(worker) * t, const REAL *x, size_t rows,
     NAME(bp_turn_bits)(&t->x);
     NAME(lay_sums)(t, 1, first);
     NAME(bp_bits_product)
-    product = {.to = t->own + s->sum_rows, .bits = &t->x, .x = x, .other = d, .to_step = s->hp};
+    product = {.to = t->sums + s->sum_rows, .bits = &t->x, .x = x, .other = d, .to_step = s->hp};
     product.x_step = l->m, product.other_step = s->hp;
     product.rows = rows, product.size = l->m, product.h = l->h, product.prefetch = &t->prefetch;
     NAME(bp_bits_backward_w)(&product);
@@ -200,7 +200,7 @@ static int NAME(masked_backward_w)(NAME(worker) * t, size_t q, const REAL *x, co
     if (!(q ? NAME(bp_all_finite)(in, rows * s->mp) : t->finite)) return 0;
     size_t active = NAME(bp_find_active)(mask, t->own + s->d, p->step, rows, l->h);
     if (active * 10 >= rows * l->h * 7) return 0;
-    NAME(bp_active_product) product = {.sum = t->own + s->sum, .mask = mask, .d = t->own + s->d};
+    NAME(bp_active_product) product = {.sum = t->sums + s->sum, .mask = mask, .d = t->own + s->d};
     product.x = in ? in : x, product.x_step = in ? NAME(input_step)(p, q) : l->m;
     product.size = in ? s->mp : l->m, product.units = l->h, product.head = NAME(head_of)(p, q);
     product.sum_step = s->row, product.d_step = p->step;
@@ -223,7 +223,7 @@ static void NAME(tile_backward_w)(NAME(worker) * t, size_t q, const REAL *x, siz
     if (zeros && NAME(masked_backward_w)(t, q, x, in, rows, first)) return;
     if (!in) in = NAME(input_rows)(t, q, x, rows);
     NAME(bp_product)
-    product = {.c = t->own + s->sum, .a = t->own + s->d, .b = in, .rows = l->h, .inner = rows};
+    product = {.c = t->sums + s->sum, .a = t->own + s->d, .b = in, .rows = l->h, .inner = rows};
     product.cols = product.b_inner = NAME(input_step)(p, q), product.b_col = 1;
     product.ldc = s->row, product.a_row = p->step, product.a_inner = 1;
     product.accumulate = !first, product.unfinished = 1;
@@ -262,7 +262,7 @@ void NAME(bp_tile_backward)(NAME(worker) * t, size_t row, size_t rows) {
     for (size_t q = p->plan->count; q-- > p->lowest;) {
         const bp_layer *l = p->plan->layers + q;
         const bp_stage *s = p->stages + q;
-        REAL *d = t->own + s->d, *sum_b = t->own + s->sum_b;
+        REAL *d = t->own + s->d, *sum_b = t->sums + s->sum_b;
         if (l->activation != BP_ACTIVATION_NONE)
             NAME(bp_activation_backward)(bp_epilogue_of(l), d, t->own + s->a, d, l->h * p->step);
         if (l->dw) NAME(tile_backward_w)(t, q, x, rows, first);

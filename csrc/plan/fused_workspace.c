@@ -1,5 +1,5 @@
 /* fused_workspace.c: the layout of a fused pass's workspace: copies of the parameters and the gradients'
-   totals, shared by all threads, and each thread's values, sums and masks. */
+   totals, shared by all threads, and each thread's values, masks and sums. */
 #ifndef REAL
 /* ---- once ---- */
 #include "internal.h"
@@ -42,17 +42,17 @@ static size_t NAME(take)(size_t *at, size_t numbers) { return bp_take(at, number
 /* Where a layer's copies are among the shared numbers, and its values and sums among a thread's. */
 static bp_stage NAME(place)(NAME(pass) * p, const bp_layer *l) {
     const size_t line = 64 / sizeof(REAL);
-    size_t *shared = &p->shared_size, *own = &p->own_size;
+    size_t *shared = &p->shared_size, *own = &p->own_size, *sums = &p->sums_size;
     int first = l == p->plan->layers, last = l + 1 == p->plan->layers + p->plan->count;
     bp_stage s = {.mp = bp_rounded(l->m, line), .hp = bp_rounded(l->h, line)};
     s.row = s.mp + (first ? line : 0); /* the numbers before the first aligned vector take one more */
     s.w = NAME(take)(shared, l->m * l->h), s.total = NAME(take)(shared, l->h * s.row);
     s.a = NAME(take)(own, l->h * p->step), s.d = NAME(take)(own, l->h * p->step);
-    s.sum = NAME(take)(own, l->h * s.row), s.sum_b = NAME(take)(own, s.hp);
+    s.sum = NAME(take)(sums, l->h * s.row), s.sum_b = NAME(take)(sums, s.hp);
     s.out = last ? NAME(take)(own, BP_SEGMENT * l->h) : 0;
     if (first) s.wt = NAME(take)(shared, l->h * s.mp);
     if (first && p->bits) {
-        s.w_rows = NAME(take)(shared, l->m * s.hp), s.sum_rows = NAME(take)(own, l->m * s.hp);
+        s.w_rows = NAME(take)(shared, l->m * s.hp), s.sum_rows = NAME(take)(sums, l->m * s.hp);
         s.bits = NAME(take)(own, bp_bits_bytes(l->m) / sizeof(REAL));
     }
     return s;
@@ -64,7 +64,7 @@ void NAME(bp_fused_place)(NAME(pass) * p, bp_stage *stages) {
     p->rows = rows_of(l->m * sizeof(REAL));
     p->step = bp_rounded(p->rows, 64 / sizeof(REAL));
     p->bits = p->plan->sparse && NAME(bp_bits_may_pay)(l->m, l->h);
-    p->shared_size = p->own_size = 0;
+    p->shared_size = p->own_size = p->sums_size = 0;
     for (size_t q = 0; q < p->plan->count; q++, l++) {
         bp_stage s = NAME(place)(p, l);
         if (stages) stages[q] = s;
@@ -73,6 +73,9 @@ void NAME(bp_fused_place)(NAME(pass) * p, bp_stage *stages) {
     p->rows_at = NAME(take)(&p->own_size, p->rows * longest);
     p->masks_at = NAME(take)(&p->own_size, widest * sizeof(uint64_t) / sizeof(REAL));
     p->memory_at = NAME(take)(&p->own_size, BP_HERE_WORKSPACE / sizeof(REAL));
+    p->segments_at =
+        NAME(take)(&p->own_size, bp_rounded(BP_SUMS * sizeof(bp_segment), 64) / sizeof(REAL));
+    p->sums_at = NAME(take)(&p->own_size, BP_SUMS * p->sums_size);
 }
 
 size_t NAME(bp_fused_stages)(const bp_plan *plan) {
@@ -90,8 +93,8 @@ bp_status NAME(bp_fused_workspace)(const bp_plan *plan, size_t *bytes) {
     NAME(bp_fused_place)(&p, NULL);
     size_t segments = (plan->batch + BP_SEGMENT - 1) / BP_SEGMENT, threads = (size_t)bp_threads();
     size_t owners = segments < threads ? segments : threads;
-    *bytes = (NAME(bp_fused_stages)(plan) + p.shared_size + (owners ? owners : 1) * p.own_size) *
-             sizeof(REAL);
+    size_t each = p.own_size * sizeof(REAL) + BP_SLOTS * sizeof(bp_slot);
+    *bytes = (NAME(bp_fused_stages)(plan) + p.shared_size) * sizeof(REAL) + (owners ? owners : 1) * each;
     return BP_OK;
 }
 

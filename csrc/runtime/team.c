@@ -275,22 +275,43 @@ void bp_run_parts(double work, size_t size, size_t step, size_t least, bp_part *
 
 /* ---- turns ---- */
 
-void bp_wait_for_turn(bp_turns *turns, unsigned turn) {
-    if (atomic_load_explicit(&turns->at, memory_order_acquire) == turn) return;
+static int is_next(bp_turns *turns, unsigned at) {
+    return atomic_load(&turns->slots[at % turns->size].finished) == at + 1;
+}
+
+static void add_next(bp_turns *turns, unsigned at, bp_add *add, const void *job) {
+    add(job, turns->slots[at % turns->size].result);
+    atomic_store(&turns->at, at + 1);
+    if (atomic_load(&turns->sleepers)) bp_wake(&turns->at);
+}
+
+/* A thread that finds another one adding leaves its result to it: that one looks once more after it has
+   let go. */
+void bp_add_in_turn(bp_turns *turns, unsigned share, const void *result, bp_add *add, const void *job) {
+    turns->slots[share % turns->size].result = result;
+    atomic_store(&turns->slots[share % turns->size].finished, share + 1);
+    while (is_next(turns, atomic_load(&turns->at))) {
+        if (atomic_exchange(&turns->adding, 1)) return;
+        for (unsigned at; is_next(turns, at = atomic_load(&turns->at));) add_next(turns, at, add, job);
+        atomic_store(&turns->adding, 0);
+    }
+}
+
+int bp_is_added(bp_turns *turns, unsigned share) {
+    return (int)(atomic_load_explicit(&turns->at, memory_order_acquire) - share) > 0;
+}
+
+void bp_wait_until_added(bp_turns *turns, unsigned share) {
+    if (bp_is_added(turns, share)) return;
     int64_t began = bp_nanoseconds();
-    BP_SPIN_UNTIL(atomic_load_explicit(&turns->at, memory_order_acquire) == turn,
-                  atomic_load_explicit(&team.spin, memory_order_relaxed));
-    for (unsigned at; (at = atomic_load(&turns->at)) != turn;) {
+    BP_SPIN_UNTIL(bp_is_added(turns, share), atomic_load_explicit(&team.spin, memory_order_relaxed));
+    while (!bp_is_added(turns, share)) {
         atomic_fetch_add(&turns->sleepers, 1);
-        bp_sleep(&turns->at, at);
+        unsigned at = atomic_load(&turns->at);
+        if (!bp_is_added(turns, share)) bp_sleep(&turns->at, at);
         atomic_fetch_sub(&turns->sleepers, 1);
     }
     if (me == 0) team.waited += bp_nanoseconds() - began;
-}
-
-void bp_end_turn(bp_turns *turns, unsigned turn) {
-    atomic_store(&turns->at, turn + 1);
-    if (atomic_load(&turns->sleepers)) bp_wake(&turns->at);
 }
 
 /* ---- forks ---- */

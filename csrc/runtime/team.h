@@ -8,7 +8,7 @@
    several phases is several regions, one after another.
 
    What a share computes may depend on its number, on how many there are, and on nothing else: not on the
-   thread, nor on what other shares of the region do, except through bp_wait_for_turn. How many shares
+   thread, nor on what other shares of the region do, except through bp_add_in_turn. How many shares
    there are may differ from one call to the next. So no bit depends on who does what; bp_thread is for
    memory that is private to a thread.
 
@@ -63,13 +63,26 @@ size_t bp_thread(void);
 int bp_useful_threads(double work);
 int bp_threads_for(double work);
 
-/* Shares of one region that take turns in a part of what they do, in ascending order. */
+/* Results of a region's shares that are added in ascending order of the shares, each by whichever thread
+   comes when its turn has come: no thread waits for it. Zero at first, but for size and slots. */
 typedef struct {
-    atomic_uint at, sleepers;
+    _Alignas(64) atomic_uint finished; /* the number of the share whose result lies here, + 1 */
+    const void *result;
+} bp_slot;
+
+typedef struct {
+    atomic_uint at, adding, sleepers; /* at: the share whose result is added next */
+    unsigned size;                    /* more than shares that are claimed and not added at a time */
+    bp_slot *slots;                   /* (size), zeros */
 } bp_turns;
 
-/* Waits until share number `turn` may go on; ends its turn. */
-void bp_wait_for_turn(bp_turns *turns, unsigned turn);
-void bp_end_turn(bp_turns *turns, unsigned turn);
+typedef void bp_add(const void *job, const void *result);
+
+/* Leaves a share's result, which must stay there until it is added, and adds all whose turn has come. */
+void bp_add_in_turn(bp_turns *turns, unsigned share, const void *result, bp_add *add, const void *job);
+
+/* Whether the result of share number `share`, which has been left, is added; waits until it is. */
+int bp_is_added(bp_turns *turns, unsigned share);
+void bp_wait_until_added(bp_turns *turns, unsigned share);
 
 #endif

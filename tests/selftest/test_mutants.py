@@ -21,7 +21,12 @@ MUTANTS = {
     ),
     "relu' at 0": ("ops/relu.c", "x[i] > 0 ? upstream : 0", "x[i] >= 0 ? upstream : 0", ""),
     "threads that do not wait": ("runtime/team.c", "    wait_for_helpers(count);\n", "", ""),
-    "partial sums out of turn": ("plan/fused.c", "bp_wait_for_turn(all->turns, (unsigned)share);", "", ""),
+    "partial sums out of turn": (
+        "plan/fused.c",
+        "bp_add_in_turn(all->turns, (unsigned)share, segment, NAME(add_segment), &p)",
+        "NAME(add_segment)(&p, segment)",
+        "",
+    ),
     "a product that forgets a block": (
         "ops/matmul.c",
         "b.from_c = !w->segmented && (b.p > 0",
