@@ -57,9 +57,9 @@ static double NAME(error_of)(const NAME(pass) * p, const REAL *own, size_t start
 }
 
 /* Forward and backward of a segment. */
-static void NAME(run_segment)(const NAME(pass) * p, REAL *own, bp_segment *segment) {
+static void NAME(run_segment)(const NAME(pass) * p, REAL *own, bp_segment *segment, size_t start) {
     NAME(worker) worker = {.p = p, .own = own, .sums = segment->sums, .segment = segment}, *t = &worker;
-    size_t start = segment->start, end = NAME(segment_end)(p, start);
+    size_t end = NAME(segment_end)(p, start);
     if (p->bits) t->x = bp_bits_at(own + p->stages[0].bits, p->plan->layers[0].m);
     for (size_t row = start, rows; row < end; row += rows) {
         rows = NAME(tile_rows)(p, row);
@@ -102,10 +102,10 @@ static void NAME(add_sums)(NAME(pass) * p, const bp_segment *segment, size_t q, 
 }
 
 /* Adds what a segment found. Called in the order of segments. */
-static void NAME(add_segment)(const void *pass, const void *found) {
+static void NAME(add_segment)(const void *pass, size_t share, const void *found) {
     NAME(pass) *p = *(NAME(pass) *const *)pass;
     const bp_segment *segment = found;
-    int add = p->accumulate || segment->start > 0;
+    int add = p->accumulate || share > 0;
     p->total += segment->error;
     for (size_t q = p->lowest; q < p->plan->count; q++) {
         const bp_layer *l = p->plan->layers + q;
@@ -135,37 +135,25 @@ typedef struct {
     bp_turns *turns;
 } NAME(segments);
 
-/* Room for another segment's sums: where none wait to be added, the nearest in the caches, or where they
-   have waited longest. */
-static bp_segment *NAME(free_segment)(bp_segment *segments, bp_turns *turns) {
-    bp_segment *oldest = segments;
-    for (bp_segment *s = segments; s < segments + BP_SUMS; s++) {
-        if (s->number == 0 || bp_is_added(turns, s->number - 1)) return s;
-        if (s->number < oldest->number) oldest = s;
-    }
-    bp_wait_until_added(turns, oldest->number - 1);
-    return oldest;
-}
-
 static void NAME(segment_share)(const void *job, size_t share) {
     const NAME(segments) *all = job;
     NAME(pass) *p = all->p;
     REAL *own = all->owned + bp_thread() * p->own_size;
-    bp_segment *segment = NAME(free_segment)((bp_segment *)(own + p->segments_at), all->turns);
-    segment->start = share * BP_SEGMENT, segment->number = p->out ? 0 : (unsigned)share + 1;
-    NAME(run_segment)(p, own, segment);
-    if (!p->out) bp_add_in_turn(all->turns, (unsigned)share, segment, NAME(add_segment), &p);
+    bp_segment *segment = (bp_segment *)(own + p->held_at);
+    if (!p->out) {
+        size_t place = bp_hold(all->turns, (bp_held *)(segment + BP_HELD), share);
+        segment += place;
+        segment->sums = own + p->sums_at + place * p->sums_size;
+    }
+    NAME(run_segment)(p, own, segment, share * BP_SEGMENT);
+    if (!p->out) bp_add_in_turn(all->turns, share, segment, NAME(add_segment), &p);
 }
 
 /* No thread holds sums yet. */
 static bp_turns NAME(new_turns)(const NAME(pass) * p, REAL *owned, size_t owners) {
-    for (size_t k = 0; k < p->threads; k++)
-        for (size_t i = 0; i < BP_SUMS; i++) {
-            REAL *own = owned + k * p->own_size;
-            ((bp_segment *)(own + p->segments_at))[i] =
-                (bp_segment){.sums = own + p->sums_at + i * p->sums_size};
-        }
-    bp_turns turns = {.size = (unsigned)(p->threads * BP_SLOTS)};
+    size_t bytes = BP_HELD * sizeof(bp_segment) + sizeof(bp_held);
+    for (size_t k = 0; k < p->threads; k++) memset(owned + k * p->own_size + p->held_at, 0, bytes);
+    bp_turns turns = {.size = (unsigned)(p->threads * BP_SLOTS_EACH)};
     turns.slots = (bp_slot *)(owned + owners * p->own_size);
     memset(turns.slots, 0, turns.size * sizeof *turns.slots);
     return turns;
@@ -185,7 +173,7 @@ static bp_status NAME(run_pass)(NAME(pass) * p, double work) {
     p->shared = (REAL *)plan->workspace + NAME(bp_fused_stages)(plan);
     REAL *owned = p->shared + p->shared_size;
     size_t all = plan->workspace_bytes / sizeof(REAL), used = (size_t)(owned - (REAL *)plan->workspace);
-    size_t each = p->own_size + BP_SLOTS * sizeof(bp_slot) / sizeof(REAL);
+    size_t each = p->own_size + BP_SLOTS_EACH * sizeof(bp_slot) / sizeof(REAL);
     if (!plan->workspace || all < used + each) return BP_MISMATCH;
     bp_stage *stages = plan->workspace;
     NAME(bp_fused_place)(p, stages);

@@ -6,11 +6,7 @@
 #ifndef BP_STAGE
 #define BP_STAGE
 
-enum {
-    BP_MAX_TILE_ROWS = 64, /* of a tile: as many as a mask has bits */
-    BP_SUMS = 3,           /* segments whose sums a thread can hold until they are added */
-    BP_SLOTS = BP_SUMS + 1 /* per thread: it may have claimed one more */
-};
+enum { BP_MAX_TILE_ROWS = 64 }; /* of a tile: as many as a mask has bits */
 
 /* Where a layer's arrays begin, in elements; rows are whole cache lines apart. */
 typedef struct {
@@ -26,9 +22,7 @@ typedef struct {
 
 /* What a segment found. */
 typedef struct {
-    size_t start;    /* its first row */
-    unsigned number; /* its number + 1; 0: none */
-    int by_rows;     /* the first layer's sums are in sum_rows, not in sum */
+    int by_rows; /* the first layer's sums are in sum_rows, not in sum */
     double error;
     void *sums;
 } bp_segment;
@@ -45,11 +39,12 @@ typedef struct {
     const bp_stage *stages;
     REAL *shared;
     size_t rows, step, shared_size, own_size, rows_at, masks_at, memory_at;
-    size_t segments_at, sums_at, sums_size; /* among a thread's: its bp_segments and their sums */
-    int bits;                               /* whether leaving out the data's zeros may pay */
-    int copies;                             /* whether rows of x are copied to be aligned as sums are, */
-    size_t head; /* or else how many of their numbers come before the first aligned vector */
-    int by_rows; /* the first layer's totals are in dw (m,h), not in total */
+    size_t held_at, sums_at,
+        sums_size; /* among a thread's: bp_segments (BP_HELD) and bp_held, their sums */
+    int bits;      /* whether leaving out the data's zeros may pay */
+    int copies;    /* whether rows of x are copied to be aligned as sums are, */
+    size_t head;   /* or else how many of their numbers come before the first aligned vector */
+    int by_rows;   /* the first layer's totals are in dw (m,h), not in total */
 } NAME(pass);
 
 /* One thread's memory, and the state of its current tile and segment. */

@@ -73,9 +73,9 @@ void NAME(bp_fused_place)(NAME(pass) * p, bp_stage *stages) {
     p->rows_at = NAME(take)(&p->own_size, p->rows * longest);
     p->masks_at = NAME(take)(&p->own_size, widest * sizeof(uint64_t) / sizeof(REAL));
     p->memory_at = NAME(take)(&p->own_size, BP_HERE_WORKSPACE / sizeof(REAL));
-    p->segments_at =
-        NAME(take)(&p->own_size, bp_rounded(BP_SUMS * sizeof(bp_segment), 64) / sizeof(REAL));
-    p->sums_at = NAME(take)(&p->own_size, BP_SUMS * p->sums_size);
+    size_t bytes = BP_HELD * sizeof(bp_segment) + sizeof(bp_held);
+    p->held_at = NAME(take)(&p->own_size, bp_rounded(bytes, 64) / sizeof(REAL));
+    p->sums_at = NAME(take)(&p->own_size, BP_HELD * p->sums_size);
 }
 
 size_t NAME(bp_fused_stages)(const bp_plan *plan) {
@@ -93,7 +93,7 @@ bp_status NAME(bp_fused_workspace)(const bp_plan *plan, size_t *bytes) {
     NAME(bp_fused_place)(&p, NULL);
     size_t segments = (plan->batch + BP_SEGMENT - 1) / BP_SEGMENT, threads = (size_t)bp_threads();
     size_t owners = segments < threads ? segments : threads;
-    size_t each = p.own_size * sizeof(REAL) + BP_SLOTS * sizeof(bp_slot);
+    size_t each = p.own_size * sizeof(REAL) + BP_SLOTS_EACH * sizeof(bp_slot);
     *bytes = (NAME(bp_fused_stages)(plan) + p.shared_size) * sizeof(REAL) + (owners ? owners : 1) * each;
     return BP_OK;
 }

@@ -8,12 +8,13 @@ void bp_insist_on_helpers(int insist) { (void)insist; }
 size_t bp_helped(void) { return 0; }
 size_t bp_thread(void) { return 0; }
 int bp_threads_for(double work) { return (void)work, 1; }
-int bp_is_added(bp_turns *turns, unsigned share) { return (void)turns, (void)share, 1; }
-void bp_wait_until_added(bp_turns *turns, unsigned share) { (void)turns, (void)share; }
+size_t bp_hold(bp_turns *turns, bp_held *held, size_t share) {
+    return (void)turns, (void)held, (void)share, 0;
+}
 
-void bp_add_in_turn(bp_turns *turns, unsigned share, const void *result, bp_add *add, const void *job) {
-    (void)turns, (void)share;
-    add(job, result);
+void bp_add_in_turn(bp_turns *turns, size_t share, const void *result, bp_add *add, const void *job) {
+    (void)turns;
+    add(job, share, result);
 }
 
 void bp_run(int threads, size_t count, bp_share *share, const void *job) {

@@ -280,16 +280,17 @@ static int is_next(bp_turns *turns, unsigned at) {
 }
 
 static void add_next(bp_turns *turns, unsigned at, bp_add *add, const void *job) {
-    add(job, turns->slots[at % turns->size].result);
+    add(job, at, turns->slots[at % turns->size].result);
     atomic_store(&turns->at, at + 1);
     if (atomic_load(&turns->sleepers)) bp_wake(&turns->at);
 }
 
 /* A thread that finds another one adding leaves its result to it: that one looks once more after it has
    let go. */
-void bp_add_in_turn(bp_turns *turns, unsigned share, const void *result, bp_add *add, const void *job) {
-    turns->slots[share % turns->size].result = result;
-    atomic_store(&turns->slots[share % turns->size].finished, share + 1);
+void bp_add_in_turn(bp_turns *turns, size_t share, const void *result, bp_add *add, const void *job) {
+    bp_slot *slot = &turns->slots[share % turns->size];
+    slot->result = result;
+    atomic_store(&slot->finished, (unsigned)share + 1);
     while (is_next(turns, atomic_load(&turns->at))) {
         if (atomic_exchange(&turns->adding, 1)) return;
         for (unsigned at; is_next(turns, at = atomic_load(&turns->at));) add_next(turns, at, add, job);
@@ -297,21 +298,34 @@ void bp_add_in_turn(bp_turns *turns, unsigned share, const void *result, bp_add 
     }
 }
 
-int bp_is_added(bp_turns *turns, unsigned share) {
-    return (int)(atomic_load_explicit(&turns->at, memory_order_acquire) - share) > 0;
+/* Whether so many results have been added. */
+static int are_added(bp_turns *turns, unsigned count) {
+    return (int)(atomic_load_explicit(&turns->at, memory_order_acquire) - count) >= 0;
 }
 
-void bp_wait_until_added(bp_turns *turns, unsigned share) {
-    if (bp_is_added(turns, share)) return;
+static void wait_until_added(bp_turns *turns, unsigned count) {
     int64_t began = bp_nanoseconds();
-    BP_SPIN_UNTIL(bp_is_added(turns, share), atomic_load_explicit(&team.spin, memory_order_relaxed));
-    while (!bp_is_added(turns, share)) {
+    BP_SPIN_UNTIL(are_added(turns, count), atomic_load_explicit(&team.spin, memory_order_relaxed));
+    while (!are_added(turns, count)) {
         atomic_fetch_add(&turns->sleepers, 1);
         unsigned at = atomic_load(&turns->at);
-        if (!bp_is_added(turns, share)) bp_sleep(&turns->at, at);
+        if (!are_added(turns, count)) bp_sleep(&turns->at, at);
         atomic_fetch_sub(&turns->sleepers, 1);
     }
     if (me == 0) team.waited += bp_nanoseconds() - began;
+}
+
+size_t bp_hold(bp_turns *turns, bp_held *held, size_t share) {
+    size_t place = 0;
+    for (size_t k = 0; k < BP_HELD; k++) {
+        int is_free = held->number[k] == 0 || are_added(turns, held->number[k]);
+        if (is_free || held->number[k] < held->number[place]) place = k;
+        if (is_free) break;
+    }
+    if (held->number[place] && !are_added(turns, held->number[place]))
+        wait_until_added(turns, held->number[place]);
+    held->number[place] = (unsigned)share + 1;
+    return place;
 }
 
 /* ---- forks ---- */

@@ -72,17 +72,27 @@ typedef struct {
 
 typedef struct {
     atomic_uint at, adding, sleepers; /* at: the share whose result is added next */
-    unsigned size;                    /* more than shares that are claimed and not added at a time */
-    bp_slot *slots;                   /* (size), zeros */
+    unsigned size;
+    bp_slot *slots; /* (size), zeros */
 } bp_turns;
 
-typedef void bp_add(const void *job, const void *result);
+enum {
+    BP_HELD = 3,                /* results that a thread can hold until they are added */
+    BP_SLOTS_EACH = BP_HELD + 1 /* slots for each thread: it may have claimed one more share */
+};
+
+/* The shares whose results a thread holds, + 1. Zeros at first. */
+typedef struct {
+    unsigned number[BP_HELD];
+} bp_held;
+
+typedef void bp_add(const void *job, size_t share, const void *result);
+
+/* Which of its places for results a thread takes for the next share's: of those that are free the first,
+   the nearest in the caches, or when none is, the first that will be. */
+size_t bp_hold(bp_turns *turns, bp_held *held, size_t share);
 
 /* Leaves a share's result, which must stay there until it is added, and adds all whose turn has come. */
-void bp_add_in_turn(bp_turns *turns, unsigned share, const void *result, bp_add *add, const void *job);
-
-/* Whether the result of share number `share`, which has been left, is added; waits until it is. */
-int bp_is_added(bp_turns *turns, unsigned share);
-void bp_wait_until_added(bp_turns *turns, unsigned share);
+void bp_add_in_turn(bp_turns *turns, size_t share, const void *result, bp_add *add, const void *job);
 
 #endif

@@ -32,14 +32,14 @@ typedef struct {
     unsigned *times, *before, *after;
     bp_turns *turns;
     unsigned *order, *length;
-    struct result *results;
+    struct results *results;
 } job;
 
 /* What a thread has left. */
-typedef struct result {
-    unsigned number;
-    int is_left;
-} result;
+typedef struct results {
+    unsigned number[BP_HELD];
+    bp_held held;
+} results;
 
 static void mark(const void *what, size_t share) {
     const job *j = what;
@@ -61,18 +61,18 @@ static void shift(const void *what, size_t share) {
     j->after[share] = j->before[(share + 1) % j->count] + 1;
 }
 
-static void append(const void *what, const void *result) {
+static void append(const void *what, size_t share, const void *result) {
     const job *j = what;
+    expect(*(const unsigned *)result == share, "a result stays until it is added");
     j->order[(*j->length)++] = *(const unsigned *)result;
 }
 
-/* A thread holds one result until it is added, then the next. */
 static void leave_result(const void *what, size_t share) {
     const job *j = what;
-    result *mine = &j->results[bp_thread()];
-    if (mine->is_left) bp_wait_until_added(j->turns, mine->number);
-    mine->number = (unsigned)share, mine->is_left = 1;
-    bp_add_in_turn(j->turns, mine->number, &mine->number, append, j);
+    results *mine = &j->results[bp_thread()];
+    unsigned *result = &mine->number[bp_hold(j->turns, &mine->held, share)];
+    *result = (unsigned)share;
+    bp_add_in_turn(j->turns, share, result, append, j);
 }
 
 static void cover(const void *what, bp_range mine) {
@@ -101,10 +101,10 @@ static void phases(int threads, size_t count) {
 
 static void turns(int threads, size_t count) {
     unsigned order[MOST], length = 0;
-    bp_slot slots[16] = {0};
-    result results[8] = {0};
-    bp_turns in_turn = {.size = 2 * (unsigned)threads, .slots = slots};
-    const job j = {.turns = &in_turn, .order = order, .length = &length, .results = results};
+    bp_slot slots[8 * BP_SLOTS_EACH] = {0};
+    results each[8] = {0};
+    bp_turns in_turn = {.size = BP_SLOTS_EACH * (unsigned)threads, .slots = slots};
+    const job j = {.turns = &in_turn, .order = order, .length = &length, .results = each};
     bp_run(threads, count, leave_result, &j);
     expect(length == count, "every share has its turn");
     for (unsigned k = 0; k < length; k++) expect(order[k] == k, "turns are in order");

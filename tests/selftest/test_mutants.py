@@ -23,8 +23,8 @@ MUTANTS = {
     "threads that do not wait": ("runtime/team.c", "    wait_for_helpers(count);\n", "", ""),
     "partial sums out of turn": (
         "plan/fused.c",
-        "bp_add_in_turn(all->turns, (unsigned)share, segment, NAME(add_segment), &p)",
-        "NAME(add_segment)(&p, segment)",
+        "bp_add_in_turn(all->turns, share, segment, NAME(add_segment), &p)",
+        "NAME(add_segment)(&p, share, segment)",
         "",
     ),
     "a product that forgets a block": (
