@@ -26,6 +26,7 @@ from pybackprop.bench import resident_memory, timer, workloads
 from pybackprop.bench.engines import engine
 from pybackprop.bench.requests import serve
 from pybackprop.core import settings
+from pybackprop.core.parent import end_with_parent
 
 FEW = 8  # rows
 REQUESTS = ("describe", "prepare", "time", "threads", "peak", "forget")
@@ -101,6 +102,7 @@ class Worker:
 
 
 def main() -> None:
+    end_with_parent()
     name, threads = sys.argv[1:]
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # libraries' output goes to stderr; stdout is for answers

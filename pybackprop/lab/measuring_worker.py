@@ -12,6 +12,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from pybackprop.core.parent import end_with_parent
+
 JOBS = {
     "machine": "pybackprop.lab.machine.measure:measure",
     "fitness": "pybackprop.lab.fitness:watched",
@@ -28,6 +30,7 @@ def load(job: str) -> Callable[..., Any]:
 
 
 def main() -> None:
+    end_with_parent()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # stdout is for answers
 

@@ -30,6 +30,7 @@ from pybackprop.bench import timer
 from pybackprop.bench.requests import say, serve
 from pybackprop.core import settings
 from pybackprop.core.arrays import Array, aligned_copy, aligned_empty
+from pybackprop.core.parent import end_with_parent
 from pybackprop.lab import cases, memory, peers
 from pybackprop.lab.memory import FFI
 from pybackprop.lab.operation import Operation
@@ -207,6 +208,7 @@ def _limit(what: int, least: int) -> None:
 
 def main() -> None:
     """Serves until stdin ends."""
+    end_with_parent()
     answers = os.fdopen(int(sys.argv[1]), "w")
     os.dup2(2, 1)  # what a kernel prints goes to stderr, a file
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # which Python ignores

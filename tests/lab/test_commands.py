@@ -6,14 +6,14 @@ import os
 import signal
 import stat
 import subprocess
+import sys
 import time
-from pathlib import Path
 
 import pytest
 
 import pybackprop as bp
 from helpers.compile_c import compilers
-from helpers.processes import COMMAND, python, run_command
+from helpers.processes import COMMAND, is_running, python, run_command
 from helpers.wrong_kernels import DEFINE, MATMUL, RELU, SIGNATURE, WRONG
 from pybackprop.cli import lab_try
 from pybackprop.cli.main import main
@@ -248,12 +248,13 @@ def test_a_compiler_without_a_sanitizer(file, tmp_path, capsys, monkeypatch):
 # ---- harms nothing ----
 
 
-def is_running(pid):
-    """Whether a process is there that is more than a zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+def ended(pids):
+    """Waits until none of these processes runs; there must be some."""
+    assert pids
+    until = time.monotonic() + 30
+    while any(map(is_running, pids)):
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 @HAS_COMPILER
@@ -262,12 +263,26 @@ def test_what_a_kernel_started_is_stopped(file, tmp_path, monkeypatch):
     child = 'FILE *f = fopen(getenv("LAB_TEST_PID"), "a"); fprintf(f, "%d\\n", getpid()); fclose(f); for (;;) sleep(1);'
     text = DEFINE + f"{SIGNATURE} {{ if (!fork()) {{ {child} }} sleep(1); }}\n"
     assert main([*CHECKED, *file(text), "--limit", "4"]) == 1
-    pids = [int(line) for line in (tmp_path / "pid").read_text().split()]
-    assert pids
-    until = time.monotonic() + 30
-    while any(map(is_running, pids)):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    ended((tmp_path / "pid").read_text().split())
+
+
+@HAS_COMPILER
+@pytest.mark.skipif(sys.platform != "linux", reason="what a kernel forks outlives it elsewhere")
+def test_a_kernel_ends_when_the_command_is_killed(file, tmp_path, monkeypatch):
+    """An endless one, and what it forked."""
+    pids = tmp_path / "pid"
+    monkeypatch.setenv("LAB_TEST_PID", str(pids))
+    note = 'FILE *f = fopen(getenv("LAB_TEST_PID"), "a"); fprintf(f, "%d\\n", getpid()); fclose(f);'
+    options = file(DEFINE + f"{SIGNATURE} {{ fork(); {note} for (;;) {{}} }}\n")
+    process = subprocess.Popen([*COMMAND, *CHECKED, *options, "--limit", "600"], stdout=subprocess.DEVNULL)
+    try:
+        while not pids.exists() or len(pids.read_text().split()) < 2:
+            assert process.poll() is None
+            time.sleep(0.05)
+    finally:
+        process.kill()
+        process.wait()
+    ended(pids.read_text().split())
 
 
 @HAS_COMPILER
