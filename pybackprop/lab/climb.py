@@ -88,11 +88,11 @@ def climb(
     sizes = ladder.op.named(size if size is not None else ladder.op.ladder)
     names = [name for name in peers.installed() if name != "torch"]
     timing.check_memory(ladder.op, sizes, "float32", len(ladder.rungs) + len(names))
-    cc = compiler.find()
     race = Race(ladder.op, sizes, "float32", threads or min(2, cores()), ZEROS)
     with temporary() as folder, ExitStack() as started:
         this = Climb(ladder, sizes, race.threads, folder, turn)
         turn("compiling")
+        cc = compiler.find()
         rejected = this.compiled(cc)
         rungs = [rung for rung in ladder.rungs if not rejected[rung.name]]
         race.times = {rung.name: Times(why=rejected[rung.name]) for rung in ladder.rungs}

@@ -18,6 +18,7 @@ from typing import IO, Any
 from pybackprop.bench.processes import environment, only_cores
 from pybackprop.lab import findings
 from pybackprop.lab.findings import Finding
+from pybackprop.lab.folder import NO_PLACE
 from pybackprop.lab.memory import GUARD
 
 LIMIT = 10.0  # seconds for a call
@@ -91,7 +92,8 @@ class Process:
     def ask(self, do: str, limit: float = LIMIT, at: str = "", **request: Any) -> dict[str, Any]:
         """The answer to a request; at: with what the kernel is called.
 
-        Raises KernelError if the kernel ends the process or takes too long, RequestError if the request fails.
+        Raises KernelError if the kernel ends the process or takes too long, RequestError if the request fails,
+        OSError if there is no place for its files.
         """
         assert self.process.stdin is not None
         self.arrays, self.fault = {}, None
@@ -110,6 +112,8 @@ class Process:
                 self.arrays = answer["calling"]
                 until = time.monotonic() + limit
                 continue
+            if answer.get("errno") in NO_PLACE:
+                raise OSError(answer["errno"], os.strerror(answer["errno"]))
             if "error" in answer:
                 raise RequestError(answer["error"])
             return answer

@@ -10,7 +10,7 @@ For each line of JSON on stdin there is one on the descriptor ANSWERS. Before a 
 {"do": "time", "name": n, "calls": c}            -> {"seconds": s}      of c calls together
 {"do": "peak", "dtype": d}                       -> {"flops": f}        per second
 
-If a request raises, the answer is {"error": "..."}. The process exits at the end of stdin.
+If a request raises, the answer is {"error": "..."}, with "errno" if it is an OSError. At the end of stdin it exits.
 """
 
 from __future__ import annotations
