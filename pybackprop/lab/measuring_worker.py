@@ -16,6 +16,7 @@ from pybackprop.core.parent import end_with_parent
 
 JOBS = {
     "machine": "pybackprop.lab.machine.measure:measure",
+    "reading": "pybackprop.lab.machine.measure:reading",
     "fitness": "pybackprop.lab.fitness:watched",
     "sweep": "pybackprop.lab.sweep.run:run",
     "roofline": "pybackprop.lab.roofline.run:run",

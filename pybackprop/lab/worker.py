@@ -8,7 +8,9 @@ For each line of JSON on stdin there is one on the descriptor ANSWERS. Before a 
                     -> {"results": different ones, "damaged": [names], "forked": bool, "flushes": bool}
 {"do": "prepare", "name": n, "operation": o, "sizes": {...}, "dtype": d, "zeros": z, "threads": t} -> {"calls": c}
 {"do": "time", "name": n, "calls": c}            -> {"seconds": s}      of c calls together
-{"do": "peak", "dtype": d}                       -> {"flops": f}        per second
+{"do": "peak", "dtype": d, "threads": t}         -> {"flops": f}        per second
+{"do": "look", "threads": t, "best": {...}}      -> {"state": s}        of the machine; best: what it was before
+{"do": "fitness"}                                -> what all looks saw
 
 If a request raises, the answer is {"error": "..."}, with "errno" if it is an OSError. At the end of stdin it exits.
 """
@@ -32,6 +34,7 @@ from pybackprop.core import settings
 from pybackprop.core.arrays import Array, aligned_copy, aligned_empty
 from pybackprop.core.parent import end_with_parent
 from pybackprop.lab import cases, memory, peers
+from pybackprop.lab.fitness import Watch
 from pybackprop.lab.memory import FFI
 from pybackprop.lab.operation import Operation
 from pybackprop.lab.operations import OPERATIONS
@@ -51,6 +54,7 @@ class Worker:
         self.functions: dict[str, Any] = {}
         self.calls: dict[str, Callable[[], Any]] = {}
         self.slow: set[str] = set()
+        self.watch: Watch | None = None
 
     def open(
         self, library: str, operation: str, dtype: str, harness: str | None = None, name: str = "kernel"
@@ -165,11 +169,21 @@ class Worker:
         timer.quiet()
         return {"flops": flops}
 
+    def look(self, threads: int, best: dict[str, float]) -> dict[str, Any]:
+        """The machine's state now."""
+        self.watch = self.watch or Watch.knowing(threads, best)
+        return {"state": self.watch.look()}
+
+    def fitness(self) -> dict[str, Any]:
+        """What was seen by all looks; there was at least one."""
+        assert self.watch is not None
+        return self.watch.report()
+
     def _pointer(self, address: int, dtype: str) -> Any:
         return self.ffi.cast("float *" if dtype == "float32" else "double *", address)
 
 
-REQUESTS = ("open", "check", "prepare", "time", "peak")
+REQUESTS = ("open", "check", "prepare", "time", "peak", "look", "fitness")
 
 
 def _save(path: str, results: dict[str, Array]) -> None:
