@@ -47,10 +47,10 @@ def test_a_wrong_rung_would_be_noticed(tmp_path, monkeypatch):
     monkeypatch.setattr(climb, "FOLDER", folder)
     report = climb.climb(ladders.LADDERS["matmul"], SMALL["matmul"], 1, 1)
     wrong = {row["name"] for row in report["rungs"] if row["rung"] and not row["bit_equal"]}
-    assert wrong == {"tile", "packed", "kept", "prefetch", "threads", "sparse"}
+    assert wrong == {"tile", "packed", "kept", "fetched", "prefetch", "threads", "lists", "masks"}
     assert not climb.is_right(report)
     reasons = [text for row in report["rungs"] for text in row.get("wrong", [])]
-    assert sum("each product is rounded before it is added" in text for text in reasons) == 5
+    assert sum("each product is rounded before it is added" in text for text in reasons) == 6
 
 
 def test_the_report(report):
@@ -79,7 +79,7 @@ def test_what_is_moved(report):
 def test_the_command(capsys):
     assert main(["lab", "ladder", "linear", "--size", "40,30,50", "--rounds", "1", "--threads", "1"]) == 0
     shown = capsys.readouterr().out
-    for word in ("naive", "sparse", "fused", "pybackprop", "numpy", "GF/s", "FMA peak", "speed-up", "equal", "█"):
+    for word in ("naive", "masks", "fused", "pybackprop", "numpy", "GF/s", "FMA peak", "speed-up", "equal", "█"):
         assert word in shown
     assert max(map(len, shown.splitlines())) <= 140
 
