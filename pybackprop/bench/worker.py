@@ -79,10 +79,7 @@ class Worker:
         """Warms up with a quarter of the calls, then times all of them."""
         if self.call is None:
             raise RuntimeError("time: no workload is prepared")
-        timer.elapsed(self.call, -(-calls // 4))
-        seconds = timer.elapsed(self.call, calls)
-        timer.quiet()
-        return {"seconds": seconds}
+        return {"seconds": timer.sample(self.call, calls)}
 
     def threads(self, count: int) -> dict[str, Any]:
         """Lets an engine of ours use so many threads, at most those it was started for."""

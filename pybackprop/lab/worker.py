@@ -156,11 +156,7 @@ class Worker:
 
     def time(self, name: str, calls: int) -> dict[str, Any]:
         """Warms up with a quarter of the calls, where that matters, then times all of them."""
-        if name not in self.slow:
-            timer.elapsed(self.calls[name], -(-calls // 4))
-        seconds = timer.elapsed(self.calls[name], calls)
-        timer.quiet()
-        return {"seconds": seconds}
+        return {"seconds": timer.sample(self.calls[name], calls, name not in self.slow)}
 
     def peak(self, dtype: str, threads: int) -> dict[str, Any]:
         """The machine's rate of fused multiply-adds."""

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from helpers.compile_c import compilers
+from helpers.compile_c import ROOT, compilers
 from pybackprop.cli.main import main
 from pybackprop.lab import cases, climb, compiler, ladders
 from pybackprop.lab.process import Process
@@ -34,6 +34,19 @@ def test_every_rung_is_bit_equal(tmp_path, monkeypatch, cc, name):
     with Process(3, None, tmp_path) as process:
         for rung in ladder.rungs:
             assert this.check(rung, process) == [], rung.name
+
+
+def test_a_compiler_without_this_cpus_instructions_and_without_openmp(tmp_path, monkeypatch):
+    """Vectors of four, and one thread: the same bits."""
+    refuse = 'for f in "$@"; do case $f in -march=*|-mcpu=*|-fopenmp) echo no $f >&2; exit 1;; esac; done'
+    path = tmp_path / "my-cc"
+    path.write_text(f'#!/bin/sh\n{refuse}; exec {compilers()[0]} "$@"\n')
+    path.chmod(0o755)
+    monkeypatch.setenv("CC", str(path))
+    for name, ladder in ladders.LADDERS.items():
+        report = climb.climb(ladder, SMALL[name], 2, 1)
+        assert "-march" not in report["compiler"]
+        assert climb.is_right(report), [row.get("why") or row.get("wrong") for row in report["rungs"]]
 
 
 def test_a_wrong_rung_would_be_noticed(tmp_path, monkeypatch):
@@ -144,6 +157,13 @@ def test_a_rung_that_does_not_compile_is_left_out(monkeypatch):
     report = climb.climb(ladders.LADDERS["matmul"], (8, 8, 8), 1, 1)
     assert "nowhere.c" in report["rungs"][1]["why"]
     assert not climb.is_right(report)
+
+
+def test_the_tutorial_has_a_section_for_each_rung_with_an_exercise():
+    page = (ROOT / "docs" / "lab.md").read_text("utf-8")
+    sections = {part.split("\n")[0].split()[-1]: part for part in page.split("\n### ")[1:]}
+    for rung in ladders.RUNGS:
+        assert "**Exercise.**" in sections[rung.name], rung.name
 
 
 def test_the_data_has_as_many_zeros_as_is_said():
