@@ -13,13 +13,14 @@ from rich import box
 from rich.table import Table
 
 from pybackprop.bench.engines.engine import Entry
-from pybackprop.bench.processes import DiedError, EngineProcesses, FailedError, only_cores
+from pybackprop.bench.processes import DiedError, EngineProcesses, FailedError, environment, only_cores
 from pybackprop.bench.workloads import Workload
 from pybackprop.core import settings
 from pybackprop.core.terminal import stdout_console
 from pybackprop.core.units import seconds_text
 
 NEIGHBOURS = 2  # busy processes
+BUSY = "from pybackprop.core.parent import end_with_parent\nend_with_parent()\nwhile True: pass"
 SAMPLE = 10  # times as long as those of a quiet machine, so that each meets the neighbours' time slices
 ROUNDS = 11  # least, where no number is asked for
 LIMIT = 1.15  # times of one thread that several may take
@@ -30,7 +31,7 @@ WIDTH = 150
 def neighbours(count: int, cores: int) -> Iterator[None]:
     """So many processes keep the cores busy that engines with so many threads are given."""
     with only_cores(cores):
-        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+        busy = [subprocess.Popen([sys.executable, "-c", BUSY], env=environment(1, None)) for _ in range(count)]
     try:
         yield
     finally:

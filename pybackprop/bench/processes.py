@@ -21,6 +21,7 @@ from pybackprop.bench.engines.engine import Entry
 from pybackprop.bench.workloads import Workload
 from pybackprop.core import settings
 from pybackprop.core.arrays import Array
+from pybackprop.core.parent import started_by_this
 
 LIMIT = 300.0  # seconds to wait for an answer
 LAST_LINES = 5  # of stderr, reported for a process that died
@@ -156,8 +157,8 @@ class EngineProcesses:
 
 
 def environment(threads: int, kernel: str | None) -> dict[str, str]:
-    """This process's environment, with this number of threads for every library."""
-    variables = dict.fromkeys(COUNTS, str(threads))
+    """For a process that this one starts: the environment here, with this number of threads for every library."""
+    variables = dict.fromkeys(COUNTS, str(threads)) | started_by_this()
     if threads == 1:
         variables["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false".strip()
     if kernel is not None:

@@ -10,7 +10,7 @@ from typing import IO, Any
 def serve(worker: Any, names: Sequence[str], requests: Iterable[str], answers: IO[str]) -> None:
     """Answers {"do": NAME, ...}, for the worker's methods of these names, until there are no more.
 
-    If a request raises, the answer is {"error": "..."}.
+    If a request raises, the answer is {"error": "..."}, with "errno" where the system refused something.
     """
     for line in requests:
         request = json.loads(line)
@@ -18,6 +18,8 @@ def serve(worker: Any, names: Sequence[str], requests: Iterable[str], answers: I
             answer = {name: getattr(worker, name) for name in names}[request.pop("do")](**request)
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
+            if isinstance(error, OSError):
+                answer["errno"] = error.errno
         say(answers, answer)
 
 

@@ -21,6 +21,15 @@ def elapsed(call: Callable[[], Any], calls: int) -> float:
     return time.perf_counter() - began
 
 
+def sample(call: Callable[[], Any], calls: int, warms_up: bool = True) -> float:
+    """Seconds of so many calls together, after a quarter of them to warm up; then waits until no thread pool spins."""
+    if warms_up:
+        elapsed(call, -(-calls // 4))
+    seconds = elapsed(call, calls)
+    quiet()
+    return seconds
+
+
 def calls_for(call: Callable[[], Any]) -> int:
     """How many calls make a sample of SAMPLE seconds, at least one. Warms up at the same time."""
     calls = 1

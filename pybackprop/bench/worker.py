@@ -26,6 +26,7 @@ from pybackprop.bench import resident_memory, timer, workloads
 from pybackprop.bench.engines import engine
 from pybackprop.bench.requests import serve
 from pybackprop.core import settings
+from pybackprop.core.parent import end_with_parent
 
 FEW = 8  # rows
 REQUESTS = ("describe", "prepare", "time", "threads", "peak", "forget")
@@ -78,10 +79,7 @@ class Worker:
         """Warms up with a quarter of the calls, then times all of them."""
         if self.call is None:
             raise RuntimeError("time: no workload is prepared")
-        timer.elapsed(self.call, -(-calls // 4))
-        seconds = timer.elapsed(self.call, calls)
-        timer.quiet()
-        return {"seconds": seconds}
+        return {"seconds": timer.sample(self.call, calls)}
 
     def threads(self, count: int) -> dict[str, Any]:
         """Lets an engine of ours use so many threads, at most those it was started for."""
@@ -101,6 +99,7 @@ class Worker:
 
 
 def main() -> None:
+    end_with_parent()
     name, threads = sys.argv[1:]
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # libraries' output goes to stderr; stdout is for answers

@@ -92,12 +92,11 @@ def _measured(options: argparse.Namespace, threads: int) -> dict[str, Any]:
         }
         found = measuring.run("roofline", threads, arguments, steps.say)
     over = roof.roof(machine, found["kernel"], found["dtype"], threads)
-    levels = [{"name": level.name, "bandwidth": level.bandwidth / 1e9} for level in over.levels]
     rows = [roof.placed(row, over) for row in found["operations"]]
     return {
         **found,
         "cpu": machine["machine"]["cpu"],
         "operations": rows,
-        "roof": {"peak": over.peak / 1e9, "levels": levels},
+        "roof": roof.told(over),
         "notes": notes,
     }

@@ -107,14 +107,14 @@ def run(options: argparse.Namespace) -> int:
 def _give(found: dict[str, Any], options: argparse.Namespace) -> None:
     from pybackprop.lab.sweep import result
 
-    for file in options.out:
-        result.write(file, found)
     if options.json:
         print(json.dumps(found))
     else:
         from pybackprop.lab.sweep import table
 
         table.show(found)
+    for file in options.out:  # after it was shown: there may be no space
+        result.write(file, found)
     if options.plot is not None:
         from pybackprop.lab.sweep import plot
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pybackprop.cli.arguments import amount, sizes, whole_number
+from pybackprop.core import plotting
 
 OPERATIONS = ("matmul", "linear_forward", "linear_backward_x", "linear_backward_w", "relu", "mse")
 LIMIT = 10.0  # seconds
@@ -48,12 +49,15 @@ def _add_try(commands: Any) -> None:
     add("--no-timing", action="store_true", help="only check")
     add("--rounding-ok", action="store_true", help="exit code 0 also if only the last bits of sums differ")
     add("--watch", action="store_true", help="again whenever the file is saved, until Ctrl-C")
+    add("--plot", type=Path, metavar="FILE.png", help="draw it on the machine's roofline, beside the others")
     add("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Runs `try`; the exit code."""
+    if options.plot is not None:
+        plotting.check(options.plot)
     if not options.watch:
         return _once(options)
     code, seen = 1, None
@@ -105,6 +109,10 @@ def _once(options: argparse.Namespace) -> int:
         print(json.dumps(trial.to_dict()))
     else:
         show.show_trial(trial.to_dict(), stdout_console(show.WIDTH))
+    if options.plot is not None and trial.timing is not None:
+        from pybackprop.lab.roofline.trial import draw
+
+        draw(options.plot, trial.to_dict())
     return int(not (trial.is_within_rounding if options.rounding_ok else trial.ok))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ def check(path: Path) -> None:
         raise ValueError(f"--plot: found {path.name}, expected a name that ends in {', '.join(FORMATS)}")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"--plot: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(f"--plot: the folder {path.parent} cannot be written")
     matplotlib_figure()
 
 

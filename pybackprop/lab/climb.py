@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from pybackprop.lab.folder import temporary
 from pybackprop.lab.ladders import FOLDER, ZEROS, Ladder, Rung, Tile
 from pybackprop.lab.process import KernelError, Process, RequestError
 from pybackprop.lab.result import Trial
-from pybackprop.lab.timing import Race, Times
+from pybackprop.lab.timing import Entrant, Race
 
 ROUNDS = 5
 TILES = (("__AVX512F__", Tile(12, 16)), ("__FMA__", Tile(6, 8)), ("", Tile(6, 4)))  # as in rungs/vectors.h
@@ -60,17 +60,20 @@ class Climb:
         Checker(self.ladder.op, "float32", trial, self.folder, timing.PATIENCE).on(process, self.library(rung.name))
         return trial.findings
 
-    def prepare(self, rung: Rung, process: Process, race: Race, expected: dict[str, Any]) -> None:
+    def prepared(self, rung: Rung, process: Process, race: Race, expected: dict[str, Any]) -> Entrant:
         """Loads a rung, calls it once on the data to time, and compares its bits."""
-        request = {"name": rung.name, **race.request()}
         opened = {"operation": race.op.name, "dtype": race.dtype, "library": str(self.library(rung.name))}
-        process.ask("open", timing.PATIENCE, name=rung.name, **opened)
         save = self.folder / "results.npz"
-        calls = process.ask("prepare", timing.PATIENCE, save=str(save), **request)["calls"]
+        try:
+            process.ask("open", timing.PATIENCE, name=rung.name, **opened)
+        except (KernelError, RequestError) as error:
+            return Entrant(rung.name, process, why=str(error))
+        entrant = timing.prepared(rung.name, process, save=str(save), **race.request())
+        if entrant.why:
+            return entrant
         with np.load(save) as file:
             unequal = [name for name in expected if compare.different(file[name], expected[name]).any()]
-        why = f"{', '.join(unequal)} differs from the definition" if unequal else ""
-        race.times[rung.name] = Times(calls, why=why)
+        return replace(entrant, why=f"{', '.join(unequal)} differs from the definition" if unequal else "")
 
 
 def climb(
@@ -88,24 +91,24 @@ def climb(
     sizes = ladder.op.named(size if size is not None else ladder.op.ladder)
     names = [name for name in peers.installed() if name != "torch"]
     timing.check_memory(ladder.op, sizes, "float32", len(ladder.rungs) + len(names))
-    cc = compiler.find()
     race = Race(ladder.op, sizes, "float32", threads or min(2, cores()), ZEROS)
     with temporary() as folder, ExitStack() as started:
         this = Climb(ladder, sizes, race.threads, folder, turn)
         turn("compiling")
+        cc = compiler.find()
         rejected = this.compiled(cc)
         rungs = [rung for rung in ladder.rungs if not rejected[rung.name]]
-        race.times = {rung.name: Times(why=rejected[rung.name]) for rung in ladder.rungs}
         checks = started.enter_context(Process(race.threads, None, this.folder))
         wrong = {rung.name: _turned(this, rung, checks) for rung in rungs}
         process = started.enter_context(Process(race.threads, race.threads, this.folder))
         expected = timing.expected(race)
-        for rung in rungs:
-            _prepared(this, rung, process, race, expected)
-        entered = [(rung.name, process) for rung in rungs]
-        for name, peer in timing.enter_peers(race, names, this.folder):
-            entered.append((name, started.enter_context(peer)))
-        race.run(entered, rounds, turn)
+        entrants = [
+            Entrant(rung.name, process, why=rejected[rung.name])
+            if rejected[rung.name]
+            else this.prepared(rung, process, race, expected)
+            for rung in ladder.rungs
+        ]
+        race.run([*entrants, *timing.entered(race, names, folder, started)], rounds, folder, turn)
     tile = next(tile for macro, tile in TILES if macro in cc.macros())
     return _report(ladder, race, cc, tile, wrong)
 
@@ -113,13 +116,6 @@ def climb(
 def _turned(this: Climb, rung: Rung, process: Process) -> list[Finding]:
     this.turn(f"checking {rung.name}")
     return this.check(rung, process)
-
-
-def _prepared(this: Climb, rung: Rung, process: Process, race: Race, expected: dict[str, Any]) -> None:
-    try:
-        this.prepare(rung, process, race, expected)
-    except (KernelError, RequestError) as error:
-        race.times[rung.name] = Times(why=str(error))
 
 
 def _report(

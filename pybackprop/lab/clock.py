@@ -26,12 +26,37 @@ class Looks(Protocol):
     def look(self) -> str: ...
 
 
+class NoTimesError(Exception):
+    """Raised by a run that cannot go on; the message is why."""
+
+
+class Timed(Protocol):
+    """Something to time: here, or in a process of its own. Both methods may raise NoTimesError."""
+
+    def begin(self) -> int:
+        """Prepares and warms up; how many calls make a sample."""
+        ...
+
+    def sample(self, calls: int) -> float:
+        """Seconds per call, of so many calls after a few that are not timed."""
+        ...
+
+
 @dataclass(frozen=True)
 class Run:
-    """Something to time. prepare: what sets it up before each sample, not timed."""
+    """Something to time in this process. prepare: what sets it up before each sample, not timed."""
 
     call: Callable[[], Any]
     prepare: Callable[[], Any] = lambda: None
+
+    def begin(self) -> int:
+        self.prepare()
+        return timer.calls_for(self.call)
+
+    def sample(self, calls: int) -> float:
+        self.prepare()
+        timer.elapsed(self.call, max(1, calls // 8))
+        return timer.elapsed(self.call, calls) / calls
 
 
 @dataclass
@@ -41,11 +66,13 @@ class Timing:
     calls      in a sample
     seconds    per call, of each sample
     states     of the machine around each
+    why        there are no times
     """
 
-    calls: int
+    calls: int = 1
     seconds: list[float] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
+    why: str = ""
 
     def kept(self, rounds: int) -> list[int]:
         """The samples that count: quiet ones, and others only if there are too few of those."""
@@ -66,7 +93,7 @@ class Timing:
 
 
 def interleaved(
-    runs: Mapping[str, Run],
+    runs: Mapping[str, Timed],
     rounds: int,
     looks: Looks,
     seed: int = 0,
@@ -75,26 +102,40 @@ def interleaved(
     """Times every run once a round, in a new random order each round.
 
     Before and after each sample there is a look at the machine. What was measured in a bad state is measured again, in
-    at most PATIENCE * rounds further turns of each run. on_turn(name): called before each.
+    at most PATIENCE * rounds further turns of each run. A run that fails has no times. on_turn(name): called before
+    each sample.
     """
-    dice, found = random.Random(seed), dict[str, Timing]()
-    for name, run in runs.items():
-        run.prepare()
-        found[name] = Timing(timer.calls_for(run.call))
+    dice, found = random.Random(seed), {name: _begun(run) for name, run in runs.items()}
     before = looks.look()
     for number in range(rounds + int(PATIENCE * rounds)):
         names = [name for name, timing in found.items() if number < rounds or timing.states.count(QUIET) < rounds]
         dice.shuffle(names)
         for name in names:
+            if found[name].why:
+                continue
             on_turn(name)
-            runs[name].prepare()
-            timer.elapsed(runs[name].call, max(1, found[name].calls // 8))
-            seconds = timer.elapsed(runs[name].call, found[name].calls) / found[name].calls
-            after = looks.look()
-            found[name].seconds.append(seconds)
-            found[name].states.append(before if before != QUIET else after)
-            before = after
+            before = _sampled(runs[name], found[name], looks, before)
     return found
+
+
+def _begun(run: Timed) -> Timing:
+    try:
+        return Timing(run.begin())
+    except NoTimesError as error:
+        return Timing(why=str(error))
+
+
+def _sampled(run: Timed, timing: Timing, looks: Looks, before: str) -> str:
+    """Adds a sample, and its state by the look before it and the one after it, which it returns."""
+    try:
+        seconds = run.sample(timing.calls)
+    except NoTimesError as error:
+        timing.seconds, timing.states, timing.why = [], [], str(error)
+        return looks.look()
+    after = looks.look()
+    timing.seconds.append(seconds)
+    timing.states.append(before if before != QUIET else after)
+    return after
 
 
 def rates(work: Callable[[], Sequence[Sample]], rounds: int) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from pybackprop.lab.folder import NO_PLACE_TEXTS, REMEDY
+
 LIMIT = 120.0  # seconds that the compiler may take
 ALWAYS = ("-std=gnu11", "-O3", "-ffp-contract=off", "-fPIC", "-shared")
 IF_KNOWN = ("-march=native", "-mcpu=native"), ("-fopenmp",)  # of each, the first that the compiler accepts
@@ -106,7 +108,7 @@ def _run(command: Sequence[str], text: str = "") -> str:
         raise CompilerError(f"lab: {command[0]} cannot be run: {error}") from error
     if done.returncode:
         said = (done.stderr or done.stdout).strip() or f"{command[0]} ended with code {done.returncode}"
-        if "No space left on device" in said:
-            raise CompilerError(f"lab: no space for temporary files; set TMPDIR to a folder with space\n{said}")
+        if any(text in said for text in NO_PLACE_TEXTS):
+            raise CompilerError(f"lab: temporary files cannot be written: {REMEDY}\n{said}")
         raise RejectedError(said)
     return done.stdout

@@ -61,8 +61,12 @@ def _tile(tile: Tile) -> float:
     return 4 / tile.rows + 4 / (2 * tile.lanes)
 
 
-def _sparse(tile: Tile) -> float:
-    return (1 - ZEROS) * (4 + 4 / (4 * tile.lanes)) + 1 / (4 * tile.lanes)
+def _terms(note: float) -> Callable[[Tile], float]:
+    """note: bytes of the notes of which terms there are, for each number of a; they are read for each 4 vectors."""
+    return lambda tile: (1 - ZEROS) * (4 + 4 / (4 * tile.lanes)) + note / (4 * tile.lanes)
+
+
+SEGMENTS = (BACKWARD_W, STEP_)  # ladders that add up segments of rows
 
 
 RUNGS = (
@@ -124,9 +128,16 @@ RUNGS = (
         _tile,
     ),
     Rung(
+        "fetched",
+        "kept.c",
+        "The panel is fetched in the loop over k: the hardware foresees it anyway, and an instruction more costs.",
+        _tile,
+        ("-DIN_LOOP",),
+    ),
+    Rung(
         "prefetch",
         "kept.c",
-        "The tile of the result that comes next is fetched meanwhile: the hardware cannot foresee where it begins.",
+        "Out of that loop: the tile of the result that is written next, as nobody foresees where it begins.",
         _tile,
         ("-DAHEAD",),
     ),
@@ -149,15 +160,38 @@ RUNGS = (
         "kept.c",
         "A segment of rows goes through all operations while it is in the caches; each thread takes whole segments.",
         _tile,
-        ("-DFUSED", "-DAHEAD"),
+        ("-DSEGMENTS", "-DAHEAD"),
         (STEP_,),
     ),
     Rung(
-        "sparse",
-        "sparse.c",
-        "Terms that are exactly zero are left out, by bit masks: the same bits, past the peak of dense arithmetic.",
-        _sparse,
-        ("-DFUSED",),
+        "turns",
+        "kept.c",
+        "Threads take whole segments, and add each when it is its turn: one that is held up makes the others wait.",
+        _tile,
+        ("-DSEGMENTS", "-DAHEAD", "-DTURNS"),
+        SEGMENTS,
+    ),
+    Rung(
+        "published",
+        "kept.c",
+        "Nobody waits for a turn: finished segments are published, and added in order by whoever comes.",
+        _tile,
+        ("-DSEGMENTS", "-DAHEAD", "-DPUBLISHED"),
+        SEGMENTS,
+    ),
+    Rung(
+        "lists",
+        "lists.c",
+        "Terms that are exactly zero are left out: the same bits, past the peak of dense arithmetic. Lists say which.",
+        _terms((1 - ZEROS) * 4),
+        ("-DFUSED", "-DSEGMENTS", "-DPUBLISHED"),
+    ),
+    Rung(
+        "masks",
+        "masks.c",
+        "Bit masks instead of lists of what is not zero: a bit for each number, made a vector at a time.",
+        _terms(1 / 8),
+        ("-DFUSED", "-DSEGMENTS", "-DPUBLISHED"),
     ),
 )
 

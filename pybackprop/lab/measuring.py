@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from pybackprop.bench.processes import DiedError, environment, only_cores
 from pybackprop.core import settings
+from pybackprop.lab.folder import remedied
 
 ROOT = str(Path(__file__).parents[2])
 # this package, whatever folder of its name the current one has
@@ -28,7 +29,7 @@ def run(job: str, threads: int, arguments: Mapping[str, Any], on_step: Callable[
     Raises RuntimeError with what the job raised, DiedError if its process ended without an answer. An interrupt ends
     the process.
     """
-    with tempfile.TemporaryFile("w+", errors="replace") as words, only_cores(threads):
+    with remedied(), tempfile.TemporaryFile("w+", errors="replace") as words, only_cores(threads):
         process = subprocess.Popen(
             [sys.executable, "-c", START, job],
             stdin=subprocess.PIPE,

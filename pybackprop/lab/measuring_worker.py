@@ -12,8 +12,11 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from pybackprop.core.parent import end_with_parent
+
 JOBS = {
     "machine": "pybackprop.lab.machine.measure:measure",
+    "reading": "pybackprop.lab.machine.measure:reading",
     "fitness": "pybackprop.lab.fitness:watched",
     "sweep": "pybackprop.lab.sweep.run:run",
     "roofline": "pybackprop.lab.roofline.run:run",
@@ -28,6 +31,7 @@ def load(job: str) -> Callable[..., Any]:
 
 
 def main() -> None:
+    end_with_parent()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # stdout is for answers
 

@@ -11,6 +11,7 @@ from pybackprop.core.units import seconds_text, three_digits
 
 COLOUR, TOP, PEER = "#d1495b", "#8f1d35", "#4d77a5"
 BAR, HEAD = 0.36, 1.6  # inches
+INSIDE = 0.2  # of the peak: a bar beyond has its numbers inside
 
 
 def draw(path: Path, report: Mapping[str, Any]) -> None:
@@ -23,9 +24,10 @@ def draw(path: Path, report: Mapping[str, Any]) -> None:
         axes.barh(at, row["gflops"], 0.72, color=colour)
         rates = [report["flops"] / row[key] / 1e9 for key in ("most", "least")]
         axes.plot(rates, [at, at], color="black", linewidth=1)
-        label = f" {three_digits(row['gflops'])} GF/s, {seconds_text(row['median'])}"
-        paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.3}
-        axes.annotate(label, (max(rates), at), va="center", fontsize=8, zorder=4, bbox=paper)
+        label = f" {three_digits(row['gflops'])} GF/s, {seconds_text(row['median'])} "
+        is_long = row["gflops"] > INSIDE * report["peak"]  # then there is room in the bar, and not beside it
+        place = {"ha": "right", "color": "white"} if is_long else {"ha": "left", "color": "black"}
+        axes.annotate(label, ((min if is_long else max)(rates), at), va="center", fontsize=8, **place)
     axes.axvline(report["peak"], color="black", linewidth=1.4, linestyle="--")
     axes.annotate(f"FMA peak {report['peak']:.0f} ", (report["peak"], -0.75), ha="right", fontsize=8)
     axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
@@ -34,9 +36,10 @@ def draw(path: Path, report: Mapping[str, Any]) -> None:
         xlabel="GF/s: median, and a line from the slowest to the fastest round",
         ylim=(-1.1, len(rows) - 0.4),
     )
-    axes.set_xlim(right=4 * max(report["peak"], *(row["gflops"] for row in rows)))
+    axes.set_xlim(right=1.3 * max(report["peak"], *(row["gflops"] for row in rows)))
     sizes = ", ".join(f"{name}={size}" for name, size in report["sizes"].items())
     threads = f"{report['threads']} thread{'s' * (report['threads'] > 1)}"
-    axes.set_title(f"{report['ladder']}, {sizes}, at most {threads}\n{report['cpu']}", loc="left", fontsize=10)
+    state = f"{report['cpu']}; the machine was {report['fitness']['state']}"
+    axes.set_title(f"{report['ladder']}, {sizes}, at most {threads}\n{state}", loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)

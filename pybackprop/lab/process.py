@@ -18,11 +18,13 @@ from typing import IO, Any
 from pybackprop.bench.processes import environment, only_cores
 from pybackprop.lab import findings
 from pybackprop.lab.findings import Finding
+from pybackprop.lab.folder import NO_PLACE
 from pybackprop.lab.memory import GUARD
 
 LIMIT = 10.0  # seconds for a call
 START = 60.0  # seconds more for the process to start
 LAST_LINES = 12  # of what a kernel printed
+BELOW, ABOVE = 64 * 1024, 64 * 2**20  # bytes around the stack pointer, where a fault means that the stack is full
 FAULTS = {signal.SIGSEGV, signal.SIGBUS}
 WHY = {
     signal.SIGILL: "an illegal instruction: the flags ask for an instruction set that this CPU lacks",
@@ -30,6 +32,7 @@ WHY = {
     signal.SIGABRT: "abort(), a failed assert, or a heap that was written to where it must not be",
     signal.SIGXFSZ: "it printed or wrote more than 16 MiB",
     signal.SIGKILL: "it was killed, perhaps as there was no memory left",
+    signal.SIGSEGV: "where, it could not say: perhaps a thread has no stack left, see OMP_STACKSIZE",
     signal.SIGTRAP: "a trap: the compiler saw that this code has no defined behaviour",
 }
 
@@ -53,6 +56,7 @@ class Fault:
     signal: int
     address: int
     is_known: bool
+    stack: int
     direction: str
 
 
@@ -88,7 +92,8 @@ class Process:
     def ask(self, do: str, limit: float = LIMIT, at: str = "", **request: Any) -> dict[str, Any]:
         """The answer to a request; at: with what the kernel is called.
 
-        Raises KernelError if the kernel ends the process or takes too long, RequestError if the request fails.
+        Raises KernelError if the kernel ends the process or takes too long, RequestError if the request fails,
+        OSError if there is no place for its files.
         """
         assert self.process.stdin is not None
         self.arrays, self.fault = {}, None
@@ -100,13 +105,15 @@ class Process:
             self.started = True
             if line.startswith(b"FAULT "):
                 words = line.split()
-                self.fault = Fault(int(words[1]), int(words[2]), words[3] == b"1", words[4].decode())
+                self.fault = Fault(int(words[1]), int(words[2]), words[3] == b"1", int(words[4]), words[5].decode())
                 continue
             answer: dict[str, Any] = json.loads(line)
             if "calling" in answer:
                 self.arrays = answer["calling"]
                 until = time.monotonic() + limit
                 continue
+            if answer.get("errno") in NO_PLACE:
+                raise OSError(answer["errno"], os.strerror(answer["errno"]))
             if "error" in answer:
                 raise RequestError(answer["error"])
             return answer
@@ -177,8 +184,11 @@ class Process:
             if start - GUARD <= fault.address < start:
                 text = f"{name}: {does} {start - fault.address} bytes before the beginning of {array} ({count} bytes)"
                 return Finding(kinds.get(fault.direction, findings.OUT_OF_BOUNDS), text, case)
+        if fault.stack and -BELOW <= fault.address - fault.stack < ABOVE:
+            text = f"{name}: no stack is left: calls go too deep, or an array in a function is too large; use malloc"
+            return Finding(findings.CRASH, text, case)
         text = f"{name}: {does} at address {fault.address:#x}, which belongs to none of the arrays"
-        return Finding(findings.CRASH, text + ": NULL, freed memory, or no stack left" * (fault.address < 4096), case)
+        return Finding(findings.CRASH, text + ": NULL, or freed memory" * (fault.address < 4096), case)
 
     def close(self, keep: bool = False) -> None:
         """Kills the process and all that it started."""

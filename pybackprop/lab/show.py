@@ -13,6 +13,7 @@ from rich.text import Text
 
 from pybackprop.core.printable import printable
 from pybackprop.core.units import bytes_text, seconds_text, three_digits
+from pybackprop.lab.roofline.trial import sentence
 
 WIDTH = 110  # of text that does not go to a terminal
 BAR, SHORT_BAR = 24, 14  # columns of the longest bar
@@ -51,22 +52,23 @@ def show_times(timing: Mapping[str, Any], console: Console) -> None:
     """A row for each engine: median, least and most, rate, percent of the peak."""
     sizes = ", ".join(f"{name}={size}" for name, size in timing["sizes"].items())
     threads = f"{timing['threads']} thread{'s' * (timing['threads'] > 1)}"
-    title = f"{sizes}, {timing['dtype']}, {threads}; FMA peak {timing['peak']:.0f} GF/s, measured"
+    title = f"{sizes}, {timing['dtype']}, {threads}; {peak_text(timing)}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.pad_edge = False
     table.add_column("")
-    for head in ("median", "least", "most", "GF/s", "of peak", "GB/s"):
+    for head in ("median", "least", "most", "GF/s", "of peak", "of roof", "GB/s"):
         table.add_column(head, justify="right")
     table.add_column("", no_wrap=True)
     best = max((row["gflops"] for row in timing["engines"].values() if "gflops" in row), default=1.0)
+    parts = {row["name"]: row["part"] for row in timing["roofline"]["engines"]}
     for name, row in timing["engines"].items():
         if "median" in row:
             times = [seconds_text(row[key]) for key in ("median", "least", "most")]
-            share = "" if row["percent_of_peak"] is None else f"{row['percent_of_peak']:.1f} %"
             cells = [
                 *times,
                 three_digits(row["gflops"]),
-                share,
+                f"{row['percent_of_peak']:.1f} %",
+                f"{parts[name]:.1%}".replace("%", " %") if name in parts else "",
                 three_digits(row["gigabytes"]),
                 bar(row["gflops"] / best),
             ]
@@ -75,8 +77,14 @@ def show_times(timing: Mapping[str, Any], console: Console) -> None:
     for name, row in timing["engines"].items():
         if "why" in row:
             console.print(Text(f"{NAMES.get(name, name)}: not timed, {row['why']}"), soft_wrap=True)
-    for note in timing["notes"]:
+    for note in (sentence(timing), *timing["notes"]):
         console.print(Text(note), soft_wrap=True)
+
+
+def peak_text(timing: Mapping[str, Any]) -> str:
+    """The FMA peak with its spread."""
+    peaks = timing["peaks"]
+    return f"FMA peak {peaks['most']:.0f} GF/s (median {peaks['median']:.0f}, least {peaks['least']:.0f})"
 
 
 def bar(share: float, columns: int = BAR) -> str:
@@ -92,9 +100,7 @@ def show_ladder(report: Mapping[str, Any], console: Console) -> None:
     console.print(Text(f"{report['ladder']}: {report['equation']}", style="bold"), soft_wrap=True)
     zeros = f"{report['zeros']:.0%} of the first operand is zero"
     console.print(Text(f"{sizes}, float32, {zeros}; {report['cpu']}"), soft_wrap=True)
-    console.print(
-        Text(f"FMA peak {report['peak']:.0f} GF/s on {threads}, measured; {report['compiler']}"), soft_wrap=True
-    )
+    console.print(Text(f"{peak_text(report)} on {threads}; {report['compiler']}"), soft_wrap=True)
     console.print(_ladder_table(report))
     for row in report["rungs"]:
         if row["rung"]:

@@ -1,12 +1,11 @@
-"""Times of kernels and peers: in processes of their own, in turns, beside the machine's peak in the same round."""
+"""Times of kernels and peers: each in a process of its own, in turns, beside the machine's peak and its state."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -15,46 +14,79 @@ from pybackprop.bench.processes import cores
 from pybackprop.core import available_memory, settings
 from pybackprop.core.errors import OutOfMemoryError
 from pybackprop.core.units import bytes_text
-from pybackprop.lab import cases
+from pybackprop.lab import cases, clock, fitness, statistics
+from pybackprop.lab.machine import store
 from pybackprop.lab.operation import Operation
 from pybackprop.lab.process import KernelError, Process, RequestError
 
-BUSY = 0.5  # load average above which the report warns
-RESTLESS = 1.15  # times by which the peak may change between rounds
 PATIENCE = 60.0  # seconds that a sample may take
 COPIES = 3  # of the arrays, in a process that prepares them
+PEAK = "the peak"
 
 
-@dataclass
-class Times:
-    """Seconds per call of one engine, one number for each round. why: why there are none."""
+@dataclass(frozen=True)
+class Entrant:
+    """A kernel or a peer, prepared in a process. calls: in a sample; why: it was not prepared."""
 
+    name: str
+    process: Process
     calls: int = 1
-    seconds: list[float] = field(default_factory=list)
     why: str = ""
 
-    def to_dict(self, flops: float, nbytes: int, peak: float) -> dict[str, Any]:
-        """Median, least and most, with rates; nbytes: of all arrays, each counted once."""
-        if not self.seconds:
-            return {"why": self.why}
-        middle = median(self.seconds)
-        return {
-            "median": middle,
-            "least": min(self.seconds),
-            "most": max(self.seconds),
-            "gflops": flops / middle / 1e9,
-            "gigabytes": nbytes / middle / 1e9,
-            "percent_of_peak": 100 * flops / middle / peak if peak else None,
-            "calls": self.calls,
-            "seconds": self.seconds,
-        }
+    def begin(self) -> int:
+        if self.why:
+            raise clock.NoTimesError(self.why)
+        return self.calls
+
+    def sample(self, calls: int) -> float:
+        return float(_asked(self.process, "time", name=self.name, calls=calls)["seconds"]) / calls
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Nothing but fused multiply-adds in registers; a call is one floating-point operation."""
+
+    process: Process
+    dtype: str
+    threads: int
+
+    def begin(self) -> int:
+        return 1
+
+    def sample(self, calls: int) -> float:
+        return 1 / float(_asked(self.process, "peak", dtype=self.dtype, threads=self.threads)["flops"])
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Looks at the machine from another process, on the processors on which kernels run."""
+
+    process: Process
+    threads: int
+    best: Mapping[str, float]  # see `fitness.best_of`
+
+    def look(self) -> str:
+        return str(self.process.ask("look", PATIENCE, threads=self.threads, best=self.best)["state"])
+
+    def report(self) -> dict[str, Any]:
+        """What was seen: see `fitness.Watch.report`."""
+        return dict(self.process.ask("fitness", PATIENCE))
+
+
+def _asked(process: Process, do: str, **request: Any) -> dict[str, Any]:
+    try:
+        return process.ask(do, PATIENCE, **request)
+    except (KernelError, RequestError) as error:
+        raise clock.NoTimesError(str(error)) from error
 
 
 @dataclass
 class Race:
     """What is timed together: an operation with sizes on a number of threads.
 
-    zeros: the share of the first input that is zero.
+    zeros      the share of the first input that is zero
+    timings    of each entrant, and of the peak
+    fitness    in which state the machine was
     """
 
     op: Operation
@@ -62,9 +94,9 @@ class Race:
     dtype: str
     threads: int
     zeros: float = 0.0
-    times: dict[str, Times] = field(default_factory=dict)
-    peaks: list[float] = field(default_factory=list)
-    load: float = field(default_factory=lambda: os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0)
+    rounds: int = 0
+    timings: dict[str, clock.Timing] = field(default_factory=dict)
+    fitness: dict[str, Any] = field(default_factory=dict)
 
     def request(self) -> dict[str, Any]:
         """What every engine is prepared with."""
@@ -76,61 +108,34 @@ class Race:
             "threads": self.threads,
         }
 
-    def run(self, entrants: Sequence[tuple[str, Process]], rounds: int, turn: Callable[[str], Any]) -> None:
-        """Every engine once in each round, and the peak, which shows whether the machine is disturbed.
+    def run(self, entrants: Sequence[Entrant], rounds: int, folder: Path, turn: Callable[[str], Any]) -> None:
+        """Times all of them and the peak in turns, and again what was measured while the machine was not quiet."""
+        with Process(self.threads, self.threads, folder) as watching:
+            known, _ = store.read()
+            looks = Looks(watching, self.threads, fitness.best_of(known and known["fitness"]))
+            runs = {each.name: each for each in entrants}
+            peak = Peak(watching, self.dtype, self.threads)
+            self.rounds, self.timings = rounds, clock.interleaved({**runs, PEAK: peak}, rounds, looks, 0, turn)
+            self.fitness = looks.report()
 
-        Rounds in which it is are repeated, up to twice as many in all, and left out of the times.
-        """
-        for number in range(2 * rounds):
-            if number >= rounds and len(self.good) >= rounds:
-                break
-            self._round(entrants, number, turn)
-        if self.is_restless:
-            return
-        for times in self.times.values():
-            times.seconds = [seconds for k, seconds in enumerate(times.seconds) if k in self.good]
-
-    def _round(self, entrants: Sequence[tuple[str, Process]], number: int, turn: Callable[[str], Any]) -> None:
-        self.peaks.append(entrants[-1][1].ask("peak", PATIENCE, dtype=self.dtype, threads=self.threads)["flops"])
-        for name, process in entrants if number % 2 else [*reversed(entrants)]:
-            times = self.times[name]
-            if times.why:
-                continue
-            turn(name)
-            try:
-                answer = process.ask("time", PATIENCE, name=name, calls=times.calls)
-                times.seconds.append(answer["seconds"] / times.calls)
-            except (KernelError, RequestError) as error:
-                times.why, times.seconds = str(error), []
-
-    @property
-    def good(self) -> set[int]:
-        """The rounds in which the peak was near its highest."""
-        return {k for k, peak in enumerate(self.peaks) if peak * RESTLESS >= max(self.peaks)}
-
-    @property
-    def is_restless(self) -> bool:
-        """Whether hardly any round was good: then all count."""
-        return len(self.good) < max(1, len(self.peaks) // 3)
-
-    def notes(self) -> list[str]:
-        """What makes the times doubtful."""
-        found = []
-        if self.load > BUSY:
-            found.append(f"the load was {self.load:.1f} before the start: beside other programs, times are too long")
-        if len(self.good) < len(self.peaks):
-            low, high = min(self.peaks) / 1e9, max(self.peaks) / 1e9
-            bad, count = len(self.peaks) - len(self.good), len(self.peaks)
-            left_out = "all rounds count" if self.is_restless else f"{bad} of {count} rounds are left out"
-            found.append(f"the machine was restless, its peak from {low:.0f} to {high:.0f} GF/s: {left_out}")
+    def notes(self, reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        """What makes the times doubtful, and in which state the machine was."""
+        found = [*clock.warnings(reports), *fitness.sentences(self.fitness)]
         if self.threads > cores():
             found.append(f"{self.threads} threads share {cores()} cores")
         return found
 
     def to_dict(self) -> dict[str, Any]:
         """The times for JSON."""
-        peak = max(self.peaks, default=0.0)
+        timings = {name: timing for name, timing in self.timings.items() if not timing.why}
+        reports = {name: timing.report(self.rounds) for name, timing in timings.items()}
+        rates = statistics.spread([1e-9 / seconds for seconds in reports[PEAK]["seconds"]])
         flops, nbytes = float(self.op.flops(self.sizes)), self.op.nbytes(self.sizes, self.dtype)
+        engines = {
+            name: rated(reports[name], flops, nbytes, rates["most"]) if name in reports else {"why": timing.why}
+            for name, timing in self.timings.items()
+            if name != PEAK
+        }
         return {
             "sizes": self.sizes,
             "dtype": self.dtype,
@@ -139,11 +144,19 @@ class Race:
             "cpu": settings.cpu(),
             "flops": flops,
             "bytes": nbytes,
-            "peak": peak / 1e9,
-            "peaks": [flops / 1e9 for flops in self.peaks],
-            "engines": {name: times.to_dict(flops, nbytes, peak) for name, times in self.times.items()},
-            "notes": self.notes(),
+            "peak": rates["most"],
+            "peaks": rates,
+            "engines": engines,
+            "fitness": self.fitness,
+            "notes": self.notes(reports),
         }
+
+
+def rated(times: Mapping[str, Any], flops: float, nbytes: int, peak: float) -> dict[str, Any]:
+    """An engine's times with its rates, by the median; nbytes: of all arrays, each counted once; peak: GF/s."""
+    middle = times["median"]
+    rates = {"gflops": flops / middle / 1e9, "gigabytes": nbytes / middle / 1e9}
+    return {**times, **rates, "percent_of_peak": 100 * rates["gflops"] / peak}
 
 
 def check_memory(op: Operation, sizes: dict[str, int], dtype: str, processes: int) -> None:
@@ -158,17 +171,20 @@ def check_memory(op: Operation, sizes: dict[str, int], dtype: str, processes: in
         )
 
 
-def enter_peers(race: Race, names: Sequence[str], folder: Path) -> list[tuple[str, Process]]:
-    """Starts the peers' processes and prepares them."""
-    processes = [(name, Process(race.threads, race.threads, folder)) for name in names]
-    for name, process in processes:
-        race.times[name] = Times()
-        try:
-            answer = process.ask("prepare", PATIENCE, name=name, peer=name, **race.request())
-            race.times[name].calls = answer["calls"]
-        except (KernelError, RequestError) as error:
-            race.times[name].why = str(error)
-    return processes
+def entered(race: Race, names: Sequence[str], folder: Path, started: ExitStack) -> list[Entrant]:
+    """Starts the peers' processes, which `started` ends, and prepares them."""
+    processes = [started.enter_context(Process(race.threads, race.threads, folder)) for _ in names]
+    return [
+        prepared(name, process, peer=name, **race.request()) for name, process in zip(names, processes, strict=True)
+    ]
+
+
+def prepared(name: str, process: Process, **request: Any) -> Entrant:
+    """An entrant whose process has prepared it, or says why not."""
+    try:
+        return Entrant(name, process, process.ask("prepare", PATIENCE, name=name, **request)["calls"])
+    except (KernelError, RequestError) as error:
+        return Entrant(name, process, why=str(error))
 
 
 def expected(race: Race) -> dict[str, Any]:

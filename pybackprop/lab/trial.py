@@ -20,10 +20,10 @@ from pybackprop.lab.operation import Operation
 from pybackprop.lab.operations import operation
 from pybackprop.lab.process import LIMIT, KernelError, Process, RequestError
 from pybackprop.lab.result import Trial
-from pybackprop.lab.timing import Race, Times
+from pybackprop.lab.roofline.trial import KERNEL, with_roof
+from pybackprop.lab.timing import Entrant, Race
 
 ROUNDS = 7
-KERNEL = "kernel"
 
 
 def try_kernel(
@@ -162,9 +162,6 @@ class _Attempt:
                 return
             if not self._is_right(race, save, at):
                 return
-            race.times[KERNEL] = Times(answer["calls"])
-            entered = [(KERNEL, kernel)]
-            for name, process in timing.enter_peers(race, peers.installed(), self.folder):
-                entered.append((name, started.enter_context(process)))
-            race.run(entered, ROUNDS, self.turn)
-        self.trial.timing = race.to_dict()
+            others = timing.entered(race, peers.installed(), self.folder, started)
+            race.run([Entrant(KERNEL, kernel, answer["calls"]), *others], ROUNDS, self.folder, self.turn)
+        self.trial.timing = with_roof(race.to_dict(), self.turn)

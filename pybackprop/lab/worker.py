@@ -8,9 +8,11 @@ For each line of JSON on stdin there is one on the descriptor ANSWERS. Before a 
                     -> {"results": different ones, "damaged": [names], "forked": bool, "flushes": bool}
 {"do": "prepare", "name": n, "operation": o, "sizes": {...}, "dtype": d, "zeros": z, "threads": t} -> {"calls": c}
 {"do": "time", "name": n, "calls": c}            -> {"seconds": s}      of c calls together
-{"do": "peak", "dtype": d}                       -> {"flops": f}        per second
+{"do": "peak", "dtype": d, "threads": t}         -> {"flops": f}        per second
+{"do": "look", "threads": t, "best": {...}}      -> {"state": s}        of the machine; best: what it was before
+{"do": "fitness"}                                -> what all looks saw
 
-If a request raises, the answer is {"error": "..."}. The process exits at the end of stdin.
+If a request raises, the answer is {"error": "..."}, with "errno" if it is an OSError. At the end of stdin it exits.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ from pybackprop.bench import timer
 from pybackprop.bench.requests import say, serve
 from pybackprop.core import settings
 from pybackprop.core.arrays import Array, aligned_copy, aligned_empty
+from pybackprop.core.parent import end_with_parent
 from pybackprop.lab import cases, memory, peers
+from pybackprop.lab.fitness import Watch
 from pybackprop.lab.memory import FFI
 from pybackprop.lab.operation import Operation
 from pybackprop.lab.operations import OPERATIONS
@@ -50,6 +54,7 @@ class Worker:
         self.functions: dict[str, Any] = {}
         self.calls: dict[str, Callable[[], Any]] = {}
         self.slow: set[str] = set()
+        self.watch: Watch | None = None
 
     def open(
         self, library: str, operation: str, dtype: str, harness: str | None = None, name: str = "kernel"
@@ -151,11 +156,7 @@ class Worker:
 
     def time(self, name: str, calls: int) -> dict[str, Any]:
         """Warms up with a quarter of the calls, where that matters, then times all of them."""
-        if name not in self.slow:
-            timer.elapsed(self.calls[name], -(-calls // 4))
-        seconds = timer.elapsed(self.calls[name], calls)
-        timer.quiet()
-        return {"seconds": seconds}
+        return {"seconds": timer.sample(self.calls[name], calls, name not in self.slow)}
 
     def peak(self, dtype: str, threads: int) -> dict[str, Any]:
         """The machine's rate of fused multiply-adds."""
@@ -164,11 +165,21 @@ class Worker:
         timer.quiet()
         return {"flops": flops}
 
+    def look(self, threads: int, best: dict[str, float]) -> dict[str, Any]:
+        """The machine's state now."""
+        self.watch = self.watch or Watch.knowing(threads, best)
+        return {"state": self.watch.look()}
+
+    def fitness(self) -> dict[str, Any]:
+        """What was seen by all looks; there was at least one."""
+        assert self.watch is not None
+        return self.watch.report()
+
     def _pointer(self, address: int, dtype: str) -> Any:
         return self.ffi.cast("float *" if dtype == "float32" else "double *", address)
 
 
-REQUESTS = ("open", "check", "prepare", "time", "peak")
+REQUESTS = ("open", "check", "prepare", "time", "peak", "look", "fitness")
 
 
 def _save(path: str, results: dict[str, Array]) -> None:
@@ -207,6 +218,7 @@ def _limit(what: int, least: int) -> None:
 
 def main() -> None:
     """Serves until stdin ends."""
+    end_with_parent()
     answers = os.fdopen(int(sys.argv[1]), "w")
     os.dup2(2, 1)  # what a kernel prints goes to stderr, a file
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # which Python ignores

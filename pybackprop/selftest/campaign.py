@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO
 
 from pybackprop.core import settings
+from pybackprop.core.parent import started_by_this
 from pybackprop.selftest import FAILURES
 from pybackprop.selftest.run import PER_SEED, Failure, kind_of, numbers
 from pybackprop.selftest.worker import RUNNING, Order, Report
@@ -87,7 +88,7 @@ class Job:
         # in a session of its own, so that Ctrl-C in the terminal reaches only the campaign
         self.process = subprocess.Popen(
             WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr, text=True,
-            env={**os.environ, **SHARED}, start_new_session=True,
+            env={**os.environ, **SHARED, **started_by_this()}, start_new_session=True,
         )  # fmt: skip
         self.heard = time.monotonic()
         threading.Thread(target=self._listen, args=(self.process.stdout,), daemon=True).start()

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from pybackprop.core.parent import end_with_parent
 from pybackprop.selftest.inputs.arguments import CommandLine, called
 from pybackprop.selftest.run import Failure, numbers, run_case
 
@@ -69,6 +70,7 @@ class Report:
 
 def serve(main: Callable[[list[str]], int]) -> int:
     """Runs the order on stdin; the exit code. main: the command line, which cases of its arguments call."""
+    end_with_parent()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever libraries print is no answer
     faulthandler.enable()

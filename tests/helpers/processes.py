@@ -37,3 +37,13 @@ def cpu_seconds_of_children():
     """What processes have used that this one started and that have ended."""
     times = os.times()
     return times.children_user + times.children_system
+
+
+def is_running(pid):
+    """Whether a process is there that is more than a zombie; where there is no /proc, whether there is one."""
+    if not Path("/proc/self/stat").exists():
+        return ended(["ps", "-p", str(pid)]).returncode == 0
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -139,7 +139,24 @@ WRONG = {
             + "static int deep(volatile char *p) { volatile char q[4096]; q[0] = p[0]; return deep(q) + q[1]; }\n"
             + begun("volatile char p[2] = {0}; if (deep(p) == 7) return;"),
         ),
-        *(findings.CRASH, "SIGSEGV"),
+        *(findings.CRASH, "no stack is left"),
+    ),
+    "too large an array on the stack": (
+        *("matmul", begun("volatile char wide[32 << 20]; for (size_t i = 0; i < sizeof wide; i += 4096) wide[i] = 0;")),
+        *(findings.CRASH, "no stack is left"),
+    ),
+    "no stack left in a thread": (
+        *(
+            "matmul",
+            DEFINE
+            + "static int deep(volatile char *p) { volatile char q[4096]; q[0] = p[0]; return deep(q) + q[1]; }\n"
+            + begun(
+                "volatile int none = 0;\n"
+                "#pragma omp parallel num_threads(2)\n"
+                "if (omp_get_thread_num()) { volatile char p[2] = {0}; none += deep(p); } else sleep(1);\n"
+            ).replace("#include <math.h>", "#include <omp.h>\n#include <math.h>", 1),
+        ),
+        *(findings.CRASH, "a thread has no stack left"),
     ),
     "aborts": ("matmul", begun('fputs("out of luck\\n", stderr); abort();'), findings.CRASH, "out of luck"),
     "divides by zero": (
@@ -206,4 +223,4 @@ WRONG = {
     ),
 }
 ON_X86 = {"illegal instruction", "flushes subnormal numbers", "divides by zero"}
-WITH_OPENMP = {"threads race"}
+WITH_OPENMP = {"threads race", "no stack left in a thread"}

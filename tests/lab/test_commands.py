@@ -6,18 +6,19 @@ import os
 import signal
 import stat
 import subprocess
+import sys
 import time
-from pathlib import Path
 
 import pytest
 
 import pybackprop as bp
 from helpers.compile_c import compilers
-from helpers.processes import COMMAND, python, run_command
+from helpers.processes import COMMAND, is_running, python, run_command
 from helpers.wrong_kernels import DEFINE, MATMUL, RELU, SIGNATURE, WRONG
 from pybackprop.cli import lab_try
 from pybackprop.cli.main import main
-from pybackprop.lab import compiler, operations, peers, timing
+from pybackprop.lab import compiler, fitness, operations, peers, process, timing
+from pybackprop.lab.machine import memory
 from pybackprop.lab.operation import started
 
 HAS_COMPILER = pytest.mark.skipif(not compilers(), reason="no compiler")
@@ -248,12 +249,13 @@ def test_a_compiler_without_a_sanitizer(file, tmp_path, capsys, monkeypatch):
 # ---- harms nothing ----
 
 
-def is_running(pid):
-    """Whether a process is there that is more than a zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+def ended(pids):
+    """Waits until none of these processes runs; there must be some."""
+    assert pids
+    until = time.monotonic() + 30
+    while any(map(is_running, pids)):
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 @HAS_COMPILER
@@ -262,12 +264,26 @@ def test_what_a_kernel_started_is_stopped(file, tmp_path, monkeypatch):
     child = 'FILE *f = fopen(getenv("LAB_TEST_PID"), "a"); fprintf(f, "%d\\n", getpid()); fclose(f); for (;;) sleep(1);'
     text = DEFINE + f"{SIGNATURE} {{ if (!fork()) {{ {child} }} sleep(1); }}\n"
     assert main([*CHECKED, *file(text), "--limit", "4"]) == 1
-    pids = [int(line) for line in (tmp_path / "pid").read_text().split()]
-    assert pids
-    until = time.monotonic() + 30
-    while any(map(is_running, pids)):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    ended((tmp_path / "pid").read_text().split())
+
+
+@HAS_COMPILER
+@pytest.mark.skipif(sys.platform != "linux", reason="what a kernel forks outlives it elsewhere")
+def test_a_kernel_ends_when_the_command_is_killed(file, tmp_path, monkeypatch):
+    """An endless one, and what it forked."""
+    pids = tmp_path / "pid"
+    monkeypatch.setenv("LAB_TEST_PID", str(pids))
+    note = 'FILE *f = fopen(getenv("LAB_TEST_PID"), "a"); fprintf(f, "%d\\n", getpid()); fclose(f);'
+    options = file(DEFINE + f"{SIGNATURE} {{ fork(); {note} for (;;) {{}} }}\n")
+    process = subprocess.Popen([*COMMAND, *CHECKED, *options, "--limit", "600"], stdout=subprocess.DEVNULL)
+    try:
+        while not pids.exists() or len(pids.read_text().split()) < 2:
+            assert process.poll() is None
+            time.sleep(0.05)
+    finally:
+        process.kill()
+        process.wait()
+    ended(pids.read_text().split())
 
 
 @HAS_COMPILER
@@ -330,40 +346,107 @@ def test_ctrl_c_ends_a_trial(file):
 
 
 class Machine:
-    """A process that is disturbed in some rounds."""
+    """Processes on a machine whose state changes with each look; what is timed while it is not quiet takes twice."""
 
-    def __init__(self, disturbed):
-        self.disturbed, self.rounds = disturbed, 0
+    def __init__(self, *states):
+        self.states, self.now, self.seen = list(states), fitness.QUIET, []
 
-    def ask(self, do, *_, **__):
-        bad = self.rounds in self.disturbed
-        if do == "peak":
-            return {"flops": 50e9 if bad else 100e9}
-        self.rounds += 1
-        return {"seconds": 2.0 if bad else 1.0}
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def ask(self, do, *_, calls=1, **__):
+        if do == "look":
+            self.now = self.states.pop(0) if self.states else fitness.QUIET
+            self.seen.append(self.now)
+            return {"state": self.now}
+        if do == "fitness":
+            report = fitness.Watch(1).report()
+            return {**report, "state": max(self.seen, key=lambda state: state != fitness.QUIET)}
+        slower = 1 + (self.now != fitness.QUIET)
+        return {"flops": 100e9 / slower} if do == "peak" else {"seconds": float(slower * calls)}
 
 
 @pytest.mark.parametrize(
-    ("disturbed", "times", "words"),
+    ("states", "left_out", "not_quiet"),
     [
-        ((), [1.0] * 3, ""),
-        ((1,), [1.0] * 3, "1 of 4 rounds are left out"),
-        ((0, 1, 3), [1.0] * 3, "3 of 6 rounds are left out"),
-        ((1, 2, 4, 5), [1.0] * 2, "4 of 6 rounds are left out"),
-        ((1, 2, 3, 4, 5), [1.0] + [2.0] * 5, "all rounds count"),
+        ((), 0, 0),
+        ((fitness.BUSY, fitness.BUSY), 1, 0),
+        ((fitness.DISTURBED,) * 100, 3, 3),
     ],
 )
-def test_disturbed_rounds_are_repeated(disturbed, times, words):
-    op = operations.MATMUL
-    race = timing.Race(op, op.named((8,)), "float32", 1, load=0.0, times={"one": timing.Times()})
-    race.run([("one", Machine(disturbed))], 3, lambda text: None)
-    assert race.times["one"].seconds == times
-    assert words in " ".join(race.notes())
-    assert bool(race.notes()) == bool(words)
+def test_what_was_timed_while_disturbed_is_timed_again(monkeypatch, tmp_path, states, left_out, not_quiet):
+    machine, op = Machine(*states), operations.MATMUL
+    monkeypatch.setattr(timing, "Process", lambda *_: machine)
+    race = timing.Race(op, op.named((8,)), "float32", 1)
+    race.run([timing.Entrant("one", machine, calls=4)], 3, tmp_path, lambda text: None)
+    report = race.to_dict()
+    one = report["engines"]["one"]
+    assert (one["samples"], one["left_out"], one["not_quiet"]) == (3, left_out, not_quiet)
+    assert one["median"] == (2.0 if not_quiet else 1.0)
+    assert report["peak"] == pytest.approx(50.0 if not_quiet else 100.0)
+    notes = " ".join(report["notes"])
+    assert ("samples count though the machine was not quiet" in notes) == bool(not_quiet)
+    assert f"the machine is {report['fitness']['state']}" in notes
 
 
-def test_a_busy_machine_is_mentioned():
+def test_an_engine_that_dies_has_no_times(monkeypatch, tmp_path):
+    class Dying(Machine):
+        def ask(self, do, *_, **request):
+            if do == "time" and len(self.seen) > 3:
+                raise process.RequestError("it died")
+            return super().ask(do, **request)
+
+    op, machine = operations.MATMUL, Dying()
+    monkeypatch.setattr(timing, "Process", lambda *_: machine)
+    race = timing.Race(op, op.named((8,)), "float32", 1)
+    unprepared = timing.Entrant("two", machine, why="it cannot")
+    race.run([timing.Entrant("one", machine), unprepared], 3, tmp_path, lambda text: None)
+    assert race.to_dict()["engines"] == {"one": {"why": "it died"}, "two": {"why": "it cannot"}}
+
+
+def test_too_many_threads_are_mentioned():
     op = operations.MATMUL
-    race = timing.Race(op, op.named((8,)), "float32", 1000, load=3.0)
-    assert "the load was 3.0" in race.notes()[0]
-    assert "1000 threads share" in race.notes()[1]
+    race = timing.Race(op, op.named((8,)), "float32", 1000, fitness=fitness.Watch(1).report())
+    assert "1000 threads share" in race.notes({})[-1]
+
+
+# ---- the roofline ----
+
+
+@pytest.fixture
+def unknown(tmp_path, monkeypatch):
+    """A machine that has not been measured yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@HAS_COMPILER
+def test_a_kernel_is_put_on_the_roofline(file, capsys, unknown):
+    assert main(["lab", "try", *file(MATMUL), "--size", "64,32,16", "--json"]) == 0
+    timing = json.loads(capsys.readouterr().out)["timing"]
+    roofline = timing["roofline"]
+    assert roofline["roof"]["peak"] == pytest.approx(timing["peak"])
+    assert [level["name"] for level in roofline["roof"]["levels"]] == list(memory.levels())
+    assert [row["name"] for row in roofline["engines"]] == list(timing["engines"])
+    for row in roofline["engines"]:
+        moved = 4 * (64 * 32 + 32 * 16 + 64 * 16)
+        assert row["intensity"] == pytest.approx(2 * 64 * 32 * 16 / moved)
+        rate = {level["name"]: level["bandwidth"] for level in roofline["roof"]["levels"]}[row["level"]]
+        assert row["reachable_gflops"] == pytest.approx(min(timing["peak"], rate * row["intensity"]))
+        assert row["part"] == pytest.approx(row["gflops"] / row["reachable_gflops"])
+
+
+@HAS_COMPILER
+def test_the_roofline_is_shown_and_drawn(file, tmp_path, capsys, unknown):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "roofline.png"
+    options = file(RELU, "relu")
+    assert main(["lab", "try", *options, "--size", "1000", "--plot", str(picture)]) == 0
+    shown = capsys.readouterr().out
+    for words in ("of roof", "roofline: 0.125 operations a byte, operands in L1", "bound by L1", "the machine is"):
+        assert words in shown
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+    assert main(["lab", "try", *options, "--plot", str(tmp_path / "a.xyz")]) == 1
+    assert "expected a name that ends in .png" in capsys.readouterr().err

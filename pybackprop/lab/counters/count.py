@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import util
@@ -22,6 +21,7 @@ from typing import Any
 from pybackprop.bench.processes import only_cores
 from pybackprop.core import settings
 from pybackprop.lab import statistics
+from pybackprop.lab.folder import temporary
 
 EVENTS = (
     *("cycles", "instructions", "branch-misses", "L1-dcache-loads", "L1-dcache-load-misses"),
@@ -165,8 +165,8 @@ CACHEGRIND = {
 
 
 def _cachegrind(valgrind: str, command: Sequence[str]) -> dict[str, float]:
-    with tempfile.TemporaryDirectory(prefix="pybackprop-lab-") as folder:
-        options = ["--tool=cachegrind", "--cache-sim=yes", f"--cachegrind-out-file={folder}/out"]
+    with temporary() as folder:
+        options = ["--tool=cachegrind", "--cache-sim=yes", f"--cachegrind-out-file={folder / 'out'}"]
         return cachegrind_counts(_run([valgrind, *options, *command], 1))
 
 

@@ -15,7 +15,7 @@ from pybackprop.lab.machine import compute, memory, told
 
 SCHEMA = 1  # of the report: another number makes files written before old
 MOST_THREADS = 64
-ROUNDS = 15
+ROUNDS, FEW = 15, 5
 AGAIN = 2  # further times that a group is measured if the machine was not quiet
 
 OnStep = Callable[[str], Any]
@@ -81,6 +81,15 @@ def measure(rounds: int = ROUNDS, on_step: OnStep = lambda text: None) -> dict[s
         "states": groups.states,
         "fitness": watch.report(),
     }
+
+
+def reading(threads: int, rounds: int = FEW, on_step: OnStep = lambda text: None) -> dict[str, Any]:
+    """What a roof needs beside a peak, in about a second: each level's bandwidth of reading, and the caches' sizes."""
+    rows = []
+    for level, size in memory.levels().items():
+        on_step(f"bandwidth {level}")
+        rows += memory.bandwidth(level, size, threads, rounds, ("read",))
+    return {"bandwidth": rows, "caches": told.caches()}
 
 
 def _frequencies(kernels: list[str], peaks: list[dict[str, Any]], rounds: int) -> list[dict[str, Any]]:

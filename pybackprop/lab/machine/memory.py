@@ -39,14 +39,16 @@ def levels() -> dict[str, int]:
     return sizes
 
 
-def bandwidth(level: str, size: int, threads: int, rounds: int) -> list[dict[str, Any]]:
-    """GB/s of reading, writing and copying, by pinned threads with memory of their own: caches of each, L3 and memory
-    in parts. A copy's bytes count twice: read, and written. With the fastest kernel."""
+def bandwidth(
+    level: str, size: int, threads: int, rounds: int, kinds: Sequence[str] = tuple(LOADS)
+) -> list[dict[str, Any]]:
+    """GB/s of reading, writing and copying, or of some of these, by pinned threads with memory of their own: caches of
+    each, L3 and memory in parts. A copy's bytes count twice: read, and written. With the fastest kernel."""
     settings.use_kernel(None)
     each = size if level in ("L1", "L2") else max(loops.STEP * 8, size // threads)
     arrays = side_by_side(threads, lambda _: loops.memory(each))  # by the threads that use it
     found = []
-    for kind, loop in LOADS.items():
+    for kind, loop in ((kind, LOADS[kind]) for kind in kinds):
         turns = _turns(loop, arrays[0])
         numbers = clock.rates(lambda: side_by_side(threads, lambda n: loop(arrays[n], turns)), rounds)  # noqa: B023
         found.append({"level": level, "kind": kind, "bytes": each * threads, **scaled(numbers, 1e9)})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pybackprop.core.units import seconds_text
-from pybackprop.lab.machine import told
+from pybackprop.lab.machine.told import level_bytes
 
 COMPUTE = "compute"
 NEAR = 0.8  # of what it could reach
@@ -52,21 +52,32 @@ def roof(report: Mapping[str, Any], kernel: str, dtype: str, threads: int) -> Ro
     peaks = {p["threads"]: p["most"] for p in report["peaks"] if p["kernel"] == kernel and p["dtype"] == dtype}
     if not peaks:
         raise ValueError(f"lab roofline: kernel {kernel!r} was not measured; see 'pybackprop lab machine --fresh'")
+    return Roof(peaks.get(threads, peaks[1] * threads) * 1e9, levels(report, threads))
+
+
+def levels(report: Mapping[str, Any], threads: int) -> list[Level]:
+    """The levels of memory of a report that has bandwidths and caches: see `roof`."""
     rates: dict[str, dict[int, float]] = {}
     for row in report["bandwidth"]:
         if row["kind"] == "read":
             rates.setdefault(row["level"], {})[row["threads"]] = row["median"]
     known = [dict(cache) for cache in report["caches"]]
-    levels = [_level(name, by_threads, threads, known) for name, by_threads in rates.items()]
-    return Roof(peaks.get(threads, peaks[1] * threads) * 1e9, levels)
+    return [_level(name, by_threads, threads, known) for name, by_threads in rates.items()]
 
 
 def _level(name: str, by_threads: Mapping[int, float], threads: int, known: list[dict[str, Any]]) -> Level:
     if name in ("L1", "L2"):
-        holds = told.level_bytes(int(name[1]), known) * threads
-        return Level(name, holds, by_threads.get(threads, by_threads[1] * threads) * 1e9)
+        holds = level_bytes(int(name[1]), known) * threads
+        rate = by_threads[threads] if threads in by_threads else by_threads[1] * threads
+        return Level(name, holds, rate * 1e9)
     rate = by_threads.get(threads, max(by_threads.values()))
-    return Level(name, told.level_bytes(3, known) if name == "L3" else None, rate * 1e9)
+    return Level(name, level_bytes(3, known) if name == "L3" else None, rate * 1e9)
+
+
+def told(over: Roof) -> dict[str, Any]:
+    """A roof for JSON and pictures: GF/s, and GB/s of each level."""
+    levels = [{"name": level.name, "bandwidth": level.bandwidth / 1e9} for level in over.levels]
+    return {"peak": over.peak / 1e9, "levels": levels}
 
 
 def placed(row: Mapping[str, Any], roof: Roof) -> dict[str, Any]:

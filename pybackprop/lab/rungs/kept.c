@@ -5,8 +5,7 @@
 
    With AHEAD, what a tile will write is fetched while the multipliers work. The hardware foresees
    reading line after line, as strips and panels are read, but not where the next tile of c begins.
-   Nothing is fetched in the loop over k: there an instruction more takes the place of a multiplication.
- */
+   With IN_LOOP the panel is fetched in the loop over k instead, which is what one tries first. */
 #include "packed.h"
 
 #define DEPTH 256

@@ -32,11 +32,25 @@ static strip strip_at(float *spare, const float *a, size_t a_row, size_t a_k, si
     return (strip){spare, 1, ROWS};
 }
 
+/* With IN_LOOP: asks for the numbers of the panel that are read eight steps later; beyond its end, in
+ * vain.
+ */
+static inline void fetch_later(const float *panel) {
+#ifdef IN_LOOP
+    uintptr_t later = (uintptr_t)panel + 8 * WIDTH * sizeof *panel;
+    __builtin_prefetch((const void *)later);
+    __builtin_prefetch((const void *)(later + LANES * sizeof *panel));
+#else
+    (void)panel;
+#endif
+}
+
 /* sum += strip @ panel */
 static inline void multiply(vec sum[ROWS][2], strip s, const float *panel, size_t count) {
     const float *at = s.first;
     for (size_t p = 0; p < count; p++, at += s.k, panel += WIDTH) {
         vec left = load(panel), right = load(panel + LANES);
+        fetch_later(panel);
 #pragma GCC unroll 16
         for (size_t r = 0; r < ROWS; r++) {
             vec x = all(at[r * s.row]);

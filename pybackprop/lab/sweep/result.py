@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -28,12 +29,17 @@ def check(path: Path) -> None:
         raise FileNotFoundError(f"--out: there is no folder {path.parent}")
     if path.is_dir():
         raise IsADirectoryError(f"--out: {path} is a folder")
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(f"--out: the folder {path.parent} cannot be written")
 
 
 def write(path: Path, result: Mapping[str, Any]) -> None:
-    """Writes the result as the file's name says. Raises OSError."""
+    """Writes the result as the file's name says. Raises OSError, which names the file."""
     text = WRITERS[path.suffix.lower()](result)
-    files.replace(path, partial(_dump, text))
+    try:
+        files.replace(path, partial(_dump, text))
+    except OSError as error:
+        raise OSError(error.errno, f"--out: {path} cannot be written: {error.strerror}") from error
 
 
 def _dump(text: str, stream: IO[bytes]) -> None:

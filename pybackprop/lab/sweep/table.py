@@ -69,6 +69,7 @@ def show(result: Mapping[str, Any]) -> None:
 def _heat(each: Map) -> Table:
     title = f"{each.title}: GF/s, median"
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.min_width = len(title)  # or it would be wrapped
     table.add_column(f"{each.rows} \\ {each.columns}" if each.columns else each.rows, no_wrap=True)
     for across in each.across:
         table.add_column(value_text(across), justify="right", no_wrap=True)
