@@ -12,9 +12,10 @@ import numpy as np
 from pybackprop.autograd import messages, tape
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native
-from pybackprop.core.arrays import converted, float_type
+from pybackprop.core.arrays import as_array, converted, float_type
 from pybackprop.core.checks import width
 from pybackprop.core.errors import GradientError
+from pybackprop.core.sparse import dense, is_sparse
 from pybackprop.engine.shortcut import Shortcut, shortcut
 from pybackprop.nn import handwritten
 from pybackprop.nn.initial import he_uniform, parameter_stream, zero_bias
@@ -158,6 +159,8 @@ def has_own_forward(model: Model) -> bool:
 
 def _as_data(name: str, value: Any, beside: Any) -> Tensor:
     """value as a tensor of the dtype of those beside it; a Tensor is left as it is."""
+    if not isinstance(value, (Tensor, np.ndarray)) and (hasattr(value, "dtype") or hasattr(value, "__array__")):
+        value = dense(f"Model: {name}", value) if is_sparse(value) else as_array(value, what=f"Model: {name}")
     if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not isinstance(value, np.ma.MaskedArray):
         like = next((tensor.dtype for tensor in tensors_in(beside)), None)
         if like is not None and value.dtype != like:
