@@ -21,6 +21,7 @@ from pybackprop.engine.options import Options
 from pybackprop.engine.records import Epoch, Moment
 from pybackprop.engine.samples import Samples, samples, split
 from pybackprop.engine.sources import Batches, Rows, lazy_batches, loader_batches
+from pybackprop.engine.text_bar import TextBar, in_notebook
 from pybackprop.nn.optim import SGD, rate
 from pybackprop.ops import mse
 
@@ -102,10 +103,7 @@ class _Fit:
         with ExitStack() as stack:
             callbacks = [o.callback] if o.callback is not None else []
             if o.progress:
-                from pybackprop.engine.progress import Progress
-
-                bar = stack.enter_context(Progress(o.epochs, self.source.steps, o.done, shown=True))
-                callbacks.append(bar.update)
+                callbacks.append(self._bar(stack))
             for epoch in range(o.done + 1, o.epochs + 1):
                 if self._epoch(epoch, callbacks) or self._is_enough():
                     break
@@ -114,6 +112,15 @@ class _Fit:
             for array, kept in zip(self._state(), self.best[1], strict=False):  # momentum may be new
                 np.copyto(array, kept)
         return self.history
+
+    def _bar(self, stack: ExitStack) -> Callable[[Moment], Any]:
+        """What shows the progress, as a callback."""
+        o = self.options
+        if in_notebook():
+            return TextBar(o.epochs, o.done).update
+        from pybackprop.engine.progress import Progress
+
+        return stack.enter_context(Progress(o.epochs, self.source.steps, o.done, shown=True)).update
 
     def _epoch(self, epoch: int, callbacks: list[Callable[[Moment], Any]]) -> bool:
         """One pass over the rows; whether a callback asked to stop."""

@@ -17,6 +17,7 @@ from pybackprop.core import native, observer, short_calls
 from pybackprop.core.arrays import empty
 from pybackprop.core.checks import whole
 from pybackprop.core.errors import GradientError
+from pybackprop.core.tracebacks import shorten
 from pybackprop.engine.arena import Arena
 from pybackprop.engine.batch import StepData, rows
 from pybackprop.engine.fit import fit
@@ -214,7 +215,11 @@ class Plan:
             epochs, seed, batch, done, validation, validation_data, validation_split, patience, schedule, callback,
             on_epoch, checkpoint, progress,
         )  # fmt: skip
-        history = fit(self, x, targ, options)
+        try:
+            history = fit(self, x, targ, options)
+        except Exception as error:
+            shorten(error)
+            raise
         self._tell("plan.fit")
         return history
 
@@ -266,7 +271,11 @@ class Plan:
     def _take(self, operation: str, x: Any, targ: Any) -> None:
         if any(x is p for p in self.arena.parameters):
             raise GradientError(f"{operation}: x is a parameter, so its gradient has two parts; use model(x, targ)")
-        self._rows = self.step_data.take(operation, x, targ)
+        try:
+            self._rows = self.step_data.take(operation, x, targ)
+        except Exception as error:
+            shorten(error)
+            raise
 
     def _run_grads(self, accumulate: bool) -> None:
         data = self.step_data
