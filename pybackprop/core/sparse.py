@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy.typing as npt
 
 from pybackprop.core import available_memory
-
-if TYPE_CHECKING:
-    from pybackprop.core.arrays import Array
 
 
 def is_sparse(value: Any) -> bool:
@@ -17,9 +16,9 @@ def is_sparse(value: Any) -> bool:
     return sparse is not None and bool(sparse.issparse(value))
 
 
-def dense(what: str, value: Any) -> Array:
+def dense(what: str, value: Any) -> npt.NDArray[Any]:
     """A sparse matrix as an array. Raises OutOfMemoryError."""
     n, m = value.shape if value.ndim == 2 else (1, *value.shape)
     available_memory.check(what, n * m * value.dtype.itemsize, n)
-    array: Array = value.toarray(order="C")
+    array: npt.NDArray[Any] = value.toarray(order="C")
     return array

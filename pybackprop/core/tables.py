@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pybackprop.core.errors import DTypeError
-
-if TYPE_CHECKING:
-    from pybackprop.core.arrays import Array
 
 MOST_NAMED = 5  # columns in a message
 
 
-def numbers_of(value: Any, array: Array, what: str) -> Array:
+def numbers_of(value: Any, array: npt.NDArray[Any], what: str) -> npt.NDArray[Any]:
     """The numbers of a table or column with missing values, which become NaN; array for what is neither.
 
     Raises DTypeError, naming the columns, for a table with columns that hold no numbers.

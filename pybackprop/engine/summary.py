@@ -43,6 +43,7 @@ class Summary:
 
     @property
     def total(self) -> str:
+        """The last line: the number of parameters, their bytes, and the loss."""
         frozen = "" if self.trained == self.count else f", {self.trained:,} of them with requires_g"
         return f"{counted(self.count)}{frozen}, {bytes_text(self.nbytes)}; loss {self.loss}"
 
