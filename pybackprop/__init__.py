@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from pybackprop.teach.judge.judge import Verdict, judge
     from pybackprop.teach.learn.exercises import exercises
     from pybackprop.train.model_file import load, save
+    from pybackprop.train.weights_file import load_weights
 
 __all__ = [
     "SGD",
@@ -131,6 +132,7 @@ __all__ = [
     "lin",
     "lin_grad",
     "load",
+    "load_weights",
     "matmul",
     "mlp",
     "mse",
@@ -160,6 +162,7 @@ _LAZY = {
     "fits": "pybackprop.memory.fits",
     "gradcheck": "pybackprop.teach.gradcheck",
     "load": "pybackprop.train.model_file",
+    "load_weights": "pybackprop.train.weights_file",
     "save": "pybackprop.train.model_file",
     "judge": "pybackprop.teach.judge.judge",
     "ledger": "pybackprop.memory.recorder",

@@ -34,7 +34,7 @@ NO_MODE = "there is no mode to switch; `model.predict(x)` keeps nothing for back
 NOTHING_TO_ZERO = "backward overwrites .g, so there is nothing to zero; `model.backward(accumulate=True)` adds to it"
 PARAMETERS = "`model.parameters()` lists the tensors to train; each has its `w.name`"
 LAYERS = "its layers are the list `model.layers`"
-SUMMARY = "`print(model)` shows the layers, `print(model.memory(batch=64))` what a step takes"
+WEIGHTS = "`bp.load_weights` copies arrays of a .safetensors or .npz file, `bp.load(path)` reads a whole model"
 
 
 def _each(names: str, hint: str) -> dict[str, str]:
@@ -69,7 +69,10 @@ PACKAGE = {
     **_each("cuda device backends", CPU),
     **_each("set_num_threads get_num_threads", "they are `bp.set_threads(2)` and `bp.threads()`"),
     **_each("manual_seed seed", "a seed is given where it is used: `bp.mlp([784, 50, 10], seed=0)`"),
-    **_each("DataLoader utils", "fit makes and shuffles the batches: " + FIT.removeprefix("compile it first: ")),
+    **_each(
+        "DataLoader utils",
+        "fit makes and shuffles the batches, and takes a loader of others: " + FIT.removeprefix("compile it first: "),
+    ),
     **_each("datasets torchvision", "the built-in digits are `bp.data.digits()`"),
     "grad": "backward fills .g: `loss.backward()`, then `w.g`",
 }
@@ -102,8 +105,8 @@ MODEL_NAMES = {
     **_each("fit train_on_batch", FIT),
     "compile": "`bp.compile(model, batch=64, optimizer=sgd)` makes a plan, which has step and fit",
     "evaluate": EVALUATE,
-    "summary": SUMMARY,
-    **_each("save load state_dict load_state_dict save_weights load_weights", SAVE),
+    **_each("save load state_dict save_weights", SAVE),
+    **_each("load_state_dict load_weights", WEIGHTS),
     **_each("train eval training", NO_MODE),
     **_each("to cuda cpu half", CPU + "; `model.double()` is a float64 copy"),
     "zero_grad": NOTHING_TO_ZERO,

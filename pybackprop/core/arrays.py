@@ -11,7 +11,7 @@ non-contiguous                  kept as a view; copied for the call where C need
 read-only                       kept; an operation that would write to it refuses
 size 0, 0-d, 3-d and more       kept; an operation that needs another shape refuses
 complex, object, text, dates,   refused: DTypeError
-structured, masked arrays
+structured, masked, sparse arrays
 ==============================  =========================================================
 """
 
@@ -28,6 +28,8 @@ import numpy.typing as npt
 from pybackprop.core import available_memory, observer
 from pybackprop.core.errors import DTypeError, ShapeError
 from pybackprop.core.native import FLOAT32, FLOAT64, place
+from pybackprop.core.sparse import is_sparse
+from pybackprop.core.tables import numbers_of
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -53,8 +55,15 @@ def as_array(value: Any, like: np.dtype[Any] | None = None, what: str = "tensor"
     Raises DTypeError for elements that are not real numbers, ShapeError for rows of different lengths.
     """
     array = _any_array(value, what)
+    if is_sparse(value):
+        raise DTypeError(
+            f"{what}: found a sparse {type(value).__name__} {value.shape}; a model and a plan take it as x, "
+            "here give some of its rows: x[:100].toarray()"
+        )
     if isinstance(array, np.ma.MaskedArray):
         raise DTypeError(f"{what}: a masked array's missing values have no gradient; fill or drop them first")
+    if array.dtype.kind == "O":
+        array = numbers_of(value, array, what)
     if array.dtype.kind not in "fiub":
         raise DTypeError(f"{what}: found an array of {array.dtype}, expected real numbers (float32 or float64)")
     native = array.dtype if array.dtype.isnative else array.dtype.newbyteorder("=")

@@ -153,6 +153,11 @@ def indices(count: int) -> Any:
     return ffi.new("int64_t[]", count)
 
 
+def as_index(indices: Any) -> Any:
+    """The same memory as a numpy array."""
+    return np.frombuffer(ffi.buffer(indices), np.int64)
+
+
 def workspace_bytes(plan: Any, dtype: np.dtype[Any]) -> int | None:
     """The bytes that a plan's strategy needs; None if the strategy cannot compute the plan's layers."""
     size = ffi.new("size_t *")

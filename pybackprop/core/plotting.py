@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -27,3 +29,16 @@ def matplotlib_figure(asked_by: str = "--plot") -> Any:
     except ImportError as error:
         raise ImportError(f"{asked_by}: needs matplotlib; pip install 'pybackprop[plot]'") from error
     return figure
+
+
+def notebook_figure(asked_by: str, **options: Any) -> Any:
+    """A matplotlib Figure that a notebook shows although pyplot was never imported. Raises ImportError."""
+    figure = matplotlib_figure(asked_by).Figure(**options)
+    figure._repr_png_ = partial(_png, figure)
+    return figure
+
+
+def _png(figure: Any) -> bytes:
+    stream = BytesIO()
+    figure.savefig(stream, format="png", dpi=100)
+    return stream.getvalue()

@@ -10,6 +10,7 @@ from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native
 from pybackprop.core.arrays import Array, as_array, converted, is_plain, pin
 from pybackprop.core.errors import DTypeError, GradientError, ShapeError
+from pybackprop.core.sparse import dense, is_sparse
 from pybackprop.ops.checks import mse_hint
 
 NOTHING = object()  # stands for no data
@@ -55,32 +56,38 @@ class StepData:
     def take(self, operation: str, x: Any, targ: Any) -> int:
         """Checks and keeps the data; n. Raises ShapeError, DTypeError, GradientError for data that does not fit."""
         self._given = (NOTHING, NOTHING)
-        data, targets = pair(operation, x, targ, self)
+        data, targ_data = pair(operation, x, targ, self)
         n = len(data)
         if n > self.most:
             raise ShapeError(
                 f"{operation}: found {n} rows, expected at most {self.most}, as compiled; compile with batch={n}, "
                 "or use fit, which cuts the data into batches"
             )
-        self.x_at, self.targ_at, self.dx = native.pointer(data), native.pointer(targets), native.NULL
+        self.x_at, self.targ_at, self.dx = native.pointer(data), native.pointer(targ_data), native.NULL
         if isinstance(x, Tensor) and x.requires_g:
             self.dx = _gradient_of(operation, x)
-        elif data is _array_of(x) and targets is _array_of(targ):
-            self._given, self._arrays = (x, targ), (data, targets)
-            self._pins = pin(data), pin(targets)
-            self._shapes = (data.shape, data.dtype), (targets.shape, targets.dtype)
+        elif data is _array_of(x) and targ_data is _array_of(targ):
+            self._given, self._arrays = (x, targ), (data, targ_data)
+            self._pins = pin(data), pin(targ_data)
+            self._shapes = (data.shape, data.dtype), (targ_data.shape, targ_data.dtype)
         return n
 
 
 def pair(operation: str, x: Any, targ: Any, expected: StepData) -> tuple[Array, Array]:
     """x (n,m) and targ (n,h), contiguous and of the parameters' dtype; targ (n,) is taken as (n,1)."""
-    data, targets = rows(operation, x, expected), as_data(operation, "targ", targ, expected.dtype)
-    out = (len(data), expected.h)
-    if targets.shape != out and not (expected.h == 1 and targets.shape == out[:1]):
-        raise ShapeError(f"{operation}: found out {out} and targ {targets.shape}{mse_hint(out, targets.shape)}")
+    data = rows(operation, x, expected)
+    return data, targets(operation, len(data), targ, expected)
+
+
+def targets(operation: str, n: int, targ: Any, expected: StepData) -> Array:
+    """targ (n,h), contiguous and of the parameters' dtype; (n,) where h is 1."""
+    array = as_data(operation, "targ", targ, expected.dtype)
+    out = (n, expected.h)
+    if array.shape != out and not (expected.h == 1 and array.shape == out[:1]):
+        raise ShapeError(f"{operation}: found out {out} and targ {array.shape}{mse_hint(out, array.shape)}")
     if isinstance(targ, Tensor) and targ.requires_g:
         raise GradientError(f"{operation}: targ has requires_g, but a plan computes no targ.g; use model(x, targ)")
-    return data, targets
+    return array
 
 
 def rows(operation: str, x: Any, expected: StepData) -> Array:
@@ -97,7 +104,7 @@ def rows(operation: str, x: Any, expected: StepData) -> Array:
 
 def as_data(operation: str, name: str, value: Any, dtype: np.dtype[Any]) -> Array:
     """value as a contiguous array of dtype. A tensor of the other floating-point type is refused."""
-    array = _array_of(value)
+    array = dense(f"{operation}: {name}", value) if is_sparse(value) else _array_of(value)
     if type(array) is not np.ndarray or array.dtype != dtype or not array.dtype.isnative:
         array = as_array(array, dtype, f"{operation}: {name}")
     if array.dtype != dtype and not isinstance(value, Tensor):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,18 +12,20 @@ import numpy as np
 from pybackprop.autograd.messages import describe
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native
-from pybackprop.core.arrays import Array, pin
-from pybackprop.core.checks import check_seed, first_not_finite, whole
+from pybackprop.core.arrays import Array
 from pybackprop.core.errors import DivergedError, ShapeError
 from pybackprop.engine.arena import Arena
-from pybackprop.engine.batch import StepData, pair
+from pybackprop.engine.batch import StepData
 from pybackprop.engine.history import History
+from pybackprop.engine.options import Options
 from pybackprop.engine.records import Epoch, Moment
+from pybackprop.engine.samples import Samples, samples, split
+from pybackprop.engine.sources import Batches, Rows, lazy_batches, loader_batches
+from pybackprop.engine.text_bar import TextBar, in_notebook
 from pybackprop.nn.optim import SGD, rate
 from pybackprop.ops import mse
 
 SLICE = 0.05  # seconds of steps between two checks for Ctrl-C and calls of the callback
-SHUFFLE_STREAM = 1  # the seed's random stream for the first epoch; each later epoch takes the next one
 
 
 class Plan(Protocol):
@@ -42,33 +43,6 @@ class Plan(Protocol):
     def touch(self) -> None: ...
 
 
-@dataclass
-class Options:
-    """The checked options of Plan.fit. Raises ValueError."""
-
-    epochs: int
-    seed: int = 0
-    batch: int | None = None
-    done: int = 0
-    validation: tuple[Any, Any] | None = None
-    patience: int | None = None
-    schedule: Callable[[int], float] | None = None
-    callback: Callable[[Moment], Any] | None = None
-    checkpoint: Callable[[Epoch], Any] | None = None
-    progress: bool = False
-
-    def __post_init__(self) -> None:
-        self.seed = check_seed(self.seed)
-        for name in ("epochs", "done"):
-            setattr(self, name, whole(f"plan.fit: {name}", getattr(self, name), 0))
-        if self.batch is not None:
-            whole("plan.fit: batch", self.batch)
-        if self.patience is not None:
-            whole("plan.fit: patience", self.patience)
-            if self.validation is None:
-                raise ValueError("plan.fit: patience needs a validation loss; give validation=(x, targ)")
-
-
 def fit(plan: Plan, x: Any, targ: Any, options: Options) -> History:
     """See Plan.fit."""
     return _Fit(plan, x, targ, options).run()
@@ -77,41 +51,59 @@ def fit(plan: Plan, x: Any, targ: Any, options: Options) -> History:
 class _Fit:
     """One call of fit.
 
-    at    C's bp_progress: the row and step in the epoch, and the sum of its losses
-    best  (loss, state) of the epoch with the least validation loss, kept only with patience
+    at     C's bp_progress: the row and step in the epoch, and the sum of its losses
+    data   what is trained on, and `validation` what is not; None for a loader, whose batches are checked one by one
+    best   (loss, state) of the epoch with the least validation loss, kept only with patience
     """
 
     def __init__(self, plan: Plan, x: Any, targ: Any, options: Options) -> None:
         self.plan, self.options = plan, options
         self.sgd = plan.check_step("plan.fit")
-        self.x, self.targ = pair("plan.fit", x, targ, plan.step_data)
+        self.at = native.progress()
+        self.data: Samples | None = None
         self.validation = _validation(plan, options.validation)
-        self.pins = pin(self.x), pin(self.targ)
-        self.places = _place(self.x), _place(self.targ)
-        self.n, self.batch = len(self.x), plan.batch if options.batch is None else options.batch
-        if self.n == 0:
-            raise ShapeError("plan.fit: found no rows, expected at least one")
-        if not options.done:
-            self._check_data()
-        if self.batch > plan.batch:
-            raise ValueError(f"plan.fit: found batch={self.batch}, expected at most {plan.batch}, as compiled")
-        self.steps = -(-self.n // self.batch)
-        plan.reserve_batch(min(self.batch, self.n))
-        self.order, self.at = native.indices(self.n), native.progress()
+        self.source = self._loader(x) if targ is None else self._rows(x, targ)
         self.call = native.plan_run[plan.dtype]
         self.best: tuple[float, list[Array]] | None = None
         self.best_epoch = 0
         self.history = History()
+
+    def _rows(self, x: Any, targ: Any) -> Rows | Batches:
+        """The source for x and targ, after their checks."""
+        plan, o = self.plan, self.options
+        data = samples("plan.fit", x, targ, plan.step_data)
+        batch = plan.batch if o.batch is None else o.batch
+        if len(data) == 0:
+            raise ShapeError("plan.fit: found no rows, expected at least one")
+        if o.validation_split is not None:
+            data, self.validation = split(data, o.validation_split, o.seed)
+        self.data = data
+        if not o.done:
+            self._check_data()
+        if batch > plan.batch:
+            raise ValueError(f"plan.fit: found batch={batch}, expected at most {plan.batch}, as compiled")
+        plan.reserve_batch(min(batch, len(data)))
+        if isinstance(data.x, np.ndarray):
+            return Rows(data.x, data.targ, self.at, batch, o.seed)
+        return lazy_batches(data.x, data.targ, self.at, batch, o.seed, plan.step_data)
+
+    def _loader(self, loader: Any) -> Batches:
+        """The source for a loader, after the checks of what can be known of it."""
+        o = self.options
+        for name, given in (("batch", o.batch), ("validation_split", o.validation_split)):
+            if given is not None:
+                raise ValueError(f"plan.fit: found {name}={given} with a loader, which decides that; leave it out")
+        self._check_data()
+        source = loader_batches(loader, o.epochs - o.done, self.at, self.plan.step_data)
+        self.plan.reserve_batch(self.plan.batch)
+        return source
 
     def run(self) -> History:
         o = self.options
         with ExitStack() as stack:
             callbacks = [o.callback] if o.callback is not None else []
             if o.progress:
-                from pybackprop.engine.progress import Progress
-
-                bar = stack.enter_context(Progress(o.epochs, self.steps, o.done, shown=True))
-                callbacks.append(bar.update)
+                callbacks.append(self._bar(stack))
             for epoch in range(o.done + 1, o.epochs + 1):
                 if self._epoch(epoch, callbacks) or self._is_enough():
                     break
@@ -121,52 +113,58 @@ class _Fit:
                 np.copyto(array, kept)
         return self.history
 
+    def _bar(self, stack: ExitStack) -> Callable[[Moment], Any]:
+        """What shows the progress, as a callback."""
+        o = self.options
+        if in_notebook():
+            return TextBar(o.epochs, o.done).update
+        from pybackprop.engine.progress import Progress
+
+        return stack.enter_context(Progress(o.epochs, self.source.steps, o.done, shown=True)).update
+
     def _epoch(self, epoch: int, callbacks: list[Callable[[Moment], Any]]) -> bool:
         """One pass over the rows; whether a callback asked to stop."""
         at, o = self.at, self.options
         if o.schedule is not None:
             self.sgd.lr = rate("lr", o.schedule(epoch))
-        native.permute(self.order, self.n, o.seed, SHUFFLE_STREAM + epoch - 1)
         at.row = at.steps = 0
         at.loss_sum = seconds = 0.0
-        while at.row < self.n:
+        self.source.begin(epoch)
+        while not self.source.is_done:
             seconds += self._slice(epoch)
-            if at.row < self.n and _call(callbacks, self._moment(epoch)):
+            if not self.source.is_done and _call(callbacks, self._moment(epoch)):
                 return True
         self._check_finite(epoch)
-        done = Epoch(epoch, at.loss_sum / self.n, self._validation_loss(), self.sgd.lr, seconds)
+        done = Epoch(epoch, at.loss_sum / self.source.rows, self._validation_loss(), self.sgd.lr, seconds)
         self.history.append(done)
         self._keep_best(done.validation)
         if o.checkpoint is not None:
             o.checkpoint(done)
-        return _call(callbacks, self._moment(epoch, done))
+        stop = o.after_epoch(done)
+        return _call(callbacks, self._moment(epoch, done)) or stop
 
     def _slice(self, epoch: int) -> float:
         """Runs steps for about SLICE seconds; the seconds that they took."""
-        plan, at, sgd = self.plan, self.at, self.plan.check_step("plan.fit")
-        for name, array, place in zip(("x", "targ"), (self.x, self.targ), self.places, strict=True):
-            if _place(array) != place:
-                raise ShapeError(
-                    f"plan.fit: {name} was changed during fit: its memory, shape, strides or dtype are not those that "
-                    f"were checked ({place[1]} then, {array.shape} now). Change it between two calls, or give a copy"
-                )
-        plan.touch()
-        data = native.pointer(self.x), native.pointer(self.targ), self.order
-        began = time.perf_counter()
-        status = self.call(plan.c_plan, at, *data, self.n, self.batch, sgd.lr, sgd.momentum, SLICE)
-        seconds = time.perf_counter() - began
+        at, sgd = self.at, self.plan.check_step("plan.fit")
+        status, seconds = self.source.run(partial(self._run, sgd), SLICE)
         if status == native.DIVERGED:
             raise self._diverged(epoch, "the loss", at.loss, at.steps + 1)
         native.check(status)
         return seconds
 
+    def _run(self, sgd: SGD, x: Any, targ: Any, order: Any, rows: int, batch: int, most: float) -> int:
+        """Steps in C; the status."""
+        self.plan.touch()
+        status: int = self.call(self.plan.c_plan, self.at, x, targ, order, rows, batch, sgd.lr, sgd.momentum, most)
+        return status
+
     def _moment(self, epoch: int, done: Epoch | None = None) -> Moment:
-        return Moment(epoch, self.at.steps, self.steps, self.at.loss_sum / self.at.row, done)
+        return Moment(epoch, self.at.steps, self.source.steps, self.at.loss_sum / self.source.rows, done)
 
     def _validation_loss(self) -> float | None:
         if self.validation is None:
             return None
-        return float(mse(self.plan.predict(self.validation[0]), self.validation[1]))
+        return float(mse(self.plan.predict(self.validation.x), self.validation.targ))
 
     def _keep_best(self, loss: float | None) -> None:
         if self.options.patience is not None and loss is not None and (self.best is None or loss < self.best[0]):
@@ -188,20 +186,19 @@ class _Fit:
         arena = self.plan.arena
         if not np.isfinite(arena.updated_values).all():
             bad = next(p for p in arena.parameters if not np.isfinite(p._array).all())
-            raise self._diverged(epoch, describe(bad), float("nan"), self.steps)
+            raise self._diverged(epoch, describe(bad), float("nan"), self.at.steps)
 
     def _check_data(self) -> None:
         """Raises ValueError for NaN and infinity in the data."""
-        data = {"x": self.x, "targ": self.targ}
+        if self.data is not None:
+            self.data.check_finite()
         if self.validation is not None:
-            data |= zip(("validation: x", "validation: targ"), self.validation, strict=True)
-        for name, array in data.items():
-            found = first_not_finite(array)
-            if found:
-                raise ValueError(f"plan.fit: {name}: {found}")
+            self.validation.check_finite("validation: ")
 
     def _diverged(self, epoch: int, what: str, value: float, step: int) -> DivergedError:
-        happened = f"training diverged: {what} became {value} at step {(epoch - 1) * self.steps + step} (epoch {epoch})"
+        happened = (
+            f"training diverged: {what} became {value} at step {(epoch - 1) * self.source.steps + step} (epoch {epoch})"
+        )
         try:
             self._check_data()
         except ValueError as error:
@@ -212,20 +209,15 @@ class _Fit:
         )
 
 
-def _place(array: Array) -> tuple[Any, ...]:
-    """Where an array is, and how it lies there."""
-    return array.ctypes.data, array.shape, array.strides, array.dtype
-
-
-def _validation(plan: Plan, pair_given: Any) -> tuple[Array, Array] | None:
+def _validation(plan: Plan, pair_given: Any) -> Samples | None:
     if pair_given is None:
         return None
     try:
         x, targ = pair_given
     except (TypeError, ValueError):
         raise ValueError("plan.fit: validation: expected a pair (x, targ)") from None
-    data = pair("plan.fit: validation", x, targ, plan.step_data)
-    if not len(data[0]):
+    data = samples("plan.fit: validation", x, targ, plan.step_data)
+    if not len(data):
         raise ShapeError("plan.fit: validation: found no rows, expected at least one")
     return data
 

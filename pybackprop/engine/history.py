@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, fields
 from typing import Any
 
-from pybackprop.core.plotting import matplotlib_figure
+from pybackprop.core.plotting import notebook_figure
 from pybackprop.core.units import seconds_text
 from pybackprop.engine.records import Epoch
 
@@ -54,7 +54,7 @@ class History(list[Epoch]):
 
     def plot(self) -> Any:
         """The losses over the epochs, as a matplotlib Figure. Raises ImportError without matplotlib."""
-        figure = matplotlib_figure("history.plot").Figure(figsize=(7, 4), layout="constrained")
+        figure = notebook_figure("history.plot", figsize=(7, 4), layout="constrained")
         axes = figure.add_subplot()
         axes.set(xlabel="epoch", ylabel="loss", yscale="log")
         axes.plot([e.epoch for e in self], [e.loss for e in self], marker=".", label="training loss")

@@ -12,10 +12,13 @@ import numpy as np
 from pybackprop.autograd import messages, tape
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native
-from pybackprop.core.arrays import converted, float_type
+from pybackprop.core.arrays import as_array, converted, float_type
 from pybackprop.core.checks import width
 from pybackprop.core.errors import GradientError
+from pybackprop.core.sparse import dense, is_sparse
+from pybackprop.core.tracebacks import shorten
 from pybackprop.engine.shortcut import Shortcut, shortcut
+from pybackprop.engine.summary import Summary, counted, summary_of
 from pybackprop.nn import handwritten
 from pybackprop.nn.initial import he_uniform, parameter_stream, zero_bias
 from pybackprop.nn.layers import Activation, Lin, Mse, Relu
@@ -66,25 +69,29 @@ class Model:
         Arrays of the other floating-point type than the parameters' are converted at each call, layer by layer then;
         tensors of the other type are refused: DTypeError.
         """
-        fast = self._shortcut
-        if fast is not None and fast.again is not None:
-            again = fast.again(fast, self, self.layers, self.loss, self.inplace, x, targ)
-            if again is not None:
-                self._result = again
-                return again
-        if fast is None or not fast.fits(self):
-            fast = self._shortcut = None if has_own_forward(self) else shortcut(self)
-        if fast is not None:
-            loss = fast.forward(self, x, targ)
-            if loss is not None:
-                self._result = loss
-                return loss
-        self._forget()
-        out = self.forward(x)
-        if targ is None:
-            return out
-        self._result = _run(self.loss, out, _as_data("targ", targ, out))
-        return self._result
+        try:
+            fast = self._shortcut
+            if fast is not None and fast.again is not None:
+                again = fast.again(fast, self, self.layers, self.loss, self.inplace, x, targ)
+                if again is not None:
+                    self._result = again
+                    return again
+            if fast is None or not fast.fits(self):
+                fast = self._shortcut = None if has_own_forward(self) else shortcut(self)
+            if fast is not None:
+                loss = fast.forward(self, x, targ)
+                if loss is not None:
+                    self._result = loss
+                    return loss
+            self._forget()
+            out = self.forward(x)
+            if targ is None:
+                return out
+            self._result = _run(self.loss, out, _as_data("targ", targ, out))
+            return self._result
+        except Exception as error:
+            shorten(error)
+            raise
 
     def forward(self, x: Any) -> Tensor:
         """The output (n,h) for x (n,m), on the tape."""
@@ -98,8 +105,12 @@ class Model:
 
     def predict(self, x: Any) -> Tensor:
         """The output (n,h) for x (n,m), keeping nothing for a backward and not disturbing a pending one."""
-        with tape.paused():
-            return self.forward(x)
+        try:
+            with tape.paused():
+                return self.forward(x)
+        except Exception as error:
+            shorten(error)
+            raise
 
     def backward(self, keep: bool = False, accumulate: bool = False) -> None:
         """Fills the `.g` of every parameter with the gradient of the last loss.
@@ -107,12 +118,16 @@ class Model:
         It overwrites; accumulate=True adds. keep=True leaves the `.g` of every layer's `out` readable.
         Raises GradientError if no loss was computed, or a parameter was changed since.
         """
-        fast = self._shortcut
-        if fast is not None and fast.backward is not None and fast.backward(self._result, keep, accumulate):
-            return
-        if self._result is None:
-            raise GradientError("Model.backward: there is no loss yet; call model(x, targ) first")
-        self._result.backward(keep, accumulate)
+        try:
+            fast = self._shortcut
+            if fast is not None and fast.backward is not None and fast.backward(self._result, keep, accumulate):
+                return
+            if self._result is None:
+                raise GradientError("Model.backward: there is no loss yet; call model(x, targ) first")
+            self._result.backward(keep, accumulate)
+        except Exception as error:
+            shorten(error)
+            raise
 
     if TYPE_CHECKING:
 
@@ -130,6 +145,10 @@ class Model:
             tensor._become(tensor._array.astype(native.FLOAT64))
         return twin
 
+    def summary(self) -> Summary:
+        """The layers with the shapes of their outputs and parameters, and how many numbers these hold. Runs nothing."""
+        return summary_of(self.layers, self.loss)
+
     def _forget(self) -> None:
         """Frees the last pass before the next one needs the memory."""
         self._result = None
@@ -145,7 +164,8 @@ class Model:
         return {**vars(self), "_result": None, "_shortcut": None}
 
     def __repr__(self) -> str:
-        return f"Model([{', '.join(map(repr, self.layers))}], loss={self.loss!r})"
+        count = sum(tensor.size for tensor in tensors_in([self.layers, self.loss]))
+        return f"Model([{', '.join(map(repr, self.layers))}], loss={self.loss!r}, {counted(count)})"
 
 
 _FORWARD = Model.forward
@@ -158,6 +178,8 @@ def has_own_forward(model: Model) -> bool:
 
 def _as_data(name: str, value: Any, beside: Any) -> Tensor:
     """value as a tensor of the dtype of those beside it; a Tensor is left as it is."""
+    if not isinstance(value, (Tensor, np.ndarray)) and (hasattr(value, "dtype") or hasattr(value, "__array__")):
+        value = dense(f"Model: {name}", value) if is_sparse(value) else as_array(value, what=f"Model: {name}")
     if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not isinstance(value, np.ma.MaskedArray):
         like = next((tensor.dtype for tensor in tensors_in(beside)), None)
         if like is not None and value.dtype != like:

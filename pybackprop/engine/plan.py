@@ -6,8 +6,10 @@ A step then gives the same bits as `model(x, targ)`, `model.backward()` and `sgd
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from pybackprop.autograd import messages, versions
 from pybackprop.autograd.tensor import Tensor, wrap
@@ -15,12 +17,15 @@ from pybackprop.core import native, observer, short_calls
 from pybackprop.core.arrays import empty
 from pybackprop.core.checks import whole
 from pybackprop.core.errors import GradientError
+from pybackprop.core.tracebacks import shorten
 from pybackprop.engine.arena import Arena
 from pybackprop.engine.batch import StepData, rows
-from pybackprop.engine.fit import Options, fit
+from pybackprop.engine.fit import fit
 from pybackprop.engine.history import History
 from pybackprop.engine.layout import Layout
+from pybackprop.engine.lazy_rows import LazyRows, lazy_rows
 from pybackprop.engine.model import Model, network_of_model
+from pybackprop.engine.options import OnEpoch, Options
 from pybackprop.engine.records import Epoch, Moment
 from pybackprop.engine.structure import Structure
 from pybackprop.nn.network import updated_by, updated_first
@@ -151,41 +156,54 @@ class Plan:
     def predict(self, x: Any) -> Tensor:
         """The output (n,h) for x (n,m) with any number of rows, processed `batch` at a time."""
         self._structure.check("plan.predict")
-        data = rows("plan.predict", x, self.step_data)
+        lazy = x if isinstance(x, LazyRows) else lazy_rows("plan.predict", x, self.step_data)
+        data = rows("plan.predict", x, self.step_data) if lazy is None else lazy
         out = wrap(empty("plan.predict", (len(data), self.layout.outputs), self.dtype))
-        call = native.plan_predict[self.dtype]
-        native.check(call(self.c_plan, out.pointer(), native.pointer(data), len(data)))
+        call, done = native.plan_predict[self.dtype], 0
+        for part in [data] if isinstance(data, np.ndarray) else data.batches(self.batch):
+            native.check(call(self.c_plan, native.pointer(out._array[done:]), native.pointer(part), len(part)))
+            done += len(part)
         self._tell("plan.predict")
         return out
 
     def fit(
         self,
         x: Any,
-        targ: Any,
+        targ: Any = None,
         *,
         epochs: int,
         seed: int = 0,
         batch: int | None = None,
         done: int = 0,
         validation: tuple[Any, Any] | None = None,
+        validation_data: tuple[Any, Any] | None = None,
+        validation_split: float | None = None,
         patience: int | None = None,
         schedule: Callable[[int], float] | None = None,
         callback: Callable[[Moment], Any] | None = None,
+        on_epoch: OnEpoch | Iterable[OnEpoch] | None = None,
         checkpoint: Callable[[Epoch], Any] | None = None,
         progress: bool = False,
     ) -> History:
         """Trains for `epochs` passes over x (n,m) and targ (n,h) in shuffled batches. Returns the Epochs, a bp.History.
 
+        x may be a scipy.sparse matrix, or a numpy.memmap of another dtype: its rows are then made dense, or converted,
+        batch by batch. Without targ, x is a loader: an iterable of batches (x, targ), such as a list or PyTorch's
+        DataLoader, that is iterated over once in each epoch and decides order and sizes, up to `batch` as compiled.
+
         seed        of the order of the rows, which is the same on every machine
         batch       rows in a step: by default, and at most, as compiled; the last step takes the remaining rows
         done        epochs done by earlier calls: numbers and order continue after them; `epochs` includes them
-        validation  (x, targ), whose loss is computed after each epoch
+        validation  (x, targ), whose loss is computed after each epoch; validation_data is the same
+        validation_split  instead: the share of the rows, chosen at random by the seed, that is held out for it; the
+                    bits are those of a fit of the others
         patience    stop when the validation loss has not improved for so many epochs; parameters and momentum
                     are then those of the best one
         schedule    called with the number of an epoch, from 1, before it: the learning rate
         callback    called with a Moment at least every 100 ms (unless a step takes longer) and after each epoch;
                     returning True stops the training; the result then lacks the unfinished epoch
-        checkpoint  called with the Epoch after each one
+        on_epoch    a function, or a list of them, called with each Epoch; returning True stops the training after it
+        checkpoint  called with the Epoch after each one, before on_epoch
         progress    show a bar on stderr
 
         An exception from one of these functions, or Ctrl-C, leaves the parameters as after the last complete step.
@@ -193,8 +211,15 @@ class Plan:
         says that earlier calls have seen it); DivergedError, which names epoch and step, when the loss is not finite:
         the parameters are then those from before that step.
         """
-        options = Options(epochs, seed, batch, done, validation, patience, schedule, callback, checkpoint, progress)
-        history = fit(self, x, targ, options)
+        options = Options(
+            epochs, seed, batch, done, validation, validation_data, validation_split, patience, schedule, callback,
+            on_epoch, checkpoint, progress,
+        )  # fmt: skip
+        try:
+            history = fit(self, x, targ, options)
+        except Exception as error:
+            shorten(error)
+            raise
         self._tell("plan.fit")
         return history
 
@@ -246,7 +271,11 @@ class Plan:
     def _take(self, operation: str, x: Any, targ: Any) -> None:
         if any(x is p for p in self.arena.parameters):
             raise GradientError(f"{operation}: x is a parameter, so its gradient has two parts; use model(x, targ)")
-        self._rows = self.step_data.take(operation, x, targ)
+        try:
+            self._rows = self.step_data.take(operation, x, targ)
+        except Exception as error:
+            shorten(error)
+            raise
 
     def _run_grads(self, accumulate: bool) -> None:
         data = self.step_data

@@ -14,6 +14,7 @@ class Progress:
     """A live bar on stderr over all steps, with the losses of the last epoch."""
 
     bar: bars.Progress
+    epochs: int
     task: bars.TaskID
 
     def __init__(self, epochs: int, steps: int, done: int, shown: bool) -> None:
@@ -24,9 +25,10 @@ class Progress:
             bars.TimeRemainingColumn(),
             bars.TextColumn("{task.fields[text]}"),
             console=console,
-            disable=not (shown and (console.is_terminal or console.is_jupyter)),
+            disable=not (shown and console.is_terminal),
         )
-        total, completed = steps * epochs, steps * done
+        total, completed = steps * epochs or None, steps * done  # no steps: a loader that does not tell
+        self.epochs = epochs
         self.task = self.bar.add_task("train", total=total, completed=completed, epoch=done, epochs=epochs, text="")
 
     def __enter__(self) -> Progress:
@@ -43,7 +45,7 @@ class Progress:
         """A callback of Plan.fit."""
         completed = (moment.epoch - 1) * moment.steps + moment.step
         if moment.done is None:
-            self.bar.update(self.task, completed=completed)
+            self.bar.update(self.task, completed=completed, total=self.epochs * moment.steps or None)
         else:
             self.bar.update(self.task, completed=completed, epoch=moment.epoch)
             self.say(moment.done.loss, validation=moment.done.validation)

@@ -8,7 +8,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from pybackprop.core.plotting import check, matplotlib_figure
+from pybackprop.core.plotting import check, matplotlib_figure, notebook_figure
 from pybackprop.core.units import byte_unit, bytes_text
 from pybackprop.memory.buffers import Buffer
 from pybackprop.memory.ledger import LedgerFacts
@@ -31,12 +31,12 @@ BAR, HEIGHT, WIDTH = 0.24, 2.2, 10.0  # inches
 
 def draw(ledger: LedgerFacts, path: Path | None = None) -> Any:
     """See Ledger.plot. Above: the bytes allocated in each step; below: each buffer's lifetime; red: the peak."""
-    module = matplotlib_figure()
+    matplotlib_figure("ledger.plot")
     if path is not None:
         check(path)
     lives = _lives(ledger)
     height = HEIGHT + BAR * max(4, len(lives)) + 1.6
-    figure = module.Figure(figsize=(WIDTH, height), layout="constrained")
+    figure = notebook_figure("ledger.plot", figsize=(WIDTH, height), layout="constrained")
     ratios = [HEIGHT, BAR * max(4, len(lives))]
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=ratios)
     figure.suptitle(ledger.title, x=0.01, ha="left", fontweight="bold", fontsize=11)

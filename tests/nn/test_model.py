@@ -42,7 +42,7 @@ def test_mlp_names_and_bounds():
     assert abs(w1.data).max() > 0.99 * bound
     np.testing.assert_allclose(w1.data.var(), 2 / 784, rtol=0.05)
     assert not b1.data.any()
-    assert repr(model) == "Model([Lin(784, 50), Relu(), Lin(50, 10)], loss=Mse())"
+    assert repr(model) == "Model([Lin(784, 50), Relu(), Lin(50, 10)], loss=Mse(), 39,760 parameters)"
 
 
 def test_a_seed_gives_the_same_bits_everywhere(dtype):

@@ -1,0 +1,84 @@
+"""x (n,m) that is made dense, or converted, a batch of rows at a time, never as a whole.
+
+These are scipy.sparse's matrices, and numpy's memory maps whose numbers are not of the parameters' dtype.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from pybackprop.core.arrays import Array, converted
+from pybackprop.core.errors import DTypeError, ShapeError
+from pybackprop.core.sparse import is_sparse
+from pybackprop.engine.batch import StepData, rows
+
+
+class LazyRows:
+    """Rows of a sparse matrix or a memory map.
+
+    value    CSR in the parameters' dtype, or a memory map
+    index    which of its rows, in order; None: all
+    """
+
+    def __init__(self, operation: str, value: Any, expected: StepData, index: Array | None = None) -> None:
+        self.operation, self.value, self.expected, self.index = operation, value, expected, index
+
+    def __len__(self) -> int:
+        return int(self.value.shape[0]) if self.index is None else len(self.index)
+
+    @property
+    def is_sparse(self) -> bool:
+        return not isinstance(self.value, np.ndarray)
+
+    def subset(self, index: Array) -> LazyRows:
+        """Some of the rows."""
+        return LazyRows(self.operation, self.value, self.expected, index if self.index is None else self.index[index])
+
+    def take(self, index: Array) -> Array:
+        """Some of the rows as a contiguous array of the parameters' dtype. Raises OutOfMemoryError."""
+        found = self.value[index if self.index is None else self.index[index]]
+        return rows(self.operation, found if self.is_sparse else np.asarray(found), self.expected)
+
+    def batches(self, size: int) -> Iterator[Array]:
+        """All rows in their order."""
+        for start in range(0, len(self), size):
+            yield self.take(np.arange(start, min(start + size, len(self))))
+
+    def check(self, name: str) -> None:
+        """Raises ValueError for NaN and infinity in a sparse matrix; a memory map is checked by batches."""
+        if not self.is_sparse or np.isfinite(self.value.data).all():
+            return
+        at = int(np.argmin(np.isfinite(self.value.data)))
+        row = int(np.searchsorted(self.value.indptr, at, "right")) - 1
+        raise ValueError(
+            f"{self.operation}: {name}: found {self.value.data[at]} at row {row}, column {self.value.indices[at]} "
+            "(counted from 0); expected finite numbers"
+        )
+
+
+def lazy_rows(operation: str, x: Any, expected: StepData) -> LazyRows | None:
+    """x as LazyRows; None for data that can be used as it is, or is converted at once.
+
+    Raises ShapeError and DTypeError for a sparse matrix or memory map that does not fit.
+    """
+    sparse = is_sparse(x)
+    if not sparse and not (isinstance(x, np.memmap) and x.dtype != expected.dtype):
+        return None
+    if x.ndim != 2 or x.shape[1] != expected.m:
+        raise ShapeError(
+            f"{operation}: found x {x.shape}, expected rows of {expected.m} features: the first layer's inputs"
+        )
+    if x.dtype.kind not in "fiub":
+        raise DTypeError(f"{operation}: x: found an array of {x.dtype}, expected real numbers (float32 or float64)")
+    return LazyRows(operation, _csr(operation, x, expected.dtype) if sparse else x, expected)
+
+
+def _csr(operation: str, x: Any, dtype: np.dtype[Any]) -> Any:
+    csr = x.tocsr()
+    if csr.dtype == dtype:
+        return csr
+    numbers = converted(csr.data, dtype, f"{operation}: x")
+    return type(csr)((numbers, csr.indices, csr.indptr), shape=csr.shape)
