@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -20,7 +21,9 @@ from pybackprop.engine.arena import Arena
 from pybackprop.engine.batch import StepData, pair
 from pybackprop.engine.history import History
 from pybackprop.engine.records import Epoch, Moment
-from pybackprop.nn.optim import SGD, rate
+from pybackprop.nn.clip import check_max_norm
+from pybackprop.nn.optimizer import Optimizer, rate
+from pybackprop.nn.schedules import Schedule
 from pybackprop.ops import mse
 
 SLICE = 0.05  # seconds of steps between two checks for Ctrl-C and calls of the callback
@@ -35,8 +38,10 @@ class Plan(Protocol):
     c_plan: Any
     arena: Arena
     step_data: StepData
+    clip_norm: float | None
 
-    def check_step(self, operation: str) -> SGD: ...
+    def check_step(self, operation: str) -> Optimizer: ...
+    def limit_norm(self, clip_norm: float | None) -> None: ...
     def reserve_batch(self, rows: int) -> None: ...
     def predict(self, x: Any) -> Tensor: ...
     def touch(self) -> None: ...
@@ -52,10 +57,11 @@ class Options:
     done: int = 0
     validation: tuple[Any, Any] | None = None
     patience: int | None = None
-    schedule: Callable[[int], float] | None = None
+    schedule: Schedule | Callable[[int], float] | None = None
     callback: Callable[[Moment], Any] | None = None
     checkpoint: Callable[[Epoch], Any] | None = None
     progress: bool = False
+    clip_norm: float | None = None
 
     def __post_init__(self) -> None:
         self.seed = check_seed(self.seed)
@@ -63,6 +69,8 @@ class Options:
             setattr(self, name, whole(f"plan.fit: {name}", getattr(self, name), 0))
         if self.batch is not None:
             whole("plan.fit: batch", self.batch)
+        if self.clip_norm is not None:
+            self.clip_norm = check_max_norm("plan.fit", "clip_norm", self.clip_norm)
         if self.patience is not None:
             whole("plan.fit: patience", self.patience)
             if self.validation is None:
@@ -78,12 +86,13 @@ class _Fit:
     """One call of fit.
 
     at    C's bp_progress: the row and step in the epoch, and the sum of its losses
-    best  (loss, state) of the epoch with the least validation loss, kept only with patience
+    rates the learning rate of each step of the epoch; None without a schedule of steps
+    best  (loss, state, count of steps) of the epoch with the least validation loss, kept only with patience
     """
 
     def __init__(self, plan: Plan, x: Any, targ: Any, options: Options) -> None:
         self.plan, self.options = plan, options
-        self.sgd = plan.check_step("plan.fit")
+        self.optimizer = plan.check_step("plan.fit")
         self.x, self.targ = pair("plan.fit", x, targ, plan.step_data)
         self.validation = _validation(plan, options.validation)
         self.pins = pin(self.x), pin(self.targ)
@@ -99,13 +108,20 @@ class _Fit:
         plan.reserve_batch(min(self.batch, self.n))
         self.order, self.at = native.indices(self.n), native.progress()
         self.call = native.plan_run[plan.dtype]
-        self.best: tuple[float, list[Array]] | None = None
+        self.schedule = options.schedule
+        if isinstance(self.schedule, Schedule):
+            self.schedule = self.schedule.over(options.epochs * self.steps)
+        self.rates: Array | None = None
+        self.best: tuple[float, list[Array], int] | None = None
         self.best_epoch = 0
         self.history = History()
 
     def run(self) -> History:
         o = self.options
         with ExitStack() as stack:
+            if o.clip_norm is not None:
+                self.plan.limit_norm(o.clip_norm)
+                stack.callback(self.plan.limit_norm, self.plan.clip_norm)
             callbacks = [o.callback] if o.callback is not None else []
             if o.progress:
                 from pybackprop.engine.progress import Progress
@@ -119,13 +135,13 @@ class _Fit:
             self.plan.touch()
             for array, kept in zip(self._state(), self.best[1], strict=False):  # momentum may be new
                 np.copyto(array, kept)
+            self.optimizer.steps = self.best[2]
         return self.history
 
     def _epoch(self, epoch: int, callbacks: list[Callable[[Moment], Any]]) -> bool:
         """One pass over the rows; whether a callback asked to stop."""
         at, o = self.at, self.options
-        if o.schedule is not None:
-            self.sgd.lr = rate("lr", o.schedule(epoch))
+        self._set_rates(epoch)
         native.permute(self.order, self.n, o.seed, SHUFFLE_STREAM + epoch - 1)
         at.row = at.steps = 0
         at.loss_sum = seconds = 0.0
@@ -134,16 +150,26 @@ class _Fit:
             if at.row < self.n and _call(callbacks, self._moment(epoch)):
                 return True
         self._check_finite(epoch)
-        done = Epoch(epoch, at.loss_sum / self.n, self._validation_loss(), self.sgd.lr, seconds)
+        done = Epoch(epoch, at.loss_sum / self.n, self._validation_loss(), self.optimizer.lr, seconds)
         self.history.append(done)
         self._keep_best(done.validation)
         if o.checkpoint is not None:
             o.checkpoint(done)
         return _call(callbacks, self._moment(epoch, done))
 
+    def _set_rates(self, epoch: int) -> None:
+        """The learning rate of an epoch, or of each of its steps."""
+        schedule = self.schedule
+        if isinstance(schedule, Schedule):
+            self.rates = np.ascontiguousarray(schedule.rates((epoch - 1) * self.steps, self.steps))
+            self.c_rates = native.rates(self.rates)  # kept alive for C
+            self.at.rates = self.c_rates
+        elif schedule is not None:
+            self.optimizer.lr = rate("lr", schedule(epoch), of="plan.fit: schedule")
+
     def _slice(self, epoch: int) -> float:
         """Runs steps for about SLICE seconds; the seconds that they took."""
-        plan, at, sgd = self.plan, self.at, self.plan.check_step("plan.fit")
+        plan, at, optimizer = self.plan, self.at, self.plan.check_step("plan.fit")
         for name, array, place in zip(("x", "targ"), (self.x, self.targ), self.places, strict=True):
             if _place(array) != place:
                 raise ShapeError(
@@ -153,10 +179,14 @@ class _Fit:
         plan.touch()
         data = native.pointer(self.x), native.pointer(self.targ), self.order
         began = time.perf_counter()
-        status = self.call(plan.c_plan, at, *data, self.n, self.batch, sgd.lr, sgd.momentum, SLICE)
+        status = self.call(plan.c_plan, at, *data, self.n, self.batch, optimizer.lr, optimizer.momentum, SLICE)
         seconds = time.perf_counter() - began
+        if self.rates is not None and at.steps:
+            optimizer.lr = float(self.rates[at.steps - 1])  # of the last step, as after a loop of one's own
         if status == native.DIVERGED:
-            raise self._diverged(epoch, "the loss", at.loss, at.steps + 1)
+            clips = math.isfinite(at.loss)
+            what, value = ("the norm of the gradients", float("nan")) if clips else ("the loss", at.loss)
+            raise self._diverged(epoch, what, value, at.steps + 1)
         native.check(status)
         return seconds
 
@@ -170,13 +200,13 @@ class _Fit:
 
     def _keep_best(self, loss: float | None) -> None:
         if self.options.patience is not None and loss is not None and (self.best is None or loss < self.best[0]):
-            self.best = (loss, [array.copy() for array in self._state()])
+            self.best = (loss, [array.copy() for array in self._state()], self.optimizer.steps)
             self.best_epoch = len(self.history)
 
     def _state(self) -> list[Array]:
-        """The state of training: the parameters, and their momentum if there is one."""
+        """The state of training: the parameters, and what the optimizer keeps of them."""
         arena = self.plan.arena
-        return [arena.updated_values, *([] if arena.momentum is None else [arena.momentum])]
+        return [arena.updated_values, *arena.kept.values()]
 
     def _is_enough(self) -> bool:
         """Whether the validation loss has not improved for `patience` epochs."""
@@ -207,8 +237,8 @@ class _Fit:
         except ValueError as error:
             return DivergedError(f"{happened}: {error}")
         return DivergedError(
-            f"{happened}. Try a smaller learning rate (it is {self.sgd.lr:g}), less momentum (it is "
-            f"{self.sgd.momentum:g}), or data scaled to about 1"
+            f"{happened}. Try a smaller learning rate (it is {self.optimizer.lr:g}), less momentum (it is "
+            f"{self.optimizer.momentum:g}), or data scaled to about 1"
         )
 
 

@@ -89,7 +89,7 @@ def test_an_id_that_belongs_to_another_parameter_now_is_not_believed():
     p, other = bp.param(np.ones(2)), bp.param(np.ones(50))
     sgd = bp.SGD([p], lr=0.1, momentum=0.9)
     sgd.velocity(p)
-    sgd._velocity[id(other)] = sgd._velocity[id(p)]
+    sgd._kept[id(other)] = sgd._kept[id(p)]
     assert sgd.velocity(other).shape == (50,)
 
 
@@ -98,7 +98,7 @@ def test_momentum_that_does_not_fit_is_refused_before_anything_is_written(batch)
     train((model, sgd), batch, 1)
     w = model.layers[0].w
     before = w.data.copy()
-    sgd._velocity[id(w)] = (w, bp.tensor(np.zeros(3, np.float32)))
+    sgd._kept[id(w)] = (w, bp.tensor(np.zeros(3, np.float32)))
     sgd._bound = None
     with pytest.raises(bp.ShapeError, match=r"momentum of the tensor 'w1' .* has the shape \(3,\)"):
         sgd.step()
