@@ -23,8 +23,10 @@ MSE = "the loss is `bp.Mse()` as a layer, `bp.mse(out, targ)` as a function"
 MODEL = "layers in a row are `bp.Model([bp.Lin(784, 50), bp.Relu(), bp.Lin(50, 10)])`, or `bp.mlp([784, 50, 10])`"
 OPERATION = "there is no such operation here; `bp.define_op` makes one from two functions on numpy arrays"
 OPTIMIZER = "the optimizers are `bp.SGD(model, lr=0.1, momentum=0.9)`, `bp.Adam(model)` and `bp.AdamW(model)`"
-SCHEDULE = "`optimizer.lr = schedule(step)` before a step, or plan.fit(..., schedule=schedule)"
-SCHEDULES = "schedules are `bp.StepLR`, `bp.CosineLR`, `bp.OneCycleLR` and `bp.WarmupLR`: " + SCHEDULE
+SCHEDULES = (
+    "schedules are `bp.StepLR`, `bp.CosineLR`, `bp.OneCycleLR` and `bp.WarmupLR`: "
+    "`sgd.lr = bp.CosineLR(0.1, steps=100)(3)`, or fit(schedule=...)"
+)
 ARRAY = "make the numbers with numpy: `bp.tensor(np.zeros((2, 3)))`, or `bp.param(np.zeros((2, 3)))` for a parameter"
 DTYPE = "dtypes are numpy's: `bp.tensor(array, np.float64)`"
 CPU = "everything is computed on the CPU, by `bp.threads()` threads"
@@ -63,7 +65,7 @@ PACKAGE = {
     **_each("layers models losses", "they are in the package itself: `bp.Lin`, `bp.Relu`, `bp.Mse`, `bp.Model`"),
     **_each("optim optimizers RMSprop Adagrad Optimizer Sgd", OPTIMIZER),
     **_each("lr_scheduler schedules CosineAnnealingLR LinearLR LRScheduler", SCHEDULES),
-    **_each("clip_grad_norm_ clip_grad_value_", "it is `bp.clip_grad_norm(model, max_norm)`"),
+    **_each("clip_grad_norm_ clip_grad_value_", "it is `bp.clip_grad_norm(model, 1.0)`, after backward"),
     **_each("no_grad inference_mode set_grad_enabled", "`model.predict(x)` keeps nothing for backward"),
     **_each("enable_grad is_grad_enabled", "a result is on the tape if an operand has `w.requires_g`"),
     **_each("zeros ones empty full rand randn arange linspace eye", ARRAY),
@@ -122,7 +124,7 @@ LIN_NAMES = {
 }
 OPTIMIZER_NAMES = {
     "zero_grad": NOTHING_TO_ZERO,
-    **_each("param_groups learning_rate", "the rate is `optimizer.lr`, the tensors `optimizer.parameters`"),
+    **_each("param_groups learning_rate", "the rate is `sgd.lr`, the tensors `sgd.parameters`"),
     **_each("minimize apply_gradients", STEP),
     **_each("state_dict load_state_dict", SAVE),
 }

@@ -115,6 +115,7 @@ class Adam(Optimizer):
 
     @property
     def betas(self) -> tuple[float, float]:
+        """How much of the older gradients, and of their squares, the means keep in a step."""
         return self.momentum, self.beta2
 
     @betas.setter

@@ -61,10 +61,12 @@ class Optimizer:
 
     @property
     def name(self) -> str:
+        """Its class's: SGD, Adam, AdamW."""
         return type(self).__name__
 
     @property
     def steps(self) -> int:
+        """How many updates there were."""
         return int(self.c_optimizer.steps)
 
     @steps.setter

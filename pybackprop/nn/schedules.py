@@ -26,9 +26,11 @@ class Schedule:
     """The learning rate of each step, from step 0 on: schedule(step), or rates(first, count) of several.
 
     In a loop of one's own, `optimizer.lr = schedule(step)` before each step; in a plan, fit(schedule=schedule).
+
+    steps  how many steps there are; None: fit says it, or it does not matter
     """
 
-    steps: int | None = None  # how many steps there are; None: fit says it, or it does not matter
+    steps: int | None = None
     NEEDS_STEPS: ClassVar[bool] = False
 
     def rates(self, first: int, count: int) -> Array:
@@ -129,7 +131,7 @@ class OneCycleLR(Schedule):
         start, top, last = self.max_lr / self.div_factor, self.pct_start * self.steps - 1, self.steps - 1
         end = start / self.final_div_factor
         up = anneal(start, self.max_lr, np.minimum(step / top, 1.0) if top > 0 else np.ones(len(step)))
-        down = anneal(self.max_lr, end, np.clip((step - top) / max(last - top, 1.0), 0.0, 1.0))
+        down = anneal(self.max_lr, end, np.clip((step - top) / (last - top), 0.0, 1.0))
         return np.where(step <= top, up, down)
 
 
@@ -154,6 +156,7 @@ class WarmupLR(Schedule):
         self.after = after
 
     def over(self, steps: int) -> Schedule:
+        """This schedule, with what comes after the warm-up over the rest of so many steps."""
         if not isinstance(self.after, Schedule):
             return self
         return WarmupLR(

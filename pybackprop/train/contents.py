@@ -16,7 +16,7 @@ from pybackprop.core.checks import is_whole, whole
 from pybackprop.core.errors import CheckpointError
 from pybackprop.data import MISSING, Description
 from pybackprop.data.description import shortened
-from pybackprop.nn.optim import OPTIMIZERS
+from pybackprop.nn.optim import OPTIMIZERS, optimizer_of
 
 REMEDY = "save it again, with bp.save or 'pybackprop train --save', or take another copy of the file"
 STATES = {name for kind in OPTIMIZERS.values() for name in kind.STATE}
@@ -76,11 +76,12 @@ OPTIMIZER_NAMES = {name.lower(): name for name in OPTIMIZERS}  # as the command 
 
 
 def optimizer_of_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The kind and the options of the optimizer that the command line's settings describe."""
+    """The kind and all options of the optimizer that the command line's settings describe. Raises ValueError."""
     kind = OPTIMIZER_NAMES[settings.get("optimizer", "sgd")]
     given = {"lr": settings["lr"], "weight_decay": settings.get("weight_decay", 0.0)}
     given |= {"momentum": settings["momentum"], "nesterov": settings.get("nesterov", False)}
-    return {"kind": kind, **{name: value for name, value in given.items() if name in OPTIMIZERS[kind].OPTIONS}}
+    options = {name: value for name, value in given.items() if name in OPTIMIZERS[kind].OPTIONS}
+    return {"kind": kind, **optimizer_of(kind, None, options).options()}
 
 
 def whole_steps(value: Any) -> int:

@@ -114,8 +114,12 @@ class Contents(NamedTuple):
                 told = {**contents.optimizer_of_settings(settings), "steps": self.meta.get("steps", 0)}
             assert told is not None
             names = told.get("parameters", self.parameters)
+            kind = told.get("kind", "SGD")
             options = {name: value for name, value in told.items() if name not in ("kind", "parameters", "steps")}
-            made = optimizer_of(told.get("kind", "SGD"), [self.parameters[name] for name in names], options)
+            missing = set(OPTIMIZERS[kind].OPTIONS if "kind" in told else ("lr", "momentum")) - set(options)
+            if missing:
+                raise KeyError(*missing)
+            made = optimizer_of(kind, [self.parameters[name] for name in names], options)
             made.steps = contents.whole_steps(told.get("steps", 0))
         except contents.UNUSABLE as error:
             raise contents.unusable(self.path, f"holds no optimizer that can be used: {error!r}") from error

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
+from helpers.optimizers import KINDS
 
 SIZES = [8, 16, 16, 16, 4]
 WAYS = {"deepcopy": copy.deepcopy, "pickle": lambda pair: pickle.loads(pickle.dumps(pair))}
@@ -20,9 +21,9 @@ def batch(rng):
     return rng.standard_normal((16, 8)).astype(np.float32), rng.standard_normal((16, 4)).astype(np.float32)
 
 
-def fresh(momentum=0.9):
+def fresh(kind="momentum"):
     model = bp.mlp(SIZES, seed=2)
-    return model, bp.SGD(model, lr=0.05, momentum=momentum)
+    return model, KINDS[kind](model)
 
 
 def train(pair, batch, steps):
@@ -42,12 +43,12 @@ def train_compiled(pair, batch, steps, strategy=None):
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("momentum", [0, 0.9])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("before", [train, train_compiled])
 @pytest.mark.parametrize("after", [train, train_compiled])
-def test_a_copy_continues_with_the_same_bits(batch, way, momentum, before, after):
-    expected = train(fresh(momentum), batch, 10)
-    pair = fresh(momentum)
+def test_a_copy_continues_with_the_same_bits(batch, way, kind, before, after):
+    expected = train(fresh(kind), batch, 10)
+    pair = fresh(kind)
     before(pair, batch, 5)
     twin = WAYS[way](pair)
     assert after(twin, batch, 5) == expected
