@@ -98,6 +98,11 @@ size_t bp_second_cache(void);
 /* The processors that this process may use. */
 int bp_processors(void);
 
+/* Whether an optimizer's update is bp_sgd_step. */
+static inline int bp_is_plain_sgd(const bp_optimizer *o) {
+    return !o || (o->rule == BP_SGD && !o->nesterov && o->weight_decay == 0);
+}
+
 /* What elementwise operations work on: arrays out, x and y, and a number. See bp_run_elements. */
 typedef struct {
     float *out;

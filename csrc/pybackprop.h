@@ -319,16 +319,88 @@ void bp_ref_sgd_momentum_update_f64(double *p, double *v, const double *dp, doub
                                     size_t size);
 
 /* A parameter p, its momentum v (NULL without momentum) and gradient dp, of the type in the call's
-   name. */
+   name. Of Adam v is the mean of the gradients, and squares that of their squares; else squares is not
+   used. */
 typedef struct {
     void *p, *v;
     const void *dp;
     size_t size;
+    void *squares;
 } bp_parameter;
 
 /* The updates above for each of them; momentum where v is not NULL. */
 void bp_sgd_step_f32(const bp_parameter *parameters, size_t count, double lr, double mu);
 void bp_sgd_step_f64(const bp_parameter *parameters, size_t count, double lr, double mu);
+
+/* ---- optimizers: weight decay, Nesterov's momentum, Adam -------------------------------------- */
+
+typedef enum { BP_SGD = 0, BP_ADAM = 1 } bp_rule;
+
+/* How parameters are updated, besides the learning rate lr and mu, which each call is given: the
+   momentum of SGD, beta1 of Adam. Zeroed, it is the sgd above. */
+typedef struct {
+    int rule;
+    int nesterov;  /* SGD: the update goes along mu v + dp instead of v */
+    int decoupled; /* Adam: the weights shrink by lr weight_decay (AdamW); else weight_decay p is added
+                      to the gradient, as SGD always does */
+    double beta2, eps; /* Adam */
+    double weight_decay;
+    uint64_t steps; /* updates done, which Adam's next one depends on. Who calls an update counts it
+                       here; a plan's steps count themselves */
+} bp_optimizer;
+
+/* dp = fma(weight_decay, p, dp), unless weight_decay is 0; where v is not NULL, v = fma(mu, v, dp), and
+   dp = v, or with nesterov fma(mu, v, dp); then p = fma(-lr, dp, p). dp's array is only read. */
+void bp_sgd_decay_update_f32(float *p, float *v, const float *dp, const bp_optimizer *optimizer,
+                             double lr, double mu, size_t size);
+void bp_sgd_decay_update_f64(double *p, double *v, const double *dp, const bp_optimizer *optimizer,
+                             double lr, double mu, size_t size);
+void bp_ref_sgd_decay_update_f32(float *p, float *v, const float *dp, const bp_optimizer *optimizer,
+                                 double lr, double mu, size_t size);
+void bp_ref_sgd_decay_update_f64(double *p, double *v, const double *dp, const bp_optimizer *optimizer,
+                                 double lr, double mu, size_t size);
+
+/* Adam. With t = steps + 1, computed in double and then rounded once to the arrays' type:
+   c1 = 1 - mu, c2 = 1 - beta2, step = lr / (1 - mu^t), root = sqrt(1 - beta2^t), keep = 1 - lr
+   weight_decay; powers by squaring, from t's highest binary digit on. Then in the arrays' type
+       dp = fma(weight_decay, p, dp), or if decoupled p = keep p; neither if weight_decay is 0
+       m = fma(c1, dp - m, m)
+       v = fma(c2 dp, dp, beta2 v)
+       p = fma(-step, m / (sqrt(v) / root + eps), p)
+   where each operation is rounded once. dp's array is only read. */
+void bp_adam_update_f32(float *p, float *m, float *v, const float *dp, const bp_optimizer *optimizer,
+                        double lr, double mu, size_t size);
+void bp_adam_update_f64(double *p, double *m, double *v, const double *dp, const bp_optimizer *optimizer,
+                        double lr, double mu, size_t size);
+void bp_ref_adam_update_f32(float *p, float *m, float *v, const float *dp, const bp_optimizer *optimizer,
+                            double lr, double mu, size_t size);
+void bp_ref_adam_update_f64(double *p, double *m, double *v, const double *dp,
+                            const bp_optimizer *optimizer, double lr, double mu, size_t size);
+
+/* The optimizer's update of each of them; NULL: bp_sgd_step. Does not count optimizer->steps. */
+void bp_optimizer_step_f32(const bp_parameter *parameters, size_t count, const bp_optimizer *optimizer,
+                           double lr, double mu);
+void bp_optimizer_step_f64(const bp_parameter *parameters, size_t count, const bp_optimizer *optimizer,
+                           double lr, double mu);
+
+/* ---- the norm of gradients, and clipping by it ------------------------------------------------- */
+
+/* The sum of the squares of dp, in double: in segments of BP_SEGMENT * BP_LANES elements, each in
+   BP_LANES lanes as mse adds its squares; the segments' sums are added in ascending order, from +0. */
+double bp_sum_squares_f32(const float *dp, size_t size);
+double bp_sum_squares_f64(const double *dp, size_t size);
+double bp_ref_sum_squares_f32(const float *dp, size_t size);
+double bp_ref_sum_squares_f64(const double *dp, size_t size);
+
+/* The factor by which gradients are scaled whose squares add up to `sum`, computed in double:
+   max_norm / (sqrt(sum) + 1e-6), at most 1. */
+double bp_clip_factor(double sum, double max_norm);
+
+/* dp = dp factor, the factor rounded once to the array's type. */
+void bp_scale_f32(float *dp, double factor, size_t size);
+void bp_scale_f64(double *dp, double factor, size_t size);
+void bp_ref_scale_f32(float *dp, double factor, size_t size);
+void bp_ref_scale_f64(double *dp, double factor, size_t size);
 
 /* ---- plan: training steps in memory that was laid out in advance ------------------------------ */
 
@@ -355,6 +427,12 @@ typedef struct {
     void *run_memory; /* where a run may copy the parameters in a form that suits its steps; initially
                          zero, or NULL. A run without it gives the same bits */
     size_t run_bytes;
+    bp_optimizer *optimizer; /* of steps, which count themselves there; NULL: bp_sgd_step */
+    const bp_parameter
+        *clipped;         /* the gradients whose norm is taken, each added after the one before; */
+    size_t clipped_count; /* only dp and size are used */
+    double
+        max_norm; /* steps scale their gradients down to that norm before the update; 0: they do not */
 } bp_plan;
 
 /* The bytes of workspace that a plan's strategy needs for steps of up to plan->batch rows. BP_UNKNOWN:
@@ -373,11 +451,16 @@ bp_status bp_plan_grads_f32(const bp_plan *plan, float *loss, const float *x, co
 bp_status bp_plan_grads_f64(const bp_plan *plan, double *loss, const double *x, const double *targ,
                             size_t n, double *dx, int accumulate);
 
-/* The same, then bp_sgd_step. */
+/* The same, then bp_plan_update. */
 bp_status bp_plan_step_f32(const bp_plan *plan, float *loss, const float *x, const float *targ, size_t n,
                            double lr, double mu);
 bp_status bp_plan_step_f64(const bp_plan *plan, double *loss, const double *x, const double *targ,
                            size_t n, double lr, double mu);
+
+/* The part of a step after its gradients: clips them if plan->max_norm is not 0, and updates the
+   parameters. BP_DIVERGED: the norm of the gradients is not finite; nothing was changed. */
+bp_status bp_plan_update_f32(const bp_plan *plan, double lr, double mu);
+bp_status bp_plan_update_f64(const bp_plan *plan, double lr, double mu);
 
 /* out (n,h) for x (n,m), any n: the layers' forward, at most plan->batch rows at a time. */
 bp_status bp_plan_predict_f32(const bp_plan *plan, float *out, const float *x, size_t n);
@@ -385,15 +468,17 @@ bp_status bp_plan_predict_f64(const bp_plan *plan, double *out, const double *x,
 
 /* The progress of an epoch. */
 typedef struct {
-    size_t row, steps; /* rows and steps done */
-    double loss_sum;   /* over the steps done: loss times rows, added in their order */
-    double loss;       /* of the last step */
+    size_t row, steps;   /* rows and steps done */
+    double loss_sum;     /* over the steps done: loss times rows, added in their order */
+    double loss;         /* of the last step */
+    const double *rates; /* the learning rate of each step of the epoch; NULL: lr of all */
 } bp_progress;
 
 /* Steps over batches of the rows x[order[0]], x[order[1]], ... of x (rows,m) and targ (rows,h), from
    at->row on, until all rows are done or `seconds` have passed; at least one step. The last batch takes
-   the remaining rows. order NULL: rows in their order. BP_DIVERGED: at->loss is not finite, and the
-   parameters are those from before that step, which does not count as done. */
+   the remaining rows. order NULL: rows in their order. BP_DIVERGED: at->loss, or if that is finite, the
+   norm of the clipped gradients is not finite; the parameters are those from before that step, which
+   does not count as done. */
 bp_status bp_plan_run_f32(const bp_plan *plan, bp_progress *at, const float *x, const float *targ,
                           const int64_t *order, size_t rows, size_t batch, double lr, double mu,
                           double seconds);

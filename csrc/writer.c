@@ -8,6 +8,7 @@ typedef struct {
     void (*function)(void);
     const void *described;           /* bp_parameter or bp_layer */
     size_t count;                    /* of these */
+    bp_optimizer *optimizer;         /* of an update */
     int is_double, moves;            /* moves: whether momentum is not 0 */
     PyObject *items, *arrays, *used; /* an update's parameters, their arrays; see _Bound */
     usual usual;
@@ -56,9 +57,12 @@ static PyObject *update(PyObject *object, PyObject *const *given, Py_ssize_t cou
     if (!are_writeable(self->arrays) || !is_renewed(self)) Py_RETURN_NONE;
     if (touch(&self->written, self->operation) < 0) return NULL;
     if (self->is_double)
-        ((__typeof__(bp_sgd_step_f64) *)self->function)(self->described, self->count, lr, momentum);
+        ((__typeof__(bp_optimizer_step_f64) *)self->function)(self->described, self->count,
+                                                              self->optimizer, lr, momentum);
     else
-        ((__typeof__(bp_sgd_step_f32) *)self->function)(self->described, self->count, lr, momentum);
+        ((__typeof__(bp_optimizer_step_f32) *)self->function)(self->described, self->count,
+                                                              self->optimizer, lr, momentum);
+    self->optimizer->steps++;
     if (remember(self) < 0) return NULL;
     Py_RETURN_TRUE;
 }
@@ -85,11 +89,11 @@ static PyObject *backward(PyObject *object, PyObject *const *given, Py_ssize_t c
 
 static PyObject *prepare(PyTypeObject *type, PyObject *given, PyObject *names) {
     writer p = {0};
-    unsigned long long function, described;
+    unsigned long long function, described, optimizer;
     Py_ssize_t count;
     PyObject *triples, *written, *gradients, *kept;
     (void)names;
-    if (!PyArg_ParseTuple(given, "KKnppO!O!O!O!O!O!O!O!O!UO", &function, &described, &count,
+    if (!PyArg_ParseTuple(given, "KKnKppO!O!O!O!O!O!O!O!O!UO", &function, &described, &count, &optimizer,
                           &p.is_double, &p.moves, &PyTuple_Type, &p.items, &PyTuple_Type, &p.arrays,
                           &PyTuple_Type, &triples, &PyTuple_Type, &written, &PyTuple_Type, &gradients,
                           &PyList_Type, &p.used, &PyDict_Type, &p.usual.observer, &PyDict_Type,
@@ -102,6 +106,7 @@ static PyObject *prepare(PyTypeObject *type, PyObject *given, PyObject *names) {
     self->function = (void (*)(void))(uintptr_t)function;
     self->described = (const void *)(uintptr_t)described;
     self->count = (size_t)count;
+    self->optimizer = (bp_optimizer *)(uintptr_t)optimizer;
     self->kept = Py_NewRef(given);
     self->walks = PyUnicode_InternFromString("walks");
     if (self->walks && name_variables(&self->usual) == 0 && watch(&self->watched, triples) == 0 &&
@@ -138,14 +143,15 @@ static void release(PyObject *object) {
     free_object(object);
 }
 
-PyDoc_STRVAR(WRITER,
-             "Writer(function, what it takes, how many, is_double, moves, tensors, their arrays, "
-             "triples as for Watch, "
-             "versions, versions of gradients, used, vars(observer), vars(versions), vars(tape), "
-             "operation, kept). "
-             "update(tensors, lr, momentum) gives True; backward(x, targ, n, accumulate) a bp_status; "
-             "both None, with "
-             "nothing done, if anything differs. Raises TypeError for what cannot be read directly.");
+PyDoc_STRVAR(
+    WRITER,
+    "Writer(function, what it takes, how many, optimizer, is_double, moves, tensors, their arrays, "
+    "triples as for Watch, "
+    "versions, versions of gradients, used, vars(observer), vars(versions), vars(tape), "
+    "operation, kept). "
+    "update(tensors, lr, momentum) gives True; backward(x, targ, n, accumulate) a bp_status; "
+    "both None, with "
+    "nothing done, if anything differs. Raises TypeError for what cannot be read directly.");
 
 static PyMethodDef methods[] = {{"update", (PyCFunction)(void *)update, METH_FASTCALL, NULL},
                                 {"backward", (PyCFunction)(void *)backward, METH_FASTCALL, NULL},

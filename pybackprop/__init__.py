@@ -58,9 +58,11 @@ from pybackprop.core.version import __version__ as __version__
 from pybackprop.engine.history import History
 from pybackprop.engine.model import Model, mlp
 from pybackprop.engine.plan import Plan, compile
+from pybackprop.nn.clip import clip_grad_norm
 from pybackprop.nn.layers import Activation, LeakyRelu, Lin, Mse, Relu
 from pybackprop.nn.module import Module
-from pybackprop.nn.optim import SGD
+from pybackprop.nn.optim import SGD, Adam, AdamW
+from pybackprop.nn.schedules import CosineLR, OneCycleLR, StepLR, WarmupLR
 from pybackprop.ops import (
     Op,
     define_op,
@@ -93,7 +95,10 @@ if TYPE_CHECKING:
 __all__ = [
     "SGD",
     "Activation",
+    "Adam",
+    "AdamW",
     "CheckpointError",
+    "CosineLR",
     "DTypeError",
     "DivergedError",
     "Explanation",
@@ -106,14 +111,18 @@ __all__ = [
     "Model",
     "Module",
     "Mse",
+    "OneCycleLR",
     "Op",
     "OutOfMemoryError",
     "Plan",
     "Relu",
     "ShapeError",
+    "StepLR",
     "Tensor",
     "Verdict",
+    "WarmupLR",
     "as_tensor",
+    "clip_grad_norm",
     "compile",
     "data",
     "debug",
@@ -183,6 +192,7 @@ def _model_memory(self: Model, batch: int) -> "Ledger":
 def _plan_memory(self: Plan) -> "Ledger":
     """Every buffer of the plan; ["parameters"], ["gradients"], ["momentum"], ["workspace"] and ["total"] give bytes.
 
+    "momentum" is what the optimizer keeps: SGD's momentum, both moments of Adam.
     `.peak` is the workspace: what a step needs beyond data, parameters, gradients and momentum. After the first fit
     the workspace also holds a gathered batch and, where they make its steps faster, copies of the parameters.
     """

@@ -15,14 +15,18 @@ from pybackprop.engine.model import Model
 from pybackprop.engine.plan import Plan
 from pybackprop.nn.layers import Lin
 from pybackprop.nn.module import Module
-from pybackprop.nn.optim import SGD
+from pybackprop.nn.optimizer import Optimizer
 
 LIN = "a linear layer is `bp.Lin(784, 50)`, or `bp.Lin(w, b)` from arrays, w (inputs, outputs)"
 RELU = "it is `bp.Relu()` as a layer, `bp.relu(x)` as a function"
 MSE = "the loss is `bp.Mse()` as a layer, `bp.mse(out, targ)` as a function"
 MODEL = "layers in a row are `bp.Model([bp.Lin(784, 50), bp.Relu(), bp.Lin(50, 10)])`, or `bp.mlp([784, 50, 10])`"
 OPERATION = "there is no such operation here; `bp.define_op` makes one from two functions on numpy arrays"
-OPTIMIZER = "the optimizer is `bp.SGD(model, lr=0.1, momentum=0.9)`"
+OPTIMIZER = "the optimizers are `bp.SGD(model, lr=0.1, momentum=0.9)`, `bp.Adam(model)` and `bp.AdamW(model)`"
+SCHEDULES = (
+    "schedules are `bp.StepLR`, `bp.CosineLR`, `bp.OneCycleLR` and `bp.WarmupLR`: "
+    "`sgd.lr = bp.CosineLR(0.1, steps=100)(3)`, or fit(schedule=...)"
+)
 ARRAY = "make the numbers with numpy: `bp.tensor(np.zeros((2, 3)))`, or `bp.param(np.zeros((2, 3)))` for a parameter"
 DTYPE = "dtypes are numpy's: `bp.tensor(array, np.float64)`"
 CPU = "everything is computed on the CPU, by `bp.threads()` threads"
@@ -59,7 +63,9 @@ PACKAGE = {
     **_each("mse_loss mean_squared_error", MSE),
     **_each("sigmoid tanh softmax gelu conv2d", OPERATION),
     **_each("layers models losses", "they are in the package itself: `bp.Lin`, `bp.Relu`, `bp.Mse`, `bp.Model`"),
-    **_each("optim optimizers Adam AdamW RMSprop Adagrad Optimizer Sgd", OPTIMIZER),
+    **_each("optim optimizers RMSprop Adagrad Optimizer Sgd", OPTIMIZER),
+    **_each("lr_scheduler schedules CosineAnnealingLR LinearLR LRScheduler", SCHEDULES),
+    **_each("clip_grad_norm_ clip_grad_value_", "it is `bp.clip_grad_norm(model, 1.0)`, after backward"),
     **_each("no_grad inference_mode set_grad_enabled", "`model.predict(x)` keeps nothing for backward"),
     **_each("enable_grad is_grad_enabled", "a result is on the tape if an operand has `w.requires_g`"),
     **_each("zeros ones empty full rand randn arange linspace eye", ARRAY),
@@ -119,9 +125,9 @@ LIN_NAMES = {
     "bias": "it is `layer.b`, of shape (outputs,), or None",
     **_each("in_features out_features units", "the sizes are `layer.w.shape`: (inputs, outputs)"),
 }
-SGD_NAMES = {
+OPTIMIZER_NAMES = {
     "zero_grad": NOTHING_TO_ZERO,
-    **_each("param_groups learning_rate", "the rates are `sgd.lr` and `sgd.momentum`, the tensors `sgd.parameters`"),
+    **_each("param_groups learning_rate", "the rate is `sgd.lr`, the tensors `sgd.parameters`"),
     **_each("minimize apply_gradients", STEP),
     **_each("state_dict load_state_dict", SAVE),
 }
@@ -141,7 +147,7 @@ CLASSES: dict[type, dict[str, str]] = {
     Module: MODULE,
     Lin: LIN_NAMES,
     Model: MODEL_NAMES,
-    SGD: SGD_NAMES,
+    Optimizer: OPTIMIZER_NAMES,
     Plan: PLAN,
 }
 for _kind, _hints in CLASSES.items():

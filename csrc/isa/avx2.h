@@ -9,6 +9,8 @@
 
 #define vector_fma_f32_avx2 _mm256_fmadd_ps
 #define vector_fma_f64_avx2 _mm256_fmadd_pd
+#define vector_sqrt_f32_avx2 _mm256_sqrt_ps
+#define vector_sqrt_f64_avx2 _mm256_sqrt_pd
 
 /* From entry 8 - n on: n lanes selected, the others not. */
 static const int32_t bp_lanes_avx2[16] = {-1, -1, -1, -1, -1, -1, -1, -1};

@@ -9,6 +9,8 @@
 
 #define vector_fma_f32_avx512 _mm512_fmadd_ps
 #define vector_fma_f64_avx512 _mm512_fmadd_pd
+#define vector_sqrt_f32_avx512 _mm512_sqrt_ps
+#define vector_sqrt_f64_avx512 _mm512_sqrt_pd
 
 #define load_part_f32_avx512(from, n) _mm512_maskz_loadu_ps((__mmask16)((1u << (n)) - 1), from)
 #define load_part_f64_avx512(from, n) _mm512_maskz_loadu_pd((__mmask8)((1u << (n)) - 1), from)

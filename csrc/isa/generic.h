@@ -18,6 +18,9 @@ typedef double bp_vector_f64 __attribute__((vector_size(16)));
                      fmaf((a)[2], (b)[2], (c)[2]), fmaf((a)[3], (b)[3], (c)[3])})
 #define vector_fma_f64_generic(a, b, c)                                                                 \
     ((bp_vector_f64){fma((a)[0], (b)[0], (c)[0]), fma((a)[1], (b)[1], (c)[1])})
+#define vector_sqrt_f32_generic(a)                                                                      \
+    ((bp_vector_f32){sqrtf((a)[0]), sqrtf((a)[1]), sqrtf((a)[2]), sqrtf((a)[3])})
+#define vector_sqrt_f64_generic(a) ((bp_vector_f64){sqrt((a)[0]), sqrt((a)[1])})
 
 /* The first n elements of a vector, the others 0; no byte beyond them is accessed. */
 static inline bp_vector_f32 load_part_f32_generic(const float *from, size_t n) {

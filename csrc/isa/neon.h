@@ -10,6 +10,8 @@
 
 #define vector_fma_f32_neon(a, b, c) vfmaq_f32(c, a, b)
 #define vector_fma_f64_neon(a, b, c) vfmaq_f64(c, a, b)
+#define vector_sqrt_f32_neon vsqrtq_f32
+#define vector_sqrt_f64_neon vsqrtq_f64
 #define load_part_f32_neon load_part_f32_generic
 #define load_part_f64_neon load_part_f64_generic
 #define store_part_f32_neon store_part_f32_generic

@@ -49,11 +49,12 @@ static int all_updated(const bp_plan *plan, size_t bytes) {
     return 1;
 }
 
-/* Whether a run on copies may be faster: where rows of data are long, so that gathering them and passes
-   over the weights take much of a step. Shares do all of the layers above the first, which must not be
-   most of the work. */
+/* Whether a run on copies may be faster: with the update of units.h, where rows of data are long, so
+   that gathering them and passes over the weights take much of a step. Shares do all of the layers above
+   the first, which must not be most of the work. */
 static int may_pay(const bp_plan *plan, size_t bytes) {
     size_t n = plan->batch;
+    if (!bp_is_plain_sgd(plan->optimizer) || plan->max_norm != 0) return 0;
     if (plan->count < 2 || n < FEWEST_ROWS || n > MOST_ROWS || !all_updated(plan, bytes)) return 0;
     if (plan->layers[0].m < LONG_BYTES / bytes) return 0;
     double all = bp_forward_work(plan->layers, plan->count, n),

@@ -141,7 +141,7 @@ static bp_status NAME(grads_and_update)(const bp_plan *plan, REAL *loss, const N
     default: break;
     }
     if (status == BP_OK && update && (!update->guarded || isfinite(*loss)))
-        NAME(bp_sgd_step)(plan->parameters, plan->parameter_count, update->lr, update->mu);
+        status = NAME(bp_plan_update)(plan, update->lr, update->mu);
     return status;
 }
 
@@ -189,12 +189,18 @@ static void NAME(count_step)(bp_progress *at, double loss, size_t n) {
     at->steps++;
 }
 
+/* The learning rate of the next step. */
+static double NAME(rate_of)(const bp_progress *at, double lr) {
+    return at->rates ? at->rates[at->steps] : lr;
+}
+
 /* One step of a run: all of it, or no update and no progress. */
 static bp_status NAME(run_step)(const bp_plan *plan, bp_progress *at, const NAME(bp_batch) * batch,
                                 double lr, double mu) {
     REAL loss = 0;
-    const NAME(bp_update) update = {lr, mu, .guarded = 1};
+    const NAME(bp_update) update = {NAME(rate_of)(at, lr), mu, .guarded = 1};
     bp_status status = NAME(grads_and_update)(plan, &loss, batch, NULL, 0, &update);
+    if (status == BP_DIVERGED) at->loss = (double)loss;
     if (status != BP_OK) return status;
     if (isfinite(loss))
         NAME(count_step)(at, (double)loss, batch->n);
@@ -214,8 +220,10 @@ static void NAME(run_owned)(const bp_plan *plan, bp_progress *at, const REAL *x,
     for (int more = 1; more;) {
         size_t next = at->row + batch;
         more = rows - next > batch;
+        run.lr = (REAL)NAME(rate_of)(at, lr);
         if (!NAME(bp_owned_step)(&run, next, more ? batch : 0)) break;
         NAME(count_step)(at, (double)run.loss, batch);
+        if (plan->optimizer) plan->optimizer->steps++;
         more = more && !is_over(clock);
     }
     NAME(bp_owned_end)(&run);

@@ -6,6 +6,10 @@ typedef struct {
     int guarded;
 } NAME(bp_update);
 
+/* update.c: scales the gradients, if the plan clips them. 0: their norm is not finite, and nothing was
+   changed. */
+int NAME(bp_clip)(const bp_plan *plan);
+
 /* The n rows of a step: of x and targ those from the first on, or if order is not NULL, order[0],
    order[1]
    ... */
@@ -29,7 +33,7 @@ bp_status NAME(bp_chain_backward_in)(const bp_workspace *workspace, REAL *dx, co
                                      size_t count, const REAL *x, const REAL *targ, size_t n,
                                      int accumulate);
 
-/* split.c: threads share rows, then gradients. update may be NULL. */
+/* split.c: threads share rows, then gradients. update may be NULL. BP_DIVERGED: see bp_plan_update. */
 bp_status NAME(bp_split_grads)(const bp_plan *plan, const bp_workspace *workspace, REAL *loss,
                                const NAME(bp_batch) * batch, REAL *dx, int accumulate,
                                const NAME(bp_update) * update);

@@ -157,7 +157,8 @@ static void NAME(update_share)(const void *job, size_t share) {
                              .v = one->v ? (REAL *)one->v + mine.begin : NULL,
                              .dp = (const REAL *)one->dp + mine.begin,
                              .size = mine.end - mine.begin};
-        NAME(bp_sgd_step)(&some, 1, u->lr, u->mu);
+        if (one->squares) some.squares = (REAL *)one->squares + mine.begin;
+        NAME(bp_optimizer_step)(&some, 1, s->plan->optimizer, u->lr, u->mu);
     }
 }
 
@@ -229,7 +230,10 @@ bp_status NAME(bp_split_grads)(const bp_plan *plan, const bp_workspace *workspac
     s.shares = (size_t)team;
     bp_run(team, s.shares, NAME(rows_share), &s);
     bp_run(team, s.shares, NAME(gradients_share), &s);
-    if (update && (!update->guarded || isfinite(*loss))) bp_run(team, s.shares, NAME(update_share), &s);
+    if (!update || (update->guarded && !isfinite(*loss))) return BP_OK;
+    if (!NAME(bp_clip)(plan)) return BP_DIVERGED;
+    bp_run(team, s.shares, NAME(update_share), &s);
+    if (plan->optimizer) plan->optimizer->steps++;
     return BP_OK;
 }
 

@@ -13,7 +13,7 @@ from pybackprop.core.terminal import stdout_console
 from pybackprop.core.units import bytes_text, seconds_text
 from pybackprop.data import Description
 from pybackprop.data.description import shortened
-from pybackprop.train.trainer import Trainer
+from pybackprop.train.trainer import Settings, Trainer
 
 WIDTH = 110  # of text that does not go to a terminal
 
@@ -25,7 +25,7 @@ def summary(trainer: Trainer, report: Mapping[str, Any]) -> None:
     peak, rate = report["peak_bytes"], report["samples_per_second"]
     speed = f", {rate:,.0f} samples/s" if rate else ""
     lines = {
-        "network": " → ".join(map(str, sizes)) + f", {s.dtype}, batch {s.batch}, lr {s.lr:g}, momentum {s.momentum:g}",
+        "network": " → ".join(map(str, sizes)) + f", {s.dtype}, batch {s.batch}, lr {s.lr:g}, {_rule(s)}",
         "samples": f"{len(split.x_train)} to train, {len(split.x_valid)} to validate",
         **({} if trainer.description is None else described(trainer.description)),
         "loss": f"{report['loss']:.6f}" + ("" if valid_loss is None else f", {valid_loss:.6f} on the validation part"),
@@ -37,6 +37,15 @@ def summary(trainer: Trainer, report: Mapping[str, Any]) -> None:
         "digest": report["digest"],
     }
     table("trained", {name: text for name, text in lines.items() if text})
+
+
+def _rule(s: Settings) -> str:
+    """How the parameters were updated; of what is usual only SGD's momentum."""
+    texts = [f"momentum {s.momentum:g}" if s.optimizer == Settings.optimizer else s.optimizer]
+    texts += ["nesterov"] * s.nesterov + [f"weight decay {s.weight_decay:g}"] * (s.weight_decay != 0)
+    texts += [f"schedule {s.schedule}"] * (s.schedule != Settings.schedule)
+    texts += [] if s.clip_norm is None else [f"clip norm {s.clip_norm:g}"]
+    return ", ".join(texts)
 
 
 SCALED = {

@@ -19,8 +19,9 @@ from pybackprop.core.printable import printable
 from pybackprop.data import Description, Samples
 from pybackprop.engine.records import Moment
 from pybackprop.train import checkpoint
+from pybackprop.train.contents import OPTIMIZER_NAMES
 from pybackprop.train.model_file import description_of
-from pybackprop.train.trainer import Settings, Trainer, settings_of, usual_rate
+from pybackprop.train.trainer import DECAY_OF_ADAMW, RATE_OF_ADAM, SCHEDULES, Settings, Trainer, settings_of, usual_rate
 
 DEFAULTS = Settings()
 INTERRUPTED = 128 + signal.SIGINT
@@ -32,7 +33,7 @@ def add_parser(commands: Any) -> None:
     train = commands.add_parser(
         "train",
         help="train an mlp and report its loss and accuracy",
-        description="Trains an mlp with mse and SGD; labels become rows of the identity matrix. "
+        description="Trains an mlp with mse by SGD, Adam or AdamW; labels become rows of the identity matrix. "
         "The digest (sha256 of the final parameters) is the same on every machine.",
     )
     add = train.add_argument
@@ -41,8 +42,15 @@ def add_parser(commands: Any) -> None:
     add("--hidden", type=sizes, metavar="N,N", help=f"sizes of the hidden layers ({DEFAULTS.hidden[0]}); '' for none")
     add("--epochs", type=whole_number, metavar="N", help=f"passes over the data, in all ({DEFAULTS.epochs})")
     add("--batch", type=whole_number, metavar="N", help=f"samples in a step ({DEFAULTS.batch})")
-    add("--lr", type=float, metavar="RATE", help=f"learning rate ({DEFAULTS.lr}; less for standardised features)")
+    rates = f"learning rate ({DEFAULTS.lr}; less for standardised features; {RATE_OF_ADAM} for adam and adamw)"
+    add("--lr", type=float, metavar="RATE", help=rates)
+    add("--optimizer", choices=[*OPTIMIZER_NAMES], help=f"how parameters are updated ({DEFAULTS.optimizer})")
     add("--momentum", type=float, metavar="MU", help=f"momentum of SGD ({DEFAULTS.momentum})")
+    add("--nesterov", action="store_true", default=None, help="Nesterov's momentum, of SGD")
+    decay = f"weight decay ({DEFAULTS.weight_decay:g}; {DECAY_OF_ADAMW} for adamw)"
+    add("--weight-decay", type=float, metavar="RATE", help=decay)
+    add("--schedule", choices=[*SCHEDULES], help=f"how the learning rate changes over the steps ({DEFAULTS.schedule})")
+    add("--clip-norm", type=float, metavar="NORM", help="scale the gradients of each step down to this norm")
     add(
         "--seed",
         type=int,
@@ -87,12 +95,19 @@ def _trainer(options: argparse.Namespace) -> Trainer:
     chosen = DEFAULTS if options.resume is None else settings_of(options.resume)
     given = {name: getattr(options, name) for name in asdict(DEFAULTS) if getattr(options, name) is not None}
     if options.resume is not None:
-        for name in ("hidden", "seed", "dtype"):
+        fixed = ("hidden", "seed", "dtype", "optimizer", "schedule")
+        for name in (*fixed, "epochs") if chosen.schedule != DEFAULTS.schedule else fixed:
             if given.get(name, getattr(chosen, name)) != getattr(chosen, name):
                 raise ValueError(f"--{name}: {options.resume} was trained with {getattr(chosen, name)!r}; leave it out")
     samples = _samples(options, given.get("dtype", chosen.dtype))
+    optimizer = given.get("optimizer", chosen.optimizer)
+    if optimizer != DEFAULTS.optimizer:
+        for name in ("momentum", "nesterov"):
+            if name in given:
+                raise ValueError(f"--{name}: {optimizer} has none; leave it out, or train with --optimizer sgd")
     if options.resume is None:
-        chosen = replace(chosen, lr=usual_rate(samples.description))
+        decay = DECAY_OF_ADAMW if optimizer == "adamw" else DEFAULTS.weight_decay
+        chosen = replace(chosen, lr=usual_rate(samples.description, optimizer), weight_decay=decay)
     chosen = replace(chosen, **given)
     trainer = Trainer(chosen, *samples)
     if options.resume is not None:

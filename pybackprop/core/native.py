@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from pybackprop._core import ffi
 from pybackprop._core import lib as lib
-from pybackprop.core.errors import ShapeError
+from pybackprop.core.errors import DivergedError, ShapeError
 
 ByDtype: TypeAlias = dict[np.dtype[Any], Any]  # the C function for each type of element
 
@@ -22,6 +23,7 @@ from_buffer = ffi.from_buffer
 SEGMENT: int = lib.BP_SEGMENT
 UNKNOWN: int = lib.BP_UNKNOWN
 DIVERGED: int = lib.BP_DIVERGED
+ADAM: int = lib.BP_ADAM
 STRATEGIES = {"layers": lib.BP_LAYERS, "fused": lib.BP_FUSED, "split": lib.BP_SPLIT}
 NO_ACTIVATION: int = lib.BP_ACTIVATION_NONE
 ACTIVATIONS = {"relu": lib.BP_ACTIVATION_RELU, "leaky_relu": lib.BP_ACTIVATION_LEAKY_RELU}
@@ -59,9 +61,15 @@ plan_step: ByDtype = _by_dtype("bp_plan_step")
 plan_predict: ByDtype = _by_dtype("bp_plan_predict")
 plan_run: ByDtype = _by_dtype("bp_plan_run")
 plan_run_bytes: ByDtype = _by_dtype("bp_plan_run_bytes")
+plan_update: ByDtype = _by_dtype("bp_plan_update")
+optimizer_step: ByDtype = _by_dtype("bp_optimizer_step")
+sum_squares: ByDtype = _by_dtype("bp_sum_squares")
+scale: ByDtype = _by_dtype("bp_scale")
 sgd_step: ByDtype = _by_dtype("bp_sgd_step")
 sgd_update: ByDtype = _by_dtype("bp_sgd_update")
 sgd_momentum_update: ByDtype = _by_dtype("bp_sgd_momentum_update")
+sgd_decay_update: ByDtype = _by_dtype("bp_sgd_decay_update")
+adam_update: ByDtype = _by_dtype("bp_adam_update")
 random_uniform: ByDtype = _by_dtype("bp_random_uniform")
 
 ref_linear_forward: ByDtype = _by_dtype("bp_ref_linear_forward")
@@ -83,6 +91,10 @@ ref_clamp_min_forward: ByDtype = _by_dtype("bp_ref_clamp_min_forward")
 ref_clamp_min_backward: ByDtype = _by_dtype("bp_ref_clamp_min_backward")
 ref_sgd_update: ByDtype = _by_dtype("bp_ref_sgd_update")
 ref_sgd_momentum_update: ByDtype = _by_dtype("bp_ref_sgd_momentum_update")
+ref_sgd_decay_update: ByDtype = _by_dtype("bp_ref_sgd_decay_update")
+ref_adam_update: ByDtype = _by_dtype("bp_ref_adam_update")
+ref_sum_squares: ByDtype = _by_dtype("bp_ref_sum_squares")
+ref_scale: ByDtype = _by_dtype("bp_ref_scale")
 
 
 def pointer(array: np.ndarray[Any, Any]) -> Any:
@@ -101,6 +113,11 @@ def check(status: int) -> None:
         raise ShapeError("the product of the sizes is too large to be addressed")
     if status == lib.BP_EMPTY:
         raise ShapeError("mse: the mean of no elements is not defined; give at least one row and one column")
+    if status == lib.BP_DIVERGED:
+        raise DivergedError(
+            "the norm of the gradients, which clip_norm limits, is not finite; the parameters are those from before "
+            "the step. Look for NaN and infinity in the data, or try a smaller learning rate"
+        )
     if status == lib.BP_INVALID:
         raise ValueError("an activation's parameter is out of its range in the parameters' dtype")
     if status != lib.BP_OK:
@@ -131,6 +148,26 @@ def layers(count: int) -> Any:
 def parameters(count: int) -> Any:
     """An array of bp_parameter, zeroed. It does not keep alive what its pointers point to."""
     return ffi.new("bp_parameter[]", count)
+
+
+def set_kept(parameter: Any, pointers: Sequence[Any]) -> None:
+    """Sets what a bp_parameter keeps besides its values: nothing, its momentum, or that and its mean squares."""
+    parameter.v, parameter.squares = [*pointers, NULL, NULL][:2]
+
+
+def optimizer(numbers: Mapping[str, Any] | None = None) -> Any:
+    """A bp_optimizer with these fields, the others zeroed."""
+    return ffi.new("bp_optimizer *", dict(numbers or {}))
+
+
+def fields(struct: Any) -> dict[str, Any]:
+    """What a C struct of numbers holds, by name."""
+    return {name: getattr(struct, name) for name, _ in ffi.typeof(struct).item.fields}
+
+
+def rates(array: np.ndarray[Any, Any]) -> Any:
+    """A C pointer to learning rates, float64. Keeps the array alive."""
+    return ffi.from_buffer("double[]", array)
 
 
 def plan() -> Any:

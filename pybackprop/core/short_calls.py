@@ -120,8 +120,9 @@ def writer(
     tensors: tuple[Any, ...] = (),
     read: tuple[Any, ...] = (),
     used: list[int] | None = None,
+    optimizer: Any = None,
 ) -> Any:
-    """sgd_step or chain_backward as a short call; None where there are none.
+    """optimizer_step or chain_backward as a short call; None where there are none.
 
     The methods of the result are update(tensors, lr, momentum), which gives True, and backward(x, targ, n, accumulate),
     with the arrays that forward has read, which gives C's status. Both give None, with nothing done, if anything
@@ -132,17 +133,19 @@ def writer(
     watched     as for `prepared`
     written     versions, to which the call adds 1 and notes the operation
     modules     the variables of core.observer, autograd.versions and autograd.tape
+    optimizer   an update's bp_optimizer
     read, used  versions of gradients; what they were at the last update, and then `walks` of the tape, kept up to date
     """
     if not on:
         return None
     dtype, takes, count = call
     function = native.function_address(f"bp_{name}_{'f32' if dtype == native.FLOAT32 else 'f64'}")
-    given = function, native.address_of(takes), count, dtype == native.FLOAT64, moves
+    numbers = 0 if optimizer is None else native.address_of(optimizer)
+    given = function, native.address_of(takes), count, numbers, dtype == native.FLOAT64, moves
     arrays = tuple(tensor._array for tensor in tensors)
     counted = watched, written, read, [] if used is None else used
     try:
-        return Writer(*given, tensors, arrays, *counted, *modules, operation, (takes, kept))
+        return Writer(*given, tensors, arrays, *counted, *modules, operation, (takes, kept, optimizer))
     except TypeError:  # objects that are laid out otherwise than the extension can read
         return None
 

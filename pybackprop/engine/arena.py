@@ -1,4 +1,4 @@
-"""Arena: one array each for a plan's parameters, their gradients and their momentum.
+"""Arena: one array each for a plan's parameters, their gradients and what the optimizer keeps of them.
 
 The model's tensors become views of these arrays, so that they are always current and nothing is copied back. Each
 view starts at a cache line; the padding between views is zeros. Parameters that the optimizer updates come first, so
@@ -16,7 +16,7 @@ from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.autograd.versions import DerivedVersion, Version
 from pybackprop.core import native
 from pybackprop.core.arrays import Array, aligned_zeros, check_size, pin, round_up_to_lines
-from pybackprop.nn.optim import SGD
+from pybackprop.nn.optimizer import Optimizer
 
 
 class Arena:
@@ -24,6 +24,8 @@ class Arena:
 
     updated  how many of them, from the first on, the optimizer updates
     trained  how many of them, from the first on, have a gradient
+    kept     the momentum or the moments of the updated parameters, by the names in Optimizer.STATE; empty before
+    update   all updated parameters, with padding, as one bp_parameter;  clipped: each of them as one
     """
 
     parameters: list[Tensor]
@@ -33,7 +35,9 @@ class Arena:
     values: Array
     updated_values: Array
     gradients: Array
+    kept: dict[str, Array]
     update: Any
+    clipped: Any
     written: Version
     g: list[Tensor]
 
@@ -47,11 +51,14 @@ class Arena:
         self.values = aligned_zeros(sum(sizes), dtype)
         self.updated_values = self.values[: sum(sizes[:updated])]
         self.gradients = aligned_zeros(sum(sizes[:trained]), dtype)
-        self.momentum: Array | None = None
+        self.kept = {}
         self.pins: list[Any] = [pin(self.values), pin(self.gradients)]
         self.update = native.parameters(1)
         self.update[0].p, self.update[0].dp = native.pointer(self.values), native.pointer(self.gradients)
         self.update[0].size = self.updated_values.size
+        self.clipped = native.parameters(updated)
+        for entry, p, start in zip(self.clipped, self.parameters[:updated], self.starts, strict=False):
+            entry.dp, entry.size = native.pointer(self.gradients) + start, p.size
         self.written = Version()  # counts the writes of plan.grads to the gradients
         writes = self.written, *(p._version for p in self.parameters[: min(updated, 1)])
         self.g = [_like(p, view, writes) for p, view in self._views(self.gradients, trained)]
@@ -74,16 +81,24 @@ class Arena:
                 g._array[...] = 0 if p._g is None else p._g._array
                 p._g = g
 
-    def set_momentum(self, optimizer: SGD | None) -> None:
-        """Makes the optimizer's velocities views; without momentum there are none."""
-        if optimizer is None or optimizer.momentum == 0:
-            self.update[0].v = native.NULL
+    def set_kept(self, optimizer: Optimizer | None) -> None:
+        """Makes what the optimizer keeps of the parameters views; without momentum there is nothing."""
+        if optimizer is None or not optimizer.keeps:
+            native.set_kept(self.update[0], [])
             return
-        if self.momentum is None:
-            self.momentum = aligned_zeros(self.updated_values.size, self.dtype)
-            self.pins.append(pin(self.momentum))
-        optimizer.take_velocities(self._views(self.momentum, self.updated))
-        self.update[0].v = native.pointer(self.momentum)
+        for name in optimizer.STATE:
+            if name not in self.kept:
+                self.kept[name] = aligned_zeros(self.updated_values.size, self.dtype)
+                self.pins.append(pin(self.kept[name]))
+        views = [self._views(self.kept[name], self.updated) for name in optimizer.STATE]
+        optimizer.take_state(
+            self.parameters[: self.updated], [*zip(*([v for _, v in of] for of in views), strict=True)]
+        )
+        native.set_kept(self.update[0], [native.pointer(self.kept[name]) for name in optimizer.STATE])
+
+    @property
+    def kept_bytes(self) -> int:
+        return sum(array.nbytes for array in self.kept.values())
 
     def place(self, p: Tensor | None) -> tuple[Any, Any]:
         """C's pointers to a parameter and to its gradient; NULL for what does not exist."""

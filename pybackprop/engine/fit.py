@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -22,7 +23,8 @@ from pybackprop.engine.records import Epoch, Moment
 from pybackprop.engine.samples import Samples, samples, split
 from pybackprop.engine.sources import Batches, Rows, lazy_batches, loader_batches
 from pybackprop.engine.text_bar import TextBar, in_notebook
-from pybackprop.nn.optim import SGD, rate
+from pybackprop.nn.optimizer import Optimizer, rate
+from pybackprop.nn.schedules import Schedule
 from pybackprop.ops import mse
 
 SLICE = 0.05  # seconds of steps between two checks for Ctrl-C and calls of the callback
@@ -36,8 +38,10 @@ class Plan(Protocol):
     c_plan: Any
     arena: Arena
     step_data: StepData
+    clip_norm: float | None
 
-    def check_step(self, operation: str) -> SGD: ...
+    def check_step(self, operation: str) -> Optimizer: ...
+    def limit_norm(self, clip_norm: float | None) -> None: ...
     def reserve_batch(self, rows: int) -> None: ...
     def predict(self, x: Any) -> Tensor: ...
     def touch(self) -> None: ...
@@ -51,20 +55,25 @@ def fit(plan: Plan, x: Any, targ: Any, options: Options) -> History:
 class _Fit:
     """One call of fit.
 
-    at     C's bp_progress: the row and step in the epoch, and the sum of its losses
-    data   what is trained on, and `validation` what is not; None for a loader, whose batches are checked one by one
-    best   (loss, state) of the epoch with the least validation loss, kept only with patience
+    at      C's bp_progress: the row and step in the epoch, and the sum of its losses
+    data    what is trained on, and `validation` what is not; None for a loader, whose batches are checked one by one
+    before  steps of the epochs before this one; only with a schedule of steps
+    rates   the learning rate of each step of the epoch; None without a schedule of steps, and for batches
+    best    (loss, state, count of steps) of the epoch with the least validation loss, kept only with patience
     """
 
     def __init__(self, plan: Plan, x: Any, targ: Any, options: Options) -> None:
         self.plan, self.options = plan, options
-        self.sgd = plan.check_step("plan.fit")
+        self.optimizer = plan.check_step("plan.fit")
         self.at = native.progress()
         self.data: Samples | None = None
         self.validation = _validation(plan, options.validation)
         self.source = self._loader(x) if targ is None else self._rows(x, targ)
         self.call = native.plan_run[plan.dtype]
-        self.best: tuple[float, list[Array]] | None = None
+        self.schedule = self._schedule()
+        self.before = 0
+        self.rates: Array | None = None
+        self.best: tuple[float, list[Array], int] | None = None
         self.best_epoch = 0
         self.history = History()
 
@@ -98,9 +107,24 @@ class _Fit:
         self.plan.reserve_batch(self.plan.batch)
         return source
 
+    def _schedule(self) -> Schedule | Callable[[int], float] | None:
+        """The schedule, which now knows how many steps there are. Raises ValueError where nobody knows them."""
+        o, steps = self.options, self.source.steps
+        if not isinstance(o.schedule, Schedule):
+            return o.schedule
+        if steps == 0 and (o.done or (o.schedule.NEEDS_STEPS and o.schedule.steps is None)):
+            raise ValueError(
+                f"plan.fit: {type(o.schedule).__name__} needs the number of steps in an epoch, and the loader has no "
+                "length; give the schedule steps=..., or a loader with a length"
+            )
+        return o.schedule.over(o.epochs * steps) if steps else o.schedule
+
     def run(self) -> History:
         o = self.options
         with ExitStack() as stack:
+            if o.clip_norm is not None:
+                self.plan.limit_norm(o.clip_norm)
+                stack.callback(self.plan.limit_norm, self.plan.clip_norm)
             callbacks = [o.callback] if o.callback is not None else []
             if o.progress:
                 callbacks.append(self._bar(stack))
@@ -111,6 +135,7 @@ class _Fit:
             self.plan.touch()
             for array, kept in zip(self._state(), self.best[1], strict=False):  # momentum may be new
                 np.copyto(array, kept)
+            self.optimizer.steps = self.best[2]
         return self.history
 
     def _bar(self, stack: ExitStack) -> Callable[[Moment], Any]:
@@ -125,8 +150,7 @@ class _Fit:
     def _epoch(self, epoch: int, callbacks: list[Callable[[Moment], Any]]) -> bool:
         """One pass over the rows; whether a callback asked to stop."""
         at, o = self.at, self.options
-        if o.schedule is not None:
-            self.sgd.lr = rate("lr", o.schedule(epoch))
+        self._set_rates(epoch)
         at.row = at.steps = 0
         at.loss_sum = seconds = 0.0
         self.source.begin(epoch)
@@ -135,7 +159,7 @@ class _Fit:
             if not self.source.is_done and _call(callbacks, self._moment(epoch)):
                 return True
         self._check_finite(epoch)
-        done = Epoch(epoch, at.loss_sum / self.source.rows, self._validation_loss(), self.sgd.lr, seconds)
+        done = Epoch(epoch, at.loss_sum / self.source.rows, self._validation_loss(), self.optimizer.lr, seconds)
         self.history.append(done)
         self._keep_best(done.validation)
         if o.checkpoint is not None:
@@ -143,19 +167,38 @@ class _Fit:
         stop = o.after_epoch(done)
         return _call(callbacks, self._moment(epoch, done)) or stop
 
+    def _set_rates(self, epoch: int) -> None:
+        """The learning rate of an epoch, or of each of its steps."""
+        schedule, steps = self.schedule, self.source.steps
+        if isinstance(schedule, Schedule):
+            self.before = (epoch - 1) * steps
+            if isinstance(self.source, Rows):
+                self.rates = np.ascontiguousarray(schedule.rates(self.before, steps))
+                self.c_rates = native.rates(self.rates)  # kept alive for C
+                self.at.rates = self.c_rates
+        elif schedule is not None:
+            self.optimizer.lr = rate("lr", schedule(epoch), of="plan.fit: schedule")
+
     def _slice(self, epoch: int) -> float:
         """Runs steps for about SLICE seconds; the seconds that they took."""
-        at, sgd = self.at, self.plan.check_step("plan.fit")
-        status, seconds = self.source.run(partial(self._run, sgd), SLICE)
+        at, optimizer = self.at, self.plan.check_step("plan.fit")
+        status, seconds = self.source.run(partial(self._run, optimizer), SLICE)
+        if self.rates is not None and at.steps:
+            optimizer.lr = float(self.rates[at.steps - 1])  # of the last step, as after a loop of one's own
         if status == native.DIVERGED:
-            raise self._diverged(epoch, "the loss", at.loss, at.steps + 1)
+            clips = math.isfinite(at.loss)
+            what, value = ("the norm of the gradients", float("nan")) if clips else ("the loss", at.loss)
+            raise self._diverged(epoch, what, value, at.steps + 1)
         native.check(status)
         return seconds
 
-    def _run(self, sgd: SGD, x: Any, targ: Any, order: Any, rows: int, batch: int, most: float) -> int:
-        """Steps in C; the status."""
+    def _run(self, optimizer: Optimizer, x: Any, targ: Any, order: Any, rows: int, batch: int, most: float) -> int:
+        """Steps in C, of a batch one; the status."""
+        if isinstance(self.schedule, Schedule) and self.rates is None:
+            optimizer.lr = self.schedule(self.before + self.at.steps)
         self.plan.touch()
-        status: int = self.call(self.plan.c_plan, self.at, x, targ, order, rows, batch, sgd.lr, sgd.momentum, most)
+        lr, momentum = optimizer.lr, optimizer.momentum
+        status: int = self.call(self.plan.c_plan, self.at, x, targ, order, rows, batch, lr, momentum, most)
         return status
 
     def _moment(self, epoch: int, done: Epoch | None = None) -> Moment:
@@ -168,13 +211,13 @@ class _Fit:
 
     def _keep_best(self, loss: float | None) -> None:
         if self.options.patience is not None and loss is not None and (self.best is None or loss < self.best[0]):
-            self.best = (loss, [array.copy() for array in self._state()])
+            self.best = (loss, [array.copy() for array in self._state()], self.optimizer.steps)
             self.best_epoch = len(self.history)
 
     def _state(self) -> list[Array]:
-        """The state of training: the parameters, and their momentum if there is one."""
+        """The state of training: the parameters, and what the optimizer keeps of them."""
         arena = self.plan.arena
-        return [arena.updated_values, *([] if arena.momentum is None else [arena.momentum])]
+        return [arena.updated_values, *arena.kept.values()]
 
     def _is_enough(self) -> bool:
         """Whether the validation loss has not improved for `patience` epochs."""
@@ -204,8 +247,8 @@ class _Fit:
         except ValueError as error:
             return DivergedError(f"{happened}: {error}")
         return DivergedError(
-            f"{happened}. Try a smaller learning rate (it is {self.sgd.lr:g}), less momentum (it is "
-            f"{self.sgd.momentum:g}), or data scaled to about 1"
+            f"{happened}. Try a smaller learning rate (it is {self.optimizer.lr:g}), less momentum (it is "
+            f"{self.optimizer.momentum:g}), or data scaled to about 1"
         )
 
 

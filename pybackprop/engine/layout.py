@@ -58,6 +58,7 @@ class Layout:
         for layer, stage in zip(self.c_layers, self.network.stages, strict=True):
             (layer.w, layer.dw), (layer.b, layer.db) = arena.place(stage.w), arena.place(stage.b)
         self.c_plan.parameters, self.c_plan.parameter_count = arena.update, len(arena.update)
+        self.c_plan.clipped, self.c_plan.clipped_count = arena.clipped, len(arena.clipped)
         if self.strategy != "fused":
             self._place_values()
         needed = native.workspace_bytes(self.c_plan, self.dtype)

@@ -8,6 +8,8 @@ from typing import Any
 
 from pybackprop.core.checks import check_seed, whole
 from pybackprop.engine.records import Epoch, Moment
+from pybackprop.nn.clip import check_max_norm
+from pybackprop.nn.schedules import Schedule
 
 OnEpoch = Callable[[Epoch], Any]
 
@@ -24,11 +26,12 @@ class Options:
     validation_data: tuple[Any, Any] | None = None
     validation_split: float | None = None
     patience: int | None = None
-    schedule: Callable[[int], float] | None = None
+    schedule: Schedule | Callable[[int], float] | None = None
     callback: Callable[[Moment], Any] | None = None
     on_epoch: OnEpoch | Iterable[OnEpoch] | None = None
     checkpoint: Callable[[Epoch], Any] | None = None
     progress: bool = False
+    clip_norm: float | None = None
 
     def __post_init__(self) -> None:
         self.seed = check_seed(self.seed)
@@ -36,6 +39,8 @@ class Options:
             setattr(self, name, whole(f"plan.fit: {name}", getattr(self, name), 0))
         if self.batch is not None:
             whole("plan.fit: batch", self.batch)
+        if self.clip_norm is not None:
+            self.clip_norm = check_max_norm("plan.fit", "clip_norm", self.clip_norm)
         self.on_epoch = _functions(self.on_epoch)
         self._check_validation()
 

@@ -28,8 +28,10 @@ from pybackprop.engine.model import Model, network_of_model
 from pybackprop.engine.options import OnEpoch, Options
 from pybackprop.engine.records import Epoch, Moment
 from pybackprop.engine.structure import Structure
+from pybackprop.nn.clip import check_max_norm
 from pybackprop.nn.network import updated_by, updated_first
-from pybackprop.nn.optim import SGD
+from pybackprop.nn.optimizer import Optimizer
+from pybackprop.nn.schedules import Schedule
 
 __all__ = ["Plan", "compile"]
 
@@ -38,23 +40,31 @@ messages.remedies["plan.step"] = "Call backward before the plan's step"
 
 
 def compile(
-    model: Model, *, batch: int, optimizer: SGD | None = None, strategy: str | None = None, sparse: bool | None = None
+    model: Model,
+    *,
+    batch: int,
+    optimizer: Optimizer | None = None,
+    clip_norm: float | None = None,
+    strategy: str | None = None,
+    sparse: bool | None = None,
 ) -> Plan:
     """A Plan of the model's step for up to `batch` rows.
 
     model      a chain: Lin, each with at most one activation after it, ended by Mse; all float32 or all float64
     optimizer  updates its parameters, or the model's if it was given none; needed by step and fit
+    clip_norm  before each update, scale the gradients of the updated parameters down to this norm, as
+               `bp.clip_grad_norm` does with them in the model's order; None: do not
     strategy   "layers": one layer after another; "split": threads share a step's rows, then the gradients;
                "fused": one pass over the rows; None: the one expected to be fastest. Affects speed only
     sparse     whether terms that are exactly zero may be left out; None: if it is expected to pay. Affects speed only
 
-    The parameters, their `.g` and the optimizer's momentum move into the plan's memory. The tensors stay the same
-    objects; arrays and views taken from them before (`w.data`, `w[0]`, `w.g`) keep the old memory.
+    The parameters, their `.g` and the optimizer's momentum or moments move into the plan's memory. The tensors stay
+    the same objects; arrays and views taken from them before (`w.data`, `w[0]`, `w.g`) keep the old memory.
     A parameter without requires_g gets neither gradient nor update.
     Raises TypeError, naming the layer, for a model that is not such a chain; ShapeError and DTypeError for
     parameters that do not fit each other; ValueError for options that do not exist.
     """
-    return Plan(model, batch, optimizer, strategy, sparse)
+    return Plan(model, batch, optimizer, clip_norm, strategy, sparse)
 
 
 class Plan:
@@ -69,7 +79,7 @@ class Plan:
     """
 
     model: Model
-    optimizer: SGD | None
+    optimizer: Optimizer | None
     batch: int
     layout: Layout
     dtype: Any
@@ -78,11 +88,18 @@ class Plan:
     step_data: StepData
 
     def __init__(
-        self, model: Model, batch: int, optimizer: SGD | None, strategy: str | None, sparse: bool | None
+        self,
+        model: Model,
+        batch: int,
+        optimizer: Optimizer | None,
+        clip_norm: float | None,
+        strategy: str | None,
+        sparse: bool | None,
     ) -> None:
         network = network_of_model(model)
-        if optimizer is not None and not isinstance(optimizer, SGD):
-            raise TypeError(f"compile: found optimizer {type(optimizer).__name__}, expected a bp.SGD")
+        if optimizer is not None and not isinstance(optimizer, Optimizer):
+            raise TypeError(f"compile: found optimizer {type(optimizer).__name__}, expected a bp.SGD, Adam or AdamW")
+        self.clip_norm = None if clip_norm is None else check_max_norm("compile", "clip_norm", clip_norm)
         updated = [] if optimizer is None else updated_by(optimizer, network.parameters())
         self.model, self.optimizer = model, optimizer
         self.batch = whole("compile: batch", batch)
@@ -99,6 +116,9 @@ class Plan:
         self._moves = False
         self._versions = [p._version for p in updated]
         self._structure = Structure(model, arena)
+        self.limit_norm(self.clip_norm)
+        if optimizer is not None:
+            self.c_plan.optimizer = optimizer.c_optimizer
         self._set_momentum()
         self._tell("compile")
 
@@ -127,14 +147,15 @@ class Plan:
     def step(self, x: Any, targ: Any) -> float:
         """The loss before the update; then updates the parameters as optimizer.step() does.
 
-        Raises ValueError if the plan was compiled without an optimizer.
+        Raises ValueError if the plan was compiled without an optimizer; with clip_norm, DivergedError for gradients
+        whose norm is not finite, and then updates nothing.
         """
-        sgd = self.optimizer
-        if self._short_step is not None and sgd is not None and observer.active is None and not versions.on:
-            loss = self._short_step(x, targ, sgd.lr, sgd.momentum)
+        optimizer = self.optimizer
+        if self._short_step is not None and optimizer is not None and observer.active is None and not versions.on:
+            loss = self._short_step(x, targ, optimizer.lr, optimizer.momentum)
             if loss is not None:
                 return loss
-        sgd = self.check_step("plan.step")
+        optimizer = self.check_step("plan.step")
         if self._may_shorten:
             self._shorten()
         data = self.step_data
@@ -143,10 +164,11 @@ class Plan:
         self.touch()
         if data.dx is not native.NULL:
             self._run_grads(False)
-            native.sgd_step[self.dtype](self.c_plan.parameters, self.c_plan.parameter_count, sgd.lr, sgd.momentum)
+            native.check(native.plan_update[self.dtype](self.c_plan, optimizer.lr, optimizer.momentum))
             self._tell("plan.step")
             return self._loss[0]  # type: ignore[no-any-return]
-        status = self._c_step(self.c_plan, self._loss, data.x_at, data.targ_at, self._rows, sgd.lr, sgd.momentum)
+        rates = optimizer.lr, optimizer.momentum
+        status = self._c_step(self.c_plan, self._loss, data.x_at, data.targ_at, self._rows, *rates)
         if status:
             native.check(status)
         if observer.active is not None:
@@ -179,7 +201,8 @@ class Plan:
         validation_data: tuple[Any, Any] | None = None,
         validation_split: float | None = None,
         patience: int | None = None,
-        schedule: Callable[[int], float] | None = None,
+        schedule: Schedule | Callable[[int], float] | None = None,
+        clip_norm: float | None = None,
         callback: Callable[[Moment], Any] | None = None,
         on_epoch: OnEpoch | Iterable[OnEpoch] | None = None,
         checkpoint: Callable[[Epoch], Any] | None = None,
@@ -197,9 +220,11 @@ class Plan:
         validation  (x, targ), whose loss is computed after each epoch; validation_data is the same
         validation_split  instead: the share of the rows, chosen at random by the seed, that is held out for it; the
                     bits are those of a fit of the others
-        patience    stop when the validation loss has not improved for so many epochs; parameters and momentum
-                    are then those of the best one
-        schedule    called with the number of an epoch, from 1, before it: the learning rate
+        patience    stop when the validation loss has not improved for so many epochs; parameters and the optimizer's
+                    state are then those of the best one
+        schedule    a bp.OneCycleLR or another schedule: the learning rate of each step, counted over all epochs, those
+                    in `done` too; or a function of the number of an epoch, from 1, called before it
+        clip_norm   as of compile, for this call; None: as compiled
         callback    called with a Moment at least every 100 ms (unless a step takes longer) and after each epoch;
                     returning True stops the training; the result then lacks the unfinished epoch
         on_epoch    a function, or a list of them, called with each Epoch; returning True stops the training after it
@@ -213,7 +238,7 @@ class Plan:
         """
         options = Options(
             epochs, seed, batch, done, validation, validation_data, validation_split, patience, schedule, callback,
-            on_epoch, checkpoint, progress,
+            on_epoch, checkpoint, progress, clip_norm,
         )  # fmt: skip
         try:
             history = fit(self, x, targ, options)
@@ -242,17 +267,21 @@ class Plan:
 
     # ---- checks before each step ----
 
-    def check_step(self, operation: str) -> SGD:
+    def check_step(self, operation: str) -> Optimizer:
         """The optimizer, after the checks that precede a step. Raises ValueError if there is none."""
-        sgd = self.optimizer
-        if sgd is None:
+        optimizer = self.optimizer
+        if optimizer is None:
             raise ValueError(
                 f"{operation}: compiled without an optimizer; give one: compile(..., optimizer=bp.SGD(lr=0.1))"
             )
         self._structure.check(operation)
-        if (sgd.momentum != 0) is not self._moves:
+        if (optimizer.momentum != 0) is not self._moves:
             self._set_momentum()
-        return sgd
+        return optimizer
+
+    def limit_norm(self, clip_norm: float | None) -> None:
+        """Makes steps scale their gradients down to this norm; None: not at all."""
+        self.c_plan.max_norm = clip_norm or 0.0
 
     def reserve_batch(self, rows: int) -> None:
         """Allocates memory for a batch of gathered rows, into which fit copies the shuffled ones, and for its steps."""
@@ -288,7 +317,7 @@ class Plan:
 
     def _set_momentum(self) -> None:
         self._moves = self.optimizer is not None and self.optimizer.momentum != 0
-        self.arena.set_momentum(self.optimizer)
+        self.arena.set_kept(self.optimizer)
         self._short_step = self._short_grads = None
         self._may_shorten = self.layout.cost.bound == "latency"
 

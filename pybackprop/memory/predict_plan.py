@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pybackprop.core import native
@@ -9,7 +10,7 @@ from pybackprop.core.arrays import round_up_to_lines
 from pybackprop.engine import placement
 from pybackprop.engine.layout import Layout
 from pybackprop.engine.placement import workspace_bytes
-from pybackprop.memory.buffers import Buffer, BufferLog
+from pybackprop.memory.buffers import HELD, Buffer, BufferLog
 from pybackprop.nn.network import Network
 
 if TYPE_CHECKING:
@@ -21,29 +22,36 @@ def predicted(network: Network, batch: int, strategy: str | None = None, momentu
     layout = Layout(network, batch, strategy, None)
     arena = sum(round_up_to_lines(p.size, network.dtype) for p in network.parameters()) * network.dtype.itemsize
     log = BufferLog(network.dtype)
-    used = _hold(log, network, batch, (arena, arena, arena if momentum else 0))
+    used = _hold(log, network, batch, {"parameters": arena, "gradients": arena, "momentum": arena if momentum else 0})
     return _work(log, network, layout, used)
 
 
 def of_plan(plan: Plan) -> BufferLog:
     """The buffers that a plan has."""
     arena, network = plan.arena, plan.layout.network
-    momentum = 0 if arena.momentum is None else arena.momentum.nbytes
+    kept = {kept_name(name): array.nbytes for name, array in arena.kept.items()}
     log = BufferLog(network.dtype)
-    used = _hold(log, network, plan.batch, (arena.values.nbytes, arena.gradients.nbytes, momentum))
+    held = {"parameters": arena.values.nbytes, "gradients": arena.gradients.nbytes, **kept}
+    used = _hold(log, network, plan.batch, held)
     return _work(log, network, plan.layout, used)
 
 
-def _hold(log: BufferLog, network: Network, batch: int, arena: tuple[int, int, int]) -> list[Buffer]:
-    """The data, and the plan's parameters, gradients and momentum, each as one buffer."""
+def kept_name(state: str) -> str:
+    """What a ledger calls an array of the optimizer's state: SGD's is the momentum."""
+    return "momentum" if state == "velocity" else state
+
+
+def _hold(log: BufferLog, network: Network, batch: int, arena: Mapping[str, int]) -> list[Buffer]:
+    """The data, and the plan's parameters, gradients and the optimizer's momentum or moments, each as one buffer."""
     widths, itemsize = network.widths, network.dtype.itemsize
     held = [
         log.hold("x", (batch, widths[0]), "data"),
         log.hold("targ", (batch, widths[-1]), "data"),
     ]
-    for kind, nbytes in zip(("parameters", "gradients", "momentum"), arena, strict=True):
+    for name, nbytes in arena.items():
         if nbytes:
-            held.append(log.hold(kind, (nbytes // itemsize,), kind, nbytes=nbytes))
+            kind = name if name in HELD else "momentum"
+            held.append(log.hold(name, (nbytes // itemsize,), kind, nbytes=nbytes))
     return held
 
 

@@ -18,6 +18,7 @@ from pybackprop.engine.one_pass import PassWorkspace
 from pybackprop.engine.placement import backward_products, packed_bytes
 from pybackprop.engine.plan import Plan
 from pybackprop.memory.buffers import PASS, Buffer, BufferLog
+from pybackprop.memory.predict_plan import kept_name
 from pybackprop.memory.views import Ledger
 
 
@@ -214,13 +215,13 @@ class Recorder:
         for name, kind, array in (
             ("parameters", "parameters", arena.values),
             ("gradients", "gradients", arena.gradients),
-            ("momentum", "momentum", arena.momentum),
+            *((kept_name(name), "momentum", array) for name, array in arena.kept.items()),
             ("activations and their gradients", "activations", layout.values),
             ("workspace", "workspace", layout.workspace),
             ("a gathered batch", "workspace", layout.gathered),
             ("copies of the parameters for fit", "workspace", layout.copies),
         ):
-            buffer = None if array is None else self._find(_address(array))
+            buffer = self._find(_address(array))
             if buffer is not None:
                 buffer.name, buffer.kind = buffer.name or self._once(f"the plan's {name}"), kind
                 used.append(buffer)

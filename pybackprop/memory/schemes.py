@@ -116,7 +116,7 @@ def plan_ledger(plan: Plan) -> Ledger:
     totals = {
         "parameters": arena.values.nbytes,
         "gradients": arena.gradients.nbytes,
-        "momentum": 0 if arena.momentum is None else arena.momentum.nbytes,
+        "momentum": arena.kept_bytes,
         "workspace": plan.layout.nbytes(),
     }
     network = plan.layout.network

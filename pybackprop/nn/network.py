@@ -20,7 +20,7 @@ from pybackprop.core.arrays import float_type
 from pybackprop.core.checks import width
 from pybackprop.core.errors import DTypeError, ShapeError
 from pybackprop.nn.layers import Activation, Lin, Mse, Relu
-from pybackprop.nn.optim import SGD
+from pybackprop.nn.optimizer import Optimizer
 from pybackprop.ops import Op
 
 CHAIN = "a plan is made of Lin, each with at most one activation after it, and Mse"
@@ -219,7 +219,7 @@ def _check_shapes(stages: Sequence[Stage]) -> None:
 # ---- which parameters an optimizer updates ----
 
 
-def updated_by(optimizer: SGD, parameters: Sequence[Tensor]) -> list[Tensor]:
+def updated_by(optimizer: Optimizer, parameters: Sequence[Tensor]) -> list[Tensor]:
     """The parameters that have requires_g and belong to the optimizer.
 
     Raises ValueError if the optimizer has one that is not among parameters.

@@ -19,6 +19,7 @@ from pybackprop.core.errors import ShapeError
 from pybackprop.ops.checks import check_lin, check_mse, check_same, operands
 
 __all__ = [
+    "adam_update",
     "arithmetic",
     "clamp_min_backward",
     "clamp_min_forward",
@@ -34,10 +35,13 @@ __all__ = [
     "power",
     "relu_backward",
     "relu_forward",
+    "scale",
+    "sgd_decay_update",
     "sgd_momentum_update",
     "sgd_update",
     "square_root",
     "sum",
+    "sum_squares",
 ]
 
 
@@ -229,3 +233,59 @@ def sgd_momentum_update(p: Any, v: Any, dp: Any, lr: float, mu: float) -> tuple[
     call = native.ref_sgd_momentum_update[p.dtype]
     call(new.pointer(), velocity.pointer(), dp.pointer(), lr, mu, p.size)
     return new._array, velocity._array
+
+
+def sgd_decay_update(
+    p: Any, v: Any, dp: Any, lr: float, mu: float, weight_decay: float, nesterov: bool = False
+) -> tuple[Array, Array | None]:
+    """(new p, new v): dp = weight_decay p + dp, v = mu v + dp, then p = p - lr v, or with nesterov p - lr (mu v + dp).
+
+    All of one shape; v None: p = p - lr dp.
+    """
+    p, v, dp = _contiguous("sgd_decay_update", p=p, v=v, dp=dp)
+    check_same("sgd_decay_update", p=p, dp=dp)
+    if v is not None:
+        check_same("sgd_decay_update", p=p, v=v)
+    new, velocity = _start(p.shape, p, p), None if v is None else _start(p.shape, p, v)
+    numbers = native.optimizer({"weight_decay": weight_decay, "nesterov": nesterov})
+    v_at = native.NULL if velocity is None else velocity.pointer()
+    native.ref_sgd_decay_update[p.dtype](new.pointer(), v_at, dp.pointer(), numbers, lr, mu, p.size)
+    return new._array, None if velocity is None else velocity._array
+
+
+def adam_update(
+    p: Any,
+    m: Any,
+    v: Any,
+    dp: Any,
+    t: int,
+    lr: float = 1e-3,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    decoupled: bool = False,
+) -> tuple[Array, Array, Array]:
+    """(new p, new m, new v) of step t, from 1, of Adam, or decoupled of AdamW; all of one shape."""
+    p, m, v, dp = _contiguous("adam_update", p=p, m=m, v=v, dp=dp)
+    for name, other in (("m", m), ("v", v), ("dp", dp)):
+        check_same("adam_update", **{"p": p, name: other})
+    new = [_start(p.shape, p, old) for old in (p, m, v)]
+    numbers = {"rule": native.ADAM, "decoupled": decoupled, "beta2": betas[1], "eps": eps, "steps": t - 1}
+    optimizer = native.optimizer({**numbers, "weight_decay": weight_decay})
+    places = [tensor.pointer() for tensor in (*new, dp)]
+    native.ref_adam_update[p.dtype](*places, optimizer, lr, betas[0], p.size)
+    return new[0]._array, new[1]._array, new[2]._array
+
+
+def sum_squares(dp: Any) -> float:
+    """The sum of the squares of dp, of any shape, in double."""
+    (dp,) = _contiguous("sum_squares", dp=dp)
+    return float(native.ref_sum_squares[dp.dtype](dp.pointer(), dp.size))
+
+
+def scale(dp: Any, factor: float) -> Array:
+    """dp factor, of any shape; the factor is rounded once to dp's dtype."""
+    (dp,) = _contiguous("scale", dp=dp)
+    out = _start(dp.shape, dp, dp)
+    native.ref_scale[dp.dtype](out.pointer(), factor, dp.size)
+    return out._array

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from pybackprop.core.arrays import Array
-from pybackprop.core.checks import is_whole
+from pybackprop.core.checks import is_whole, whole
 from pybackprop.core.errors import CheckpointError
 from pybackprop.data import MISSING, Description
 from pybackprop.data.description import shortened
+from pybackprop.nn.optim import OPTIMIZERS, optimizer_of
 
 REMEDY = "save it again, with bp.save or 'pybackprop train --save', or take another copy of the file"
+STATES = {name for kind in OPTIMIZERS.values() for name in kind.STATE}
 UNUSABLE = (
     ArithmeticError,
     AttributeError,
@@ -41,7 +43,7 @@ def count_weights(arrays: Mapping[str, Array]) -> int:
 def check_arrays(path: str | Path, arrays: Mapping[str, Array], lins: int) -> None:
     """Checks that the arrays are the w (m,h), b (h) or no b, and the momentum of so many Lins that fit each other."""
     parameters = {f"{letter}{k}" for k in range(1, lins + 1) for letter in "wb"}
-    unknown = [name for name in arrays if name.removeprefix("velocity.") not in parameters]
+    unknown = [name for name in arrays if _parameter_of(name) not in parameters]
     if unknown:
         raise unusable(
             path, f"found {shortened(unknown)}, which no layer has: {lins} Lin have w1, b1 to w{lins}, b{lins}"
@@ -58,10 +60,33 @@ def check_arrays(path: str | Path, arrays: Mapping[str, Array], lins: int) -> No
         if b is not None and b.shape != (inputs,):
             raise unusable(path, f"b{k}: found shape {b.shape}, expected {(inputs,)}")
     for name, array in arrays.items():
-        p = arrays.get(name.removeprefix("velocity."))
+        p = arrays.get(_parameter_of(name))
         if p is None or array.shape != p.shape or array.dtype != dtype:
             expected = "no momentum of what is not there" if p is None else f"{dtype} {p.shape}"
             raise unusable(path, f"{name}: found {array.dtype} {array.shape}, expected {expected}")
+
+
+def _parameter_of(name: str) -> str:
+    """The parameter that an array is, or that it is the momentum or a moment of."""
+    kind, dot, rest = name.partition(".")
+    return rest if dot and kind in STATES else name
+
+
+OPTIMIZER_NAMES = {name.lower(): name for name in OPTIMIZERS}  # as the command line writes them
+
+
+def optimizer_of_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The kind and all options of the optimizer that the command line's settings describe. Raises ValueError."""
+    kind = OPTIMIZER_NAMES[settings.get("optimizer", "sgd")]
+    given = {"lr": settings["lr"], "weight_decay": settings.get("weight_decay", 0.0)}
+    given |= {"momentum": settings["momentum"], "nesterov": settings.get("nesterov", False)}
+    options = {name: value for name, value in given.items() if name in OPTIMIZERS[kind].OPTIONS}
+    return {"kind": kind, **optimizer_of(kind, None, options).options()}
+
+
+def whole_steps(value: Any) -> int:
+    """An optimizer's count of steps. Raises ValueError for what is none."""
+    return whole("steps", value, 0, 2**63)
 
 
 def check_description(path: str | Path, d: Description, inputs: int, outputs: int) -> None:

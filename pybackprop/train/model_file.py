@@ -1,7 +1,8 @@
 """Models in checkpoints: bp.save and bp.load, in the format of `pybackprop train --save`.
 
-Arrays are named as mlp names its parameters: w1, b1, w2, ...; their momentum is velocity.w1, ... The layers and the
-optimizer's rates are in the metadata. A checkpoint of the command line lists no layers: it holds an mlp.
+Arrays are named as mlp names its parameters: w1, b1, w2, ...; their momentum is velocity.w1, ..., their moments in Adam
+exp_avg.w1, ... and exp_avg_sq.w1, ... The layers and the optimizer's options are in the metadata. A checkpoint of the
+command line lists no layers: it holds an mlp.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from pybackprop.engine.model import Model, has_own_forward
 from pybackprop.nn import layers as nn
 from pybackprop.nn.layers import Activation, Lin
 from pybackprop.nn.network import is_activation, is_mse, is_unchanged, name_of
-from pybackprop.nn.optim import SGD
+from pybackprop.nn.optim import OPTIMIZERS, Optimizer, optimizer_of
 from pybackprop.ops import registry
 from pybackprop.train import checkpoint, contents
 
 __all__ = ["Contents", "description_of", "load", "read", "save"]
 
 
-def save(model: Model, path: str | Path, *, optimizer: SGD | None = None, classifies: bool = False) -> None:
-    """Writes a model, and an optimizer's rates and momentum, to a checkpoint that bp.load reads.
+def save(model: Model, path: str | Path, *, optimizer: Optimizer | None = None, classifies: bool = False) -> None:
+    """Writes a model, and an optimizer's options and state, to a checkpoint that bp.load reads.
 
     model       layers are Lin, Relu, LeakyRelu and Activation, in any order, and the loss is Mse
     path        ends in .npz, or in .safetensors, which needs that library
@@ -40,7 +41,8 @@ def save(model: Model, path: str | Path, *, optimizer: SGD | None = None, classi
     atomically or, if anything fails, left unchanged. `pybackprop predict` reads the file; `pybackprop train --resume`
     does not, as it also needs the data and the settings of the training.
     Raises CheckpointError, before anything is written, for a layer or loss that a file cannot hold, for a parameter
-    that is used in two layers, and for a path that cannot be written to; TypeError for what is not a Model or SGD.
+    that is used in two layers, and for a path that cannot be written to; TypeError for what is not a Model or
+    an optimizer.
     """
     if not isinstance(model, Model):
         raise TypeError(f"save: found {type(model).__name__}, expected a bp.Model")
@@ -63,15 +65,14 @@ def save(model: Model, path: str | Path, *, optimizer: SGD | None = None, classi
 @overload
 def load(path: str | Path, *, with_optimizer: Literal[False] = False) -> Model: ...
 @overload
-def load(path: str | Path, *, with_optimizer: Literal[True]) -> tuple[Model, SGD]: ...
+def load(path: str | Path, *, with_optimizer: Literal[True]) -> tuple[Model, Optimizer]: ...
 @overload
-def load(path: str | Path, *, with_optimizer: bool) -> Model | tuple[Model, SGD]: ...
-def load(path: str | Path, *, with_optimizer: bool = False) -> Model | tuple[Model, SGD]:
+def load(path: str | Path, *, with_optimizer: bool) -> Model | tuple[Model, Optimizer]: ...
+def load(path: str | Path, *, with_optimizer: bool = False) -> Model | tuple[Model, Optimizer]:
     """The model that bp.save or `pybackprop train --save` wrote: a new Model, with parameters of the same bits.
 
-    with_optimizer  True: the pair (model, optimizer), an SGD of the model's parameters with the saved rates and
-                    momentum, so that training continues as if it had not stopped. Raises CheckpointError if the file
-                    holds none
+    with_optimizer  True: the pair (model, optimizer), of the kind that was saved, with its options and state, so
+                    that training continues as if it had not stopped. Raises CheckpointError if the file holds none
 
     Parameters are named w1, b1, w2, ... Those saved without requires_g have none. Gradients are not in the file.
     Raises CheckpointError for a file that is missing, damaged or not a checkpoint, or has a layer whose operation
@@ -103,20 +104,27 @@ class Contents(NamedTuple):
             contents.check_description(self.path, found, widths[0][0], widths[-1][1])
         return found
 
-    def optimizer(self) -> SGD:
-        """The SGD that trained the model. Raises CheckpointError if there is none."""
-        state = self.meta.get("optimizer", self.meta.get("settings"))
-        if state is None:
+    def optimizer(self) -> Optimizer:
+        """The optimizer that trained the model. Raises CheckpointError if there is none."""
+        told, settings = self.meta.get("optimizer"), self.meta.get("settings")
+        if told is None and settings is None:
             raise CheckpointError(f"{self.path}: holds no optimizer; save it with bp.save(model, path, optimizer=sgd)")
         try:
-            names = state.get("parameters", self.parameters)
-            sgd = SGD([self.parameters[name] for name in names], lr=state["lr"], momentum=state["momentum"])
+            if settings is not None:
+                told = {**contents.optimizer_of_settings(settings), "steps": self.meta.get("steps", 0)}
+            assert told is not None
+            names = told.get("parameters", self.parameters)
+            kind = told.get("kind", "SGD")
+            options = {name: value for name, value in told.items() if name not in ("kind", "parameters", "steps")}
+            missing = set(OPTIMIZERS[kind].OPTIONS if "kind" in told else ("lr", "momentum")) - set(options)
+            if missing:
+                raise KeyError(*missing)
+            made = optimizer_of(kind, [self.parameters[name] for name in names], options)
+            made.steps = contents.whole_steps(told.get("steps", 0))
         except contents.UNUSABLE as error:
             raise contents.unusable(self.path, f"holds no optimizer that can be used: {error!r}") from error
-        if sgd.momentum != 0:
-            velocities = {f"velocity.{name}": sgd.velocity(self.parameters[name]).data for name in names}
-            copy_arrays(self.path, velocities, self.arrays)
-        return sgd
+        copy_arrays(self.path, state_arrays(made, {name: self.parameters[name] for name in names}), self.arrays)
+        return made
 
 
 def read(path: str | Path) -> Contents:
@@ -160,6 +168,17 @@ def copy_arrays(path: str | Path, targets: Mapping[str, Array], arrays: Mapping[
             raise CheckpointError(f"{path}: {name}: found {holds}, expected {array.dtype} {array.shape}")
     for name, array in targets.items():
         np.copyto(array, arrays[name])
+
+
+def state_arrays(optimizer: Optimizer, parameters: Mapping[str, Tensor]) -> dict[str, Array]:
+    """What an optimizer keeps of parameters, by the names in a file: velocity.w1, ..."""
+    if not optimizer.keeps:
+        return {}
+    return {
+        f"{kind}.{name}": kept.data
+        for name, p in parameters.items()
+        for kind, kept in zip(optimizer.STATE, optimizer.kept(p), strict=True)
+    }
 
 
 # ---- writing ----
@@ -207,20 +226,20 @@ def _parameters(path: str | Path, model: Model) -> dict[str, Tensor]:
     return named
 
 
-def _optimizer_state(optimizer: SGD, parameters: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Array]]:
-    """(the rates and the names of the updated parameters, the momentum by name)."""
-    if not isinstance(optimizer, SGD):
-        raise TypeError(f"save: found optimizer {type(optimizer).__name__}, expected a bp.SGD")
+def _optimizer_state(optimizer: Optimizer, parameters: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Array]]:
+    """(kind, options and count of steps, with the names of the updated parameters; what is kept of them by name)."""
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"save: found optimizer {type(optimizer).__name__}, expected a bp.SGD, Adam or AdamW")
+    if type(optimizer) is not OPTIMIZERS.get(optimizer.name):
+        raise TypeError(f"save: a file cannot hold {optimizer.name}, a class of your own; save a bp.SGD, Adam or AdamW")
     names = {id(p): name for name, p in parameters.items()}
     listed = list(parameters.values()) if optimizer.parameters is None else optimizer.parameters
     for p in listed:
         if id(p) not in names:
             raise ValueError(f"save: the optimizer updates {describe(p)}, which the model does not have")
-    updated = [names[id(p)] for p in listed]
-    rates = {"lr": optimizer.lr, "momentum": optimizer.momentum, "parameters": updated}
-    if optimizer.momentum == 0:
-        return rates, {}
-    return rates, {f"velocity.{name}": optimizer.velocity(parameters[name]).data for name in updated}
+    updated = {names[id(p)]: p for p in listed}
+    told = {"kind": optimizer.name, **optimizer.options(), "steps": optimizer.steps, "parameters": list(updated)}
+    return told, state_arrays(optimizer, updated)
 
 
 # ---- reading ----

@@ -12,20 +12,32 @@ from typing import Any
 import numpy as np
 
 from pybackprop.core.arrays import Array, float_type
-from pybackprop.core.checks import check_seed, whole
+from pybackprop.core.checks import check_seed, is_whole, whole
 from pybackprop.core.errors import CheckpointError
 from pybackprop.data import DataError, Description, Split, check_finite
 from pybackprop.engine.model import Model, mlp
 from pybackprop.engine.plan import compile
 from pybackprop.engine.records import Moment
-from pybackprop.nn.optim import SGD, rate
+from pybackprop.nn.clip import check_max_norm
+from pybackprop.nn.optim import Optimizer, optimizer_of, rate
+from pybackprop.nn.schedules import CosineLR, OneCycleLR, Schedule, StepLR, WarmupLR
 from pybackprop.ops import mse
 from pybackprop.train import checkpoint, contents, scores
 from pybackprop.train.model_file import copy_arrays
 
 MOST_CLASSES = 100_000
 MOST_ASKED = 10_000  # samples that tell whether a unit is alive
+RATE_OF_ADAM, DECAY_OF_ADAMW = 1e-3, 1e-2
 RATE_OF_CLASSES, RATE_OF_NUMBERS = 0.2, 0.005  # learning rate, times features, where those are standardised
+
+
+SCHEDULES: dict[str, Callable[[float, int], Schedule] | None] = {  # of a rate and the number of all steps
+    "constant": None,
+    "step": lambda lr, steps: StepLR(lr, step_size=-(-steps // 3)),
+    "cosine": CosineLR,
+    "one-cycle": OneCycleLR,
+    "warmup": lambda lr, steps: WarmupLR(lr, warmup_steps=-(-steps // 10)),
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,11 @@ class Settings:
     momentum: float = 0.9
     seed: int = 0
     dtype: str = "float32"
+    optimizer: str = "sgd"
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    clip_norm: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch"):
@@ -49,10 +66,26 @@ class Settings:
         rate("momentum", self.momentum, 1)
         check_seed(self.seed)
         float_type(self.dtype)
+        for name, known in (("optimizer", contents.OPTIMIZER_NAMES), ("schedule", SCHEDULES)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name}: found {getattr(self, name)!r}, expected one of {', '.join(known)}")
+        if self.clip_norm is not None:
+            check_max_norm("clip_norm", "clip_norm", self.clip_norm)
+        self.new_optimizer(None)
+
+    def new_optimizer(self, parameters: Any) -> Optimizer:
+        """The optimizer of these settings. Raises ValueError for those that it does not take."""
+        told = contents.optimizer_of_settings(asdict(self))
+        return optimizer_of(told.pop("kind"), parameters, told)
+
+    def schedule_of(self, steps: int) -> Schedule | None:
+        """The schedule of so many steps; None: the rate stays as it is."""
+        make = SCHEDULES[self.schedule]
+        return None if make is None else make(self.lr, steps)
 
 
 class Trainer:
-    """An mlp, its SGD with momentum, its data, and its progress.
+    """An mlp, its optimizer, its data, and its progress.
 
     split     x (n,m) and labels y (n,) of integers, which become rows of the identity matrix, or targets (n,h)
     description  of the data, for whoever is to predict with a checkpoint; None if nothing is known
@@ -67,7 +100,7 @@ class Trainer:
     split: Split
     classifies: bool
     targets: Array
-    sgd: SGD
+    optimizer: Optimizer
     plan: Any
     seconds: float
     samples: int
@@ -81,9 +114,9 @@ class Trainer:
         self.targets = _targets(self.split.y_train, classes, settings.dtype)
         sizes = [self.split.x_train.shape[1], *settings.hidden, self.targets.shape[1]]
         self.model: Model = mlp(sizes, settings.seed, settings.dtype)
-        self.sgd = SGD(self.model, lr=settings.lr, momentum=settings.momentum)
+        self.optimizer = settings.new_optimizer(self.model)
         batch = min(settings.batch, len(self.targets))
-        self.plan = compile(self.model, batch=batch, optimizer=self.sgd)
+        self.plan = compile(self.model, batch=batch, optimizer=self.optimizer, clip_norm=settings.clip_norm)
         self.epoch = self.samples = 0
         self.seconds = 0.0
         self.losses: list[float] = []
@@ -100,9 +133,8 @@ class Trainer:
         Raises DivergedError as soon as a loss, or at the end a parameter, is not finite.
         """
         s = self.settings
-        (done,) = self.plan.fit(
-            self.split.x_train, self.targets, epochs=self.epoch + 1, done=self.epoch, seed=s.seed, callback=callback
-        )
+        options = {"seed": s.seed, "callback": callback, "schedule": s.schedule_of(s.epochs * self.steps)}
+        (done,) = self.plan.fit(self.split.x_train, self.targets, epochs=self.epoch + 1, done=self.epoch, **options)
         self.epoch += 1
         self.seconds += done.seconds
         self.samples += len(self.targets)
@@ -151,9 +183,14 @@ class Trainer:
         return checkpoint.digest(self.parameters())
 
     def _state(self) -> dict[str, Array]:
-        """The parameters, and the momentum of each as velocity.NAME."""
-        velocities = {f"velocity.{p.name}": self.sgd.velocity(p).data for p in self.model.parameters()}
-        return {**self.parameters(), **velocities}
+        """The parameters, and what the optimizer keeps of each: its momentum as velocity.NAME."""
+        kinds = self.optimizer.STATE
+        kept = {
+            f"{kind}.{p.name}": tensor.data
+            for p in self.model.parameters()
+            for kind, tensor in zip(kinds, self.optimizer.kept(p), strict=True)
+        }
+        return {**self.parameters(), **kept}
 
     def save(self, path: str | Path) -> None:
         """Writes a checkpoint; see pybackprop.checkpoint.save."""
@@ -161,6 +198,7 @@ class Trainer:
             "kind": "mlp",
             "classifies": self.classifies,
             "settings": asdict(self.settings),
+            "steps": self.optimizer.steps,
             "epoch": self.epoch,
             "losses": self.losses,
             "accuracies": self.accuracies,
@@ -176,7 +214,11 @@ class Trainer:
         if meta.get("data") != self._data_digest:
             raise CheckpointError(f"{path}: was trained on other data than this; resume with the same data")
         progress = contents.check_progress(path, meta)
+        steps = meta.get("steps", progress[0] * self.steps)
+        if not is_whole(steps, 0, 2**63):
+            raise contents.unusable(path, f"steps: found {steps!r}, expected a whole number from 0")
         copy_arrays(path, self._state(), arrays)
+        self.optimizer.steps = int(steps)
         self.epoch, self.losses, self.accuracies = progress
 
     @cached_property
@@ -189,12 +231,15 @@ class Trainer:
         return state.hexdigest()
 
 
-def usual_rate(description: Description) -> float:
+def usual_rate(description: Description, optimizer: str = Settings.optimizer) -> float:
     """The learning rate where none is asked for: the one of Settings, or less for many standardised features.
+    Adam's does not depend on the data: its steps are as long for large gradients as for small ones.
 
     The more features there are, the larger is a row, and the earlier training diverges. A regression takes smaller
     steps than classes: noise in its targets would be learnt otherwise.
     """
+    if optimizer != Settings.optimizer:
+        return RATE_OF_ADAM
     if description.scaling.kind != "standard":
         return Settings.lr
     rate = RATE_OF_CLASSES if description.classifies else RATE_OF_NUMBERS

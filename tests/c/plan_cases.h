@@ -27,7 +27,8 @@ static void NAME(lay_out)(NAME(planned) * p, int strategy, size_t n, const size_
         NAME(copy)(w, NAME(of_parameter)(&p->right, k, 0), p->size[k]);
         p->v[k] = NAME(random)(p->size[k], PLAIN), p->right_v[k] = NAME(stale)(p->size[k]);
         NAME(copy)(p->right_v[k], p->v[k], p->size[k]);
-        p->parameters[k] = (bp_parameter){w, p->v[k], NAME(of_parameter)(&p->net, k, 1), p->size[k]};
+        p->parameters[k] =
+            (bp_parameter){w, p->v[k], NAME(of_parameter)(&p->net, k, 1), p->size[k], NULL};
     }
     for (size_t k = 0; k < DEEP; k++) {
         NAME(net) *net = &p->net;

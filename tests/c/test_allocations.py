@@ -26,6 +26,7 @@ def calls(n, m, h):
     dx, dw, db, v, one = (np.zeros(s, np.float32) for s in ((n, m), (m, h), (h,), (n, h), ()))
     held = [x, w, b, out, dx, dw, db, v, one]
     X, W, B, O, DX, DW, DB, V, ONE = map(at, held)
+    adam = c.optimizer({"rule": c.ADAM, "beta2": 0.999, "eps": 1e-8})
     index, state = c.indices(n), c.new_state(0, 1)
     model = bp.mlp([m, h, 3], seed=0)
     plan = bp.compile(model, batch=n, optimizer=bp.SGD(lr=1e-6, momentum=0.5))
@@ -50,6 +51,10 @@ def calls(n, m, h):
         "mse_backward": lambda: c.mse_backward[F](V, O, V, n * h),
         "sgd_update": lambda: c.sgd_update[F](DW, W, 1e-9, m * h),
         "sgd_momentum_update": lambda: c.sgd_momentum_update[F](DW, DX, W, 1e-9, 0.5, min(n, h) * m),
+        "adam_update": lambda: c.adam_update[F](DW, DX, V, X, adam, 1e-9, 0.9, min(n, h) * min(m, h)),
+        "sgd_decay_update": lambda: c.sgd_decay_update[F](DW, DX, W, adam, 1e-9, 0.5, min(n, h) * m),
+        "sum_squares": lambda: c.sum_squares[F](DW, m * h),
+        "scale": lambda: c.scale[F](DW, 0.5, m * h),
         "random_uniform": lambda: c.random_uniform[F](V, 1.0, state, n * h),
         "random_permutation": lambda: c.lib.bp_random_permutation(index, state, n),
         "plan_grads": lambda: c.plan_grads[F](plan.c_plan, plan._loss, X, T, n, c.NULL, 0),

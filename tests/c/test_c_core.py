@@ -15,6 +15,7 @@ from pybackprop.train import checkpoint
 
 DIGEST = "703a15f3730cae1c"  # of every result of test_core --quick but those of leaky_relu
 ARITHMETIC_DIGEST = "6a3fd948e03bc712"
+OPTIMIZER_DIGEST = "07f5d431489a3a21"
 LEAKY_DIGEST = "908ed6175d05b54c"
 FRAME = 4096  # bytes of the stack that one function may take
 COMPILERS = compilers()
@@ -60,10 +61,11 @@ def check_core(program, *options, runner=()):
 def check_digest(program, *runner):
     emulated = ["--emulated"] if runner else []
     printed = check_core(program, "--quick", "--digest", *emulated, runner=runner).splitlines()
-    assert printed[:3] == [
+    assert printed[:4] == [
         f"digest {DIGEST}",
         f"digest of leaky_relu {LEAKY_DIGEST}",
         f"digest of arithmetic {ARITHMETIC_DIGEST}",
+        f"digest of optimizers {OPTIMIZER_DIGEST}",
     ]
 
 

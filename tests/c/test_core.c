@@ -72,6 +72,9 @@ static void hash_bytes(const void *data, size_t size) {
 #define BP_TEMPLATE "arithmetic_cases.h"
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
+#define BP_TEMPLATE "optimizer_cases.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
 #define BP_TEMPLATE "memory_cases.h"
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
@@ -373,6 +376,7 @@ int main(int count, char **arguments) {
     uint64_t all = hash;
     uint64_t leaky = test_apart(leaky_all_f32, leaky_all_f64, quick);
     uint64_t arithmetic = test_apart(arithmetic_all_f32, arithmetic_all_f64, quick);
+    uint64_t optimizers = test_apart(optimizer_all_f32, optimizer_all_f64, quick);
     if (!*broken)
         emulated ? (void)0 : test_fork(), test_memory(quick), test_described(), test_nested(),
             test_chain(), test_plan(), test_mixed(), test_sparse();
@@ -380,6 +384,7 @@ int main(int count, char **arguments) {
     if (digest) printf("digest %016llx\n", (unsigned long long)all);
     if (digest) printf("digest of leaky_relu %016llx\n", (unsigned long long)leaky);
     if (digest) printf("digest of arithmetic %016llx\n", (unsigned long long)arithmetic);
+    if (digest) printf("digest of optimizers %016llx\n", (unsigned long long)optimizers);
     printf("kernels");
     for (int kernel = 0; kernel < bp_kernel_count(); kernel++)
         if (bp_kernel_available(kernel)) printf(" %s", bp_kernel_name(kernel));

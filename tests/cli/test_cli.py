@@ -15,6 +15,7 @@ from helpers.digests import TWO_EPOCHS, TWO_EPOCHS_DOUBLE
 from helpers.processes import COMMAND, TIMEOUT, cpu_seconds, cpu_seconds_of_children, ended, run_command
 from pybackprop.cli.main import main
 from pybackprop.train import checkpoint
+from pybackprop.train.trainer import Trainer
 
 KEYS = ["loss", "accuracy", "r2", "epochs", "seconds", "samples_per_second", "peak_bytes", "digest", "kernel"]
 KEYS += ["threads", "data", "warnings"]
@@ -69,6 +70,8 @@ def test_threads_change_no_bit(train):
 
 def test_options_reach_the_training(train):
     options = ["--hidden 20", "--hidden=", "--batch 7", "--lr 0.01", "--momentum 0", "--seed 5", "--dtype float64"]
+    options += ["--optimizer adam", "--optimizer adamw", "--nesterov", "--weight-decay 0.01", "--clip-norm 0.1"]
+    options += [f"--schedule {name}" for name in ("step", "cosine", "one-cycle", "warmup")]
     digests = {train("--epochs", 1, *option.split())["digest"] for option in [*options, ""]}
     assert len(digests) == len(options) + 1
 
@@ -192,6 +195,44 @@ def test_resume_keeps_the_settings_and_refuses_others(train, saved, tmp_path):
     assert train("--resume", saved, "--epochs", 4, "--lr", 0.2)["digest"] != whole["digest"]
     np.savez(tmp_path / "d.npz", x=np.ones((20, 64)), y=np.arange(20) % 10)
     assert "other data" in train("--resume", saved, "--epochs", 4, "--data", tmp_path / "d.npz", code=1)
+
+
+RULES = {
+    "adam": ["--optimizer", "adam", "--weight-decay", 0.01, "--clip-norm", 0.05],
+    "adamw": ["--optimizer", "adamw", "--schedule", "one-cycle"],
+    "nesterov": ["--nesterov", "--weight-decay", 0.001, "--schedule", "cosine"],
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_resume_with_each_optimizer(train, saved, rule, monkeypatch):
+    options = [*RULES[rule], "--batch", 50, "--epochs", 4]
+    whole = train(*options)["digest"]
+    run_epoch = Trainer.run_epoch
+
+    def interrupted(trainer, *given):
+        if trainer.epoch == 2:
+            raise KeyboardInterrupt
+        return run_epoch(trainer, *given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "run_epoch", interrupted)
+        train(*options, "--save", saved, code=130)
+    _, optimizer = bp.load(saved, with_optimizer=True)
+    assert optimizer.steps == 2 * 29
+    assert optimizer.name.lower() == ("sgd" if rule == "nesterov" else rule)
+    assert train("--resume", saved)["digest"] == whole
+
+
+def test_resume_refuses_what_would_be_another_training(train, saved):
+    train("--optimizer", "adam", "--schedule", "cosine", "--epochs", 1, "--batch", 200, "--save", saved)
+    for option, value in (("--optimizer", "sgd"), ("--schedule", "step"), ("--epochs", 9)):
+        assert f"{option}: " in train("--resume", saved, option, value, code=1)
+
+
+@pytest.mark.parametrize("option", ["--momentum=0.5", "--nesterov"])
+def test_options_of_sgd_are_refused_for_adam(train, option):
+    assert "adam has none; leave it out" in train("--optimizer", "adam", option, code=1)
 
 
 def test_a_damaged_checkpoint_is_refused(train, saved):

@@ -118,13 +118,13 @@ def test_early_stopping_keeps_the_best_parameters(pair):
     kept = {}
 
     def keep(epoch):
-        kept[epoch.epoch] = [*values(pair.model), pair.plan.arena.momentum.copy()]
+        kept[epoch.epoch] = [*values(pair.model), pair.plan.arena.kept["velocity"].copy()]
 
     history = pair.plan.fit(x, targ, epochs=200, validation=(xv, tv), patience=3, checkpoint=keep)
     best = min(history, key=lambda e: e.validation)
     assert len(history) == best.epoch + 3 < 200
     assert list(kept) == [e.epoch for e in history]
-    for value, right in zip([*values(pair.model), pair.plan.arena.momentum], kept[best.epoch], strict=True):
+    for value, right in zip([*values(pair.model), pair.plan.arena.kept["velocity"]], kept[best.epoch], strict=True):
         assert_same_bits(value, right)
     assert float(bp.mse(pair.plan.predict(xv), tv)) == best.validation
 

@@ -204,7 +204,7 @@ class Program:
                 lines.append(self.step())
             except Exception as error:
                 lines.append((type(error), str(error)))
-            lines.append([seen(p) for p in self.p] + [seen(v) for _, v in self.sgd._velocity.values()])
+            lines.append([seen(p) for p in self.p] + [seen(v) for _, v in self.sgd._kept.values()])
             lines.append((tape.walks - self.walks, seen(self.loss)))
         return lines
 

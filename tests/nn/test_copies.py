@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
+from helpers.optimizers import KINDS
 
 SIZES = [8, 16, 16, 16, 4]
 WAYS = {"deepcopy": copy.deepcopy, "pickle": lambda pair: pickle.loads(pickle.dumps(pair))}
@@ -20,9 +21,9 @@ def batch(rng):
     return rng.standard_normal((16, 8)).astype(np.float32), rng.standard_normal((16, 4)).astype(np.float32)
 
 
-def fresh(momentum=0.9):
+def fresh(kind="momentum"):
     model = bp.mlp(SIZES, seed=2)
-    return model, bp.SGD(model, lr=0.05, momentum=momentum)
+    return model, KINDS[kind](model)
 
 
 def train(pair, batch, steps):
@@ -42,12 +43,12 @@ def train_compiled(pair, batch, steps, strategy=None):
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("momentum", [0, 0.9])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("before", [train, train_compiled])
 @pytest.mark.parametrize("after", [train, train_compiled])
-def test_a_copy_continues_with_the_same_bits(batch, way, momentum, before, after):
-    expected = train(fresh(momentum), batch, 10)
-    pair = fresh(momentum)
+def test_a_copy_continues_with_the_same_bits(batch, way, kind, before, after):
+    expected = train(fresh(kind), batch, 10)
+    pair = fresh(kind)
     before(pair, batch, 5)
     twin = WAYS[way](pair)
     assert after(twin, batch, 5) == expected
@@ -89,7 +90,7 @@ def test_an_id_that_belongs_to_another_parameter_now_is_not_believed():
     p, other = bp.param(np.ones(2)), bp.param(np.ones(50))
     sgd = bp.SGD([p], lr=0.1, momentum=0.9)
     sgd.velocity(p)
-    sgd._velocity[id(other)] = sgd._velocity[id(p)]
+    sgd._kept[id(other)] = sgd._kept[id(p)]
     assert sgd.velocity(other).shape == (50,)
 
 
@@ -98,7 +99,7 @@ def test_momentum_that_does_not_fit_is_refused_before_anything_is_written(batch)
     train((model, sgd), batch, 1)
     w = model.layers[0].w
     before = w.data.copy()
-    sgd._velocity[id(w)] = (w, bp.tensor(np.zeros(3, np.float32)))
+    sgd._kept[id(w)] = (w, bp.tensor(np.zeros(3, np.float32)))
     sgd._bound = None
     with pytest.raises(bp.ShapeError, match=r"momentum of the tensor 'w1' .* has the shape \(3,\)"):
         sgd.step()

@@ -24,7 +24,7 @@ def owners():
         "Module": bp.Relu(),
         "Lin": model.layers[0],
         "Model": model,
-        "SGD": sgd,
+        "Optimizer": sgd,
         "Plan": bp.compile(bp.mlp([3, 2]), batch=4, optimizer=bp.SGD(lr=0.1)),
         "pybackprop": bp,
         "pybackprop.nn": bp.nn,
@@ -63,6 +63,7 @@ def program(tmp_path):
     )
     names["w"], names["b"] = w, b = bp.param(np.ones((784, 10)), "float32"), bp.param(np.ones(10), "float32")
     names["out"], names["loss"] = bp.lin(x, w, b), model(x, targ)
+    model.backward()
     names["t"] = bp.tensor([1.0, 2.0])
     return names
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
+from helpers.optimizers import KINDS
 from pybackprop.cli.main import main
 from pybackprop.train import checkpoint
 
@@ -94,11 +95,11 @@ def test_frozen_parameters_stay_frozen(path):
     assert [p.name for p in bp.load(path).parameters()] == ["b1", "w2", "b2"]
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_training_goes_on_as_if_it_had_not_stopped(path, momentum):
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_goes_on_as_if_it_had_not_stopped(path, kind):
     x, targ = samples()
     model = bp.mlp([4, 5, 2], seed=1)
-    sgd = bp.SGD(model, lr=0.125, momentum=momentum)
+    sgd = KINDS[kind](model)
 
     def train(model, sgd):
         for _ in range(3):
@@ -109,16 +110,18 @@ def test_training_goes_on_as_if_it_had_not_stopped(path, momentum):
     train(model, sgd)
     bp.save(model, path, optimizer=sgd)
     twin, theirs = bp.load(path, with_optimizer=True)
-    assert (theirs.lr, theirs.momentum) == (0.125, momentum)
+    assert type(theirs) is type(sgd)
+    assert (theirs.options(), theirs.steps) == (sgd.options(), 3)
     train(model, sgd)
     train(twin, theirs)
     assert bits(twin) == bits(model)
 
 
-def test_a_plan_saves_and_goes_on(path):
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_plan_saves_and_goes_on(path, kind):
     x, targ = samples()
     model = bp.mlp([4, 5, 2], seed=1)
-    plan = bp.compile(model, batch=6, optimizer=bp.SGD(model, lr=0.125, momentum=0.9))
+    plan = bp.compile(model, batch=6, optimizer=KINDS[kind](model))
     plan.fit(x, targ, epochs=2, batch=4)
     bp.save(model, path, optimizer=plan.optimizer)
     twin, sgd = bp.load(path, with_optimizer=True)
@@ -189,6 +192,12 @@ def test_wrong_arguments(path, tmp_path):
         bp.save([], path)
     with pytest.raises(TypeError, match=r"save: found optimizer float, expected a bp.SGD"):
         bp.save(model, path, optimizer=0.1)
+
+    class Mine(bp.SGD):
+        pass
+
+    with pytest.raises(TypeError, match=r"save: a file cannot hold Mine, a class of your own"):
+        bp.save(model, path, optimizer=Mine(model, lr=0.1))
     with pytest.raises(ValueError, match=r"the optimizer updates .*, which the model does not have"):
         bp.save(model, path, optimizer=bp.SGD([bp.param([1.0], name="other")], lr=0.1))
     with pytest.raises(bp.CheckpointError, match=r"ends in '.txt', expected .safetensors or .npz"):
@@ -231,6 +240,8 @@ def test_a_file_that_holds_no_usable_model(path, what):
 @pytest.mark.parametrize(
     "optimizer",
     [3, {}, {"lr": 0.1}, {"lr": "x", "momentum": 0}, {"lr": 0.1, "momentum": 2}, {"lr": 0.1, "momentum": 0.5},
+     {"kind": "Adam", "lr": 0.1, "betas": [0.9, 0.99], "eps": 0, "weight_decay": 0}, {"kind": "Rprop", "lr": 0.1},
+     {"kind": "SGD", "lr": 0.1, "momentum": 0}, {"lr": 0.1, "momentum": 0, "steps": -1},
      {"lr": 0.1, "momentum": 0, "parameters": ["w9"]}, {"lr": 0.1, "momentum": 0, "parameters": 3}],
 )  # fmt: skip
 def test_a_file_that_holds_no_usable_optimizer(path, optimizer):
