@@ -128,3 +128,26 @@ def test_divergence_names_the_step(plan, data):
     plan.optimizer.lr = 1e30
     with pytest.raises(bp.DivergedError, match=r"at step \d \(epoch 1\)"):
         plan.fit(cut(*data, [16, 16, 16]), epochs=1)
+
+
+@pytest.mark.parametrize("loader", [list, Again])
+def test_a_schedule_counts_its_steps(plan, data, loader):
+    batches = cut(*data, [16, 16, 16])
+    schedule = bp.StepLR(0.1, step_size=2, gamma=0.5)
+    plan.fit(loader(batches), epochs=2, schedule=schedule)
+    assert plan.optimizer.lr == schedule(5)
+    by_steps = bp.compile(bp.mlp([4, 5, 1]), batch=16, optimizer=bp.SGD(lr=0.1, momentum=0.9))
+    for k in range(6):
+        by_steps.optimizer.lr = schedule(k)
+        by_steps.step(*batches[k % 3])
+    for p, q in zip(plan.model.parameters(), by_steps.model.parameters(), strict=True):
+        assert_same_bits(p.data, q.data)
+
+
+def test_a_schedule_over_all_steps_needs_their_number(plan, data):
+    batches = cut(*data, [16, 16, 16])
+    schedule = bp.CosineLR(0.1)
+    plan.fit(batches, epochs=2, schedule=schedule)
+    assert plan.optimizer.lr == bp.CosineLR(0.1, steps=6)(5)
+    with pytest.raises(ValueError, match="CosineLR needs the number of steps in an epoch.* a loader with a length"):
+        plan.fit(Again(batches), epochs=2, schedule=schedule)
