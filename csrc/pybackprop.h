@@ -291,6 +291,10 @@ void bp_sigmoid_backward_f64(double *dx, const double *out, const double *dout, 
 void bp_ref_sigmoid_backward_f32(float *dx, const float *out, const float *dout, size_t size);
 void bp_ref_sigmoid_backward_f64(double *dx, const double *out, const double *dout, size_t size);
 
+/* The same from the forward's input, computing the result again. dx may be dout or x. */
+void bp_sigmoid_backward_of_input_f32(float *dx, const float *x, const float *dout, size_t size);
+void bp_sigmoid_backward_of_input_f64(double *dx, const double *x, const double *dout, size_t size);
+
 /* out = t / (t + 2) with t = e^2|x| - 1, and the sign of x. -0 stays -0. out may be x. */
 void bp_tanh_forward_f32(float *out, const float *x, size_t size);
 void bp_tanh_forward_f64(double *out, const double *x, size_t size);
@@ -302,6 +306,10 @@ void bp_tanh_backward_f32(float *dx, const float *out, const float *dout, size_t
 void bp_tanh_backward_f64(double *dx, const double *out, const double *dout, size_t size);
 void bp_ref_tanh_backward_f32(float *dx, const float *out, const float *dout, size_t size);
 void bp_ref_tanh_backward_f64(double *dx, const double *out, const double *dout, size_t size);
+
+/* The same from the forward's input, computing the result again. dx may be dout or x. */
+void bp_tanh_backward_of_input_f32(float *dx, const float *x, const float *dout, size_t size);
+void bp_tanh_backward_of_input_f64(double *dx, const double *x, const double *dout, size_t size);
 
 /* ---- softmax and its logarithm, of each row --------------------------------------------------- */
 

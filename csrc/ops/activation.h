@@ -31,9 +31,5 @@ void NAME(bp_activation_backward)(bp_epilogue epilogue, REAL *dx, const REAL *ou
 void NAME(bp_activation_backward_of_input)(bp_epilogue epilogue, REAL *dx, const REAL *x,
                                            const REAL *dout, size_t size);
 
-/* sigmoid.c, tanh.c: the same for one of them, which computes its output again. */
-void NAME(bp_sigmoid_backward_of_input)(REAL *dx, const REAL *x, const REAL *dout, size_t size);
-void NAME(bp_tanh_backward_of_input)(REAL *dx, const REAL *x, const REAL *dout, size_t size);
-
 /* The forward in place, of c (rows,cols), rows ldc apart. */
 void NAME(bp_activation_rows)(bp_epilogue epilogue, REAL *c, size_t ldc, size_t rows, size_t cols);

@@ -7,10 +7,6 @@
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
-#define BP_TEMPLATE "ops/activation.h"
-#include "template/for_each_type.h"
-#undef BP_TEMPLATE
-
 #define BP_TEMPLATE "ops/tanh.c"
 #include "template/for_each_kernel.h"
 
@@ -65,6 +61,7 @@ void NAME(bp_tanh_backward)(REAL *dx, const REAL *out, const REAL *dout, size_t 
 }
 
 void NAME(bp_tanh_backward_of_input)(REAL *dx, const REAL *x, const REAL *dout, size_t size) {
+    BP_DEFINED_ENVIRONMENT;
     const NAME(bp_elements) e = {dx, x, dout, .factor = 0};
     bp_run_elements(8 * (double)size, size, NAME(backward_of_input_part), &e);
 }

@@ -10,13 +10,15 @@ from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native
 from pybackprop.core.arrays import Array, as_array, converted, is_plain, pin
 from pybackprop.core.errors import DTypeError, GradientError, ShapeError
+from pybackprop.ops import Op
 from pybackprop.ops.checks import mse_hint
 
 NOTHING = object()  # stands for no data
 
 
 class StepData:
-    """x (n,m) and targ (n,h) of the last step. They are kept, so that the same data is checked only once.
+    """x (n,m) and targ (n,h) of the last step. They are kept, so that the same data is checked only once; but not
+    targets that have rules of their own, such as labels, since what is written to them later may break those.
 
     x_at, targ_at  C's pointers;  dx  C's pointer to x.g if x has requires_g, else NULL
     """
@@ -28,11 +30,17 @@ class StepData:
     x_at: Any
     targ_at: Any
     dx: Any
+    loss: Op
+    c_loss: int  # the bp_loss of these targets
 
-    __slots__ = ("_arrays", "_given", "_pins", "_shapes", "dtype", "dx", "h", "m", "most", "targ_at", "x_at")
+    __slots__ = (
+        *("_arrays", "_given", "_pins", "_shapes", "c_loss", "dtype", "dx", "h", "loss", "m", "most"),
+        *("targ_at", "x_at"),
+    )
 
-    def __init__(self, m: int, h: int, dtype: np.dtype[Any], most: int) -> None:
-        self.m, self.h, self.dtype, self.most = m, h, dtype, most
+    def __init__(self, m: int, h: int, dtype: np.dtype[Any], most: int, loss: Op) -> None:
+        self.m, self.h, self.dtype, self.most, self.loss = m, h, dtype, most, loss
+        self.c_loss = c_loss(loss, 2)
         self.x_at = self.targ_at = self.dx = native.NULL
         self._given: tuple[Any, Any] = (NOTHING, NOTHING)
         self._arrays: tuple[Any, Any] = (None, None)
@@ -63,9 +71,10 @@ class StepData:
                 "or use fit, which cuts the data into batches"
             )
         self.x_at, self.targ_at, self.dx = native.pointer(data), native.pointer(targets), native.NULL
+        self.c_loss = c_loss(self.loss, targets.ndim)
         if isinstance(x, Tensor) and x.requires_g:
             self.dx = _gradient_of(operation, x)
-        elif data is _array_of(x) and targets is _array_of(targ):
+        elif self.loss.targets is None and data is _array_of(x) and targets is _array_of(targ):
             self._given, self._arrays = (x, targ), (data, targets)
             self._pins = pin(data), pin(targets)
             self._shapes = (data.shape, data.dtype), (targets.shape, targets.dtype)
@@ -73,14 +82,22 @@ class StepData:
 
 
 def pair(operation: str, x: Any, targ: Any, expected: StepData) -> tuple[Array, Array]:
-    """x (n,m) and targ (n,h), contiguous and of the parameters' dtype; targ (n,) is taken as (n,1)."""
+    """x (n,m) and targ (n,h), contiguous and of the parameters' dtype; targ (n,) is taken as (n,1), or as labels."""
     data, targets = rows(operation, x, expected), as_data(operation, "targ", targ, expected.dtype)
     out = (len(data), expected.h)
+    if expected.loss.targets is not None:
+        return data, expected.loss.targets(operation, targets, out, expected.dtype)._array
     if targets.shape != out and not (expected.h == 1 and targets.shape == out[:1]):
         raise ShapeError(f"{operation}: found out {out} and targ {targets.shape}{mse_hint(out, targets.shape)}")
     if isinstance(targ, Tensor) and targ.requires_g:
         raise GradientError(f"{operation}: targ has requires_g, but a plan computes no targ.g; use model(x, targ)")
     return data, targets
+
+
+def c_loss(loss: Op, axes: int) -> int:
+    """The bp_loss for targets of so many axes."""
+    whole, labels = native.LOSSES[str(loss.loss)]
+    return int(whole if labels is None or axes == 2 else labels)
 
 
 def rows(operation: str, x: Any, expected: StepData) -> Array:

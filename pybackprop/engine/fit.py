@@ -17,11 +17,10 @@ from pybackprop.core.arrays import Array, pin
 from pybackprop.core.checks import check_seed, first_not_finite, whole
 from pybackprop.core.errors import DivergedError, ShapeError
 from pybackprop.engine.arena import Arena
-from pybackprop.engine.batch import StepData, pair
+from pybackprop.engine.batch import StepData, c_loss, pair
 from pybackprop.engine.history import History
 from pybackprop.engine.records import Epoch, Moment
 from pybackprop.nn.optim import SGD, rate
-from pybackprop.ops import mse
 
 SLICE = 0.05  # seconds of steps between two checks for Ctrl-C and calls of the callback
 SHUFFLE_STREAM = 1  # the seed's random stream for the first epoch; each later epoch takes the next one
@@ -39,6 +38,7 @@ class Plan(Protocol):
     def check_step(self, operation: str) -> SGD: ...
     def reserve_batch(self, rows: int) -> None: ...
     def predict(self, x: Any) -> Tensor: ...
+    def expect(self, c_loss: int) -> None: ...
     def touch(self) -> None: ...
 
 
@@ -151,6 +151,7 @@ class _Fit:
                     f"were checked ({place[1]} then, {array.shape} now). Change it between two calls, or give a copy"
                 )
         plan.touch()
+        plan.expect(c_loss(plan.step_data.loss, self.targ.ndim))
         data = native.pointer(self.x), native.pointer(self.targ), self.order
         began = time.perf_counter()
         status = self.call(plan.c_plan, at, *data, self.n, self.batch, sgd.lr, sgd.momentum, SLICE)
@@ -166,7 +167,7 @@ class _Fit:
     def _validation_loss(self) -> float | None:
         if self.validation is None:
             return None
-        return float(mse(self.plan.predict(self.validation[0]), self.validation[1]))
+        return float(self.plan.step_data.loss(self.plan.predict(self.validation[0]), self.validation[1]))
 
     def _keep_best(self, loss: float | None) -> None:
         if self.options.patience is not None and loss is not None and (self.best is None or loss < self.best[0]):
