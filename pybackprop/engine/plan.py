@@ -37,7 +37,7 @@ def compile(
 ) -> Plan:
     """A Plan of the model's step for up to `batch` rows.
 
-    model      a chain: Lin, each with at most one activation after it, ended by Mse or CrossEntropy; all float32 or all float64
+    model      a chain: Lin, each with at most one activation after it, ended by Mse or CrossEntropy; one dtype
     optimizer  updates its parameters, or the model's if it was given none; needed by step and fit
     strategy   "layers": one layer after another; "split": threads share a step's rows, then the gradients;
                "fused": one pass over the rows; None: the one expected to be fastest. Affects speed only

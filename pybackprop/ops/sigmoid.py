@@ -1,4 +1,4 @@
-"""sigmoid: out = 1 / (1 + exp(-inp)), and its gradient. In C: csrc/ops/sigmoid.c, made of csrc/ops/exponential.h."""
+"""sigmoid: out = 1 / (1 + exp(-inp)), and its gradient. In C: csrc/ops/sigmoid.c."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tanh: out = (exp(2 inp) - 1) / (exp(2 inp) + 1), and its gradient. In C: csrc/ops/tanh.c, made of csrc/ops/exponential.h."""
+"""tanh: out = (exp(2 inp) - 1) / (exp(2 inp) + 1), and its gradient. In C: csrc/ops/tanh.c."""
 
 from __future__ import annotations
 

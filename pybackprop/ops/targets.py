@@ -36,7 +36,7 @@ def class_targets(operation: str, targ: Any, out: tuple[int, ...], dtype: np.dty
     array = targ._array if isinstance(targ, Tensor) else as_array(targ, dtype, f"{operation}: targ")
     if array.shape == out[:1]:
         _check_labels(operation, array, out, dtype)
-        array = array.astype(dtype, copy=False)
+        array = np.require(array, dtype, ["C", "A"])
     elif array.shape == out:
         _check_probabilities(operation, array, out, dtype)
     else:
@@ -61,8 +61,8 @@ def _check_labels(operation: str, labels: Array, out: tuple[int, ...], dtype: np
     if not fits.all():
         at = int(np.argmin(fits))
         raise ValueError(
-            f"{operation}: targ[{at}] is {labels[at]:.17g}, but out {out} has the classes 0 to {most}; labels are whole "
-            "numbers from 0 on: np.unique(targ, return_inverse=True)[1] makes them of any values"
+            f"{operation}: targ[{at}] is {labels[at]:.17g}, but out {out} has the classes 0 to {most}; labels are "
+            "whole numbers from 0 on: np.unique(targ, return_inverse=True)[1] makes them of any values"
         )
     whole = labels == np.floor(labels)
     if not whole.all():
@@ -76,14 +76,15 @@ def _check_labels(operation: str, labels: Array, out: tuple[int, ...], dtype: np
 def _check_probabilities(operation: str, targ: Array, out: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     if targ.dtype != dtype:
         raise DTypeError(
-            f"{operation}: the dtypes differ: out {out} {dtype}, targ {targ.shape} {targ.dtype}. Convert with .float(), "
-            ".double() or .astype()"
+            f"{operation}: the dtypes differ: out {out} {dtype}, targ {targ.shape} {targ.dtype}. Convert with "
+            ".float(), .double() or .astype()"
         )
     fits = targ >= 0
     if not fits.all():
-        i, j = np.unravel_index(int(np.argmin(fits)), targ.shape)
+        row, column = np.unravel_index(int(np.argmin(fits)), targ.shape)
         raise ValueError(
-            f"{operation}: targ[{i},{j}] is {targ[i, j]:g}, expected probabilities from 0 to 1, or a label for each row"
+            f"{operation}: targ[{row},{column}] is {targ[row, column]:g}, expected probabilities from 0 to 1, "
+            "or a label for each row"
         )
     sums = targ.sum(1, dtype=np.float64)
     fits = np.abs(sums - 1) <= NEAR_ONE
