@@ -78,8 +78,8 @@ def test_labels_and_rows_of_the_identity_give_the_same_bits(rng, dtype):
 
 @pytest.mark.parametrize("shape", [(5, 3), (600, 10), (20, 1000)], ids=str)
 def test_the_values_are_pytorchs_in_float64(rng, dtype, shape):
-    """Within 16 ulps of 1 or of the loss, and 32 of 1/n: the difference that exp is taken of is about 20 here, so its own
-    rounding is that much larger than an ulp of 1.
+    """Within 16 ulps of 1 or of the loss, and 32 of 1/n: the difference that exp is taken of is about 20 here, so its
+    own rounding is that much larger than an ulp of 1.
     """
     torch = pytest.importorskip("torch")
     out, eps = drawn(rng, shape, dtype), np.finfo(dtype).eps
@@ -92,7 +92,7 @@ def test_the_values_are_pytorchs_in_float64(rng, dtype, shape):
         inp = bp.param(out)
         loss = bp.cross_entropy(inp, targ)
         loss.backward()
-        assert abs(float(loss) - float(right)) <= 16 * eps * max(1, abs(float(right)))
+        assert abs(float(loss) - right.item()) <= 16 * eps * max(1, right.item())
         np.testing.assert_allclose(inp.g.data, theirs.grad.numpy(), rtol=0, atol=32 * eps / shape[0])
 
 
