@@ -85,15 +85,16 @@ def pair(operation: str, x: Any, targ: Any, expected: StepData) -> tuple[Array, 
     """x (n,m) and targ (n,h), contiguous and of the parameters' dtype; targ (n,) is taken as (n,1), or as labels."""
     data = rows(operation, x, expected)
     out = (len(data), expected.h)
-    if isinstance(targ, Tensor) and targ.requires_g:
-        raise GradientError(f"{operation}: targ has requires_g, but a plan computes no targ.g; use model(x, targ)")
     if expected.loss.targets is not None and np.ndim(_array_of(targ)) < 2:
         return data, expected.loss.targets(operation, targ, out, expected.dtype)._array
     targets = as_data(operation, "targ", targ, expected.dtype)
     if expected.loss.targets is not None:
-        return data, expected.loss.targets(operation, targets, out, expected.dtype)._array
+        kept = targ if isinstance(targ, Tensor) and targ._array is targets else targets
+        return data, expected.loss.targets(operation, kept, out, expected.dtype)._array
     if targets.shape != out and not (expected.h == 1 and targets.shape == out[:1]):
         raise ShapeError(f"{operation}: found out {out} and targ {targets.shape}{mse_hint(out, targets.shape)}")
+    if isinstance(targ, Tensor) and targ.requires_g:
+        raise GradientError(f"{operation}: targ has requires_g, but a plan computes no targ.g; use model(x, targ)")
     return data, targets
 
 

@@ -31,8 +31,12 @@ def hidden_layer(shape, seed=0, keep=True):
     leaky = bp.param(numbers(rng, n, h))
     leaky_loss = bp.mse(bp.leaky_relu(leaky, 0.2), numbers(rng, n, h))
     leaky_loss.backward(keep=keep)
-    kinds = {"x": x, "w": w, "b": b, "relu": l1, "leaky_relu": leaky, "mse": out, "targ": targ}
-    return {**kinds, "l2": l2, "w2": w2, "b2": b2, "loss": loss, "leaky_loss": leaky_loss}
+    scores = bp.param(numbers(rng, n, h))
+    chances = rng.uniform(0.1, 1, (n, h))
+    entropy = bp.cross_entropy(scores, (chances / chances.sum(1, keepdims=True)).astype(np.float32))
+    entropy.backward(keep=keep)
+    kinds = {"x": x, "w": w, "b": b, "relu": l1, "leaky_relu": leaky, "mse": out, "targ": targ, "cross_entropy": scores}
+    return {**kinds, "entropy": entropy, "l2": l2, "w2": w2, "b2": b2, "loss": loss, "leaky_loss": leaky_loss}
 
 
 def last_layer(shape, seed=0):
