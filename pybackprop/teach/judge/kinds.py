@@ -245,17 +245,14 @@ SCORES = Kind(
     _share_terms,
     _share_element,
 )
-ONE_HOT = "one_hot(targ, h)"
+ONE_HOT = "one_hot(targ, h)"  # labels as rows of zeros and a one
+LABELLED = replace(SCORES, name="cross_entropy_labels", right=f"(softmax(out) - {ONE_HOT}) / n")
 
 
 @questions(ops.CROSS_ENTROPY, reading=replace(MSE_READING, axes=()))
 def _cross_entropy(use: Use) -> Kind | None:
-    """For labels, the right formula makes rows of zeros and a one of them."""
-    out, targ = use.operands
-    if use.slot != 0 or SCORES.right is None:
-        return None
-    return SCORES if targ.ndim == out.ndim else replace(SCORES, right=SCORES.right.replace("targ", ONE_HOT))
+    return SCORES if use.operands[1].ndim == 2 else LABELLED
 
 
-KINDS = (W, X, B, RELU, LEAKY_RELU, OUT, TARG, SCORES)
+KINDS = (W, X, B, RELU, LEAKY_RELU, OUT, TARG, SCORES, LABELLED)
 RIGHT = {kind.name: kind.right for kind in KINDS if kind.right is not None}

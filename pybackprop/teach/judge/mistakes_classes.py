@@ -5,62 +5,66 @@ from __future__ import annotations
 from pybackprop.teach.judge import kinds
 from pybackprop.teach.judge.mistake import Mistake
 
-SCORES = kinds.SCORES.name
+
+def _both(*formulas: str) -> dict[str, tuple[str, ...]]:
+    """Formulas for probabilities as targets, and the same for labels."""
+    of_labels = tuple(text.replace("targ", kinds.ONE_HOT) for text in formulas)
+    return {kinds.SCORES.name: formulas, kinds.LABELLED.name: of_labels}
 
 
 OF_CROSS_ENTROPY = (
     Mistake(
         "rows-missing",
-        {SCORES: ("softmax(out) - targ",)},
+        _both("softmax(out) - targ"),
         "This is the gradient of the sum of the rows' losses. cross_entropy is their mean, here over {n} rows, so each "
         "of them has only a share of 1/{n} in it.",
         missing=True,
     ),
     Mistake(
         "size-for-rows",
-        {SCORES: ("(softmax(out) - targ) / size",)},
+        _both("(softmax(out) - targ) / size"),
         "This is divided by the number of scores, {size}. The mean here is over the rows, {n}: a row has one loss, "
         "however many columns it has.",
     ),
     Mistake(
         "targets-missing",
-        {SCORES: ("softmax(out) / n", "softmax(out)")},
+        _both("softmax(out) / n", "softmax(out)"),
         "It is a multiple of the softmax and does not depend on {targ}. That is the slope of the logarithm alone; the "
         "row's own class also enters by itself, and takes its target off.",
     ),
     Mistake(
         "softmax-missing",
-        {SCORES: ("(out - targ) / n", "out - targ")},
+        _both("(out - targ) / n", "out - targ"),
         "It takes the scores themselves for probabilities. The loss reads {out} through the softmax, so the gradient "
         "has the softmax of {out} where this has {out}.",
         missing=True,
     ),
     Mistake(
         "exp-for-softmax",
-        {SCORES: ("(exp(out) - targ) / n", "exp(out) - targ")},
+        _both("(exp(out) - targ) / n", "exp(out) - targ"),
         "It has the exp of the scores, which no sum divides. Only divided by their row's sum are they probabilities.",
     ),
     Mistake(
         "softmax-over-columns",
-        {SCORES: ("(softmax(out, 0) - targ) / n", "softmax(out, 0) - targ")},
+        _both("(softmax(out, 0) - targ) / n", "softmax(out, 0) - targ"),
         "Its softmax runs down the columns, over the samples. The classes are the columns, so a row's probabilities "
         "add up to 1, and the softmax runs along axis 1.",
     ),
     Mistake(
         "log-softmax-for-softmax",
-        {SCORES: ("(log_softmax(out) - targ) / n", "log_softmax(out) - targ")},
+        _both("(log_softmax(out) - targ) / n", "log_softmax(out) - targ"),
         "It has the logarithm of the softmax, which the loss itself is made of. The derivative of the row's logarithm "
         "is the softmax.",
     ),
     Mistake(
         "softmax-of-the-target-alone",
-        {SCORES: ("-targ / n", "-targ / softmax(out) / n", "-targ")},
+        _both("-targ / n", "-targ / softmax(out) / n", "-targ"),
         "It is 0 wherever the target is 0. But every score of a row is in the sum under its logarithm: raising one "
         "lowers the probability of all others.",
     ),
     Mistake(
         "softmax-through-its-own-gradient",
-        {SCORES: ("softmax(out) * (1 - softmax(out)) * (softmax(out) - targ) / n",)},
+        _both("softmax(out) * (1 - softmax(out)) * (softmax(out) - targ) / n"),
         "It is multiplied by p (1 - p), the slope of the softmax, once too often: that has already cancelled against "
         "the slope 1/p of the logarithm.",
     ),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pybackprop import ops
-from pybackprop.autograd.tensor import Tensor, param, tensor
+from pybackprop.autograd.tensor import Tensor, param, wrap
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import ShapeError
 from pybackprop.ops import Op
@@ -111,7 +111,7 @@ def _leaves(
             array[..., 0] = 0
         if t in classes:
             array = _classes(array, rng, sizes[program.root((classes[t], 1))])
-        leaf = tensor(array, dtype) if t in classes else param(array, dtype)
+        leaf = wrap(array.astype(dtype)) if t in classes else param(array, dtype)
         tensors[t] = leaf.clone() if t in overwritten else leaf  # a parameter must not be overwritten
     return tensors
 
