@@ -6,7 +6,6 @@
 
 enum { ROWS = 16 };      /* that are computed at once */
 enum { NUMBERS = 2048 }; /* of these rows, so that they stay in the first cache between their loops */
-
 enum { SEGMENTS = 128 }; /* whose sums wait to be added */
 
 #define BP_TEMPLATE "ops/exponential.h"
