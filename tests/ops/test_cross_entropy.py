@@ -6,7 +6,19 @@ import pytest
 import pybackprop as bp
 from helpers.compare import assert_same_bits
 
-SHAPES = [(1, 1), (3, 2), (7, 10), (16, 16), (17, 15), (513, 3), (40, 255), (9, 257), (1030, 33), (2, 2100), (66_100, 2)]
+SHAPES = [
+    (1, 1),
+    (3, 2),
+    (7, 10),
+    (16, 16),
+    (17, 15),
+    (513, 3),
+    (40, 255),
+    (9, 257),
+    (1030, 33),
+    (2, 2100),
+    (66_100, 2),
+]
 SPECIAL = [np.inf, -np.inf, np.nan, 0.0, -0.0]
 
 
