@@ -55,8 +55,8 @@ typedef enum {
     BP_UNKNOWN = 3,  /* no such kernel, or not on this CPU */
     BP_MISMATCH = 4, /* matrices that do not fit each other; nothing was written */
     BP_DIVERGED = 5, /* the loss is not finite */
-    BP_INVALID = 6   /* an unknown activation or operation, or its parameter out of range; nothing was
-                        written */
+    BP_INVALID = 6   /* an unknown activation, loss or operation, or its parameter out of range; nothing
+                        was written */
 } bp_status;
 
 /* ---- linear: out = x @ w + b ------------------------------------------------------------ */
@@ -262,13 +262,152 @@ void bp_ref_clamp_min_backward_f32(float *dx, const float *x, const float *dout,
 void bp_ref_clamp_min_backward_f64(double *dx, const double *x, const double *dout, double low,
                                    size_t size);
 
-/* ---- chain: a sequence of layers with mse at its end, in one call ---------------------------- */
+/* ---- exp and log ---------------------------------------------------------------------------- */
+
+/* out = e^x, and out = log(x), within 1 ulp, and the same bits everywhere: see ops/exponential.h. NaN
+   stays NaN; exp of infinity is infinity, of -infinity +0; log of 0 is -infinity, of what is below NaN.
+   out may be x. */
+void bp_exp_f32(float *out, const float *x, size_t size);
+void bp_exp_f64(double *out, const double *x, size_t size);
+void bp_ref_exp_f32(float *out, const float *x, size_t size);
+void bp_ref_exp_f64(double *out, const double *x, size_t size);
+void bp_log_f32(float *out, const float *x, size_t size);
+void bp_log_f64(double *out, const double *x, size_t size);
+void bp_ref_log_f32(float *out, const float *x, size_t size);
+void bp_ref_log_f64(double *out, const double *x, size_t size);
+
+/* ---- sigmoid and tanh ------------------------------------------------------------------------ */
+
+/* out = 1 / (1 + e^-x): with e = exp(-|x|), 1 / (1 + e) where x > 0, else e / (1 + e). out may be x. */
+void bp_sigmoid_forward_f32(float *out, const float *x, size_t size);
+void bp_sigmoid_forward_f64(double *out, const double *x, size_t size);
+void bp_ref_sigmoid_forward_f32(float *out, const float *x, size_t size);
+void bp_ref_sigmoid_forward_f64(double *out, const double *x, size_t size);
+
+/* dx = dout * fma(-out, out, out), that is out (1 - out). out is the forward's result. dx may be dout or
+   out. */
+void bp_sigmoid_backward_f32(float *dx, const float *out, const float *dout, size_t size);
+void bp_sigmoid_backward_f64(double *dx, const double *out, const double *dout, size_t size);
+void bp_ref_sigmoid_backward_f32(float *dx, const float *out, const float *dout, size_t size);
+void bp_ref_sigmoid_backward_f64(double *dx, const double *out, const double *dout, size_t size);
+
+/* The same from the forward's input, computing the result again. dx may be dout or x. */
+void bp_sigmoid_backward_of_input_f32(float *dx, const float *x, const float *dout, size_t size);
+void bp_sigmoid_backward_of_input_f64(double *dx, const double *x, const double *dout, size_t size);
+
+/* out = t / (t + 2) with t = e^2|x| - 1, and the sign of x. -0 stays -0. out may be x. */
+void bp_tanh_forward_f32(float *out, const float *x, size_t size);
+void bp_tanh_forward_f64(double *out, const double *x, size_t size);
+void bp_ref_tanh_forward_f32(float *out, const float *x, size_t size);
+void bp_ref_tanh_forward_f64(double *out, const double *x, size_t size);
+
+/* dx = dout * fma(-out, out, 1). out is the forward's result. dx may be dout or out. */
+void bp_tanh_backward_f32(float *dx, const float *out, const float *dout, size_t size);
+void bp_tanh_backward_f64(double *dx, const double *out, const double *dout, size_t size);
+void bp_ref_tanh_backward_f32(float *dx, const float *out, const float *dout, size_t size);
+void bp_ref_tanh_backward_f64(double *dx, const double *out, const double *dout, size_t size);
+
+/* The same from the forward's input, computing the result again. dx may be dout or x. */
+void bp_tanh_backward_of_input_f32(float *dx, const float *x, const float *dout, size_t size);
+void bp_tanh_backward_of_input_f64(double *dx, const double *x, const double *dout, size_t size);
+
+/* ---- softmax and its logarithm, of each row --------------------------------------------------- */
+
+/* e[i,j] = exp(x[i,j] - most), most the row's largest number; sum: of the row's e, in double, element j
+   added to lane j % BP_LANES, and the lanes as those of mse. softmax: out = e * (1 / sum), that factor
+   rounded to the arrays' type. log_softmax: out = (x - most) - log(sum), the second difference in
+   double. x (n,h); out may be x. */
+bp_status bp_softmax_forward_f32(float *out, const float *x, size_t n, size_t h);
+bp_status bp_softmax_forward_f64(double *out, const double *x, size_t n, size_t h);
+bp_status bp_ref_softmax_forward_f32(float *out, const float *x, size_t n, size_t h);
+bp_status bp_ref_softmax_forward_f64(double *out, const double *x, size_t n, size_t h);
+bp_status bp_log_softmax_forward_f32(float *out, const float *x, size_t n, size_t h);
+bp_status bp_log_softmax_forward_f64(double *out, const double *x, size_t n, size_t h);
+bp_status bp_ref_log_softmax_forward_f32(float *out, const float *x, size_t n, size_t h);
+bp_status bp_ref_log_softmax_forward_f64(double *out, const double *x, size_t n, size_t h);
+
+/* From the forward's result. softmax: dx = out * (dout - s), s = the row's sum of dout out, in lanes as
+   above, by fma, rounded once. log_softmax: dx = fma(-exp(out), s, dout), s = the row's sum of dout. dx
+   may be dout or out. */
+bp_status bp_softmax_backward_f32(float *dx, const float *out, const float *dout, size_t n, size_t h);
+bp_status bp_softmax_backward_f64(double *dx, const double *out, const double *dout, size_t n, size_t h);
+bp_status bp_ref_softmax_backward_f32(float *dx, const float *out, const float *dout, size_t n,
+                                      size_t h);
+bp_status bp_ref_softmax_backward_f64(double *dx, const double *out, const double *dout, size_t n,
+                                      size_t h);
+bp_status bp_log_softmax_backward_f32(float *dx, const float *out, const float *dout, size_t n,
+                                      size_t h);
+bp_status bp_log_softmax_backward_f64(double *dx, const double *out, const double *dout, size_t n,
+                                      size_t h);
+bp_status bp_ref_log_softmax_backward_f32(float *dx, const float *out, const float *dout, size_t n,
+                                          size_t h);
+bp_status bp_ref_log_softmax_backward_f64(double *dx, const double *out, const double *dout, size_t n,
+                                          size_t h);
+
+/* ---- cross_entropy: loss = mean over rows of -sum of targ log(softmax(out)) ------------------- */
+
+/* loss (1). targ: probabilities (n,h), each row's sum 1; or if labels is not 0, for each row the column
+   whose probability is 1, (n): both give the same bits. A row's loss is fma(w, log(sum), -q), sum as in
+   softmax, w the sum of targ, q that of fma(targ, out - most), all in double and in the lanes of
+   softmax, q without the terms whose targ is 0. Rows are added in ascending order within a segment,
+   segments in ascending order; the mean is rounded once. A label that is not a whole number below h
+   makes its row's loss and gradient NaN, and reads nothing. BP_EMPTY if n*h = 0. */
+bp_status bp_cross_entropy_forward_f32(float *loss, const float *out, const float *targ, size_t n,
+                                       size_t h, int labels);
+bp_status bp_cross_entropy_forward_f64(double *loss, const double *out, const double *targ, size_t n,
+                                       size_t h, int labels);
+bp_status bp_ref_cross_entropy_forward_f32(float *loss, const float *out, const float *targ, size_t n,
+                                           size_t h, int labels);
+bp_status bp_ref_cross_entropy_forward_f64(double *loss, const double *out, const double *targ, size_t n,
+                                           size_t h, int labels);
+
+/* dout = (softmax(out) - targ) * (1 / n), the factor rounded once to the arrays' type. dout may be out.
+ */
+bp_status bp_cross_entropy_backward_f32(float *dout, const float *out, const float *targ, size_t n,
+                                        size_t h, int labels);
+bp_status bp_cross_entropy_backward_f64(double *dout, const double *out, const double *targ, size_t n,
+                                        size_t h, int labels);
+bp_status bp_ref_cross_entropy_backward_f32(float *dout, const float *out, const float *targ, size_t n,
+                                            size_t h, int labels);
+bp_status bp_ref_cross_entropy_backward_f64(double *dout, const double *out, const double *targ,
+                                            size_t n, size_t h, int labels);
+
+/* Both, in one pass. */
+bp_status bp_cross_entropy_f32(float *loss, float *dout, const float *out, const float *targ, size_t n,
+                               size_t h, int labels);
+bp_status bp_cross_entropy_f64(double *loss, double *dout, const double *out, const double *targ,
+                               size_t n, size_t h, int labels);
+
+/* The same loss where out are logarithms of probabilities, as of log_softmax: a row's loss is -q, q the
+   sum of fma(targ, out), and dout = (0 - targ) * (1 / n). */
+bp_status bp_nll_forward_f32(float *loss, const float *out, const float *targ, size_t n, size_t h,
+                             int labels);
+bp_status bp_nll_forward_f64(double *loss, const double *out, const double *targ, size_t n, size_t h,
+                             int labels);
+bp_status bp_ref_nll_forward_f32(float *loss, const float *out, const float *targ, size_t n, size_t h,
+                                 int labels);
+bp_status bp_ref_nll_forward_f64(double *loss, const double *out, const double *targ, size_t n, size_t h,
+                                 int labels);
+bp_status bp_nll_backward_f32(float *dout, const float *targ, size_t n, size_t h, int labels);
+bp_status bp_nll_backward_f64(double *dout, const double *targ, size_t n, size_t h, int labels);
+bp_status bp_ref_nll_backward_f32(float *dout, const float *targ, size_t n, size_t h, int labels);
+bp_status bp_ref_nll_backward_f64(double *dout, const double *targ, size_t n, size_t h, int labels);
+
+/* ---- chain: a sequence of layers with a loss at its end, in one call ------------------------- */
 
 typedef enum {
-    BP_ACTIVATION_NONE = 0,      /* a layer's output is z */
-    BP_ACTIVATION_RELU = 1,      /* bp_relu_forward, bp_relu_backward */
-    BP_ACTIVATION_LEAKY_RELU = 2 /* bp_leaky_relu_forward, bp_leaky_relu_backward */
+    BP_ACTIVATION_NONE = 0,       /* a layer's output is z */
+    BP_ACTIVATION_RELU = 1,       /* bp_relu_forward, bp_relu_backward */
+    BP_ACTIVATION_LEAKY_RELU = 2, /* bp_leaky_relu_forward, bp_leaky_relu_backward */
+    BP_ACTIVATION_SIGMOID = 3,    /* bp_sigmoid_forward, bp_sigmoid_backward */
+    BP_ACTIVATION_TANH = 4        /* bp_tanh_forward, bp_tanh_backward */
 } bp_activation;
+
+typedef enum {
+    BP_LOSS_MSE = 0,                 /* bp_mse_forward, bp_mse_backward */
+    BP_LOSS_CROSS_ENTROPY = 1,       /* bp_cross_entropy_forward, bp_cross_entropy_backward */
+    BP_LOSS_CROSS_ENTROPY_LABELS = 2 /* the same with labels: targ is (n), not (n,h) */
+} bp_loss;
 
 /* A linear layer and the activation after it. Arrays of the type in the call's name. */
 typedef struct {
@@ -283,11 +422,12 @@ typedef struct {
                               neighbours. May be a, which backward then overwrites: it reads z or, if a is
                               z too, each tile's outputs before writing it. May be z without an activation */
     void *dw, *db;         /* gradients of w and b; NULL: not computed */
+    int loss;              /* of the last layer: the bp_loss of its output; of others not used */
 } bp_layer;
 
-/* z, a of each layer, and loss (1) = mean((output (n,h) - targ (n,h))^2): the operations above, one
-   after another, with the same bits. layers[0].m = m of x (n,m), and each m is the previous layer's h.
-   BP_EMPTY if count = 0 or n*h = 0. */
+/* z, a of each layer, and loss (1), the last layer's loss of its output (n,h) and targ, (n,h) or as that
+   loss says: the operations above, one after another, with the same bits. layers[0].m = m of x (n,m),
+   and each m is the previous layer's h. BP_EMPTY if count = 0 or n*h = 0. */
 bp_status bp_chain_forward_f32(float *loss, const bp_layer *layers, size_t count, const float *x,
                                const float *targ, size_t n);
 bp_status bp_chain_forward_f64(double *loss, const bp_layer *layers, size_t count, const double *x,
@@ -420,7 +560,7 @@ typedef struct {
     size_t parameter_count;
     int strategy, sparse; /* sparse: terms that are exactly zero may be left out */
     size_t batch;         /* the most rows in a step */
-    void *x, *targ;       /* (batch,m), (batch,h): where bp_plan_run gathers a batch */
+    void *x, *targ;  /* (batch,m), (batch,h) or as the loss says: where bp_plan_run gathers a batch */
     void *workspace; /* what the strategy needs besides the layers' arrays; initially zero, as padding
                         after rows is read, though no result depends on it */
     size_t workspace_bytes;

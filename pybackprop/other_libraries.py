@@ -20,6 +20,9 @@ from pybackprop.nn.optimizer import Optimizer
 LIN = "a linear layer is `bp.Lin(784, 50)`, or `bp.Lin(w, b)` from arrays, w (inputs, outputs)"
 RELU = "it is `bp.Relu()` as a layer, `bp.relu(x)` as a function"
 MSE = "the loss is `bp.Mse()` as a layer, `bp.mse(out, targ)` as a function"
+CROSS_ENTROPY = "the loss is `bp.CrossEntropy()` as a layer, `bp.cross_entropy` as a function; its targets are labels"
+NLL = "the loss is `bp.nll`, of what `bp.log_softmax(x)` gives; `bp.cross_entropy` is both at once"
+SOFTMAX = "it is `bp.softmax(x)`, `bp.log_softmax(x)`; the loss `bp.CrossEntropy()` takes what is before it"
 MODEL = "layers in a row are `bp.Model([bp.Lin(784, 50), bp.Relu(), bp.Lin(50, 10)])`, or `bp.mlp([784, 50, 10])`"
 OPERATION = "there is no such operation here; `bp.define_op` makes one from two functions on numpy arrays"
 OPTIMIZER = "the optimizers are `bp.SGD(model, lr=0.1, momentum=0.9)`, `bp.Adam(model)` and `bp.AdamW(model)`"
@@ -49,11 +52,14 @@ LAYER_NAMES = {
     **_each("Linear LazyLinear Dense", LIN),
     "ReLU": RELU,
     "LeakyReLU": "it is `bp.LeakyRelu(0.01)` as a layer, `bp.leaky_relu(x, 0.01)` as a function",
-    **_each("MSELoss MeanSquaredError CrossEntropyLoss BCELoss BCEWithLogitsLoss NLLLoss L1Loss HuberLoss", MSE),
+    **_each("MSELoss MeanSquaredError BCELoss BCEWithLogitsLoss L1Loss HuberLoss", MSE),
+    **_each("CrossEntropyLoss CategoricalCrossentropy SparseCategoricalCrossentropy", CROSS_ENTROPY),
+    "NLLLoss": NLL,
+    **_each("Softmax LogSoftmax", SOFTMAX),
     "Sequential": MODEL,
     "Parameter": "a parameter is `bp.param(array)`",
     "functional": "the functions are `bp.lin(x, w, b)`, `bp.relu(x)` and `bp.mse(out, targ)`",
-    **_each("Sigmoid Tanh GELU SiLU ELU Softmax LogSoftmax Dropout Flatten Embedding LSTM", OPERATION),
+    **_each("GELU SiLU ELU Dropout Flatten Embedding LSTM", OPERATION),
     **_each("Conv1d Conv2d Conv2D MaxPool2d BatchNorm1d BatchNorm2d BatchNormalization LayerNorm", OPERATION),
 }
 PACKAGE = {
@@ -61,7 +67,8 @@ PACKAGE = {
     **_each("linear addmm", "it is `bp.lin(x, w, b)`; its w is (inputs, outputs)"),
     **_each("mm dot", "it is `x @ w`, or `bp.matmul(x, w)` off the tape"),
     **_each("mse_loss mean_squared_error", MSE),
-    **_each("sigmoid tanh softmax gelu conv2d", OPERATION),
+    "nll_loss": NLL,
+    **_each("gelu conv2d", OPERATION),
     **_each("layers models losses", "they are in the package itself: `bp.Lin`, `bp.Relu`, `bp.Mse`, `bp.Model`"),
     **_each("optim optimizers RMSprop Adagrad Optimizer Sgd", OPTIMIZER),
     **_each("lr_scheduler schedules CosineAnnealingLR LinearLR LRScheduler", SCHEDULES),

@@ -17,16 +17,19 @@ int bp_activation_makes_zeros(int activation);
 
 #endif
 
-/* 1 if all layers' activations are known and their parameters, rounded to this type, allowed. */
-int NAME(bp_activations_valid)(const bp_layer *layers, size_t count);
+/* 1 if all layers' activations are known and their parameters, rounded to this type, allowed, and the
+   last layer's loss is known. */
+int NAME(bp_layers_valid)(const bp_layer *layers, size_t count);
 
 /* out (size) = the activation of x; out may be x. Not for BP_ACTIVATION_NONE. */
 void NAME(bp_activation_forward)(bp_epilogue epilogue, REAL *out, const REAL *x, size_t size);
 
-/* dx (size) = the gradient of its input. x is its input or its output: both must tell it. dx may be
-   dout or x. Not for BP_ACTIVATION_NONE. */
-void NAME(bp_activation_backward)(bp_epilogue epilogue, REAL *dx, const REAL *x, const REAL *dout,
+/* dx (size) = the gradient of its input, told from its output or, `of_input`, from its input. dx may be
+   dout or the array that tells. Not for BP_ACTIVATION_NONE. */
+void NAME(bp_activation_backward)(bp_epilogue epilogue, REAL *dx, const REAL *out, const REAL *dout,
                                   size_t size);
+void NAME(bp_activation_backward_of_input)(bp_epilogue epilogue, REAL *dx, const REAL *x,
+                                           const REAL *dout, size_t size);
 
 /* The forward in place, of c (rows,cols), rows ldc apart. */
 void NAME(bp_activation_rows)(bp_epilogue epilogue, REAL *c, size_t ldc, size_t rows, size_t cols);

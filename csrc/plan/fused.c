@@ -9,6 +9,10 @@
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
+#define BP_TEMPLATE "ops/loss.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
+
 #define BP_TEMPLATE "plan/plan.h"
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
@@ -48,11 +52,13 @@ static size_t NAME(tile_rows)(const NAME(pass) * p, size_t row) {
     return left < p->rows ? left : p->rows;
 }
 
-/* The error of a segment, from its outputs. */
+/* The loss of a segment, from its outputs. */
 static double NAME(error_of)(const NAME(pass) * p, const REAL *own, size_t start, size_t end) {
-    size_t last = p->plan->count - 1, h = p->plan->layers[last].h;
+    const bp_layer *last = p->plan->layers + p->plan->count - 1;
+    size_t width = bp_loss_width(last->loss, last->h);
     double error = 0;
-    NAME(bp_segment_error)(&error, own + p->stages[last].out, p->targ + start * h, (end - start) * h);
+    NAME(bp_loss_segment)(last->loss, &error, own + p->stages[p->plan->count - 1].out,
+                          p->targ + start * width, end - start, last->h);
     return error;
 }
 
@@ -198,14 +204,15 @@ static bp_status NAME(run_pass)(NAME(pass) * p, double work) {
 bp_status NAME(bp_fused_grads)(const bp_plan *plan, REAL *loss, const REAL *x, const REAL *targ,
                                size_t n, REAL *dx, int accumulate) {
     if (plan->count == 0) return BP_EMPTY;
-    size_t h = plan->layers[plan->count - 1].h;
+    const bp_layer *last = plan->layers + plan->count - 1;
+    size_t h = last->h;
     if (bp_overflows(n, h, sizeof(REAL))) return BP_OVERFLOW;
     if (n * h == 0) return BP_EMPTY;
     NAME(pass) p = {.plan = plan, .x = x, .targ = targ, .dx = dx, .n = n, .accumulate = accumulate};
-    p.factor = (REAL)(2.0 / (double)(n * h)), p.sparse = plan->sparse && !accumulate;
+    p.factor = NAME(bp_loss_factor)(last->loss, n, h), p.sparse = plan->sparse && !accumulate;
     p.lowest = bp_lowest_wanted(plan->layers, plan->count, dx != NULL);
     bp_status status = NAME(run_pass)(&p, 3 * bp_forward_work(plan->layers, plan->count, n));
-    if (status == BP_OK) *loss = (REAL)(p.total / (double)(n * h));
+    if (status == BP_OK) *loss = (REAL)(p.total / bp_loss_terms(last->loss, n, h));
     return status;
 }
 

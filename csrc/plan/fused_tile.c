@@ -7,6 +7,10 @@
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
+#define BP_TEMPLATE "ops/loss.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
+
 #define BP_TEMPLATE "plan/sparse.h"
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
@@ -107,10 +111,12 @@ void NAME(bp_tile_predict)(const NAME(worker) * t, size_t row, size_t rows) {
 static void NAME(tile_loss)(const NAME(worker) * t, size_t row, size_t rows) {
     const NAME(pass) *p = t->p;
     size_t last = p->plan->count - 1, h = p->plan->layers[last].h;
+    const int loss = p->plan->layers[last].loss;
     const bp_stage *s = p->stages + last;
     REAL *out = t->own + s->out + row % BP_SEGMENT * h, *d = t->own + p->rows_at;
     NAME(bp_turn)(out, h, t->own + s->a, p->step, h, rows);
-    NAME(bp_mse_difference)(d, out, p->targ + row * h, p->factor, rows * h);
+    NAME(bp_loss_rows_backward)(loss, d, out, p->targ + row * bp_loss_width(loss, h), p->factor, rows,
+                                h);
     NAME(bp_turn)(t->own + s->d, p->step, d, h, rows, h);
 }
 

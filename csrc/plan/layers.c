@@ -1,5 +1,5 @@
-/* layers.c: a chain of layers with mse at its end, with one call for forward and one for backward. The
-   operations run one after another. */
+/* layers.c: a chain of layers with a loss at its end, with one call for forward and one for backward.
+   The operations run one after another. */
 #ifndef REAL
 /* ---- once ---- */
 #include "internal.h"
@@ -21,6 +21,10 @@ double bp_forward_work(const bp_layer *layers, size_t count, size_t n) {
 }
 
 #define BP_TEMPLATE "gemm/product.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
+
+#define BP_TEMPLATE "ops/loss.h"
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
@@ -55,12 +59,12 @@ bp_status NAME(bp_layers_forward)(const bp_workspace *workspace, REAL *out, cons
     return BP_OK;
 }
 
-/* z (n,h) = in (n,m) @ w + b, a (n,h) = activation(z), layer after layer; loss = mean((output -
-   targ)^2) */
+/* z (n,h) = in (n,m) @ w + b, a (n,h) = activation(z), layer after layer; and the loss of
+   the output and targ */
 bp_status NAME(bp_chain_forward)(REAL *loss, const bp_layer *layers, size_t count, const REAL *x,
                                  const REAL *targ, size_t n) {
     BP_DEFINED_ENVIRONMENT;
-    if (!NAME(bp_activations_valid)(layers, count)) return BP_INVALID;
+    if (!NAME(bp_layers_valid)(layers, count)) return BP_INVALID;
     return NAME(bp_chain_forward_in)(NULL, loss, layers, count, x, targ, n);
 }
 
@@ -69,8 +73,8 @@ bp_status NAME(bp_chain_forward_in)(const bp_workspace *workspace, REAL *loss, c
     if (count == 0) return BP_EMPTY;
     const bp_layer *last = layers + count - 1;
     bp_status status = NAME(bp_layers_forward)(workspace, NULL, layers, count, x, n);
-    return status == BP_OK ? NAME(bp_mse_forward)(loss, NAME(bp_output)(last), targ, n, last->h)
-                           : status;
+    if (status != BP_OK) return status;
+    return NAME(bp_loss_forward)(last->loss, loss, NAME(bp_output)(last), targ, n, last->h);
 }
 
 /* dw (m,h) = in.T @ dz, db (h) = dz summed over rows: those that are not NULL */
@@ -140,23 +144,50 @@ static bp_status NAME(backward_over)(const bp_workspace *workspace, REAL *a, con
     return BP_OK;
 }
 
-/* The gradient of the mse, over the output that it reads */
-static void NAME(mse_backward_over)(bp_epilogue epilogue, REAL *a, const REAL *targ, size_t size) {
+/* The gradient of the loss, over the output that it reads: where a row is longer than what there is on
+   the stack, part by part */
+static void NAME(wide_loss_backward_over)(const bp_layer *last, const REAL *targ, size_t n,
+                                          REAL factor) {
     enum { FEW = BP_FEW_BYTES / sizeof(REAL) };
-    REAL tile[FEW], factor = (REAL)(2.0 / (double)size);
-    for (size_t i = 0; i < size; i += FEW) {
-        size_t count = size - i < FEW ? size - i : FEW;
-        NAME(bp_mse_difference)(tile, a + i, targ + i, factor, count);
-        NAME(bp_activation_backward)(epilogue, a + i, a + i, tile, count);
+    REAL few[FEW], *a = last->a;
+    NAME(bp_loss_row) row = {0};
+    for (size_t i = 0, h = last->h; i < n; i++, a += h, targ += bp_loss_width(last->loss, h))
+        for (size_t j = 0; j < h; j += FEW) {
+            const bp_range part = {j, h - j < FEW ? h : j + FEW};
+            NAME(bp_loss_part_backward)(last->loss, &row, few, a, targ, factor, part, h);
+            NAME(bp_activation_backward)(bp_epilogue_of(last), a + j, a + j, few, part.end - j);
+        }
+}
+
+/* The same, some rows at a time */
+static void NAME(loss_backward_over)(const bp_layer *last, const REAL *targ, size_t n) {
+    enum { FEW = BP_FEW_BYTES / sizeof(REAL) };
+    const REAL factor = NAME(bp_loss_factor)(last->loss, n, last->h);
+    size_t h = last->h, width = bp_loss_width(last->loss, h), most = h ? FEW / h : n, rows;
+    if (most == 0) return NAME(wide_loss_backward_over)(last, targ, n, factor);
+    REAL few[FEW], *a = last->a;
+    for (size_t i = 0; i < n; i += rows) {
+        rows = n - i < most ? n - i : most;
+        NAME(bp_loss_rows_backward)(last->loss, few, a + i * h, targ + i * width, factor, rows, h);
+        NAME(bp_activation_backward)(bp_epilogue_of(last), a + i * h, a + i * h, few, rows * h);
     }
 }
 
 /* dz of the last layer: the gradient of its output, or where that is overwritten, of its z */
 static void NAME(last_backward)(const bp_layer *last, const REAL *targ, size_t n) {
     if (NAME(overwrites_output)(last))
-        NAME(mse_backward_over)(bp_epilogue_of(last), last->a, targ, n * last->h);
+        NAME(loss_backward_over)(last, targ, n);
     else
-        NAME(bp_mse_backward)(last->dz, NAME(bp_output)(last), targ, n * last->h);
+        NAME(bp_loss_backward)(last->loss, last->dz, NAME(bp_output)(last), targ, n, last->h);
+}
+
+/* dz of a layer, from its output or, if dz has been written over that, from its z */
+static void NAME(activation_backward)(const bp_layer *l, size_t size) {
+    const bp_epilogue epilogue = bp_epilogue_of(l);
+    if (l->dz == l->a)
+        NAME(bp_activation_backward_of_input)(epilogue, l->dz, l->z, l->dz, size);
+    else
+        NAME(bp_activation_backward)(epilogue, l->dz, l->a, l->dz, size);
 }
 
 /* din (n,m) = dz @ w.T. It comes after the gradients of the parameters, as it may lie where the layer's
@@ -172,7 +203,7 @@ static bp_status NAME(input_backward)(const bp_workspace *workspace, REAL *din, 
 bp_status NAME(bp_chain_backward)(REAL *dx, const bp_layer *layers, size_t count, const REAL *x,
                                   const REAL *targ, size_t n, int accumulate) {
     BP_DEFINED_ENVIRONMENT;
-    if (!NAME(bp_activations_valid)(layers, count)) return BP_INVALID;
+    if (!NAME(bp_layers_valid)(layers, count)) return BP_INVALID;
     return NAME(bp_chain_backward_in)(NULL, dx, layers, count, x, targ, n, accumulate);
 }
 
@@ -188,8 +219,7 @@ bp_status NAME(bp_chain_backward_in)(const bp_workspace *workspace, REAL *dx, co
         const REAL *in = k ? NAME(bp_output)(l - 1) : x;
         REAL *din = k == 0 ? dx : k > lowest ? l[-1].dz : NULL;
         if (l->activation != BP_ACTIVATION_NONE && !NAME(overwrites_output)(l))
-            NAME(bp_activation_backward)(bp_epilogue_of(l), l->dz, l->dz == l->a ? l->z : l->a, l->dz,
-                                         n * l->h);
+            NAME(activation_backward)(l, n * l->h);
         bp_status status = NAME(parameters_backward)(workspace, l, in, n, accumulate);
         if (status == BP_OK)
             status = NAME(input_backward)(workspace, din, l, k ? l - 1 : NULL, n, k == 0 && accumulate);

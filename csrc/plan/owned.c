@@ -15,6 +15,10 @@ enum {
     LONG_BYTES = 1536          /* of a row of data, for which it pays */
 };
 
+#define BP_TEMPLATE "ops/loss.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
+
 #define BP_TEMPLATE "plan/units.h"
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
@@ -127,12 +131,13 @@ size_t NAME(bp_owned_bytes)(const bp_plan *plan) {
 
 /* Points to the rows of a batch. */
 static void NAME(take_rows)(NAME(bp_owned) * o, int parity, size_t row, size_t n) {
-    size_t m = o->plan->layers[0].m, h = o->plan->layers[o->plan->count - 1].h;
+    const bp_layer *last = o->plan->layers + o->plan->count - 1;
+    size_t m = o->plan->layers[0].m, width = bp_loss_width(last->loss, last->h);
     o->n[parity] = n;
     for (size_t i = 0; i < n; i++) {
         size_t at = o->order ? (size_t)o->order[row + i] : row + i;
         o->x[parity][i] = o->data + at * m;
-        o->targ[parity][i] = o->targets + at * h;
+        o->targ[parity][i] = o->targets + at * width;
         __builtin_prefetch(o->targ[parity][i]);
     }
 }

@@ -11,6 +11,10 @@
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
+#define BP_TEMPLATE "ops/loss.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
+
 #define BP_TEMPLATE "plan/sparse.h"
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
@@ -82,17 +86,20 @@ static void NAME(layers_above)(const NAME(turn) * t) {
 static REAL NAME(loss_of)(const NAME(turn) * t) {
     const NAME(bp_owned) *o = t->o;
     size_t last = o->plan->count - 1, h = o->plan->layers[last].h, size = t->n * h;
+    const int loss = o->plan->layers[last].loss;
+    size_t width = bp_loss_width(loss, h);
     const bp_epilogue epilogue = bp_epilogue_of(o->plan->layers + last);
     REAL *out = t->own + o->out, *targ = out + o->batch * h, *d = targ + o->batch * h;
     NAME(bp_turn)(out, h, NAME(outputs)(t, last), o->step, h, t->n);
-    for (size_t i = 0; i < t->n; i++) memcpy(targ + i * h, o->targ[t->parity][i], h * sizeof(REAL));
-    NAME(bp_mse_difference)(d, out, targ, (REAL)(2.0 / (double)size), size);
+    for (size_t i = 0; i < t->n; i++)
+        memcpy(targ + i * width, o->targ[t->parity][i], width * sizeof(REAL));
+    NAME(bp_loss_rows_backward)(loss, d, out, targ, NAME(bp_loss_factor)(loss, t->n, h), t->n, h);
     if (epilogue.activation != BP_ACTIVATION_NONE)
         NAME(bp_activation_backward)(epilogue, d, out, d, size);
     NAME(bp_turn)(t->own + o->layers[last].d, o->step, d, h, t->n, h);
     double error = 0;
-    NAME(bp_segment_error)(&error, out, targ, size);
-    return (REAL)(error / (double)size);
+    NAME(bp_loss_segment)(loss, &error, out, targ, t->n, h);
+    return (REAL)(error / bp_loss_terms(loss, t->n, h));
 }
 
 /* Whether layer k's inputs are finite. */

@@ -43,6 +43,10 @@ static int is_over(bp_clock *clock) {
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
+#define BP_TEMPLATE "ops/loss.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
+
 #define BP_TEMPLATE "plan/plan.h"
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
@@ -83,7 +87,7 @@ static bp_status NAME(products_workspace)(const bp_plan *plan, size_t *bytes) {
 }
 
 bp_status NAME(bp_plan_workspace)(const bp_plan *plan, size_t *bytes) {
-    if (!NAME(bp_activations_valid)(plan->layers, plan->count)) return BP_INVALID;
+    if (!NAME(bp_layers_valid)(plan->layers, plan->count)) return BP_INVALID;
     switch (plan->strategy) {
     case BP_FUSED: return NAME(bp_fused_workspace)(plan, bytes);
     case BP_LAYERS:
@@ -114,10 +118,11 @@ static void NAME(gather)(REAL *restrict to, const REAL *restrict from, const int
 }
 
 void NAME(bp_gather)(const bp_plan *plan, const NAME(bp_batch) * batch, bp_range rows) {
-    size_t m = plan->layers[0].m, h = plan->layers[plan->count - 1].h, n = rows.end - rows.begin;
+    const bp_layer *last = plan->layers + plan->count - 1;
+    size_t m = plan->layers[0].m, width = bp_loss_width(last->loss, last->h), n = rows.end - rows.begin;
     const int64_t *order = batch->order + rows.begin;
     NAME(gather)((REAL *)plan->x + rows.begin * m, batch->x, order, n, m);
-    NAME(gather)((REAL *)plan->targ + rows.begin * h, batch->targ, order, n, h);
+    NAME(gather)((REAL *)plan->targ + rows.begin * width, batch->targ, order, n, width);
 }
 
 /* The gradients, and where update is not NULL, the update. */
@@ -127,7 +132,7 @@ static bp_status NAME(grads_and_update)(const bp_plan *plan, REAL *loss, const N
     const REAL *targ = batch->order ? plan->targ : batch->targ;
     size_t n = batch->n;
     if (n > plan->batch) return BP_MISMATCH;
-    if (!NAME(bp_activations_valid)(plan->layers, plan->count)) return BP_INVALID;
+    if (!NAME(bp_layers_valid)(plan->layers, plan->count)) return BP_INVALID;
     const bp_workspace workspace = NAME(workspace_of)(plan);
     if (plan->strategy == BP_SPLIT) /* whose threads copy rows, each its own */
         return NAME(bp_split_grads)(plan, &workspace, loss, batch, dx, accumulate, update);
@@ -165,7 +170,7 @@ size_t NAME(bp_plan_run_bytes)(const bp_plan *plan) { return NAME(bp_owned_bytes
 bp_status NAME(bp_plan_predict)(const bp_plan *plan, REAL *out, const REAL *x, size_t n) {
     BP_DEFINED_ENVIRONMENT;
     if (plan->count == 0 || plan->batch == 0) return BP_EMPTY;
-    if (!NAME(bp_activations_valid)(plan->layers, plan->count)) return BP_INVALID;
+    if (!NAME(bp_layers_valid)(plan->layers, plan->count)) return BP_INVALID;
     size_t m = plan->layers[0].m, h = plan->layers[plan->count - 1].h;
     const bp_workspace workspace = NAME(workspace_of)(plan);
     bp_status status = BP_OK;
@@ -234,17 +239,19 @@ bp_status NAME(bp_plan_run)(const bp_plan *plan, bp_progress *at, const REAL *x,
                             double seconds) {
     BP_DEFINED_ENVIRONMENT;
     if (plan->count == 0 || batch == 0) return BP_EMPTY;
-    size_t m = plan->layers[0].m, h = plan->layers[plan->count - 1].h;
+    if (!NAME(bp_layers_valid)(plan->layers, plan->count)) return BP_INVALID;
+    const bp_layer *last = plan->layers + plan->count - 1;
+    size_t m = plan->layers[0].m, width = bp_loss_width(last->loss, last->h);
     bp_clock clock = clock_for(seconds);
     bp_status status = BP_OK;
-    if (batch <= plan->batch && at->row < rows && NAME(bp_activations_valid)(plan->layers, plan->count))
+    if (batch <= plan->batch && at->row < rows)
         NAME(run_owned)(plan, at, x, targ, order, rows, batch, lr, mu, &clock);
     while (status == BP_OK && at->row < rows) {
         NAME(bp_batch) rows_of = {x, targ, order, rows - at->row < batch ? rows - at->row : batch};
         if (order)
             rows_of.order += at->row;
         else
-            rows_of.x += at->row * m, rows_of.targ += at->row * h;
+            rows_of.x += at->row * m, rows_of.targ += at->row * width;
         status = NAME(run_step)(plan, at, &rows_of, lr, mu);
         if (is_over(&clock)) break;
     }

@@ -21,6 +21,10 @@ static void prefetch_array(const char *at, size_t bytes) {
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
+#define BP_TEMPLATE "ops/loss.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
+
 #define BP_TEMPLATE "plan/plan.h"
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
@@ -91,8 +95,9 @@ static void NAME(rows_forward)(const NAME(step) * s, bp_range rows) {
 static void NAME(rows_backward)(const NAME(step) * s, bp_range rows) {
     const bp_layer *layers = s->plan->layers, *last = layers + s->plan->count - 1;
     size_t from = rows.begin * last->h, count = rows.end - rows.begin;
-    NAME(bp_mse_difference)((REAL *)last->dz + from, NAME(bp_output)(last) + from, s->targ + from,
-                            (REAL)(2.0 / (double)(s->n * last->h)), count * last->h);
+    NAME(bp_loss_rows_backward)(last->loss, (REAL *)last->dz + from, NAME(bp_output)(last) + from,
+                                s->targ + rows.begin * bp_loss_width(last->loss, last->h),
+                                NAME(bp_loss_factor)(last->loss, s->n, last->h), count, last->h);
     for (size_t k = s->plan->count; k-- > s->lowest;) {
         const bp_layer *l = layers + k;
         REAL *dz = (REAL *)l->dz + rows.begin * l->h;
@@ -176,7 +181,7 @@ static void NAME(gradients_share)(const void *job, size_t share) {
     const NAME(step) *s = job;
     const bp_layer *last = s->plan->layers + s->plan->count - 1;
     if (share + 1 == s->shares)
-        NAME(bp_mse_forward)(s->loss, NAME(bp_output)(last), s->targ, s->n, last->h);
+        NAME(bp_loss_forward)(last->loss, s->loss, NAME(bp_output)(last), s->targ, s->n, last->h);
     NAME(add_over_rows)(s, share);
 }
 

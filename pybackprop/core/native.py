@@ -26,7 +26,17 @@ DIVERGED: int = lib.BP_DIVERGED
 ADAM: int = lib.BP_ADAM
 STRATEGIES = {"layers": lib.BP_LAYERS, "fused": lib.BP_FUSED, "split": lib.BP_SPLIT}
 NO_ACTIVATION: int = lib.BP_ACTIVATION_NONE
-ACTIVATIONS = {"relu": lib.BP_ACTIVATION_RELU, "leaky_relu": lib.BP_ACTIVATION_LEAKY_RELU}
+ACTIVATIONS = {
+    "relu": lib.BP_ACTIVATION_RELU,
+    "leaky_relu": lib.BP_ACTIVATION_LEAKY_RELU,
+    "sigmoid": lib.BP_ACTIVATION_SIGMOID,
+    "tanh": lib.BP_ACTIVATION_TANH,
+}
+# Of targets in the outputs' shape, and of one label for each row; None: the loss takes none.
+LOSSES = {
+    "mse": (lib.BP_LOSS_MSE, None),
+    "cross_entropy": (lib.BP_LOSS_CROSS_ENTROPY, lib.BP_LOSS_CROSS_ENTROPY_LABELS),
+}
 
 
 def _by_dtype(name: str) -> ByDtype:
@@ -44,6 +54,21 @@ relu_forward: ByDtype = _by_dtype("bp_relu_forward")
 relu_backward: ByDtype = _by_dtype("bp_relu_backward")
 leaky_relu_forward: ByDtype = _by_dtype("bp_leaky_relu_forward")
 leaky_relu_backward: ByDtype = _by_dtype("bp_leaky_relu_backward")
+exp: ByDtype = _by_dtype("bp_exp")
+log: ByDtype = _by_dtype("bp_log")
+sigmoid_forward: ByDtype = _by_dtype("bp_sigmoid_forward")
+sigmoid_backward_of_input: ByDtype = _by_dtype("bp_sigmoid_backward_of_input")
+tanh_forward: ByDtype = _by_dtype("bp_tanh_forward")
+tanh_backward_of_input: ByDtype = _by_dtype("bp_tanh_backward_of_input")
+softmax_forward: ByDtype = _by_dtype("bp_softmax_forward")
+softmax_backward: ByDtype = _by_dtype("bp_softmax_backward")
+log_softmax_forward: ByDtype = _by_dtype("bp_log_softmax_forward")
+log_softmax_backward: ByDtype = _by_dtype("bp_log_softmax_backward")
+cross_entropy: ByDtype = _by_dtype("bp_cross_entropy")
+cross_entropy_forward: ByDtype = _by_dtype("bp_cross_entropy_forward")
+cross_entropy_backward: ByDtype = _by_dtype("bp_cross_entropy_backward")
+nll_forward: ByDtype = _by_dtype("bp_nll_forward")
+nll_backward: ByDtype = _by_dtype("bp_nll_backward")
 mse_forward: ByDtype = _by_dtype("bp_mse_forward")
 mse_backward: ByDtype = _by_dtype("bp_mse_backward")
 arithmetic: ByDtype = _by_dtype("bp_arithmetic")
@@ -81,6 +106,20 @@ ref_relu_forward: ByDtype = _by_dtype("bp_ref_relu_forward")
 ref_relu_backward: ByDtype = _by_dtype("bp_ref_relu_backward")
 ref_leaky_relu_forward: ByDtype = _by_dtype("bp_ref_leaky_relu_forward")
 ref_leaky_relu_backward: ByDtype = _by_dtype("bp_ref_leaky_relu_backward")
+ref_exp: ByDtype = _by_dtype("bp_ref_exp")
+ref_log: ByDtype = _by_dtype("bp_ref_log")
+ref_sigmoid_forward: ByDtype = _by_dtype("bp_ref_sigmoid_forward")
+ref_sigmoid_backward: ByDtype = _by_dtype("bp_ref_sigmoid_backward")
+ref_tanh_forward: ByDtype = _by_dtype("bp_ref_tanh_forward")
+ref_tanh_backward: ByDtype = _by_dtype("bp_ref_tanh_backward")
+ref_softmax_forward: ByDtype = _by_dtype("bp_ref_softmax_forward")
+ref_softmax_backward: ByDtype = _by_dtype("bp_ref_softmax_backward")
+ref_log_softmax_forward: ByDtype = _by_dtype("bp_ref_log_softmax_forward")
+ref_log_softmax_backward: ByDtype = _by_dtype("bp_ref_log_softmax_backward")
+ref_cross_entropy_forward: ByDtype = _by_dtype("bp_ref_cross_entropy_forward")
+ref_cross_entropy_backward: ByDtype = _by_dtype("bp_ref_cross_entropy_backward")
+ref_nll_forward: ByDtype = _by_dtype("bp_ref_nll_forward")
+ref_nll_backward: ByDtype = _by_dtype("bp_ref_nll_backward")
 ref_mse_forward: ByDtype = _by_dtype("bp_ref_mse_forward")
 ref_mse_backward: ByDtype = _by_dtype("bp_ref_mse_backward")
 ref_arithmetic: ByDtype = _by_dtype("bp_ref_arithmetic")

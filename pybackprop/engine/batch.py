@@ -11,13 +11,15 @@ from pybackprop.core import native
 from pybackprop.core.arrays import Array, as_array, converted, is_plain, pin
 from pybackprop.core.errors import DTypeError, GradientError, ShapeError
 from pybackprop.core.sparse import dense, is_sparse
+from pybackprop.ops import Op
 from pybackprop.ops.checks import mse_hint
 
 NOTHING = object()  # stands for no data
 
 
 class StepData:
-    """x (n,m) and targ (n,h) of the last step. They are kept, so that the same data is checked only once.
+    """x (n,m) and targ (n,h) of the last step. They are kept, so that the same data is checked only once; but not
+    targets that have rules of their own, such as labels, since what is written to them later may break those.
 
     x_at, targ_at  C's pointers;  dx  C's pointer to x.g if x has requires_g, else NULL
     """
@@ -29,11 +31,17 @@ class StepData:
     x_at: Any
     targ_at: Any
     dx: Any
+    loss: Op
+    c_loss: int  # the bp_loss of these targets
 
-    __slots__ = ("_arrays", "_given", "_pins", "_shapes", "dtype", "dx", "h", "m", "most", "targ_at", "x_at")
+    __slots__ = (
+        *("_arrays", "_given", "_pins", "_shapes", "c_loss", "dtype", "dx", "h", "loss", "m", "most"),
+        *("targ_at", "x_at"),
+    )
 
-    def __init__(self, m: int, h: int, dtype: np.dtype[Any], most: int) -> None:
-        self.m, self.h, self.dtype, self.most = m, h, dtype, most
+    def __init__(self, m: int, h: int, dtype: np.dtype[Any], most: int, loss: Op) -> None:
+        self.m, self.h, self.dtype, self.most, self.loss = m, h, dtype, most, loss
+        self.c_loss = c_loss(loss, 2)
         self.x_at = self.targ_at = self.dx = native.NULL
         self._given: tuple[Any, Any] = (NOTHING, NOTHING)
         self._arrays: tuple[Any, Any] = (None, None)
@@ -64,9 +72,10 @@ class StepData:
                 "or use fit, which cuts the data into batches"
             )
         self.x_at, self.targ_at, self.dx = native.pointer(data), native.pointer(targ_data), native.NULL
+        self.c_loss = c_loss(self.loss, targ_data.ndim)
         if isinstance(x, Tensor) and x.requires_g:
             self.dx = _gradient_of(operation, x)
-        elif data is _array_of(x) and targ_data is _array_of(targ):
+        elif self.loss.targets is None and data is _array_of(x) and targ_data is _array_of(targ):
             self._given, self._arrays = (x, targ), (data, targ_data)
             self._pins = pin(data), pin(targ_data)
             self._shapes = (data.shape, data.dtype), (targ_data.shape, targ_data.dtype)
@@ -74,20 +83,31 @@ class StepData:
 
 
 def pair(operation: str, x: Any, targ: Any, expected: StepData) -> tuple[Array, Array]:
-    """x (n,m) and targ (n,h), contiguous and of the parameters' dtype; targ (n,) is taken as (n,1)."""
+    """x (n,m) and targ (n,h), contiguous and of the parameters' dtype: see targets."""
     data = rows(operation, x, expected)
     return data, targets(operation, len(data), targ, expected)
 
 
 def targets(operation: str, n: int, targ: Any, expected: StepData) -> Array:
-    """targ (n,h), contiguous and of the parameters' dtype; (n,) where h is 1."""
-    array = as_data(operation, "targ", targ, expected.dtype)
+    """targ (n,h), contiguous and of the parameters' dtype; (n,) where h is 1, or labels if the loss takes those."""
     out = (n, expected.h)
+    if expected.loss.targets is not None and np.ndim(_array_of(targ)) < 2:
+        return expected.loss.targets(operation, targ, out, expected.dtype)._array
+    array = as_data(operation, "targ", targ, expected.dtype)
+    if expected.loss.targets is not None:
+        kept = targ if isinstance(targ, Tensor) and targ._array is array else array
+        return expected.loss.targets(operation, kept, out, expected.dtype)._array
     if array.shape != out and not (expected.h == 1 and array.shape == out[:1]):
         raise ShapeError(f"{operation}: found out {out} and targ {array.shape}{mse_hint(out, array.shape)}")
     if isinstance(targ, Tensor) and targ.requires_g:
         raise GradientError(f"{operation}: targ has requires_g, but a plan computes no targ.g; use model(x, targ)")
     return array
+
+
+def c_loss(loss: Op, axes: int) -> int:
+    """The bp_loss for targets of so many axes."""
+    whole, labels = native.LOSSES[str(loss.loss)]
+    return int(whole if labels is None or axes == 2 else labels)
 
 
 def rows(operation: str, x: Any, expected: StepData) -> Array:

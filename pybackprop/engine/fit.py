@@ -16,7 +16,7 @@ from pybackprop.core import native
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import DivergedError, ShapeError
 from pybackprop.engine.arena import Arena
-from pybackprop.engine.batch import StepData
+from pybackprop.engine.batch import StepData, c_loss
 from pybackprop.engine.history import History
 from pybackprop.engine.options import Options
 from pybackprop.engine.records import Epoch, Moment
@@ -25,7 +25,6 @@ from pybackprop.engine.sources import Batches, Rows, lazy_batches, loader_batche
 from pybackprop.engine.text_bar import TextBar, in_notebook
 from pybackprop.nn.optimizer import Optimizer, rate
 from pybackprop.nn.schedules import Schedule
-from pybackprop.ops import mse
 
 SLICE = 0.05  # seconds of steps between two checks for Ctrl-C and calls of the callback
 
@@ -44,6 +43,7 @@ class Plan(Protocol):
     def limit_norm(self, clip_norm: float | None) -> None: ...
     def reserve_batch(self, rows: int) -> None: ...
     def predict(self, x: Any) -> Tensor: ...
+    def expect(self, c_loss: int) -> None: ...
     def touch(self) -> None: ...
 
 
@@ -192,13 +192,14 @@ class _Fit:
         native.check(status)
         return seconds
 
-    def _run(self, optimizer: Optimizer, x: Any, targ: Any, order: Any, rows: int, batch: int, most: float) -> int:
+    def _run(self, optimizer: Optimizer, x: Array, targ: Array, order: Any, batch: int, most: float) -> int:
         """Steps in C, of a batch one; the status."""
+        self.plan.expect(c_loss(self.plan.step_data.loss, targ.ndim))
         if isinstance(self.schedule, Schedule) and self.rates is None:
             optimizer.lr = self.schedule(self.before + self.at.steps)
         self.plan.touch()
-        lr, momentum = optimizer.lr, optimizer.momentum
-        status: int = self.call(self.plan.c_plan, self.at, x, targ, order, rows, batch, lr, momentum, most)
+        data = native.pointer(x), native.pointer(targ), order, len(x), batch
+        status: int = self.call(self.plan.c_plan, self.at, *data, optimizer.lr, optimizer.momentum, most)
         return status
 
     def _moment(self, epoch: int, done: Epoch | None = None) -> Moment:
@@ -207,7 +208,7 @@ class _Fit:
     def _validation_loss(self) -> float | None:
         if self.validation is None:
             return None
-        return float(mse(self.plan.predict(self.validation.x), self.validation.targ))
+        return float(self.plan.step_data.loss(self.plan.predict(self.validation.x), self.validation.targ))
 
     def _keep_best(self, loss: float | None) -> None:
         if self.options.patience is not None and loss is not None and (self.best is None or loss < self.best[0]):

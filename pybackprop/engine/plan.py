@@ -50,7 +50,7 @@ def compile(
 ) -> Plan:
     """A Plan of the model's step for up to `batch` rows.
 
-    model      a chain: Lin, each with at most one activation after it, ended by Mse; all float32 or all float64
+    model      a chain: Lin, each with at most one activation after it, ended by Mse or CrossEntropy; one dtype
     optimizer  updates its parameters, or the model's if it was given none; needed by step and fit
     clip_norm  before each update, scale the gradients of the updated parameters down to this norm, as
                `bp.clip_grad_norm` does with them in the model's order; None: do not
@@ -69,6 +69,7 @@ def compile(
 
 class Plan:
     """Steps of one model; made by `compile`. Data is x (n,m) and targ (n,h), or (n,) where h is 1: tensors or arrays.
+    For CrossEntropy targ is labels (n,), integers or not, or probabilities (n,h), and they are checked at each call.
 
     Arrays of another dtype than the parameters', float64 among them, are converted at each call (fit: once); so is
     what is not contiguous. Tensors of the other floating-point type are refused. Steps of
@@ -111,8 +112,8 @@ class Plan:
         arena.move_in()
         self.c_plan, self._loss = self.layout.c_plan, native.number(dtype)
         self._c_grads, self._c_step = native.plan_grads[dtype], native.plan_step[dtype]
-        self.step_data = StepData(self.layout.inputs, self.layout.outputs, dtype, self.batch)
-        self._rows = 0
+        self.step_data = StepData(self.layout.inputs, self.layout.outputs, dtype, self.batch, network.loss)
+        self._rows, self._c_loss = 0, 0
         self._moves = False
         self._versions = [p._version for p in updated]
         self._structure = Structure(model, arena)
@@ -167,6 +168,7 @@ class Plan:
             native.check(native.plan_update[self.dtype](self.c_plan, optimizer.lr, optimizer.momentum))
             self._tell("plan.step")
             return self._loss[0]  # type: ignore[no-any-return]
+        self.expect(data.c_loss)
         rates = optimizer.lr, optimizer.momentum
         status = self._c_step(self.c_plan, self._loss, data.x_at, data.targ_at, self._rows, *rates)
         if status:
@@ -288,6 +290,11 @@ class Plan:
         self.layout.reserve_batch(rows)
         self.layout.reserve_copies()
 
+    def expect(self, c_loss: int) -> None:
+        """Tells C the kind of the next targets, a bp_loss."""
+        if c_loss != self._c_loss:
+            self._c_loss = self.layout.c_layers[len(self.layout.c_layers) - 1].loss = c_loss
+
     def touch(self) -> None:
         """Counts a write to the parameters."""
         for version in self._versions:
@@ -309,6 +316,7 @@ class Plan:
     def _run_grads(self, accumulate: bool) -> None:
         data = self.step_data
         call = self._c_grads
+        self.expect(data.c_loss)
         native.check(call(self.c_plan, self._loss, data.x_at, data.targ_at, self._rows, data.dx, accumulate))
 
     def _tell(self, operation: str) -> None:
@@ -319,7 +327,8 @@ class Plan:
         self._moves = self.optimizer is not None and self.optimizer.momentum != 0
         self.arena.set_kept(self.optimizer)
         self._short_step = self._short_grads = None
-        self._may_shorten = self.layout.cost.bound == "latency"
+        of_loss = self.layout.network.loss
+        self._may_shorten = self.layout.cost.bound == "latency" and of_loss.targets is None
 
     def _shorten(self) -> None:
         """Prepares short calls for the next steps, if those take little more than cffi's conversion of arguments."""

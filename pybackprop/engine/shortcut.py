@@ -24,7 +24,8 @@ from pybackprop.engine.held import Held
 from pybackprop.engine.one_pass import Pass, PassWorkspace
 from pybackprop.nn.layers import Activation, Lin
 from pybackprop.nn.module import Module
-from pybackprop.nn.network import Network, is_mse, stages_of
+from pybackprop.nn.network import Network, loss_of, stages_of
+from pybackprop.ops import MSE
 from pybackprop.ops.short import CLASSES
 
 
@@ -155,7 +156,8 @@ class Shortcut:
 def shortcut(model: Layered) -> Shortcut | None:
     """None where the model is no Chain."""
     stages = stages_of(model.layers)
-    if not stages or not is_mse(model.loss):
+    loss = loss_of(model.loss)
+    if not stages or loss is not MSE:
         return None
     parameters = [p for stage in stages for p in stage.parameters()]
     if len({id(p) for p in parameters}) < len(parameters) or not all(map(_is_plain, parameters)):

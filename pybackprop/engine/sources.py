@@ -23,7 +23,7 @@ from pybackprop.engine.lazy_rows import LazyRows
 
 SHUFFLE_STREAM = 1  # the seed's random stream for the first epoch; each later epoch takes the next one
 END = object()  # what an iterator gives after its last batch
-Call = Callable[..., int]  # (x, targ, order, rows, batch): steps in C; the status
+Call = Callable[..., int]  # (x, targ, order, batch, seconds at most): steps in C; the status
 
 
 class Rows:
@@ -55,9 +55,8 @@ class Rows:
                     f"plan.fit: {name} was changed during fit: its memory, shape, strides or dtype are not those that "
                     f"were checked ({place[1]} then, {array.shape} now). Change it between two calls, or give a copy"
                 )
-        data = native.pointer(self.x), native.pointer(self.targ), self.order
         began = time.perf_counter()
-        status = call(*data, self.n, self.batch, most)
+        status = call(self.x, self.targ, self.order, self.batch, most)
         return status, time.perf_counter() - began
 
 
@@ -96,7 +95,7 @@ class Batches:
             n = len(x)
             self.at.row = 0
             began = time.perf_counter()
-            status = call(native.pointer(x), native.pointer(targ), native.NULL, n, n, most)
+            status = call(x, targ, native.NULL, n, most)
             seconds += time.perf_counter() - began
             if status:
                 return status, seconds

@@ -14,7 +14,8 @@ from pybackprop.engine.model import Model, network_of_model
 from pybackprop.memory import predict_lesson, predict_model, predict_plan
 from pybackprop.memory.buffers import BufferLog
 from pybackprop.memory.views import Ledger
-from pybackprop.nn.network import Network
+from pybackprop.nn.network import Network, name_of
+from pybackprop.ops import MSE
 
 if TYPE_CHECKING:
     from pybackprop.engine.plan import Plan
@@ -88,7 +89,10 @@ def network_of(model: Any) -> Network:
     if not isinstance(model, Model):
         raise TypeError(f"memory: found {type(model).__name__}, expected a bp.Model")
     try:
-        return network_of_model(model)
+        network = network_of_model(model)
+        if network.loss is not MSE:  # a Model computes others layer by layer, which the schemes do not
+            raise TypeError(f"the loss is {name_of(model.loss)}")
+        return network
     except TypeError as error:
         fault = str(error).removeprefix("compile: ").split(";")[0]
         raise TypeError(

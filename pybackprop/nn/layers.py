@@ -1,4 +1,4 @@
-"""The layers: Lin, the activations, and Mse."""
+"""The layers: Lin, the activations, and the losses."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pybackprop.core.checks import width
 from pybackprop.core.errors import ShapeError
 from pybackprop.nn.initial import he_uniform, parameter_stream, zero_bias
 from pybackprop.nn.module import Module
-from pybackprop.ops import LEAKY_RELU, RELU, RELU_, Op, lin, lin_grad, mse, mse_grad
+from pybackprop.ops import CROSS_ENTROPY, LEAKY_RELU, MSE, RELU, RELU_, SIGMOID, TANH, Op, lin, lin_grad
 from pybackprop.ops.leaky_relu import SLOPE
 
-__all__ = ["Activation", "LeakyRelu", "Lin", "Mse", "Relu"]
+__all__ = ["Activation", "CrossEntropy", "LeakyRelu", "Lin", "Loss", "Mse", "Relu", "Sigmoid", "Tanh"]
 
 NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 
@@ -147,19 +147,60 @@ class LeakyRelu(Activation):
         return f"LeakyRelu({self.negative_slope})"
 
 
-class Mse(Module):
-    """The mean of (inp - targ)**2. It ends the network, so its backward starts from 1 and needs no out.g."""
+class Sigmoid(Activation):
+    """1 / (1 + exp(-inp)), elementwise."""
 
-    def forward(self, inp: Any, targ: Any) -> Tensor:
-        """The loss, one number, of inp (n,h) and targ (n,h). Raises as bp.mse does."""
-        return mse(inp, targ)
+    op = SIGMOID
 
-    def bwd(self, out: Tensor, inp: Any, targ: Any) -> None:
-        """Sets inp.g = 2 (inp - targ) / size. Raises as bp.mse_grad does."""
-        mse_grad(inp, targ)
+    def __init__(self) -> None:
+        pass
 
     def __repr__(self) -> str:
-        return "Mse()"
+        return "Sigmoid()"
+
+
+class Tanh(Activation):
+    """The hyperbolic tangent, elementwise."""
+
+    op = TANH
+
+    def __init__(self) -> None:
+        pass
+
+    def __repr__(self) -> str:
+        return "Tanh()"
+
+
+class Loss(Module):
+    """A loss as a layer. It ends the network, so its backward starts from 1 and needs no out.g."""
+
+    op: Op
+
+    def forward(self, inp: Any, targ: Any) -> Tensor:
+        """The loss, one number, of inp (n,h) and its targets. Raises as the operation does."""
+        loss: Tensor = self.op.forward(inp, targ)
+        return loss
+
+    def bwd(self, out: Tensor, inp: Any, targ: Any) -> None:
+        """Sets inp.g. Raises as the operation's gradient does."""
+        self.op.grad(inp, targ)  # type: ignore[misc]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class Mse(Loss):
+    """The mean of (inp - targ)**2, of inp and targ (n,h): bp.mse."""
+
+    op = MSE
+
+
+class CrossEntropy(Loss):
+    """The mean over rows of -log(softmax(inp))[i, targ[i]], of inp (n,h) and labels (n) or probabilities (n,h):
+    bp.cross_entropy.
+    """
+
+    op = CROSS_ENTROPY
 
 
 def _check_params(op: Op, params: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Network: a chain of linear layers, each with at most one activation after it, that ends in the mean squared error.
+"""Network: a chain of linear layers, each with at most one activation after it, that ends in a loss.
 
 This is the only definition of such a chain, for what computes one in one call (a Model's pass, a plan) and for what
 predicts its memory. Other models are computed layer by layer.
@@ -19,11 +19,11 @@ from pybackprop.core import native
 from pybackprop.core.arrays import float_type
 from pybackprop.core.checks import width
 from pybackprop.core.errors import DTypeError, ShapeError
-from pybackprop.nn.layers import Activation, Lin, Mse, Relu
+from pybackprop.nn.layers import Activation, Lin, Loss, Relu
 from pybackprop.nn.optimizer import Optimizer
-from pybackprop.ops import Op
+from pybackprop.ops import MSE, Op
 
-CHAIN = "a plan is made of Lin, each with at most one activation after it, and Mse"
+CHAIN = "a plan is made of Lin, each with at most one activation after it, and Mse or CrossEntropy"
 METHODS = ("__call__", "backward", "bwd", "forward")  # a layer that overrides none of them computes as its class does
 LARGEST_SIZE = 2**30  # of a layer without arrays, so that products of sizes do not overflow
 
@@ -62,10 +62,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Network:
-    """The stages of a chain, and the dtype of all parameters."""
+    """The stages of a chain, the dtype of all parameters, and the loss at its end, see `Op.loss`."""
 
     stages: tuple[Stage, ...]
     dtype: np.dtype[Any]
+    loss: Op = MSE
 
     @property
     def widths(self) -> list[int]:
@@ -110,8 +111,14 @@ def _unallocated(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
 # ---- whether layers are a chain ----
 
 
+def loss_of(loss: Any) -> Op | None:
+    """The operation of a loss, if that is all that it does and the C core knows it as a loss."""
+    is_ours = isinstance(loss, Loss) and type(loss).__module__ == Loss.__module__ and is_unchanged(loss, Loss)
+    return loss.op if is_ours and loss.op.loss in native.LOSSES else None
+
+
 def is_mse(loss: Any) -> bool:
-    return type(loss) is Mse and is_unchanged(loss, Mse)
+    return loss_of(loss) is MSE
 
 
 def is_unchanged(layer: Any, kind: type) -> bool:
@@ -123,7 +130,7 @@ def methods_of(kind: type) -> list[Any]:
     return [getattr(kind, name) for name in METHODS]
 
 
-_METHODS_OF: dict[type, list[Any]] = {kind: methods_of(kind) for kind in (Lin, Activation, Mse)}
+_METHODS_OF: dict[type, list[Any]] = {kind: methods_of(kind) for kind in (Lin, Activation, Loss)}
 
 
 def is_activation(layer: Any) -> bool:
@@ -154,13 +161,14 @@ def stages_of(layers: Sequence[Any]) -> list[Stage] | None:
 def network_of(layers: Sequence[Any], loss: Any) -> Network:
     """The chain of these layers and this loss. Raises TypeError, ShapeError, DTypeError or ValueError for others."""
     stages = stages_of(layers)
-    if not stages or not is_mse(loss):
+    of_loss = loss_of(loss)
+    if not stages or of_loss is None:
         raise TypeError(f"compile: {_fault(layers, loss)}; {CHAIN}")
     _check_parameters([p for stage in stages for p in stage.parameters()])
     _check_shapes(stages)
     for stage in stages:
         stage.check_params(stage.w.dtype)
-    return Network(tuple(stages), stages[0].w.dtype)
+    return Network(tuple(stages), stages[0].w.dtype, of_loss)
 
 
 def _fault(layers: Sequence[Any], loss: Any) -> str:

@@ -111,6 +111,7 @@ MSE = register(
         references=("mse_forward", "mse_backward"),
         grad=mse_grad,
         lesson_grad="mse_grad",
+        loss="mse",
     )
 )
 _short_mse, _short_mse_grad = calls(MSE)

@@ -42,6 +42,9 @@ class Op:
     kink         where an elementwise function has a kink: a number, or the name of the parameter that says it; None:
                  nowhere
     activation   its name among the activations that the C core computes after a linear layer; None: compile refuses it
+    loss         its name among the losses that the C core computes at a network's end; None: compile refuses it
+    targets      of a loss whose targets have rules of their own: (operation, targ, out's shape, its dtype) -> targ as a
+                 tensor of that dtype, one label for each row or in out's shape; None: they have out's shape
     defaults     of an activation's further arguments, in the order in which C takes them
     check        (dtype, **params): raises ValueError for arguments that are out of range in a dtype
     replayed     the function for a replay, where that must not be forward
@@ -61,6 +64,8 @@ class Op:
     elementwise: bool = False
     kink: float | str | None = None
     activation: str | None = None
+    loss: str | None = None
+    targets: Callable[..., Tensor] | None = field(default=None, repr=False)
     defaults: Mapping[str, Any] = field(default_factory=dict, repr=False)
     check: Callable[..., None] | None = field(default=None, repr=False)
     replayed: Callable[..., Any] | None = field(default=None, repr=False)

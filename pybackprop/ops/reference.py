@@ -1,4 +1,4 @@
-"""The definition, callable: csrc/ops/reference.c on numpy arrays.
+"""The definition, callable: csrc/ops/reference.c and reference_exponential.c on numpy arrays.
 
 Every other implementation must give these bits. Arrays are float32 or float64, all of one dtype, never written to;
 results are new arrays of that dtype. x (n,m), w (m,h), b (h), out and dout (n,h). add_to: what a result is added to, of
@@ -17,21 +17,30 @@ from pybackprop.core import native
 from pybackprop.core.arrays import Array, empty
 from pybackprop.core.errors import ShapeError
 from pybackprop.ops.checks import check_lin, check_mse, check_same, operands
+from pybackprop.ops.targets import class_targets
 
 __all__ = [
     "adam_update",
     "arithmetic",
     "clamp_min_backward",
     "clamp_min_forward",
+    "cross_entropy_backward",
+    "cross_entropy_forward",
+    "exp",
     "leaky_relu_backward",
     "leaky_relu_forward",
     "linear_backward_b",
     "linear_backward_w",
     "linear_backward_x",
     "linear_forward",
+    "log",
+    "log_softmax_backward",
+    "log_softmax_forward",
     "matmul",
     "mse_backward",
     "mse_forward",
+    "nll_backward",
+    "nll_forward",
     "power",
     "relu_backward",
     "relu_forward",
@@ -39,9 +48,15 @@ __all__ = [
     "sgd_decay_update",
     "sgd_momentum_update",
     "sgd_update",
+    "sigmoid_backward",
+    "sigmoid_forward",
+    "softmax_backward",
+    "softmax_forward",
     "square_root",
     "sum",
     "sum_squares",
+    "tanh_backward",
+    "tanh_forward",
 ]
 
 
@@ -154,6 +169,108 @@ def leaky_relu_forward(x: Any, negative_slope: float) -> Array:
 def leaky_relu_backward(x: Any, dout: Any, negative_slope: float) -> Array:
     """dout where x > 0, else negative_slope * dout; both of one shape."""
     return _elementwise_backward("leaky_relu_backward", x, dout, negative_slope)
+
+
+def exp(x: Any) -> Array:
+    """e**x of any shape."""
+    return _elementwise("exp", x)
+
+
+def log(x: Any) -> Array:
+    """The natural logarithm of any shape; -inf of 0, NaN of what is below."""
+    return _elementwise("log", x)
+
+
+def sigmoid_forward(x: Any) -> Array:
+    """1 / (1 + exp(-x)) of any shape."""
+    return _elementwise("sigmoid_forward", x)
+
+
+def sigmoid_backward(x: Any, dout: Any) -> Array:
+    """dout * s (1 - s), s the sigmoid of x; both of one shape."""
+    return _elementwise_backward("sigmoid_backward", sigmoid_forward(x), dout)
+
+
+def tanh_forward(x: Any) -> Array:
+    """The hyperbolic tangent of any shape."""
+    return _elementwise("tanh_forward", x)
+
+
+def tanh_backward(x: Any, dout: Any) -> Array:
+    """dout * (1 - t**2), t the tangent of x; both of one shape."""
+    return _elementwise_backward("tanh_backward", tanh_forward(x), dout)
+
+
+def softmax_forward(x: Any) -> Array:
+    """exp(x) over its sum in each row of x (n,h)."""
+    return _of_rows("softmax_forward", x)
+
+
+def softmax_backward(x: Any, dout: Any) -> Array:
+    """p * (dout - the row's sum of dout p), p the softmax of x; all (n,h)."""
+    return _of_rows("softmax_backward", softmax_forward(x), dout)
+
+
+def log_softmax_forward(x: Any) -> Array:
+    """x - log(the row's sum of exp(x)), of x (n,h)."""
+    return _of_rows("log_softmax_forward", x)
+
+
+def log_softmax_backward(x: Any, dout: Any) -> Array:
+    """dout - softmax(x) * the row's sum of dout; all (n,h)."""
+    return _of_rows("log_softmax_backward", log_softmax_forward(x), dout)
+
+
+def cross_entropy_forward(out: Any, targ: Any) -> Array:
+    """The mean over the rows of -log(softmax(out)) at the label, of shape (). out (n,h); targ: labels (n), or
+    probabilities (n,h).
+    """
+    return _loss("cross_entropy_forward", out, targ)
+
+
+def cross_entropy_backward(out: Any, targ: Any) -> Array:
+    """(softmax(out) - targ) / n, of the shape of out (n,h); targ as for cross_entropy_forward."""
+    out, targ = _out_and_targ("cross_entropy_backward", out, targ)
+    dout, call = _start(out.shape, out, None), native.ref_cross_entropy_backward[out.dtype]
+    native.check(call(dout.pointer(), out.pointer(), targ.pointer(), *out.shape, targ.ndim == 1))
+    return dout._array
+
+
+def nll_forward(out: Any, targ: Any) -> Array:
+    """The mean over the rows of -out at the label, of shape (). out and targ as for cross_entropy_forward."""
+    return _loss("nll_forward", out, targ)
+
+
+def nll_backward(out: Any, targ: Any) -> Array:
+    """-targ / n, of the shape of out (n,h); targ as for cross_entropy_forward."""
+    out, targ = _out_and_targ("nll_backward", out, targ)
+    dout = _start(out.shape, out, None)
+    native.check(native.ref_nll_backward[out.dtype](dout.pointer(), targ.pointer(), *out.shape, targ.ndim == 1))
+    return dout._array
+
+
+def _of_rows(operation: str, *values: Any) -> Array:
+    """A function of rows: of one array (n,h), or of two."""
+    arrays = _contiguous(operation, **dict(zip(("x", "dout"), values, strict=False)))
+    for array in arrays:
+        if array.shape != arrays[0].shape or array.ndim != 2:
+            raise ShapeError(f"{operation}: found {[a.shape for a in arrays]}, expected (n,h)")
+    out = _start(arrays[0].shape, arrays[0], None)
+    call = getattr(native, f"ref_{operation}")[out.dtype]
+    native.check(call(out.pointer(), *(array.pointer() for array in arrays), *out.shape))
+    return out._array
+
+
+def _out_and_targ(operation: str, out: Any, targ: Any) -> tuple[Tensor, Tensor]:
+    (out,) = _contiguous(operation, out=out)
+    return out, class_targets(operation, targ, out.shape, out.dtype).contiguous()
+
+
+def _loss(operation: str, out: Any, targ: Any) -> Array:
+    out, targ = _out_and_targ(operation, out, targ)
+    loss, call = _start((), out, None), getattr(native, f"ref_{operation}")[out.dtype]
+    native.check(call(loss.pointer(), out.pointer(), targ.pointer(), *out.shape, targ.ndim == 1))
+    return loss._array
 
 
 def mse_forward(out: Any, targ: Any) -> Array:

@@ -1,4 +1,4 @@
-"""Definition: a chain of layers with its gradients and updates, by the operations of reference.c alone."""
+"""Definition: a chain of layers with its gradients and updates, by the operations of the definition alone."""
 
 from __future__ import annotations
 
@@ -7,33 +7,36 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pybackprop.core.arrays import Array
-from pybackprop.ops import reference
+from pybackprop.ops import MSE, Op, reference
 
 Gradients = list[tuple[Array | None, Array | None]]
 
 
 class Layer(NamedTuple):
-    """w (m,h), b (h) or None, and what follows: None for nothing, 0.0 for relu, else leaky_relu's slope."""
+    """w (m,h), b (h) or None, and the activation that follows with its arguments; None for nothing."""
 
     w: Array
     b: Array | None
-    slope: float | None
+    activation: Op | None = None
+    params: tuple[float, ...] = ()
 
     def parameters(self) -> list[Array]:
         return [self.w] if self.b is None else [self.w, self.b]
 
 
-def activated(z: Array, slope: float | None) -> Array:
-    if slope is None:
+def activated(z: Array, layer: Layer) -> Array:
+    if layer.activation is None:
         return z
-    return reference.leaky_relu_forward(z, slope) if slope else reference.relu_forward(z)
+    result: Array = getattr(reference, layer.activation.references[0])(z, *layer.params)
+    return result
 
 
-def through(z: Array, dout: Array, slope: float | None) -> Array:
+def through(z: Array, dout: Array, layer: Layer) -> Array:
     """The gradient of an activation's input."""
-    if slope is None:
+    if layer.activation is None:
         return dout
-    return reference.leaky_relu_backward(z, dout, slope) if slope else reference.relu_backward(z, dout)
+    dz: Array = getattr(reference, layer.activation.references[1])(z, dout, *layer.params)
+    return dz
 
 
 class Definition:
@@ -45,38 +48,39 @@ class Definition:
     layers: list[Layer]
     targ: Array
 
-    def __init__(self, layers: list[Layer]) -> None:
-        self.layers = list(layers)
+    def __init__(self, layers: list[Layer], loss: Op = MSE) -> None:
+        self.layers, self.of_loss = list(layers), loss
         self.gradients: Gradients | None = None
         self.velocities: list[list[Array]] | None = None
 
     def forward(self, x: Array) -> Array:
         self.inputs: list[Array] = []
         self.before: list[Array] = []
-        for w, b, slope in self.layers:
+        for layer in self.layers:
             self.inputs.append(x)
-            self.before.append(reference.linear_forward(x, w, b))
-            x = activated(self.before[-1], slope)
+            self.before.append(reference.linear_forward(x, layer.w, layer.b))
+            x = activated(self.before[-1], layer)
         self.out = x
         return x
 
     def loss(self, x: Array, targ: Array) -> Array:
         out = self.forward(x)
-        self.targ = targ.reshape(out.shape)
-        return reference.mse_forward(out, self.targ)
+        self.targ = targ if self.of_loss.targets is not None else targ.reshape(out.shape)
+        loss: Array = getattr(reference, self.of_loss.references[0])(out, self.targ)
+        return loss
 
     def backward(self, accumulate: bool = False, dx: Array | None = None) -> Array:
         """The gradient of x; sets those of the parameters. dx: what accumulating adds to."""
-        dout = reference.mse_backward(self.out, self.targ)
+        dout: Array = getattr(reference, self.of_loss.references[1])(self.out, self.targ)
         old = self.gradients if accumulate else None
         gradients: Gradients = []
         for k in reversed(range(len(self.layers))):
-            w, b, slope = self.layers[k]
-            dout = through(self.before[k], dout, slope)
+            layer = self.layers[k]
+            dout = through(self.before[k], dout, layer)
             old_w, old_b = (None, None) if old is None else old[k]
             dw = reference.linear_backward_w(self.inputs[k], dout, add_to=old_w)
-            gradients.append((dw, None if b is None else reference.linear_backward_b(dout, add_to=old_b)))
-            dout = reference.linear_backward_x(dout, w, add_to=None if k else dx)
+            gradients.append((dw, None if layer.b is None else reference.linear_backward_b(dout, add_to=old_b)))
+            dout = reference.linear_backward_x(dout, layer.w, add_to=None if k else dx)
         self.gradients = gradients[::-1]
         return dout
 
@@ -93,7 +97,7 @@ class Definition:
                     new.append(p)
                 else:
                     new.append(reference.sgd_update(p, g, lr))
-            self.layers[k] = Layer(new[0], new[1] if layer.b is not None else None, layer.slope)
+            self.layers[k] = layer._replace(w=new[0], b=new[1] if layer.b is not None else None)
 
     def parameters(self) -> list[Array]:
         return [p for layer in self.layers for p in layer.parameters()]

@@ -149,5 +149,5 @@ def test_a_schedule_over_all_steps_needs_their_number(plan, data):
     schedule = bp.CosineLR(0.1)
     plan.fit(batches, epochs=2, schedule=schedule)
     assert plan.optimizer.lr == bp.CosineLR(0.1, steps=6)(5)
-    with pytest.raises(ValueError, match="CosineLR needs the number of steps in an epoch.* a loader with a length"):
+    with pytest.raises(ValueError, match=r"CosineLR needs the number of steps in an epoch.* a loader with a length"):
         plan.fit(Again(batches), epochs=2, schedule=schedule)

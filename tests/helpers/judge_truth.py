@@ -191,6 +191,20 @@ TRUTHS = [
     ("This is 2/{size} times the square", lambda c: eq(c.p, 2 / c.size * (c.out - c.targ) ** 2)),
     ("This is the same number for every element", lambda c: np.ptp(c.p) == 0),
     ("A column ({n},1) and a row of {n} numbers broadcast", lambda c: c.p.shape == (c.n, c.n)),
+    # cross_entropy
+    ("This is the gradient of the sum of the rows' losses", lambda c: eq(c.p, c.g * c.n)),
+    ("This is divided by the number of scores", lambda c: eq(c.p * c.size / c.n, c.g)),
+    ("It is a multiple of the softmax and does not", lambda c: constant_like(c, probabilities(c.out, 1))),
+    ("It takes the scores themselves", any_of(lambda c: (c.out - chances(c)) / c.n, lambda c: c.out - chances(c))),
+    ("It has the exp of the scores",
+     any_of(lambda c: (np.exp(c.out) - chances(c)) / c.n, lambda c: np.exp(c.out) - chances(c))),
+    ("Its softmax runs down the columns",
+     any_of(*(lambda c, f=f: (probabilities(c.out, 0) - chances(c)) / (c.n if f else 1) for f in (0, 1)))),
+    ("It has the logarithm of the softmax",
+     any_of(*(lambda c, f=f: (np.log(probabilities(c.out, 1)) - chances(c)) / (c.n if f else 1) for f in (0, 1)))),
+    ("It is 0 wherever the target is 0", lambda c: (c.p[chances(c) == 0] == 0).all() and (c.p <= 0).all()),
+    ("It is multiplied by p (1 - p)",
+     lambda c: eq(c.p, c.g * probabilities(c.out, 1) * (1 - probabilities(c.out, 1)))),
     # factors
     ("Every number is right except for its sign", lambda c: eq(-c.p, c.g)),
     ("Every number is the right one divided by {n}, the number of rows. The gradient is the sum",
@@ -212,6 +226,16 @@ TRUTHS = [
     ("Every number is {factor:.6g} times the right one: ", lambda c: constant(c) is not None),
     ("Every number is the right one times {factor:.6g}, and on networks", lambda c: constant(c) is not None),
 ]  # fmt: skip
+
+
+def probabilities(scores, axis):
+    powers = np.exp(scores)
+    return powers / powers.sum(axis, keepdims=True)
+
+
+def chances(c):
+    """The targets in the shape of the scores."""
+    return c.targ if c.targ.ndim == 2 else np.eye(int(c.h))[c.targ.astype(int)]
 
 
 def turn(array, transposed):

@@ -32,7 +32,21 @@ def hidden_layer(shape, seed=0, keep=True):
     leaky_loss = bp.mse(bp.leaky_relu(leaky, 0.2), numbers(rng, n, h))
     leaky_loss.backward(keep=keep)
     kinds = {"x": x, "w": w, "b": b, "relu": l1, "leaky_relu": leaky, "mse": out, "targ": targ}
+    kinds |= classifications(rng, n, h, keep)
     return {**kinds, "l2": l2, "w2": w2, "b2": b2, "loss": loss, "leaky_loss": leaky_loss}
+
+
+def classifications(rng, n, h, keep):
+    """Scores of cross_entropy by the kinds of targets, and the losses, which keep their operations alive."""
+    scores, labelled = bp.param(numbers(rng, n, h)), bp.param(numbers(rng, n, h))
+    chances = rng.uniform(0.1, 1, (n, h))
+    losses = [
+        bp.cross_entropy(scores, (chances / chances.sum(1, keepdims=True)).astype(np.float32)),
+        bp.cross_entropy(labelled, rng.integers(h, size=n)),
+    ]
+    for loss in losses:
+        loss.backward(keep=keep)
+    return {"cross_entropy": scores, "cross_entropy_labels": labelled, "losses": losses}
 
 
 def last_layer(shape, seed=0):
@@ -44,7 +58,8 @@ def last_layer(shape, seed=0):
     out = bp.lin(x, w, b)
     loss = bp.mse(out, targ)
     loss.backward(keep=True)
-    return {"x": x, "w": w, "b": b, "relu": before, "mse": out, "targ": targ, "loss": loss}
+    kinds = {"x": x, "w": w, "b": b, "relu": before, "mse": out, "targ": targ}
+    return {**kinds, **classifications(rng, n, h, True), "loss": loss}
 
 
 def judged(kind, proposal, shape=(4, 3, 2), **options):

@@ -2,6 +2,7 @@
 
 from pybackprop.selftest.cases import (
     arithmetic,
+    classes,
     copies,
     elementwise,
     expressions,
@@ -12,4 +13,15 @@ from pybackprop.selftest.cases import (
     protocol,
 )
 
-__all__ = ["arithmetic", "copies", "elementwise", "expressions", "gradients", "models", "plans", "products", "protocol"]
+__all__ = [
+    "arithmetic",
+    "classes",
+    "copies",
+    "elementwise",
+    "expressions",
+    "gradients",
+    "models",
+    "plans",
+    "products",
+    "protocol",
+]

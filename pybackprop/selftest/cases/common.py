@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from pybackprop.autograd.tensor import Tensor, as_tensor, tensor
 from pybackprop.core.arrays import Array
-from pybackprop.nn.layers import LeakyRelu, Lin, Relu
+from pybackprop.nn.layers import Activation, CrossEntropy, LeakyRelu, Lin, Loss, Mse, Relu, Sigmoid, Tanh
 from pybackprop.selftest.case import Case
 from pybackprop.selftest.definition import Definition, Layer
 from pybackprop.selftest.draw import GUARD, Draw
@@ -20,6 +21,7 @@ WEIGHTS = (
     "plain", "plain", "plain", "plain", "odd", "small", "sparse", "sparse -0", "zeros", "-zeros", "whole", "one odd",
     "huge", "denormal",
 )  # fmt: skip
+LOSSES = (Mse(), Mse(), Mse(), CrossEntropy())
 SLOPES = (0.01, 0.25, 1.0, 2.5)
 RATES = (0.0, 1e-3, 0.01, 0.5)
 
@@ -54,22 +56,30 @@ class Network:
     widths: list[int]
     definition: Definition
 
-    def __init__(self, draw: Draw, weights: tuple[str, ...] = WEIGHTS, widths: list[int] | None = None) -> None:
+    def __init__(
+        self,
+        draw: Draw,
+        weights: tuple[str, ...] = WEIGHTS,
+        widths: list[int] | None = None,
+        losses: Sequence[Loss] = LOSSES,
+    ) -> None:
         self.dtype = draw.dtype()
         self.widths = self._widths(draw) if widths is None else widths
         depth = len(self.widths) - 1
         bias, every, last = draw.maybe(0.85), draw.maybe(0.75), draw.maybe(0.2)
         kind = draw.one_of(weights)
-        layers = []
+        layers: list[Layer] = []
+        self.activations: list[Activation | None] = []
         for k, shape in enumerate(zip(self.widths, self.widths[1:], strict=False)):
             w = draw._values(shape, self.dtype, kind)
             b = draw._values(shape[1:], self.dtype, kind) if bias else None
             active = last if k == depth - 1 else every or draw.maybe(0.5)
-            slope = (draw.one_of(SLOPES) if draw.maybe(0.15) else 0.0) if active else None
-            layers.append(Layer(w, b, slope))
-        self.definition = Definition(layers)
-        slopes = [layer.slope for layer in layers]
-        draw.note("network", f"{self.widths} {self.dtype}, {kind} weights, bias {bias}, slopes {slopes}")
+            self.activations.append(_activation(draw) if active else None)
+            layers.append(_layer(w, b, self.activations[-1]))
+        self.loss = copy.copy(draw.one_of(losses))
+        self.definition = Definition(layers, self.loss.op)
+        what = f"{kind} weights, bias {bias}, {self.activations}, {self.loss}"
+        draw.note("network", f"{self.widths} {self.dtype}, {what}")
 
     def _widths(self, draw: Draw) -> list[int]:
         widths = [draw.size(1) for _ in range(draw.one_of((2, 3, 3, 3, 4, 5)))]
@@ -80,21 +90,48 @@ class Network:
     def layers(self) -> list[Any]:
         """Those of a Model."""
         made: list[Any] = []
-        for w, b, slope in self.definition.layers:
-            made.append(Lin(w, b))
-            if slope is not None:
-                made.append(LeakyRelu(slope) if slope else Relu())
+        for layer, activation in zip(self.definition.layers, self.activations, strict=True):
+            made.append(Lin(layer.w, layer.b))
+            if activation is not None:
+                made.append(copy.copy(activation))
         return made
 
     def data(self, draw: Draw, rows: int, kinds: Any = None) -> tuple[Array, Array, Array]:
         """(x as it is laid out, the same in C order, targ): targ is (n,) at times if there is one output."""
         options = {} if kinds is None else {"kinds": kinds}
         x = draw.array("x", (rows, self.widths[0]), self.dtype, **options)
-        targ = draw.array("targ", (rows, self.widths[-1]), self.dtype, **options)
         laid = draw.laid("x", x)
+        if self.loss.op.targets is not None:
+            return laid, np.array(laid, order="C"), class_data(draw, rows, self.widths[-1], self.dtype)
+        targ = draw.array("targ", (rows, self.widths[-1]), self.dtype, **options)
         if self.widths[-1] == 1 and draw.maybe(0.3):
             targ = targ[:, 0]
         return laid, np.array(laid, order="C"), targ
+
+
+def _activation(draw: Draw) -> Activation:
+    if draw.maybe(0.15):
+        return LeakyRelu(draw.one_of(SLOPES))
+    return Relu() if draw.maybe(0.8) else draw.one_of((Sigmoid, Tanh))()
+
+
+def _layer(w: Array, b: Array | None, activation: Activation | None) -> Layer:
+    if activation is None:
+        return Layer(w, b)
+    return Layer(w, b, activation.op, tuple({**activation.op.defaults, **activation.params}.values()))
+
+
+def class_data(draw: Draw, rows: int, classes: int, dtype: Any) -> Array:
+    """Targets for cross_entropy: labels, of integers or of dtype, rows of the identity matrix, or probabilities."""
+    labels = np.array([draw.between(0, classes - 1) for _ in range(rows)], np.int64)
+    how = draw.note("targets", draw.one_of(("integers", "labels", "one-hot", "probabilities")))
+    if how == "integers":
+        return labels
+    if how == "labels":
+        return labels.astype(dtype)
+    one_hot = np.zeros((rows, classes), dtype)
+    one_hot[np.arange(rows), labels] = 1
+    return one_hot if how == "one-hot" else (one_hot / 2 + 0.5 / classes).astype(dtype)
 
 
 def compare_parameters(case: Case, what: str, parameters: list[Tensor], definition: Definition) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Sequence
 from typing import Any
 
 from pybackprop.core.arrays import Array
 from pybackprop.engine.model import Model
 from pybackprop.engine.plan import Plan
+from pybackprop.nn.layers import Loss, Mse
 from pybackprop.nn.optim import SGD
 from pybackprop.selftest.case import Case, kind
-from pybackprop.selftest.cases.common import Network, compare_parameters, compare_velocities
+from pybackprop.selftest.cases.common import LOSSES, Network, compare_parameters, compare_velocities
 from pybackprop.selftest.cases.plans import compiled
 from pybackprop.selftest.definition import Definition
 from pybackprop.selftest.draw import FINITE, Draw
@@ -49,17 +51,17 @@ class Training:
 
 def _copied(definition: Definition) -> Definition:
     """Arrays of a definition are never written to, so the lists are enough."""
-    twin = Definition(definition.layers)
+    twin = Definition(definition.layers, definition.of_loss)
     velocities = definition.velocities
     twin.velocities = None if velocities is None else [list(layer) for layer in velocities]
     return twin
 
 
-def _continued(case: Case, way: str, copying: Any) -> None:
+def _continued(case: Case, way: str, copying: Any, losses: Sequence[Loss] = LOSSES) -> None:
     """Trains, copies, and trains both on; each by steps or by a plan."""
     draw = case.draw
-    network = Network(draw, FINITE)
-    model = Model(network.layers(), inplace=draw.maybe(0.2))
+    network = Network(draw, FINITE, losses=losses)
+    model = Model(network.layers(), network.loss, inplace=draw.maybe(0.2))
     sgd = SGD(model, lr=draw.one_of(RATES), momentum=draw.one_of((0.0, 0.9, 0.9)))
     rows = draw.size(1)
     training = Training(draw, model, sgd, network.definition, rows)
@@ -95,4 +97,4 @@ def checkpoint_case(case: Case) -> None:
         model_file.save(pair[0], path, optimizer=pair[1])
         return model_file.load(path, with_optimizer=True)
 
-    _continued(case, "checkpoint", through_a_file)
+    _continued(case, "checkpoint", through_a_file, (Mse(),))

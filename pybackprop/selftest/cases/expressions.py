@@ -13,7 +13,7 @@ import numpy as np
 
 from pybackprop.autograd.tensor import Tensor, param, tensor
 from pybackprop.core.arrays import Array
-from pybackprop.ops import leaky_relu, leaky_relu_grad, lin, lin_grad, mse, mse_grad, reference, relu, relu_, relu_grad
+from pybackprop.ops import leaky_relu, lin, lin_grad, mse, reference, relu
 from pybackprop.selftest.case import Case, kind
 from pybackprop.selftest.cases.common import SLOPES, WEIGHTS, Network
 from pybackprop.selftest.draw import Draw
@@ -176,19 +176,19 @@ def by_hand_case(case: Case) -> None:
     dx = definition.backward()
     inp = value = tensor(x)
     steps = []
-    for w, b, slope in definition.layers:
-        parameters = param(w), None if b is None else param(b)
-        z = lin(value, *parameters)
-        active = z if slope is None else leaky_relu(z, negative_slope=slope) if slope else (relu_ if over else relu)(z)
-        steps.append((value, z, active, parameters, slope))
+    for layer, activation in zip(definition.layers, network.activations, strict=True):
+        parameters = param(layer.w), None if layer.b is None else param(layer.b)
+        z = active = lin(value, *parameters)
+        if activation is not None:
+            active = ((over and activation.inplace) or activation.op)(z, **activation.params)
+        steps.append((value, z, active, parameters, activation))
         value = active
-    check.same("the loss by hand", mse(value, targ).data, expected)
-    mse_grad(value, targ)
-    for before, z, active, parameters, slope in reversed(steps):
-        if slope:
-            leaky_relu_grad(z, active, negative_slope=slope)
-        elif slope is not None:
-            relu_grad(z, active, inplace=over)
+    check.same("the loss by hand", network.loss.op(value, targ).data, expected)
+    network.loss.op.grad(value, targ)  # type: ignore[misc]
+    for before, z, active, parameters, activation in reversed(steps):
+        if activation is not None:
+            shares = {"inplace": True} if over and activation.inplace is not None else {}
+            activation.op.grad(z, active, **activation.params, **shares)  # type: ignore[misc]
         lin_grad(before, z, *parameters)
     check.same("x.g by hand", inp.g.data, dx)
     found = [p for step in steps for p in step[3] if p is not None]

@@ -23,7 +23,7 @@ from pybackprop.selftest.cases.common import (
 def model_case(case: Case) -> None:
     draw, check = case.draw, case.check
     network = Network(draw)
-    model = Model(network.layers(), inplace=draw.note("inplace", draw.maybe(0.4)))
+    model = Model(network.layers(), network.loss, inplace=draw.note("inplace", draw.maybe(0.4)))
     sgd = SGD(model, lr=draw.one_of(RATES), momentum=draw.one_of((0.0, 0.9)))
     draw.note("optimizer", repr(sgd))
     wants_dx, parameters = draw.note("x.requires_g", draw.maybe(0.15)), model.parameters()

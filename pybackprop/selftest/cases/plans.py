@@ -64,7 +64,7 @@ def large_plan_case(case: Case) -> None:
 def _steps(case: Case, network: Network, batch: int, strategies: Sequence[str | None] = STRATEGIES) -> None:
     """Some calls of one plan, in any order."""
     draw = case.draw
-    model = Model(network.layers(), inplace=draw.maybe(0.2))
+    model = Model(network.layers(), network.loss, inplace=draw.maybe(0.2))
     sgd = SGD(model, lr=draw.one_of(RATES), momentum=draw.one_of((0.0, 0.9)))
     plan = compiled(draw, model, batch, sgd, strategies)
     forms = [draw.one_of(("step", "step", "grads", "accumulate", "predict")) for _ in range(draw.between(1, 4))]
@@ -107,7 +107,7 @@ def fit_case(case: Case) -> None:
     """Some epochs of fit against the definition's steps over the same order of rows."""
     draw, check = case.draw, case.check
     network = Network(draw, FINITE)
-    model = Model(network.layers())
+    model = Model(network.layers(), network.loss)
     sgd = SGD(model, lr=draw.one_of((0.0, 1e-4, 1e-3, 0.01)), momentum=draw.one_of((0.0, 0.9)))
     plan = compiled(draw, model, draw.size(1), sgd)
     rows = 700 if draw.maybe(0.01) else draw.size(1)

@@ -142,6 +142,29 @@ def _as_large_as(limits: Limits, a: Value, b: Value) -> Value:
     return Value(np.broadcast_to(a.array, b.array.shape), b.letters)
 
 
+# ---- rows, and classes ----
+
+
+def _softmax(limits: Limits, a: Value, axis: int | None = None) -> Value:
+    return _same(a, softmax_of(a.array, -1 if axis is None else axis))
+
+
+def _log_softmax(limits: Limits, a: Value, axis: int | None = None) -> Value:
+    return _same(a, np.log(softmax_of(a.array, -1 if axis is None else axis)))
+
+
+def softmax_of(array: Array, axis: int) -> Array:
+    """exp(array), over its sum along an axis; the largest number is taken off first."""
+    powers = np.exp(array - array.max(axis, keepdims=True, initial=-np.inf))
+    return np.asarray(powers / powers.sum(axis, keepdims=True))
+
+
+def _one_hot(limits: Limits, a: Value, classes: tuple[int, ...]) -> Value:
+    (count,) = classes
+    limits.room((*a.array.shape, count))
+    return Value(np.asarray(a.array[..., None] == np.arange(count), limits.dtype), a.letters + "j")
+
+
 # ---- products ----
 
 
@@ -248,6 +271,10 @@ FUNCTIONS: dict[str, Function] = {
     "exp": _elementwise(np.exp),
     "log": _elementwise(np.log),
     "tanh": _elementwise(np.tanh),
+    "sigmoid": _elementwise(lambda a: 1 / (1 + np.exp(-a))),
+    "softmax": Function(_softmax, (("axis?", AXIS),)),
+    "log_softmax": Function(_log_softmax, (("axis?", AXIS),)),
+    "one_hot": Function(_one_hot, (("classes", SIZES),)),
     "reciprocal": _elementwise(np.reciprocal),
     "float": _elementwise(np.asarray),
     "int": _elementwise(np.trunc),

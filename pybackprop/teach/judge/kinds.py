@@ -10,6 +10,7 @@ import numpy as np
 from pybackprop import ops
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
+from pybackprop.teach.formula.functions import softmax_of
 from pybackprop.teach.judge.kind import At, Kind, Reading, Roles, Words, questions
 from pybackprop.teach.judge.sums import Sum, number, plain, products
 from pybackprop.teach.trace.notation import element as called
@@ -216,5 +217,42 @@ def mse_kind(slot: int, out: Tensor, targ: Tensor) -> Kind:
     return replace(kind, right=kind.right.replace(name, f"{name}[:,None]" if mine.ndim == 2 else f"{name}[:,0]"))
 
 
-KINDS = (W, X, B, RELU, LEAKY_RELU, OUT, TARG)
+# ---- loss = cross_entropy(out, targ) ----
+
+
+def _share_terms(roles: Roles, right: Array) -> tuple[Array, int]:
+    return (softmax_of(roles["out"], -1) + 1) / len(right), 1
+
+
+def _share_element(word: Words, roles: Roles, at: At) -> tuple[str, Sum]:
+    (i, j), n = at, len(roles["out"])
+    p, targ = float(softmax_of(roles["out"], -1)[at]), roles["targ"]
+    share = float(targ[i] == j) if targ.ndim == 1 else float(targ[at])
+    moves = (
+        f"{called(word['out'], at)} moves the loss of row {i} alone, by its share of the row's exp, {p:.3g}, less "
+        f"its target, {share:g}; the loss is the mean of {n} rows"
+    )
+    words, numbers = f"(softmax({word['out']})[{i},{j}] - {share:g})/{n}", f"({p:.3g} - {share:g})/{n}"
+    return moves, Sum([words], [numbers], 1, (p - share) / n)
+
+
+SCORES = Kind(
+    "cross_entropy",
+    "out",
+    "(softmax(out) - targ) / n",
+    "Write the loss of one row down, log(exp(s0) + exp(s1)) - s0 if its class is 0, and move s0, then s1.",
+    "the logarithm's derivative is the softmax, the row's own class takes 1 off, and the mean divides by the rows",
+    _share_terms,
+    _share_element,
+)
+ONE_HOT = "one_hot(targ, h)"  # labels as rows of zeros and a one
+LABELLED = replace(SCORES, name="cross_entropy_labels", right=f"(softmax(out) - {ONE_HOT}) / n")
+
+
+@questions(ops.CROSS_ENTROPY, reading=replace(MSE_READING, axes=()))
+def _cross_entropy(use: Use) -> Kind | None:
+    return SCORES if use.operands[1].ndim == 2 else LABELLED
+
+
+KINDS = (W, X, B, RELU, LEAKY_RELU, OUT, TARG, SCORES, LABELLED)
 RIGHT = {kind.name: kind.right for kind in KINDS if kind.right is not None}

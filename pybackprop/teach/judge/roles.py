@@ -27,6 +27,7 @@ from pybackprop.teach.trace.use import Use
 
 Key: TypeAlias = tuple[Any, ...]
 HIDDEN = "@"  # before a name of the operation that means another tensor in the network; no formula can use it
+AVERAGES = (ops.MSE, ops.CROSS_ENTROPY, ops.NLL)  # losses that are means, and end a network
 PRODUCTS = (ops.LIN, ops.MATMUL)
 ELEMENTWISE = "ij"  # for tensors whose operation has no letters
 BEHIND = ("a", "targ")
@@ -102,7 +103,7 @@ def _averaged(use: Use, ids: dict[int, int], otherwise: int) -> int:
     last, loss = use.network.operations[-1], written_loss(use.network.operations)
     if loss is not None:
         return ids[id(loss.out)]
-    return ids[id(last.inputs[0])] if last.op is ops.MSE else otherwise
+    return ids[id(last.inputs[0])] if last.op in AVERAGES else otherwise
 
 
 # ---- names ----
@@ -193,7 +194,7 @@ def lesson_names(use: Use, ids: dict[int, int]) -> dict[str, int]:
         names |= {"out": ids[id(loss.out)], "targ": ids[id(loss.targ)], "loss": ids[id(use.network.root)]}
     for operation in use.network:
         op, operands = operation.op, [ids[id(t)] for t in operation.inputs]
-        if op is ops.MSE:
+        if op in AVERAGES:
             names |= {"out": operands[0], "targ": operands[1], "loss": ids[id(operation.output)]}
             continue
         if op in PRODUCTS:

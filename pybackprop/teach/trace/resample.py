@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pybackprop import ops
-from pybackprop.autograd.tensor import Tensor, param
+from pybackprop.autograd.tensor import Tensor, param, wrap
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import ShapeError
 from pybackprop.ops import Op
@@ -97,6 +97,7 @@ def _leaves(
     overwritten = {t for instruction in program.instructions if instruction.op.inplace for t in instruction.inputs}
     never_zero = {t for instruction in program.instructions for t in _never_zero(instruction)}
     positive = {instruction.inputs[0] for instruction in program.instructions if instruction.op is ops.SQRT}
+    classes = {i.inputs[1]: i.inputs[0] for i in program.instructions if i.op.targets is not None}
     tensors: dict[int, Tensor] = {}
     for t, shape in program.shapes.items():
         if t in computed:
@@ -108,9 +109,19 @@ def _leaves(
             array = array * rng.choice([-1.0, 1.0], array.shape)
         if "zeros" in lengths and array.ndim and t not in never_zero:
             array[..., 0] = 0
-        leaf = param(array, dtype)
+        if t in classes:
+            array = _classes(array, rng, sizes[program.root((classes[t], 1))])
+        leaf = wrap(array.astype(dtype)) if t in classes else param(array, dtype)
         tensors[t] = leaf.clone() if t in overwritten else leaf  # a parameter must not be overwritten
     return tensors
+
+
+def _classes(array: Array, rng: np.random.Generator, count: int) -> Array:
+    """Targets of a classification: labels, or if array has two axes, a row of probabilities for each row."""
+    if array.ndim == 1:
+        return rng.integers(count, size=array.shape).astype(np.float64)
+    chances = np.abs(array) + 0.01
+    return np.asarray(chances / chances.sum(1, keepdims=True))
 
 
 def _never_zero(instruction: Instruction) -> Sequence[int]:

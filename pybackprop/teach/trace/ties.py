@@ -60,6 +60,15 @@ def _tie_mse(program: Program, instruction: Instruction) -> bool:
     return True
 
 
+@ties_axes(ops.CROSS_ENTROPY, ops.NLL)
+def _tie_classes(program: Program, instruction: Instruction) -> bool:
+    """Targets are labels, one for each row, or have the shape of out."""
+    out, targ = instruction.inputs
+    for k in range(len(program.shapes[targ])):
+        program.tie((out, k), (targ, k))
+    return True
+
+
 @ties_axes(ops.ADD, ops.SUBTRACT, ops.MULTIPLY, ops.DIVIDE)
 def _tie_broadcast(program: Program, instruction: Instruction) -> bool:
     """An operand's axis is as long as the result's, or 1 if it was broadcast along it."""

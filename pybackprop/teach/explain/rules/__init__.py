@@ -1,11 +1,24 @@
 """Rules: what is said about each operand of each operation. Importing this registers the library's own rules."""
 
-from pybackprop.teach.explain.rules import activation, add, arithmetic, linear, loss
+from pybackprop.teach.explain.rules import activation, add, arithmetic, cross_entropy, linear, loss
 from pybackprop.teach.explain.rules.measured import Measured, MeasuredElementwise
 from pybackprop.teach.explain.rules.rule import Marks, Path, Rule, Words, registered, rule
 from pybackprop.teach.trace.operation import Operation
 
-__all__ = ["Marks", "Path", "Rule", "Words", "activation", "add", "arithmetic", "linear", "loss", "rule", "rule_for"]
+__all__ = [
+    "Marks",
+    "Path",
+    "Rule",
+    "Words",
+    "activation",
+    "add",
+    "arithmetic",
+    "cross_entropy",
+    "linear",
+    "loss",
+    "rule",
+    "rule_for",
+]
 
 _MEASURED, _ELEMENTWISE = Measured(), MeasuredElementwise()
 

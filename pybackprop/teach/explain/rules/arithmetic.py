@@ -68,6 +68,8 @@ class OwnBackward(Rule):
 @rule(ops.POWER)
 @rule(ops.SQRT)
 @rule(ops.CLAMP_MIN)
+@rule(ops.SIGMOID)
+@rule(ops.TANH)
 class Elementwise(OwnBackward):
     """By its own factor."""
 
@@ -128,6 +130,8 @@ class Elementwise(OwnBackward):
         return formula if given.shape == op.output.shape else f"({formula}) summed to {shape(given)}"
 
     def forward(self, op: Operation, names: list[str]) -> str:
+        if op.op.activation is not None:
+            return super().forward(op, names)
         if op.name.startswith("."):
             return f"{names[0]}{op.name}({', '.join(f'{value:g}' for value in op.params.values())})"
         return with_names(op, op.op.equation, names[0], names).partition(" = ")[2]

@@ -1,0 +1,161 @@
+/* loss.c: the table of losses at the end of a chain of layers. A new one needs a line in each table
+   here, a file with its functions, its declarations in pybackprop.h and its loops in reference.c. */
+#ifndef REAL
+/* ---- once ---- */
+#include "internal.h"
+
+/* of: rows or elements that the loss is a mean over; scale: of its gradient */
+static const struct {
+    int is_known, labels, per_element;
+    double scale;
+} facts[] = {
+    [BP_LOSS_MSE] = {1, 0, 1, 2.0},
+    [BP_LOSS_CROSS_ENTROPY] = {1, 0, 0, 1.0},
+    [BP_LOSS_CROSS_ENTROPY_LABELS] = {1, 1, 0, 1.0},
+};
+
+size_t bp_loss_width(int loss, size_t h) { return facts[loss].labels ? 1 : h; }
+
+double bp_loss_terms(int loss, size_t n, size_t h) {
+    return (double)(facts[loss].per_element ? n * h : n);
+}
+
+#define BP_TEMPLATE "gemm/product.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
+
+#define BP_TEMPLATE "ops/loss.h"
+#include "template/for_each_type.h"
+#undef BP_TEMPLATE
+
+#define BP_TEMPLATE "ops/loss.c"
+#include "template/for_each_type.h"
+
+#else
+/* ---- per type ---- */
+
+typedef struct {
+    void (*segment)(double *sum, const REAL *out, const REAL *targ, size_t rows, size_t h);
+    void (*rows_backward)(REAL *dout, const REAL *out, const REAL *targ, REAL factor, size_t rows,
+                          size_t h);
+    void (*part_backward)(NAME(bp_loss_row) * row, REAL *dout, const REAL *out, const REAL *targ,
+                          REAL factor, bp_range columns, size_t h);
+    bp_status (*forward)(REAL *loss, const REAL *out, const REAL *targ, size_t n, size_t h);
+    void (*backward)(REAL *dout, const REAL *out, const REAL *targ, size_t n, size_t h);
+} NAME(functions);
+
+static void NAME(mse_segment)(double *sum, const REAL *out, const REAL *targ, size_t rows, size_t h) {
+    NAME(bp_segment_error)(sum, out, targ, rows * h);
+}
+
+static void NAME(mse_rows)(REAL *dout, const REAL *out, const REAL *targ, REAL factor, size_t rows,
+                           size_t h) {
+    NAME(bp_mse_difference)(dout, out, targ, factor, rows * h);
+}
+
+static void NAME(mse_part)(NAME(bp_loss_row) * row, REAL *dout, const REAL *out, const REAL *targ,
+                           REAL factor, bp_range columns, size_t h) {
+    size_t at = columns.begin;
+    (void)row, (void)h;
+    NAME(bp_mse_difference)(dout, out + at, targ + at, factor, columns.end - at);
+}
+
+static void NAME(mse_backward)(REAL *dout, const REAL *out, const REAL *targ, size_t n, size_t h) {
+    NAME(bp_mse_backward)(dout, out, targ, n * h);
+}
+
+static void NAME(probabilities_segment)(double *sum, const REAL *out, const REAL *targ, size_t rows,
+                                        size_t h) {
+    *sum = 0;
+    NAME(bp_cross_entropy_rows)(sum, NULL, out, targ, 0, rows, h, 0);
+}
+
+static void NAME(probabilities_rows)(REAL *dout, const REAL *out, const REAL *targ, REAL factor,
+                                     size_t rows, size_t h) {
+    NAME(bp_cross_entropy_rows)(NULL, dout, out, targ, factor, rows, h, 0);
+}
+
+static void NAME(probabilities_part)(NAME(bp_loss_row) * row, REAL *dout, const REAL *out,
+                                     const REAL *targ, REAL factor, bp_range columns, size_t h) {
+    NAME(bp_cross_entropy_part)(row, dout, out, targ, factor, columns, h, 0);
+}
+
+static bp_status NAME(probabilities_forward)(REAL *loss, const REAL *out, const REAL *targ, size_t n,
+                                             size_t h) {
+    return NAME(bp_cross_entropy_forward)(loss, out, targ, n, h, 0);
+}
+
+static void NAME(probabilities_backward)(REAL *dout, const REAL *out, const REAL *targ, size_t n,
+                                         size_t h) {
+    NAME(bp_cross_entropy_backward)(dout, out, targ, n, h, 0);
+}
+
+static void NAME(labels_segment)(double *sum, const REAL *out, const REAL *targ, size_t rows, size_t h) {
+    *sum = 0;
+    NAME(bp_cross_entropy_rows)(sum, NULL, out, targ, 0, rows, h, 1);
+}
+
+static void NAME(labels_rows)(REAL *dout, const REAL *out, const REAL *targ, REAL factor, size_t rows,
+                              size_t h) {
+    NAME(bp_cross_entropy_rows)(NULL, dout, out, targ, factor, rows, h, 1);
+}
+
+static void NAME(labels_part)(NAME(bp_loss_row) * row, REAL *dout, const REAL *out, const REAL *targ,
+                              REAL factor, bp_range columns, size_t h) {
+    NAME(bp_cross_entropy_part)(row, dout, out, targ, factor, columns, h, 1);
+}
+
+static bp_status NAME(labels_forward)(REAL *loss, const REAL *out, const REAL *targ, size_t n,
+                                      size_t h) {
+    return NAME(bp_cross_entropy_forward)(loss, out, targ, n, h, 1);
+}
+
+static void NAME(labels_backward)(REAL *dout, const REAL *out, const REAL *targ, size_t n, size_t h) {
+    NAME(bp_cross_entropy_backward)(dout, out, targ, n, h, 1);
+}
+
+static const NAME(functions) NAME(table)[] = {
+    [BP_LOSS_MSE] = {NAME(mse_segment), NAME(mse_rows), NAME(mse_part), NAME(bp_mse_forward),
+                     NAME(mse_backward)},
+    [BP_LOSS_CROSS_ENTROPY] = {NAME(probabilities_segment), NAME(probabilities_rows),
+                               NAME(probabilities_part), NAME(probabilities_forward),
+                               NAME(probabilities_backward)},
+    [BP_LOSS_CROSS_ENTROPY_LABELS] = {NAME(labels_segment), NAME(labels_rows), NAME(labels_part),
+                                      NAME(labels_forward), NAME(labels_backward)},
+};
+
+REAL NAME(bp_loss_factor)(int loss, size_t n, size_t h) {
+    return (REAL)(facts[loss].scale / bp_loss_terms(loss, n, h));
+}
+
+void NAME(bp_loss_segment)(int loss, double *sum, const REAL *out, const REAL *targ, size_t rows,
+                           size_t h) {
+    NAME(table)[loss].segment(sum, out, targ, rows, h);
+}
+
+void NAME(bp_loss_rows_backward)(int loss, REAL *dout, const REAL *out, const REAL *targ, REAL factor,
+                                 size_t rows, size_t h) {
+    NAME(table)[loss].rows_backward(dout, out, targ, factor, rows, h);
+}
+
+bp_status NAME(bp_loss_forward)(int kind, REAL *loss, const REAL *out, const REAL *targ, size_t n,
+                                size_t h) {
+    return NAME(table)[kind].forward(loss, out, targ, n, h);
+}
+
+void NAME(bp_loss_backward)(int loss, REAL *dout, const REAL *out, const REAL *targ, size_t n,
+                            size_t h) {
+    NAME(table)[loss].backward(dout, out, targ, n, h);
+}
+
+void NAME(bp_loss_part_backward)(int loss, NAME(bp_loss_row) * row, REAL *dout, const REAL *out,
+                                 const REAL *targ, REAL factor, bp_range columns, size_t h) {
+    NAME(table)[loss].part_backward(row, dout, out, targ, factor, columns, h);
+}
+
+int NAME(bp_loss_valid)(const bp_layer *layers, size_t count) {
+    const int known = (int)(sizeof facts / sizeof *facts), loss = count ? layers[count - 1].loss : 0;
+    return loss >= 0 && loss < known && facts[loss].is_known;
+}
+
+#endif

@@ -1,0 +1,45 @@
+"""sigmoid: out = 1 / (1 + exp(-inp)), and its gradient. In C: csrc/ops/sigmoid.c."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pybackprop.autograd.tensor import Tensor
+from pybackprop.core import native
+from pybackprop.core.arrays import Array
+from pybackprop.ops.activation import activation
+
+
+def sigmoid(x: ArrayLike, out: Tensor | Array | None = None) -> Tensor:
+    """out = 1 / (1 + exp(-x)), element by element; NaN stays NaN. x: a tensor or array of any shape.
+
+    out: as in relu. Raises as relu does.
+    """
+    result: Tensor = SIGMOID(x, out=out)
+    return result
+
+
+def sigmoid_grad(inp: Tensor, out: Tensor) -> None:
+    """inp.g = sigmoid(inp) * (1 - sigmoid(inp)) * out.g: each out[i,j] depends on its own inp[i,j] alone.
+
+    inp and out: of one shape and dtype. Raises as relu_grad does.
+    """
+    SIGMOID.grad(inp, out)  # type: ignore[misc]
+
+
+def _check(dtype: np.dtype[Any]) -> None:
+    """There is nothing to check: it has no arguments."""
+
+
+SIGMOID = activation(
+    "sigmoid",
+    native.sigmoid_forward,
+    native.sigmoid_backward_of_input,
+    check=_check,
+    defaults={},
+    equation="out = 1 / (1 + exp(-inp))",
+    gradients=("sigmoid(inp) * (1 - sigmoid(inp)) * out.g",),
+)
