@@ -44,11 +44,12 @@ class TextBar:
         return f"epoch {done}/{self.epochs} {'█' * full}{'░' * (WIDTH - full)} {self.text}".rstrip()
 
     def _show(self, line: str) -> None:
-        from IPython.display import display
+        from IPython import display
 
+        show: Any = display.display  # it has no types
         self._shown = time.monotonic()
         data = {"text/plain": line}
         if self._handle is None:
-            self._handle = display(data, raw=True, display_id=True)
+            self._handle = show(data, raw=True, display_id=True)
         else:
             self._handle.update(data, raw=True)
