@@ -45,7 +45,9 @@ def _machine(report: Mapping[str, Any], name: str) -> Iterator[str]:
     peaks = ", ".join(f"{p['gflops']:.0f} GF/s in {p['dtype']} on {p['threads']}" for p in report["peaks"])
     yield f"## {report['cpu']}, {report['cores']} cores, kernel {report['kernel']}\n"
     engines = ", ".join(f"{engine} {about['version']}" for engine, about in report["engines"].items())
-    yield f"{engines}; {report['compiler']}; {report['rounds']} rounds; FMA peak {peaks} threads.\n"
+    levels = ", ".join(f"{row['median']:.0f} GB/s from {row['level']}" for row in report.get("bandwidth", []))
+    reading = f" Reading on {report['bandwidth'][0]['threads']} threads: {levels}." if levels else ""
+    yield f"{engines}; {report['compiler']}; {report['rounds']} rounds; FMA peak {peaks} threads.{reading}\n"
     yield f"![Rates of all workloads, and how a step grows]({name})\n"
 
 

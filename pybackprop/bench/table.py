@@ -90,6 +90,10 @@ def _machine(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     peaks = [f"{p['gflops']:.1f} {p['dtype']} on {_threads(p['threads'])}" for p in report["peaks"]]
     if peaks:
         yield "FMA peak", ", ".join(peaks) + " (GF/s, measured)"
+    levels = [f"{three_digits(row['median'])} {row['level']}" for row in report.get("bandwidth", [])]
+    if levels:
+        on = _threads(report["bandwidth"][0]["threads"])
+        yield "reading", f"{', '.join(levels)} on {on} (GB/s, measured)"
     for name, engine in report["engines"].items():
         yield name, engine["version"] + _settings(report, engine)
     yield "rounds", f"{report['rounds']}, {report['seconds']:.0f} s in all"

@@ -114,6 +114,20 @@ def _entries(names: list[str] | None) -> tuple[list[Any], list[str]]:
     return installed, notes
 
 
+def _bandwidth(threads: int, notes: list[str]) -> list[dict[str, Any]]:
+    """GB/s of reading from each cache and from memory by so many threads, in about a second; none if it fails."""
+    from pybackprop.bench.processes import DiedError
+    from pybackprop.lab import measuring
+
+    try:
+        found: dict[str, Any] = measuring.run("reading", threads, {"threads": threads})
+    except (DiedError, RuntimeError, OSError) as error:
+        notes.append(f"bandwidth: not measured: {error}")
+        return []
+    rows: list[dict[str, Any]] = found["bandwidth"]
+    return rows
+
+
 def _run(bench: Any, notes: list[str], options: argparse.Namespace) -> int:
     """The bench and its report; the exit code, 1 if an engine of ours was wrong or died."""
     from pybackprop.bench import table
@@ -127,7 +141,8 @@ def _run(bench: Any, notes: list[str], options: argparse.Namespace) -> int:
             interrupted = True
     if bench.load > BUSY:
         notes.append(f"the load was {bench.load:.1f} before the start: with other programs running, times are too long")
-    numbers = report(bench, notes, interrupted)
+    bandwidth = [] if interrupted else _bandwidth(max(workload.threads for workload in bench.workloads), notes)
+    numbers = {**report(bench, notes, interrupted), "bandwidth": bandwidth}
     if options.json:
         print(json.dumps(numbers))
     else:

@@ -35,6 +35,9 @@ def test_the_report_for_machines(found):
     assert found["kernel"] in bp.kernels()
     assert not found["interrupted"]
     assert [(peak["dtype"], peak["threads"]) for peak in found["peaks"]] == [("float32", 1)]
+    read = {row["level"]: row["median"] for row in found["bandwidth"]}
+    assert {"L1", "L2", "memory"} <= set(read)
+    assert min(read.values()) > 0
     assert {name: one["ours"] for name, one in found["engines"].items()} == {"numpy": False, "pybackprop": True}
     for work in found["works"]:
         ours = work["engines"]["pybackprop"]

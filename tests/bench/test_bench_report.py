@@ -20,7 +20,16 @@ def test_the_list(capsys):
 def test_the_tables(found, capsys):
     table.show(found)
     said = capsys.readouterr().out
-    for words in ("FMA peak", "matmul 8", "step 4x3→5→2", "numpy", found["kernel"], "best peer"):
+    for words in (
+        "FMA peak",
+        "reading",
+        "memory on 1 thread (GB/s, measured)",
+        "matmul 8",
+        "step 4x3→5→2",
+        "numpy",
+        found["kernel"],
+        "best peer",
+    ):
         assert words in said
     for seconds, words in ((2.0, "2.00 s"), (0.0123, "12.3 ms"), (0.123, "123 ms"), (4.56e-7, "0.456 µs")):
         assert units.seconds_text(seconds) == words

@@ -69,5 +69,5 @@ static void NAME(all_invalid)(void) {
         NAME(invalid)(BP_ACTIVATION_LEAKY_RELU, slopes[k]);
     if (sizeof(REAL) == 4) NAME(invalid)(BP_ACTIVATION_LEAKY_RELU, 1e-300); /* 0 as a float */
     if (sizeof(REAL) == 4) NAME(invalid)(BP_ACTIVATION_LEAKY_RELU, 1e300);
-    NAME(invalid)(-1, 1), NAME(invalid)(BP_ACTIVATION_LEAKY_RELU + 1, 1);
+    NAME(invalid)(-1, 1), NAME(invalid)(BP_ACTIVATION_TANH + 1, 1);
 }
