@@ -110,14 +110,19 @@ def references(rng, dtype):
               "dp": (70, 6), "v": (70, 6), "out": (70, 6), "targ": (70, 6)}  # fmt: skip
     given = {name: numbers(rng, *shape, dtype=dtype) for name, shape in arrays.items()}
     given |= {"lr": LR, "mu": MU, "negative_slope": SLOPE, "low": LR, "operation": MULTIPLY, "exponent": 3, "axis": 0}
+    given |= {"m": given["v"], "t": 3, "weight_decay": LR, "factor": LR}
     functions = [f for name, f in inspect.getmembers(reference, inspect.isfunction)
                  if not name.startswith("_") and f.__module__ == reference.__name__]  # fmt: skip
 
     def call(function):
         names = [name for name, p in inspect.signature(function).parameters.items() if p.default is p.empty]
         arguments = {name: given[name] for name in names}
-        if function.__name__.endswith(("relu_backward", "clamp_min_backward")):
+        if "x" in names and "dout" in names and not function.__name__.startswith("linear"):
             arguments["dout"] = given["a"]
+        if function.__name__.startswith(("cross_entropy", "nll")):
+            arguments["targ"] = np.arange(70) % 6
+        if function.__name__ == "adam_update":
+            arguments["v"] = abs(given["v"])
         if function.__name__ == "arithmetic":
             arguments["b"] = given["x"]
         if function.__name__ == "matmul":
