@@ -23,6 +23,11 @@ class LazyRows:
     index    which of its rows, in order; None: all
     """
 
+    operation: str
+    value: Any
+    expected: StepData
+    index: Array | None
+
     def __init__(self, operation: str, value: Any, expected: StepData, index: Array | None = None) -> None:
         self.operation, self.value, self.expected, self.index = operation, value, expected, index
 

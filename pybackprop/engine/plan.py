@@ -87,6 +87,7 @@ class Plan:
     arena: Arena
     c_plan: Any
     step_data: StepData
+    clip_norm: float | None
 
     def __init__(
         self,

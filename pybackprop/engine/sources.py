@@ -29,6 +29,15 @@ Call = Callable[..., int]  # (x, targ, order, batch, seconds at most): steps in 
 class Rows:
     """x (n,m) and targ (n,h) in memory."""
 
+    x: Array
+    targ: Array
+    at: Any
+    batch: int
+    seed: int
+    n: int
+    steps: int
+    order: Any
+
     def __init__(self, x: Array, targ: Array, at: Any, batch: int, seed: int) -> None:
         self.x, self.targ, self.at, self.batch, self.seed = x, targ, at, batch, seed
         self.n = len(x)
@@ -65,6 +74,13 @@ class Batches:
 
     iterate   an epoch's number -> an iterator of pairs
     """
+
+    iterate: Callable[[int], Iterator[Any]]
+    at: Any
+    step_data: StepData
+    steps: int
+    checks: bool
+    rows: int
 
     def __init__(
         self, iterate: Callable[[int], Iterator[Any]], at: Any, step_data: StepData, steps: int, checks: bool = True

@@ -22,6 +22,9 @@ def in_notebook() -> bool:
 class TextBar:
     """Progress of plan.fit; the last state stays in the notebook."""
 
+    epochs: int
+    text: str
+
     def __init__(self, epochs: int, done: int) -> None:
         self.epochs, self.text, self._shown = epochs, "", 0.0
         self._handle: Any = None

@@ -26,6 +26,14 @@ class Bound:
     moves        whether momentum is not 0
     """
 
+    operation: str
+    c_optimizer: Any
+    moves: bool
+    memory: list[tuple[int, Tensor, Any, Any]]
+    versions: list[Any]
+    calls: list[Any]
+    looked: bool
+
     def __init__(
         self,
         operation: str,

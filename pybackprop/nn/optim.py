@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from pybackprop.autograd import messages
 from pybackprop.autograd.messages import describe
@@ -42,11 +42,11 @@ class SGD(Optimizer):
     Raises ValueError for a parameter given twice, and for numbers outside their range.
     """
 
-    STATE = ("velocity",)
-    OPTIONS = ("lr", "momentum", "weight_decay", "nesterov")
+    STATE: ClassVar[tuple[str, ...]] = ("velocity",)
+    OPTIONS: ClassVar[tuple[str, ...]] = ("lr", "momentum", "weight_decay", "nesterov")
 
-    weight_decay = Setting(_at_least_0)
-    nesterov = Setting(_switch, bool)
+    weight_decay: Setting = Setting(_at_least_0)
+    nesterov: Setting = Setting(_switch, bool)
 
     def __init__(
         self,
@@ -93,12 +93,12 @@ class Adam(Optimizer):
     Raises ValueError for a parameter given twice, and for numbers outside their range.
     """
 
-    STATE = ("exp_avg", "exp_avg_sq")
-    OPTIONS = ("lr", "betas", "eps", "weight_decay")
+    STATE: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq")
+    OPTIONS: ClassVar[tuple[str, ...]] = ("lr", "betas", "eps", "weight_decay")
 
-    beta2 = Setting(_below_1)
-    eps = Setting(_at_least_0)
-    weight_decay = Setting(_at_least_0)
+    beta2: Setting = Setting(_below_1)
+    eps: Setting = Setting(_at_least_0)
+    weight_decay: Setting = Setting(_at_least_0)
 
     def __init__(
         self,

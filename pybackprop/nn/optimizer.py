@@ -22,6 +22,10 @@ __all__ = ["Optimizer", "Setting", "parameter_list", "rate"]
 class Setting:
     """An attribute of an optimizer that C reads where it is, in the bp_optimizer; checked whenever it is set."""
 
+    checked: Callable[[str, str, Any], Any]
+    kind: type
+    name: str
+
     def __init__(self, checked: Callable[[str, str, Any], Any], kind: type = float) -> None:
         self.checked, self.kind = checked, kind
 
@@ -49,6 +53,7 @@ class Optimizer:
     lr: float
     momentum: float
     parameters: list[Tensor] | None
+    c_optimizer: Any
 
     def __init__(self, parameters: Any, lr: float, momentum: float) -> None:
         self.c_optimizer = native.optimizer()

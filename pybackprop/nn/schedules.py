@@ -75,6 +75,10 @@ class StepLR(Schedule):
     Raises ValueError for numbers outside their range.
     """
 
+    lr: float
+    step_size: int
+    gamma: float
+
     def __init__(self, lr: float, step_size: int, gamma: float = 0.1) -> None:
         self.lr, self.step_size = self._rate("lr", lr), whole("StepLR: step_size", step_size)
         self.gamma = self._rate("gamma", gamma)
@@ -90,7 +94,11 @@ class CosineLR(Schedule):
     takes all of its own. Raises ValueError for numbers outside their range.
     """
 
-    NEEDS_STEPS = True
+    NEEDS_STEPS: ClassVar[bool] = True
+
+    lr: float
+    min_lr: float
+    steps: int | None
 
     def __init__(self, lr: float, steps: int | None = None, min_lr: float = 0.0) -> None:
         self.lr, self.min_lr = self._rate("lr", lr), self._rate("min_lr", min_lr)
@@ -109,7 +117,13 @@ class OneCycleLR(Schedule):
     Raises ValueError for numbers outside their range.
     """
 
-    NEEDS_STEPS = True
+    NEEDS_STEPS: ClassVar[bool] = True
+
+    max_lr: float
+    pct_start: float
+    div_factor: float
+    final_div_factor: float
+    steps: int | None
 
     def __init__(
         self,
@@ -143,6 +157,11 @@ class WarmupLR(Schedule):
     The warm-up is torch.optim.lr_scheduler.LinearLR(start_factor, total_iters=warmup_steps).
     Raises ValueError for numbers outside their range.
     """
+
+    lr: float
+    warmup_steps: int
+    start_factor: float
+    after: Schedule | float
 
     def __init__(
         self, lr: float, warmup_steps: int, start_factor: float = 1 / 3, after: Schedule | float | None = None
