@@ -13,6 +13,7 @@ from pybackprop.engine.arena import Arena
 from pybackprop.engine.descriptors import describe_layers
 from pybackprop.engine.strategy import CostModel
 from pybackprop.nn.network import Network
+from pybackprop.nn.optimizer import Optimizer
 
 
 class Layout:
@@ -33,6 +34,7 @@ class Layout:
     why: str
     c_layers: Any
     c_plan: Any
+    c_optimizer: Any
     gathered_rows: int
 
     values: Array
@@ -73,6 +75,11 @@ class Layout:
         base = native.pointer(self.values)
         for layer, (z, a, dz) in zip(self.c_layers, places, strict=True):
             layer.z, layer.a, layer.dz = base + z, base + a, base + dz
+
+    def update_by(self, optimizer: Optimizer | None) -> None:
+        """Makes this optimizer's record that of C's plan, for as long as the plan may read it."""
+        self.c_optimizer = native.NULL if optimizer is None else optimizer.c_optimizer
+        self.c_plan.optimizer = self.c_optimizer
 
     def reserve_batch(self, rows: int) -> None:
         """Allocates memory for the gathered rows of a batch of that size, if there is none yet."""

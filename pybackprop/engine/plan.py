@@ -80,7 +80,6 @@ class Plan:
     """
 
     model: Model
-    optimizer: Optimizer | None
     batch: int
     layout: Layout
     dtype: Any
@@ -99,11 +98,10 @@ class Plan:
         sparse: bool | None,
     ) -> None:
         network = network_of_model(model)
-        if optimizer is not None and not isinstance(optimizer, Optimizer):
-            raise TypeError(f"compile: found optimizer {type(optimizer).__name__}, expected a bp.SGD, Adam or AdamW")
+        _check_optimizer("compile", optimizer)
         self.clip_norm = None if clip_norm is None else check_max_norm("compile", "clip_norm", clip_norm)
         updated = [] if optimizer is None else updated_by(optimizer, network.parameters())
-        self.model, self.optimizer = model, optimizer
+        self.model, self._optimizer = model, optimizer
         self.batch = whole("compile: batch", batch)
         self.layout = Layout(network, self.batch, strategy, sparse)
         self.dtype = dtype = self.layout.dtype
@@ -119,10 +117,31 @@ class Plan:
         self._versions = [p._version for p in updated]
         self._structure = Structure(model, arena)
         self.limit_norm(self.clip_norm)
-        if optimizer is not None:
-            self.c_plan.optimizer = optimizer.c_optimizer
+        self.layout.update_by(optimizer)
         self._set_momentum()
         self._tell("compile")
+
+    @property
+    def optimizer(self) -> Optimizer | None:
+        """What updates the parameters in step and fit. Another one of the same parameters may take its place.
+
+        Raises TypeError for something else, and ValueError for an optimizer of other parameters.
+        """
+        return self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, optimizer: Optimizer | None) -> None:
+        _check_optimizer("plan.optimizer", optimizer)
+        if optimizer is not None:
+            updated = updated_by(optimizer, self.model.parameters())
+            if {id(p) for p in updated} != {id(p) for p in self.arena.parameters[: self.arena.updated]}:
+                raise ValueError(
+                    f"plan.optimizer: found one that updates {len(updated)} parameters, but the plan was compiled to "
+                    f"update {self.arena.updated}, or others; compile again with this optimizer"
+                )
+        self._optimizer = optimizer
+        self.layout.update_by(optimizer)
+        self._set_momentum()
 
     # ---- steps ----
 
@@ -152,7 +171,7 @@ class Plan:
         Raises ValueError if the plan was compiled without an optimizer; with clip_norm, DivergedError for gradients
         whose norm is not finite, and then updates nothing.
         """
-        optimizer = self.optimizer
+        optimizer = self._optimizer
         if self._short_step is not None and optimizer is not None and observer.active is None and not versions.on:
             loss = self._short_step(x, targ, optimizer.lr, optimizer.momentum)
             if loss is not None:
@@ -272,7 +291,7 @@ class Plan:
 
     def check_step(self, operation: str) -> Optimizer:
         """The optimizer, after the checks that precede a step. Raises ValueError if there is none."""
-        optimizer = self.optimizer
+        optimizer = self._optimizer
         if optimizer is None:
             raise ValueError(
                 f"{operation}: compiled without an optimizer; give one: compile(..., optimizer=bp.SGD(lr=0.1))"
@@ -325,8 +344,8 @@ class Plan:
             observer.active.ran_plan(operation, self)
 
     def _set_momentum(self) -> None:
-        self._moves = self.optimizer is not None and self.optimizer.momentum != 0
-        self.arena.set_kept(self.optimizer)
+        self._moves = self._optimizer is not None and self._optimizer.momentum != 0
+        self.arena.set_kept(self._optimizer)
         self._short_step = self._short_grads = None
         of_loss = self.layout.network.loss
         self._may_shorten = self.layout.cost.bound == "latency" and of_loss.targets is None
@@ -339,3 +358,8 @@ class Plan:
         for name, counters in (("step", tuple(self._versions)), ("grads", (arena.written,))):
             given = sizes, (Tensor, self.dtype), *checks, counters, (arena, self.layout)
             setattr(self, f"_short_{name}", short_calls.prepared(f"plan_{name}", self.c_plan, self._moves, *given))
+
+
+def _check_optimizer(operation: str, optimizer: Any) -> None:
+    if optimizer is not None and not isinstance(optimizer, Optimizer):
+        raise TypeError(f"{operation}: found optimizer {type(optimizer).__name__}, expected a bp.SGD, Adam or AdamW")

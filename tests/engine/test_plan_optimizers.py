@@ -1,5 +1,7 @@
 """A plan with each optimizer, clipping and schedules: the bits of the same steps by hand."""
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -228,3 +230,36 @@ def test_an_option_changed_between_steps_reaches_c(rng):
         one.betas, one.eps, one.weight_decay, one.lr = (0.5, 0.9), 1e-3, 0.0, 0.1
     for _ in range(4):
         pair.step(*pair.data())
+
+
+@pytest.mark.parametrize("other", [lambda: bp.Adam(lr=0.01), lambda: bp.SGD(lr=0.1, nesterov=True, momentum=0.9)])
+def test_another_optimizer_takes_its_place(rng, other):
+    x, targ = rng.standard_normal((8, 4)).astype("f"), rng.standard_normal((8, 2)).astype("f")
+    plan = bp.compile(bp.mlp([4, 5, 2], seed=0), batch=8, optimizer=bp.SGD(lr=0.1))
+    for _ in range(4):
+        plan.step(x, targ)  # later ones are short calls
+    twin = bp.mlp([4, 5, 2], seed=0)
+    for p, q in zip(twin.parameters(), plan.model.parameters(), strict=True):
+        p.data[...] = q.data
+    plan.optimizer, usual = other(), other()
+    gc.collect()
+    for _ in range(4):
+        plan.step(x, targ)
+        twin(x, targ)
+        twin.backward()
+        usual.step(twin.parameters())
+    for p, q in zip(twin.parameters(), plan.model.parameters(), strict=True):
+        assert_same_bits(p.data, q.data)
+
+
+def test_an_optimizer_that_does_not_go_with_the_plan(rng):
+    model = bp.mlp([4, 5, 2])
+    plan = bp.compile(model, batch=8)
+    with pytest.raises(ValueError, match=r"found one that updates 4 parameters.* compile again"):
+        plan.optimizer = bp.SGD(lr=0.1)
+    plan = bp.compile(model, batch=8, optimizer=bp.SGD(lr=0.1))
+    with pytest.raises(ValueError, match="compile again"):
+        plan.optimizer = bp.Adam(model.parameters()[:2])
+    with pytest.raises(TypeError, match=r"expected a bp.SGD"):
+        plan.optimizer = 0.1
+    assert isinstance(plan.optimizer, bp.SGD)
