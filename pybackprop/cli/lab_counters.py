@@ -84,6 +84,10 @@ def _show(report: dict[str, Any], task: Task) -> None:
     threads = f"{task.threads} thread{'s' * (task.threads > 1)}"
     print(f"one call of {task.op} {sizes} {task.dtype} {task.kernel}, {threads}, by {report['by']}")
     output.table("counts", lines)
+    if "fitness" in report:
+        from pybackprop.lab.fitness import sentences
+
+        print("\n".join(sentences(report["fitness"])))
 
 
 def _text(value: Any) -> str:

@@ -69,6 +69,9 @@ def test_the_difference_of_two_runs_is_divided_by_their_calls(tools, capsys):
     assert found["counts"]["cycles"]["median"] == 10
     assert found["counts"]["cycles"]["samples"] == 5
     assert "instructions" in found["missing"]
+    assert found["fitness"]["looks"] == 5
+    assert main(["lab", "counters", "matmul", "--sizes", "8x8x8", "--rounds", "2"]) == 0
+    assert "the machine is " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from typing import Any
 from pybackprop.bench.processes import only_cores
 from pybackprop.core import settings
 from pybackprop.lab import statistics
+from pybackprop.lab.fitness import Watch
 from pybackprop.lab.folder import temporary
 
 EVENTS = (
@@ -84,7 +85,8 @@ class Task:
 
 
 def by_perf(task: Task, rounds: int) -> dict[str, Any]:
-    """Counts of a call, each with its spread; events that the system does not count are left out.
+    """Counts of a call, each with its spread, and in which state the machine was; events that the system does not
+    count are left out.
 
     Raises FileNotFoundError without perf, UnsupportedError where it counts nothing, RuntimeError if the program fails.
     """
@@ -93,12 +95,15 @@ def by_perf(task: Task, rounds: int) -> dict[str, Any]:
         raise FileNotFoundError(NO_PERF)
     calls = max(8, min(MOST_CALLS, round(WORK / task.flops)))
     samples: dict[str, list[float]] = {}
+    watch = Watch(task.threads)
     for _ in range(rounds):
+        watch.look()
         few, more = (_perf(perf, task, count) for count in (calls // 4, calls))
         for name in few.keys() & more.keys():
             samples.setdefault(name, []).append((more[name] - few[name]) / (calls - calls // 4))
     counted = {name: statistics.spread(samples[name]) for name in EVENTS if name in samples}
-    return {"by": "perf stat", "calls": calls, "counts": counted, "missing": [e for e in EVENTS if e not in counted]}
+    missing = [event for event in EVENTS if event not in counted]
+    return {"by": "perf stat", "calls": calls, "counts": counted, "missing": missing, "fitness": watch.report()}
 
 
 def _perf(perf: str, task: Task, calls: int) -> dict[str, float]:
