@@ -143,7 +143,7 @@ MUTATIONS = {
         "if (l->activation != BP_ACTIVATION_NONE && !NAME(overwrites_output)(l))",
         "if (0)",
     ),
-    "signs read where a gradient lies": ("plan/layers.c", "l->dz == l->a ? l->z : l->a", "l->a"),
+    "signs read where a gradient lies": ("plan/layers.c", "if (l->dz == l->a)", "if (0)"),
     "signs that a gradient was written over": (
         "plan/layers.c",
         "return l->activation != BP_ACTIVATION_NONE && l->a == l->z",
@@ -173,7 +173,7 @@ MUTATIONS = {
         "if (l->activation != BP_ACTIVATION_NONE) {",
         "if (0) {",
     ),
-    "an update of numbers that are none": ("plan/split.c", "!update->guarded || isfinite", "1 || isfinite"),
+    "an update of numbers that are none": ("plan/split.c", "update->guarded && !isfinite", "0 && !isfinite"),
     "a broadcast column for a row": (
         "ops/arithmetic.c",
         "j->b + i * j->b_row, j->b_column",
