@@ -285,19 +285,6 @@ static void add_next(bp_turns *turns, unsigned at, bp_add *add, const void *job)
     if (atomic_load(&turns->sleepers)) bp_wake(&turns->at);
 }
 
-/* A thread that finds another one adding leaves its result to it: that one looks once more after it has
-   let go. */
-void bp_add_in_turn(bp_turns *turns, size_t share, const void *result, bp_add *add, const void *job) {
-    bp_slot *slot = &turns->slots[share % turns->size];
-    slot->result = result;
-    atomic_store(&slot->finished, (unsigned)share + 1);
-    while (is_next(turns, atomic_load(&turns->at))) {
-        if (atomic_exchange(&turns->adding, 1)) return;
-        for (unsigned at; is_next(turns, at = atomic_load(&turns->at));) add_next(turns, at, add, job);
-        atomic_store(&turns->adding, 0);
-    }
-}
-
 /* Whether so many results have been added. */
 static int are_added(bp_turns *turns, unsigned count) {
     return (int)(atomic_load_explicit(&turns->at, memory_order_acquire) - count) >= 0;
@@ -313,6 +300,22 @@ static void wait_until_added(bp_turns *turns, unsigned count) {
         atomic_fetch_sub(&turns->sleepers, 1);
     }
     if (me == 0) team.waited += bp_nanoseconds() - began;
+}
+
+/* A thread that finds another one adding leaves its result to it: that one looks once more after it has
+   let go. */
+void bp_add_in_turn(bp_turns *turns, size_t share, const void *result, bp_add *add, const void *job) {
+    bp_slot *slot = &turns->slots[share % turns->size];
+    unsigned before =
+        share < turns->size ? 0 : (unsigned)share - turns->size + 1; /* the slot's last use */
+    if (!are_added(turns, before)) wait_until_added(turns, before);
+    slot->result = result;
+    atomic_store(&slot->finished, (unsigned)share + 1);
+    while (is_next(turns, atomic_load(&turns->at))) {
+        if (atomic_exchange(&turns->adding, 1)) return;
+        for (unsigned at; is_next(turns, at = atomic_load(&turns->at));) add_next(turns, at, add, job);
+        atomic_store(&turns->adding, 0);
+    }
 }
 
 size_t bp_hold(bp_turns *turns, bp_held *held, size_t share) {
