@@ -130,6 +130,16 @@ static inline size_t bp_take(size_t *at, size_t numbers, size_t bytes) {
     return here;
 }
 
+/* A sum in lanes, see BP_LANES: all of them. */
+static inline double bp_fold_lanes(double *lane) {
+    for (size_t width = BP_LANES / 2; width > 0; width /= 2)
+        for (size_t l = 0; l < width; l++) lane[l] += lane[l + width];
+    return lane[0];
+}
+
+/* The same, as the definitions say it. */
+double bp_ref_fold_lanes(double *lane);
+
 /* 1 if a*b elements of this many bytes are too large to be addressed. */
 int bp_overflows(size_t a, size_t b, size_t element_bytes);
 

@@ -1,5 +1,5 @@
 /* cross_entropy.c: loss (1) = the mean over the rows of out (n,h) of -sum of targ log(softmax(out));
-   dout = (softmax(out) - targ) / n. And nll, the same of out that are logarithms already. */
+   dout = (softmax(out) - targ) / n. */
 #ifndef REAL
 /* ---- once ---- */
 #include "internal.h"
@@ -36,7 +36,7 @@ static void LOCAL(weigh)(double *weight, double *picked, const REAL *x, const RE
             weights[l] += t;
             terms[l] = t != 0 ? sum : terms[l];
         }
-    *weight = LOCAL(fold)(weights), *picked = LOCAL(fold)(terms);
+    *weight = bp_fold_lanes(weights), *picked = bp_fold_lanes(terms);
 }
 
 /* The same of a label; both are NaN if it is not a whole number below h. */
@@ -107,9 +107,7 @@ static NAME(bp_loss_row) NAME(row_of)(const REAL *out, size_t h) {
     double lane[BP_LANES] = {0};
     for (size_t j = 0; j < h; j++) row.most = out[j] > row.most ? out[j] : row.most;
     for (size_t j = 0; j < h; j++) lane[j % BP_LANES] += (double)NAME(bp_exp_one)(out[j] - row.most);
-    for (size_t width = BP_LANES / 2; width > 0; width /= 2)
-        for (size_t l = 0; l < width; l++) lane[l] += lane[l + width];
-    row.by = (REAL)(1.0 / lane[0]);
+    row.by = (REAL)(1.0 / bp_fold_lanes(lane));
     return row;
 }
 

@@ -4,7 +4,8 @@
 /* ---- once ---- */
 #include "internal.h"
 
-/* of: rows or elements that the loss is a mean over; scale: of its gradient */
+/* labels: instead of targets in the outputs' shape; per_element: the loss is a mean over elements, else
+   over rows; scale: of its gradient */
 static const struct {
     int is_known, labels, per_element;
     double scale;
@@ -34,95 +35,71 @@ double bp_loss_terms(int loss, size_t n, size_t h) {
 #else
 /* ---- per type ---- */
 
+/* labels: whether targ has a label for each row instead of h numbers. */
 typedef struct {
-    void (*segment)(double *sum, const REAL *out, const REAL *targ, size_t rows, size_t h);
+    void (*segment)(double *sum, const REAL *out, const REAL *targ, size_t rows, size_t h, int labels);
     void (*rows_backward)(REAL *dout, const REAL *out, const REAL *targ, REAL factor, size_t rows,
-                          size_t h);
+                          size_t h, int labels);
     void (*part_backward)(NAME(bp_loss_row) * row, REAL *dout, const REAL *out, const REAL *targ,
-                          REAL factor, bp_range columns, size_t h);
-    bp_status (*forward)(REAL *loss, const REAL *out, const REAL *targ, size_t n, size_t h);
-    void (*backward)(REAL *dout, const REAL *out, const REAL *targ, size_t n, size_t h);
+                          REAL factor, bp_range columns, size_t h, int labels);
+    bp_status (*forward)(REAL *loss, const REAL *out, const REAL *targ, size_t n, size_t h, int labels);
+    bp_status (*backward)(REAL *dout, const REAL *out, const REAL *targ, size_t n, size_t h, int labels);
 } NAME(functions);
 
-static void NAME(mse_segment)(double *sum, const REAL *out, const REAL *targ, size_t rows, size_t h) {
+static void NAME(mse_segment)(double *sum, const REAL *out, const REAL *targ, size_t rows, size_t h,
+                              int labels) {
+    (void)labels;
     NAME(bp_segment_error)(sum, out, targ, rows * h);
 }
 
 static void NAME(mse_rows)(REAL *dout, const REAL *out, const REAL *targ, REAL factor, size_t rows,
-                           size_t h) {
+                           size_t h, int labels) {
+    (void)labels;
     NAME(bp_mse_difference)(dout, out, targ, factor, rows * h);
 }
 
 static void NAME(mse_part)(NAME(bp_loss_row) * row, REAL *dout, const REAL *out, const REAL *targ,
-                           REAL factor, bp_range columns, size_t h) {
+                           REAL factor, bp_range columns, size_t h, int labels) {
     size_t at = columns.begin;
-    (void)row, (void)h;
+    (void)row, (void)h, (void)labels;
     NAME(bp_mse_difference)(dout, out + at, targ + at, factor, columns.end - at);
 }
 
-static void NAME(mse_backward)(REAL *dout, const REAL *out, const REAL *targ, size_t n, size_t h) {
+static bp_status NAME(mse_forward)(REAL *loss, const REAL *out, const REAL *targ, size_t n, size_t h,
+                                   int labels) {
+    (void)labels;
+    return NAME(bp_mse_forward)(loss, out, targ, n, h);
+}
+
+static bp_status NAME(mse_backward)(REAL *dout, const REAL *out, const REAL *targ, size_t n, size_t h,
+                                    int labels) {
+    (void)labels;
     NAME(bp_mse_backward)(dout, out, targ, n * h);
+    return BP_OK;
 }
 
-static void NAME(probabilities_segment)(double *sum, const REAL *out, const REAL *targ, size_t rows,
-                                        size_t h) {
+static void NAME(cross_entropy_segment)(double *sum, const REAL *out, const REAL *targ, size_t rows,
+                                        size_t h, int labels) {
     *sum = 0;
-    NAME(bp_cross_entropy_rows)(sum, NULL, out, targ, 0, rows, h, 0);
+    NAME(bp_cross_entropy_rows)(sum, NULL, out, targ, 0, rows, h, labels);
 }
 
-static void NAME(probabilities_rows)(REAL *dout, const REAL *out, const REAL *targ, REAL factor,
-                                     size_t rows, size_t h) {
-    NAME(bp_cross_entropy_rows)(NULL, dout, out, targ, factor, rows, h, 0);
+static void NAME(cross_entropy_rows)(REAL *dout, const REAL *out, const REAL *targ, REAL factor,
+                                     size_t rows, size_t h, int labels) {
+    NAME(bp_cross_entropy_rows)(NULL, dout, out, targ, factor, rows, h, labels);
 }
 
-static void NAME(probabilities_part)(NAME(bp_loss_row) * row, REAL *dout, const REAL *out,
-                                     const REAL *targ, REAL factor, bp_range columns, size_t h) {
-    NAME(bp_cross_entropy_part)(row, dout, out, targ, factor, columns, h, 0);
-}
-
-static bp_status NAME(probabilities_forward)(REAL *loss, const REAL *out, const REAL *targ, size_t n,
-                                             size_t h) {
-    return NAME(bp_cross_entropy_forward)(loss, out, targ, n, h, 0);
-}
-
-static void NAME(probabilities_backward)(REAL *dout, const REAL *out, const REAL *targ, size_t n,
-                                         size_t h) {
-    NAME(bp_cross_entropy_backward)(dout, out, targ, n, h, 0);
-}
-
-static void NAME(labels_segment)(double *sum, const REAL *out, const REAL *targ, size_t rows, size_t h) {
-    *sum = 0;
-    NAME(bp_cross_entropy_rows)(sum, NULL, out, targ, 0, rows, h, 1);
-}
-
-static void NAME(labels_rows)(REAL *dout, const REAL *out, const REAL *targ, REAL factor, size_t rows,
-                              size_t h) {
-    NAME(bp_cross_entropy_rows)(NULL, dout, out, targ, factor, rows, h, 1);
-}
-
-static void NAME(labels_part)(NAME(bp_loss_row) * row, REAL *dout, const REAL *out, const REAL *targ,
-                              REAL factor, bp_range columns, size_t h) {
-    NAME(bp_cross_entropy_part)(row, dout, out, targ, factor, columns, h, 1);
-}
-
-static bp_status NAME(labels_forward)(REAL *loss, const REAL *out, const REAL *targ, size_t n,
-                                      size_t h) {
-    return NAME(bp_cross_entropy_forward)(loss, out, targ, n, h, 1);
-}
-
-static void NAME(labels_backward)(REAL *dout, const REAL *out, const REAL *targ, size_t n, size_t h) {
-    NAME(bp_cross_entropy_backward)(dout, out, targ, n, h, 1);
-}
+#define BP_CROSS_ENTROPY_FUNCTIONS                                                                      \
+    {NAME(cross_entropy_segment), NAME(cross_entropy_rows), NAME(bp_cross_entropy_part),                \
+     NAME(bp_cross_entropy_forward), NAME(bp_cross_entropy_backward)}
 
 static const NAME(functions) NAME(table)[] = {
-    [BP_LOSS_MSE] = {NAME(mse_segment), NAME(mse_rows), NAME(mse_part), NAME(bp_mse_forward),
+    [BP_LOSS_MSE] = {NAME(mse_segment), NAME(mse_rows), NAME(mse_part), NAME(mse_forward),
                      NAME(mse_backward)},
-    [BP_LOSS_CROSS_ENTROPY] = {NAME(probabilities_segment), NAME(probabilities_rows),
-                               NAME(probabilities_part), NAME(probabilities_forward),
-                               NAME(probabilities_backward)},
-    [BP_LOSS_CROSS_ENTROPY_LABELS] = {NAME(labels_segment), NAME(labels_rows), NAME(labels_part),
-                                      NAME(labels_forward), NAME(labels_backward)},
+    [BP_LOSS_CROSS_ENTROPY] = BP_CROSS_ENTROPY_FUNCTIONS,
+    [BP_LOSS_CROSS_ENTROPY_LABELS] = BP_CROSS_ENTROPY_FUNCTIONS,
 };
+#undef BP_CROSS_ENTROPY_FUNCTIONS
 
 REAL NAME(bp_loss_factor)(int loss, size_t n, size_t h) {
     return (REAL)(facts[loss].scale / bp_loss_terms(loss, n, h));
@@ -130,27 +107,27 @@ REAL NAME(bp_loss_factor)(int loss, size_t n, size_t h) {
 
 void NAME(bp_loss_segment)(int loss, double *sum, const REAL *out, const REAL *targ, size_t rows,
                            size_t h) {
-    NAME(table)[loss].segment(sum, out, targ, rows, h);
+    NAME(table)[loss].segment(sum, out, targ, rows, h, facts[loss].labels);
 }
 
 void NAME(bp_loss_rows_backward)(int loss, REAL *dout, const REAL *out, const REAL *targ, REAL factor,
                                  size_t rows, size_t h) {
-    NAME(table)[loss].rows_backward(dout, out, targ, factor, rows, h);
+    NAME(table)[loss].rows_backward(dout, out, targ, factor, rows, h, facts[loss].labels);
 }
 
 bp_status NAME(bp_loss_forward)(int kind, REAL *loss, const REAL *out, const REAL *targ, size_t n,
                                 size_t h) {
-    return NAME(table)[kind].forward(loss, out, targ, n, h);
+    return NAME(table)[kind].forward(loss, out, targ, n, h, facts[kind].labels);
 }
 
 void NAME(bp_loss_backward)(int loss, REAL *dout, const REAL *out, const REAL *targ, size_t n,
                             size_t h) {
-    NAME(table)[loss].backward(dout, out, targ, n, h);
+    NAME(table)[loss].backward(dout, out, targ, n, h, facts[loss].labels);
 }
 
 void NAME(bp_loss_part_backward)(int loss, NAME(bp_loss_row) * row, REAL *dout, const REAL *out,
                                  const REAL *targ, REAL factor, bp_range columns, size_t h) {
-    NAME(table)[loss].part_backward(row, dout, out, targ, factor, columns, h);
+    NAME(table)[loss].part_backward(row, dout, out, targ, factor, columns, h, facts[loss].labels);
 }
 
 int NAME(bp_loss_valid)(const bp_layer *layers, size_t count) {

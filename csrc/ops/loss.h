@@ -21,9 +21,8 @@ void NAME(bp_loss_segment)(int loss, double *sum, const REAL *out, const REAL *t
 void NAME(bp_loss_rows_backward)(int loss, REAL *dout, const REAL *out, const REAL *targ, REAL factor,
                                  size_t rows, size_t h);
 
-/* The same of `count` columns of one row, from column `from` on, of the row at out and targ (h), which
-   may be overwritten from left to right; the call with from = 0 comes first, and notes what the others
-   need. */
+/* The same of some columns of one row, at out (h) and targ, which may be overwritten from left to right;
+   the call with columns.begin = 0 comes first, and notes in `row` what the others need. */
 typedef struct {
     REAL most, by;
 } NAME(bp_loss_row);

@@ -26,9 +26,7 @@ static void LOCAL(squared_error)(double *sum, const REAL *out, const REAL *targ,
     size_t e = 0;
     for (; e + BP_LANES <= size; e += BP_LANES) LOCAL(add_squares)(lane, out + e, targ + e, BP_LANES);
     LOCAL(add_squares)(lane, out + e, targ + e, size - e);
-    for (size_t width = BP_LANES / 2; width > 0; width /= 2)
-        for (size_t l = 0; l < width; l++) lane[l] += lane[l + width];
-    *sum = lane[0];
+    *sum = bp_fold_lanes(lane);
 }
 
 static void LOCAL(mse_backward)(REAL *dout, const REAL *out, const REAL *targ, REAL factor,

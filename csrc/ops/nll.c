@@ -19,9 +19,7 @@ static double NAME(weighted)(const REAL *out, const REAL *targ, size_t h) {
     double lane[BP_LANES] = {0};
     for (size_t j = 0; j < h; j++)
         if (targ[j] != 0) lane[j % BP_LANES] = fma((double)targ[j], (double)out[j], lane[j % BP_LANES]);
-    for (size_t width = BP_LANES / 2; width > 0; width /= 2)
-        for (size_t l = 0; l < width; l++) lane[l] += lane[l + width];
-    return lane[0];
+    return bp_fold_lanes(lane);
 }
 
 static double NAME(labelled)(const REAL *out, REAL label, size_t h) {

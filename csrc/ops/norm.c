@@ -31,9 +31,7 @@ static void LOCAL(segment_squares)(double *sum, const REAL *dp, size_t size) {
     size_t e = 0;
     for (; e + BP_LANES <= size; e += BP_LANES) LOCAL(add_own_squares)(lane, dp + e, BP_LANES);
     LOCAL(add_own_squares)(lane, dp + e, size - e);
-    for (size_t width = BP_LANES / 2; width > 0; width /= 2)
-        for (size_t l = 0; l < width; l++) lane[l] += lane[l + width];
-    *sum = lane[0];
+    *sum = bp_fold_lanes(lane);
 }
 
 static void LOCAL(scale)(REAL *dp, REAL factor, size_t size) {

@@ -6,6 +6,12 @@
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
+double bp_ref_fold_lanes(double *lane) {
+    for (size_t width = BP_LANES / 2; width > 0; width /= 2)
+        for (size_t l = 0; l < width; l++) lane[l] = lane[l] + lane[l + width];
+    return lane[0];
+}
+
 #define BP_TEMPLATE "ops/reference.c"
 #include "template/for_each_type.h"
 #else
@@ -145,9 +151,7 @@ bp_status NAME(bp_ref_mse_forward)(REAL *loss, const REAL *out, const REAL *targ
             REAL difference = out[start * h + e] - targ[start * h + e];
             lane[e % BP_LANES] = fma((double)difference, (double)difference, lane[e % BP_LANES]);
         }
-        for (size_t width = BP_LANES / 2; width > 0; width /= 2)
-            for (size_t l = 0; l < width; l++) lane[l] = lane[l] + lane[l + width];
-        total = total + lane[0];
+        total = total + bp_ref_fold_lanes(lane);
     }
     *loss = (REAL)(total / (double)(n * h));
     return BP_OK;

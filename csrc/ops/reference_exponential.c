@@ -12,13 +12,6 @@
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
 
-/* The lanes of a sum over a row: element j was added to lane j % BP_LANES. */
-static double folded(double *lane) {
-    for (size_t width = BP_LANES / 2; width > 0; width /= 2)
-        for (size_t l = 0; l < width; l++) lane[l] = lane[l] + lane[l + width];
-    return lane[0];
-}
-
 #define BP_TEMPLATE "ops/reference_exponential.c"
 #include "template/for_each_type.h"
 
@@ -70,7 +63,7 @@ static double NAME(exp_sum)(const REAL *x, REAL most, size_t h) {
     double lane[BP_LANES] = {0};
     for (size_t j = 0; j < h; j++)
         lane[j % BP_LANES] = lane[j % BP_LANES] + (double)NAME(bp_exp_one)(x[j] - most);
-    return folded(lane);
+    return bp_ref_fold_lanes(lane);
 }
 
 /* out = e^(x - most) / sum */
@@ -96,7 +89,7 @@ bp_status NAME(bp_ref_softmax_backward)(REAL *dx, const REAL *out, const REAL *d
             double *of = &lane[j % BP_LANES];
             *of = fma((double)dout[i * h + j], (double)out[i * h + j], *of);
         }
-        const REAL sum = (REAL)folded(lane);
+        const REAL sum = (REAL)bp_ref_fold_lanes(lane);
         for (size_t j = 0; j < h; j++) dx[i * h + j] = out[i * h + j] * (dout[i * h + j] - sum);
     }
     return BP_OK;
@@ -125,7 +118,7 @@ bp_status NAME(bp_ref_log_softmax_backward)(REAL *dx, const REAL *out, const REA
     for (size_t i = 0; i < n; i++) {
         double lane[BP_LANES] = {0};
         for (size_t j = 0; j < h; j++) lane[j % BP_LANES] = lane[j % BP_LANES] + (double)dout[i * h + j];
-        const REAL sum = (REAL)folded(lane);
+        const REAL sum = (REAL)bp_ref_fold_lanes(lane);
         for (size_t j = 0; j < h; j++)
             dx[i * h + j] = FMA(-NAME(bp_exp_one)(out[i * h + j]), sum, dout[i * h + j]);
     }
@@ -149,7 +142,7 @@ static void NAME(weigh)(double *weight, double *picked, const REAL *out, const R
         weights[j % BP_LANES] = weights[j % BP_LANES] + (double)t;
         if (t != 0) *term = fma((double)t, (double)difference, *term);
     }
-    *weight = folded(weights), *picked = folded(terms);
+    *weight = bp_ref_fold_lanes(weights), *picked = bp_ref_fold_lanes(terms);
 }
 
 /* loss = mean over rows of -sum over j of targ[i,j] log(softmax(out)[i,j]) */

@@ -71,9 +71,7 @@ double NAME(bp_ref_sum_squares)(const REAL *dp, size_t size) {
             double *one = lane + (e - start) % BP_LANES;
             *one = fma((double)dp[e], (double)dp[e], *one);
         }
-        for (size_t width = BP_LANES / 2; width > 0; width /= 2)
-            for (size_t l = 0; l < width; l++) lane[l] = lane[l] + lane[l + width];
-        total = total + lane[0];
+        total = total + bp_ref_fold_lanes(lane);
     }
     return total;
 }

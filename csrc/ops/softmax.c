@@ -35,7 +35,7 @@ static void LOCAL(softmax_backward)(REAL *dx, const REAL *p, const REAL *dout, s
             for (size_t l = 0; l < BP_LANES; l++)
                 lane[l] = fma((double)dout[j + l], (double)p[j + l], lane[l]);
         for (size_t l = 0; j + l < h; l++) lane[l] = fma((double)dout[j + l], (double)p[j + l], lane[l]);
-        const REAL sum = (REAL)LOCAL(fold)(lane);
+        const REAL sum = (REAL)bp_fold_lanes(lane);
         for (size_t k = 0; k < h; k++) dx[k] = p[k] * (dout[k] - sum);
     }
 }
@@ -57,7 +57,7 @@ static void LOCAL(log_softmax_backward)(REAL *dx, const REAL *y, const REAL *dou
     for (size_t i = 0; i < rows; i++, dx += h, y += h, dout += h) {
         double lane[BP_LANES] = {0};
         LOCAL(add_lanes)(lane, dout, h);
-        const REAL sum = (REAL)LOCAL(fold)(lane);
+        const REAL sum = (REAL)bp_fold_lanes(lane);
         for (size_t j = 0; j < h; j++) dx[j] = FMA(-NAME(bp_exp_one)(y[j]), sum, dout[j]);
     }
 }

@@ -20,12 +20,6 @@ static REAL LOCAL(largest)(const REAL *x, size_t h) {
     return lane[0];
 }
 
-static inline double LOCAL(fold)(double *lane) {
-    for (size_t width = BP_LANES / 2; width > 0; width /= 2)
-        for (size_t l = 0; l < width; l++) lane[l] += lane[l + width];
-    return lane[0];
-}
-
 /* lane += e, element j in lane j % BP_LANES. count is a multiple of BP_LANES but for a row's last call.
  */
 static inline void LOCAL(add_lanes)(double *lane, const REAL *e, size_t count) {
@@ -51,7 +45,7 @@ static void LOCAL(exp_rows)(REAL *e, double *sum, const REAL *most, const REAL *
     for (size_t i = 0; i < rows; i++) {
         double lane[BP_LANES] = {0};
         LOCAL(add_lanes)(lane, e + i * h, h);
-        sum[i] = LOCAL(fold)(lane);
+        sum[i] = bp_fold_lanes(lane);
     }
 }
 
@@ -64,5 +58,5 @@ static double LOCAL(exp_sum)(REAL *few, REAL most, const REAL *x, size_t h) {
         LOCAL(exp_all)(few, count);
         LOCAL(add_lanes)(lane, few, count);
     }
-    return LOCAL(fold)(lane);
+    return bp_fold_lanes(lane);
 }

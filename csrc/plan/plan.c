@@ -146,7 +146,7 @@ static bp_status NAME(grads_and_update)(const bp_plan *plan, REAL *loss, const N
     default: break;
     }
     if (status == BP_OK && update && (!update->guarded || isfinite(*loss)))
-        status = NAME(bp_plan_update)(plan, update->lr, update->mu);
+        status = NAME(bp_update_in)(plan, update->lr, update->mu);
     return status;
 }
 

@@ -10,6 +10,9 @@ typedef struct {
    changed. */
 int NAME(bp_clip)(const bp_plan *plan);
 
+/* bp_plan_update in the defined environment. */
+bp_status NAME(bp_update_in)(const bp_plan *plan, double lr, double mu);
+
 /* The n rows of a step: of x and targ those from the first on, or if order is not NULL, order[0],
    order[1]
    ... */

@@ -28,7 +28,11 @@ int NAME(bp_clip)(const bp_plan *plan) {
 
 bp_status NAME(bp_plan_update)(const bp_plan *plan, double lr, double mu) {
     BP_DEFINED_ENVIRONMENT;
-    if (!NAME(bp_clip)(plan)) return BP_DIVERGED;
+    return NAME(bp_update_in)(plan, lr, mu);
+}
+
+bp_status NAME(bp_update_in)(const bp_plan *plan, double lr, double mu) {
+    if (plan->max_norm != 0 && !NAME(bp_clip)(plan)) return BP_DIVERGED;
     NAME(bp_optimizer_step)(plan->parameters, plan->parameter_count, plan->optimizer, lr, mu);
     if (plan->optimizer) plan->optimizer->steps++;
     return BP_OK;

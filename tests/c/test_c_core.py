@@ -120,7 +120,7 @@ MUTATIONS = {
         "at_most)(w->inner, BP_SEGMENT / 2)",
     ),
     "another order of the lanes": (
-        "ops/mse.c",
+        "internal.h",
         "lane[l] += lane[l + width]",
         "lane[l] = lane[2 * l] + lane[2 * l + 1]",
     ),
@@ -199,7 +199,7 @@ MUTATIONS = {
     "a gradient without its mean": ("ops/mse.c", "2.0 / (double)size", "2.0"),
 }
 # the file that includes it, where that is not matmul.c
-BEHIND = {"gemm/mask.h": "plan/sparse.c", "gemm/masked.h": "plan/sparse.c"}
+BEHIND = {"gemm/mask.h": "plan/sparse.c", "gemm/masked.h": "plan/sparse.c", "internal.h": "ops/mse.c"}
 MUTANT_FLAGS = ["-O2", "-DROUNDED(a,b,c)=((a)*(b)+(c))", "-Wno-error"]
 
 

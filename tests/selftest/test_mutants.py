@@ -14,10 +14,10 @@ from helpers.processes import run_command
 MUTANTS = {
     "a thread's share too short": ("runtime/threads.c", "share < more ? share : more", "0", ""),
     "a sum in another order": (
-        "ops/mse.c",
+        "internal.h",
         "lane[l] += lane[l + width]",
         "lane[l] = lane[2 * l] + lane[2 * l + 1]",
-        "",
+        "ops/mse.c",
     ),
     "relu' at 0": ("ops/relu.c", "x[i] > 0 ? upstream : 0", "x[i] >= 0 ? upstream : 0", ""),
     "threads that do not wait": ("runtime/team.c", "    wait_for_helpers(count);\n", "", ""),
