@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from pybackprop.bench.table import TITLES
-from pybackprop.core.units import seconds_text, three_digits
+from pybackprop.core.units import seconds_text, threads_text, three_digits
 
 COLOURS = {"plan": "#8f1d35", "pybackprop": "#d1495b", "numpy": "#4d77a5", "torch": "#e8a23d", "jax": "#5fa08a"}
 MORE_COLOURS = ("#8a5a9e", "#8c8c8c", "#5b5b5b")  # for the other engines
@@ -108,7 +108,7 @@ def _bars_of(axes: Any, report: Mapping[str, Any], workload: Mapping[str, Any], 
 
 
 def _setting(dtype: str, threads: int) -> str:
-    return f"{dtype}, {threads} thread{'s' * (threads > 1)}"
+    return f"{dtype}, {threads_text(threads)}"
 
 
 def _ratio(workload: Mapping[str, Any]) -> str:

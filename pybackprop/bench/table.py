@@ -14,7 +14,7 @@ from pybackprop.bench.engines.engine import Entry
 from pybackprop.bench.schedule import Bench
 from pybackprop.bench.workloads import Workload
 from pybackprop.core.terminal import stderr_console, stdout_console
-from pybackprop.core.units import megabytes_text, seconds_text, three_digits
+from pybackprop.core.units import megabytes_text, seconds_text, threads_text, three_digits
 
 WIDTH = 150  # of text that does not go to a terminal
 LARGE = 10_000  # rows from which a step's memory is shown
@@ -87,20 +87,16 @@ def _has_run(timing: Mapping[str, Any]) -> bool:
 
 def _machine(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "cpu", f"{report['cpu']}, {report['cores']} cores available"
-    peaks = [f"{p['gflops']:.1f} {p['dtype']} on {_threads(p['threads'])}" for p in report["peaks"]]
+    peaks = [f"{p['gflops']:.1f} {p['dtype']} on {threads_text(p['threads'])}" for p in report["peaks"]]
     if peaks:
         yield "FMA peak", ", ".join(peaks) + " (GF/s, measured)"
     levels = [f"{three_digits(row['median'])} {row['level']}" for row in report.get("bandwidth", [])]
     if levels:
-        on = _threads(report["bandwidth"][0]["threads"])
+        on = threads_text(report["bandwidth"][0]["threads"])
         yield "reading", f"{', '.join(levels)} on {on} (GB/s, measured)"
     for name, engine in report["engines"].items():
         yield name, engine["version"] + _settings(report, engine)
     yield "rounds", f"{report['rounds']}, {report['seconds']:.0f} s in all"
-
-
-def _threads(count: int) -> str:
-    return f"{count} thread{'s' * (count > 1)}"
 
 
 def _settings(report: Mapping[str, Any], engine: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from pybackprop.core.arrays import Array, aligned_copy
+from pybackprop.core.units import threads_text
 from pybackprop.data import digits
 
 QUICK, USUAL, FULL, NEVER = range(4)  # the lowest level at which a workload runs
@@ -64,7 +65,7 @@ class Workload:
     @property
     def name(self) -> str:
         """The text that --only searches."""
-        return f"{self.group}: {self.label} {self.dtype} {self.threads} thread{'s' * (self.threads > 1)}"
+        return f"{self.group}: {self.label} {self.dtype} {threads_text(self.threads)}"
 
     @property
     def product(self) -> tuple[int, int, int]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pybackprop.cli.arguments import whole_number
 from pybackprop.core import settings
-from pybackprop.core.units import three_digits
+from pybackprop.core.units import threads_text, three_digits
 
 if TYPE_CHECKING:
     from pybackprop.lab.counters.count import Task
@@ -81,7 +81,7 @@ def _show(report: dict[str, Any], task: Task) -> None:
     if report["missing"]:
         lines["not counted"] = ", ".join(report["missing"])
     sizes = "x".join(map(str, task.sizes))
-    threads = f"{task.threads} thread{'s' * (task.threads > 1)}"
+    threads = threads_text(task.threads)
     print(f"one call of {task.op} {sizes} {task.dtype} {task.kernel}, {threads}, by {report['by']}")
     output.table("counts", lines)
     if "fitness" in report:

@@ -1,7 +1,9 @@
-"""Checks of numbers given by the caller: sizes, counts and seeds, and arrays of finite numbers."""
+"""Checks of what the caller gives: sizes, counts and seeds, arrays of finite numbers, and places for files."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,3 +59,11 @@ def first_not_finite(array: Array) -> str | None:
         f"found {array[index]} at {place} (counted from 0), "
         f"{int((~finite).sum())} such values of {array.size} in all; expected finite numbers"
     )
+
+
+def check_folder(option: str, path: Path) -> None:
+    """Raises OSError for a file of the command line whose folder is missing or cannot be written."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{option}: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(f"{option}: the folder {path.parent} cannot be written")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+
+from pybackprop.core.checks import check_folder
 
 FORMATS = (".png", ".svg", ".pdf")
 
@@ -15,10 +16,7 @@ def check(path: Path) -> None:
     """Raises ImportError, ValueError or OSError for a plot that could not be written, before any work is done."""
     if path.suffix.lower() not in FORMATS:
         raise ValueError(f"--plot: found {path.name}, expected a name that ends in {', '.join(FORMATS)}")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"--plot: there is no folder {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise PermissionError(f"--plot: the folder {path.parent} cannot be written")
+    check_folder("--plot", path)
     matplotlib_figure()
 
 

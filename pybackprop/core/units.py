@@ -17,6 +17,11 @@ def bytes_text(count: int) -> str:
     return f"{number:.3g} {unit}" if number < 999.5 else f"{number:,.0f} {unit}"
 
 
+def threads_text(count: int) -> str:
+    """1 thread, 2 threads."""
+    return f"{count} thread{'s' * (count > 1)}"
+
+
 def byte_unit(count: int) -> tuple[int, str]:
     """(factor, unit) with count / factor from 1 to 999 when rounded to three digits."""
     factor, unit = 1, "bytes"

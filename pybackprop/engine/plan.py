@@ -30,7 +30,7 @@ from pybackprop.engine.records import Epoch, Moment
 from pybackprop.engine.structure import Structure
 from pybackprop.nn.clip import check_max_norm
 from pybackprop.nn.network import updated_by, updated_first
-from pybackprop.nn.optimizer import Optimizer
+from pybackprop.nn.optimizer import Optimizer, check_optimizer
 from pybackprop.nn.schedules import Schedule
 
 __all__ = ["Plan", "compile"]
@@ -98,7 +98,8 @@ class Plan:
         sparse: bool | None,
     ) -> None:
         network = network_of_model(model)
-        _check_optimizer("compile", optimizer)
+        if optimizer is not None:
+            check_optimizer("compile", optimizer)
         self.clip_norm = None if clip_norm is None else check_max_norm("compile", "clip_norm", clip_norm)
         updated = [] if optimizer is None else updated_by(optimizer, network.parameters())
         self.model, self._optimizer = model, optimizer
@@ -131,8 +132,8 @@ class Plan:
 
     @optimizer.setter
     def optimizer(self, optimizer: Optimizer | None) -> None:
-        _check_optimizer("plan.optimizer", optimizer)
         if optimizer is not None:
+            check_optimizer("plan.optimizer", optimizer)
             updated = updated_by(optimizer, self.model.parameters())
             if {id(p) for p in updated} != {id(p) for p in self.arena.parameters[: self.arena.updated]}:
                 raise ValueError(
@@ -358,8 +359,3 @@ class Plan:
         for name, counters in (("step", tuple(self._versions)), ("grads", (arena.written,))):
             given = sizes, (Tensor, self.dtype), *checks, counters, (arena, self.layout)
             setattr(self, f"_short_{name}", short_calls.prepared(f"plan_{name}", self.c_plan, self._moves, *given))
-
-
-def _check_optimizer(operation: str, optimizer: Any) -> None:
-    if optimizer is not None and not isinstance(optimizer, Optimizer):
-        raise TypeError(f"{operation}: found optimizer {type(optimizer).__name__}, expected a bp.SGD, Adam or AdamW")

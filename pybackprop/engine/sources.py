@@ -55,7 +55,7 @@ class Rows:
         return self.rows >= self.n
 
     def begin(self, epoch: int) -> None:
-        native.permute(self.order, self.n, self.seed, SHUFFLE_STREAM + epoch - 1)
+        _shuffle(self.order, self.n, self.seed, epoch)
 
     def run(self, call: Call, most: float) -> tuple[int, float]:
         for name, array, place in zip(("x", "targ"), (self.x, self.targ), self._places, strict=True):
@@ -170,13 +170,18 @@ def lazy_batches(x: LazyRows, targ: Array, at: Any, batch: int, seed: int, step_
     order = native.indices(n)
 
     def iterate(epoch: int) -> Iterator[Any]:
-        native.permute(order, n, seed, SHUFFLE_STREAM + epoch - 1)
+        _shuffle(order, n, seed, epoch)
         shuffled = native.as_index(order)
         for start in range(0, n, batch):
             taken = shuffled[start : start + batch]
             yield x.take(taken), targ[taken]
 
     return Batches(iterate, at, step_data, -(-n // batch), checks=not x.is_sparse)
+
+
+def _shuffle(order: Any, n: int, seed: int, epoch: int) -> None:
+    """The order of n rows in an epoch, from 1."""
+    native.permute(order, n, seed, SHUFFLE_STREAM + epoch - 1)
 
 
 def check_finite(data: dict[str, Array], operation: str = "plan.fit") -> None:

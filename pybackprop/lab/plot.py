@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pybackprop.core import plotting
-from pybackprop.core.units import seconds_text, three_digits
+from pybackprop.core.units import seconds_text, threads_text, three_digits
 
 COLOUR, TOP, PEER = "#d1495b", "#8f1d35", "#4d77a5"
 BAR, HEAD = 0.36, 1.6  # inches
@@ -38,7 +38,7 @@ def draw(path: Path, report: Mapping[str, Any]) -> None:
     )
     axes.set_xlim(right=1.3 * max(report["peak"], *(row["gflops"] for row in rows)))
     sizes = ", ".join(f"{name}={size}" for name, size in report["sizes"].items())
-    threads = f"{report['threads']} thread{'s' * (report['threads'] > 1)}"
+    threads = threads_text(report["threads"])
     state = f"{report['cpu']}; the machine was {report['fitness']['state']}"
     axes.set_title(f"{report['ladder']}, {sizes}, at most {threads}\n{state}", loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)

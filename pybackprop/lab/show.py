@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pybackprop.core.printable import printable
-from pybackprop.core.units import bytes_text, seconds_text, three_digits
+from pybackprop.core.units import bytes_text, seconds_text, threads_text, three_digits
 from pybackprop.lab.roofline.trial import sentence
 
 WIDTH = 110  # of text that does not go to a terminal
@@ -51,7 +51,7 @@ def _lines(trial: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def show_times(timing: Mapping[str, Any], console: Console) -> None:
     """A row for each engine: median, least and most, rate, percent of the peak."""
     sizes = ", ".join(f"{name}={size}" for name, size in timing["sizes"].items())
-    threads = f"{timing['threads']} thread{'s' * (timing['threads'] > 1)}"
+    threads = threads_text(timing["threads"])
     title = f"{sizes}, {timing['dtype']}, {threads}; {peak_text(timing)}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.pad_edge = False
@@ -96,7 +96,7 @@ def bar(share: float, columns: int = BAR) -> str:
 def show_ladder(report: Mapping[str, Any], console: Console) -> None:
     """A row for each rung from below to the top, and a sentence on each."""
     sizes = ", ".join(f"{name}={size}" for name, size in report["sizes"].items())
-    threads = f"{report['threads']} thread{'s' * (report['threads'] > 1)}"
+    threads = threads_text(report["threads"])
     console.print(Text(f"{report['ladder']}: {report['equation']}", style="bold"), soft_wrap=True)
     zeros = f"{report['zeros']:.0%} of the first operand is zero"
     console.print(Text(f"{sizes}, float32, {zeros}; {report['cpu']}"), soft_wrap=True)

@@ -16,7 +16,7 @@ from pybackprop.core.arrays import Array
 from pybackprop.core.errors import DTypeError, GradientError, ShapeError
 from pybackprop.nn.bound import Bound, check
 
-__all__ = ["Optimizer", "Setting", "parameter_list", "rate"]
+__all__ = ["Optimizer", "Setting", "check_optimizer", "parameter_list", "rate"]
 
 
 class Setting:
@@ -220,3 +220,9 @@ def rate(name: str, value: Any, below: float = math.inf, of: str = "SGD") -> flo
         limit = "a finite number of at least 0" if below == math.inf else "a number from 0 to below 1"
         raise ValueError(f"{of}: found {name}={value!r}, expected {limit}")
     return float(value)
+
+
+def check_optimizer(operation: str, optimizer: Any) -> None:
+    """Raises TypeError for what is no optimizer."""
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"{operation}: found optimizer {type(optimizer).__name__}, expected a bp.SGD, Adam or AdamW")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
+
+import numpy as np
 
 from pybackprop.autograd.tape import Explicit, Sink, record
 from pybackprop.autograd.tensor import Tensor
@@ -13,13 +16,17 @@ from pybackprop.ops.checks import check_same, operands, output, upstream_of
 from pybackprop.ops.op import Op, register
 
 
+def _check_none(dtype: np.dtype[Any]) -> None:
+    """The check of an activation without parameters: a call with some raises TypeError."""
+
+
 def activation(
     name: str,
     forward: Mapping[Any, Any],
     backward: Mapping[Any, Any],
     *,
-    defaults: Mapping[str, float],
-    check: Callable[..., None],
+    defaults: Mapping[str, float] = MappingProxyType({}),
+    check: Callable[..., None] = _check_none,
     **facts: Any,
 ) -> Op:
     """Registers an activation from its C functions by dtype: (out, x, *params, size) and (dx, x, dout, *params, size).

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 from numpy.typing import ArrayLike
 
 from pybackprop.autograd.tensor import Tensor
@@ -30,16 +27,10 @@ def sigmoid_grad(inp: Tensor, out: Tensor) -> None:
     SIGMOID.grad(inp, out)  # type: ignore[misc]
 
 
-def _check(dtype: np.dtype[Any]) -> None:
-    """There is nothing to check: it has no arguments."""
-
-
 SIGMOID = activation(
     "sigmoid",
     native.sigmoid_forward,
     native.sigmoid_backward_of_input,
-    check=_check,
-    defaults={},
     equation="out = 1 / (1 + exp(-inp))",
     gradients=("sigmoid(inp) * (1 - sigmoid(inp)) * out.g",),
 )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 from numpy.typing import ArrayLike
 
 from pybackprop.autograd.tensor import Tensor
@@ -30,16 +27,10 @@ def tanh_grad(inp: Tensor, out: Tensor) -> None:
     TANH.grad(inp, out)  # type: ignore[misc]
 
 
-def _check(dtype: np.dtype[Any]) -> None:
-    """There is nothing to check: it has no arguments."""
-
-
 TANH = activation(
     "tanh",
     native.tanh_forward,
     native.tanh_backward_of_input,
-    check=_check,
-    defaults={},
     equation="out = (exp(2 inp) - 1) / (exp(2 inp) + 1)",
     gradients=("(1 - tanh(inp)**2) * out.g",),
 )

@@ -23,6 +23,7 @@ from pybackprop.nn import layers as nn
 from pybackprop.nn.layers import Activation, Lin
 from pybackprop.nn.network import is_activation, is_mse, is_unchanged, name_of
 from pybackprop.nn.optim import OPTIMIZERS, Optimizer, optimizer_of
+from pybackprop.nn.optimizer import check_optimizer
 from pybackprop.ops import registry
 from pybackprop.train import checkpoint, contents
 
@@ -228,8 +229,7 @@ def _parameters(path: str | Path, model: Model) -> dict[str, Tensor]:
 
 def _optimizer_state(optimizer: Optimizer, parameters: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Array]]:
     """(kind, options and count of steps, with the names of the updated parameters; what is kept of them by name)."""
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"save: found optimizer {type(optimizer).__name__}, expected a bp.SGD, Adam or AdamW")
+    check_optimizer("save", optimizer)
     if type(optimizer) is not OPTIMIZERS.get(optimizer.name):
         raise TypeError(f"save: a file cannot hold {optimizer.name}, a class of your own; save a bp.SGD, Adam or AdamW")
     names = {id(p): name for name, p in parameters.items()}

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+import pybackprop as bp
+
 INTEGER = {4: np.uint32, 8: np.uint64}
 
 
@@ -34,3 +36,13 @@ def special(rng, shape, dtype):
     places = rng.random(shape) < 0.05
     values[places] = rng.choice(odd, places.sum())
     return values
+
+
+def assert_as_defined(op, x, dout):
+    """An operation of one operand, and the lesson's function for its gradient, with the definition's bits."""
+    inp = bp.tensor(x)
+    out = getattr(bp, op)(inp)
+    out.g = dout
+    getattr(bp, f"{op}_grad")(inp, out)
+    assert_same_bits(out.data, getattr(bp.reference, f"{op}_forward")(x))
+    assert_same_bits(inp.g.data, getattr(bp.reference, f"{op}_backward")(x, dout))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pybackprop.core import plotting
-from pybackprop.core.units import three_digits
+from pybackprop.core.units import threads_text, three_digits
 
 COLOURS = ("#5fa08a", "#4d77a5", "#e8a23d", "#8a5a9e", "#5b5b5b")  # of the levels
 MARKS = "osD^vP*Xhd<>"
@@ -19,7 +19,7 @@ BEGIN, ABOVE = 1.15, 1.06  # of the least operations per byte, and of the line t
 def draw(path: Path, report: Mapping[str, Any]) -> None:
     """The operations of a model; the last one, its whole step, stands out."""
     chain = "→".join(map(str, report["widths"]))
-    threads = f"{report['threads']} thread{'s' * (report['threads'] > 1)}"
+    threads = threads_text(report["threads"])
     title = f"{chain}, {report['batch']} rows, {report['dtype']}, kernel {report['kernel']}, at most {threads}"
     state = f"{report['cpu']}; the machine was {report['fitness']['state']}"
     rows = report["operations"]

@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 
 from pybackprop.core.terminal import stdout_console
-from pybackprop.core.units import bytes_text, seconds_text, three_digits
+from pybackprop.core.units import bytes_text, seconds_text, threads_text, three_digits
 from pybackprop.lab import fitness
 
 WIDTH = 190
@@ -19,7 +19,7 @@ HEADS = ("time", "95 % of medians", "flops per byte", "bytes", "in", "GF/s", "re
 def show(report: Mapping[str, Any]) -> None:
     """Each operation's place under the roof, the roof, and in which state the machine was."""
     console = stdout_console(WIDTH)
-    threads = f"{report['threads']} thread{'s' * (report['threads'] > 1)}"
+    threads = threads_text(report["threads"])
     chain = "→".join(map(str, report["widths"]))
     title = f"{chain}, {report['batch']} rows, {report['dtype']}, kernel {report['kernel']}, at most {threads}"
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pybackprop.core.units import threads_text
 from pybackprop.lab.machine import known
 from pybackprop.lab.roofline import roof
 
@@ -46,7 +47,7 @@ def draw(path: Path, trial: Mapping[str, Any]) -> None:
 
     timing = trial["timing"]
     sizes = ", ".join(f"{name}={size}" for name, size in timing["sizes"].items())
-    threads = f"{timing['threads']} thread{'s' * (timing['threads'] > 1)}"
+    threads = threads_text(timing["threads"])
     title = f"{Path(trial['source']).name}: {trial['operation']}, {sizes}, {timing['dtype']}, {threads}"
     state = f"{timing['cpu']}; the machine was {timing['fitness']['state']}"
     rows = [{**row, "name": "yours" if row["name"] == KERNEL else row["name"]} for row in timing["roofline"]["engines"]]

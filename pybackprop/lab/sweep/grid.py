@@ -10,6 +10,7 @@ from typing import Any
 
 from pybackprop.bench.workloads import Workload
 from pybackprop.core import settings
+from pybackprop.core.units import threads_text
 
 KINDS = {  # what can be swept: the workload's kind, and its sizes
     "matmul": ("matmul", "rows x inner x columns"),
@@ -46,7 +47,7 @@ class Point:
     def label(self) -> str:
         """Everything that tells it from other points."""
         tiles = "".join(f", {name} {value}" for name, value in (("block", self.block), ("depth", self.depth)) if value)
-        threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
+        threads = threads_text(self.threads)
         return f"{self.op} {shape_text(self.shape)} {self.dtype} {self.kernel}, {threads}{tiles}"
 
     @property

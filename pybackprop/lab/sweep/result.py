@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from pybackprop.core import files
+from pybackprop.core.checks import check_folder
 from pybackprop.lab.sweep.grid import AXES, point, shape_text
 from pybackprop.lab.sweep.run import SCHEMA
 
@@ -25,12 +25,9 @@ def check(path: Path) -> None:
     """Raises ValueError or OSError for a file that could not be written, before anything is measured."""
     if path.suffix.lower() not in WRITERS:
         raise ValueError(f"--out: found {path.name}, expected a name that ends in {' or '.join(WRITERS)}")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"--out: there is no folder {path.parent}")
     if path.is_dir():
         raise IsADirectoryError(f"--out: {path} is a folder")
-    if not os.access(path.parent, os.W_OK):
-        raise PermissionError(f"--out: the folder {path.parent} cannot be written")
+    check_folder("--out", path)
 
 
 def write(path: Path, result: Mapping[str, Any]) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pybackprop.autograd.tensor import tensor
-from pybackprop.core.arrays import Array
 from pybackprop.ops import CROSS_ENTROPY, LOG_SOFTMAX, NLL, SIGMOID, SOFTMAX, TANH, Op, reference
 from pybackprop.selftest.case import Case, kind
 from pybackprop.selftest.cases.common import class_data, given
@@ -16,33 +17,30 @@ def _columns(draw: Draw) -> int:
     return draw.between(200, 1200) if draw.maybe(0.03) else draw.size(1)
 
 
-def _compare(case: Case, op: Op, x: Array, laid: Array, dout: Array) -> None:
-    """A function of x with its gradient, by its record."""
+def _compare(case: Case, ops: Sequence[Op]) -> None:
+    """One of these functions of x with its gradient, by its record."""
+    draw = case.draw
+    dtype, shape = draw.dtype(), (draw.rows(0), _columns(draw))
+    x, dout = draw.array("x", shape, dtype), draw.array("out.g", shape, dtype)
+    laid = draw.laid("x", x)
+    op, plain = draw.one_of(ops), np.array(laid, order="C")
     forward, backward = (getattr(reference, name) for name in op.references)
     inp = tensor(laid)
-    case.check.same(op.name, op(given(case.draw, laid)).data, forward(x))
+    case.check.same(op.name, op(given(draw, laid)).data, forward(plain))
     out = op(inp)
     out.g = dout
     op.grad(inp, out)  # type: ignore[misc]
-    case.check.same(op.lesson_grad, inp.g.data, backward(x, dout))
+    case.check.same(op.lesson_grad, inp.g.data, backward(plain, dout))
 
 
 @kind("sigmoid and tanh", 3)
 def activation_case(case: Case) -> None:
-    draw = case.draw
-    dtype, shape = draw.dtype(), (draw.rows(0), _columns(draw))
-    x, dout = draw.array("x", shape, dtype), draw.array("out.g", shape, dtype)
-    laid = draw.laid("x", x)
-    _compare(case, draw.one_of((SIGMOID, TANH)), np.array(laid, order="C"), laid, dout)
+    _compare(case, (SIGMOID, TANH))
 
 
 @kind("softmax", 3)
 def softmax_case(case: Case) -> None:
-    draw = case.draw
-    dtype, shape = draw.dtype(), (draw.rows(0), _columns(draw))
-    x, dout = draw.array("x", shape, dtype), draw.array("out.g", shape, dtype)
-    laid = draw.laid("x", x)
-    _compare(case, draw.one_of((SOFTMAX, LOG_SOFTMAX)), np.array(laid, order="C"), laid, dout)
+    _compare(case, (SOFTMAX, LOG_SOFTMAX))
 
 
 @kind("cross_entropy", 4)

@@ -7,16 +7,16 @@ import numpy as np
 from pybackprop import ops
 from pybackprop.core.arrays import Array
 from pybackprop.ops import reference
-from pybackprop.teach.explain.rules.loss import begins
-from pybackprop.teach.explain.rules.rule import Marks, Path, Rule, Words, line, rule
-from pybackprop.teach.render.formula import Name, Part, Partial
+from pybackprop.teach.explain.rules.loss import OfLoss, begins, further
+from pybackprop.teach.explain.rules.rule import Marks, Path, Words, line, rule
+from pybackprop.teach.render.formula import Name, Part
 from pybackprop.teach.trace.graph import Network
 from pybackprop.teach.trace.notation import Index, element, shape
 from pybackprop.teach.trace.operation import Operation
 
 
 @rule(ops.CROSS_ENTROPY, "out")
-class Score(Rule):
+class Score(OfLoss):
     """out[i,j] moves the loss of row i alone, by (softmax(out)[i,j] - targ[i,j]) / n."""
 
     def find(self, op: Operation, slot: int, at: Index) -> tuple[Array, Array]:
@@ -58,24 +58,16 @@ class Score(Rule):
         further = "" if begins(op, network) else f" * {network.name(op.output)}.g"
         return f"(softmax({network.name(op.inputs[0])}) - {_targets(op, network)}) / {len(op.inputs[0])}{further}"
 
-    def index(self, path: Path) -> tuple[str, ...]:
-        return ()
-
-    def chain(self, path: Path, network: Network, loss: Name, me: Name) -> list[Part]:
-        if begins(path.operation, network):
-            return [Partial(Name(network.name(path.operation.output)), me)]
-        return super().chain(path, network, loss, me)
-
     def known(self, path: Path, network: Network) -> list[Part]:
         op, index = path.operation, tuple(map(str, path.at))
         softmax = Name(f"softmax({network.name(op.inputs[0])})", index)
         share = f"{_chance(op.inputs[1]._array, *path.at):g}"
-        return ["(", softmax, "-", share, ")", "/", str(len(op.inputs[0])), *_further(op, network, "·")]
+        return ["(", softmax, "-", share, ")", "/", str(len(op.inputs[0])), *further(op, network, "·")]
 
     def whole(self, op: Operation, slot: int, network: Network) -> list[Part]:
         softmax = Name(f"softmax({network.name(op.inputs[0])})")
         targets = Name(_targets(op, network))
-        return ["(", softmax, "-", targets, ")", "/", str(len(op.inputs[0])), *_further(op, network, "*")]
+        return ["(", softmax, "-", targets, ")", "/", str(len(op.inputs[0])), *further(op, network, "*")]
 
     def marks(self, path: Path) -> Marks:
         return Marks(None, (1, line(path.at[: path.operation.inputs[1].ndim])))
@@ -95,8 +87,3 @@ def _targets(op: Operation, network: Network) -> str:
     out, targ = op.inputs
     name = network.name(targ)
     return name if targ.ndim == 2 else f"one_hot({name}, {out.shape[1]})"
-
-
-def _further(op: Operation, network: Network, times: str) -> list[Part]:
-    """The gradient that arrives at the loss, unless the backward pass begins there."""
-    return [] if begins(op, network) else [times, Name(network.name(op.output), g=True)]

@@ -14,8 +14,20 @@ from pybackprop.teach.trace.notation import Index, among, element, other_at, sha
 from pybackprop.teach.trace.operation import Operation
 
 
+class OfLoss(Rule):
+    """An operand of a loss, which is one number: its path has no index, and may end where the backward pass begins."""
+
+    def index(self, path: Path) -> tuple[str, ...]:
+        return ()
+
+    def chain(self, path: Path, network: Network, loss: Name, me: Name) -> list[Part]:
+        if begins(path.operation, network):
+            return [Partial(Name(network.name(path.operation.output)), me)]
+        return super().chain(path, network, loss, me)
+
+
 @rule(ops.MSE, "out")
-class Output(Rule):
+class Output(OfLoss):
     """out[i,j] moves the loss, by 2 (out[i,j] - targ[i,j]) / size."""
 
     with_a_minus: str
@@ -60,26 +72,18 @@ class Output(Rule):
         further = "" if begins(op, network) else f" * {network.name(op.output)}.g"
         return f"2 * ({difference}) / {op.inputs[0].size}{further}"
 
-    def index(self, path: Path) -> tuple[str, ...]:
-        return ()
-
-    def chain(self, path: Path, network: Network, loss: Name, me: Name) -> list[Part]:
-        if begins(path.operation, network):
-            return [Partial(Name(network.name(path.operation.output)), me)]
-        return super().chain(path, network, loss, me)
-
     def known(self, path: Path, network: Network) -> list[Part]:
         other = path.operation.inputs[1 - path.slot]
         index = tuple(map(str, other_at(path.at, other.ndim))) if path.at else ()
         mine, at = path.operation.inputs[path.slot], tuple(map(str, path.at))
         called = network.name(other) if path.at else as_shaped(network.name(other), other, mine)
         slope = _slope(Name(network.name(mine), at), Name(called, index), mine.size)
-        return [*slope, *_further(path.operation, network, "·")]
+        return [*slope, *further(path.operation, network, "·")]
 
     def whole(self, op: Operation, slot: int, network: Network) -> list[Part]:
         mine, other = op.inputs[slot], op.inputs[1 - slot]
         slope = _slope(Name(network.name(mine)), Name(as_shaped(network.name(other), other, mine)), mine.size)
-        return [*slope, *_further(op, network, "*")]
+        return [*slope, *further(op, network, "*")]
 
     def marks(self, path: Path) -> Marks:
         other = path.operation.inputs[1 - path.slot]
@@ -102,7 +106,7 @@ def begins(op: Operation, network: Network) -> bool:
     return op.output is network.root and network.is_loss()
 
 
-def _further(op: Operation, network: Network, times: str) -> list[Part]:
+def further(op: Operation, network: Network, times: str) -> list[Part]:
     """The gradient that arrives at the operation's result, unless the backward pass begins there."""
     return [] if begins(op, network) else [times, Name(network.name(op.output), g=True)]
 
