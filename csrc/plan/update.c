@@ -14,9 +14,9 @@
 /* ---- per type ---- */
 
 int NAME(bp_clip)(const bp_plan *plan) {
+    if (plan->max_norm == 0) return 1;
     const bp_parameter *end = plan->clipped + plan->clipped_count;
     double sum = 0;
-    if (plan->max_norm == 0) return 1;
     for (const bp_parameter *one = plan->clipped; one < end; one++)
         sum += NAME(bp_sum_squares)(one->dp, one->size);
     if (!isfinite(sum)) return 0;
@@ -32,7 +32,7 @@ bp_status NAME(bp_plan_update)(const bp_plan *plan, double lr, double mu) {
 }
 
 bp_status NAME(bp_update_in)(const bp_plan *plan, double lr, double mu) {
-    if (plan->max_norm != 0 && !NAME(bp_clip)(plan)) return BP_DIVERGED;
+    if (!NAME(bp_clip)(plan)) return BP_DIVERGED;
     NAME(bp_optimizer_step)(plan->parameters, plan->parameter_count, plan->optimizer, lr, mu);
     if (plan->optimizer) plan->optimizer->steps++;
     return BP_OK;
