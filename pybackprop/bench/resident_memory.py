@@ -1,4 +1,4 @@
-"""The peak of resident memory during a call."""
+"""The peak of resident memory: of this process, and during a call."""
 
 from __future__ import annotations
 
@@ -22,6 +22,17 @@ def extra(call: Callable[[], Any]) -> int | None:
         return None
     call()
     return max(0, _status("VmHWM") - before)
+
+
+def peak() -> int | None:
+    """The peak of this process's resident bytes, or since `extra` was called last; None if it is not known.
+
+    Not getrusage's: on Linux that begins with the peak of the process that started this one.
+    """
+    try:
+        return _status("VmHWM")
+    except (OSError, KeyError):
+        return None
 
 
 def _return_free_memory() -> None:

@@ -221,6 +221,11 @@ def warnings_of(trainer: Trainer) -> list[str]:
 
 def peak_bytes() -> int | None:
     """The peak memory of this process in bytes; None if it is not known."""
+    from pybackprop.bench import resident_memory
+
+    known = resident_memory.peak()
+    if known is not None:
+        return known
     try:
         import resource
     except ImportError:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,6 +47,16 @@ def test_train_without_arguments_learns_the_digits():
     assert found["samples_per_second"] == pytest.approx(1438 * 40 / found["seconds"], rel=0.01)
     assert 10**7 < found["peak_bytes"] < 10**9
     assert found["kernel"] in bp.kernels()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="elsewhere the system does not tell")
+def test_the_peak_is_of_this_process_not_of_what_started_it():
+    ask = "from pybackprop.cli.train import peak_bytes; print(peak_bytes())"
+    start = (
+        f"import subprocess, sys, numpy; x = numpy.ones(50_000_000); subprocess.run([sys.executable, '-c', {ask!r}])"
+    )
+    done = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, check=True)
+    assert 10**7 < int(done.stdout) < 2 * 10**8
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
