@@ -393,6 +393,58 @@ bp_status bp_nll_backward_f64(double *dout, const double *targ, size_t n, size_t
 bp_status bp_ref_nll_backward_f32(float *dout, const float *targ, size_t n, size_t h, int labels);
 bp_status bp_ref_nll_backward_f64(double *dout, const double *targ, size_t n, size_t h, int labels);
 
+/* ---- binary_cross_entropy: loss = mean of -(targ log(s) + (1 - targ) log(1 - s)), s = sigmoid(out)
+ * ---- */
+
+/* loss (1); out, targ (n,h), targ from 0 to 1. An element's term is fma(|out|, q, log(1 + e)) with
+   e = exp(-|out|), rounded to the arrays' type as bp_exp does, and q = 1 - targ where out > 0, else
+   targ; without its first part where q = 0. log(1 + e) = log(m) + (e - (m - 1)) / m, m = 1 + e; all of
+   that and the sums in double, in the lanes and segments of mse. BP_EMPTY if n*h = 0. */
+bp_status bp_binary_cross_entropy_forward_f32(float *loss, const float *out, const float *targ, size_t n,
+                                              size_t h);
+bp_status bp_binary_cross_entropy_forward_f64(double *loss, const double *out, const double *targ,
+                                              size_t n, size_t h);
+bp_status bp_ref_binary_cross_entropy_forward_f32(float *loss, const float *out, const float *targ,
+                                                  size_t n, size_t h);
+bp_status bp_ref_binary_cross_entropy_forward_f64(double *loss, const double *out, const double *targ,
+                                                  size_t n, size_t h);
+
+/* dout = (sigmoid(out) - targ) * (1 / size), the factor rounded once to the arrays' type. dout may be
+   out. */
+void bp_binary_cross_entropy_backward_f32(float *dout, const float *out, const float *targ, size_t size);
+void bp_binary_cross_entropy_backward_f64(double *dout, const double *out, const double *targ,
+                                          size_t size);
+void bp_ref_binary_cross_entropy_backward_f32(float *dout, const float *out, const float *targ,
+                                              size_t size);
+void bp_ref_binary_cross_entropy_backward_f64(double *dout, const double *out, const double *targ,
+                                              size_t size);
+
+/* ---- weighted_loss: any loss whose rows count with weights ------------------------------------ */
+
+/* loss (1). kind: a bp_loss; targ: its targets, each row with one number more behind it, the row's
+   weight. A row's loss is what the kind adds up for a segment of this row alone; they are added to a
+   segment's sum by fma(weight, loss, sum), in ascending order, segments in ascending order. The divisor
+   is the kind's own, n or n*h, whatever the weights. BP_EMPTY if n*h = 0. */
+bp_status bp_weighted_loss_forward_f32(int kind, float *loss, const float *out, const float *targ,
+                                       size_t n, size_t h);
+bp_status bp_weighted_loss_forward_f64(int kind, double *loss, const double *out, const double *targ,
+                                       size_t n, size_t h);
+bp_status bp_ref_weighted_loss_forward_f32(int kind, float *loss, const float *out, const float *targ,
+                                           size_t n, size_t h);
+bp_status bp_ref_weighted_loss_forward_f64(int kind, double *loss, const double *out, const double *targ,
+                                           size_t n, size_t h);
+
+/* dout = the kind's gradient, with the factor times the row's weight, rounded, for its factor. dout may
+   be out. */
+bp_status bp_weighted_loss_backward_f32(int kind, float *dout, const float *out, const float *targ,
+                                        size_t n, size_t h);
+bp_status bp_weighted_loss_backward_f64(int kind, double *dout, const double *out, const double *targ,
+                                        size_t n, size_t h);
+bp_status bp_ref_weighted_loss_backward_f32(int kind, float *dout, const float *out, const float *targ,
+                                            size_t n, size_t h);
+bp_status bp_ref_weighted_loss_backward_f64(int kind, double *dout, const double *out,
+                                            const double *targ, size_t n, size_t h);
+
 /* ---- chain: a sequence of layers with a loss at its end, in one call ------------------------- */
 
 typedef enum {
@@ -404,9 +456,11 @@ typedef enum {
 } bp_activation;
 
 typedef enum {
-    BP_LOSS_MSE = 0,                 /* bp_mse_forward, bp_mse_backward */
-    BP_LOSS_CROSS_ENTROPY = 1,       /* bp_cross_entropy_forward, bp_cross_entropy_backward */
-    BP_LOSS_CROSS_ENTROPY_LABELS = 2 /* the same with labels: targ is (n), not (n,h) */
+    BP_LOSS_MSE = 0,                  /* bp_mse_forward, bp_mse_backward */
+    BP_LOSS_CROSS_ENTROPY = 1,        /* bp_cross_entropy_forward, bp_cross_entropy_backward */
+    BP_LOSS_CROSS_ENTROPY_LABELS = 2, /* the same with labels: targ is (n), not (n,h) */
+    BP_LOSS_BINARY_CROSS_ENTROPY = 3, /* bp_binary_cross_entropy_forward, ..._backward */
+    BP_LOSS_WEIGHTED = 64             /* added to one of them: bp_weighted_loss_forward, ..._backward */
 } bp_loss;
 
 /* A linear layer and the activation after it. Arrays of the type in the call's name. */
@@ -460,12 +514,13 @@ void bp_ref_sgd_momentum_update_f64(double *p, double *v, const double *dp, doub
 
 /* A parameter p, its momentum v (NULL without momentum) and gradient dp, of the type in the call's
    name. Of Adam v is the mean of the gradients, and squares that of their squares; else squares is not
-   used. */
+   used. is_bias: not decayed by an optimizer with decays_weights_only. */
 typedef struct {
     void *p, *v;
     const void *dp;
     size_t size;
     void *squares;
+    int is_bias;
 } bp_parameter;
 
 /* The updates above for each of them; momentum where v is not NULL. */
@@ -485,6 +540,7 @@ typedef struct {
                       to the gradient, as SGD always does */
     double beta2, eps; /* Adam */
     double weight_decay;
+    int decays_weights_only; /* weight_decay is 0 for biases */
     uint64_t steps; /* updates done, which Adam's next one depends on. Who calls an update counts it
                        here; a plan's steps count themselves */
 } bp_optimizer;
@@ -560,7 +616,8 @@ typedef struct {
     size_t parameter_count;
     int strategy, sparse; /* sparse: terms that are exactly zero may be left out */
     size_t batch;         /* the most rows in a step */
-    void *x, *targ;  /* (batch,m), (batch,h) or as the loss says: where bp_plan_run gathers a batch */
+    void *x, *targ;  /* (batch,m), (batch,h+1): where bp_plan_run gathers a batch; targets as the loss
+                        says, their weights behind them */
     void *workspace; /* what the strategy needs besides the layers' arrays; initially zero, as padding
                         after rows is read, though no result depends on it */
     size_t workspace_bytes;

@@ -59,12 +59,14 @@ from pybackprop.engine.history import History
 from pybackprop.engine.model import Model, mlp
 from pybackprop.engine.plan import Plan, compile
 from pybackprop.nn.clip import clip_grad_norm
-from pybackprop.nn.layers import Activation, CrossEntropy, LeakyRelu, Lin, Mse, Relu, Sigmoid, Tanh
+from pybackprop.nn.layers import Activation, BinaryCrossEntropy, CrossEntropy, LeakyRelu, Lin, Mse, Relu, Sigmoid, Tanh
 from pybackprop.nn.module import Module
 from pybackprop.nn.optim import SGD, Adam, AdamW
 from pybackprop.nn.schedules import CosineLR, OneCycleLR, StepLR, WarmupLR
 from pybackprop.ops import (
     Op,
+    binary_cross_entropy_with_logits,
+    binary_cross_entropy_with_logits_grad,
     cross_entropy,
     cross_entropy_grad,
     define_op,
@@ -109,6 +111,7 @@ __all__ = [
     "Activation",
     "Adam",
     "AdamW",
+    "BinaryCrossEntropy",
     "CheckpointError",
     "CosineLR",
     "CrossEntropy",
@@ -137,6 +140,8 @@ __all__ = [
     "Verdict",
     "WarmupLR",
     "as_tensor",
+    "binary_cross_entropy_with_logits",
+    "binary_cross_entropy_with_logits_grad",
     "clip_grad_norm",
     "compile",
     "cross_entropy",

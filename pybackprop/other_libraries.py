@@ -21,6 +21,10 @@ LIN = "a linear layer is `bp.Lin(784, 50)`, or `bp.Lin(w, b)` from arrays, w (in
 RELU = "it is `bp.Relu()` as a layer, `bp.relu(x)` as a function"
 MSE = "the loss is `bp.Mse()` as a layer, `bp.mse(out, targ)` as a function"
 CROSS_ENTROPY = "the loss is `bp.CrossEntropy()` as a layer, `bp.cross_entropy` as a function; its targets are labels"
+BINARY = (
+    "the loss is `bp.BinaryCrossEntropy()` as a layer, `bp.binary_cross_entropy_with_logits` as a function; it takes "
+    "scores, before a sigmoid"
+)
 NLL = "the loss is `bp.nll`, of what `bp.log_softmax(x)` gives; `bp.cross_entropy` is both at once"
 SOFTMAX = "it is `bp.softmax(x)`, `bp.log_softmax(x)`; the loss `bp.CrossEntropy()` takes what is before it"
 MODEL = "layers in a row are `bp.Model([bp.Lin(784, 50), bp.Relu(), bp.Lin(50, 10)])`, or `bp.mlp([784, 50, 10])`"
@@ -52,7 +56,8 @@ LAYER_NAMES = {
     **_each("Linear LazyLinear Dense", LIN),
     "ReLU": RELU,
     "LeakyReLU": "it is `bp.LeakyRelu(0.01)` as a layer, `bp.leaky_relu(x, 0.01)` as a function",
-    **_each("MSELoss MeanSquaredError BCELoss BCEWithLogitsLoss L1Loss HuberLoss", MSE),
+    **_each("MSELoss MeanSquaredError L1Loss HuberLoss", MSE),
+    **_each("BCELoss BCEWithLogitsLoss BinaryCrossentropy", BINARY),
     **_each("CrossEntropyLoss CategoricalCrossentropy SparseCategoricalCrossentropy", CROSS_ENTROPY),
     "NLLLoss": NLL,
     **_each("Softmax LogSoftmax", SOFTMAX),
@@ -68,6 +73,7 @@ PACKAGE = {
     **_each("mm dot", "it is `x @ w`, or `bp.matmul(x, w)` off the tape"),
     **_each("mse_loss mean_squared_error", MSE),
     "nll_loss": NLL,
+    **_each("binary_cross_entropy binary_crossentropy sigmoid_cross_entropy", BINARY),
     **_each("gelu conv2d", OPERATION),
     **_each("layers models losses", "they are in the package itself: `bp.Lin`, `bp.Relu`, `bp.Mse`, `bp.Model`"),
     **_each("optim optimizers RMSprop Adagrad Optimizer Sgd", OPTIMIZER),

@@ -96,6 +96,12 @@ BP_ALWAYS double bp_log_one_f64(double x) {
     return x < 0 ? NAN : log;
 }
 
+/* log(1 + e) for e from 0 to 1: the logarithm of 1 + e rounded, and what the rounding took */
+BP_ALWAYS double bp_log_one_more(double e) {
+    const double more = 1 + e;
+    return bp_log_one_f64(more) + (e - (more - 1)) / more;
+}
+
 /* Rounded once more from double, which leaves it within 0.501 ulp. */
 BP_ALWAYS float bp_log_one_f32(float x) { return (float)bp_log_one_f64(x); }
 
@@ -153,6 +159,15 @@ BP_ALWAYS REAL NAME(bp_tanh_one)(REAL x) {
     return x == 0 ? x : out; /* -0 stays -0 */
 }
 
-/* Their derivatives, from their results: s (1 - s) and 1 - t^2. */
+/* -(t log(s) + (1 - t) log(1 - s)), s = sigmoid(x), which is |x| times the share of the other side, and
+   log(1 + e^-|x|). Without the first where that share is 0 and x may be infinite. */
+BP_ALWAYS double NAME(bp_binary_cross_entropy_one)(REAL x, REAL t) {
+    const double size = (double)(x > 0 ? x : -x), other = x > 0 ? 1 - (double)t : (double)t;
+    const double rest = bp_log_one_more((double)NAME(bp_exp_one)(x > 0 ? -x : x));
+    const double sum = fma(size, other, rest);
+    return other != 0 ? sum : rest;
+}
+
+/* The derivatives of sigmoid and tanh, from their results: s (1 - s) and 1 - t^2. */
 BP_ALWAYS REAL NAME(bp_sigmoid_slope)(REAL s) { return FMA(-s, s, s); }
 BP_ALWAYS REAL NAME(bp_tanh_slope)(REAL t) { return FMA(-t, t, (REAL)1); }

@@ -13,12 +13,19 @@ static const struct {
     [BP_LOSS_MSE] = {1, 0, 1, 2.0},
     [BP_LOSS_CROSS_ENTROPY] = {1, 0, 0, 1.0},
     [BP_LOSS_CROSS_ENTROPY_LABELS] = {1, 1, 0, 1.0},
+    [BP_LOSS_BINARY_CROSS_ENTROPY] = {1, 0, 1, 1.0},
 };
 
-size_t bp_loss_width(int loss, size_t h) { return facts[loss].labels ? 1 : h; }
+static int kind_of(int loss) { return loss & ~BP_LOSS_WEIGHTED; }
+
+static int has_weights(int loss) { return (loss & BP_LOSS_WEIGHTED) != 0; }
+
+size_t bp_loss_width(int loss, size_t h) {
+    return (facts[kind_of(loss)].labels ? 1 : h) + (size_t)has_weights(loss);
+}
 
 double bp_loss_terms(int loss, size_t n, size_t h) {
-    return (double)(facts[loss].per_element ? n * h : n);
+    return (double)(facts[kind_of(loss)].per_element ? n * h : n);
 }
 
 #define BP_TEMPLATE "gemm/product.h"
@@ -78,6 +85,38 @@ static bp_status NAME(mse_backward)(REAL *dout, const REAL *out, const REAL *tar
     return BP_OK;
 }
 
+static void NAME(binary_segment)(double *sum, const REAL *out, const REAL *targ, size_t rows, size_t h,
+                                 int labels) {
+    (void)labels;
+    NAME(bp_binary_cross_entropy_segment)(sum, out, targ, rows * h);
+}
+
+static void NAME(binary_rows)(REAL *dout, const REAL *out, const REAL *targ, REAL factor, size_t rows,
+                              size_t h, int labels) {
+    (void)labels;
+    NAME(bp_binary_cross_entropy_gradient)(dout, out, targ, factor, rows * h);
+}
+
+static void NAME(binary_part)(NAME(bp_loss_row) * row, REAL *dout, const REAL *out, const REAL *targ,
+                              REAL factor, bp_range columns, size_t h, int labels) {
+    size_t at = columns.begin;
+    (void)row, (void)h, (void)labels;
+    NAME(bp_binary_cross_entropy_gradient)(dout, out + at, targ + at, factor, columns.end - at);
+}
+
+static bp_status NAME(binary_forward)(REAL *loss, const REAL *out, const REAL *targ, size_t n, size_t h,
+                                      int labels) {
+    (void)labels;
+    return NAME(bp_binary_cross_entropy_forward)(loss, out, targ, n, h);
+}
+
+static bp_status NAME(binary_backward)(REAL *dout, const REAL *out, const REAL *targ, size_t n, size_t h,
+                                       int labels) {
+    (void)labels;
+    NAME(bp_binary_cross_entropy_backward)(dout, out, targ, n * h);
+    return BP_OK;
+}
+
 static void NAME(cross_entropy_segment)(double *sum, const REAL *out, const REAL *targ, size_t rows,
                                         size_t h, int labels) {
     *sum = 0;
@@ -98,40 +137,105 @@ static const NAME(functions) NAME(table)[] = {
                      NAME(mse_backward)},
     [BP_LOSS_CROSS_ENTROPY] = BP_CROSS_ENTROPY_FUNCTIONS,
     [BP_LOSS_CROSS_ENTROPY_LABELS] = BP_CROSS_ENTROPY_FUNCTIONS,
+    [BP_LOSS_BINARY_CROSS_ENTROPY] = {NAME(binary_segment), NAME(binary_rows), NAME(binary_part),
+                                      NAME(binary_forward), NAME(binary_backward)},
 };
 #undef BP_CROSS_ENTROPY_FUNCTIONS
 
 REAL NAME(bp_loss_factor)(int loss, size_t n, size_t h) {
-    return (REAL)(facts[loss].scale / bp_loss_terms(loss, n, h));
+    return (REAL)(facts[kind_of(loss)].scale / bp_loss_terms(loss, n, h));
 }
+
+/* ---- a row's weight, which stands behind its targets ---- */
+
+static void NAME(weighted_segment)(int loss, double *sum, const REAL *out, const REAL *targ, size_t rows,
+                                   size_t h) {
+    const size_t width = bp_loss_width(loss, h);
+    *sum = 0;
+    for (size_t i = 0; i < rows; i++, out += h, targ += width) {
+        double of_row;
+        NAME(bp_loss_segment)(kind_of(loss), &of_row, out, targ, 1, h);
+        *sum = fma((double)targ[width - 1], of_row, *sum);
+    }
+}
+
+static void NAME(weighted_rows)(int loss, REAL *dout, const REAL *out, const REAL *targ, REAL factor,
+                                size_t rows, size_t h) {
+    const size_t width = bp_loss_width(loss, h);
+    for (size_t i = 0; i < rows; i++, dout += h, out += h, targ += width)
+        NAME(bp_loss_rows_backward)(kind_of(loss), dout, out, targ, factor * targ[width - 1], 1, h);
+}
+
+bp_status NAME(bp_weighted_loss_forward)(int kind, REAL *loss, const REAL *out, const REAL *targ,
+                                         size_t n, size_t h) {
+    BP_DEFINED_ENVIRONMENT;
+    if (bp_overflows(n, h, sizeof(REAL))) return BP_OVERFLOW;
+    if (n * h == 0) return BP_EMPTY;
+    double total = 0;
+    for (size_t start = 0; start < n; start += BP_SEGMENT) {
+        const size_t rows = n - start < BP_SEGMENT ? n - start : BP_SEGMENT;
+        double sum;
+        NAME(weighted_segment)(kind | BP_LOSS_WEIGHTED, &sum, out + start * h,
+                               targ + start * bp_loss_width(kind | BP_LOSS_WEIGHTED, h), rows, h);
+        total += sum;
+    }
+    *loss = (REAL)(total / bp_loss_terms(kind, n, h));
+    return BP_OK;
+}
+
+bp_status NAME(bp_weighted_loss_backward)(int kind, REAL *dout, const REAL *out, const REAL *targ,
+                                          size_t n, size_t h) {
+    BP_DEFINED_ENVIRONMENT;
+    if (bp_overflows(n, h, sizeof(REAL))) return BP_OVERFLOW;
+    if (n * h == 0) return BP_EMPTY;
+    NAME(weighted_rows)(kind | BP_LOSS_WEIGHTED, dout, out, targ, NAME(bp_loss_factor)(kind, n, h), n,
+                        h);
+    return BP_OK;
+}
+
+/* ---- any loss ---- */
 
 void NAME(bp_loss_segment)(int loss, double *sum, const REAL *out, const REAL *targ, size_t rows,
                            size_t h) {
-    NAME(table)[loss].segment(sum, out, targ, rows, h, facts[loss].labels);
+    if (has_weights(loss))
+        NAME(weighted_segment)(loss, sum, out, targ, rows, h);
+    else
+        NAME(table)[loss].segment(sum, out, targ, rows, h, facts[loss].labels);
 }
 
 void NAME(bp_loss_rows_backward)(int loss, REAL *dout, const REAL *out, const REAL *targ, REAL factor,
                                  size_t rows, size_t h) {
-    NAME(table)[loss].rows_backward(dout, out, targ, factor, rows, h, facts[loss].labels);
+    if (has_weights(loss))
+        NAME(weighted_rows)(loss, dout, out, targ, factor, rows, h);
+    else
+        NAME(table)[loss].rows_backward(dout, out, targ, factor, rows, h, facts[loss].labels);
 }
 
 bp_status NAME(bp_loss_forward)(int kind, REAL *loss, const REAL *out, const REAL *targ, size_t n,
                                 size_t h) {
+    if (has_weights(kind)) return NAME(bp_weighted_loss_forward)(kind_of(kind), loss, out, targ, n, h);
     return NAME(table)[kind].forward(loss, out, targ, n, h, facts[kind].labels);
 }
 
 void NAME(bp_loss_backward)(int loss, REAL *dout, const REAL *out, const REAL *targ, size_t n,
                             size_t h) {
-    NAME(table)[loss].backward(dout, out, targ, n, h, facts[loss].labels);
+    if (has_weights(loss))
+        NAME(bp_weighted_loss_backward)(kind_of(loss), dout, out, targ, n, h);
+    else
+        NAME(table)[loss].backward(dout, out, targ, n, h, facts[loss].labels);
 }
 
 void NAME(bp_loss_part_backward)(int loss, NAME(bp_loss_row) * row, REAL *dout, const REAL *out,
                                  const REAL *targ, REAL factor, bp_range columns, size_t h) {
-    NAME(table)[loss].part_backward(row, dout, out, targ, factor, columns, h, facts[loss].labels);
+    const int kind = kind_of(loss);
+    const REAL weight = has_weights(loss) ? targ[bp_loss_width(loss, h) - 1] : 1;
+    NAME(table)
+    [kind].part_backward(row, dout, out, targ, factor * weight, columns, h, facts[kind].labels);
 }
 
 int NAME(bp_loss_valid)(const bp_layer *layers, size_t count) {
-    const int known = (int)(sizeof facts / sizeof *facts), loss = count ? layers[count - 1].loss : 0;
+    const int known = (int)(sizeof facts / sizeof *facts);
+    const int loss = count ? kind_of(layers[count - 1].loss) : 0;
     return loss >= 0 && loss < known && facts[loss].is_known;
 }
 

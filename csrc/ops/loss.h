@@ -46,6 +46,12 @@ void NAME(bp_cross_entropy_rows)(double *loss, REAL *dout, const REAL *out, cons
 void NAME(bp_cross_entropy_part)(NAME(bp_loss_row) * row, REAL *dout, const REAL *out, const REAL *targ,
                                  REAL factor, bp_range columns, size_t h, int labels);
 
+/* binary_cross_entropy.c: *sum = the terms of a segment; dout = (sigmoid(out) - targ) factor. It may be
+   out. */
+void NAME(bp_binary_cross_entropy_segment)(double *sum, const REAL *out, const REAL *targ, size_t size);
+void NAME(bp_binary_cross_entropy_gradient)(REAL *dout, const REAL *out, const REAL *targ, REAL factor,
+                                            size_t size);
+
 /* A label as an index; SIZE_MAX if it is not a whole number below h. */
 static inline size_t NAME(bp_label)(REAL label, size_t h) {
     if (!(label >= 0 && label < (REAL)h)) return SIZE_MAX;

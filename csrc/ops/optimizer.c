@@ -72,11 +72,16 @@ void NAME(bp_optimizer_step)(const bp_parameter *parameters, size_t count, const
         NAME(bp_sgd_step)(parameters, count, lr, mu);
         return;
     }
-    for (const bp_parameter *one = parameters; one < parameters + count; one++)
-        if (optimizer->rule == BP_ADAM)
-            NAME(bp_adam_update)(one->p, one->v, one->squares, one->dp, optimizer, lr, mu, one->size);
+    bp_optimizer without_decay = *optimizer;
+    without_decay.weight_decay = 0;
+    for (const bp_parameter *one = parameters; one < parameters + count; one++) {
+        const int is_spared = one->is_bias && optimizer->decays_weights_only;
+        const bp_optimizer *rule = is_spared ? &without_decay : optimizer;
+        if (rule->rule == BP_ADAM)
+            NAME(bp_adam_update)(one->p, one->v, one->squares, one->dp, rule, lr, mu, one->size);
         else
-            NAME(bp_sgd_decay_update)(one->p, one->v, one->dp, optimizer, lr, mu, one->size);
+            NAME(bp_sgd_decay_update)(one->p, one->v, one->dp, rule, lr, mu, one->size);
+    }
 }
 
 #endif

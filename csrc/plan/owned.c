@@ -104,7 +104,7 @@ static void NAME(place)(NAME(bp_owned) * o, const bp_plan *plan, bp_owned_layer 
     o->terms = NAME(take)(&own, widest * sizeof(NAME(bp_unit_terms)) / sizeof(REAL));
     size_t lists = (row_bytes + widest * o->list_bytes) / sizeof(REAL);
     o->lists = NAME(take)(&own, lists > narrow ? lists : narrow);
-    o->out = NAME(take)(&own, 3 * batch * plan->layers[count - 1].h);
+    o->out = NAME(take)(&own, batch * (3 * plan->layers[count - 1].h + 1));
     o->own_at = shared, o->own_size = own, o->threads = bp_threads();
     o->bytes = (shared + (size_t)o->threads * own) * sizeof(REAL);
 }

@@ -89,7 +89,7 @@ static REAL NAME(loss_of)(const NAME(turn) * t) {
     const int loss = o->plan->layers[last].loss;
     size_t width = bp_loss_width(loss, h);
     const bp_epilogue epilogue = bp_epilogue_of(o->plan->layers + last);
-    REAL *out = t->own + o->out, *targ = out + o->batch * h, *d = targ + o->batch * h;
+    REAL *out = t->own + o->out, *targ = out + o->batch * h, *d = targ + o->batch * (h + 1);
     NAME(bp_turn)(out, h, NAME(outputs)(t, last), o->step, h, t->n);
     for (size_t i = 0; i < t->n; i++)
         memcpy(targ + i * width, o->targ[t->parity][i], width * sizeof(REAL));

@@ -161,7 +161,8 @@ static void NAME(update_share)(const void *job, size_t share) {
         bp_parameter some = {.p = (REAL *)one->p + mine.begin,
                              .v = one->v ? (REAL *)one->v + mine.begin : NULL,
                              .dp = (const REAL *)one->dp + mine.begin,
-                             .size = mine.end - mine.begin};
+                             .size = mine.end - mine.begin,
+                             .is_bias = one->is_bias};
         if (one->squares) some.squares = (REAL *)one->squares + mine.begin;
         NAME(bp_optimizer_step)(&some, 1, s->plan->optimizer, u->lr, u->mu);
     }

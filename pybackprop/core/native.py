@@ -36,7 +36,9 @@ ACTIVATIONS = {
 LOSSES = {
     "mse": (lib.BP_LOSS_MSE, None),
     "cross_entropy": (lib.BP_LOSS_CROSS_ENTROPY, lib.BP_LOSS_CROSS_ENTROPY_LABELS),
+    "binary_cross_entropy": (lib.BP_LOSS_BINARY_CROSS_ENTROPY, None),
 }
+WEIGHTED: int = lib.BP_LOSS_WEIGHTED  # added to one of them: each row's weight stands behind its targets
 
 
 def _by_dtype(name: str) -> ByDtype:
@@ -67,6 +69,10 @@ log_softmax_backward: ByDtype = _by_dtype("bp_log_softmax_backward")
 cross_entropy: ByDtype = _by_dtype("bp_cross_entropy")
 cross_entropy_forward: ByDtype = _by_dtype("bp_cross_entropy_forward")
 cross_entropy_backward: ByDtype = _by_dtype("bp_cross_entropy_backward")
+binary_cross_entropy_forward: ByDtype = _by_dtype("bp_binary_cross_entropy_forward")
+binary_cross_entropy_backward: ByDtype = _by_dtype("bp_binary_cross_entropy_backward")
+weighted_loss_forward: ByDtype = _by_dtype("bp_weighted_loss_forward")
+weighted_loss_backward: ByDtype = _by_dtype("bp_weighted_loss_backward")
 nll_forward: ByDtype = _by_dtype("bp_nll_forward")
 nll_backward: ByDtype = _by_dtype("bp_nll_backward")
 mse_forward: ByDtype = _by_dtype("bp_mse_forward")
@@ -118,6 +124,10 @@ ref_log_softmax_forward: ByDtype = _by_dtype("bp_ref_log_softmax_forward")
 ref_log_softmax_backward: ByDtype = _by_dtype("bp_ref_log_softmax_backward")
 ref_cross_entropy_forward: ByDtype = _by_dtype("bp_ref_cross_entropy_forward")
 ref_cross_entropy_backward: ByDtype = _by_dtype("bp_ref_cross_entropy_backward")
+ref_binary_cross_entropy_forward: ByDtype = _by_dtype("bp_ref_binary_cross_entropy_forward")
+ref_binary_cross_entropy_backward: ByDtype = _by_dtype("bp_ref_binary_cross_entropy_backward")
+ref_weighted_loss_forward: ByDtype = _by_dtype("bp_ref_weighted_loss_forward")
+ref_weighted_loss_backward: ByDtype = _by_dtype("bp_ref_weighted_loss_backward")
 ref_nll_forward: ByDtype = _by_dtype("bp_ref_nll_forward")
 ref_nll_backward: ByDtype = _by_dtype("bp_ref_nll_backward")
 ref_mse_forward: ByDtype = _by_dtype("bp_ref_mse_forward")

@@ -1,8 +1,9 @@
 """Arena: one array each for a plan's parameters, their gradients and what the optimizer keeps of them.
 
 The model's tensors become views of these arrays, so that they are always current and nothing is copied back. Each
-view starts at a cache line; the padding between views is zeros. Parameters that the optimizer updates come first, so
-that an update is one loop; then those that only have a gradient; then those without one.
+view starts at a cache line; the padding between views is zeros. Parameters that the optimizer updates come first, their
+weights before their biases, so that an update is one loop, or two where biases are not decayed; then those that only
+have a gradient; then those without one.
 """
 
 from __future__ import annotations
@@ -16,16 +17,19 @@ from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.autograd.versions import DerivedVersion, Version
 from pybackprop.core import native
 from pybackprop.core.arrays import Array, aligned_zeros, check_size, pin, round_up_to_lines
+from pybackprop.nn.bound import is_bias
 from pybackprop.nn.optimizer import Optimizer
 
 
 class Arena:
     """The memory of the parameters, in the order in which they are given.
 
-    updated  how many of them, from the first on, the optimizer updates
+    updated  how many of them, from the first on, the optimizer updates; given as tensors, in the model's order
     trained  how many of them, from the first on, have a gradient
     kept     the momentum or the moments of the updated parameters, by the names in Optimizer.STATE; empty before
-    update   all updated parameters, with padding, as one bp_parameter;  clipped: each of them as one
+    update   all updated parameters, with padding, as one bp_parameter, or as two: the weights, and the biases;
+             update_count: how many it is
+    clipped  each of them as one, in the model's order, in which their norm is added up
     """
 
     parameters: list[Tensor]
@@ -37,30 +41,33 @@ class Arena:
     gradients: Array
     kept: dict[str, Array]
     update: Any
+    update_count: int
     clipped: Any
     written: Version
     g: list[Tensor]
 
-    def __init__(self, parameters: Sequence[Tensor], updated: int, trained: int, dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self, parameters: Sequence[Tensor], updated: Sequence[Tensor], trained: int, dtype: np.dtype[Any]
+    ) -> None:
         self.dtype = dtype
         sizes = [round_up_to_lines(p.size, dtype) for p in parameters]
         self.parameters = list(parameters)
         self.starts = [sum(sizes[:k]) for k in range(len(sizes))]
-        self.updated, self.trained = updated, trained
+        self.updated, self.trained = len(updated), trained
         check_size("compile", (sum(sizes),), dtype)
         self.values = aligned_zeros(sum(sizes), dtype)
-        self.updated_values = self.values[: sum(sizes[:updated])]
+        self.updated_values = self.values[: sum(sizes[: self.updated])]
         self.gradients = aligned_zeros(sum(sizes[:trained]), dtype)
         self.kept = {}
         self.pins: list[Any] = [pin(self.values), pin(self.gradients)]
-        self.update = native.parameters(1)
-        self.update[0].p, self.update[0].dp = native.pointer(self.values), native.pointer(self.gradients)
-        self.update[0].size = self.updated_values.size
-        self.clipped = native.parameters(updated)
-        for entry, p, start in zip(self.clipped, self.parameters[:updated], self.starts, strict=False):
-            entry.dp, entry.size = native.pointer(self.gradients) + start, p.size
+        self.update = native.parameters(2)
+        self._biases_from = sum(sizes[: sum(not is_bias(p) for p in updated)])
+        self._describe_update(apart=False)
+        self.clipped = native.parameters(self.updated)
+        for entry, p in zip(self.clipped, updated, strict=True):
+            entry.dp, entry.size = self.place(p)[1], p.size
         self.written = Version()  # counts the writes of plan.grads to the gradients
-        writes = self.written, *(p._version for p in self.parameters[: min(updated, 1)])
+        writes = self.written, *(p._version for p in self.parameters[: min(self.updated, 1)])
         self.g = [_like(p, view, writes) for p, view in self._views(self.gradients, trained)]
 
     def move_in(self) -> None:
@@ -83,8 +90,8 @@ class Arena:
 
     def set_kept(self, optimizer: Optimizer | None) -> None:
         """Makes what the optimizer keeps of the parameters views; without momentum there is nothing."""
+        self._describe_update(apart=optimizer is not None and not optimizer.decay_biases)
         if optimizer is None or not optimizer.keeps:
-            native.set_kept(self.update[0], [])
             return
         for name in optimizer.STATE:
             if name not in self.kept:
@@ -94,7 +101,19 @@ class Arena:
         optimizer.take_state(
             self.parameters[: self.updated], [*zip(*([v for _, v in of] for of in views), strict=True)]
         )
-        native.set_kept(self.update[0], [native.pointer(self.kept[name]) for name in optimizer.STATE])
+        for k, start in enumerate((0, self._biases_from)[: self.update_count]):
+            native.set_kept(self.update[k], [native.pointer(self.kept[name]) + start for name in optimizer.STATE])
+
+    def _describe_update(self, apart: bool) -> None:
+        """Tells C what is updated, without what an optimizer keeps of it. apart: weights and biases as two."""
+        size = self.updated_values.size
+        ranges = [(0, self._biases_from), (self._biases_from, size)] if apart else [(0, size)]
+        self.update_count = len(ranges)
+        for k, (start, end) in enumerate(ranges):
+            entry = self.update[k]
+            entry.p, entry.dp = native.pointer(self.values) + start, native.pointer(self.gradients) + start
+            entry.size, entry.is_bias = end - start, k
+            native.set_kept(entry, [])
 
     @property
     def kept_bytes(self) -> int:

@@ -104,10 +104,34 @@ def targets(operation: str, n: int, targ: Any, expected: StepData) -> Array:
     return array
 
 
-def c_loss(loss: Op, axes: int) -> int:
-    """The bp_loss for targets of so many axes."""
+def c_loss(loss: Op, axes: int, weighted: bool = False) -> int:
+    """The bp_loss for targets of so many axes, with each row's weight behind its targets or without."""
     whole, labels = native.LOSSES[str(loss.loss)]
-    return int(whole if labels is None or axes == 2 else labels)
+    kind = int(whole if labels is None or axes == 2 else labels)
+    return kind | native.WEIGHTED if weighted else kind
+
+
+def weights_of_rows(operation: str, weight: Any, n: int, dtype: np.dtype[Any]) -> Array:
+    """weight (n) of n rows, of the parameters' dtype. Raises ShapeError for other shapes, ValueError for negative
+    numbers, NaN and infinity, and for nothing but zeros.
+    """
+    array = as_array(weight, dtype, f"{operation}: sample_weight")
+    if array.shape != (n,):
+        raise ShapeError(f"{operation}: found sample_weight {array.shape}, expected a weight for each row: ({n},)")
+    fits = (array >= 0) & (array < np.inf)
+    if not fits.all():
+        at = int(np.argmin(fits))
+        raise ValueError(
+            f"{operation}: sample_weight[{at}] is {array[at]:g}, expected finite numbers from 0; 0 leaves a row out"
+        )
+    if not array.any():
+        raise ValueError(f"{operation}: sample_weight is 0 for each of the {n} rows, so nothing could be learnt")
+    return array.astype(dtype, copy=False)
+
+
+def with_weights(targ: Array, weight: Array) -> Array:
+    """Rows of targets, or labels, with the rows' weights behind them, as C takes them."""
+    return np.ascontiguousarray(np.column_stack([targ, weight]))
 
 
 def rows(operation: str, x: Any, expected: StepData) -> Array:
@@ -154,3 +178,11 @@ def _gradient_of(operation: str, x: Tensor) -> Any:
     if not is_plain(g._array):
         raise ValueError(f"{operation}: x.g is not contiguous and aligned; set x.g = None first")
     return g.pointer()
+
+
+def weighted_loss(loss: Op, out: Tensor, targ: Array, weight: Array) -> float:
+    """The loss of outputs (n,h) whose rows count with weights (n)."""
+    result, rows = np.empty(1, out.dtype), with_weights(targ, weight)
+    call, kind = native.weighted_loss_forward[out.dtype], c_loss(loss, targ.ndim)
+    native.check(call(kind, native.pointer(result), out.pointer(), native.pointer(rows), *out.shape))
+    return float(result[0])

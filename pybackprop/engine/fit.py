@@ -16,7 +16,7 @@ from pybackprop.core import native
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import DivergedError, ShapeError
 from pybackprop.engine.arena import Arena
-from pybackprop.engine.batch import StepData, c_loss
+from pybackprop.engine.batch import StepData, c_loss, weighted_loss, with_weights
 from pybackprop.engine.history import History
 from pybackprop.engine.options import Options
 from pybackprop.engine.records import Epoch, Moment
@@ -80,7 +80,7 @@ class _Fit:
     def _rows(self, x: Any, targ: Any) -> Rows | Batches:
         """The source for x and targ, after their checks."""
         plan, o = self.plan, self.options
-        data = samples("plan.fit", x, targ, plan.step_data)
+        data = samples("plan.fit", x, targ, plan.step_data, o.sample_weight)
         batch = plan.batch if o.batch is None else o.batch
         if len(data) == 0:
             raise ShapeError("plan.fit: found no rows, expected at least one")
@@ -92,16 +92,24 @@ class _Fit:
         if batch > plan.batch:
             raise ValueError(f"plan.fit: found batch={batch}, expected at most {plan.batch}, as compiled")
         plan.reserve_batch(min(batch, len(data)))
-        if isinstance(data.x, np.ndarray):
-            return Rows(data.x, data.targ, self.at, batch, o.seed)
-        return lazy_batches(data.x, data.targ, self.at, batch, o.seed, plan.step_data)
+        if not isinstance(data.x, np.ndarray):
+            return lazy_batches(data.x, data.targ, data.weight, self.at, batch, o.seed, plan.step_data)
+        kind = c_loss(plan.step_data.loss, data.targ.ndim, data.weight is not None)
+        targ = data.targ if data.weight is None else with_weights(data.targ, data.weight)
+        return Rows(data.x, targ, kind, self.at, batch, o.seed)
 
     def _loader(self, loader: Any) -> Batches:
         """The source for a loader, after the checks of what can be known of it."""
         o = self.options
-        for name, given in (("batch", o.batch), ("validation_split", o.validation_split)):
-            if given is not None:
-                raise ValueError(f"plan.fit: found {name}={given} with a loader, which decides that; leave it out")
+        for name in ("batch", "validation_split"):
+            if getattr(o, name) is not None:
+                raise ValueError(
+                    f"plan.fit: found {name}={getattr(o, name)} with a loader, which decides that; leave it out"
+                )
+        if o.sample_weight is not None:
+            raise ValueError(
+                "plan.fit: found sample_weight with a loader, whose batches may be (x, targ, sample_weight) instead"
+            )
         self._check_data()
         source = loader_batches(loader, o.epochs - o.done, self.at, self.plan.step_data)
         self.plan.reserve_batch(self.plan.batch)
@@ -192,9 +200,9 @@ class _Fit:
         native.check(status)
         return seconds
 
-    def _run(self, optimizer: Optimizer, x: Array, targ: Array, order: Any, batch: int, most: float) -> int:
-        """Steps in C, of a batch one; the status."""
-        self.plan.expect(c_loss(self.plan.step_data.loss, targ.ndim))
+    def _run(self, optimizer: Optimizer, x: Array, targ: Array, kind: int, order: Any, batch: int, most: float) -> int:
+        """Steps in C, of a batch one; the status. kind: the bp_loss."""
+        self.plan.expect(kind)
         if isinstance(self.schedule, Schedule) and self.rates is None:
             optimizer.lr = self.schedule(self.before + self.at.steps)
         self.plan.touch()
@@ -208,7 +216,10 @@ class _Fit:
     def _validation_loss(self) -> float | None:
         if self.validation is None:
             return None
-        return float(self.plan.step_data.loss(self.plan.predict(self.validation.x), self.validation.targ))
+        out, loss = self.plan.predict(self.validation.x), self.plan.step_data.loss
+        if self.validation.weight is None:
+            return float(loss(out, self.validation.targ))
+        return weighted_loss(loss, out, self.validation.targ, self.validation.weight)
 
     def _keep_best(self, loss: float | None) -> None:
         if self.options.patience is not None and loss is not None and (self.best is None or loss < self.best[0]):
@@ -257,10 +268,12 @@ def _validation(plan: Plan, pair_given: Any) -> Samples | None:
     if pair_given is None:
         return None
     try:
-        x, targ = pair_given
+        x, targ, *weight = pair_given
     except (TypeError, ValueError):
-        raise ValueError("plan.fit: validation: expected a pair (x, targ)") from None
-    data = samples("plan.fit: validation", x, targ, plan.step_data)
+        weight = [None] * 2
+    if len(weight) > 1:
+        raise ValueError("plan.fit: validation: expected a pair (x, targ), or (x, targ, sample_weight)")
+    data = samples("plan.fit: validation", x, targ, plan.step_data, *weight)
     if not len(data):
         raise ShapeError("plan.fit: validation: found no rows, expected at least one")
     return data

@@ -59,7 +59,7 @@ class Layout:
         """Sets C's pointers to all arrays."""
         for layer, stage in zip(self.c_layers, self.network.stages, strict=True):
             (layer.w, layer.dw), (layer.b, layer.db) = arena.place(stage.w), arena.place(stage.b)
-        self.c_plan.parameters, self.c_plan.parameter_count = arena.update, len(arena.update)
+        self.c_plan.parameters, self.c_plan.parameter_count = arena.update, arena.update_count
         self.c_plan.clipped, self.c_plan.clipped_count = arena.clipped, len(arena.clipped)
         if self.strategy != "fused":
             self._place_values()
@@ -85,7 +85,8 @@ class Layout:
         """Allocates memory for the gathered rows of a batch of that size, if there is none yet."""
         if rows <= self.gathered_rows:
             return
-        x, targ = (round_up_to_lines(rows * width, self.dtype) for width in (self.inputs, self.outputs))
+        widths = self.inputs, self.outputs + 1  # a row's weight may stand behind its targets
+        x, targ = (round_up_to_lines(rows * width, self.dtype) for width in widths)
         self.gathered = np.empty(0, self.dtype)  # frees the old memory before the new is allocated
         self.gathered, self.gathered_rows = aligned_zeros(x + targ, self.dtype, "fit", rows), rows
         self.c_plan.x = native.pointer(self.gathered)

@@ -22,8 +22,8 @@ class Options:
     seed: int = 0
     batch: int | None = None
     done: int = 0
-    validation: tuple[Any, Any] | None = None
-    validation_data: tuple[Any, Any] | None = None
+    validation: tuple[Any, ...] | None = None
+    validation_data: tuple[Any, ...] | None = None
     validation_split: float | None = None
     patience: int | None = None
     schedule: Schedule | Callable[[int], float] | None = None
@@ -32,6 +32,7 @@ class Options:
     checkpoint: Callable[[Epoch], Any] | None = None
     progress: bool = False
     clip_norm: float | None = None
+    sample_weight: Any = None
 
     def __post_init__(self) -> None:
         self.seed = check_seed(self.seed)

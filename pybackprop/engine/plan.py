@@ -107,7 +107,7 @@ class Plan:
         self.layout = Layout(network, self.batch, strategy, sparse)
         self.dtype = dtype = self.layout.dtype
         parameters, trained = updated_first(network.parameters(), updated)
-        self.arena = arena = Arena(parameters, len(updated), trained, dtype)
+        self.arena = arena = Arena(parameters, updated, trained, dtype)
         self.layout.bind(arena)
         arena.move_in()
         self.c_plan, self._loss = self.layout.c_plan, native.number(dtype)
@@ -220,8 +220,9 @@ class Plan:
         seed: int = 0,
         batch: int | None = None,
         done: int = 0,
-        validation: tuple[Any, Any] | None = None,
-        validation_data: tuple[Any, Any] | None = None,
+        sample_weight: Any = None,
+        validation: tuple[Any, ...] | None = None,
+        validation_data: tuple[Any, ...] | None = None,
         validation_split: float | None = None,
         patience: int | None = None,
         schedule: Schedule | Callable[[int], float] | None = None,
@@ -235,12 +236,16 @@ class Plan:
 
         x may be a scipy.sparse matrix, or a numpy.memmap of another dtype: its rows are then made dense, or converted,
         batch by batch. Without targ, x is a loader: an iterable of batches (x, targ), such as a list or PyTorch's
-        DataLoader, that is iterated over once in each epoch and decides order and sizes, up to `batch` as compiled.
+        DataLoader, that is iterated over once in each epoch and decides order and sizes, up to `batch` as compiled;
+        or of batches (x, targ, sample_weight).
 
         seed        of the order of the rows, which is the same on every machine
         batch       rows in a step: by default, and at most, as compiled; the last step takes the remaining rows
         done        epochs done by earlier calls: numbers and order continue after them; `epochs` includes them
-        validation  (x, targ), whose loss is computed after each epoch; validation_data is the same
+        sample_weight  (n), from 0: how much each row counts. A step's loss is the sum of the rows' losses, each times
+                    its weight, over the number of rows, whatever the weights; weights of mean 1 keep its size
+        validation  (x, targ) or (x, targ, sample_weight), whose loss is computed after each epoch; validation_data is
+                    the same
         validation_split  instead: the share of the rows, chosen at random by the seed, that is held out for it; the
                     bits are those of a fit of the others
         patience    stop when the validation loss has not improved for so many epochs; parameters and the optimizer's
@@ -261,7 +266,7 @@ class Plan:
         """
         options = Options(
             epochs, seed, batch, done, validation, validation_data, validation_split, patience, schedule, callback,
-            on_epoch, checkpoint, progress, clip_norm,
+            on_epoch, checkpoint, progress, clip_norm, sample_weight,
         )  # fmt: skip
         try:
             history = fit(self, x, targ, options)
@@ -347,6 +352,7 @@ class Plan:
     def _set_momentum(self) -> None:
         self._moves = self._optimizer is not None and self._optimizer.momentum != 0
         self.arena.set_kept(self._optimizer)
+        self.c_plan.parameter_count = self.arena.update_count
         self._short_step = self._short_grads = None
         of_loss = self.layout.network.loss
         self._may_shorten = self.layout.cost.bound == "latency" and of_loss.targets is None

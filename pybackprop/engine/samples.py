@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from pybackprop.core import native
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import ShapeError
-from pybackprop.engine.batch import StepData, pair, targets
+from pybackprop.engine.batch import StepData, pair, targets, weights_of_rows
 from pybackprop.engine.lazy_rows import LazyRows, lazy_rows
 from pybackprop.engine.sources import check_finite
 
@@ -19,10 +19,11 @@ HELD_OUT_STREAM = 2**64 - 1  # the seed's random stream that chooses the rows; t
 
 @dataclass(frozen=True)
 class Samples:
-    """x (n,m) and targ (n,h), or (n,) where h is 1."""
+    """x (n,m) and targ (n,h), or (n,) where h is 1 or for labels. weight (n): how much each row counts; None: alike."""
 
     x: Array | LazyRows
     targ: Array
+    weight: Array | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -38,15 +39,19 @@ class Samples:
     def taken(self, rows: Array) -> Samples:
         """Some of the rows, copied if they are in memory."""
         x = self.x.subset(rows) if isinstance(self.x, LazyRows) else self.x[rows]
-        return Samples(x, self.targ[rows])
+        return Samples(x, self.targ[rows], None if self.weight is None else self.weight[rows])
 
 
-def samples(operation: str, x: Any, targ: Any, expected: StepData) -> Samples:
-    """Checked data. Raises ShapeError, DTypeError and GradientError for what does not fit."""
+def samples(operation: str, x: Any, targ: Any, expected: StepData, weight: Any = None) -> Samples:
+    """Checked data. Raises ShapeError, DTypeError, ValueError and GradientError for what does not fit."""
     found = lazy_rows(operation, x, expected)
     if found is None:
-        return Samples(*pair(operation, x, targ, expected))
-    return Samples(found, targets(operation, len(found), targ, expected))
+        data = Samples(*pair(operation, x, targ, expected))
+    else:
+        data = Samples(found, targets(operation, len(found), targ, expected))
+    if weight is None:
+        return data
+    return replace(data, weight=weights_of_rows(operation, weight, len(data), expected.dtype))
 
 
 def split(data: Samples, share: float, seed: int) -> tuple[Samples, Samples]:

@@ -18,19 +18,20 @@ from pybackprop.core import native
 from pybackprop.core.arrays import Array, pin
 from pybackprop.core.checks import first_not_finite
 from pybackprop.core.errors import ShapeError
-from pybackprop.engine.batch import StepData, pair
+from pybackprop.engine.batch import StepData, c_loss, pair, weights_of_rows, with_weights
 from pybackprop.engine.lazy_rows import LazyRows
 
 SHUFFLE_STREAM = 1  # the seed's random stream for the first epoch; each later epoch takes the next one
 END = object()  # what an iterator gives after its last batch
-Call = Callable[..., int]  # (x, targ, order, batch, seconds at most): steps in C; the status
+Call = Callable[..., int]  # (x, targ, bp_loss, order, batch, seconds at most): steps in C; the status
 
 
 class Rows:
-    """x (n,m) and targ (n,h) in memory."""
+    """x (n,m) and targ (n,h) in memory, for the bp_loss `c_loss`."""
 
     x: Array
     targ: Array
+    c_loss: int
     at: Any
     batch: int
     seed: int
@@ -38,8 +39,8 @@ class Rows:
     steps: int
     order: Any
 
-    def __init__(self, x: Array, targ: Array, at: Any, batch: int, seed: int) -> None:
-        self.x, self.targ, self.at, self.batch, self.seed = x, targ, at, batch, seed
+    def __init__(self, x: Array, targ: Array, c_loss: int, at: Any, batch: int, seed: int) -> None:
+        self.x, self.targ, self.c_loss, self.at, self.batch, self.seed = x, targ, c_loss, at, batch, seed
         self.n = len(x)
         self.steps = -(-self.n // batch)
         self.order = native.indices(self.n)
@@ -65,14 +66,14 @@ class Rows:
                     f"were checked ({place[1]} then, {array.shape} now). Change it between two calls, or give a copy"
                 )
         began = time.perf_counter()
-        status = call(self.x, self.targ, self.order, self.batch, most)
+        status = call(self.x, self.targ, self.c_loss, self.order, self.batch, most)
         return status, time.perf_counter() - began
 
 
 class Batches:
-    """Pairs (x, targ) that an iterator gives: a loader's, or rows that are made dense batch by batch.
+    """Batches (x, targ) or (x, targ, weight) that an iterator gives: a loader's, or rows made dense batch by batch.
 
-    iterate   an epoch's number -> an iterator of pairs
+    iterate   an epoch's number -> an iterator of batches
     """
 
     iterate: Callable[[int], Iterator[Any]]
@@ -107,11 +108,11 @@ class Batches:
     def run(self, call: Call, most: float) -> tuple[int, float]:
         seconds, until = 0.0, time.perf_counter() + most
         while True:
-            x, targ = self._next
+            x, targ, kind = self._next
             n = len(x)
             self.at.row = 0
             began = time.perf_counter()
-            status = call(x, targ, native.NULL, n, most)
+            status = call(x, targ, kind, native.NULL, n, most)
             seconds += time.perf_counter() - began
             if status:
                 return status, seconds
@@ -126,11 +127,12 @@ class Batches:
         self._count += 1
         self._next = None if given is END else self._checked(given)
 
-    def _checked(self, given: Any) -> tuple[Array, Array]:
+    def _checked(self, given: Any) -> tuple[Array, Array, int]:
+        """(x, targ, bp_loss) of a batch."""
         where = f"plan.fit: batch {self._count}"
-        if not isinstance(given, (tuple, list)) or len(given) != 2:
+        if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
             found = f"{len(given)} parts" if isinstance(given, (tuple, list)) else type(given).__name__
-            raise TypeError(f"{where}: found {found}, expected a pair (x, targ)")
+            raise TypeError(f"{where}: found {found}, expected (x, targ) or (x, targ, sample_weight)")
         x, targ = pair(where, given[0], given[1], self.step_data)
         if not 0 < len(x) <= self.step_data.most:
             raise ShapeError(
@@ -139,7 +141,11 @@ class Batches:
             )
         if self.checks:
             check_finite({"x": x, "targ": targ}, where)
-        return x, targ
+        weight = given[2] if len(given) == 3 else None
+        kind = c_loss(self.step_data.loss, targ.ndim, weight is not None)
+        if weight is not None:
+            targ = with_weights(targ, weights_of_rows(where, weight, len(x), x.dtype))
+        return x, targ, kind
 
 
 def loader_batches(loader: Any, passes: int, at: Any, step_data: StepData) -> Batches:
@@ -164,7 +170,9 @@ def loader_batches(loader: Any, passes: int, at: Any, step_data: StepData) -> Ba
     return Batches(lambda _: iter(loader), at, step_data, steps)
 
 
-def lazy_batches(x: LazyRows, targ: Array, at: Any, batch: int, seed: int, step_data: StepData) -> Batches:
+def lazy_batches(
+    x: LazyRows, targ: Array, weight: Array | None, at: Any, batch: int, seed: int, step_data: StepData
+) -> Batches:
     """Shuffled batches of x (n,m), in the order in which `Rows` would take them."""
     n = len(targ)
     order = native.indices(n)
@@ -174,7 +182,7 @@ def lazy_batches(x: LazyRows, targ: Array, at: Any, batch: int, seed: int, step_
         shuffled = native.as_index(order)
         for start in range(0, n, batch):
             taken = shuffled[start : start + batch]
-            yield x.take(taken), targ[taken]
+            yield x.take(taken), targ[taken], None if weight is None else weight[taken]
 
     return Batches(iterate, at, step_data, -(-n // batch), checks=not x.is_sparse)
 

@@ -88,6 +88,7 @@ class Bound:
         for entry, k in zip(array, indices, strict=True):
             dp: Any = parameters[k]._g
             entry.p, entry.dp, entry.size = parameters[k].pointer(), dp.pointer(), parameters[k].size
+            entry.is_bias = is_bias(parameters[k])
             native.set_kept(entry, [tensor.pointer() for tensor in self.kept[k]])
         return dtype, array, len(indices)
 
@@ -116,6 +117,11 @@ class Bound:
         self.used[:] = [*(version.count for version in self.gradients), tape.walks]
         if observer.active is not None:
             observer.active.ran(self.operation)
+
+
+def is_bias(parameter: Tensor) -> bool:
+    """Whether an optimizer with decay_biases=False leaves a parameter's decay out: one without two axes."""
+    return parameter.ndim < 2
 
 
 def _why_not(p: Tensor) -> str:

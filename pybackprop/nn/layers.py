@@ -15,10 +15,33 @@ from pybackprop.core.checks import width
 from pybackprop.core.errors import ShapeError
 from pybackprop.nn.initial import he_uniform, parameter_stream, zero_bias
 from pybackprop.nn.module import Module
-from pybackprop.ops import CROSS_ENTROPY, LEAKY_RELU, MSE, RELU, RELU_, SIGMOID, TANH, Op, lin, lin_grad
+from pybackprop.ops import (
+    BINARY_CROSS_ENTROPY,
+    CROSS_ENTROPY,
+    LEAKY_RELU,
+    MSE,
+    RELU,
+    RELU_,
+    SIGMOID,
+    TANH,
+    Op,
+    lin,
+    lin_grad,
+)
 from pybackprop.ops.leaky_relu import SLOPE
 
-__all__ = ["Activation", "CrossEntropy", "LeakyRelu", "Lin", "Loss", "Mse", "Relu", "Sigmoid", "Tanh"]
+__all__ = [
+    "Activation",
+    "BinaryCrossEntropy",
+    "CrossEntropy",
+    "LeakyRelu",
+    "Lin",
+    "Loss",
+    "Mse",
+    "Relu",
+    "Sigmoid",
+    "Tanh",
+]
 
 NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 
@@ -201,6 +224,14 @@ class CrossEntropy(Loss):
     """
 
     op = CROSS_ENTROPY
+
+
+class BinaryCrossEntropy(Loss):
+    """The mean of -log(sigmoid(inp)) where targ is 1, of -log(1 - sigmoid(inp)) where it is 0, of inp and targ (n,h):
+    bp.binary_cross_entropy_with_logits.
+    """
+
+    op = BINARY_CROSS_ENTROPY
 
 
 def _check_params(op: Op, params: Mapping[str, Any]) -> None:

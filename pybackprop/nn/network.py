@@ -19,11 +19,12 @@ from pybackprop.core import native
 from pybackprop.core.arrays import float_type
 from pybackprop.core.checks import width
 from pybackprop.core.errors import DTypeError, ShapeError
+from pybackprop.nn.bound import is_bias
 from pybackprop.nn.layers import Activation, Lin, Loss, Relu
 from pybackprop.nn.optimizer import Optimizer
 from pybackprop.ops import MSE, Op
 
-CHAIN = "a plan is made of Lin, each with at most one activation after it, and Mse or CrossEntropy"
+CHAIN = "a plan is made of Lin, each with at most one activation after it, and Mse, CrossEntropy or BinaryCrossEntropy"
 METHODS = ("__call__", "backward", "bwd", "forward")  # a layer that overrides none of them computes as its class does
 LARGEST_SIZE = 2**30  # of a layer without arrays, so that products of sizes do not overflow
 
@@ -241,7 +242,9 @@ def updated_by(optimizer: Optimizer, parameters: Sequence[Tensor]) -> list[Tenso
 
 
 def updated_first(parameters: Sequence[Tensor], updated: Sequence[Tensor]) -> tuple[list[Tensor], int]:
-    """(all parameters: the updated ones, others with requires_g, then the rest; how many have requires_g)."""
+    """(all parameters, and how many have requires_g). The updated ones come first, their weights before their biases,
+    then others with requires_g, then the rest.
+    """
     updated_ids = {id(p) for p in updated}
-    with_g = [*updated, *(p for p in parameters if p.requires_g and id(p) not in updated_ids)]
+    with_g = [*sorted(updated, key=is_bias), *(p for p in parameters if p.requires_g and id(p) not in updated_ids)]
     return [*with_g, *(p for p in parameters if not p.requires_g)], len(with_g)

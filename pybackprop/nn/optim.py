@@ -10,7 +10,7 @@ from pybackprop.autograd import messages
 from pybackprop.autograd.messages import describe
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native
-from pybackprop.nn.optimizer import Optimizer, Setting, rate
+from pybackprop.nn.optimizer import Optimizer, Setting, rate, switch
 
 __all__ = ["OPTIMIZERS", "SGD", "Adam", "AdamW", "Optimizer", "optimizer_of", "rate"]
 
@@ -23,12 +23,6 @@ def _below_1(of: str, name: str, value: Any) -> float:
     return rate(name, value, 1, of)
 
 
-def _switch(of: str, name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"{of}: found {name}={value!r}, expected True or False")
-    return value
-
-
 class SGD(Optimizer):
     """Stochastic gradient descent: v = momentum v + g, then p = p - lr v (v is g without momentum).
 
@@ -37,16 +31,17 @@ class SGD(Optimizer):
     momentum      in [0, 1)
     weight_decay  at least 0: weight_decay p is added to g first
     nesterov      p = p - lr (momentum v + g) instead; needs momentum
+    decay_biases  whether weight decay is for parameters of one axis too; fixed once the optimizer is made
 
-    The same updates as torch.optim.SGD's. All of these may be changed between two steps.
+    The same updates as torch.optim.SGD's. lr, momentum, weight_decay and nesterov may be changed between two steps.
     Raises ValueError for a parameter given twice, and for numbers outside their range.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("velocity",)
-    OPTIONS: ClassVar[tuple[str, ...]] = ("lr", "momentum", "weight_decay", "nesterov")
+    OPTIONS: ClassVar[tuple[str, ...]] = ("lr", "momentum", "weight_decay", "nesterov", "decay_biases")
 
     weight_decay: Setting = Setting(_at_least_0)
-    nesterov: Setting = Setting(_switch, bool)
+    nesterov: Setting = Setting(switch, bool)
 
     def __init__(
         self,
@@ -56,8 +51,9 @@ class SGD(Optimizer):
         momentum: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
+        decay_biases: bool = True,
     ) -> None:
-        super().__init__(parameters, rate("lr", lr), rate("momentum", momentum, 1))
+        super().__init__(parameters, rate("lr", lr), rate("momentum", momentum, 1), decay_biases)
         self.weight_decay, self.nesterov = weight_decay, nesterov
         if self.nesterov and self.momentum == 0:
             raise ValueError("SGD: nesterov=True is a kind of momentum, and momentum is 0; give e.g. momentum=0.9")
@@ -75,6 +71,7 @@ class SGD(Optimizer):
 
     def __repr__(self) -> str:
         unusual = f", weight_decay={self.weight_decay}" * (self.weight_decay != 0) + ", nesterov=True" * self.nesterov
+        unusual += ", decay_biases=False" * (not self.decay_biases)
         return f"SGD(lr={self.lr}, momentum={self.momentum}{unusual})"
 
 
@@ -87,14 +84,15 @@ class Adam(Optimizer):
                   their start from zero
     eps           at least 0
     weight_decay  at least 0: weight_decay p is added to the gradient first
+    decay_biases  as of SGD
 
     The same updates as torch.optim.Adam's, except that one count of steps serves all parameters: each step updates
-    all of them. All of these may be changed between two steps.
+    all of them. lr, betas, eps and weight_decay may be changed between two steps.
     Raises ValueError for a parameter given twice, and for numbers outside their range.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq")
-    OPTIONS: ClassVar[tuple[str, ...]] = ("lr", "betas", "eps", "weight_decay")
+    OPTIONS: ClassVar[tuple[str, ...]] = ("lr", "betas", "eps", "weight_decay", "decay_biases")
 
     beta2: Setting = Setting(_below_1)
     eps: Setting = Setting(_at_least_0)
@@ -108,8 +106,9 @@ class Adam(Optimizer):
         betas: Sequence[float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        decay_biases: bool = True,
     ) -> None:
-        super().__init__(parameters, rate("lr", lr, math.inf, self.name), 0.0)
+        super().__init__(parameters, rate("lr", lr, math.inf, self.name), 0.0, decay_biases)
         self.c_optimizer.rule = native.ADAM
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
 
@@ -164,6 +163,7 @@ class AdamW(Adam):
     parameters    a Model, or tensors; may be given to the first `step` instead
     lr, betas, eps  as of Adam
     weight_decay  at least 0; 0.01 as in torch.optim.AdamW, whose updates these are
+    decay_biases  as of SGD
 
     Raises ValueError for a parameter given twice, and for numbers outside their range.
     """
@@ -176,8 +176,9 @@ class AdamW(Adam):
         betas: Sequence[float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
+        decay_biases: bool = True,
     ) -> None:
-        super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay, decay_biases=decay_biases)
         self.c_optimizer.decoupled = True
 
 

@@ -55,8 +55,9 @@ class Optimizer:
     parameters: list[Tensor] | None
     c_optimizer: Any
 
-    def __init__(self, parameters: Any, lr: float, momentum: float) -> None:
+    def __init__(self, parameters: Any, lr: float, momentum: float, decay_biases: bool) -> None:
         self.c_optimizer = native.optimizer()
+        self.c_optimizer.decays_weights_only = not switch(self.name, "decay_biases", decay_biases)
         self.lr, self.momentum = lr, momentum
         self.parameters = None if parameters is None else parameter_list(parameters, self.name)
         self._model = parameters if hasattr(parameters, "parameters") else None
@@ -77,6 +78,11 @@ class Optimizer:
     @steps.setter
     def steps(self, value: int) -> None:
         self.c_optimizer.steps = value
+
+    @property
+    def decay_biases(self) -> bool:
+        """Whether weight decay is for biases too."""
+        return not self.c_optimizer.decays_weights_only
 
     @property
     def keeps(self) -> bool:
@@ -212,6 +218,13 @@ def parameter_list(parameters: Any, of: str = "SGD") -> list[Tensor]:
     if not tensors:
         raise ValueError(f"{of}: there are no parameters to train; make them with bp.param")
     return tensors
+
+
+def switch(of: str, name: str, value: Any) -> bool:
+    """value, which must be a bool; ValueError for anything else."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{of}: found {name}={value!r}, expected True or False")
+    return value
 
 
 def rate(name: str, value: Any, below: float = math.inf, of: str = "SGD") -> float:

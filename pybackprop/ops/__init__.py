@@ -3,6 +3,11 @@
 from pybackprop.ops import in_place as in_place  # += and so on
 from pybackprop.ops import numpy_protocol as numpy_protocol  # numpy's functions on tensors
 from pybackprop.ops.arithmetic import ADD, DIVIDE, DIVIDE_NUMBER, MULTIPLY, NEGATE, SUBTRACT, SUBTRACT_FROM_NUMBER
+from pybackprop.ops.binary_cross_entropy import (
+    BINARY_CROSS_ENTROPY,
+    binary_cross_entropy_with_logits,
+    binary_cross_entropy_with_logits_grad,
+)
 from pybackprop.ops.clamp_min import CLAMP_MIN
 from pybackprop.ops.cross_entropy import CROSS_ENTROPY, NLL, cross_entropy, cross_entropy_grad, nll, nll_grad
 from pybackprop.ops.leaky_relu import LEAKY_RELU, leaky_relu, leaky_relu_grad
@@ -20,6 +25,7 @@ from pybackprop.ops.tanh import TANH, tanh, tanh_grad
 
 __all__ = [
     "ADD",
+    "BINARY_CROSS_ENTROPY",
     "CLAMP_MIN",
     "CLONE",
     "CROSS_ENTROPY",
@@ -50,6 +56,8 @@ __all__ = [
     "TANH",
     "TRANSPOSE",
     "Op",
+    "binary_cross_entropy_with_logits",
+    "binary_cross_entropy_with_logits_grad",
     "cross_entropy",
     "cross_entropy_grad",
     "define_op",

@@ -1,4 +1,4 @@
-"""The definition, callable: csrc/ops/reference.c and reference_exponential.c on numpy arrays.
+"""The definition, callable: csrc/ops/reference.c, reference_exponential.c and reference_losses.c on numpy arrays.
 
 Every other implementation must give these bits. Arrays are float32 or float64, all of one dtype, never written to;
 results are new arrays of that dtype. x (n,m), w (m,h), b (h), out and dout (n,h). add_to: what a result is added to, of
@@ -17,11 +17,13 @@ from pybackprop.core import native
 from pybackprop.core.arrays import Array, empty
 from pybackprop.core.errors import ShapeError
 from pybackprop.ops.checks import check_lin, check_mse, check_same, operands
-from pybackprop.ops.targets import class_targets
+from pybackprop.ops.targets import class_targets, share_targets
 
 __all__ = [
     "adam_update",
     "arithmetic",
+    "binary_cross_entropy_backward",
+    "binary_cross_entropy_forward",
     "clamp_min_backward",
     "clamp_min_forward",
     "cross_entropy_backward",
@@ -57,6 +59,8 @@ __all__ = [
     "sum_squares",
     "tanh_backward",
     "tanh_forward",
+    "weighted_loss_backward",
+    "weighted_loss_forward",
 ]
 
 
@@ -247,6 +251,63 @@ def nll_backward(out: Any, targ: Any) -> Array:
     dout = _start(out.shape, out, None)
     native.check(native.ref_nll_backward[out.dtype](dout.pointer(), targ.pointer(), *out.shape, targ.ndim == 1))
     return dout._array
+
+
+def binary_cross_entropy_forward(out: Any, targ: Any) -> Array:
+    """The mean over all elements of -(targ log(s) + (1 - targ) log(1 - s)), s = sigmoid(out), of shape (). out and
+    targ of one shape, or out (n,1) with targ (n).
+    """
+    out, targ = _out_and_shares("binary_cross_entropy_forward", out, targ)
+    loss, call = _start((), out, None), native.ref_binary_cross_entropy_forward[out.dtype]
+    n = out.shape[0] if out.ndim else 1
+    native.check(call(loss.pointer(), out.pointer(), targ.pointer(), n, out.size // n))
+    return loss._array
+
+
+def binary_cross_entropy_backward(out: Any, targ: Any) -> Array:
+    """(sigmoid(out) - targ) / size, of the shape of out; targ as for binary_cross_entropy_forward."""
+    out, targ = _out_and_shares("binary_cross_entropy_backward", out, targ)
+    dout, call = _start(out.shape, out, None), native.ref_binary_cross_entropy_backward[out.dtype]
+    call(dout.pointer(), out.pointer(), targ.pointer(), out.size)
+    return dout._array
+
+
+def _out_and_shares(operation: str, out: Any, targ: Any) -> tuple[Tensor, Tensor]:
+    (out,) = _contiguous(operation, out=out)
+    return out, share_targets(operation, targ, out.shape, out.dtype).contiguous()
+
+
+def weighted_loss_forward(loss: str, out: Any, targ: Any, weight: Any) -> Array:
+    """A loss of out (n,h), of shape (), to which row i counts weight[i] times; still divided by n, or n*h for a mean
+    over elements. loss: an Op's `loss`; targ: as for it, or labels (n) if it takes those; weight (n).
+    """
+    kind, out, rows = _weighted(loss, out, targ, weight)
+    result = _start((), out, None)
+    call = native.ref_weighted_loss_forward[out.dtype]
+    native.check(call(kind, result.pointer(), out.pointer(), rows.pointer(), *out.shape))
+    return result._array
+
+
+def weighted_loss_backward(loss: str, out: Any, targ: Any, weight: Any) -> Array:
+    """Its gradient, of the shape of out (n,h). See weighted_loss_forward."""
+    kind, out, rows = _weighted(loss, out, targ, weight)
+    dout = _start(out.shape, out, None)
+    call = native.ref_weighted_loss_backward[out.dtype]
+    native.check(call(kind, dout.pointer(), out.pointer(), rows.pointer(), *out.shape))
+    return dout._array
+
+
+def _weighted(loss: str, out: Any, targ: Any, weight: Any) -> tuple[int, Tensor, Tensor]:
+    """(C's number of the loss, out, the targets with the weights behind them)."""
+    (out,) = _contiguous("weighted_loss", out=out)
+    numbers = np.asarray(targ, out.dtype)
+    whole, labels = native.LOSSES[loss]
+    kind = whole if labels is None or numbers.ndim == 2 else labels
+    rows = np.column_stack([numbers, np.asarray(weight, out.dtype)])
+    width = 1 if kind == labels else out.shape[1]
+    if rows.shape != (len(out), width + 1):
+        raise ShapeError(f"weighted_loss: found out {out.shape}, targ {numbers.shape} and weight {np.shape(weight)}")
+    return int(kind), out, wrap(np.ascontiguousarray(rows))
 
 
 def _of_rows(operation: str, *values: Any) -> Array:

@@ -44,6 +44,36 @@ def class_targets(operation: str, targ: Any, out: tuple[int, ...], dtype: np.dty
     return targ if isinstance(targ, Tensor) and targ._array is array else foreign(np.asarray(array))
 
 
+def share_targets(operation: str, targ: Any, out: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
+    """targ for outputs of shape out, as a tensor of their dtype and shape: numbers from 0 to 1, such as 0 and 1, or
+    (n) where out is (n,1).
+
+    Raises ShapeError for other shapes and for no elements, ValueError for other numbers and NaN, GradientError for
+    targets with requires_g, as no gradient of theirs is computed.
+    """
+    if 0 in out:
+        raise ShapeError(f"{operation}: the mean of no elements is not defined; out has shape {out}")
+    if isinstance(targ, Tensor) and targ.requires_g:
+        raise GradientError(
+            f"{operation}: {describe(targ)}, the targets, has requires_g, but no gradient of targets is computed; "
+            "give targ.data"
+        )
+    array = targ._array if isinstance(targ, Tensor) else as_array(targ, dtype, f"{operation}: targ")
+    if array.shape != out and not (len(out) == 2 and out[1] == 1 and array.shape == out[:1]):
+        hint = ": targ.T would fit" if array.shape == out[::-1] else ""
+        raise ShapeError(f"{operation}: found out {out} and targ {array.shape}{hint}; each output has a target")
+    fits = (array >= 0) & (array <= 1)
+    if not fits.all():
+        at = np.unravel_index(int(np.argmin(fits)), array.shape)
+        place = ",".join(map(str, at))
+        raise ValueError(
+            f"{operation}: targ[{place}] is {array[at]:.17g}, expected numbers from 0 to 1: 0 and 1 are no and yes"
+        )
+    if array.dtype != dtype or array.shape != out:
+        array = np.require(array, dtype, ["C", "A"]).reshape(out)
+    return targ if isinstance(targ, Tensor) and targ._array is array else foreign(np.asarray(array))
+
+
 def _hint(targ: tuple[int, ...], out: tuple[int, ...]) -> str:
     n, h = out
     if targ == (n, 1):

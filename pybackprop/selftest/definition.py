@@ -47,6 +47,7 @@ class Definition:
 
     layers: list[Layer]
     targ: Array
+    weight: Array | None
 
     def __init__(self, layers: list[Layer], loss: Op = MSE) -> None:
         self.layers, self.of_loss = list(layers), loss
@@ -63,15 +64,19 @@ class Definition:
         self.out = x
         return x
 
-    def loss(self, x: Array, targ: Array) -> Array:
+    def loss(self, x: Array, targ: Array, weight: Array | None = None) -> Array:
+        """weight (n): how much each row counts; None: alike."""
         out = self.forward(x)
         self.targ = targ if self.of_loss.targets is not None else targ.reshape(out.shape)
+        self.weight = weight
+        if weight is not None:
+            return reference.weighted_loss_forward(str(self.of_loss.loss), out, self.targ, weight)
         loss: Array = getattr(reference, self.of_loss.references[0])(out, self.targ)
         return loss
 
     def backward(self, accumulate: bool = False, dx: Array | None = None) -> Array:
         """The gradient of x; sets those of the parameters. dx: what accumulating adds to."""
-        dout: Array = getattr(reference, self.of_loss.references[1])(self.out, self.targ)
+        dout = self._dout()
         old = self.gradients if accumulate else None
         gradients: Gradients = []
         for k in reversed(range(len(self.layers))):
@@ -82,6 +87,12 @@ class Definition:
             gradients.append((dw, None if layer.b is None else reference.linear_backward_b(dout, add_to=old_b)))
             dout = reference.linear_backward_x(dout, layer.w, add_to=None if k else dx)
         self.gradients = gradients[::-1]
+        return dout
+
+    def _dout(self) -> Array:
+        if self.weight is not None:
+            return reference.weighted_loss_backward(str(self.of_loss.loss), self.out, self.targ, self.weight)
+        dout: Array = getattr(reference, self.of_loss.references[1])(self.out, self.targ)
         return dout
 
     def update(self, lr: float, momentum: float) -> None:

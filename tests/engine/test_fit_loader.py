@@ -99,8 +99,9 @@ def test_an_object_that_is_exhausted_in_silence(plan, data):
 @pytest.mark.parametrize(
     ("spoil", "error", "message"),
     [
-        (lambda x, t: x, TypeError, "batch 2: found ndarray, expected a pair"),
-        (lambda x, t: (x, t, t), TypeError, "batch 2: found 3 parts, expected a pair"),
+        (lambda x, t: x, TypeError, r"batch 2: found ndarray, expected \(x, targ\)"),
+        (lambda x, t: (x, t, t, t), TypeError, r"batch 2: found 4 parts, expected \(x, targ\)"),
+        (lambda x, t: (x, t, t), bp.ShapeError, "batch 2: found sample_weight"),
         (lambda x, t: (x[:0], t[:0]), bp.ShapeError, "batch 2: found 0 rows, expected 1 to 16"),
         (lambda x, t: (np.tile(x, (2, 1)), np.tile(t, (2, 1))), bp.ShapeError, "batch 2: found 32 rows.* batch=32"),
         (lambda x, t: (x[:, 1:], t), bp.ShapeError, r"batch 2: found x \(16, 3\), expected 4 features"),

@@ -278,7 +278,7 @@ def test_memory_names_what_is_held(pair):
     assert found["parameters"] == found["gradients"] == found["momentum"] == 4 * 64 + line
     assert found["total"] == sum(found.totals.values()) - found["total"]
     pair.plan.fit(*pair.data(20), epochs=1)
-    assert pair.plan.memory()["workspace"] == found["workspace"] + 16 * 4 * 4 + 16 * 2 * 4
+    assert pair.plan.memory()["workspace"] == found["workspace"] + 16 * 4 * 4 + 16 * 3 * 4
     assert bp.compile(bp.mlp([4, 5, 2]), batch=16).memory()["momentum"] == 0
 
 

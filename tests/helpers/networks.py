@@ -3,6 +3,7 @@
 import numpy as np
 
 import pybackprop as bp
+from pybackprop.core import native
 
 NAMES = ("w1", "b1", "w2", "b2")
 
@@ -137,3 +138,10 @@ def right_gradients(arrays):
     g["x"], g["w1"] = r.linear_backward_x(g["l1"], a["w1"]), r.linear_backward_w(a["x"], g["l1"])
     g["b1"] = r.linear_backward_b(g["l1"])
     return g
+
+
+def order_of(n, batch, seed, epoch):
+    """The rows of each step of an epoch of fit, counted from 1."""
+    order = native.indices(n)
+    native.permute(order, n, seed, epoch)
+    return [native.as_index(order)[start : start + batch].copy() for start in range(0, n, batch)]

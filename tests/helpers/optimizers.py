@@ -16,6 +16,8 @@ KINDS = {
     "adam": lambda parameters: bp.Adam(parameters, lr=0.01),
     "adam with decay": lambda parameters: bp.Adam(parameters, lr=0.01, betas=(0.8, 0.99), eps=1e-6, weight_decay=0.1),
     "adamw": lambda parameters: bp.AdamW(parameters, lr=0.01),
+    "weights decay": lambda parameters: bp.SGD(parameters, lr=0.05, momentum=0.5, weight_decay=0.1, decay_biases=False),
+    "adamw of weights": lambda parameters: bp.AdamW(parameters, lr=0.01, weight_decay=0.1, decay_biases=False),
 }
 
 

@@ -21,7 +21,8 @@ def make(request):
 
 
 def with_gradients(rng, count=3, dtype="f"):
-    parameters = [bp.param(rng.standard_normal((k + 2, 3)).astype(dtype)) for k in range(count)]
+    shapes = [(k + 2, 3)[k % 2 :] for k in range(count)]  # weights and biases
+    parameters = [bp.param(rng.standard_normal(shape).astype(dtype)) for shape in shapes]
     renew(rng, parameters)
     return parameters
 
@@ -42,7 +43,10 @@ def twins_of(parameters):
 def torch_optimizer(optimizer, tensors):
     torch = pytest.importorskip("torch")
     options = optimizer.options()
-    return getattr(torch.optim, optimizer.name)(tensors, **options)
+    groups = [{"params": [t for t in tensors if t.ndim == 2]}, {"params": [t for t in tensors if t.ndim == 1]}]
+    if not options.pop("decay_biases"):
+        groups[1]["weight_decay"] = 0.0
+    return getattr(torch.optim, optimizer.name)(groups, **options)
 
 
 def test_a_hundred_steps_are_pytorchs(rng, dtype, make):
@@ -53,7 +57,9 @@ def test_a_hundred_steps_are_pytorchs(rng, dtype, make):
     other = torch_optimizer(optimizer, tensors)
     for step in range(100):
         renew(rng, parameters)
-        optimizer.lr = other.param_groups[0]["lr"] = 0.01 * (1 + step % 3)
+        optimizer.lr = 0.01 * (1 + step % 3)
+        for group in other.param_groups:
+            group["lr"] = optimizer.lr
         for p, tensor in zip(parameters, tensors, strict=True):
             tensor.grad = torch.tensor(p.g.data.copy())
         optimizer.step()
@@ -213,3 +219,24 @@ def test_the_first_step_is_as_long_as_the_learning_rate(rng):
     bp.Adam([p], lr=0.1).step()
     g = p.g.data
     np.testing.assert_allclose(before - p.data, 0.1 * g / (np.abs(g) + 1e-8), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [bp.SGD, bp.Adam, bp.AdamW])
+def test_decay_biases_says_whose_decay_it_is(rng, dtype, kind):
+    """As two optimizers would: one with decay for the weights, one without for the biases."""
+    parameters = with_gradients(rng, count=4, dtype=dtype)
+    copies = twins_of(parameters)
+    one = kind(parameters, lr=0.1, weight_decay=0.5, decay_biases=False)
+    two = [kind(copies[::2], lr=0.1, weight_decay=0.5), kind(copies[1::2], lr=0.1, weight_decay=0.0)]
+    for _ in range(3):
+        one.step()
+        for optimizer in two:
+            optimizer.step()
+    for mine, right in zip(parameters, copies, strict=True):
+        assert_same_bits(mine.data, right.data)
+    assert one.decay_biases is False
+    assert "decay_biases=False" in repr(one)
+    with pytest.raises(AttributeError):
+        one.decay_biases = True
+    with pytest.raises(ValueError, match=f"{kind.__name__}: found decay_biases=1, expected True or False"):
+        kind(parameters, lr=0.1, decay_biases=1)
