@@ -95,7 +95,7 @@ from pybackprop.ops import (
 from pybackprop.other_libraries import missing
 
 if TYPE_CHECKING:
-    from pybackprop import data, lab
+    from pybackprop import data, lab, sklearn
     from pybackprop.memory.fits import fits
     from pybackprop.memory.recorder import ledger
     from pybackprop.memory.views import Ledger
@@ -182,6 +182,7 @@ __all__ = [
     "set_tiles",
     "sigmoid",
     "sigmoid_grad",
+    "sklearn",
     "softmax",
     "softmax_grad",
     "tanh",
@@ -252,7 +253,7 @@ if not TYPE_CHECKING:  # a type checker would accept any attribute name
 
     def __getattr__(name: str) -> Any:
         """Loads a name at its first use. Raises AttributeError, with a hint for other libraries' names."""
-        if name in ("data", "lab"):
+        if name in ("data", "lab", "sklearn"):
             return import_module(f"pybackprop.{name}")  # the import sets the attribute
         if name not in _LAZY:
             return missing(name)

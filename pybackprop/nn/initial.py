@@ -25,10 +25,15 @@ def he_uniform(operation: str, m: int, h: int, dtype: np.dtype[Any], state: Any)
     operation: the caller, for messages. Source: He et al., "Delving Deep into Rectifiers" (arXiv:1502.01852),
     equation 10.
     """
-    check_size(operation, (m, h), dtype)
-    w = wrap(aligned_empty((m, h), dtype))
-    native.random_uniform[dtype](w.pointer(), float(np.sqrt(6.0 / m)), state, w.size)
-    return w
+    return uniform(operation, (m, h), float(np.sqrt(6.0 / m)), dtype, state)
+
+
+def uniform(operation: str, shape: tuple[int, ...], bound: float, dtype: np.dtype[Any], state: Any) -> Tensor:
+    """Numbers in [-bound, bound), drawn from a random stream, the same bits on every machine."""
+    check_size(operation, shape, dtype)
+    tensor = wrap(aligned_empty(shape, dtype))
+    native.random_uniform[dtype](tensor.pointer(), bound, state, tensor.size)
+    return tensor
 
 
 def zero_bias(h: int, dtype: np.dtype[Any]) -> Tensor:

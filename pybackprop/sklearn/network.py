@@ -1,0 +1,121 @@
+"""Network: an estimator's model, its optimizer, and the plan that trains them and predicts.
+
+scikit-learn's objective and the library's differ by a factor: this one's mean is over elements where that one's is
+over rows. `scale` is the gradient here over the gradient there; learning rate, eps and decay are scaled by it, so that
+a step is scikit-learn's.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from pybackprop.core.arrays import Array
+from pybackprop.engine.model import Model
+from pybackprop.engine.plan import Plan, compile
+from pybackprop.nn.initial import parameter_stream, uniform
+from pybackprop.nn.layers import BinaryCrossEntropy, CrossEntropy, LeakyRelu, Lin, Loss, Mse, Relu, Sigmoid, Tanh
+from pybackprop.nn.optim import SGD, Adam, Optimizer
+
+ACTIVATIONS = {"relu": Relu, "tanh": Tanh, "logistic": Sigmoid, "leaky_relu": LeakyRelu, "identity": None}
+
+PREDICTED = 256  # rows at a time, where nothing is trained
+
+
+def objective(out_activation: str, outputs: int) -> tuple[Loss, float, float]:
+    """(loss, its gradient over that of scikit-learn's loss, scikit-learn's loss over it)."""
+    if out_activation == "softmax":
+        return CrossEntropy(), 1.0, 1.0
+    if out_activation == "logistic":
+        return BinaryCrossEntropy(), 1 / outputs, float(outputs)
+    return Mse(), 2 / outputs, 0.5
+
+
+class Network:
+    """A chain of layers of these widths, from inputs to outputs.
+
+    loss_scale  scikit-learn's loss over the model's, both without the penalty
+    lock        held by whoever uses the plan, which two threads must not do at once
+    """
+
+    def __init__(
+        self, widths: Sequence[int], out_activation: str, activation_name: str, dtype: np.dtype[Any], seed: int
+    ) -> None:
+        activation, state = ACTIVATIONS[activation_name], parameter_stream(seed)
+        factor = 2.0 if activation_name == "logistic" else 6.0
+        layers: list[Any] = []
+        for k, (m, h) in enumerate(pairwise(widths), 1):
+            bound = float(np.sqrt(factor / (m + h)))  # Glorot's
+            w, b = (uniform("MLP", shape, bound, dtype, state) for shape in ((m, h), (h,)))
+            w.name, b.name = f"w{k}", f"b{k}"
+            layers.append(Lin(w, b))
+            if activation is not None and k < len(widths) - 1:
+                layers.append(activation())
+        loss, self.scale, self.loss_scale = objective(out_activation, widths[-1])
+        self.model = Model(layers, loss=loss)
+        self.dtype = dtype
+        self.optimizer: Optimizer | None = None
+        self.plan: Plan | None = None
+        self.lock = threading.RLock()
+
+    def new_optimizer(self, settings: dict[str, Any], weight: float) -> None:
+        """Makes the optimizer of an estimator's parameters. weight: that of all rows of a batch, see set_decay."""
+        lr = settings["learning_rate_init"]
+        self.plan = None
+        if settings["solver"] == "adam":
+            betas, eps = (settings["beta_1"], settings["beta_2"]), settings["epsilon"] * self.scale
+            self.optimizer = Adam(self.model, lr, betas=betas, eps=eps, decay_biases=False)
+        else:
+            momentum = settings["momentum"]
+            self.optimizer = SGD(
+                self.model, lr=lr / self.scale, momentum=momentum, decay_biases=False,
+                nesterov=settings["nesterovs_momentum"] and momentum > 0,
+            )  # fmt: skip
+        self.set_decay(settings["alpha"], weight)
+
+    def set_decay(self, alpha: float, weight: float) -> None:
+        """Decays the weights as scikit-learn's penalty does, which it divides by the weight of a batch's rows."""
+        assert self.optimizer is not None
+        self.optimizer.weight_decay = self.scale * alpha / weight
+
+    def set_rate(self, lr: float) -> None:
+        """Sets SGD's learning rate, as scikit-learn counts it."""
+        assert self.optimizer is not None
+        self.optimizer.lr = lr / self.scale
+
+    def compiled(self, batch: int | None = None) -> Plan:
+        """The plan, for steps of `batch` rows; None: of any number."""
+        if self.plan is None or batch not in (None, self.plan.batch):
+            self.plan = compile(self.model, batch=batch or PREDICTED, optimizer=self.optimizer)
+        return self.plan
+
+    def outputs(self, x: Any) -> Array:
+        """The last layer's outputs (n,h) of x (n,m), an array or a sparse matrix."""
+        with self.lock:
+            array: Array = self.compiled().predict(x).data
+            return array
+
+    def penalty(self) -> float:
+        """What the decay adds to scikit-learn's loss."""
+        assert self.optimizer is not None
+        weights = [w.data.ravel() for w in self.model.parameters()[::2]]
+        return 0.5 * self.optimizer.weight_decay / self.scale * float(sum(np.dot(w, w) for w in weights))
+
+    def state(self) -> list[Array]:
+        """A copy of the parameters' values."""
+        return [p.data.copy() for p in self.model.parameters()]
+
+    def restore(self, state: Sequence[Array]) -> None:
+        for p, values in zip(self.model.parameters(), state, strict=True):
+            p.data[...] = values
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A plan is memory of one process; it is compiled again where it is needed."""
+        return {name: value for name, value in vars(self).items() if name not in ("plan", "lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, plan=None, lock=threading.RLock())
