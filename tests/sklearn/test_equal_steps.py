@@ -44,6 +44,7 @@ def trained_alike(name, target, epochs=4, sample_weight=None, **parameters):
         estimator.fit(x, y)
     for mine, right in zip(parameters_of(both[0]), parameters_of(both[1]), strict=True):
         mine[...] = right
+    both[0].best_loss_ = both[1].best_loss_
     for estimator in both:
         estimator.set_params(max_iter=epochs).fit(x, y, sample_weight=sample_weight)
     return both
