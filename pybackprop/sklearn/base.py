@@ -219,7 +219,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
     def _hidden(self) -> list[int]:
         """The units of each hidden layer."""
-        hidden = np.atleast_1d(self.hidden_layer_sizes).tolist()
+        hidden: list[int] = np.atleast_1d(self.hidden_layer_sizes).tolist()
         if any(not isinstance(units, int) or units < 1 for units in hidden):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
         return hidden
@@ -247,12 +247,12 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         score = None if held_out is None else lambda: self._score_of(network.outputs(held_out[0]), *held_out[1:])
         watch = Watch(self, network, score, x.shape[0])
         done, until = self._epochs, self._epochs + (epochs or self.max_iter)
-        shuffled = {"seed": self._seed, "done": done, "on_epoch": watch, "epochs": until}
+        options: dict[str, Any] = {"seed": self._seed, "done": done, "on_epoch": watch, "epochs": until}
         try:
             if self.shuffle:
-                plan.fit(x, targ, sample_weight=weight, **shuffled)
+                plan.fit(x, targ, sample_weight=weight, **options)
             else:
-                plan.fit(_in_order(x, targ, weight, batch), **shuffled)
+                plan.fit(_in_order(x, targ, weight, batch), **options)
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=4)
         else:

@@ -30,6 +30,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     DivergedError when the loss is no longer finite.
     """
 
+    _given_classes: Array | None = None  # those of the first partial_fit
+
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseMLP._parameter_constraints,
         "class_weight": [dict, list, None, StrOptions({"balanced"})],
@@ -98,6 +100,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         """Trains on X (n,m), an array, a table or a sparse matrix, and y: classes (n,), or labels (n,k) of 0 and 1.
         sample_weight (n,), from 0.
         """
+        self._given_classes = None
         self._fit(X, y, sample_weight)
         return self
 
@@ -150,9 +153,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         check_classification_targets(y)
         is_multilabel = type_of_target(y).startswith("multilabel")
         classes = np.arange(y.shape[1]) if is_multilabel else np.unique(y)
-        given = vars(self).pop("_given_classes", None)
         if first:
-            self.classes_ = classes if given is None else given
+            self.classes_ = classes if self._given_classes is None else self._given_classes
             self._is_multilabel = is_multilabel
         unseen = np.setdiff1d(classes, self.classes_)
         if len(unseen) or is_multilabel is not self._is_multilabel:
@@ -182,7 +184,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             present = np.unique(y) if self.class_weight == "balanced" else self.classes_
             each = compute_class_weight(self.class_weight, classes=present, y=y)
             of_class = each[np.searchsorted(present, y)]
-        return of_class if weight is None else weight * of_class
+        result: Array = of_class if weight is None else weight * of_class
+        return result
 
     def _stratum(self, y: Any) -> Any:
         return None if self._is_multilabel else y

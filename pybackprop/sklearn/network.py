@@ -19,9 +19,10 @@ from pybackprop.engine.model import Model
 from pybackprop.engine.plan import Plan, compile
 from pybackprop.nn.initial import parameter_stream, uniform
 from pybackprop.nn.layers import BinaryCrossEntropy, CrossEntropy, LeakyRelu, Lin, Loss, Mse, Relu, Sigmoid, Tanh
-from pybackprop.nn.optim import SGD, Adam, Optimizer
+from pybackprop.nn.optim import SGD, Adam
 
-ACTIVATIONS = {"relu": Relu, "tanh": Tanh, "logistic": Sigmoid, "leaky_relu": LeakyRelu, "identity": None}
+ACTIVATIONS: dict[str, Any] = {kind.op.name: kind for kind in (Relu, Tanh, LeakyRelu)}
+ACTIVATIONS.update(logistic=Sigmoid, identity=None)  # scikit-learn's names
 
 PREDICTED = 256  # rows at a time, where nothing is trained
 
@@ -58,7 +59,7 @@ class Network:
         loss, self.scale, self.loss_scale = objective(out_activation, widths[-1])
         self.model = Model(layers, loss=loss)
         self.dtype = dtype
-        self.optimizer: Optimizer | None = None
+        self.optimizer: SGD | Adam | None = None
         self.plan: Plan | None = None
         self.lock = threading.RLock()
 
@@ -102,8 +103,9 @@ class Network:
     def penalty(self) -> float:
         """What the decay adds to scikit-learn's loss."""
         assert self.optimizer is not None
-        weights = [w.data.ravel() for w in self.model.parameters()[::2]]
-        return 0.5 * self.optimizer.weight_decay / self.scale * float(sum(np.dot(w, w) for w in weights))
+        decay: float = self.optimizer.weight_decay
+        squares = sum(float(np.vdot(w.data, w.data)) for w in self.model.parameters()[::2])
+        return 0.5 * decay / self.scale * squares
 
     def state(self) -> list[Array]:
         """A copy of the parameters' values."""

@@ -38,7 +38,8 @@ def data(target, n=60):
 def trained_alike(name, target, epochs=4, sample_weight=None, **parameters):
     """(ours, scikit-learn's), each after `epochs` epochs from the same parameters."""
     x, y = data(target)
-    shared = {"epsilon": 1e-60, "hidden_layer_sizes": (7, 4), "shuffle": False, "batch_size": 20, "max_iter": 1, "warm_start": True}
+    shared = {"epsilon": 1e-60, "hidden_layer_sizes": (7, 4), "shuffle": False, "batch_size": 20, "warm_start": True}
+    shared["max_iter"] = 1
     both = [getattr(module, name)(**{**shared, **parameters}, random_state=0) for module in (ours, neural_network)]
     for estimator in both:
         estimator.fit(x, y)
