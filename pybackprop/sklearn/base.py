@@ -19,7 +19,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, colu
 from pybackprop.core import settings
 from pybackprop.core.arrays import Array
 from pybackprop.engine.model import Model
-from pybackprop.sklearn.network import ACTIVATIONS, Network
+from pybackprop.sklearn.network import ACTIVATIONS, Network, Objective
 from pybackprop.sklearn.stopping import Watch, begin
 
 LARGEST_SEED = 2**31 - 1
@@ -113,8 +113,8 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
     # ---- what the estimators say of themselves ----
 
-    def _targets(self, y: Any, dtype: np.dtype[Any], first: bool) -> tuple[Array, int, str]:
-        """(targets of the model, the number of outputs, the output's activation) for a checked y."""
+    def _targets(self, y: Any, dtype: np.dtype[Any], first: bool) -> tuple[Array, int, Objective]:
+        """(targets of the model, the number of outputs, what is minimised) for a checked y."""
         raise NotImplementedError
 
     def _score_of(self, outputs: Array, y: Any, weight: Array | None) -> float:
@@ -167,7 +167,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             raise ValueError("partial_fit does not support early_stopping=True")
         first = "_network" not in vars(self) or not (self.warm_start or continues)
         x, y = self._checked(x, y, first)
-        targ, outputs, out_activation = self._targets(y, x.dtype, first)
+        targ, outputs, objective = self._targets(y, x.dtype, first)
         weight = self._weights(sample_weight, x, y, first)
         random = check_random_state(self.random_state)
         if first or not continues:
@@ -178,7 +178,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         batch = self._batch(x.shape[0])
         with _threads(self.threads):
             if first:
-                self._begin([x.shape[1], *self._hidden(), outputs], out_activation, x.dtype)
+                self._begin([x.shape[1], *self._hidden(), outputs], objective, x.dtype)
             network: Network = self._network
             with network.lock:
                 self._set_optimizer(network, batch if weight is None else float(batch * weight.mean()), continues)
@@ -224,10 +224,10 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
         return hidden
 
-    def _begin(self, widths: list[int], out_activation: str, dtype: np.dtype[Any]) -> None:
+    def _begin(self, widths: list[int], objective: Objective, dtype: np.dtype[Any]) -> None:
         """Makes the network, and the attributes before the first epoch."""
-        self._network = Network(widths, out_activation, self.activation, dtype, self._seed)
-        self.n_layers_, self.n_outputs_, self.out_activation_ = len(widths), widths[-1], out_activation
+        self._network = Network(widths, objective, self.activation, dtype, self._seed)
+        self.n_layers_, self.n_outputs_, self.out_activation_ = len(widths), widths[-1], objective.out_activation
         begin(self)
 
     def _set_optimizer(self, network: Network, weight: float, continues: bool) -> None:

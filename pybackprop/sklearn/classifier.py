@@ -15,6 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from pybackprop.core.arrays import Array
 from pybackprop.ops import log_softmax, sigmoid, softmax
 from pybackprop.sklearn.base import BaseMLP
+from pybackprop.sklearn.network import CLASSES, YES_OR_NO, Objective
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
@@ -149,7 +150,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             raise ValueError("classes must be passed on the first call to partial_fit.")
         self._given_classes = None if classes is None else unique_labels(classes)
 
-    def _targets(self, y: Any, dtype: np.dtype[Any], first: bool) -> tuple[Array, int, str]:
+    def _targets(self, y: Any, dtype: np.dtype[Any], first: bool) -> tuple[Array, int, Objective]:
         check_classification_targets(y)
         is_multilabel = type_of_target(y).startswith("multilabel")
         classes = np.arange(y.shape[1]) if is_multilabel else np.unique(y)
@@ -163,7 +164,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             )
         if is_multilabel:
             labels = y.toarray() if issparse(y) else y
-            return np.ascontiguousarray(labels, dtype), labels.shape[1], "logistic"
+            return np.ascontiguousarray(labels, dtype), labels.shape[1], YES_OR_NO
         if len(self.classes_) < 2:
             raise ValueError(
                 f"{type(self).__name__} needs samples of at least 2 classes in the data, but the data contains only "
@@ -171,8 +172,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             )
         index = np.searchsorted(self.classes_, y).astype(dtype)
         if len(self.classes_) == 2:
-            return index[:, None], 1, "logistic"
-        return index, len(self.classes_), "softmax"
+            return index[:, None], 1, YES_OR_NO
+        return index, len(self.classes_), CLASSES
 
     def _weights(self, sample_weight: Any, x: Any, y: Any, first: bool) -> Array | None:
         weight = super()._weights(sample_weight, x, y, first)

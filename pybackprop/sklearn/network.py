@@ -8,7 +8,8 @@ a step is scikit-learn's.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -27,13 +28,23 @@ ACTIVATIONS.update(logistic=Sigmoid, identity=None)  # scikit-learn's names
 PREDICTED = 256  # rows at a time, where nothing is trained
 
 
-def objective(out_activation: str, outputs: int) -> tuple[Loss, float, float]:
-    """(loss, its gradient over that of scikit-learn's loss, scikit-learn's loss over it)."""
-    if out_activation == "softmax":
-        return CrossEntropy(), 1.0, 1.0
-    if out_activation == "logistic":
-        return BinaryCrossEntropy(), 1 / outputs, float(outputs)
-    return Mse(), 2 / outputs, 0.5
+@dataclass(frozen=True)
+class Objective:
+    """A model's loss, and what scikit-learn makes of its outputs and calls it.
+
+    scale(h)       the loss's gradient over that of scikit-learn's loss, for h outputs
+    loss_scale(h)  scikit-learn's loss over this one
+    """
+
+    loss: type[Loss]
+    out_activation: str
+    scale: Callable[[int], float]
+    loss_scale: Callable[[int], float]
+
+
+SQUARED_ERROR = Objective(Mse, "identity", lambda h: 2 / h, lambda h: 0.5)
+CLASSES = Objective(CrossEntropy, "softmax", lambda h: 1.0, lambda h: 1.0)
+YES_OR_NO = Objective(BinaryCrossEntropy, "logistic", lambda h: 1 / h, float)
 
 
 class Network:
@@ -44,7 +55,7 @@ class Network:
     """
 
     def __init__(
-        self, widths: Sequence[int], out_activation: str, activation_name: str, dtype: np.dtype[Any], seed: int
+        self, widths: Sequence[int], objective: Objective, activation_name: str, dtype: np.dtype[Any], seed: int
     ) -> None:
         activation, state = ACTIVATIONS[activation_name], parameter_stream(seed)
         factor = 2.0 if activation_name == "logistic" else 6.0
@@ -56,8 +67,8 @@ class Network:
             layers.append(Lin(w, b))
             if activation is not None and k < len(widths) - 1:
                 layers.append(activation())
-        loss, self.scale, self.loss_scale = objective(out_activation, widths[-1])
-        self.model = Model(layers, loss=loss)
+        self.scale, self.loss_scale = objective.scale(widths[-1]), objective.loss_scale(widths[-1])
+        self.model = Model(layers, loss=objective.loss())
         self.dtype = dtype
         self.optimizer: SGD | Adam | None = None
         self.plan: Plan | None = None

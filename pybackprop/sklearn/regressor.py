@@ -10,6 +10,7 @@ from sklearn.metrics import r2_score
 
 from pybackprop.core.arrays import Array
 from pybackprop.sklearn.base import BaseMLP
+from pybackprop.sklearn.network import SQUARED_ERROR, Objective
 
 
 class MLPRegressor(MultiOutputMixin, RegressorMixin, BaseMLP):  # type: ignore[misc]
@@ -61,11 +62,11 @@ class MLPRegressor(MultiOutputMixin, RegressorMixin, BaseMLP):  # type: ignore[m
     def _checked(self, x: Any, y: Any, first: bool, **checks: Any) -> tuple[Any, Any]:
         return super()._checked(x, y, first, y_numeric=True, **checks)
 
-    def _targets(self, y: Any, dtype: np.dtype[Any], first: bool) -> tuple[Array, int, str]:
+    def _targets(self, y: Any, dtype: np.dtype[Any], first: bool) -> tuple[Array, int, Objective]:
         targ = np.ascontiguousarray(y.reshape(len(y), -1), dtype)
         if not first and targ.shape[1] != self.n_outputs_:
             raise ValueError(f"y has {targ.shape[1]} outputs, but this MLPRegressor was fitted with {self.n_outputs_}.")
-        return targ, targ.shape[1], "identity"
+        return targ, targ.shape[1], SQUARED_ERROR
 
     def _score_of(self, outputs: Array, y: Any, weight: Array | None) -> float:
         return float(r2_score(y.reshape(len(y), -1), outputs, sample_weight=weight))
