@@ -83,6 +83,19 @@ enum {
     BP_HERE_WORKSPACE = BP_TILES_BYTES + BP_PANEL_BYTES + 64
 }; /* see bp_multiply_here */
 
+/* What a loss is a mean over, if it is more than the rows at hand: so many rows, or 0. sum: where their
+   part of the sum is written, or NULL. */
+typedef struct {
+    size_t rows;
+    double *sum;
+} bp_mean;
+
+static inline size_t bp_mean_rows(bp_mean mean, size_t n) { return mean.rows ? mean.rows : n; }
+
+static inline bp_mean bp_mean_of(const bp_plan *plan) {
+    return (bp_mean){plan->mean_rows, plan->loss_sum};
+}
+
 /* The lowest layer with a gradient to compute; dx: whether the data's gradient is computed too. */
 size_t bp_lowest_wanted(const bp_layer *layers, size_t count, int dx);
 

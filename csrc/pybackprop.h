@@ -630,6 +630,9 @@ typedef struct {
     size_t clipped_count; /* only dp and size are used */
     double
         max_norm; /* steps scale their gradients down to that norm before the update; 0: they do not */
+    size_t mean_rows; /* of bp_plan_grads: the rows that the loss is a mean over, where a call has only
+                         some of them; 0: the call's own */
+    double *loss_sum; /* where bp_plan_grads writes the sum that the loss divides; NULL: nowhere */
 } bp_plan;
 
 /* The bytes of workspace that a plan's strategy needs for steps of up to plan->batch rows. BP_UNKNOWN:

@@ -217,6 +217,24 @@ bp_status NAME(bp_loss_forward)(int kind, REAL *loss, const REAL *out, const REA
     return NAME(table)[kind].forward(loss, out, targ, n, h, facts[kind].labels);
 }
 
+bp_status NAME(bp_loss_forward_of)(bp_mean mean, int kind, REAL *loss, const REAL *out, const REAL *targ,
+                                   size_t n, size_t h) {
+    if (!mean.rows && !mean.sum) return NAME(bp_loss_forward)(kind, loss, out, targ, n, h);
+    if (bp_overflows(n, h, sizeof(REAL))) return BP_OVERFLOW;
+    if (n * h == 0) return BP_EMPTY;
+    const size_t width = bp_loss_width(kind, h);
+    double total = 0;
+    for (size_t start = 0; start < n; start += BP_SEGMENT) {
+        double sum = 0;
+        NAME(bp_loss_segment)(kind, &sum, out + start * h, targ + start * width,
+                              n - start < BP_SEGMENT ? n - start : BP_SEGMENT, h);
+        total += sum;
+    }
+    if (mean.sum) *mean.sum = total;
+    *loss = (REAL)(total / bp_loss_terms(kind, bp_mean_rows(mean, n), h));
+    return BP_OK;
+}
+
 void NAME(bp_loss_backward)(int loss, REAL *dout, const REAL *out, const REAL *targ, size_t n,
                             size_t h) {
     if (has_weights(loss))

@@ -35,6 +35,10 @@ bp_status NAME(bp_loss_forward)(int kind, REAL *loss, const REAL *out, const REA
                                 size_t h);
 void NAME(bp_loss_backward)(int loss, REAL *dout, const REAL *out, const REAL *targ, size_t n, size_t h);
 
+/* The loss of a part of the rows that it is a mean over. */
+bp_status NAME(bp_loss_forward_of)(bp_mean mean, int kind, REAL *loss, const REAL *out, const REAL *targ,
+                                   size_t n, size_t h);
+
 /* 1 if the last layer's loss is known. */
 int NAME(bp_loss_valid)(const bp_layer *layers, size_t count);
 

@@ -209,11 +209,14 @@ bp_status NAME(bp_fused_grads)(const bp_plan *plan, REAL *loss, const REAL *x, c
     if (bp_overflows(n, h, sizeof(REAL))) return BP_OVERFLOW;
     if (n * h == 0) return BP_EMPTY;
     NAME(pass) p = {.plan = plan, .x = x, .targ = targ, .dx = dx, .n = n, .accumulate = accumulate};
-    p.factor = NAME(bp_loss_factor)(last->loss, n, h), p.sparse = plan->sparse && !accumulate;
+    const size_t rows = bp_mean_rows(bp_mean_of(plan), n);
+    p.factor = NAME(bp_loss_factor)(last->loss, rows, h), p.sparse = plan->sparse && !accumulate;
     p.lowest = bp_lowest_wanted(plan->layers, plan->count, dx != NULL);
     bp_status status = NAME(run_pass)(&p, 3 * bp_forward_work(plan->layers, plan->count, n));
-    if (status == BP_OK) *loss = (REAL)(p.total / bp_loss_terms(last->loss, n, h));
-    return status;
+    if (status != BP_OK) return status;
+    *loss = (REAL)(p.total / bp_loss_terms(last->loss, rows, h));
+    if (plan->loss_sum) *plan->loss_sum = p.total;
+    return BP_OK;
 }
 
 bp_status NAME(bp_fused_predict)(const bp_plan *plan, REAL *out, const REAL *x, size_t n) {

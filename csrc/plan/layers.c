@@ -65,16 +65,17 @@ bp_status NAME(bp_chain_forward)(REAL *loss, const bp_layer *layers, size_t coun
                                  const REAL *targ, size_t n) {
     BP_DEFINED_ENVIRONMENT;
     if (!NAME(bp_layers_valid)(layers, count)) return BP_INVALID;
-    return NAME(bp_chain_forward_in)(NULL, loss, layers, count, x, targ, n);
+    return NAME(bp_chain_forward_in)(NULL, (bp_mean){0}, loss, layers, count, x, targ, n);
 }
 
-bp_status NAME(bp_chain_forward_in)(const bp_workspace *workspace, REAL *loss, const bp_layer *layers,
-                                    size_t count, const REAL *x, const REAL *targ, size_t n) {
+bp_status NAME(bp_chain_forward_in)(const bp_workspace *workspace, bp_mean mean, REAL *loss,
+                                    const bp_layer *layers, size_t count, const REAL *x,
+                                    const REAL *targ, size_t n) {
     if (count == 0) return BP_EMPTY;
     const bp_layer *last = layers + count - 1;
     bp_status status = NAME(bp_layers_forward)(workspace, NULL, layers, count, x, n);
     if (status != BP_OK) return status;
-    return NAME(bp_loss_forward)(last->loss, loss, NAME(bp_output)(last), targ, n, last->h);
+    return NAME(bp_loss_forward_of)(mean, last->loss, loss, NAME(bp_output)(last), targ, n, last->h);
 }
 
 /* dw (m,h) = in.T @ dz, db (h) = dz summed over rows: those that are not NULL */
@@ -160,9 +161,8 @@ static void NAME(wide_loss_backward_over)(const bp_layer *last, const REAL *targ
 }
 
 /* The same, some rows at a time */
-static void NAME(loss_backward_over)(const bp_layer *last, const REAL *targ, size_t n) {
+static void NAME(loss_backward_over)(const bp_layer *last, const REAL *targ, size_t n, REAL factor) {
     enum { FEW = BP_FEW_BYTES / sizeof(REAL) };
-    const REAL factor = NAME(bp_loss_factor)(last->loss, n, last->h);
     size_t h = last->h, width = bp_loss_width(last->loss, h), most = h ? FEW / h : n, rows;
     if (most == 0) return NAME(wide_loss_backward_over)(last, targ, n, factor);
     REAL few[FEW], *a = last->a;
@@ -174,9 +174,13 @@ static void NAME(loss_backward_over)(const bp_layer *last, const REAL *targ, siz
 }
 
 /* dz of the last layer: the gradient of its output, or where that is overwritten, of its z */
-static void NAME(last_backward)(const bp_layer *last, const REAL *targ, size_t n) {
+static void NAME(last_backward)(bp_mean mean, const bp_layer *last, const REAL *targ, size_t n) {
+    const REAL factor = NAME(bp_loss_factor)(last->loss, bp_mean_rows(mean, n), last->h);
     if (NAME(overwrites_output)(last))
-        NAME(loss_backward_over)(last, targ, n);
+        NAME(loss_backward_over)(last, targ, n, factor);
+    else if (mean.rows)
+        NAME(bp_loss_rows_backward)(last->loss, last->dz, NAME(bp_output)(last), targ, factor, n,
+                                    last->h);
     else
         NAME(bp_loss_backward)(last->loss, last->dz, NAME(bp_output)(last), targ, n, last->h);
 }
@@ -204,16 +208,16 @@ bp_status NAME(bp_chain_backward)(REAL *dx, const bp_layer *layers, size_t count
                                   const REAL *targ, size_t n, int accumulate) {
     BP_DEFINED_ENVIRONMENT;
     if (!NAME(bp_layers_valid)(layers, count)) return BP_INVALID;
-    return NAME(bp_chain_backward_in)(NULL, dx, layers, count, x, targ, n, accumulate);
+    return NAME(bp_chain_backward_in)(NULL, (bp_mean){0}, dx, layers, count, x, targ, n, accumulate);
 }
 
-bp_status NAME(bp_chain_backward_in)(const bp_workspace *workspace, REAL *dx, const bp_layer *layers,
-                                     size_t count, const REAL *x, const REAL *targ, size_t n,
-                                     int accumulate) {
+bp_status NAME(bp_chain_backward_in)(const bp_workspace *workspace, bp_mean mean, REAL *dx,
+                                     const bp_layer *layers, size_t count, const REAL *x,
+                                     const REAL *targ, size_t n, int accumulate) {
     if (count == 0) return BP_EMPTY;
     const bp_layer *last = layers + count - 1;
     if (bp_overflows(n, last->h, sizeof(REAL))) return BP_OVERFLOW;
-    NAME(last_backward)(last, targ, n);
+    NAME(last_backward)(mean, last, targ, n);
     for (size_t lowest = bp_lowest_wanted(layers, count, dx != NULL), k = count; k-- > lowest;) {
         const bp_layer *l = layers + k;
         const REAL *in = k ? NAME(bp_output)(l - 1) : x;

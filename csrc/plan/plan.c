@@ -100,9 +100,10 @@ static bp_status NAME(layers_grads)(const bp_plan *plan, const bp_workspace *wor
                                     const REAL *x, const REAL *targ, size_t n, REAL *dx,
                                     int accumulate) {
     const bp_layer *layers = plan->layers;
-    bp_status status = NAME(bp_chain_forward_in)(workspace, loss, layers, plan->count, x, targ, n);
+    const bp_mean mean = bp_mean_of(plan);
+    bp_status status = NAME(bp_chain_forward_in)(workspace, mean, loss, layers, plan->count, x, targ, n);
     if (status != BP_OK) return status;
-    return NAME(bp_chain_backward_in)(workspace, dx, layers, plan->count, x, targ, n, accumulate);
+    return NAME(bp_chain_backward_in)(workspace, mean, dx, layers, plan->count, x, targ, n, accumulate);
 }
 
 /* to (n,size) = those rows of from */

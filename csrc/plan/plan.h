@@ -30,11 +30,12 @@ REAL *NAME(bp_output)(const bp_layer *layer);
 /* z, a of each layer; if out is not NULL, the last layer's output is written there instead. */
 bp_status NAME(bp_layers_forward)(const bp_workspace *workspace, REAL *out, const bp_layer *layers,
                                   size_t count, const REAL *x, size_t n);
-bp_status NAME(bp_chain_forward_in)(const bp_workspace *workspace, REAL *loss, const bp_layer *layers,
-                                    size_t count, const REAL *x, const REAL *targ, size_t n);
-bp_status NAME(bp_chain_backward_in)(const bp_workspace *workspace, REAL *dx, const bp_layer *layers,
-                                     size_t count, const REAL *x, const REAL *targ, size_t n,
-                                     int accumulate);
+bp_status NAME(bp_chain_forward_in)(const bp_workspace *workspace, bp_mean mean, REAL *loss,
+                                    const bp_layer *layers, size_t count, const REAL *x,
+                                    const REAL *targ, size_t n);
+bp_status NAME(bp_chain_backward_in)(const bp_workspace *workspace, bp_mean mean, REAL *dx,
+                                     const bp_layer *layers, size_t count, const REAL *x,
+                                     const REAL *targ, size_t n, int accumulate);
 
 /* split.c: threads share rows, then gradients. update may be NULL. BP_DIVERGED: see bp_plan_update. */
 bp_status NAME(bp_split_grads)(const bp_plan *plan, const bp_workspace *workspace, REAL *loss,

@@ -95,9 +95,11 @@ static void NAME(rows_forward)(const NAME(step) * s, bp_range rows) {
 static void NAME(rows_backward)(const NAME(step) * s, bp_range rows) {
     const bp_layer *layers = s->plan->layers, *last = layers + s->plan->count - 1;
     size_t from = rows.begin * last->h, count = rows.end - rows.begin;
+    const bp_mean mean = bp_mean_of(s->plan);
     NAME(bp_loss_rows_backward)(last->loss, (REAL *)last->dz + from, NAME(bp_output)(last) + from,
                                 s->targ + rows.begin * bp_loss_width(last->loss, last->h),
-                                NAME(bp_loss_factor)(last->loss, s->n, last->h), count, last->h);
+                                NAME(bp_loss_factor)(last->loss, bp_mean_rows(mean, s->n), last->h),
+                                count, last->h);
     for (size_t k = s->plan->count; k-- > s->lowest;) {
         const bp_layer *l = layers + k;
         REAL *dz = (REAL *)l->dz + rows.begin * l->h;
@@ -182,7 +184,8 @@ static void NAME(gradients_share)(const void *job, size_t share) {
     const NAME(step) *s = job;
     const bp_layer *last = s->plan->layers + s->plan->count - 1;
     if (share + 1 == s->shares)
-        NAME(bp_loss_forward)(last->loss, s->loss, NAME(bp_output)(last), s->targ, s->n, last->h);
+        NAME(bp_loss_forward_of)(bp_mean_of(s->plan), last->loss, s->loss, NAME(bp_output)(last),
+                                 s->targ, s->n, last->h);
     NAME(add_over_rows)(s, share);
 }
 
