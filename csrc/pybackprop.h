@@ -463,6 +463,9 @@ typedef enum {
     BP_LOSS_WEIGHTED = 64             /* added to one of them: bp_weighted_loss_forward, ..._backward */
 } bp_loss;
 
+/* What a bp_loss of n rows of h outputs is a mean over: n, or n*h. */
+double bp_loss_terms(int loss, size_t n, size_t h);
+
 /* A linear layer and the activation after it. Arrays of the type in the call's name. */
 typedef struct {
     size_t m, h;           /* inputs, outputs */

@@ -55,9 +55,10 @@ from pybackprop.core.errors import (
 from pybackprop.core.settings import info, kernels, set_threads, set_tiles, threads, tiles, use_kernel
 from pybackprop.core.thread_limits import watch as _watch_thread_limits
 from pybackprop.core.version import __version__ as __version__
+from pybackprop.engine.compile import compile
 from pybackprop.engine.history import History
 from pybackprop.engine.model import Model, mlp
-from pybackprop.engine.plan import Plan, compile
+from pybackprop.engine.plan import Plan
 from pybackprop.nn.clip import clip_grad_norm
 from pybackprop.nn.layers import Activation, BinaryCrossEntropy, CrossEntropy, LeakyRelu, Lin, Mse, Relu, Sigmoid, Tanh
 from pybackprop.nn.module import Module

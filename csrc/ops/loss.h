@@ -5,9 +5,6 @@
 /* The numbers of a row of targets, for h outputs. */
 size_t bp_loss_width(int loss, size_t h);
 
-/* What the loss is a mean over: elements, or rows. */
-double bp_loss_terms(int loss, size_t n, size_t h);
-
 #endif
 
 /* The factor of the gradient for n rows in all. */

@@ -38,12 +38,17 @@ class Plan(Protocol):
     arena: Arena
     step_data: StepData
     clip_norm: float | None
+    is_first: bool
 
     def check_step(self, operation: str) -> Optimizer: ...
     def limit_norm(self, clip_norm: float | None) -> None: ...
     def reserve_batch(self, rows: int) -> None: ...
     def predict(self, x: Any) -> Tensor: ...
     def expect(self, c_loss: int) -> None: ...
+    def agree(self, decide: Callable[[], bool]) -> bool: ...
+    def run(
+        self, at: Any, x: Array, targ: Array, order: Any, rows: int, batch: int, rates: tuple[float, float], most: float
+    ) -> int: ...
     def touch(self) -> None: ...
 
 
@@ -69,7 +74,6 @@ class _Fit:
         self.data: Samples | None = None
         self.validation = _validation(plan, options.validation)
         self.source = self._loader(x) if targ is None else self._rows(x, targ)
-        self.call = native.plan_run[plan.dtype]
         self.schedule = self._schedule()
         self.before = 0
         self.rates: Array | None = None
@@ -134,7 +138,7 @@ class _Fit:
                 self.plan.limit_norm(o.clip_norm)
                 stack.callback(self.plan.limit_norm, self.plan.clip_norm)
             callbacks = [o.callback] if o.callback is not None else []
-            if o.progress:
+            if o.progress and self.plan.is_first:
                 callbacks.append(self._bar(stack))
             for epoch in range(o.done + 1, o.epochs + 1):
                 if self._epoch(epoch, callbacks) or self._is_enough():
@@ -157,23 +161,32 @@ class _Fit:
 
     def _epoch(self, epoch: int, callbacks: list[Callable[[Moment], Any]]) -> bool:
         """One pass over the rows; whether a callback asked to stop."""
-        at, o = self.at, self.options
+        at = self.at
         self._set_rates(epoch)
         at.row = at.steps = 0
         at.loss_sum = seconds = 0.0
         self.source.begin(epoch)
         while not self.source.is_done:
             seconds += self._slice(epoch)
-            if not self.source.is_done and _call(callbacks, self._moment(epoch)):
+            if not self.source.is_done and self._asked_to_stop(callbacks, epoch):
                 return True
         self._check_finite(epoch)
         done = Epoch(epoch, at.loss_sum / self.source.rows, self._validation_loss(), self.optimizer.lr, seconds)
         self.history.append(done)
         self._keep_best(done.validation)
-        if o.checkpoint is not None:
+        return self.plan.agree(partial(self._after_epoch, callbacks, done))
+
+    def _asked_to_stop(self, callbacks: list[Callable[[Moment], Any]], epoch: int) -> bool:
+        """Whether a callback within an epoch asks to stop."""
+        return bool(callbacks) and self.plan.agree(partial(_call, callbacks, self._moment(epoch)))
+
+    def _after_epoch(self, callbacks: list[Callable[[Moment], Any]], done: Epoch) -> bool:
+        """Calls what is called after an epoch; whether one of them asks to stop."""
+        o = self.options
+        if o.checkpoint is not None and self.plan.is_first:
             o.checkpoint(done)
         stop = o.after_epoch(done)
-        return _call(callbacks, self._moment(epoch, done)) or stop
+        return _call(callbacks, self._moment(done.epoch, done)) or stop
 
     def _set_rates(self, epoch: int) -> None:
         """The learning rate of an epoch, or of each of its steps."""
@@ -206,9 +219,7 @@ class _Fit:
         if isinstance(self.schedule, Schedule) and self.rates is None:
             optimizer.lr = self.schedule(self.before + self.at.steps)
         self.plan.touch()
-        data = native.pointer(x), native.pointer(targ), order, len(x), batch
-        status: int = self.call(self.plan.c_plan, self.at, *data, optimizer.lr, optimizer.momentum, most)
-        return status
+        return self.plan.run(self.at, x, targ, order, len(x), batch, (optimizer.lr, optimizer.momentum), most)
 
     def _moment(self, epoch: int, done: Epoch | None = None) -> Moment:
         return Moment(epoch, self.at.steps, self.source.steps, self.at.loss_sum / self.source.rows, done)

@@ -14,7 +14,7 @@ import numpy as np
 from pybackprop.autograd import messages, versions
 from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.core import native, observer, short_calls
-from pybackprop.core.arrays import empty
+from pybackprop.core.arrays import Array, empty
 from pybackprop.core.checks import whole
 from pybackprop.core.errors import GradientError
 from pybackprop.core.tracebacks import shorten
@@ -33,38 +33,10 @@ from pybackprop.nn.network import updated_by, updated_first
 from pybackprop.nn.optimizer import Optimizer, check_optimizer
 from pybackprop.nn.schedules import Schedule
 
-__all__ = ["Plan", "compile"]
+__all__ = ["Plan"]
 
 messages.remedies["compile"] = "Compile before forward; compile moves the parameters to other memory"
 messages.remedies["plan.step"] = "Call backward before the plan's step"
-
-
-def compile(
-    model: Model,
-    *,
-    batch: int,
-    optimizer: Optimizer | None = None,
-    clip_norm: float | None = None,
-    strategy: str | None = None,
-    sparse: bool | None = None,
-) -> Plan:
-    """A Plan of the model's step for up to `batch` rows.
-
-    model      a chain: Lin, each with at most one activation after it, ended by Mse or CrossEntropy; one dtype
-    optimizer  updates its parameters, or the model's if it was given none; needed by step and fit
-    clip_norm  before each update, scale the gradients of the updated parameters down to this norm, as
-               `bp.clip_grad_norm` does with them in the model's order; None: do not
-    strategy   "layers": one layer after another; "split": threads share a step's rows, then the gradients;
-               "fused": one pass over the rows; None: the one expected to be fastest. Affects speed only
-    sparse     whether terms that are exactly zero may be left out; None: if it is expected to pay. Affects speed only
-
-    The parameters, their `.g` and the optimizer's momentum or moments move into the plan's memory. The tensors stay
-    the same objects; arrays and views taken from them before (`w.data`, `w[0]`, `w.g`) keep the old memory.
-    A parameter without requires_g gets neither gradient nor update.
-    Raises TypeError, naming the layer, for a model that is not such a chain; ShapeError and DTypeError for
-    parameters that do not fit each other; ValueError for options that do not exist.
-    """
-    return Plan(model, batch, optimizer, clip_norm, strategy, sparse)
 
 
 class Plan:
@@ -87,6 +59,7 @@ class Plan:
     c_plan: Any
     step_data: StepData
     clip_norm: float | None
+    is_first: bool = True  # of several that train together, the one that writes and shows
 
     def __init__(
         self,
@@ -306,6 +279,21 @@ class Plan:
         if (optimizer.momentum != 0) is not self._moves:
             self._set_momentum()
         return optimizer
+
+    def run(
+        self, at: Any, x: Array, targ: Array, order: Any, rows: int, batch: int, rates: tuple[float, float], most: float
+    ) -> int:
+        """Steps of fit, for at most so many seconds or to the last of the rows; a bp_status. at: C's bp_progress.
+
+        order: of the rows, int64_t[rows], or NULL for that of the arrays. rates: the learning rate and the momentum.
+        """
+        data = native.pointer(x), native.pointer(targ), order, rows, batch
+        status: int = native.plan_run[self.dtype](self.c_plan, at, *data, *rates, most)
+        return status
+
+    def agree(self, decide: Callable[[], bool]) -> bool:
+        """What a callback of fit decides: whether to stop."""
+        return decide()
 
     def limit_norm(self, clip_norm: float | None) -> None:
         """Makes steps scale their gradients down to this norm; None: not at all."""

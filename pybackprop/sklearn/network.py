@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from pybackprop.core.arrays import Array
+from pybackprop.engine.compile import compile
 from pybackprop.engine.model import Model
-from pybackprop.engine.plan import Plan, compile
+from pybackprop.engine.plan import Plan
 from pybackprop.nn.initial import parameter_stream, uniform
 from pybackprop.nn.layers import BinaryCrossEntropy, CrossEntropy, LeakyRelu, Lin, Loss, Mse, Relu, Sigmoid, Tanh
 from pybackprop.nn.optim import SGD, Adam

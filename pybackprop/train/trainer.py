@@ -15,8 +15,8 @@ from pybackprop.core.arrays import Array, float_type
 from pybackprop.core.checks import check_seed, is_whole, whole
 from pybackprop.core.errors import CheckpointError
 from pybackprop.data import DataError, Description, Split, check_finite
+from pybackprop.engine.compile import compile
 from pybackprop.engine.model import Model, mlp
-from pybackprop.engine.plan import compile
 from pybackprop.engine.records import Moment
 from pybackprop.nn.clip import check_max_norm
 from pybackprop.nn.optim import Optimizer, optimizer_of, rate

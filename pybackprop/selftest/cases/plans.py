@@ -12,8 +12,9 @@ from pybackprop.core import native
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import DivergedError
 from pybackprop.core.native import SEGMENT
+from pybackprop.engine.compile import compile
 from pybackprop.engine.model import Model
-from pybackprop.engine.plan import Plan, compile
+from pybackprop.engine.plan import Plan
 from pybackprop.nn.optim import SGD
 from pybackprop.selftest import machine
 from pybackprop.selftest.case import Case, kind

@@ -1,0 +1,211 @@
+"""DistributedPlan: a plan whose steps the ranks of an MPI communicator share, with the bits of a single process.
+
+A step's rows are cut into segments of BP_SEGMENT rows, as the definition says. The ranks get neighbouring segments, and
+each computes the gradients of its own, one after another. A gradient's total goes from rank to rank, each of which adds
+its segments in their order, in blocks, so that all ranks add at once; the last one then gives the total to all. So the
+additions are those of the definition, in its order, whatever the number of ranks. Each rank then makes the same update.
+docs/distributed.md has the rules and the costs.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pybackprop.autograd.tensor import Tensor
+from pybackprop.core import native, observer
+from pybackprop.core.arrays import Array, aligned_empty
+from pybackprop.core.errors import GradientError, ShapeError
+from pybackprop.core.version import __version__
+from pybackprop.engine.batch import c_loss, pair
+from pybackprop.engine.history import History
+from pybackprop.engine.model import Model
+from pybackprop.engine.plan import Plan
+from pybackprop.engine.ranks import RankError, Ranks
+from pybackprop.nn.optimizer import Optimizer
+
+__all__ = ["DistributedPlan", "RankError"]
+
+
+class DistributedPlan(Plan):
+    """A plan of all ranks, made by `compile(..., comm=comm)`. Every rank calls the same methods with the same data.
+
+    Data is the whole of it on every rank; memory maps are read where they are needed. x may not have requires_g.
+    Raises RankError, on every rank, where the ranks do not agree on the model, the data or the options, and where one
+    of them failed in a callback.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        batch: int,
+        optimizer: Optimizer | None,
+        clip_norm: float | None,
+        strategy: str | None,
+        sparse: bool | None,
+        comm: Any,
+    ) -> None:
+        self.ranks = Ranks(comm)
+        self.ranks.same("compile", {"the version": __version__, "the model": repr(model), "batch": batch,
+                                    "optimizer": repr(optimizer), "clip_norm": clip_norm,
+                                    "the parameters": [_checksum(p.data) for p in model.parameters()]})  # fmt: skip
+        super().__init__(model, min(batch, native.SEGMENT), optimizer, clip_norm, strategy, sparse)
+        self.is_first = self.ranks.rank == 0
+        self.batch = self.step_data.most = batch
+        self._parts: list[Array] = []
+        self._sum = self.c_plan.loss_sum = native.number(native.FLOAT64)
+        self._checked: Any = None
+        self._seconds = 0.0  # of a step of fit, on rank 0
+
+    # ---- steps ----
+
+    def grads(self, x: Any, targ: Any, accumulate: bool = False) -> float:
+        """The loss; fills the `.g` of every parameter with requires_g, as Plan.grads does."""
+        self._structure.check("plan.grads")
+        return self._grads("plan.grads", x, targ, accumulate)
+
+    def step(self, x: Any, targ: Any) -> float:
+        """The loss before the update; then updates the parameters, as Plan.step does."""
+        optimizer = self.check_step("plan.step")
+        loss = self._grads("plan.step", x, targ, False)
+        self.touch()
+        native.check(native.plan_update[self.dtype](self.c_plan, optimizer.lr, optimizer.momentum))
+        return loss
+
+    def _grads(self, operation: str, x: Any, targ: Any, accumulate: bool) -> float:
+        if isinstance(x, Tensor) and x.requires_g:
+            raise GradientError(f"{operation}: x has requires_g, but ranks compute no x.g; compile without comm")
+        data, targets = pair(operation, x, targ, self.step_data)
+        if len(data) > self.batch:
+            raise ShapeError(f"{operation}: found {len(data)} rows, expected at most {self.batch}, as compiled")
+        self._check_same(operation, data, targets)
+        self.expect(c_loss(self.step_data.loss, targets.ndim))
+        loss = self._all_gradients(data, targets, None, self.arena.gradients.copy() if accumulate else None)
+        self.arena.written.count += 1
+        if observer.active is not None:
+            self._tell(operation)
+        return loss
+
+    def _all_gradients(self, x: Array, targ: Array, order: Array | None, before: Array | None = None) -> float:
+        """The loss and the gradients of a step, from the parts of all ranks. order: the rows; None: all of them.
+        before: gradients to which these are added.
+        """
+        n = len(x) if order is None else len(order)
+        segments = -(-n // native.SEGMENT)
+        self.c_plan.mean_rows, mine = n, self.ranks.share(segments)
+        parts = [self._part(k, native.SEGMENT * segment, n, x, targ, order) for k, segment in enumerate(mine)]
+        size = self.arena.gradients.size
+        if before is not None and self.is_first:
+            np.add(before, parts[0][:size], out=parts[0][:size])
+        total = self._buffer(len(mine))
+        self.ranks.add_in_turn([part[:size] for part in parts], total[:size], segments)
+        sums = [part[size:].view(np.float64) for part in parts]
+        self.ranks.add_in_turn(sums, total[size:].view(np.float64), segments)
+        self.arena.gradients[...] = total[:size]
+        loss = float(total[size:].view(np.float64)[0]) / self._terms(n)
+        return float(self.dtype.type(loss))
+
+    def _part(self, k: int, start: int, n: int, x: Array, targ: Array, order: Array | None) -> Array:
+        """The gradients of a segment, and behind them the sum of its losses, in this rank's k-th buffer."""
+        rows: Any = slice(start, min(start + native.SEGMENT, n))
+        if order is not None:
+            rows = order[rows]
+        own_x, own_targ = (np.ascontiguousarray(array[rows]) for array in (x, targ))
+        data = native.pointer(own_x), native.pointer(own_targ), len(own_x)
+        native.check(self._c_grads(self.c_plan, self._loss, *data, native.NULL, 0))
+        part, size = self._buffer(k), self.arena.gradients.size
+        part[:size] = self.arena.gradients
+        part[size:].view(np.float64)[0] = self._sum[0]
+        return part
+
+    def _buffer(self, k: int) -> Array:
+        """The k-th buffer of this rank: gradients, and a double behind them."""
+        while len(self._parts) <= k:
+            size = self.arena.gradients.size + 8 // self.dtype.itemsize
+            self._parts.append(aligned_empty((size,), self.dtype))
+        return self._parts[k]
+
+    def _terms(self, n: int) -> float:
+        """What the loss of n rows is a mean over."""
+        return float(native.lib.bp_loss_terms(self._c_loss, n, self.layout.outputs))
+
+    # ---- fit ----
+
+    def fit(self, x: Any, targ: Any = None, **options: Any) -> History:
+        """Trains as Plan.fit does, on all ranks. Callbacks are called on every rank, and rank 0's decide; `checkpoint`
+        and `progress` are rank 0's alone.
+        """
+        told = {name: options.get(name) for name in ("epochs", "seed", "batch", "done", "patience", "validation_split")}
+        self.ranks.same("plan.fit", told)
+        return super().fit(x, targ, **options)
+
+    def run(
+        self, at: Any, x: Array, targ: Array, order: Any, rows: int, batch: int, rates: tuple[float, float], most: float
+    ) -> int:
+        """Steps of fit; rank 0 decides how many they are."""
+        self._check_same("plan.fit", x, targ, once=order is not native.NULL)
+        index = None if order is native.NULL else native.as_index(order)
+        steps = self.ranks.from_first(max(1, int(most / self._seconds)) if self._seconds else 1)
+        began, status, done = time.perf_counter(), 0, 0
+        while status == 0 and done < steps and at.row < rows:
+            n = min(batch, rows - at.row)
+            chosen = slice(at.row, at.row + n)
+            some = (x, targ, index[chosen]) if index is not None else (x[chosen], targ[chosen], None)
+            status = self._run_step(at, some, rates)
+            done += 1
+        self._seconds = (time.perf_counter() - began) / max(done, 1)
+        return status
+
+    def _run_step(self, at: Any, some: tuple[Array, Array, Array | None], rates: tuple[float, float]) -> int:
+        x, targ, order = some
+        loss = self._all_gradients(x, targ, order)
+        at.loss = loss
+        if not math.isfinite(loss):
+            return native.DIVERGED
+        lr = rates[0] if at.rates == native.NULL else at.rates[at.steps]
+        status: int = native.plan_update[self.dtype](self.c_plan, lr, rates[1])
+        if status == 0:
+            n = len(x) if order is None else len(order)
+            at.loss_sum += loss * n
+            at.row += n
+            at.steps += 1
+        return status
+
+    def agree(self, decide: Callable[[], bool]) -> bool:
+        """What a callback decides on rank 0."""
+        return self.ranks.decide(decide)
+
+    def reserve_batch(self, rows: int) -> None:
+        """Rows are gathered segment by segment, on each rank its own."""
+
+    # ---- what the ranks share ----
+
+    def describe(self) -> str:
+        """As Plan.describe, of one segment on one rank; and which ranks a full step uses."""
+        segments = -(-self.batch // native.SEGMENT)
+        used = min(segments, self.ranks.size)
+        said = f"ranks: {used} of {self.ranks.size} compute a full step of {segments} segments of {native.SEGMENT} rows"
+        if used < self.ranks.size:
+            said += f"; a batch of at least {(self.ranks.size - 1) * native.SEGMENT + 1} rows would use all of them"
+        return f"{said}\n{super().describe()}"
+
+    def _check_same(self, operation: str, x: Array, targ: Array, once: bool = False) -> None:
+        """Raises RankError where the ranks have different data. once: not again for the same arrays."""
+        key = (id(x), id(targ), x.shape)
+        if once and self._checked == key:
+            return
+        self._checked = key
+        facts = {"the shape of x": x.shape, "the checksum of x": _checksum(x), "the checksum of targ": _checksum(targ)}
+        self.ranks.same(operation, facts)
+
+    def __repr__(self) -> str:
+        return f"DistributedPlan({self.model!r}, batch={self.batch}, rank {self.ranks.rank} of {self.ranks.size})"
+
+
+def _checksum(array: Array) -> int:
+    return zlib.crc32(np.ascontiguousarray(array).data.cast("B")) if array.size else 0
