@@ -59,6 +59,7 @@ from pybackprop.engine.compile import compile
 from pybackprop.engine.history import History
 from pybackprop.engine.model import Model, mlp
 from pybackprop.engine.plan import Plan
+from pybackprop.engine.ranks import RankError
 from pybackprop.nn.clip import clip_grad_norm
 from pybackprop.nn.layers import Activation, BinaryCrossEntropy, CrossEntropy, LeakyRelu, Lin, Mse, Relu, Sigmoid, Tanh
 from pybackprop.nn.module import Module
@@ -132,6 +133,7 @@ __all__ = [
     "Op",
     "OutOfMemoryError",
     "Plan",
+    "RankError",
     "Relu",
     "ShapeError",
     "Sigmoid",

@@ -2,9 +2,10 @@
 
     python tools/make_estimators.py
 
-The settings are the defaults, but for max_iter; the data are standardised. Scores are the mean of 5-fold cross-validation
-over 5 values of random_state; of the classifiers it is the accuracy, of the regressor R². Times are of one fit on all of
-the data, the median of REPEATS, alternating, each engine in a process of its own, on a machine that should be quiet.
+The settings are the defaults, but for max_iter; the data are standardised. Scores are the mean of 5-fold
+cross-validation over 5 values of random_state; of the classifiers it is the accuracy, of the regressor R². Times are of
+one fit on all of the data, the median of REPEATS, alternating, each engine in a process of its own, on a machine that
+should be quiet.
 """
 
 from __future__ import annotations

@@ -7,10 +7,12 @@ import json
 import signal
 import sys
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pybackprop import data
+from pybackprop.cli import mpi
 from pybackprop.cli.arguments import sizes, whole_number
 from pybackprop.cli.data_options import add_choices, choices_of, refuse_choices
 from pybackprop.core import plotting, settings
@@ -64,6 +66,7 @@ def add_parser(commands: Any) -> None:
         metavar="N",
         help="threads for large steps; the result stays the same, bit for bit",
     )
+    add("--mpi", action="store_true", help="share the work with the other ranks of mpiexec; the result stays the same")
     add("--save", type=Path, metavar="FILE", help="write a checkpoint after every epoch: .safetensors or .npz")
     add("--resume", type=Path, metavar="FILE", help="continue from a checkpoint; its settings are the defaults")
     add("--plot", type=Path, metavar="FILE.png", help="draw loss and accuracy over the epochs")
@@ -74,11 +77,19 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Runs the command; the exit code."""
+    comm = mpi.communicator(options.mpi)
+    return _run(options, None) if comm is None else mpi.together(comm, lambda: _run(options, comm))
+
+
+def _run(options: argparse.Namespace, comm: Any) -> int:
+    """Rank 0 alone writes and shows."""
+    if comm is not None and comm.Get_rank() > 0:
+        options.save, options.plot, options.quiet, options.json = None, None, True, False
     if options.plot is not None:
         plotting.check(options.plot)
     if options.threads is not None:
         settings.set_threads(options.threads)
-    trainer = _trainer(options)
+    trainer = _trainer(options, comm)
     if options.save is not None:
         checkpoint.check_place(options.save)  # fail before the training, not after it
     code = _train(trainer, options)
@@ -86,12 +97,12 @@ def run(options: argparse.Namespace) -> int:
         from pybackprop.cli import plot_training
 
         plot_training.draw(options.plot, trainer.losses, trainer.accuracies)
-    if code == 0:
+    if code == 0 and trainer.plan.is_first:
         _report(trainer, options)
     return code
 
 
-def _trainer(options: argparse.Namespace) -> Trainer:
+def _trainer(options: argparse.Namespace, comm: Any) -> Trainer:
     chosen = DEFAULTS if options.resume is None else settings_of(options.resume)
     given = {name: getattr(options, name) for name in asdict(DEFAULTS) if getattr(options, name) is not None}
     if options.resume is not None:
@@ -109,7 +120,7 @@ def _trainer(options: argparse.Namespace) -> Trainer:
         decay = DECAY_OF_ADAMW if optimizer == "adamw" else DEFAULTS.weight_decay
         chosen = replace(chosen, lr=usual_rate(samples.description, optimizer), weight_decay=decay)
     chosen = replace(chosen, **given)
-    trainer = Trainer(chosen, *samples)
+    trainer = Trainer(chosen, *samples, comm=comm)
     if options.resume is not None:
         trainer.restore(options.resume)
         if trainer.epoch >= chosen.epochs:
@@ -150,13 +161,20 @@ def _train(trainer: Trainer, options: argparse.Namespace) -> int:
                 if options.save is not None:
                     trainer.save(options.save)
                     saved = f"; {options.save} holds the state after epoch {trainer.epoch}"
-                ctrl_c.check()
+                trainer.plan.agree(partial(_go_on, ctrl_c))
         except KeyboardInterrupt:
             progress.stop()
             epoch = min(trainer.epoch + 1, epochs)
-            print(printable(f"pybackprop: interrupted in epoch {epoch}{saved}"), file=sys.stderr)
+            if trainer.plan.is_first:
+                print(printable(f"pybackprop: interrupted in epoch {epoch}{saved}"), file=sys.stderr)
             return INTERRUPTED
     return 0
+
+
+def _go_on(ctrl_c: AtSafePoints) -> bool:
+    """Whether to stop, which only an interrupt asks for: raises KeyboardInterrupt."""
+    ctrl_c.check()
+    return False
 
 
 def _report(trainer: Trainer, options: argparse.Namespace) -> None:

@@ -17,6 +17,7 @@ from pybackprop.core.arrays import Array
 BLOCK = 256 * 1024  # bytes that travel at once
 SPINS = 200  # questions before a rank sleeps between them
 NAP = 50e-6  # seconds
+STOPPED = "KeyboardInterrupt"  # stands for a rank's Ctrl-C
 
 
 class RankError(RuntimeError):
@@ -60,20 +61,20 @@ class Ranks:
     def decide(self, decide: Callable[[], bool]) -> bool:
         """Calls a function on every rank; what it returned on rank 0.
 
-        Raises its exception on the ranks on which it failed, and RankError on the others.
+        Raises its exception on the ranks on which it failed, and RankError on the others; KeyboardInterrupt on all.
         """
-        failure: Exception | None = None
+        failure: BaseException | None = None
         result = False
         try:
             result = decide()
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             failure = error
-        every = self.comm.allgather((result, None if failure is None else f"{type(failure).__name__}: {failure}"))
+        every = self.comm.allgather((result, None if failure is None else _text(failure)))
         if failure is not None:
             raise failure
         for rank, (_, text) in enumerate(every):
             if text is not None:
-                raise RankError(f"rank {rank} failed: {text}")
+                raise KeyboardInterrupt if text == STOPPED else RankError(f"rank {rank} failed: {text}")
         return bool(every[0][0])
 
     def from_first(self, value: Any) -> Any:
@@ -109,6 +110,10 @@ class Ranks:
             np.add(block, part, out=block)
         if self.rank < last:
             wait(self.comm.Isend(block, dest=self.rank + 1))
+
+
+def _text(failure: BaseException) -> str:
+    return STOPPED if isinstance(failure, KeyboardInterrupt) else f"{type(failure).__name__}: {failure}"
 
 
 def _share(segments: int, rank: int, size: int) -> range:

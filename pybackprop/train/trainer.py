@@ -91,6 +91,7 @@ class Trainer:
     description  of the data, for whoever is to predict with a checkpoint; None if nothing is known
     epoch     epochs done;  losses: the mean loss of each;  accuracies: after each, on the validation part
     seconds   spent in training steps;  samples: seen by them
+    comm      an MPI communicator whose ranks train together, see pybackprop.engine.compile
 
     Raises DataError for NaN or infinity in the data, and for labels that cannot be classes.
     """
@@ -106,7 +107,9 @@ class Trainer:
     samples: int
     epoch: int
 
-    def __init__(self, settings: Settings, split: Split, description: Description | None = None) -> None:
+    def __init__(
+        self, settings: Settings, split: Split, description: Description | None = None, comm: Any = None
+    ) -> None:
         self.settings, self.description = settings, description
         self.split = _checked(split, float_type(settings.dtype))
         classes = _classes(self.split)
@@ -116,7 +119,7 @@ class Trainer:
         self.model: Model = mlp(sizes, settings.seed, settings.dtype)
         self.optimizer = settings.new_optimizer(self.model)
         batch = min(settings.batch, len(self.targets))
-        self.plan = compile(self.model, batch=batch, optimizer=self.optimizer, clip_norm=settings.clip_norm)
+        self.plan = compile(self.model, batch=batch, optimizer=self.optimizer, clip_norm=settings.clip_norm, comm=comm)
         self.epoch = self.samples = 0
         self.seconds = 0.0
         self.losses: list[float] = []

@@ -1,0 +1,70 @@
+"""What a test runs on several ranks: trains and prints one JSON line on each rank."""
+
+import hashlib
+import json
+import sys
+
+import numpy as np
+from mpi4py import MPI
+
+import pybackprop as bp
+
+
+def digest(model):
+    return hashlib.sha256(b"".join(p.data.tobytes() + p.g.data.tobytes() for p in model.parameters())).hexdigest()
+
+
+def trained(comm, case):
+    """Losses and the digest after fit, steps and gradients."""
+    dtype, n, batch = np.dtype(case["dtype"]), case["rows"], case["batch"]
+    rng = np.random.default_rng(7)
+    x = rng.standard_normal((n, 11)).astype(dtype)
+    labels = case["loss"] == "CrossEntropy"
+    targ = rng.integers(3, size=n) if labels else rng.random((n, 3)).astype(dtype)
+    layers = [bp.Lin(11, 17, seed=1, dtype=dtype), bp.Relu(), bp.Lin(17, 3, seed=2, dtype=dtype)]
+    model = bp.Model(layers, loss=getattr(bp, case["loss"])())
+    optimizer = getattr(bp, case["optimizer"])(model, lr=0.01)
+    options = {"strategy": case.get("strategy"), "clip_norm": case.get("clip_norm"), "comm": comm}
+    plan = bp.compile(model, batch=batch, optimizer=optimizer, **options)
+    weight = rng.random(n).astype(dtype) if case.get("weights") else None
+    schedule = bp.CosineLR(0.02) if case.get("schedule") else None
+    fit = {"seed": 3, "sample_weight": weight, "schedule": schedule, "validation_split": case.get("validation_split")}
+    history = plan.fit(x, targ, epochs=3, patience=2 if case.get("validation_split") else None, **fit)
+    first = [plan.step(x[:batch], targ[:batch]), plan.grads(x[:batch], targ[:batch])]
+    first.append(plan.grads(x[: batch // 2 + 1], targ[: batch // 2 + 1], accumulate=True))
+    predicted = hashlib.sha256(plan.predict(x).data.tobytes()).hexdigest()
+    return {"losses": [e.loss for e in history], "valid": [e.validation for e in history], "first": first,
+            "predicted": predicted, "digest": digest(model)}  # fmt: skip
+
+
+def refused(comm, what):
+    """What the ranks say when one of them does something else."""
+    odd = comm.Get_rank() == comm.Get_size() - 1
+    x, targ = np.zeros((600, 4), "f"), np.zeros((600, 2), "f")
+    seed, batch = (1 if odd and what == "model" else 0), (64 if odd and what == "batch" else 600)
+    model = bp.mlp([4, 5, 2], seed=seed)
+    plan = bp.compile(model, batch=batch, optimizer=bp.SGD(lr=0.1), comm=comm)
+    if odd and what == "data":
+        x[3, 1] = 1
+    callback = None
+    if odd and what == "callback":
+        callback = lambda epoch: 1 / 0  # noqa: E731
+    plan.fit(x, targ, epochs=2, seed=5 if odd and what == "seed" else 0, on_epoch=callback)
+
+
+def main():
+    comm, case = MPI.COMM_WORLD, json.loads(sys.argv[1])
+    if "refuse" in case:
+        try:
+            refused(comm, case["refuse"])
+            told = "nothing"
+        except (bp.RankError, ZeroDivisionError) as error:
+            told = f"{type(error).__name__}: {error}"
+    else:
+        told = {"one": trained(None, case), "all": trained(comm, case)}
+    lines = comm.gather(json.dumps(told))
+    if comm.Get_rank() == 0:
+        print("\n".join(lines))
+
+
+main()

@@ -1,0 +1,127 @@
+"""`pybackprop train --mpi`: the digest, one report, one message for a failure, and a rank that dies."""
+
+import json
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from helpers.ranks import children, run, start
+
+TRAIN = ("-m", "pybackprop", "train", "--batch", "1000", "--lr", "0.3", "--hidden", "20", "--json")
+
+
+def alone(epochs):
+    code, out, err = run(1, *TRAIN, "--epochs", epochs)
+    assert code == 0, err
+    return json.loads(out)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 8])
+def test_the_digest_is_that_of_one_process(ranks):
+    code, out, err = run(ranks, *TRAIN, "--mpi", "--epochs", 5)
+    assert code == 0, err
+    told = json.loads(out)  # one object: rank 0's
+    right = alone(5)
+    for name in ("digest", "loss", "accuracy"):
+        assert told[name] == right[name]
+
+
+def test_training_goes_on_with_another_number_of_ranks(tmp_path):
+    saved = tmp_path / "state.npz"
+    for ranks, epochs in ((3, 2), (2, 4), (1, 5)):
+        start_of = (*TRAIN[:3], "--json", "--resume", saved) if saved.exists() else TRAIN
+        code, out, err = run(ranks, *start_of, "--mpi", "--epochs", epochs, "--save", saved)
+        assert code == 0, err
+    assert json.loads(out)["digest"] == alone(5)["digest"]
+
+
+def test_without_mpi_several_ranks_are_refused():
+    code, _, err = run(2, *TRAIN, "--epochs", 1)
+    assert code != 0
+    assert "started as one of 2 ranks, but without --mpi" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--data", "/nowhere"), "cannot be read"),
+        (("--lr", "1e30"), "training diverged: the loss became inf at step 2 (epoch 1)"),
+        (("--resume", "/nowhere.npz"), "/nowhere.npz"),
+    ],
+)
+def test_what_fails_on_all_ranks_is_said_once(options, words):
+    code, out, err = run(3, *TRAIN, "--mpi", "--epochs", 3, *options)
+    assert code != 0
+    assert err.count("pybackprop: error:") == 1, err
+    assert words in err
+    assert out == ""
+
+
+def test_what_fails_on_rank_0_ends_all(tmp_path):
+    began = time.monotonic()
+    code, _, err = run(3, *TRAIN, "--mpi", "--epochs", 3, "--save", tmp_path / "no" / "folder.npz")
+    assert code != 0
+    assert "rank 0 of 3: CheckpointError" in err
+    assert time.monotonic() - began < 30
+
+
+def killed_while_training(tmp_path, seed):
+    """Kills a rank at a random moment; what is left must be whole, and lead to the digest of one process."""
+    draw, saved = random.Random(seed), tmp_path / f"state{seed}.npz"
+    process = start(3, *TRAIN, "--mpi", "--epochs", 100_000, "--save", saved)
+    try:
+        until = time.monotonic() + 60
+        while not saved.exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        time.sleep(draw.random())
+        victims = children(process)
+        assert len(victims) == 3
+        began = time.monotonic()
+        os.kill(draw.choice(victims), signal.SIGKILL)
+        told = "".join(process.communicate(timeout=30))
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode != 0
+    assert time.monotonic() - began < 10
+    assert "KILL" in told.upper()  # mpiexec names the signal, or the process
+    return saved
+
+
+def assert_resumes(saved):
+    from pybackprop.train import checkpoint
+
+    epochs = checkpoint.load(saved)[1]["epoch"] + 3
+    code, out, err = run(2, "-m", "pybackprop", "train", "--mpi", "--resume", saved, "--epochs", epochs, "--json")
+    assert code == 0, err
+    assert json.loads(out)["digest"] == alone(epochs)["digest"]
+
+
+def test_a_killed_rank_ends_the_others_and_the_checkpoint_leads_on(tmp_path):
+    assert_resumes(killed_while_training(tmp_path, 1))
+
+
+@pytest.mark.slow
+def test_fifty_killed_ranks(tmp_path):
+    for seed in range(50):
+        assert_resumes(killed_while_training(tmp_path, seed))
+
+
+def test_ctrl_c_ends_all_ranks_within_seconds(tmp_path):
+    saved = tmp_path / "state.npz"
+    process = start(3, *TRAIN, "--mpi", "--epochs", 100_000, "--save", saved)
+    until = time.monotonic() + 60
+    while not saved.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    began = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        process.communicate(timeout=20)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert time.monotonic() - began < 10
+    assert_resumes(saved)
