@@ -24,6 +24,8 @@ TITLES = {
     "small": "Small products, out= given: one call from Python",
     "step": "Steps: forward and backward of all parameters",
     "epoch": "Epochs of SGD with momentum, shuffled",
+    "update": "Adam's update of all parameters, beside the bandwidth of reading and writing as much",
+    "loss": "Softmax cross-entropy of labels: loss and gradient",
     "epochs, growing width": "Epochs of two hidden layers, as they grow wider",
     "growth with rows": "How a step grows with the number of rows",
     "growth with width": "How a step grows with the width of the hidden layer",
@@ -111,6 +113,17 @@ def _settings(report: Mapping[str, Any], engine: Mapping[str, Any]) -> str:
 # ---- the tables ----
 
 
+def rate(workload: Mapping[str, Any], timing: Mapping[str, Any]) -> float:
+    """The median rate, in the unit of the workload."""
+    value: float = timing["gflops_median" if workload["flops"] else "gbytes_median"]
+    return value
+
+
+def unit(workload: Mapping[str, Any]) -> str:
+    """GF/s, 1e9 floating-point operations per second; or GB/s of a workload that is bound by memory."""
+    return "GF/s" if workload["flops"] else "GB/s"
+
+
 def _table(report: Mapping[str, Any], group: str, workloads: Sequence[Mapping[str, Any]]) -> Table:
     own = [name for name, engine in report["engines"].items() if engine["ours"]]
     peers = [
@@ -124,12 +137,12 @@ def _table(report: Mapping[str, Any], group: str, workloads: Sequence[Mapping[st
     table.add_column("workload", no_wrap=True)
     table.add_column("dtype")
     table.add_column("thr", justify="right")
-    for head in ("best", "median", "GF/s", "of peak"):
+    for head in ("best", "median", unit(workloads[0]), "of peak"):
         table.add_column(head, justify="right", style="cyan")
     table.add_column("kernel", style="cyan")
     for name in peers:
         table.add_column(f"{name}\nmedian", justify="right")
-        table.add_column("\nGF/s", justify="right", style="dim")
+        table.add_column(f"\n{unit(workloads[0])}", justify="right", style="dim")
     table.add_column("ratio to\nbest peer", justify="right")
     if targets:
         table.add_column("target")
@@ -164,7 +177,7 @@ def _own(workload: Mapping[str, Any], name: str, kernel: str) -> list[str]:
     return [
         seconds_text(timing["best"]),
         seconds_text(timing["median"]),
-        three_digits(timing["gflops_median"]),
+        three_digits(rate(workload, timing)),
         "" if percent is None else f"{percent:.1f} %",
         kernel,
     ]
@@ -175,7 +188,7 @@ def _peers(workload: Mapping[str, Any], peers: Sequence[str]) -> Iterator[str]:
         timing = workload["engines"].get(name, {"status": ""})
         if "median" in timing:
             yield seconds_text(timing["median"])
-            yield three_digits(timing["gflops_median"])
+            yield three_digits(rate(workload, timing))
         else:
             yield _status(timing)
             yield ""

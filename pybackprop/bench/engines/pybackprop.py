@@ -11,7 +11,7 @@ import numpy as np
 
 import pybackprop as bp
 from pybackprop.bench.engines.engine import Call, Engine, named_gradients
-from pybackprop.bench.workloads import LR, MOMENTUM
+from pybackprop.bench.workloads import BETA2, EPS, LR, MOMENTUM, STEPS
 from pybackprop.core import settings
 from pybackprop.core.arrays import Array
 
@@ -56,6 +56,25 @@ class Pybackprop(Engine):
         def call() -> None:
             self.last = model(samples, targets)
             model.backward()
+
+        return call
+
+    def update(self, p: Array, g: Array, m: Array, v: Array) -> Call:
+        parameter = bp.param(p)
+        parameter.g = g
+        adam = bp.Adam([parameter], LR, betas=(MOMENTUM, BETA2), eps=EPS)
+        mean, squares = adam.moments(parameter)
+        mean.data[...], squares.data[...], adam.steps = m, v, STEPS
+        self.results = lambda: {"p": parameter, "m": mean, "v": squares}
+        return adam.step
+
+    def cross_entropy(self, out: Array, targ: Array) -> Call:
+        scores = bp.as_tensor(out)
+        self.results = lambda: {"loss": self.last, "dout": scores.g}
+
+        def call() -> None:
+            self.last = bp.cross_entropy(scores, targ)
+            bp.cross_entropy_grad(scores, targ)
 
         return call
 
