@@ -24,7 +24,7 @@ TITLES = {
     "small": "Small products, out= given: one call from Python",
     "step": "Steps: forward and backward of all parameters",
     "epoch": "Epochs of SGD with momentum, shuffled",
-    "update": "Adam's update of all parameters, beside the bandwidth of reading and writing as much",
+    "update": "Adam's update; its peak: reading and writing as much, and nothing else",
     "loss": "Softmax cross-entropy of labels: loss and gradient",
     "epochs, growing width": "Epochs of two hidden layers, as they grow wider",
     "growth with rows": "How a step grows with the number of rows",
@@ -140,15 +140,17 @@ def _table(report: Mapping[str, Any], group: str, workloads: Sequence[Mapping[st
     for head in ("best", "median", unit(workloads[0]), "of peak"):
         table.add_column(head, justify="right", style="cyan")
     table.add_column("kernel", style="cyan")
+    rates = unit(workloads[0]) == "GF/s"
     for name in peers:
         table.add_column(f"{name}\nmedian", justify="right")
-        table.add_column(f"\n{unit(workloads[0])}", justify="right", style="dim")
+        if rates:
+            table.add_column("\nGF/s", justify="right", style="dim")
     table.add_column("ratio to\nbest peer", justify="right")
     if targets:
         table.add_column("target")
     for workload in workloads:
         for name in [name for name in own if name in workload["engines"]] or [""]:
-            cells = [*_own(workload, name, report["kernel"]), *_peers(workload, peers), _ratio(workload, name)]
+            cells = [*_own(workload, name, report["kernel"]), *_peers(workload, peers, rates), _ratio(workload, name)]
             label = workload["label"] if len(own) < 2 else f"{workload['label']} ({name})"
             table.add_row(label, workload["dtype"], str(workload["threads"]), *cells, *[workload["target"]] * targets)
     return table
@@ -183,15 +185,14 @@ def _own(workload: Mapping[str, Any], name: str, kernel: str) -> list[str]:
     ]
 
 
-def _peers(workload: Mapping[str, Any], peers: Sequence[str]) -> Iterator[str]:
+def _peers(workload: Mapping[str, Any], peers: Sequence[str], rates: bool) -> Iterator[str]:
     for name in peers:
         timing = workload["engines"].get(name, {"status": ""})
         if "median" in timing:
-            yield seconds_text(timing["median"])
-            yield three_digits(rate(workload, timing))
+            cells = [seconds_text(timing["median"]), three_digits(rate(workload, timing))]
         else:
-            yield _status(timing)
-            yield ""
+            cells = [_status(timing), ""]
+        yield from cells[: 1 + rates]
 
 
 def _status(timing: Mapping[str, Any]) -> str:

@@ -89,6 +89,13 @@ ENTRIES = (
     Entry("numpy", "numpy", "pybackprop.bench.engines.numpy:Numpy", kinds=EAGER),
     Entry("pybackprop", "pybackprop", "pybackprop.bench.engines.pybackprop:Pybackprop", ours=True, kinds=EAGER),
     Entry("plan", "pybackprop", "pybackprop.bench.engines.pybackprop:Planned", ours=True, kinds=NETWORKS),
+    Entry(
+        "one-pass",
+        "pybackprop",
+        "pybackprop.bench.engines.pybackprop:OnePass",
+        ours=True,
+        kinds=("cross_entropy",),
+    ),
     Entry("torch", "torch", "pybackprop.bench.engines.torch:Torch"),
     Entry("autograd", "torch", "pybackprop.bench.engines.torch:Autograd", kinds=("cross_entropy",)),
     Entry("jax", "jax", "pybackprop.bench.engines.jax:Jax", kinds=EAGER),

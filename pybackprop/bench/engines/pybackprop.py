@@ -12,7 +12,7 @@ import numpy as np
 import pybackprop as bp
 from pybackprop.bench.engines.engine import Call, Engine, named_gradients
 from pybackprop.bench.workloads import BETA2, EPS, LR, MOMENTUM, STEPS
-from pybackprop.core import settings
+from pybackprop.core import native, settings
 from pybackprop.core.arrays import Array
 
 
@@ -110,6 +110,16 @@ class Planned(Pybackprop):
             self.last = plan.fit(x, targ, epochs=1, seed=next(seeds))[0].loss
 
         return call
+
+
+class OnePass(Pybackprop):
+    """C's bp_cross_entropy: the loss and its gradient from the same exponentials, as no call from Python does it."""
+
+    def cross_entropy(self, out: Array, targ: Array) -> Call:
+        loss, dout, labels = np.zeros((), out.dtype), np.empty_like(out), targ.astype(out.dtype)
+        pointers = [native.pointer(array) for array in (loss, dout, out, labels)]
+        self.results = lambda: {"loss": loss, "dout": dout}
+        return partial(native.cross_entropy[out.dtype], *pointers, *out.shape, True)
 
 
 def network(parameters: Mapping[str, Array]) -> bp.Model:
