@@ -126,10 +126,11 @@ static inline void LOCAL(pick_or_weigh)(LOCAL(rows) * r, size_t i, const REAL *x
         LOCAL(weigh)(r->weight + i, r->picked + i, x, targ, r->most[i], h);
 }
 
-static void LOCAL(narrow_rows)(LOCAL(rows) * r, double *loss, REAL *dout, const REAL *out,
-                               const REAL *targ, REAL factor, size_t rows, size_t h, int labels) {
+static __attribute__((noinline)) void LOCAL(narrow_rows)(LOCAL(rows) * r, double *loss, REAL *dout,
+                                                         const REAL *out, const REAL *targ, REAL factor,
+                                                         size_t rows, size_t h, int labels) {
     const size_t width = labels ? 1 : h;
-    REAL e[NARROW * ROWS];
+    REAL e[LOCAL(narrow) * ROWS];
     LOCAL(exp_columns)(e, r->sum, r->most, out, rows, h);
     for (size_t i = 0; loss && i < rows; i++)
         LOCAL(pick_or_weigh)(r, i, out + i * h, targ + i * width, h, labels);
@@ -161,7 +162,7 @@ static void LOCAL(some_rows)(double *loss, REAL *dout, const REAL *out, const RE
                              size_t rows, size_t h, int labels) {
     LOCAL(rows) r;
     const size_t width = labels ? 1 : h;
-    if (h <= NARROW)
+    if (h <= LOCAL(narrow))
         LOCAL(narrow_rows)(&r, loss, dout, out, targ, factor, rows, h, labels);
     else
         for (size_t i = 0; i < rows; i++)

@@ -17,8 +17,9 @@
 
 #include "ops/softmax.h"
 
-static void LOCAL(narrow_softmax)(REAL *p, const REAL *x, size_t rows, size_t h) {
-    REAL e[NARROW * ROWS], most[ROWS], by[ROWS];
+static __attribute__((noinline)) void LOCAL(narrow_softmax)(REAL *p, const REAL *x, size_t rows,
+                                                            size_t h) {
+    REAL e[LOCAL(narrow) * ROWS], most[ROWS], by[ROWS];
     double sum[ROWS];
     LOCAL(exp_columns)(e, sum, most, x, rows, h);
     for (size_t i = 0; i < ROWS; i++) by[i] = (REAL)(1.0 / sum[i]);
@@ -29,9 +30,9 @@ static void LOCAL(narrow_softmax)(REAL *p, const REAL *x, size_t rows, size_t h)
 
 static void LOCAL(softmax_forward)(REAL *p, const REAL *x, const REAL *unused, size_t rows, size_t h) {
     (void)unused;
-    for (size_t i = 0; h <= NARROW && i < rows; i += ROWS)
+    for (size_t i = 0; h <= LOCAL(narrow) && i < rows; i += ROWS)
         LOCAL(narrow_softmax)(p + i * h, x + i * h, rows - i < ROWS ? rows - i : ROWS, h);
-    for (size_t i = 0; h > NARROW && i < rows; i++, p += h, x += h) {
+    for (size_t i = 0; h > LOCAL(narrow) && i < rows; i++, p += h, x += h) {
         const REAL by = (REAL)(1.0 / LOCAL(exp_row)(p, LOCAL(largest)(x, h), x, h, 1));
         for (size_t j = 0; j < h; j++) p[j] = p[j] * by;
     }

@@ -6,15 +6,16 @@
 
 #ifndef BP_SOFTMAX
 #define BP_SOFTMAX
-enum { ROWS = 16 };   /* computed at once */
-enum { NARROW = 48 }; /* the most numbers of a narrow row */
-enum { CHAINS = 4 };  /* vectors of lanes that do not wait for each other */
+enum { ROWS = 16 };           /* computed at once */
+enum { NARROW_BYTES = 3072 }; /* of ROWS narrow rows, at most: they are on the stack */
+enum { CHAINS = 4 };          /* vectors of lanes that do not wait for each other */
 #endif
 
 #include "isa/simd.h"
 
 /* A register of a row's sums, of which a row has so many. */
 typedef double LOCAL(sums) __attribute__((vector_size(VECTOR_BYTES)));
+enum { LOCAL(narrow) = NARROW_BYTES / ROWS / sizeof(REAL) }; /* the most numbers of a narrow row */
 enum { LOCAL(width) = VECTOR_BYTES / sizeof(double), LOCAL(parts) = BP_LANES / LOCAL(width) };
 
 /* The largest of a row; a NaN is none of them, and reaches the result through its own exp. */
@@ -111,7 +112,7 @@ static inline __attribute__((always_inline)) double LOCAL(exp_row)(REAL *e, REAL
 }
 
 /* The sums of the columns of e, by rows, each as of a row of its own. */
-static void LOCAL(sum_columns)(double *sum, const REAL *e, size_t h) {
+static __attribute__((noinline)) void LOCAL(sum_columns)(double *sum, const REAL *e, size_t h) {
     double lane[BP_LANES][ROWS] = {{0}};
     for (size_t j = 0; j < h; j++)
         for (size_t i = 0; i < ROWS; i++) lane[j % BP_LANES][i] += (double)e[j * ROWS + i];

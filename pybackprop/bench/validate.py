@@ -46,7 +46,7 @@ def expected(workload: Workload, data: Mapping[str, Array]) -> dict[str, Expecte
         return _epoch(workload.dtype, workload.batch, **exact)
     if workload.kind == "update":
         return _update(**exact)
-    if workload.kind == "cross_entropy":
+    if workload.kind == "loss":
         return _cross_entropy(**exact)
     if workload.kind == "matmul":
         return {"out": _product(exact["a"], exact["b"])}

@@ -16,7 +16,7 @@ from pybackprop.data import digits
 QUICK, USUAL, FULL, NEVER = range(4)  # the lowest level at which a workload runs
 NETWORKS = ("step", "epoch")  # kinds whose sizes are those of a network and its data
 # kinds that are bound by memory, and how often each element is read or written
-PASSES = {"update": 7, "cross_entropy": 2}
+PASSES = {"update": 7, "loss": 2}
 EPOCH_TARGET = "4x sklearn, 6x torch"
 INK = 0.3  # pixels below this count as empty
 FEWER_ZEROS = {f"digits with {share} % zeros": share / 100 for share in (73, 50, 25)}  # images on grey paper
@@ -33,7 +33,7 @@ class Workload:
 
     kind     the method of an Engine that runs it
     sizes    matmul: rows, inner, cols. forward, backward_w, backward_x: n, m, h. step, epoch: n, then the widths.
-             update: parameters. cross_entropy: n, h
+             update: parameters. loss, the cross-entropy of labels: n, h
     threads  for the operation; the process may use that many cores
     target   how many times as fast as the best peer it should be, as text
     data     "normal": random numbers; "digits": x (n,784) holds images of digits, most of whose pixels are zero; or
@@ -63,7 +63,7 @@ class Workload:
             return f"{self.kind} {sizes}{batch}{data}"
         if self.kind in PASSES:
             sizes = "x".join(map(str, self.sizes))
-            return f"{self.kind.replace('_', '-')} {sizes}{' parameters' * (self.kind == 'update')}"
+            return f"update {sizes} parameters" if self.kind == "update" else f"cross-entropy {sizes}"
         (rows, inner), (_, cols) = pairwise(self.product)
         if rows == inner == cols:
             return f"{self.kind} {rows}"
@@ -95,7 +95,7 @@ class Workload:
     def bytes(self) -> int:
         """What has to be read and written, for a kind that is bound by memory.
 
-        update: p, g, m, v and p, m, v. cross_entropy: the scores, and their gradient.
+        update: p, g, m, v and p, m, v. loss: the scores, and their gradient.
         """
         return PASSES.get(self.kind, 0) * math.prod(self.sizes) * np.dtype(self.dtype).itemsize
 
@@ -166,10 +166,7 @@ ROWS = (
     Row("epoch", "epoch", (40000, 3, 5, 2), USUAL, FULL, target="0.5 µs a step", batch=4),
     Row("update", "update", (1_000_000,), QUICK, USUAL, target="90 % of peak"),
     Row("update", "update", (10_000_000,), USUAL, FULL, target="90 % of peak"),
-    *(
-        Row("loss", "cross_entropy", (10_000, h), QUICK, USUAL, FULL, FULL, target="3x numpy, 1.5x torch")
-        for h in (10, 1000)
-    ),
+    *(Row("loss", "loss", (10_000, h), QUICK, USUAL, FULL, FULL, target="3x numpy, 1.5x torch") for h in (10, 1000)),
     *(
         Row("epochs, growing width", "epoch", (12800, 10, w, w, 10), FULL, FULL, target="1.5x PyTorch", batch=128)
         for w in WIDTHS
@@ -233,7 +230,7 @@ def _numbers(workload: Workload) -> dict[str, Array]:
         arrays = {name: normal(*workload.sizes) for name in "pgmv"}
         arrays["v"] = (1 + arrays["v"] ** 2) / 2
         return arrays
-    if workload.kind == "cross_entropy":
+    if workload.kind == "loss":
         n, h = workload.sizes
         return {"out": normal(n, h), "targ": rng.integers(0, h, n)}
     n, m, h = workload.sizes

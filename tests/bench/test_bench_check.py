@@ -19,11 +19,11 @@ SOME = [
     ("step", (90, 5, 8, 7, 6, 3)),
     ("step", (90, 5, 3)),
     ("update", (1501,)),
-    ("cross_entropy", (90, 7)),
-    ("cross_entropy", (50, 130)),
+    ("loss", (90, 7)),
+    ("loss", (50, 130)),
 ]
 UPDATE = Workload("update", "update", (300,), "float32", 1)
-LOSS = Workload("loss", "cross_entropy", (70, 10), "float32", 1)
+LOSS = Workload("loss", "loss", (70, 10), "float32", 1)
 EPOCH = Workload("", "epoch", (3000, 10, 8, 3), "float32", 1, batch=30)
 
 
@@ -74,7 +74,7 @@ def test_everybody_gets_the_same_data(kind, sizes, dtype):
     work = Workload("", kind, sizes, np.dtype(dtype).name, 1)
     first, again = workloads.data(work), workloads.data(work)
     for name, array in first.items():
-        labels = kind == "cross_entropy" and name == "targ"
+        labels = kind == "loss" and name == "targ"
         assert array.dtype == (np.int64 if labels else dtype)
         assert (array == again[name]).all()
         assert array.size < 1000 or array.ctypes.data % 64 == 0

@@ -21,7 +21,7 @@ EAGER = (
     "backward_x",
     "step",
     "update",
-    "cross_entropy",
+    "loss",
 )  # kinds of workloads that are one call
 
 
@@ -47,7 +47,7 @@ class Engine:
     def result(self) -> dict[str, Array]:
         """What the last call computed, by name: out; dw; dx; loss, w1.g, b1.g, w2.g, b2.g and so on.
 
-        An update gives p, m and v; a cross_entropy loss and dout.
+        An update gives p, m and v; a loss its value and dout.
         """
         return {name: np.asarray(value) for name, value in self.results().items()}
 
@@ -94,10 +94,10 @@ ENTRIES = (
         "pybackprop",
         "pybackprop.bench.engines.pybackprop:OnePass",
         ours=True,
-        kinds=("cross_entropy",),
+        kinds=("loss",),
     ),
     Entry("torch", "torch", "pybackprop.bench.engines.torch:Torch"),
-    Entry("autograd", "torch", "pybackprop.bench.engines.torch:Autograd", kinds=("cross_entropy",)),
+    Entry("autograd", "torch", "pybackprop.bench.engines.torch:Autograd", kinds=("loss",)),
     Entry("jax", "jax", "pybackprop.bench.engines.jax:Jax", kinds=EAGER),
     Entry("sklearn", "sklearn", "pybackprop.bench.engines.sklearn:Sklearn", kinds=("epoch",)),
 )

@@ -80,7 +80,7 @@ class Jax(Engine):
 
         return call
 
-    def cross_entropy(self, out: Array, targ: Array) -> Call:
+    def loss(self, out: Array, targ: Array) -> Call:
         jax = self.jax
 
         def loss(out: Any, targ: Any) -> Any:

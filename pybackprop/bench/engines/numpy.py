@@ -51,7 +51,7 @@ class Numpy(Engine):
         self.results = lambda: {"p": p, "m": m, "v": v}
         return step
 
-    def cross_entropy(self, out: Array, targ: Array) -> Call:
+    def loss(self, out: Array, targ: Array) -> Call:
         rows, dout, sums = np.arange(len(out)), np.empty_like(out), np.empty((len(out), 1), out.dtype)
         each = out.dtype.type(1 / len(out))
         self.results = lambda: {"loss": self.last, "dout": dout}

@@ -68,7 +68,7 @@ class Pybackprop(Engine):
         self.results = lambda: {"p": parameter, "m": mean, "v": squares}
         return adam.step
 
-    def cross_entropy(self, out: Array, targ: Array) -> Call:
+    def loss(self, out: Array, targ: Array) -> Call:
         scores = bp.as_tensor(out)
         self.results = lambda: {"loss": self.last, "dout": scores.g}
 
@@ -115,7 +115,7 @@ class Planned(Pybackprop):
 class OnePass(Pybackprop):
     """C's bp_cross_entropy: the loss and its gradient from the same exponentials, as no call from Python does it."""
 
-    def cross_entropy(self, out: Array, targ: Array) -> Call:
+    def loss(self, out: Array, targ: Array) -> Call:
         loss, dout, labels = np.zeros((), out.dtype), np.empty_like(out), targ.astype(out.dtype)
         pointers = [native.pointer(array) for array in (loss, dout, out, labels)]
         self.results = lambda: {"loss": loss, "dout": dout}

@@ -85,7 +85,7 @@ class Torch(Engine):
         self.results = lambda: {"p": parameter.detach(), "m": mean, "v": squares}
         return cast("Call", adam.step)
 
-    def cross_entropy(self, out: Array, targ: Array) -> Call:
+    def loss(self, out: Array, targ: Array) -> Call:
         """Written out, in place: faster than autograd, which allocates what it returns (see Autograd)."""
         torch, nll_loss = self.torch, self.torch.nn.functional.nll_loss
         scores, labels = self._tensors(out, targ)
@@ -125,7 +125,7 @@ class Torch(Engine):
 class Autograd(Torch):
     """The loss as most users of PyTorch write it."""
 
-    def cross_entropy(self, out: Array, targ: Array) -> Call:
+    def loss(self, out: Array, targ: Array) -> Call:
         cross_entropy = self.torch.nn.functional.cross_entropy
         scores, labels = self._tensors(out, targ)
         scores.requires_grad_()
