@@ -8,6 +8,7 @@ from helpers.benches import NUMPY, ONE_PASS, OURS, PEERS, PLAN, TINY, silent
 from pybackprop.bench import report, resident_memory, schedule, table, validate, workloads
 from pybackprop.bench.engines import engine
 from pybackprop.bench.workloads import FULL, QUICK, USUAL, Workload
+from pybackprop.core.native import lib, pointer
 
 SOME = [
     ("matmul", (5, 30, 7)),
@@ -161,6 +162,13 @@ def test_another_update_is_wrong(changed):
 
     assert validate.wrong(UPDATE, update(), right) is None
     assert "are wrong" in validate.wrong(UPDATE, update(**changed), right)
+
+
+def test_what_an_update_moves(dtype):
+    arrays = [np.full(1003, k, dtype) for k in range(4)]
+    move = {"float32": lib.bp_measure_update_f32, "float64": lib.bp_measure_update_f64}[np.dtype(dtype).name]
+    assert move(*map(pointer, arrays), 1003) == 7 * arrays[0].nbytes
+    assert [set(array) for array in arrays] == [{3}, {4}, {5}, {3}]
 
 
 def test_a_workload_bound_by_memory_is_reported_in_bytes(capsys):
