@@ -759,6 +759,10 @@ double bp_measure_write_f32(float *to, size_t count, size_t rounds);
 double bp_measure_write_f64(double *to, size_t count, size_t rounds);
 double bp_measure_copy_f32(float *to, const float *from, size_t count, size_t rounds);
 double bp_measure_copy_f64(double *to, const double *from, size_t count, size_t rounds);
+/* The bytes that an update by adam moves, and nothing else: adds dp to p, m and v, on the library's
+   threads, shared as an update's elements are. Returns the bytes read and written. */
+double bp_measure_update_f32(float *p, float *m, float *v, const float *dp, size_t size);
+double bp_measure_update_f64(double *p, double *m, double *v, const double *dp, size_t size);
 /* Integer additions, each waiting for the one before: BP_ADDS a round, of one cycle each. Returns how
    many. */
 #define BP_ADDS 16

@@ -4,8 +4,8 @@
 /* ---- once ---- */
 #include "internal.h"
 
-enum { ROWS = 16 };      /* that are computed at once */
-enum { NUMBERS = 2048 }; /* of these rows, so that they stay in the first cache between their loops */
+#include "isa/all.h"
+
 enum { SEGMENTS = 128 }; /* whose sums wait to be added */
 
 #define BP_TEMPLATE "ops/exponential.h"
@@ -24,19 +24,45 @@ enum { SEGMENTS = 128 }; /* whose sums wait to be added */
 
 #include "ops/softmax.h"
 
-/* The sums over a row of targ and of targ d, d = x - most: without the terms whose targ is 0, where d
-   may be infinite. */
+/* Adds BP_LANES of targ, and of targ d, d = x - most, to their lanes: without the terms whose targ is 0,
+   where d may be infinite. */
+static inline __attribute__((always_inline)) void LOCAL(weigh_lanes)(LOCAL(sums) * weight,
+                                                                     LOCAL(sums) * term, const REAL *x,
+                                                                     const REAL *targ, REAL most) {
+    const LOCAL(vector) zero = {0};
+    REAL less[BP_LANES];
+    double t[BP_LANES], d[BP_LANES];
+    BP_UNROLL
+    for (size_t l = 0; l < BP_LANES; l += LANES) {
+        LOCAL(vector) some = LOCAL(load)(x + l) - (most - zero);
+        __typeof__(some != zero) is_term = LOCAL(load)(targ + l) != zero;
+        some = (LOCAL(vector))((__typeof__(is_term))some & is_term);
+        LOCAL(store)(less + l, some);
+    }
+    for (size_t l = 0; l < BP_LANES; l++) t[l] = (double)targ[l], d[l] = (double)less[l];
+    BP_UNROLL
+    for (size_t part = 0; part < LOCAL(parts); part++) {
+        LOCAL(sums) some, by;
+        memcpy(&some, t + part * LOCAL(width), sizeof some);
+        memcpy(&by, d + part * LOCAL(width), sizeof by);
+        weight[part] += some;
+        term[part] = BP_PASTE(vector_fma_f64, KERNEL)(some, by, term[part]);
+    }
+}
+
+/* The sums over a row of targ and of targ d. */
 static void LOCAL(weigh)(double *weight, double *picked, const REAL *x, const REAL *targ, REAL most,
                          size_t h) {
-    double weights[BP_LANES] = {0}, terms[BP_LANES] = {0};
-    for (size_t j = 0; j < h; j += BP_LANES)
-        for (size_t l = 0; l < BP_LANES && j + l < h; l++) {
-            const double t = (double)targ[j + l], d = (double)(REAL)(x[j + l] - most);
-            const double sum = fma(t, d, terms[l]);
-            weights[l] += t;
-            terms[l] = t != 0 ? sum : terms[l];
-        }
-    *weight = bp_fold_lanes(weights), *picked = bp_fold_lanes(terms);
+    LOCAL(sums) weights[LOCAL(parts)] = {{0}}, terms[LOCAL(parts)] = {{0}};
+    REAL last_x[BP_LANES], last_targ[BP_LANES];
+    size_t j = 0;
+    for (; j + BP_LANES <= h; j += BP_LANES) LOCAL(weigh_lanes)(weights, terms, x + j, targ + j, most);
+    if (j < h) {
+        LOCAL(copy_part)(last_x, x + j, h - j);
+        LOCAL(copy_part)(last_targ, targ + j, h - j);
+        LOCAL(weigh_lanes)(weights, terms, last_x, last_targ, most);
+    }
+    *weight = LOCAL(fold)(weights), *picked = LOCAL(fold)(terms);
 }
 
 /* The same of a label; both are NaN if it is not a whole number below h. */
@@ -45,7 +71,7 @@ static void LOCAL(pick)(double *weight, double *picked, const REAL *x, REAL labe
     *weight = j < h ? 1 : NAN, *picked = j < h ? (double)(REAL)(x[j] - most) : NAN;
 }
 
-/* dout = (e by - targ) factor, of a row; dout may be e. */
+/* dout = (e by - targ) factor, of a row whose e are in dout. */
 static void LOCAL(label_gradient)(REAL *dout, REAL by, REAL label, REAL factor, size_t h) {
     const size_t j = NAME(bp_label)(label, h);
     const REAL share = j < h ? by : (REAL)NAN, of_label = j < h ? dout[j] * by : 0;
@@ -57,41 +83,105 @@ static void LOCAL(gradient)(REAL *dout, REAL by, const REAL *targ, REAL factor, 
     for (size_t k = 0; k < h; k++) dout[k] = (dout[k] * by - targ[k]) * factor;
 }
 
-/* Some rows: their losses are added to *loss if it is not NULL; dout, which may be out, if it is not. */
+/* The same of narrow rows, whose e are by columns. */
+static void LOCAL(narrow_label_gradient)(REAL *dout, REAL *e, const double *sum, const REAL *labels,
+                                         REAL factor, size_t rows, size_t h) {
+    REAL by[ROWS], of_label[ROWS];
+    for (size_t i = 0; i < ROWS; i++) by[i] = (REAL)(1.0 / sum[i]);
+    for (size_t i = 0; i < rows; i++) {
+        const size_t j = NAME(bp_label)(labels[i], h);
+        by[i] = j < h ? by[i] : (REAL)NAN;
+        of_label[i] = j < h ? (e[j * ROWS + i] * by[i] - 1) * factor : (REAL)NAN;
+    }
+    for (size_t j = 0; j < h; j++)
+        for (size_t i = 0; i < ROWS; i++) e[j * ROWS + i] = e[j * ROWS + i] * by[i] * factor;
+    LOCAL(to_rows)(dout, e, rows, h);
+    for (size_t i = 0; i < rows; i++) {
+        const size_t j = NAME(bp_label)(labels[i], h);
+        if (j < h) dout[i * h + j] = of_label[i];
+    }
+}
+
+static void LOCAL(narrow_gradient)(REAL *dout, REAL *e, const double *sum, const REAL *targ, REAL factor,
+                                   size_t rows, size_t h) {
+    REAL by[ROWS];
+    for (size_t i = 0; i < ROWS; i++) by[i] = (REAL)(1.0 / sum[i]);
+    for (size_t j = 0; j < h; j++)
+        for (size_t i = 0; i < ROWS; i++) e[j * ROWS + i] = e[j * ROWS + i] * by[i];
+    LOCAL(to_rows)(dout, e, rows, h);
+    for (size_t k = 0; k < rows * h; k++) dout[k] = (dout[k] - targ[k]) * factor;
+}
+
+/* What a row's loss is made of, with the sum of its e. */
+typedef struct {
+    double sum[ROWS], weight[ROWS], picked[ROWS];
+    REAL most[ROWS];
+} LOCAL(rows);
+
+static inline void LOCAL(pick_or_weigh)(LOCAL(rows) * r, size_t i, const REAL *x, const REAL *targ,
+                                        size_t h, int labels) {
+    if (labels)
+        LOCAL(pick)(r->weight + i, r->picked + i, x, *targ, r->most[i], h);
+    else
+        LOCAL(weigh)(r->weight + i, r->picked + i, x, targ, r->most[i], h);
+}
+
+static __attribute__((noinline)) void LOCAL(narrow_rows)(LOCAL(rows) * r, double *loss, REAL *dout,
+                                                         const REAL *out, const REAL *targ, REAL factor,
+                                                         size_t rows, size_t h, int labels) {
+    const size_t width = labels ? 1 : h;
+    REAL e[LOCAL(narrow) * ROWS];
+    LOCAL(exp_columns)(e, r->sum, r->most, out, rows, h);
+    for (size_t i = 0; loss && i < rows; i++)
+        LOCAL(pick_or_weigh)(r, i, out + i * h, targ + i * width, h, labels);
+    if (dout && labels)
+        LOCAL(narrow_label_gradient)(dout, e, r->sum, targ, factor, rows, h);
+    else if (dout)
+        LOCAL(narrow_gradient)(dout, e, r->sum, targ, factor, rows, h);
+}
+
+static void LOCAL(wide_row)(LOCAL(rows) * r, size_t i, double *loss, REAL *dout, const REAL *out,
+                            const REAL *targ, REAL factor, size_t h, int labels) {
+    r->most[i] = LOCAL(largest)(out, h);
+    if (loss) LOCAL(pick_or_weigh)(r, i, out, targ, h, labels);
+    if (!dout) {
+        r->sum[i] = LOCAL(exp_row)(NULL, r->most[i], out, h, 0);
+        return;
+    }
+    r->sum[i] = LOCAL(exp_row)(dout, r->most[i], out, h, 1);
+    const REAL by = (REAL)(1.0 / r->sum[i]);
+    if (labels)
+        LOCAL(label_gradient)(dout, by, *targ, factor, h);
+    else
+        LOCAL(gradient)(dout, by, targ, factor, h);
+}
+
+/* At most ROWS rows: their losses are added to *loss if it is not NULL; dout, which may be out, if it is
+   not. */
 static void LOCAL(some_rows)(double *loss, REAL *dout, const REAL *out, const REAL *targ, REAL factor,
                              size_t rows, size_t h, int labels) {
-    REAL most[ROWS], few[BP_E_NUMBERS];
-    double sum[ROWS], weight[ROWS], picked[ROWS];
-    for (size_t i = 0; i < rows; i++) {
-        most[i] = LOCAL(largest)(out + i * h, h);
-        if (loss && labels)
-            LOCAL(pick)(weight + i, picked + i, out + i * h, targ[i], most[i], h);
-        else if (loss)
-            LOCAL(weigh)(weight + i, picked + i, out + i * h, targ + i * h, most[i], h);
-    }
-    if (dout || rows * h <= BP_E_NUMBERS)
-        LOCAL(exp_rows)(dout ? dout : few, sum, most, out, rows, h);
+    LOCAL(rows) r;
+    const size_t width = labels ? 1 : h;
+    if (h <= LOCAL(narrow))
+        LOCAL(narrow_rows)(&r, loss, dout, out, targ, factor, rows, h, labels);
     else
-        for (size_t i = 0; i < rows; i++) sum[i] = LOCAL(exp_sum)(few, most[i], out + i * h, h);
-    for (size_t i = 0; dout && i < rows; i++) {
-        const REAL by = (REAL)(1.0 / sum[i]);
-        if (labels)
-            LOCAL(label_gradient)(dout + i * h, by, targ[i], factor, h);
-        else
-            LOCAL(gradient)(dout + i * h, by, targ + i * h, factor, h);
-    }
-    for (size_t i = 0; loss && i < rows; i++) sum[i] = bp_log_one_f64(sum[i]);
-    for (size_t i = 0; loss && i < rows; i++) *loss += fma(weight[i], sum[i], -picked[i]);
+        for (size_t i = 0; i < rows; i++)
+            LOCAL(wide_row)(&r, i, loss, dout ? dout + i * h : NULL, out + i * h, targ + i * width,
+                            factor, h, labels);
+    if (!loss) return;
+    for (size_t i = 0; i < rows; i++) r.sum[i] = bp_log_one_f64(r.sum[i]);
+    for (size_t i = 0; i < rows; i++) *loss += fma(r.weight[i], r.sum[i], -r.picked[i]);
 }
 
 static void LOCAL(cross_entropy)(double *loss, REAL *dout, const REAL *out, const REAL *targ,
                                  REAL factor, size_t rows, size_t h, int labels) {
-    const size_t numbers = dout ? NUMBERS : BP_E_NUMBERS, wanted = numbers / (h ? h : 1);
-    const size_t step = wanted < 1 ? 1 : wanted < ROWS ? wanted : ROWS, width = labels ? 1 : h;
-    for (size_t i = 0; i < rows; i += step)
+    const size_t width = labels ? 1 : h;
+    for (size_t i = 0; i < rows; i += ROWS)
         LOCAL(some_rows)(loss, dout ? dout + i * h : NULL, out + i * h, targ + i * width, factor,
-                         rows - i < step ? rows - i : step, h, labels);
+                         rows - i < ROWS ? rows - i : ROWS, h, labels);
 }
+
+#undef LANES
 
 #else
 /* ---- per type ---- */

@@ -12,18 +12,29 @@
 #define BP_ALWAYS static inline __attribute__((always_inline))
 
 /* Added to a number, `round` leaves its nearest integer in the lowest bits, and `bias` that plus the
-   bias of an exponent. ln2 and ln2_low: their sum is ln(2) to twice the precision. From `most` on, exp
-   is infinite; up to `least` it is 0. */
+   bias of an exponent; `high`, and by how many powers of 2 too much: `back` takes them back. ln2 and
+   ln2_low: their sum is ln(2) to twice the precision. From `most` on, exp is infinite; up to `least` it
+   is 0. */
 static const struct {
-    float log2e, ln2, ln2_low, round, bias, most, least;
-} bp_exp_of_f32 = {0x1.715476p+0f, 0x1.62e43p-1f, -0x1.05c61p-29f, 0x1.8p23f, 0x1.8000fep23f, 89, -104};
+    float log2e, ln2, ln2_low, round, bias, high, back, most, least;
+} bp_exp_of_f32 = {0x1.715476p+0f,
+                   0x1.62e43p-1f,
+                   -0x1.05c61p-29f,
+                   0x1.8p23f,
+                   0x1.8p23f + 127,
+                   0x1.8p23f + 191,
+                   0x1p-64f,
+                   89,
+                   -104};
 static const struct {
-    double log2e, ln2, ln2_low, round, bias, most, least;
+    double log2e, ln2, ln2_low, round, bias, high, back, most, least;
 } bp_exp_of_f64 = {0x1.71547652b82fep+0,
                    0x1.62e42fefa39efp-1,
                    0x1.abc9e3b39803fp-56,
                    0x1.8p52,
-                   0x1.80000000003ffp52,
+                   0x1.8p52 + 1023,
+                   0x1.8p52 + 1535,
+                   0x1p-512,
                    710,
                    -746};
 
@@ -136,6 +147,14 @@ BP_ALWAYS REAL NAME(bp_exp_clamped)(REAL x) {
 BP_ALWAYS REAL NAME(bp_exp_one)(REAL x) {
     NAME(bp_exp_parts) e = NAME(bp_exp_reduced)(NAME(bp_exp_clamped)(x));
     return NAME(bp_exp_scaled)(e.s + e.low, e.n);
+}
+
+/* The same for an x that is not above 0: y * 2^n with n <= 0, in two steps of which the second alone may
+   round. */
+BP_ALWAYS REAL NAME(bp_exp_not_above_0)(REAL x) {
+    NAME(bp_exp_parts)
+    e = NAME(bp_exp_reduced)(x < NAME(bp_exp_of).least ? NAME(bp_exp_of).least : x);
+    return (e.s + e.low) * NAME(bp_exp_power)(e.n + NAME(bp_exp_of).high) * NAME(bp_exp_of).back;
 }
 
 /* e^x - 1 for x from 0 to 64 */

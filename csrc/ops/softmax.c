@@ -3,6 +3,8 @@
 /* ---- once ---- */
 #include "internal.h"
 
+#include "isa/all.h"
+
 #define BP_TEMPLATE "ops/exponential.h"
 #include "template/for_each_type.h"
 #undef BP_TEMPLATE
@@ -15,14 +17,24 @@
 
 #include "ops/softmax.h"
 
+static __attribute__((noinline)) void LOCAL(narrow_softmax)(REAL *p, const REAL *x, size_t rows,
+                                                            size_t h) {
+    REAL e[LOCAL(narrow) * ROWS], most[ROWS], by[ROWS];
+    double sum[ROWS];
+    LOCAL(exp_columns)(e, sum, most, x, rows, h);
+    for (size_t i = 0; i < ROWS; i++) by[i] = (REAL)(1.0 / sum[i]);
+    for (size_t j = 0; j < h; j++)
+        for (size_t i = 0; i < ROWS; i++) e[j * ROWS + i] = e[j * ROWS + i] * by[i];
+    LOCAL(to_rows)(p, e, rows, h);
+}
+
 static void LOCAL(softmax_forward)(REAL *p, const REAL *x, const REAL *unused, size_t rows, size_t h) {
     (void)unused;
-    for (size_t i = 0; i < rows; i++) {
-        double sum;
-        const REAL most = LOCAL(largest)(x + i * h, h);
-        LOCAL(exp_rows)(p + i * h, &sum, &most, x + i * h, 1, h);
-        const REAL by = (REAL)(1.0 / sum);
-        for (size_t j = 0; j < h; j++) p[i * h + j] = p[i * h + j] * by;
+    for (size_t i = 0; h <= LOCAL(narrow) && i < rows; i += ROWS)
+        LOCAL(narrow_softmax)(p + i * h, x + i * h, rows - i < ROWS ? rows - i : ROWS, h);
+    for (size_t i = 0; h > LOCAL(narrow) && i < rows; i++, p += h, x += h) {
+        const REAL by = (REAL)(1.0 / LOCAL(exp_row)(p, LOCAL(largest)(x, h), x, h, 1));
+        for (size_t j = 0; j < h; j++) p[j] = p[j] * by;
     }
 }
 
@@ -44,9 +56,8 @@ static void LOCAL(log_softmax_forward)(REAL *y, const REAL *x, const REAL *unuse
                                        size_t h) {
     (void)unused;
     for (size_t i = 0; i < rows; i++, x += h, y += h) {
-        REAL few[BP_E_NUMBERS];
         const REAL most = LOCAL(largest)(x, h);
-        const double log = bp_log_one_f64(LOCAL(exp_sum)(few, most, x, h));
+        const double log = bp_log_one_f64(LOCAL(exp_row)(NULL, most, x, h, 0));
         for (size_t j = 0; j < h; j++) y[j] = (REAL)((double)(REAL)(x[j] - most) - log);
     }
 }
@@ -56,11 +67,13 @@ static void LOCAL(log_softmax_backward)(REAL *dx, const REAL *y, const REAL *dou
                                         size_t h) {
     for (size_t i = 0; i < rows; i++, dx += h, y += h, dout += h) {
         double lane[BP_LANES] = {0};
-        LOCAL(add_lanes)(lane, dout, h);
+        for (size_t j = 0; j < h; j++) lane[j % BP_LANES] += (double)dout[j];
         const REAL sum = (REAL)bp_fold_lanes(lane);
         for (size_t j = 0; j < h; j++) dx[j] = FMA(-NAME(bp_exp_one)(y[j]), sum, dout[j]);
     }
 }
+
+#undef LANES
 
 #else
 /* ---- per type ---- */

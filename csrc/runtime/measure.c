@@ -121,6 +121,17 @@ static void LOCAL(copy)(REAL *to, const REAL *from, size_t count, size_t rounds)
     }
 }
 
+static void LOCAL(traffic)(REAL *const *to, const REAL *from, bp_range mine) {
+    REAL *a = to[0], *b = to[1], *c = to[2];
+    for (size_t i = mine.begin; i < mine.end; i += LANES) {
+        size_t lanes = mine.end - i;
+        LOCAL(vector) d = LOCAL(load_lanes)(from + i, lanes);
+        LOCAL(store_lanes)(a + i, LOCAL(load_lanes)(a + i, lanes) + d, lanes);
+        LOCAL(store_lanes)(b + i, LOCAL(load_lanes)(b + i, lanes) + d, lanes);
+        LOCAL(store_lanes)(c + i, LOCAL(load_lanes)(c + i, lanes) + d, lanes);
+    }
+}
+
 #undef LANES
 #undef USE
 
@@ -156,6 +167,22 @@ double NAME(bp_measure_copy)(REAL *to, const REAL *from, size_t count, size_t ro
     count -= count % BP_MEASURE_STEP;
     BP_DISPATCH(NAME(copy), (to, from, count, rounds));
     return 2.0 * (double)sizeof(REAL) * (double)count * (double)rounds;
+}
+
+typedef struct {
+    REAL *to[3];
+    const REAL *from;
+} NAME(traffic);
+
+static void NAME(traffic_part)(const void *job, bp_range mine) {
+    const NAME(traffic) *t = job;
+    BP_DISPATCH(NAME(traffic), (t->to, t->from, mine));
+}
+
+double NAME(bp_measure_update)(REAL *p, REAL *m, REAL *v, const REAL *dp, size_t size) {
+    const NAME(traffic) job = {{p, m, v}, dp};
+    bp_run_elements(8 * (double)size, size, NAME(traffic_part), &job);
+    return 7.0 * (double)sizeof(REAL) * (double)size;
 }
 
 #endif

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from pybackprop.bench.table import TITLES
+from pybackprop.bench.table import TITLES, rate, unit
 from pybackprop.core.units import seconds_text, threads_text, three_digits
 
 COLOURS = {"plan": "#8f1d35", "pybackprop": "#d1495b", "numpy": "#4d77a5", "torch": "#e8a23d", "jax": "#5fa08a"}
@@ -41,7 +41,8 @@ def draw(path: Path, report: Mapping[str, Any]) -> None:
         for axes, group in zip(
             part.subplots(len(column), squeeze=False, height_ratios=ratios)[:, 0], column, strict=True
         ):
-            axes.set_title(TITLES.get(group, group), loc="left", fontweight="bold")
+            of = unit(_timed(report, group)[0])
+            axes.set_title(TITLES.get(group, group) + f" ({of})" * (of != "GF/s"), loc="left", fontweight="bold")
             if group in CURVES:
                 _curves(axes, report, _timed(report, group), *CURVES[group])
             else:
@@ -82,7 +83,7 @@ def _bars(axes: Any, report: Mapping[str, Any], workloads: Sequence[Mapping[str,
         label = f"{workload['label']}\n{_setting(workload['dtype'], workload['threads'])}{_ratio(workload)}"
         ticks.append(((at + bottom - BAR) / 2, label))
         at = bottom + GAP
-    highest = max([t["gflops_median"] for workload in workloads for t in workload["engines"].values() if "median" in t])
+    highest = max([rate(w, t) for w in workloads for t in w["engines"].values() if "median" in t])
     axes.set_yticks([y for y, _ in ticks], [label for _, label in ticks], fontsize=8)
     axes.set(ylim=(at - GAP - BAR / 2 + 0.05, -BAR / 2 - 0.05))
     axes.set(xlim=(0, 1.15 * max([highest, *[workload["peak"] or 0 for workload in workloads]])))
@@ -97,7 +98,7 @@ def _bars_of(axes: Any, report: Mapping[str, Any], workload: Mapping[str, Any], 
     for name in sorted(workload["engines"], key=lambda name: not report["engines"][name]["ours"]):
         timing = workload["engines"][name]
         if "median" in timing:
-            value = timing["gflops_median"]
+            value = rate(workload, timing)
             axes.barh(at, value, BAR * 0.92, color=_colours(report)[name])
             label = f"{three_digits(value)}   {seconds_text(timing['median'])}"
             axes.annotate(
@@ -152,7 +153,7 @@ def _has_time(workload: Mapping[str, Any], name: str) -> bool:
 def _height_of(workload: Mapping[str, Any], name: str, timed: bool) -> float:
     """Milliseconds of a step; GF/s of a product."""
     timing: Mapping[str, float] = workload["engines"][name]
-    return timing["median"] * 1e3 if timed else timing["gflops_median"]
+    return timing["median"] * 1e3 if timed else rate(workload, timing)
 
 
 def _legend(figure: Any, report: Mapping[str, Any]) -> None:

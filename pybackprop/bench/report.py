@@ -8,13 +8,15 @@ from typing import Any
 from pybackprop.bench.engines.engine import Entry
 from pybackprop.bench.processes import cores
 from pybackprop.bench.schedule import Bench, Result, Timing
+from pybackprop.bench.workloads import Workload
 from pybackprop.core import settings
 
 
 def report(bench: Bench, notes: Sequence[str], interrupted: bool) -> dict[str, Any]:
     """The whole report: the machine, the engines and their settings, each workload with all its times.
 
-    Times are seconds per call, rates 1e9 floating-point operations per second.
+    Times are seconds per call, rates 1e9 floating-point operations per second; of workloads that are bound by memory,
+    1e9 bytes (gbytes_median instead of gflops_median), and their peak is a bandwidth.
     """
     machine = settings.info()
     kernel = bench.kernel or machine["kernel"]
@@ -47,17 +49,18 @@ def _engine(bench: Bench, entry: Entry) -> dict[str, Any]:
 
 def _workload(bench: Bench, result: Result) -> dict[str, Any]:
     workload = result.workload
-    peak = bench.peaks.get((workload.dtype, workload.threads))
+    peak = bench.limit(workload)
     numbers: dict[str, Any] = {name: getattr(workload, name) for name in ("group", "name", "label", "kind")}
     numbers.update(
         sizes=list(workload.sizes),
         dtype=workload.dtype,
         threads=workload.threads,
         flops=workload.flops,
+        bytes=workload.bytes,
         target=workload.target,
     )
     numbers["peak"] = peak and peak / 1e9
-    numbers["engines"] = {name: _timing(timing, workload.flops, peak) for name, timing in result.engines.items()}
+    numbers["engines"] = {name: _timing(timing, workload, peak) for name, timing in result.engines.items()}
     peer = result.best_peer([entry.name for entry in bench.entries if not entry.ours])
     numbers["best_peer"] = peer
     for entry in bench.entries:
@@ -66,7 +69,8 @@ def _workload(bench: Bench, result: Result) -> dict[str, Any]:
     return numbers
 
 
-def _timing(timing: Timing, flops: int, peak: float | None) -> dict[str, Any]:
+def _timing(timing: Timing, workload: Workload, peak: float | None) -> dict[str, Any]:
+    amount, rate = (workload.flops, "gflops") if workload.flops else (workload.bytes, "gbytes")
     numbers: dict[str, Any] = {"status": timing.status}
     if timing.why:
         numbers["why"] = timing.why
@@ -74,9 +78,8 @@ def _timing(timing: Timing, flops: int, peak: float | None) -> dict[str, Any]:
         numbers.update(
             median=timing.median,
             best=timing.best,
-            gflops_median=flops / timing.median / 1e9,
-            gflops_best=flops / timing.best / 1e9,
-            percent_of_peak=peak and 100 * flops / timing.median / peak,
+            percent_of_peak=peak and 100 * amount / timing.median / peak,
+            **{f"{rate}_median": amount / timing.median / 1e9, f"{rate}_best": amount / timing.best / 1e9},
         )
     if timing.status != "wrong":
         numbers.update(calls=timing.calls, memory=timing.memory, seconds=timing.seconds, started=timing.started)

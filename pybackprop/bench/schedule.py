@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -72,8 +73,9 @@ class Result:
 class Bench:
     """All workloads on all engines. `results` and `peaks` hold what has been measured so far.
 
-    peaks  floating-point operations per second of multiply-adds alone, by (dtype, threads)
-    load   the system's load average over the minute before
+    peaks       floating-point operations per second of multiply-adds alone, by (dtype, threads)
+    bandwidths  bytes per second of an update's reading and writing alone, of each round, by workload
+    load        the system's load average over the minute before
     """
 
     workloads: Sequence[Workload]
@@ -90,10 +92,18 @@ class Bench:
         self.workloads, self.entries, self.rounds, self.kernel = chosen, entries, rounds, kernel
         self.results: list[Result] = []
         self.peaks: dict[tuple[str, int], float] = {}
+        self.bandwidths: dict[Workload, list[float]] = {}
         self.descriptions: dict[tuple[str, int], dict[str, Any]] = {}
         self.seconds = 0.0
         self.load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
         self.began = time.monotonic()
+
+    def limit(self, workload: Workload) -> float | None:
+        """What no engine can exceed, per second: operations; or bytes, the median of the rounds. None: unknown."""
+        if workload.flops:
+            return self.peaks.get((workload.dtype, workload.threads))
+        rates = self.bandwidths.get(workload)
+        return median(rates) if rates else None
 
     def run(self, on_turn: OnTurn) -> None:
         """Runs everything. on_turn(workload, entry, round) is called before every turn; round 0 is the check."""
@@ -144,7 +154,12 @@ class Bench:
         timing.started.append(time.monotonic() - self.began)
         seconds = processes.ask(entry, workload.threads, "time", calls=timing.calls)["seconds"]
         timing.seconds.append(seconds / timing.calls)
-        if entry.ours:
+        if entry.ours and workload.kind == "update":
+            rate = processes.ask(
+                entry, workload.threads, "bandwidth", dtype=workload.dtype, size=math.prod(workload.sizes)
+            )["bytes"]
+            self.bandwidths.setdefault(workload, []).append(rate)
+        elif entry.ours and workload.flops:
             flops = processes.ask(entry, workload.threads, "peak", dtype=workload.dtype)["flops"]
             limit = (workload.dtype, workload.threads)
             self.peaks[limit] = max(self.peaks.get(limit, 0.0), flops)

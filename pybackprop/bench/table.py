@@ -24,6 +24,8 @@ TITLES = {
     "small": "Small products, out= given: one call from Python",
     "step": "Steps: forward and backward of all parameters",
     "epoch": "Epochs of SGD with momentum, shuffled",
+    "update": "Adam's update; its peak: reading and writing as much, and nothing else",
+    "loss": "Softmax cross-entropy of labels: loss and gradient",
     "epochs, growing width": "Epochs of two hidden layers, as they grow wider",
     "growth with rows": "How a step grows with the number of rows",
     "growth with width": "How a step grows with the width of the hidden layer",
@@ -111,6 +113,17 @@ def _settings(report: Mapping[str, Any], engine: Mapping[str, Any]) -> str:
 # ---- the tables ----
 
 
+def rate(workload: Mapping[str, Any], timing: Mapping[str, Any]) -> float:
+    """The median rate, in the unit of the workload."""
+    value: float = timing["gflops_median" if workload["flops"] else "gbytes_median"]
+    return value
+
+
+def unit(workload: Mapping[str, Any]) -> str:
+    """GF/s, 1e9 floating-point operations per second; or GB/s of a workload that is bound by memory."""
+    return "GF/s" if workload["flops"] else "GB/s"
+
+
 def _table(report: Mapping[str, Any], group: str, workloads: Sequence[Mapping[str, Any]]) -> Table:
     own = [name for name, engine in report["engines"].items() if engine["ours"]]
     peers = [
@@ -124,18 +137,20 @@ def _table(report: Mapping[str, Any], group: str, workloads: Sequence[Mapping[st
     table.add_column("workload", no_wrap=True)
     table.add_column("dtype")
     table.add_column("thr", justify="right")
-    for head in ("best", "median", "GF/s", "of peak"):
+    for head in ("best", "median", unit(workloads[0]), "of peak"):
         table.add_column(head, justify="right", style="cyan")
     table.add_column("kernel", style="cyan")
+    rates = unit(workloads[0]) == "GF/s"
     for name in peers:
         table.add_column(f"{name}\nmedian", justify="right")
-        table.add_column("\nGF/s", justify="right", style="dim")
+        if rates:
+            table.add_column("\nGF/s", justify="right", style="dim")
     table.add_column("ratio to\nbest peer", justify="right")
     if targets:
         table.add_column("target")
     for workload in workloads:
         for name in [name for name in own if name in workload["engines"]] or [""]:
-            cells = [*_own(workload, name, report["kernel"]), *_peers(workload, peers), _ratio(workload, name)]
+            cells = [*_own(workload, name, report["kernel"]), *_peers(workload, peers, rates), _ratio(workload, name)]
             label = workload["label"] if len(own) < 2 else f"{workload['label']} ({name})"
             table.add_row(label, workload["dtype"], str(workload["threads"]), *cells, *[workload["target"]] * targets)
     return table
@@ -164,21 +179,20 @@ def _own(workload: Mapping[str, Any], name: str, kernel: str) -> list[str]:
     return [
         seconds_text(timing["best"]),
         seconds_text(timing["median"]),
-        three_digits(timing["gflops_median"]),
+        three_digits(rate(workload, timing)),
         "" if percent is None else f"{percent:.1f} %",
         kernel,
     ]
 
 
-def _peers(workload: Mapping[str, Any], peers: Sequence[str]) -> Iterator[str]:
+def _peers(workload: Mapping[str, Any], peers: Sequence[str], rates: bool) -> Iterator[str]:
     for name in peers:
         timing = workload["engines"].get(name, {"status": ""})
         if "median" in timing:
-            yield seconds_text(timing["median"])
-            yield three_digits(timing["gflops_median"])
+            cells = [seconds_text(timing["median"]), three_digits(rate(workload, timing))]
         else:
-            yield _status(timing)
-            yield ""
+            cells = [_status(timing), ""]
+        yield from cells[: 1 + rates]
 
 
 def _status(timing: Mapping[str, Any]) -> str:

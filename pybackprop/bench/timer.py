@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import repeat
 from typing import Any
+
+import numpy as np
+
+from pybackprop.core.arrays import aligned_copy
 
 SAMPLE = 0.02  # seconds that a sample of several calls should take
 PAUSE = 0.005
@@ -55,6 +60,20 @@ def peak(dtype: str) -> float:
         best = max(best, operations / (time.perf_counter() - began))
     settings.use_kernel(kernel)
     return best
+
+
+def bandwidth(dtype: str, size: int) -> float:
+    """Bytes per second of reading four arrays of that size and writing three of them, as an update does.
+
+    On as many threads as set_threads allows, over a sample of calls: what caches hold of the arrays stays there.
+    """
+    from pybackprop.core.native import lib, pointer
+
+    arrays = [aligned_copy(np.ones(size, dtype)) for _ in range(4)]
+    move = {"float32": lib.bp_measure_update_f32, "float64": lib.bp_measure_update_f64}[dtype]
+    call = partial(move, *map(pointer, arrays), size)
+    calls = calls_for(call)
+    return float(call()) * calls / sample(call, calls)
 
 
 def quiet() -> None:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from pybackprop.bench.workloads import LR, MOMENTUM, Workload
+from pybackprop.bench.workloads import BETA2, EPS, LR, MOMENTUM, STEPS, Workload
 from pybackprop.core.arrays import Array
 
 Layers: TypeAlias = list[tuple[Array, Array]]  # each layer's w and b
@@ -44,6 +44,10 @@ def expected(workload: Workload, data: Mapping[str, Array]) -> dict[str, Expecte
         return _step(workload.dtype, **exact)
     if workload.kind == "epoch":
         return _epoch(workload.dtype, workload.batch, **exact)
+    if workload.kind == "update":
+        return _update(**exact)
+    if workload.kind == "loss":
+        return _cross_entropy(**exact)
     if workload.kind == "matmul":
         return {"out": _product(exact["a"], exact["b"])}
     if workload.kind == "forward":
@@ -125,6 +129,27 @@ def _epoch(dtype: str, batch: int, x: Array, targ: Array, **parameters: Array) -
                 p -= LR * v
     loss = total / len(x)
     return {"loss": Expected(np.array(loss), loss, 1, more=SHUFFLED * loss)}
+
+
+def _update(p: Array, g: Array, m: Array, v: Array) -> dict[str, Expected]:
+    """Adam's update after so many others."""
+    m, v = MOMENTUM * m + (1 - MOMENTUM) * g, BETA2 * v + (1 - BETA2) * g * g
+    mean, squares = m / (1 - MOMENTUM ** (STEPS + 1)), v / (1 - BETA2 ** (STEPS + 1))
+    right = {"p": p - LR * mean / (np.sqrt(squares) + EPS), "m": m, "v": v}
+    return {name: Expected(values, _rms(values), 1) for name, values in right.items()}
+
+
+def _cross_entropy(out: Array, targ: Array) -> dict[str, Expected]:
+    """The mean loss of labels, and its gradient."""
+    (n, h), rows, labels = out.shape, np.arange(len(out)), targ.astype(int)
+    less = out - out.max(1, keepdims=True)
+    dout = np.exp(less)
+    sums = dout.sum(1)
+    loss = float(np.mean(np.log(sums) - less[rows, labels]))
+    dout /= sums[:, None]
+    dout[rows, labels] -= 1
+    dout /= n
+    return {"loss": Expected(np.array(loss), loss, n + h), "dout": Expected(dout, _rms(dout), h)}
 
 
 def _vector(row: Expected) -> Expected:

@@ -7,6 +7,7 @@ ENGINE is a name in engines.ENTRIES, or 'module:class'. For each line of JSON on
 {"do": "time", "calls": n}                     -> {"seconds": s}      of n calls together
 {"do": "threads", "count": n}                  -> {}                  for an engine of ours
 {"do": "peak", "dtype": d}                     -> {"flops": f}        per second
+{"do": "bandwidth", "dtype": d, "size": n}     -> {"bytes": f}        per second, moved as an update does
 {"do": "forget"}                               -> {}
 
 If a request raises, the answer is {"error": "..."}. The process exits at the end of stdin.
@@ -29,7 +30,7 @@ from pybackprop.core import settings
 from pybackprop.core.parent import end_with_parent
 
 FEW = 8  # rows
-REQUESTS = ("describe", "prepare", "time", "threads", "peak", "forget")
+REQUESTS = ("describe", "prepare", "time", "threads", "peak", "bandwidth", "forget")
 
 
 class Worker:
@@ -90,6 +91,9 @@ class Worker:
         flops = timer.peak(dtype)
         timer.quiet()
         return {"flops": flops}
+
+    def bandwidth(self, dtype: str, size: int) -> dict[str, Any]:
+        return {"bytes": timer.bandwidth(dtype, size)}
 
     def forget(self) -> dict[str, Any]:
         """Frees the memory of the last workload."""

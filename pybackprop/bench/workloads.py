@@ -15,10 +15,13 @@ from pybackprop.data import digits
 
 QUICK, USUAL, FULL, NEVER = range(4)  # the lowest level at which a workload runs
 NETWORKS = ("step", "epoch")  # kinds whose sizes are those of a network and its data
+# kinds that are bound by memory, and how often each element is read or written
+PASSES = {"update": 7, "loss": 2}
 EPOCH_TARGET = "4x sklearn, 6x torch"
 INK = 0.3  # pixels below this count as empty
 FEWER_ZEROS = {f"digits with {share} % zeros": share / 100 for share in (73, 50, 25)}  # images on grey paper
 LR, MOMENTUM = 0.01, 0.9
+BETA2, EPS, STEPS = 0.999, 1e-8, 9  # of an update by Adam, which is the tenth
 MANY = 4  # up to so many widths are listed one by one; more, if equal, are counted
 WIDTHS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 SMALL = (4, 8, 16, 24, 32, 48, 64, 96, 128)
@@ -29,7 +32,8 @@ class Workload:
     """One thing to compute and time.
 
     kind     the method of an Engine that runs it
-    sizes    matmul: rows, inner, cols. forward, backward_w, backward_x: n, m, h. step, epoch: n, then the widths
+    sizes    matmul: rows, inner, cols. forward, backward_w, backward_x: n, m, h. step, epoch: n, then the widths.
+             update: parameters. loss, the cross-entropy of labels: n, h
     threads  for the operation; the process may use that many cores
     target   how many times as fast as the best peer it should be, as text
     data     "normal": random numbers; "digits": x (n,784) holds images of digits, most of whose pixels are zero; or
@@ -57,6 +61,9 @@ class Workload:
             sizes = f"{n}x{chain}"
             batch, data = f" by {self.batch}" * (self.batch > 0), f" of {self.data}" * (self.data != "normal")
             return f"{self.kind} {sizes}{batch}{data}"
+        if self.kind in PASSES:
+            sizes = "x".join(map(str, self.sizes))
+            return f"update {sizes} parameters" if self.kind == "update" else f"cross-entropy {sizes}"
         (rows, inner), (_, cols) = pairwise(self.product)
         if rows == inner == cols:
             return f"{self.kind} {rows}"
@@ -76,11 +83,21 @@ class Workload:
     @property
     def flops(self) -> int:
         """Floating-point operations, of the products alone: two for each multiply-add."""
+        if self.kind in PASSES:
+            return 0
         if self.kind not in NETWORKS:
             return 2 * math.prod(self.product)
         n, *widths = self.sizes
         layers = [2 * n * m * h for m, h in pairwise(widths)]
         return 3 * sum(layers) - layers[0]  # forward, dw, dx; the gradient of the data is not computed
+
+    @property
+    def bytes(self) -> int:
+        """What has to be read and written, for a kind that is bound by memory.
+
+        update: p, g, m, v and p, m, v. loss: the scores, and their gradient.
+        """
+        return PASSES.get(self.kind, 0) * math.prod(self.sizes) * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True)
@@ -147,6 +164,9 @@ ROWS = (
     Row("epoch", "epoch", (60000, 784, 50, 10), USUAL, FULL, target=EPOCH_TARGET, batch=64),
     Row("epoch", "epoch", (60000, 784, 50, 10), USUAL, FULL, target=EPOCH_TARGET, data="digits", batch=64),
     Row("epoch", "epoch", (40000, 3, 5, 2), USUAL, FULL, target="0.5 µs a step", batch=4),
+    Row("update", "update", (1_000_000,), QUICK, USUAL, target="90 % of peak"),
+    Row("update", "update", (10_000_000,), USUAL, FULL, target="90 % of peak"),
+    *(Row("loss", "loss", (10_000, h), QUICK, USUAL, FULL, FULL, target="3x numpy, 1.5x torch") for h in (10, 1000)),
     *(
         Row("epochs, growing width", "epoch", (12800, 10, w, w, 10), FULL, FULL, target="1.5x PyTorch", batch=128)
         for w in WIDTHS
@@ -206,6 +226,13 @@ def _numbers(workload: Workload) -> dict[str, Array]:
         for k, (m, h) in enumerate(pairwise(widths), 1):
             operands[f"w{k}"], operands[f"b{k}"] = weights(m, h), normal(h)
         return operands
+    if workload.kind == "update":
+        arrays = {name: normal(*workload.sizes) for name in "pgmv"}
+        arrays["v"] = (1 + arrays["v"] ** 2) / 2
+        return arrays
+    if workload.kind == "loss":
+        n, h = workload.sizes
+        return {"out": normal(n, h), "targ": rng.integers(0, h, n)}
     n, m, h = workload.sizes
     shapes: dict[str, dict[str, tuple[int, ...]]] = {
         "matmul": {"a": (n, m), "b": (m, h)},

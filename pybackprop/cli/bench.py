@@ -41,7 +41,7 @@ def add_parser(commands: Any) -> None:
         help="our engines beside two busy processes: several threads may take at most 1.15 times as long as one",
     )
     add("--list", action="store_true", help="list the names of the workloads instead of running them")
-    add("--engines", type=_names, metavar="NAME,NAME", help="numpy, pybackprop, plan, torch, jax")
+    add("--engines", type=_names, metavar="NAME,NAME", help="numpy, pybackprop, plan, torch, jax, ...")
     add("--threads", type=whole_number, default=MOST_THREADS, metavar="N", help=f"most threads ({MOST_THREADS}); 1 too")
     add("--rounds", type=whole_number, metavar="N", help="samples of each engine on each workload")
     add("--kernel", metavar="NAME", help="this kernel of ours instead of the fastest: see 'pybackprop info'")

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
-from helpers.benches import NUMPY, OURS, PEERS, PLAN, TINY, silent
+from helpers.benches import NUMPY, ONE_PASS, OURS, PEERS, PLAN, TINY, silent
 from pybackprop.bench import report, resident_memory, schedule, table, validate, workloads
 from pybackprop.bench.engines import engine
 from pybackprop.bench.workloads import FULL, QUICK, USUAL, Workload
+from pybackprop.core.native import lib, pointer
 
 SOME = [
     ("matmul", (5, 30, 7)),
@@ -18,7 +19,12 @@ SOME = [
     ("step", (7, 5, 4, 3)),
     ("step", (90, 5, 8, 7, 6, 3)),
     ("step", (90, 5, 3)),
+    ("update", (1501,)),
+    ("loss", (90, 7)),
+    ("loss", (50, 130)),
 ]
+UPDATE = Workload("update", "update", (300,), "float32", 1)
+LOSS = Workload("loss", "loss", (70, 10), "float32", 1)
 EPOCH = Workload("", "epoch", (3000, 10, 8, 3), "float32", 1, batch=30)
 
 
@@ -69,23 +75,28 @@ def test_everybody_gets_the_same_data(kind, sizes, dtype):
     work = Workload("", kind, sizes, np.dtype(dtype).name, 1)
     first, again = workloads.data(work), workloads.data(work)
     for name, array in first.items():
-        assert array.dtype == dtype
+        labels = kind == "loss" and name == "targ"
+        assert array.dtype == (np.int64 if labels else dtype)
         assert (array == again[name]).all()
         assert array.size < 1000 or array.ctypes.data % 64 == 0
         usual = np.sqrt(2 / len(array)) if name.startswith("w") else 1
-        assert array.size < 100 or array.std() == pytest.approx(usual, rel=0.2)
+        if not labels and (kind, name) != ("update", "v"):
+            assert array.size < 100 or array.std() == pytest.approx(usual, rel=0.2)
 
 
 # ---- the check ----
 
 
-@pytest.mark.parametrize("entry", [NUMPY, OURS], ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", [NUMPY, OURS, ONE_PASS], ids=lambda entry: entry.name)
 @pytest.mark.parametrize(("kind", "sizes"), SOME)
 def test_every_result_is_checked_and_every_mistake_found(entry, kind, sizes, dtype):
     work = Workload("", kind, sizes, np.dtype(dtype).name, 1)
+    if not entry.does(work):
+        return
     one, data = engine.load(entry.where, 1), workloads.data(work)
+    right = validate.expected(work, data)  # before an update in place
     one.prepare(work, data)()
-    right, result = validate.expected(work, data), one.result()
+    result = one.result()
     assert validate.wrong(work, result, right) is None
     for name, array in result.items():
         nan, last = np.full_like(array, np.nan), array.copy()
@@ -106,7 +117,8 @@ def test_peers_are_right(entry):
     some += [Workload("", "step", (60, 5, 4, 2), "float64", 1), EPOCH]
     bench = schedule.Bench([work for work in some if entry.does(work)], [entry], 1)
     bench.run(silent)
-    assert len(bench.results) == {"torch": len(some), "jax": len(some) - 1, "sklearn": 1}[entry.name]
+    expected = {"torch": len(some), "autograd": 2, "jax": len(some) - 1, "sklearn": 1}
+    assert len(bench.results) == expected[entry.name]
     assert [result.engines[entry.name].why for result in bench.results] == [""] * len(bench.results)
     assert all(result.engines[entry.name].usable for result in bench.results)
 
@@ -130,6 +142,57 @@ def test_an_epoch_without_updates_is_wrong():
     loss = np.float32(still(data["x"], data["targ"]))
     assert "loss: found" in validate.wrong(EPOCH, {"loss": loss}, right)
     assert "loss: found" in validate.wrong(EPOCH, {"loss": right["loss"].values.astype(np.float32) / 2}, right)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"betas": (0.9, 0.99)}, {"betas": (0.8, 0.999)}, {"lr": 0.0101}, {"eps": 0.01}, {"steps": 10}]
+)
+def test_another_update_is_wrong(changed):
+    data = workloads.data(UPDATE)
+    right = validate.expected(UPDATE, data)
+
+    def update(lr=workloads.LR, betas=(workloads.MOMENTUM, workloads.BETA2), eps=workloads.EPS, steps=workloads.STEPS):
+        p = bp.param(data["p"])
+        p.g = data["g"]
+        adam = bp.Adam([p], lr, betas=betas, eps=eps)
+        m, v = adam.moments(p)
+        m.data[...], v.data[...], adam.steps = data["m"], data["v"], steps
+        adam.step()
+        return {"p": p.data, "m": m.data, "v": v.data}
+
+    assert validate.wrong(UPDATE, update(), right) is None
+    assert "are wrong" in validate.wrong(UPDATE, update(**changed), right)
+
+
+def test_what_an_update_moves(dtype):
+    arrays = [np.full(1003, k, dtype) for k in range(4)]
+    move = {"float32": lib.bp_measure_update_f32, "float64": lib.bp_measure_update_f64}[np.dtype(dtype).name]
+    assert move(*map(pointer, arrays), 1003) == 7 * arrays[0].nbytes
+    assert [set(array) for array in arrays] == [{3}, {4}, {5}, {3}]
+
+
+def test_a_workload_bound_by_memory_is_reported_in_bytes(capsys):
+    bench = schedule.Bench([UPDATE, LOSS], [NUMPY, OURS, ONE_PASS], 2)
+    bench.run(silent)
+    found = report.report(bench, [], False)
+    update, loss = found["works"]
+    assert (update["label"], loss["label"]) == ("update 300 parameters", "cross-entropy 70x10")
+    assert [list(work["engines"]) for work in found["works"]] == [
+        ["numpy", "pybackprop"],
+        ["numpy", "pybackprop", "one-pass"],
+    ]
+    assert (update["bytes"], loss["bytes"], update["flops"]) == (7 * 4 * 300, 2 * 4 * 700, 0)
+    assert (bench.limit(UPDATE), bench.limit(LOSS), found["peaks"]) == (update["peak"] * 1e9, None, [])
+    ours = update["engines"]["pybackprop"]
+    assert ours["gbytes_median"] == pytest.approx(7 * 4 * 300 / ours["median"] / 1e9)
+    assert ours["percent_of_peak"] == pytest.approx(100 * ours["gbytes_median"] / update["peak"])
+    assert loss["engines"]["one-pass"]["percent_of_peak"] is None
+    assert not any("gflops" in name for name in ours)
+    table.show(found)
+    said = capsys.readouterr().out
+    assert "GB/s" in said
+    assert "GF/s" not in said
+    assert "cross-entropy 70x10 (one-pass)" in said
 
 
 def test_a_mistake_is_located():

@@ -60,6 +60,21 @@ def test_the_picture(found, tmp_path):
     picture.draw(tmp_path / "none.png", {**found, "works": []})
 
 
+def test_the_picture_of_bytes(found, tmp_path):
+    """A workload bound by memory has its rate, and a limit if there is one, in GB/s."""
+    pytest.importorskip("matplotlib")
+    from pybackprop.bench import plot as picture
+
+    work = found["works"][0]
+    engines = {name: {**timing, "gbytes_median": 12.0} for name, timing in work["engines"].items()}
+    for timing in engines.values():
+        del timing["gflops_median"]
+    bound = {**work, "group": "update", "flops": 0, "bytes": 100, "engines": engines}
+    works = [{**bound, "peak": 20.0}, {**bound, "peak": None}]
+    picture.draw(tmp_path / "bytes.png", {**found, "works": works})
+    assert (tmp_path / "bytes.png").exists()
+
+
 def test_the_picture_of_growth(found, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     from matplotlib.axes import Axes

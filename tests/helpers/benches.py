@@ -5,7 +5,8 @@ from pybackprop.bench.workloads import Workload
 
 OURS_AND_NUMPY = ["--engines", "numpy,pybackprop"]
 NUMPY, OURS, PLAN = ENTRIES[:3]
-PEERS = ENTRIES[3:]
+ONE_PASS = ENTRIES[3]
+PEERS = ENTRIES[4:]
 TINY = Workload("small", "matmul", (4, 4, 4), "float32", 1)
 
 

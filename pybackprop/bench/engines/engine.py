@@ -14,7 +14,15 @@ from pybackprop.core.arrays import Array
 
 Call: TypeAlias = Callable[[], Any]
 
-EAGER = ("matmul", "forward", "backward_w", "backward_x", "step")  # kinds of workloads that are one call
+EAGER = (
+    "matmul",
+    "forward",
+    "backward_w",
+    "backward_x",
+    "step",
+    "update",
+    "loss",
+)  # kinds of workloads that are one call
 
 
 class Engine:
@@ -37,7 +45,10 @@ class Engine:
         return call
 
     def result(self) -> dict[str, Array]:
-        """What the last call computed, by name: out; dw; dx; loss, w1.g, b1.g, w2.g, b2.g and so on."""
+        """What the last call computed, by name: out; dw; dx; loss, w1.g, b1.g, w2.g, b2.g and so on.
+
+        An update gives p, m and v; a loss its value and dout.
+        """
         return {name: np.asarray(value) for name, value in self.results().items()}
 
     def forget(self) -> None:
@@ -78,7 +89,15 @@ ENTRIES = (
     Entry("numpy", "numpy", "pybackprop.bench.engines.numpy:Numpy", kinds=EAGER),
     Entry("pybackprop", "pybackprop", "pybackprop.bench.engines.pybackprop:Pybackprop", ours=True, kinds=EAGER),
     Entry("plan", "pybackprop", "pybackprop.bench.engines.pybackprop:Planned", ours=True, kinds=NETWORKS),
+    Entry(
+        "one-pass",
+        "pybackprop",
+        "pybackprop.bench.engines.pybackprop:OnePass",
+        ours=True,
+        kinds=("loss",),
+    ),
     Entry("torch", "torch", "pybackprop.bench.engines.torch:Torch"),
+    Entry("autograd", "torch", "pybackprop.bench.engines.torch:Autograd", kinds=("loss",)),
     Entry("jax", "jax", "pybackprop.bench.engines.jax:Jax", kinds=EAGER),
     Entry("sklearn", "sklearn", "pybackprop.bench.engines.sklearn:Sklearn", kinds=("epoch",)),
 )

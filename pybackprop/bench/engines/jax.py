@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from importlib import import_module
+from itertools import count
 from typing import Any
 
 from pybackprop.bench.engines.engine import Call, Engine, named_gradients
+from pybackprop.bench.workloads import BETA2, EPS, LR, MOMENTUM, STEPS
 from pybackprop.core.arrays import Array
 
 
@@ -54,6 +57,40 @@ class Jax(Engine):
 
         def call() -> None:
             self.last = wait(compiled(*operands))
+
+        return call
+
+    def update(self, p: Array, g: Array, m: Array, v: Array) -> Call:
+        """Into the memory of the arrays that it is given."""
+        jax = self.jax
+
+        def adam(p: Any, m: Any, v: Any, g: Any, step: Any, root: Any) -> Any:
+            m = MOMENTUM * m + (1 - MOMENTUM) * g
+            v = BETA2 * v + (1 - BETA2) * g * g
+            return p - step * m / (jax.numpy.sqrt(v) / root + EPS), m, v
+
+        compiled, steps = jax.jit(adam, donate_argnums=(0, 1, 2)), count(STEPS + 1)
+        *self.last, gradient = map(jax.numpy.array, (p, m, v, g))
+        self.results = lambda: dict(zip("pmv", self.last, strict=True))
+
+        def call() -> None:
+            t = next(steps)
+            numbers = p.dtype.type(LR / (1 - MOMENTUM**t)), p.dtype.type(math.sqrt(1 - BETA2**t))
+            self.last = jax.block_until_ready(compiled(*self.last, gradient, *numbers))
+
+        return call
+
+    def loss(self, out: Array, targ: Array) -> Call:
+        jax = self.jax
+
+        def loss(out: Any, targ: Any) -> Any:
+            return -jax.numpy.take_along_axis(jax.nn.log_softmax(out), targ[:, None], 1).mean()
+
+        compiled, operands = jax.jit(jax.value_and_grad(loss)), [jax.numpy.asarray(out), jax.numpy.asarray(targ)]
+        self.results = lambda: dict(zip(("loss", "dout"), self.last, strict=True))
+
+        def call() -> None:
+            self.last = jax.block_until_ready(compiled(*operands))
 
         return call
 

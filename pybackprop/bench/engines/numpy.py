@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pybackprop.bench.engines.engine import Call, Engine, named_gradients, pools
+from pybackprop.bench.workloads import BETA2, EPS, LR, MOMENTUM, STEPS
 from pybackprop.core.arrays import Array
 
 
@@ -44,10 +46,59 @@ class Numpy(Engine):
         self.results = step.results
         return step
 
+    def update(self, p: Array, g: Array, m: Array, v: Array) -> Call:
+        step = Adam(p, g, m, v)
+        self.results = lambda: {"p": p, "m": m, "v": v}
+        return step
+
+    def loss(self, out: Array, targ: Array) -> Call:
+        rows, dout, sums = np.arange(len(out)), np.empty_like(out), np.empty((len(out), 1), out.dtype)
+        each = out.dtype.type(1 / len(out))
+        self.results = lambda: {"loss": self.last, "dout": dout}
+
+        def call() -> None:
+            np.max(out, 1, out=sums, keepdims=True)
+            np.subtract(out, sums, out=dout)
+            picked = dout[rows, targ]
+            np.exp(dout, out=dout)
+            np.sum(dout, 1, out=sums, keepdims=True)
+            self.last = np.mean(np.log(sums[:, 0]) - picked)
+            np.divide(each, sums, out=sums)
+            np.multiply(dout, sums, out=dout)
+            dout[rows, targ] -= each
+
+        return call
+
     def about(self) -> dict[str, Any]:
         blas = [pool for pool in pools() if pool["user_api"] == "blas"]
         texts = [f"{p['internal_api']} {p['version']} for {p.get('architecture', 'unknown')}" for p in blas]
         return {"blas": ", ".join(texts) or "unknown BLAS"}
+
+
+class Adam:
+    """An update of p in place, with one array for what is between."""
+
+    def __init__(self, p: Array, g: Array, m: Array, v: Array) -> None:
+        self.p, self.g, self.m, self.v, self.held = p, g, m, v, np.empty_like(p)
+        self.steps = STEPS
+
+    def __call__(self) -> None:
+        p, g, m, v, held = self.p, self.g, self.m, self.v, self.held
+        self.steps += 1
+        step, root = LR / (1 - MOMENTUM**self.steps), math.sqrt(1 - BETA2**self.steps)
+        np.multiply(m, MOMENTUM, out=m)
+        np.multiply(g, 1 - MOMENTUM, out=held)
+        np.add(m, held, out=m)
+        np.multiply(v, BETA2, out=v)
+        np.multiply(g, g, out=held)
+        np.multiply(held, 1 - BETA2, out=held)
+        np.add(v, held, out=v)
+        np.sqrt(v, out=held)
+        np.divide(held, root, out=held)
+        np.add(held, EPS, out=held)
+        np.divide(m, held, out=held)
+        np.multiply(held, step, out=held)
+        np.subtract(p, held, out=p)
 
 
 class Step:

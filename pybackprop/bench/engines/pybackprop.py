@@ -11,8 +11,8 @@ import numpy as np
 
 import pybackprop as bp
 from pybackprop.bench.engines.engine import Call, Engine, named_gradients
-from pybackprop.bench.workloads import LR, MOMENTUM
-from pybackprop.core import settings
+from pybackprop.bench.workloads import BETA2, EPS, LR, MOMENTUM, STEPS
+from pybackprop.core import native, settings
 from pybackprop.core.arrays import Array
 
 
@@ -59,6 +59,25 @@ class Pybackprop(Engine):
 
         return call
 
+    def update(self, p: Array, g: Array, m: Array, v: Array) -> Call:
+        parameter = bp.param(p)
+        parameter.g = g
+        adam = bp.Adam([parameter], LR, betas=(MOMENTUM, BETA2), eps=EPS)
+        mean, squares = adam.moments(parameter)
+        mean.data[...], squares.data[...], adam.steps = m, v, STEPS
+        self.results = lambda: {"p": parameter, "m": mean, "v": squares}
+        return adam.step
+
+    def loss(self, out: Array, targ: Array) -> Call:
+        scores = bp.as_tensor(out)
+        self.results = lambda: {"loss": self.last, "dout": scores.g}
+
+        def call() -> None:
+            self.last = bp.cross_entropy(scores, targ)
+            bp.cross_entropy_grad(scores, targ)
+
+        return call
+
     def about(self) -> dict[str, Any]:
         return settings.info()
 
@@ -91,6 +110,16 @@ class Planned(Pybackprop):
             self.last = plan.fit(x, targ, epochs=1, seed=next(seeds))[0].loss
 
         return call
+
+
+class OnePass(Pybackprop):
+    """C's bp_cross_entropy: the loss and its gradient from the same exponentials, as no call from Python does it."""
+
+    def loss(self, out: Array, targ: Array) -> Call:
+        loss, dout, labels = np.zeros((), out.dtype), np.empty_like(out), targ.astype(out.dtype)
+        pointers = [native.pointer(array) for array in (loss, dout, out, labels)]
+        self.results = lambda: {"loss": loss, "dout": dout}
+        return partial(native.cross_entropy[out.dtype], *pointers, *out.shape, True)
 
 
 def network(parameters: Mapping[str, Array]) -> bp.Model:
