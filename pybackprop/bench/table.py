@@ -24,6 +24,7 @@ TITLES = {
     "small": "Small products, out= given: one call from Python",
     "step": "Steps: forward and backward of all parameters",
     "epoch": "Epochs of SGD with momentum, shuffled",
+    "fit": "A classifier by Adam: MLPClassifier.fit, and loops",
     "update": "Adam's update; its peak: reading and writing as much, and nothing else",
     "loss": "Softmax cross-entropy of labels: loss and gradient",
     "epochs, growing width": "Epochs of two hidden layers, as they grow wider",

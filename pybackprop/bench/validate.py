@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from pybackprop.bench.workloads import BETA2, EPS, LR, MOMENTUM, STEPS, Workload
+from pybackprop.bench.workloads import ADAM_LR, BETA2, EPOCHS, EPS, LR, MOMENTUM, STEPS, Workload
 from pybackprop.core.arrays import Array
 
 Layers: TypeAlias = list[tuple[Array, Array]]  # each layer's w and b
@@ -44,6 +44,8 @@ def expected(workload: Workload, data: Mapping[str, Array]) -> dict[str, Expecte
         return _step(workload.dtype, **exact)
     if workload.kind == "epoch":
         return _epoch(workload.dtype, workload.batch, **exact)
+    if workload.kind == "classify":
+        return _classify(workload.batch, **exact)
     if workload.kind == "update":
         return _update(**exact)
     if workload.kind == "loss":
@@ -77,7 +79,11 @@ class _Pass:
             self.a.append(np.maximum(self.z[-1], 0))
         diff = self.z[-1] - targ
         self.loss = float(np.mean(diff * diff))
-        self.dz = [diff * (2 / diff.size)]
+        self.restart(diff * (2 / diff.size), layers)
+
+    def restart(self, dz: Array, layers: Layers) -> None:
+        """Backward from the gradient of the last layer's outputs."""
+        self.dz = [dz]
         for (w, _), z in zip(layers[:0:-1], self.z[-2::-1], strict=True):
             self.dz.insert(0, (self.dz[0] @ w.T) * (z > 0))
 
@@ -127,6 +133,30 @@ def _epoch(dtype: str, batch: int, x: Array, targ: Array, **parameters: Array) -
                 v *= MOMENTUM
                 v += g
                 p -= LR * v
+    loss = total / len(x)
+    return {"loss": Expected(np.array(loss), loss, 1, more=SHUFFLED * loss)}
+
+
+def _classify(batch: int, x: Array, targ: Array, **parameters: Array) -> dict[str, Expected]:
+    """The mean loss of the last epoch's steps, for any order of the rows."""
+    layers = _layers(parameters)
+    moments = [[(np.zeros_like(p), np.zeros_like(p)) for p in layer] for layer in layers]
+    rng, steps, total = np.random.default_rng(0), 0, 0.0
+    for _ in range(EPOCHS):
+        order, total = rng.permutation(len(x)), 0.0
+        for start in range(0, len(x), batch):
+            rows, steps = order[start : start + batch], steps + 1
+            done = _Pass(x[rows], np.zeros((len(rows), len(layers[-1][1]))), layers)
+            right = _cross_entropy(done.z[-1], targ[rows])
+            total += float(right["loss"].values) * len(rows)
+            done.restart(right["dout"].values, layers)
+            for k, layer in enumerate(layers):
+                gradients = done.a[k].T @ done.dz[k], done.dz[k].sum(0)
+                for p, (m, v), g in zip(layer, moments[k], gradients, strict=True):
+                    m += (1 - MOMENTUM) * (g - m)
+                    v += (1 - BETA2) * (g * g - v)
+                    squares = v / (1 - BETA2**steps)
+                    p -= ADAM_LR * m / (1 - MOMENTUM**steps) / (np.sqrt(squares) + EPS)
     loss = total / len(x)
     return {"loss": Expected(np.array(loss), loss, 1, more=SHUFFLED * loss)}
 

@@ -29,7 +29,7 @@ from pybackprop.bench.requests import serve
 from pybackprop.core import settings
 from pybackprop.core.parent import end_with_parent
 
-FEW = 8  # rows
+FEW = 16  # rows, of which a classification has one of each class
 REQUESTS = ("describe", "prepare", "time", "threads", "peak", "bandwidth", "forget")
 
 

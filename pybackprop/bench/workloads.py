@@ -14,13 +14,15 @@ from pybackprop.core.units import threads_text
 from pybackprop.data import digits
 
 QUICK, USUAL, FULL, NEVER = range(4)  # the lowest level at which a workload runs
-NETWORKS = ("step", "epoch")  # kinds whose sizes are those of a network and its data
+NETWORKS = ("step", "epoch", "classify")  # kinds whose sizes are those of a network and its data
 # kinds that are bound by memory, and how often each element is read or written
 PASSES = {"update": 7, "loss": 2}
+FIT_TARGET = "5x sklearn, 4x torch"
 EPOCH_TARGET = "4x sklearn, 6x torch"
 INK = 0.3  # pixels below this count as empty
 FEWER_ZEROS = {f"digits with {share} % zeros": share / 100 for share in (73, 50, 25)}  # images on grey paper
 LR, MOMENTUM = 0.01, 0.9
+ADAM_LR, EPOCHS = 1e-3, 5  # of classify
 BETA2, EPS, STEPS = 0.999, 1e-8, 9  # of an update by Adam, which is the tenth
 MANY = 4  # up to so many widths are listed one by one; more, if equal, are counted
 WIDTHS = (16, 32, 64, 128, 256, 512, 1024, 2048)
@@ -38,7 +40,8 @@ class Workload:
     target   how many times as fast as the best peer it should be, as text
     data     "normal": random numbers; "digits": x (n,784) holds images of digits, most of whose pixels are zero; or
              one of FEWER_ZEROS
-    batch    epoch: rows in a step, shuffled, each with its update by SGD with LR and MOMENTUM
+    batch    epoch: rows in a step, shuffled, each with its update by SGD with LR and MOMENTUM. classify: the same, by
+             Adam with ADAM_LR, EPOCHS times, of a network whose outputs are the scores of classes
     """
 
     group: str
@@ -60,7 +63,8 @@ class Workload:
                 chain = f"{widths[0]}→({len(widths) - 1} layers of {widths[0]})"
             sizes = f"{n}x{chain}"
             batch, data = f" by {self.batch}" * (self.batch > 0), f" of {self.data}" * (self.data != "normal")
-            return f"{self.kind} {sizes}{batch}{data}"
+            epochs = f", {EPOCHS} epochs" * (self.kind == "classify")
+            return f"{self.kind} {sizes}{batch}{data}{epochs}"
         if self.kind in PASSES:
             sizes = "x".join(map(str, self.sizes))
             return f"update {sizes} parameters" if self.kind == "update" else f"cross-entropy {sizes}"
@@ -89,7 +93,8 @@ class Workload:
             return 2 * math.prod(self.product)
         n, *widths = self.sizes
         layers = [2 * n * m * h for m, h in pairwise(widths)]
-        return 3 * sum(layers) - layers[0]  # forward, dw, dx; the gradient of the data is not computed
+        passes = EPOCHS if self.kind == "classify" else 1
+        return passes * (3 * sum(layers) - layers[0])  # forward, dw, dx; the gradient of the data is not computed
 
     @property
     def bytes(self) -> int:
@@ -164,6 +169,18 @@ ROWS = (
     Row("epoch", "epoch", (60000, 784, 50, 10), USUAL, FULL, target=EPOCH_TARGET, batch=64),
     Row("epoch", "epoch", (60000, 784, 50, 10), USUAL, FULL, target=EPOCH_TARGET, data="digits", batch=64),
     Row("epoch", "epoch", (40000, 3, 5, 2), USUAL, FULL, target="0.5 µs a step", batch=4),
+    Row(
+        "classify",
+        "classify",
+        (60000, 784, 100, 10),
+        QUICK,
+        FULL,
+        USUAL,
+        FULL,
+        target=FIT_TARGET,
+        data="digits",
+        batch=200,
+    ),
     Row("update", "update", (1_000_000,), QUICK, USUAL, target="90 % of peak"),
     Row("update", "update", (10_000_000,), USUAL, FULL, target="90 % of peak"),
     *(Row("loss", "loss", (10_000, h), QUICK, USUAL, FULL, FULL, target="3x numpy, 1.5x torch") for h in (10, 1000)),
@@ -223,6 +240,8 @@ def _numbers(workload: Workload) -> dict[str, Array]:
         if workload.data in FEWER_ZEROS:
             _darken(rng, x, FEWER_ZEROS[workload.data])
         operands = {"x": x, "targ": normal(n, widths[-1])}
+        if workload.kind == "classify":
+            operands["targ"] = _classes(rng, x, widths[-1])
         for k, (m, h) in enumerate(pairwise(widths), 1):
             operands[f"w{k}"], operands[f"b{k}"] = weights(m, h), normal(h)
         return operands
@@ -241,6 +260,13 @@ def _numbers(workload: Workload) -> dict[str, Array]:
         "backward_x": {"dout": (n, h), "w": (m, h)},
     }
     return {name: weights(m, h) if name == "w" else normal(*shape) for name, shape in shapes[workload.kind].items()}
+
+
+def _classes(rng: np.random.Generator, x: Array, count: int) -> Array:
+    """Labels (n,) that a network can learn; the first rows have one of each class."""
+    labels: Array = (x @ rng.standard_normal((x.shape[1], count), np.float32)).argmax(1)
+    labels[:count] = np.arange(count)[: len(labels)]
+    return labels
 
 
 def images(rng: np.random.Generator, n: int, dtype: str) -> Array:

@@ -40,7 +40,7 @@ class Engine:
 
     def prepare(self, workload: Workload, data: Mapping[str, Array]) -> Call:
         """The callable that runs the workload once. Raises AttributeError if this engine does not support it."""
-        more = {"batch": workload.batch} if workload.kind == "epoch" else {}
+        more = {"batch": workload.batch} if workload.batch else {}
         call: Call = getattr(self, workload.kind)(**data, **more)
         return call
 
@@ -99,7 +99,8 @@ ENTRIES = (
     Entry("torch", "torch", "pybackprop.bench.engines.torch:Torch"),
     Entry("autograd", "torch", "pybackprop.bench.engines.torch:Autograd", kinds=("loss",)),
     Entry("jax", "jax", "pybackprop.bench.engines.jax:Jax", kinds=EAGER),
-    Entry("sklearn", "sklearn", "pybackprop.bench.engines.sklearn:Sklearn", kinds=("epoch",)),
+    Entry("sklearn", "sklearn", "pybackprop.bench.engines.sklearn:Sklearn", kinds=("epoch", "classify")),
+    Entry("estimator", "sklearn", "pybackprop.bench.engines.estimator:Estimator", ours=True, kinds=("classify",)),
 )
 
 

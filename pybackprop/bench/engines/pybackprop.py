@@ -11,7 +11,7 @@ import numpy as np
 
 import pybackprop as bp
 from pybackprop.bench.engines.engine import Call, Engine, named_gradients
-from pybackprop.bench.workloads import BETA2, EPS, LR, MOMENTUM, STEPS
+from pybackprop.bench.workloads import ADAM_LR, BETA2, EPOCHS, EPS, LR, MOMENTUM, STEPS
 from pybackprop.core import native, settings
 from pybackprop.core.arrays import Array
 
@@ -111,6 +111,17 @@ class Planned(Pybackprop):
 
         return call
 
+    def classify(self, x: Array, targ: Array, batch: int, **parameters: Array) -> Call:
+        model = network(parameters, bp.CrossEntropy())
+        plan = bp.compile(model, batch=min(batch, len(x)), optimizer=bp.Adam(model, ADAM_LR))
+        self.results = lambda: {"loss": np.array(self.last, x.dtype)}
+        seeds = count()
+
+        def call() -> None:
+            self.last = plan.fit(x, targ, epochs=EPOCHS, seed=next(seeds))[-1].loss
+
+        return call
+
 
 class OnePass(Pybackprop):
     """C's bp_cross_entropy: the loss and its gradient from the same exponentials, as no call from Python does it."""
@@ -122,8 +133,8 @@ class OnePass(Pybackprop):
         return partial(native.cross_entropy[out.dtype], *pointers, *out.shape, True)
 
 
-def network(parameters: Mapping[str, Array]) -> bp.Model:
+def network(parameters: Mapping[str, Array], loss: Any = None) -> bp.Model:
     """Lin layers with Relu between them, of copies of w1, b1, w2, b2, ..."""
     arrays = list(parameters.values())
     layers = [layer for w, b in zip(arrays[::2], arrays[1::2], strict=True) for layer in (bp.Lin(w, b), bp.Relu())]
-    return bp.Model(layers[:-1], loss=bp.Mse())
+    return bp.Model(layers[:-1], loss=loss)

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from pybackprop.bench.engines.engine import Call, Engine, named_gradients
-from pybackprop.bench.workloads import BETA2, EPS, LR, MOMENTUM, STEPS
+from pybackprop.bench.workloads import ADAM_LR, BETA2, EPOCHS, EPS, LR, MOMENTUM, STEPS
 from pybackprop.core.arrays import Array
 
 
@@ -75,6 +75,26 @@ class Torch(Engine):
 
         return call
 
+    def classify(self, x: Array, targ: Array, batch: int, **parameters: Array) -> Call:
+        torch, cross_entropy = self.torch, self.torch.nn.functional.cross_entropy
+        samples, labels, *tensors = self._tensors(x, targ, *parameters.values())
+        scores, parameters_ = self._scores(tensors)
+        adam = torch.optim.Adam(parameters_, lr=ADAM_LR, fused=True)
+        self.results = lambda: {"loss": np.array(self.last, x.dtype)}
+
+        def call() -> None:
+            for _ in range(EPOCHS):
+                total = 0.0
+                for rows in torch.randperm(len(samples)).split(batch):
+                    adam.zero_grad()
+                    value = cross_entropy(scores(samples[rows]), labels[rows])
+                    value.backward()
+                    adam.step()
+                    total += value.item() * len(rows)
+                self.last = total / len(samples)
+
+        return call
+
     def update(self, p: Array, g: Array, m: Array, v: Array) -> Call:
         """Adam's fused form, which is faster than the default one."""
         parameter, gradient, mean, squares = self._tensors(p, g, m, v)
@@ -102,17 +122,22 @@ class Torch(Engine):
 
     def _network(self, tensors: Sequence[Any]) -> tuple[Callable[[Any, Any], Any], list[Any]]:
         """(the loss as a function of x and targ, the parameters). The parameters share the tensors' memory."""
-        parameters = [tensor.requires_grad_() for tensor in tensors]
-        layers = list(zip(parameters[::2], parameters[1::2], strict=True))
-        addmm, mse_loss = self.torch.addmm, self.torch.nn.functional.mse_loss
+        scores, parameters = self._scores(tensors)
+        mse_loss = self.torch.nn.functional.mse_loss
+        return lambda x, targ: mse_loss(scores(x), targ), parameters
 
-        def loss(x: Any, targ: Any) -> Any:
+    def _scores(self, tensors: Sequence[Any]) -> tuple[Callable[[Any], Any], list[Any]]:
+        """(the outputs as a function of x, the parameters). The parameters share the tensors' memory."""
+        parameters = [tensor.requires_grad_() for tensor in tensors]
+        layers, addmm = list(zip(parameters[::2], parameters[1::2], strict=True)), self.torch.addmm
+
+        def scores(x: Any) -> Any:
             for w, b in layers[:-1]:
                 x = addmm(b, x, w).relu()
             w, b = layers[-1]
-            return mse_loss(addmm(b, x, w), targ)
+            return addmm(b, x, w)
 
-        return loss, parameters
+        return scores, parameters
 
     def _tensors(self, *arrays: Array) -> list[Any]:
         return [self.torch.from_numpy(array) for array in arrays]
