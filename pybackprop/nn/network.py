@@ -80,6 +80,11 @@ class Network:
     def parameter_bytes(self) -> int:
         return sum(p.nbytes for p in self.parameters())
 
+    @property
+    def takes_labels(self) -> bool:
+        """Whether the targets may be one label for each row."""
+        return native.LOSSES[str(self.loss.loss)][1] is not None
+
     def data_bytes(self, batch: int) -> int:
         """Of x (batch,m) and targ (batch,h)."""
         return batch * (self.widths[0] + self.widths[-1]) * self.dtype.itemsize
