@@ -11,7 +11,7 @@ import numpy as np
 
 from pybackprop.autograd.messages import describe
 from pybackprop.autograd.tensor import Tensor, wrap
-from pybackprop.core import native
+from pybackprop.core import native, observer
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import DTypeError, GradientError, ShapeError
 from pybackprop.nn.bound import Bound, check
@@ -145,8 +145,10 @@ class Optimizer:
         entry = self._kept.get(id(parameter))
         if entry is None or entry[0] is not parameter:
             zeros = [parameter.new_like() for _ in self.STATE]
-            for tensor in zeros:
+            for name, tensor in zip(self.STATE, zeros, strict=True):
                 tensor._array[...] = 0
+                if observer.active is not None:
+                    observer.active.named(tensor._array, f"{name}.{parameter._label}", "momentum")
             entry = self._kept[id(parameter)] = (parameter, *zeros)  # holds it, so that its id stays its own
         for tensor in entry[1:]:
             self._check_kept(parameter, tensor)

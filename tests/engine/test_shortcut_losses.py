@@ -164,7 +164,7 @@ def test_labels_that_change_between_forward_and_backward(pair, x, labels, dtype)
         targ = bp.tensor(labels, dtype)
         one(x, targ)
         targ += 1
-        with pytest.raises(bp.GradientError, match="overwritten|written"):
+        with pytest.raises(bp.GradientError, match="written"):
             one.backward()
 
 
