@@ -12,6 +12,7 @@ import numpy as np
 from pybackprop.autograd.tensor import Tensor, as_tensor, tensor
 from pybackprop.core.arrays import Array
 from pybackprop.nn.layers import Activation, CrossEntropy, LeakyRelu, Lin, Loss, Mse, Relu, Sigmoid, Tanh
+from pybackprop.nn.optim import SGD, Adam, AdamW, Optimizer
 from pybackprop.selftest.case import Case
 from pybackprop.selftest.definition import Definition, Layer
 from pybackprop.selftest.draw import GUARD, Draw
@@ -109,6 +110,25 @@ class Network:
         return laid, np.array(laid, order="C"), targ
 
 
+def optimizer_of(draw: Draw, parameters: Any, rates: Sequence[float] = RATES) -> Optimizer:
+    """Of any kind, with any options."""
+    lr, decay = draw.one_of(rates), draw.one_of((0.0, 0.0, 1e-3, 0.1))
+    kind = draw.one_of(("sgd", "momentum", "momentum", "nesterov", "adam", "adamw"))
+    if kind in ("adam", "adamw"):
+        betas, eps = draw.one_of(((0.9, 0.999), (0.9, 0.999), (0.0, 0.9), (0.5, 0.0))), draw.one_of((1e-8, 1e-3))
+        made: Optimizer = (Adam if kind == "adam" else AdamW)(parameters, lr, betas=betas, eps=eps, weight_decay=decay)
+    else:
+        momentum = 0.0 if kind == "sgd" else draw.one_of((0.5, 0.9))
+        made = SGD(parameters, lr=lr, momentum=momentum, weight_decay=decay, nesterov=kind == "nesterov")
+    draw.note("optimizer", f"{type(made).__name__} {made.options()}")
+    return made
+
+
+def norm_of(draw: Draw) -> float | None:
+    """What gradients are clipped to; None: they are not."""
+    return draw.note("clip_norm", draw.one_of((None, None, None, 1e-3, 0.1, 1.0, 1e9)))
+
+
 def _activation(draw: Draw) -> Activation:
     if draw.maybe(0.15):
         return LeakyRelu(draw.one_of(SLOPES))
@@ -144,7 +164,11 @@ def compare_gradients(case: Case, what: str, parameters: list[Tensor], definitio
         case.check.same(f"{what}: .g of parameter {k}", p.g.data, expected)
 
 
-def compare_velocities(case: Case, what: str, parameters: list[Tensor], sgd: Any, definition: Definition) -> None:
-    if sgd.momentum and definition.velocities is not None:
-        for k, (p, expected) in enumerate(zip(parameters, definition.flat_velocities(), strict=True)):
-            case.check.same(f"{what}: momentum of parameter {k}", sgd.velocity(p).data, expected)
+def compare_kept(case: Case, what: str, parameters: list[Tensor], optimizer: Optimizer, definition: Definition) -> None:
+    """What an optimizer keeps, and its count of updates."""
+    case.check.true(f"{what}: {optimizer.steps} steps, not {definition.steps}", optimizer.steps == definition.steps)
+    if not optimizer.keeps:
+        return
+    for k, (p, kept) in enumerate(zip(parameters, definition.kept, strict=False)):
+        for name, found, expected in zip(optimizer.STATE, optimizer.kept(p), kept, strict=True):
+            case.check.same(f"{what}: {name} of parameter {k}", found.data, expected)
