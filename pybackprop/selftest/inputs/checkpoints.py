@@ -22,28 +22,14 @@ from pybackprop.train.trainer import settings_of
 
 ERRORS = (CheckpointError, OutOfMemoryError)
 NAMES = (
-    "w1",
-    "b1",
-    "w2",
-    "b2",
-    "w3",
-    "w03",
-    "w²",
-    "w",
-    "b",
-    "velocity.w1",
-    "velocity.b9",
-    "exp_avg.w1",
-    "exp_avg_sq.b2",
-    "x",
-    "",
-    "w1 ",
-    "w-1",
-    "é",
-)
+    "w1", "b1", "w2", "b2", "w3", "w03", "w²", "w", "b", "velocity.w1", "velocity.b9", "exp_avg.w1", "exp_avg_sq.b2",
+    "x", "", "w1 ", "w-1", "é",
+)  # fmt: skip
+KEYS = ("settings", "description", "layers", "loss", "optimizer", "frozen", "kind")
 ODD: tuple[Any, ...] = (
     None, True, 0, 1, -1, 2**70, 1.5, float("nan"), float("inf"), "", "mlp", "layers", "Lin", "float16", [], {}, [[]],
-    {"layer": "Lin"}, {"layer": "Relu"}, "Mse", "CrossEntropy", "Loss", "Tanh", {"layer": "Activation", "operation": "relu"}, ["w1"], ["w9"], "w1",
+    {"layer": "Lin"}, {"layer": "Relu"}, {"layer": "Activation", "operation": "relu"}, ["w1"], ["w9"], "w1",
+    "Mse", "CrossEntropy", "Loss", "Tanh",
 )  # fmt: skip
 
 
@@ -109,8 +95,6 @@ def _nonsense(draw: Draw, value: Any) -> Any:
     if isinstance(value, dict):
         kept = {key: _nonsense(draw, part) for key, part in value.items() if not draw.maybe(0.04)}
         if draw.maybe(0.15):
-            kept[draw.one_of(("settings", "description", "layers", "loss", "optimizer", "frozen", "kind"))] = (
-                draw.one_of(ODD)
-            )
+            kept[draw.one_of(KEYS)] = draw.one_of(ODD)
         return kept
     return [_nonsense(draw, part) for part in value] if isinstance(value, list) else value
