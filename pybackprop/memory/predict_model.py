@@ -124,16 +124,17 @@ def torch(network: Network, batch: int) -> BufferLog:
         saved.append(out if stage.activation in SAVE_RESULTS else z)
         results.append(out)
         inp = out
-    gradient = (_torch_mse if network.loss is ops.MSE else _torch_of_logarithms)(run, results[-1])
+    gradient = (_torch_of_logarithms if network.takes_labels else _torch_loss)(run, results[-1])
     _torch_backward(run, results, saved, gradient)
     return log
 
 
-def _torch_mse(run: PredictedRun, out: Buffer) -> Buffer:
-    log = run.log
-    log.step("mse_loss", out, run.targ, log.make("loss", (), "activations"))
+def _torch_loss(run: PredictedRun, out: Buffer) -> Buffer:
+    """Any other: its operands are saved."""
+    log, name = run.log, run.network.loss.name
+    log.step(name, out, run.targ, log.make("loss", (), "activations"))
     gradient = run.rows("out.grad", run.network.widths[-1], "activation gradients")
-    log.step("MseLossBackward", out, run.targ, gradient)
+    log.step(f"{name.title().replace('_', '')}Backward", out, run.targ, gradient)
     return gradient
 
 

@@ -22,18 +22,24 @@ def nothing_kept(p: Array, optimizer: Optimizer) -> Kept:
 def updated(p: Array, kept: Kept, g: Array, optimizer: Optimizer, t: int) -> tuple[Array, Kept]:
     """(the new p, what is then kept of it) of the t-th update, from 1. Of the optimizer only its options are read."""
     if isinstance(optimizer, Adam):
-        (m, v), numbers = kept, (optimizer.lr, optimizer.betas, optimizer.eps, optimizer.weight_decay)
+        (m, v), numbers = kept, (optimizer.lr, optimizer.betas, optimizer.eps, _decay(p, optimizer))
         p, m, v = reference.adam_update(p, m, v, g, t, *numbers, isinstance(optimizer, AdamW))
         return p, (m, v)
     assert isinstance(optimizer, SGD)
     return _by_sgd(p, kept, g, optimizer)
 
 
+def _decay(p: Array, optimizer: SGD | Adam) -> float:
+    """The weight decay of a parameter."""
+    return optimizer.weight_decay if p.ndim > 1 or optimizer.decay_biases else 0.0
+
+
 def _by_sgd(p: Array, kept: Kept, g: Array, sgd: SGD) -> tuple[Array, Kept]:
     lr, momentum, (v,) = sgd.lr, sgd.momentum, kept
-    if sgd.weight_decay or sgd.nesterov:
+    decay = _decay(p, sgd)
+    if decay or sgd.nesterov:
         before = v if momentum else None
-        p, moved = reference.sgd_decay_update(p, before, g, lr, momentum, sgd.weight_decay, sgd.nesterov)
+        p, moved = reference.sgd_decay_update(p, before, g, lr, momentum, decay, sgd.nesterov)
         return p, kept if moved is None else (moved,)
     if momentum:
         p, v = reference.sgd_momentum_update(p, v, g, lr, momentum)

@@ -27,6 +27,7 @@ from pybackprop.nn.optimizer import check_optimizer
 from pybackprop.ops import registry
 from pybackprop.train import checkpoint, contents
 
+NEWER = ("decay_biases",)  # options that a file need not tell
 __all__ = ["Contents", "description_of", "load", "read", "save"]
 
 
@@ -120,7 +121,7 @@ class Contents(NamedTuple):
             names = told.get("parameters", self.parameters)
             kind = told.get("kind", "SGD")
             options = {name: value for name, value in told.items() if name not in ("kind", "parameters", "steps")}
-            missing = set(OPTIMIZERS[kind].OPTIONS if "kind" in told else ("lr", "momentum")) - set(options)
+            missing = set(OPTIMIZERS[kind].OPTIONS if "kind" in told else ("lr", "momentum")) - {*options, *NEWER}
             if missing:
                 raise KeyError(*missing)
             made = optimizer_of(kind, [self.parameters[name] for name in names], options)

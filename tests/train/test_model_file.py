@@ -52,6 +52,7 @@ MODELS = {
     "LeakyRelu": lambda: bp.Model([bp.Lin(4, 5), bp.LeakyRelu(0.25), bp.Lin(5, 2, seed=4)]),
     "by its operation": lambda: bp.Model([bp.Lin(4, 5), bp.Activation(ops.TANH), bp.Lin(5, 2, seed=4)]),
     "CrossEntropy": lambda: bp.Model([bp.Lin(4, 5), bp.Relu(), bp.Lin(5, 2, seed=4)], loss=bp.CrossEntropy()),
+    "BinaryCrossEntropy": lambda: bp.Model([bp.Lin(4, 2, seed=3)], loss=bp.BinaryCrossEntropy()),
 }
 
 
@@ -66,6 +67,8 @@ def test_a_loaded_model_is_the_same_one(path, make):
     x, targ = samples(dtype=model.layers[-1].w.dtype if hasattr(model.layers[-1], "w") else np.float32)
     if isinstance(model.loss, bp.CrossEntropy):
         targ = targ.argmax(1)
+    if isinstance(model.loss, bp.BinaryCrossEntropy):
+        targ = targ > 0
     assert float(twin(x, targ)) == float(model(x, targ))
     twin.backward()
     assert [p.name for p in twin.parameters()][:1] == ["w1"]
@@ -226,6 +229,16 @@ def test_a_file_that_tells_no_loss_holds_mse(path):
     assert type(bp.load(path).loss) is bp.Mse
 
 
+def test_an_optimizer_of_before_there_were_all_options(path):
+    """Files from before biases could be left out of the decay."""
+    model = bp.mlp([4, 2])
+    bp.save(model, path, optimizer=bp.Adam(model, weight_decay=0.1))
+    arrays, meta = checkpoint.load(path)
+    del meta["optimizer"]["decay_biases"]
+    checkpoint.save(path, arrays, meta)
+    assert bp.load(path, with_optimizer=True)[1].decay_biases is True
+
+
 def test_an_optimizer_of_some_parameters(path):
     model = bp.mlp([4, 5, 2])
     bp.save(model, path, optimizer=bp.SGD(model.parameters()[2:], lr=0.5, momentum=0.5))
@@ -268,7 +281,10 @@ NOT_HELD = {
     "a subclass": (lambda: bp.Model([bp.Lin(4, 2), MineOfRelu()]), r"layers\[1\], MineOfRelu"),
     "a function": (lambda: bp.Model([bp.Lin(4, 2), bp.relu]), r"layers\[1\], relu"),
     "a model": (lambda: bp.Model([bp.Lin(4, 2), bp.mlp([2, 2])]), r"layers\[1\], Model"),
-    "another loss": (lambda: bp.Model([bp.Lin(4, 2)], loss=bp.mse), "cannot hold the loss mse, only CrossEntropy, Mse"),
+    "another loss": (
+        lambda: bp.Model([bp.Lin(4, 2)], loss=bp.mse),
+        "cannot hold the loss mse, only BinaryCrossEntropy, CrossEntropy, Mse",
+    ),
     "a loss of one's own": (
         lambda: bp.Model([bp.Lin(4, 2)], loss=MineOfCrossEntropy()),
         "cannot hold the loss MineOfCrossEntropy, only",
