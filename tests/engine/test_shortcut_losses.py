@@ -200,3 +200,32 @@ def test_a_loss_of_ones_own_is_not_taken_for_it(pair, x, labels):
     loss = step(model, x, labels)
     assert not is_short(loss)
     assert float(loss) == 2 * once
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda yes, dtype: yes.astype(np.int64),
+        lambda yes, dtype: yes.astype(dtype),
+        lambda yes, dtype: bp.tensor(yes, dtype),
+        lambda yes, dtype: (yes.astype(dtype) + 1) / 4,
+    ],
+    ids=["integers", "numbers", "tensor", "shares"],
+)
+@pytest.mark.parametrize("h", [1, H])
+def test_a_loss_whose_targets_are_shares(rng, x, dtype, make, h):
+    """Rules, and no labels: targets have out's shape, or (n,) for one output."""
+    model = bp.Model(layers_of(rng, (M, 6, h), dtype), loss=bp.BinaryCrossEntropy())
+    twin = Ordinary(copy.deepcopy(model.layers), loss=bp.BinaryCrossEntropy())
+    targ = make(rng.random((N, h)) > 0.5, dtype)
+    for given in (targ, targ[:, 0] if h == 1 else targ, targ):
+        for _ in range(2):
+            loss = step(model, x, given)
+            assert is_short(loss)
+            assert_same_bits(loss.data, step(twin, x, given).data)
+            assert_same_gradients(model, twin)
+    if isinstance(targ, np.ndarray):
+        targ[0, 0] = 7
+        for one in (model, twin):
+            with pytest.raises(ValueError, match="7"):
+                one(x, targ)
