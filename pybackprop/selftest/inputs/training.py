@@ -10,8 +10,8 @@ import numpy as np
 
 from pybackprop.autograd.tensor import Tensor, tensor
 from pybackprop.core.arrays import Array
+from pybackprop.engine.compile import compile
 from pybackprop.engine.model import Model
-from pybackprop.engine.plan import compile
 from pybackprop.nn import schedules
 from pybackprop.nn.layers import CrossEntropy, Lin, Tanh
 from pybackprop.nn.optim import SGD, Adam, AdamW
