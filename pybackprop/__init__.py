@@ -214,15 +214,19 @@ _LAZY = {
 }
 
 
-def _model_memory(self: Model, batch: int) -> "Ledger":
+def _model_memory(self: Model, batch: int, optimizer: "SGD | Adam | None" = None) -> "Ledger":
     """The memory of a step with `batch` rows, buffer by buffer, and that of other ways to compute it.
 
-    Predicted from the sizes: nothing is allocated. Raises TypeError for a model that is not a chain of Lin, each
-    with at most one activation after it, and Mse; ValueError for a batch that is not a whole number of at least 1.
+    optimizer  bp.Adam(), bp.SGD(lr=0.1, momentum=0.9), ...: its update, and what it keeps of the parameters, too
+
+    Predicted from the sizes: nothing is allocated. The data are of the parameters' dtype; the targets are labels if the
+    loss takes those. Raises TypeError for a model that is not a chain of Lin, each with at most one activation after
+    it, and Mse, CrossEntropy or another loss of this package, and for what is no optimizer; ValueError for a batch that
+    is not a whole number of at least 1, and for an optimizer of other parameters.
     """
     from pybackprop.memory.schemes import model_ledger
 
-    return model_ledger(self, batch)
+    return model_ledger(self, batch, optimizer)
 
 
 def _plan_memory(self: Plan) -> "Ledger":

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pybackprop as bp
-from pybackprop.bench import accuracy
+from pybackprop.bench import accuracy, accuracy_functions
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "accuracy.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
@@ -33,8 +33,9 @@ def tables(rows: Sequence[accuracy.Row]) -> Iterator[str]:
         for key in keys:
             found = {r.engine: r for r in rows if r.dtype == dtype and (r.operation, r.size, r.kind) == key}
             cells = [f"{found[e].mean:.2g} / {found[e].worst:.2g}" for e in ENGINES]
-            share = found["pybackprop"].share or 0.0
-            yield f"| {' | '.join(key)} | {' | '.join(cells)} | {100 * share:.2g} % |"
+            share = found["pybackprop"].share
+            of_bound = "" if share is None else f"{100 * share:.2g} %"
+            yield f"| {' | '.join(key)} | {' | '.join(cells)} | {of_bound} |"
         yield ""
 
 
@@ -44,6 +45,7 @@ def main(most: int) -> None:
         for kind in accuracy.KINDS:
             rows += accuracy.rows(dtype, kind, most, ENGINES)
             print(dtype, kind, file=sys.stderr)
+        rows += accuracy_functions.rows(dtype, ENGINES)
     text = PAGE.read_text("utf-8")
     head, rest = text.split(BEGIN)
     PAGE.write_text(f"{head}{BEGIN}\n" + "\n".join(tables(rows)) + END + rest.split(END)[1], "utf-8")

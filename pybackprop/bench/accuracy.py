@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from importlib import import_module
 from typing import Any, TypeAlias
 
@@ -102,29 +103,37 @@ class Case:
     """An operation on some data.
 
     engines  its result by engine
-    exact    (indices of the sampled elements, their exact values, the largest error that is proved for ours)
+    exact    (indices of the sampled elements, their exact values, the largest error that is proved for ours, if it is)
     """
 
     operation: str
     size: str
     engines: dict[str, Engine]
-    exact: Callable[[], tuple[list[Any], list[float], list[float]]]
+    exact: Callable[[], tuple[list[Any], Sequence[float | Decimal], list[float]]]
 
 
 def rows(dtype: Any, kind: str, most: int, engines: Sequence[str]) -> Iterator[Row]:
     """The errors of all operations; most: rows of the longest sums."""
     for case in cases(np.dtype(dtype), kind, most):
-        at, exact, bounds = case.exact()
-        ulps = np.spacing(np.abs(np.array(exact)).astype(dtype)).astype(np.float64)
-        for name in engines:
-            if name not in case.engines:
-                continue
-            result = np.asarray(case.engines[name]())
-            found = np.array([float(result[k]) for k in at])
-            errors = np.abs(found - np.array(exact))
-            share = _share(errors, np.array(bounds)) if name == "pybackprop" else None
-            mean, worst = float(np.mean(errors / ulps)), float(np.max(errors / ulps))
-            yield Row(case.operation, case.size, np.dtype(dtype).name, kind, name, mean, worst, share)
+        yield from measured(case, np.dtype(dtype), kind, engines)
+
+
+def measured(case: Case, dtype: np.dtype[Any], kind: str, engines: Sequence[str]) -> Iterator[Row]:
+    """The errors of one operation by each engine that has it."""
+    at, exact, bounds = case.exact()
+    ulps = np.spacing(np.abs([float(value) for value in exact]).astype(dtype)).astype(np.float64)
+    for name in engines:
+        if name not in case.engines:
+            continue
+        result = np.asarray(case.engines[name]())
+        errors = np.array([_error(float(result[k]), value) for k, value in zip(at, exact, strict=True)])
+        share = _share(errors, np.array(bounds)) if name == "pybackprop" and bounds else None
+        mean, worst = float(np.mean(errors / ulps)), float(np.max(errors / ulps))
+        yield Row(case.operation, case.size, dtype.name, kind, name, mean, worst, share)
+
+
+def _error(found: float, exact: float | Decimal) -> float:
+    return float(abs(Decimal(found) - exact)) if isinstance(exact, Decimal) else abs(found - exact)
 
 
 def _share(errors: Array, bounds: Array) -> float:
@@ -151,7 +160,7 @@ def _sampled(shape: tuple[int, ...], count: int = SAMPLED) -> list[Any]:
     return [tuple(int(rng.integers(length)) for length in shape) for _ in range(count)]
 
 
-def _torch(function: Callable[..., Any], *arrays: Array) -> Engine:
+def by_torch(function: Callable[..., Any], *arrays: Array) -> Engine:
     def run() -> Array:
         torch: Any = import_module("torch")
         result: Array = function(torch, *map(torch.from_numpy, arrays)).numpy()
@@ -171,7 +180,7 @@ def _product(name: str, n: int, m: int, h: int, dtype: Any, kind: str, unit: flo
     engines: dict[str, Engine] = {
         "pybackprop": lambda: lin(x, w, b)._array,
         "numpy": lambda: x @ w + b,
-        "torch": _torch(lambda t, x, w, b: x @ w + b, x, w, b),
+        "torch": by_torch(lambda t, x, w, b: x @ w + b, x, w, b),
     }
     return Case(name, f"({n},{m})·({m},{h})", engines, exact)
 
@@ -187,7 +196,7 @@ def _backward_x(n: int, m: int, h: int, dtype: Any, kind: str, unit: float) -> C
     engines: dict[str, Engine] = {
         "pybackprop": lambda: matmul(dout, w, transpose_b=True)._array,
         "numpy": lambda: dout @ w.T,
-        "torch": _torch(lambda t, d, w: d @ w.T, dout, w),
+        "torch": by_torch(lambda t, d, w: d @ w.T, dout, w),
     }
     return Case("linear backward x", f"({n},{h})·({h},{m})", engines, exact)
 
@@ -212,7 +221,7 @@ def _backward_w(n: int, dtype: Any, kind: str, unit: float) -> Case:
     engines: dict[str, Engine] = {
         "pybackprop": lambda: _gradients(x, dout)[0],
         "numpy": lambda: x.T @ dout,
-        "torch": _torch(lambda t, x, d: x.T @ d, x, dout),
+        "torch": by_torch(lambda t, x, d: x.T @ d, x, dout),
     }
     return Case("linear backward w", f"{n:,} rows", engines, exact)
 
@@ -228,7 +237,7 @@ def _backward_b(n: int, dtype: Any, kind: str, unit: float) -> Case:
     engines: dict[str, Engine] = {
         "pybackprop": lambda: _gradients(np.zeros((n, 1), dout.dtype), dout)[1],
         "numpy": lambda: dout.sum(0),
-        "torch": _torch(lambda t, d: d.sum(0), dout),
+        "torch": by_torch(lambda t, d: d.sum(0), dout),
     }
     return Case("linear backward b", f"{n:,} rows", engines, exact)
 
@@ -249,7 +258,7 @@ def _mse(n: int, dtype: Any, kind: str, unit: float) -> Case:
     engines: dict[str, Engine] = {
         "pybackprop": lambda: mse(out, targ)._array,
         "numpy": lambda: np.asarray(((out - targ) ** 2).mean()),
-        "torch": _torch(lambda t, o, g: t.nn.functional.mse_loss(o, g), out, targ),
+        "torch": by_torch(lambda t, o, g: t.nn.functional.mse_loss(o, g), out, targ),
     }
     return Case("mse forward", f"{n:,} rows", engines, exact)
 
@@ -278,7 +287,7 @@ def _elementwise(n: int, dtype: Any, kind: str, unit: float) -> Iterator[Case]:
         {
             "pybackprop": lambda: (tensor(a) + b)._array,
             "numpy": lambda: a + b,
-            "torch": _torch(lambda t, a, b: a + b, a, b),
+            "torch": by_torch(lambda t, a, b: a + b, a, b),
         },
         compared(added, [unit * abs(value) for value in added]),
     )
@@ -289,7 +298,7 @@ def _elementwise(n: int, dtype: Any, kind: str, unit: float) -> Iterator[Case]:
         {
             "pybackprop": gradient,
             "numpy": lambda: 2 * (a - b) / dtype.type(n),
-            "torch": _torch(lambda t, a, b: 2 * (a - b) / n, a, b),
+            "torch": by_torch(lambda t, a, b: 2 * (a - b) / n, a, b),
         },
         compared(factor, [(gamma(3, unit) + 2.0**-50) * abs(value) for value in factor]),
     )
@@ -300,7 +309,7 @@ def _elementwise(n: int, dtype: Any, kind: str, unit: float) -> Iterator[Case]:
         {
             "pybackprop": lambda: reference.relu_forward(a),
             "numpy": lambda: np.maximum(a, 0),
-            "torch": _torch(lambda t, a: t.relu(a), a),
+            "torch": by_torch(lambda t, a: t.relu(a), a),
         },
         compared([float(value) for value in relu], [0.0] * n),
     )
@@ -311,7 +320,7 @@ def _elementwise(n: int, dtype: Any, kind: str, unit: float) -> Iterator[Case]:
         {
             "pybackprop": lambda: reference.sgd_update(b, a, lr),
             "numpy": lambda: b - dtype.type(lr) * a,
-            "torch": _torch(lambda t, b, a: b.sub(a, alpha=lr), b, a),
+            "torch": by_torch(lambda t, b, a: b.sub(a, alpha=lr), b, a),
         },
         compared(step, [(unit + 2.0**-52) * abs(value) for value in step]),
     )
@@ -322,7 +331,7 @@ def _elementwise(n: int, dtype: Any, kind: str, unit: float) -> Iterator[Case]:
         {
             "pybackprop": lambda: reference.sgd_momentum_update(b, v, a, lr, mu)[1],
             "numpy": lambda: dtype.type(mu) * v + a,
-            "torch": _torch(lambda t, v, a: t.add(a, v, alpha=mu), v, a),
+            "torch": by_torch(lambda t, v, a: t.add(a, v, alpha=mu), v, a),
         },
         compared(moved, [(unit + 2.0**-52) * abs(value) for value in moved]),
     )

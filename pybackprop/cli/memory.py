@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 from pybackprop.cli.arguments import sizes, whole_number
 from pybackprop.core import available_memory, plotting
 from pybackprop.core.units import bytes_text, parse_bytes
+from pybackprop.nn.layers import ACTIVATIONS, LOSSES
+from pybackprop.nn.optim import SGD, Optimizer, optimizer_of
+from pybackprop.train.contents import OPTIMIZER_NAMES
 
 if TYPE_CHECKING:
     from pybackprop.memory.views import Ledger
     from pybackprop.nn.network import Network
 
 LAYERS, BATCH = (784, 50, 1), 50_000  # the lesson's
+MOMENTUM = 0.9
 
 
 def add_parser(commands: Any) -> None:
@@ -29,6 +33,10 @@ def add_parser(commands: Any) -> None:
     add = memory.add_argument
     add("--layers", type=sizes, default=LAYERS, metavar="N,N,N", help="inputs, hidden, outputs (784,50,1)")
     add("--batch", type=whole_number, default=BATCH, metavar="N", help=f"rows in a step ({BATCH})")
+    add("--activation", choices=[*ACTIVATIONS], default="relu", help="between the layers (relu)")
+    add("--loss", choices=[*LOSSES], default="mse", help="at the end (mse); the targets are labels if it takes those")
+    add("--optimizer", choices=[*OPTIMIZER_NAMES], help="count what it keeps of the parameters, too")
+    add("--momentum", type=float, metavar="MU", help="momentum of --optimizer sgd (0.9)")
     add("--dtype", choices=["float32", "float64"], default="float32", help="of data and parameters (float32)")
     add("--memory", metavar="SIZE", help="find the largest batch for so much memory, e.g. 2GB (what is available)")
     add("--measure", action="store_true", help="also run each scheme that fits in memory, in its own process")
@@ -65,9 +73,8 @@ def _list() -> int:
 def _one(options: argparse.Namespace) -> int:
     """Every buffer of one scheme."""
     from pybackprop.memory import schemes
-    from pybackprop.nn import network
 
-    ledger = schemes.named(options.scheme).ledger(network.of_sizes(options.layers, options.dtype), options.batch)
+    ledger = schemes.named(options.scheme).ledger(_network(options), options.batch, _optimizer(options))
     if options.json:
         print(ledger.to_json())
     else:
@@ -80,11 +87,10 @@ def _one(options: argparse.Namespace) -> int:
 def _all(options: argparse.Namespace) -> int:
     """The schemes side by side."""
     from pybackprop.memory import schemes
-    from pybackprop.nn import network
 
-    layers = network.of_sizes(options.layers, options.dtype)
+    layers = _network(options)
     limit = available_memory.available() if options.memory is None else parse_bytes(options.memory)
-    ledgers = schemes.all_of(layers, options.batch)
+    ledgers = schemes.all_of(layers, options.batch, _optimizer(options))
     report = _report(options, layers, ledgers, limit)
     if options.json:
         print(json.dumps(report))
@@ -101,20 +107,40 @@ def _all(options: argparse.Namespace) -> int:
     return 0
 
 
+def _network(options: argparse.Namespace) -> Network:
+    from pybackprop.nn import network
+
+    activation, loss = ACTIVATIONS[options.activation](), LOSSES[options.loss].op
+    return network.of_sizes(options.layers, options.dtype, activation, loss)
+
+
+def _optimizer(options: argparse.Namespace) -> Optimizer | None:
+    if options.optimizer is None or OPTIMIZER_NAMES[options.optimizer] != SGD.__name__:
+        if options.momentum is not None:
+            raise ValueError("--momentum: goes with --optimizer sgd; leave it out")
+        return None if options.optimizer is None else optimizer_of(OPTIMIZER_NAMES[options.optimizer], None, {})
+    return SGD(lr=0, momentum=MOMENTUM if options.momentum is None else options.momentum)
+
+
 def _report(
     options: argparse.Namespace, network: Network, ledgers: dict[str, Ledger], limit: int | None
 ) -> dict[str, Any]:
     from pybackprop.memory import fits
 
-    largest = {} if limit is None else fits.of_network(network, limit)
+    largest = {} if limit is None else fits.of_network(network, limit, _optimizer(options))
     rows = [{**_row(options, network, name, ledger), "fits": largest.get(name, 0)} for name, ledger in ledgers.items()]
     first = next(iter(ledgers.values()))
     held = {kind: first.totals[kind] for kind in ("data", "parameters")}
     held["gradients"] = network.parameter_bytes
+    if options.optimizer is not None:
+        held["momentum"] = first.totals["momentum"]
     return {
         "layers": network.widths,
         "batch": options.batch,
         "dtype": network.dtype.name,
+        "activation": options.activation,
+        "loss": options.loss,
+        "optimizer": options.optimizer,
         "held": held,
         "memory": limit,
         "ways": rows,

@@ -33,7 +33,8 @@ class Chain:
         self.backward = native.chain_backward[self.dtype]
 
     def rows(self, x: tuple[int, ...], targ: tuple[int, ...]) -> int:
-        """n, where x (n,m) and targ (n,h) fit the layers; else 0."""
+        """n, where x (n,m) and targ (n,h), or labels (n) if the loss takes those, fit the layers; else 0."""
         m, h = self.stages[0].w.shape[0], self.stages[-1].w.shape[1]
-        fits = len(x) == 2 and x[1] == m and h > 0 and (targ == (x[0], h) or (h == 1 and targ == x[:1]))
+        is_column = h == 1 or self.network.takes_labels
+        fits = len(x) == 2 and x[1] == m and h > 0 and (targ == (x[0], h) or (is_column and targ == x[:1]))
         return x[0] if fits else 0

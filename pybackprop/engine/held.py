@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pybackprop.autograd.tensor import Tensor
+from pybackprop.autograd.tensor import Tensor, foreign
 from pybackprop.core import native
 from pybackprop.core.arrays import Array, pin
 
@@ -43,6 +43,10 @@ class Held:
         if self.at is None:
             self.at = native.from_buffer(native.C_TYPE[dtype], self.array)
         return self.at
+
+    def operand(self) -> Tensor:
+        """The data as an operation records it."""
+        return self.given if type(self.given) is Tensor else foreign(self.array)
 
     def is_stale(self) -> bool:
         """Whether the data were written to since the forward pass, or their gradient is wanted now."""

@@ -131,7 +131,7 @@ class Model:
 
     if TYPE_CHECKING:
 
-        def memory(self, batch: int) -> Any:
+        def memory(self, batch: int, optimizer: Any = None) -> Any:
             """A bp.Ledger; defined above this package, see pybackprop/__init__.py."""
 
     def parameters(self) -> list[Tensor]:

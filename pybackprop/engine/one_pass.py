@@ -9,6 +9,7 @@ ordinary tape does.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,13 +22,13 @@ from pybackprop.core import native, observer, short_calls
 from pybackprop.core.arrays import Array, aligned_empty, is_plain
 from pybackprop.core.errors import GradientError, ShapeError
 from pybackprop.engine import placement
+from pybackprop.engine.batch import c_loss
 from pybackprop.engine.chain import Chain
 from pybackprop.engine.descriptors import describe_layers
 from pybackprop.engine.held import Held
 from pybackprop.nn.module import as_operand
 from pybackprop.nn.network import Stage
 from pybackprop.ops import LIN, MSE, Op
-from pybackprop.ops.mse import mse_backward
 from pybackprop.ops.short import WORK, eager, nothing
 
 _taped = getattr(eager(MSE), "taped", nothing)
@@ -87,6 +88,7 @@ class PassWorkspace:
     def allocate(self, n: int, shapes: tuple[Any, ...]) -> None:
         """Allocates the values of n rows. shapes: those of x and targ."""
         self.n, self.shapes, self.is_small = n, shapes, n * self.chain.products <= WORK
+        self.layers[self.count - 1].loss = c_loss(self.chain.network.loss, len(shapes[1]))
         self.places, size = placement.of_pass(self.chain.network, n, self.chain.inplace)
         if size > self.memory.size or self.memory.nbytes > max(SMALL, 4 * size * self.memory.itemsize):
             self.memory = np.empty(0, self.chain.dtype)  # frees the old memory before the new is allocated
@@ -228,7 +230,7 @@ class PassWorkspace:
 
 
 class Pass(Node):
-    """The node of the loss after a pass in one call.
+    """The node of the loss after a pass in one call; of the class that `pass_of` gives for its operation.
 
     workspace  the values that it computed; None once its tape is written, or once the next pass uses the workspace
     done       whether its backward has run: then the next pass may use the workspace
@@ -240,7 +242,7 @@ class Pass(Node):
 
     __slots__ = ("__weakref__", "_inputs", "calls", "done", "workspace")
 
-    op: Op = MSE
+    op: Op
     params = NO_PARAMS
     checksums: Any = None
     calls: dict[int, Call]
@@ -255,7 +257,8 @@ class Pass(Node):
         return self._inputs is not None
 
     def backward(self, upstream: Any, sink: Sink) -> None:
-        mse_backward(self.inputs, (), upstream, sink)
+        backward: Any = self.op.backward
+        backward(self.inputs, (), upstream, sink)
 
     def at_once(self, root: Any, keep: bool, accumulate: bool) -> bool:
         workspace = self.workspace
@@ -293,9 +296,15 @@ class Pass(Node):
                 f"backward: x and targ have the shapes {given[0].shape} and {given[1].shape}, and had "
                 f"{workspace.shapes[0]} and {workspace.shapes[1]} in the forward pass. Run forward again"
             )
-        x, targ = as_operand(given[0], None), as_operand(given[1], None)
+        x, targ = as_operand(given[0], None), workspace.targ.operand()
         self.calls, out = workspace.write_down(x)
         self.origins = [out._node, targ._node]
         self.saved = [(out, 0), (targ, workspace.targ.version)]
         self._inputs, self.workspace = (out, targ), None
         return out, targ
+
+
+@cache
+def pass_of(loss: Op) -> type[Pass]:
+    """The class of the passes that end in a loss. It is an attribute of the class, as C makes passes, too."""
+    return type("Pass", (Pass,), {"__slots__": (), "op": loss})

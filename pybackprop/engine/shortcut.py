@@ -1,8 +1,8 @@
 """Shortcut: computes a Model as a Chain, in one call of C, where that is possible, which each call checks.
 
 It is possible if the layers are a network (see nn/network.py) whose parameters are each used once and have requires_g,
-and x and targ are contiguous, of the parameters' dtype, and without requires_g. Everything else is computed layer by
-layer, where all error messages come from.
+and x and targ are contiguous, of the parameters' dtype (labels may be integers), and without requires_g. Everything
+else is computed layer by layer, where all error messages come from.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from pybackprop.autograd.tape import is_recording
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native, observer, short_calls
 from pybackprop.core.arrays import Array, is_plain
-from pybackprop.core.errors import OutOfMemoryError
+from pybackprop.core.errors import GradientError, OutOfMemoryError
 from pybackprop.engine.chain import Chain
 from pybackprop.engine.held import Held
-from pybackprop.engine.one_pass import Pass, PassWorkspace
+from pybackprop.engine.one_pass import Pass, PassWorkspace, pass_of
 from pybackprop.nn.layers import Activation, Lin
 from pybackprop.nn.module import Module
 from pybackprop.nn.network import Network, loss_of, stages_of
-from pybackprop.ops import MSE
 from pybackprop.ops.short import CLASSES
 
 
@@ -42,22 +41,29 @@ class Layered(Protocol):
 class Shortcut:
     """A Model's layers as last checked, the Chain that they are, and its last pass.
 
-    again     the forward as a short call, once the workspace of a pass was used again: see core/short_calls.py: passes
+    node      the class of its passes
+    again     the forward as a short call, once the workspace of a pass was used again: see core/short_calls.py: passes;
+              None if the targets have rules of their own, which Python checks
     backward  the backward as a short call, likewise
     """
 
-    __slots__ = ("again", "backward", "c_type", "chain", "dtype", "inplace", "is_unchanged", "last", "loss", "prepared")
+    __slots__ = (
+        *("again", "backward", "c_type", "chain", "dtype", "inplace", "is_unchanged", "last", "loss", "node"),
+        "prepared",
+    )
 
     chain: Chain
     dtype: np.dtype[Any]
     c_type: str
     inplace: bool
     loss: Any
+    node: type[Pass]
     is_unchanged: Callable[[list[Any]], bool]
 
     def __init__(self, model: Layered, chain: Chain) -> None:
         self.chain, self.dtype, self.c_type = chain, chain.dtype, native.C_TYPE[chain.dtype]
         self.inplace, self.loss = chain.inplace, model.loss
+        self.node = pass_of(chain.network.loss)
         self.is_unchanged = short_calls.watch(tuple(model.layers), watched(model, chain.parameters))
         self.last: Pass | None = None
         self.again: Callable[..., Tensor | None] | None = None
@@ -72,8 +78,11 @@ class Shortcut:
 
     def forward(self, model: Layered, x: Any, targ: Any) -> Tensor | None:
         """The loss, on the tape; None, with nothing changed, if it must be computed layer by layer."""
-        data, targets = self._read(x), self._read(targ)
-        if data is None or targets is None or not is_recording() or versions.on:
+        if not is_recording() or versions.on:
+            return None
+        data = self._read(x)
+        targets = None if data is None else self._read_targets(data[0], targ)
+        if data is None or targets is None:
             return None
         workspace = self._workspace(model, (data[0].shape, targets[0].shape))
         if workspace is None:
@@ -82,7 +91,7 @@ class Shortcut:
         workspace.targ.hold(targ, *targets)
         if workspace.layers is not self.prepared and workspace.short is not None:
             self._prepare(model, workspace)
-        self.last = this = Pass(workspace)
+        self.last = this = self.node(workspace)
         loss = workspace.forward(this)
         call = (this, None)
         for layer in model.layers:
@@ -95,11 +104,28 @@ class Shortcut:
         self.prepared, chain = workspace.layers, self.chain
         call = self.dtype, workspace.layers, workspace.count
         sizes = chain.stages[0].w.shape[0], chain.stages[-1].w.shape[1]
-        own = Pass, PassWorkspace, Held, Shortcut
+        own = self.node, PassWorkspace, Held, Shortcut
         layers = tuple(model.layers), watched(model, chain.parameters), tuple(chain.inner), self.loss, self.inplace
         modules = vars(observer), vars(versions), vars(tape)
         short = short_calls.passes(call, sizes, CLASSES, own, layers, modules, tape.switch)
-        self.again, self.backward = (short.forward, short.backward) if short else (None, None)
+        self.again = short.forward if short and chain.network.loss.targets is None else None
+        self.backward = short.backward if short else None
+
+    def _read_targets(self, x: Array, targ: Any) -> tuple[Array, Any, int] | None:
+        """The same of targ, for x as C reads it. What has rules of its own, such as labels, is checked at each call."""
+        loss = self.chain.network.loss
+        if loss.targets is None:
+            return self._read(targ)
+        given = targ._array if type(targ) is Tensor else targ
+        if type(given) is not np.ndarray or not self.chain.rows(x.shape, given.shape):
+            return None
+        if given.dtype != self.dtype and (given is not targ or given.dtype.kind not in "iu"):
+            return None
+        try:
+            checked = loss.targets(loss.name, targ, (len(x), self.chain.stages[-1].w.shape[1]), self.dtype)
+        except (GradientError, TypeError, ValueError):
+            return None
+        return self._read(checked) if given is targ or checked is targ else None
 
     def _read(self, value: Any) -> tuple[Array, Any, int] | None:
         """(array, C's pointer to it, version); None if C cannot read it directly or it is on the tape."""
@@ -157,12 +183,12 @@ def shortcut(model: Layered) -> Shortcut | None:
     """None where the model is no Chain."""
     stages = stages_of(model.layers)
     loss = loss_of(model.loss)
-    if not stages or loss is not MSE:
+    if not stages or loss is None:
         return None
     parameters = [p for stage in stages for p in stage.parameters()]
     if len({id(p) for p in parameters}) < len(parameters) or not all(map(_is_plain, parameters)):
         return None
-    network = Network(tuple(stages), stages[0].w.dtype)
+    network = Network(tuple(stages), stages[0].w.dtype, loss)
     if not _fit_each_other(network) or any(p.dtype != network.dtype for p in parameters):
         return None
     if model.inplace and any(stage.activation is not None and stage.inplace is None for stage in stages):

@@ -1,14 +1,18 @@
 """Predicts the memory of a step written by hand: the lesson's two versions, our functions, our functions in place.
 
-Each prediction follows the program of the same name in bench/memory/programs.py line by line; nothing is run.
+Each prediction follows the program of the same name in bench/memory/programs.py line by line; nothing is run. The
+lesson writes relu, mse and their gradients itself; other activations and losses are computed by their functions.
 """
 
 from __future__ import annotations
+
+import inspect
 
 from pybackprop import ops
 from pybackprop.engine.placement import backward_products, packed_bytes
 from pybackprop.memory.buffers import Buffer, BufferLog
 from pybackprop.nn.network import Network
+from pybackprop.ops import Op
 
 
 class PredictedRun:
@@ -30,7 +34,7 @@ class PredictedRun:
         self.log = log = BufferLog(network.dtype)
         widths = network.widths
         self.x = log.hold("x", (batch, widths[0]), "data")
-        self.targ = log.hold("targ", (batch, widths[-1]), "data")
+        self.targ = log.hold("targ", network.targets_shape(batch), "data")
         self.x_g = log.hold("x.g", (batch, widths[0]), "gradients") if gradient_of_x else None
         self.w, self.w_g, self.b, self.b_g = list[Buffer](), list[Buffer](), list[Buffer](), list[Buffer]()
         for k, stage in enumerate(network.stages, 1):
@@ -75,10 +79,12 @@ def matmul(network: Network, batch: int) -> BufferLog:
 def _lesson(network: Network, batch: int, outer_products: bool) -> BufferLog:
     run = PredictedRun(network, batch)
     before, after = _lesson_forward(run)
-    gradients = _lesson_mse(run, after[-1])
+    gradients = (_lesson_mse if network.loss is ops.MSE else _loss_functions)(run, after[-1])
     for k in range(len(network.stages) - 1, -1, -1):
-        if run.activation(k):
-            gradients = _lesson_activation_grad(run, k, before[k], gradients)
+        if network.stages[k].activation is ops.RELU:
+            gradients = _lesson_relu_grad(run, k, before[k], gradients)
+        elif run.activation(k):
+            gradients = _functions_activation_grad(run, k, before[k], gradients, False)
         gradients = _lesson_lin_grad(run, k, after[k - 1] if k else run.x, gradients, outer_products)
     return run.log
 
@@ -125,29 +131,18 @@ def _lesson_mse(run: PredictedRun, out: Buffer) -> Buffer:
     return _assign(run, "out.g", value)
 
 
-def _lesson_activation_grad(run: PredictedRun, k: int, before: Buffer, upstream: Buffer) -> Buffer:
-    """inp.g = slope * out.g, where the slope of relu is (inp > 0).float()."""
+def _lesson_relu_grad(run: PredictedRun, k: int, before: Buffer, upstream: Buffer) -> Buffer:
+    """inp.g = (inp > 0).float() * out.g"""
     h, log = run.network.stages[k].w.shape[1], run.log
-    slope = _lesson_slope(run, k, before)
-    value = run.rows(f"{slope.name} * {run.gradient_of(k)}", h, "temporary")
-    log.step("*", slope, upstream, value)
-    log.free(slope)
-    return _assign(run, f"l{k + 1}.g", value)
-
-
-def _lesson_slope(run: PredictedRun, k: int, before: Buffer) -> Buffer:
-    stage, log = run.network.stages[k], run.log
-    h = stage.w.shape[1]
-    if stage.activation is not ops.RELU:
-        slope = run.rows(f"slope of {run.activation(k)}(l{k + 1})", h, "temporary")
-        log.step("slope", before, slope)
-        return slope
     mask = log.make(f"l{k + 1} > 0", (run.n, h), "temporary", bool)
     log.step("a comparison", before, mask)
     slope = run.rows(f"(l{k + 1} > 0).float()", h, "temporary")
     log.step(".float", mask, slope)
     log.free(mask)
-    return slope
+    value = run.rows(f"{slope.name} * {run.gradient_of(k)}", h, "temporary")
+    log.step("*", slope, upstream, value)
+    log.free(slope)
+    return _assign(run, f"l{k + 1}.g", value)
 
 
 def _lesson_lin_grad(run: PredictedRun, k: int, inp: Buffer, upstream: Buffer, outer_products: bool) -> Buffer:
@@ -190,7 +185,7 @@ def _assign(run: PredictedRun, name: str, value: Buffer, into: Buffer | None = N
 
 
 def functions(network: Network, batch: int) -> BufferLog:
-    """bp.lin, bp.relu, bp.mse and their gradients: each result once, each gradient once, no temporaries."""
+    """bp.lin, bp.relu, bp.mse or others, and their gradients: each result once, each gradient once, nothing else."""
     return _functions(network, batch)
 
 
@@ -210,14 +205,7 @@ def _functions(
     """values_over, gradients_over: whether results overwrite their inputs, where an activation can do that."""
     run = PredictedRun(network, batch, gradient_of_x)
     before, after = _functions_forward(run, values_over)
-    log, out = run.log, after[-1]
-    loss = log.make("loss", (), "activations")
-    log.step("mse", out, run.targ, loss)
-    if gradients_over and not run.activation(len(network.stages) - 1):
-        upstream = log.share("out.g", out.shape, "activation gradients", out)
-    else:
-        upstream = run.rows("out.g", network.widths[-1], "activation gradients")
-    log.step("mse_grad", out, run.targ, upstream)
+    upstream = _loss_functions(run, after[-1], gradients_over and not run.activation(len(network.stages) - 1))
     for k in range(len(network.stages) - 1, -1, -1):
         if run.activation(k):
             upstream = _functions_activation_grad(run, k, before[k], upstream, gradients_over)
@@ -227,7 +215,24 @@ def _functions(
         products = backward_products(batch, network.widths[k], network.widths[k + 1], inp_g is not None)
         run.compute("lin_grad", products, *used)
         upstream = inp_g or upstream
-    return log
+    return run.log
+
+
+def _loss_functions(run: PredictedRun, out: Buffer, over: bool = False) -> Buffer:
+    """The loss and out.g. over: the gradient overwrites out, if the loss can do that."""
+    loss, log = run.network.loss, run.log
+    log.step(loss.name, out, run.targ, log.make("loss", (), "activations"))
+    if over and can_overwrite(loss):
+        gradient = log.share("out.g", out.shape, "activation gradients", out)
+    else:
+        gradient = run.rows("out.g", run.network.widths[-1], "activation gradients")
+    log.step(loss.lesson_grad, out, run.targ, gradient)
+    return gradient
+
+
+def can_overwrite(op: Op) -> bool:
+    """Whether an operation's function of the gradient takes inplace=True."""
+    return op.grad is not None and "inplace" in inspect.signature(op.grad).parameters
 
 
 def _functions_forward(run: PredictedRun, inplace: bool) -> tuple[list[Buffer], list[Buffer]]:

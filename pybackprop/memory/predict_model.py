@@ -42,7 +42,7 @@ def _model(network: Network, batch: int, places: Sequence[tuple[int, int, int]],
         outs.append(out)
         inp = out
     loss = log.make("loss", (), "activations")
-    log.step("mse", inp, run.targ, loss)
+    log.step(network.loss.name, inp, run.targ, loss)
     _model_backward(run, workspace, outs)
     return log
 
@@ -50,7 +50,7 @@ def _model(network: Network, batch: int, places: Sequence[tuple[int, int, int]],
 def _model_backward(run: PredictedRun, workspace: Buffer, outs: list[Buffer]) -> None:
     network, log = run.network, run.log
     gradient = log.share("out.g", outs[-1].shape, "activation gradients", workspace)
-    log.step("mse_grad", outs[-1], run.targ, gradient)
+    log.step(network.loss.lesson_grad, outs[-1], run.targ, gradient)
     for k in range(len(network.stages), 0, -1):
         if activation := run.activation(k - 1):
             log.step(f"{activation}_grad", outs[k - 1], gradient)
@@ -69,6 +69,7 @@ def numpy(network: Network, batch: int) -> BufferLog:
     a = [run.rows(f"a{k}", width) for k, width in enumerate(network.widths[1:], 1)]
     d = [run.rows(f"d{k}", width, "activation gradients") for k, width in enumerate(network.widths[1:-1], 1)]
     slopes = [_numpy_slope(run, k) for k in range(last)]
+    of_rows = [] if network.loss is ops.MSE else [log.make("a number for each row", (batch,), "temporary")]
     log.step("buffers allocated beforehand")
     inp = run.x
     for k, out in enumerate(a):
@@ -76,7 +77,7 @@ def numpy(network: Network, batch: int) -> BufferLog:
         if k < last and run.activation(k):
             log.step("np.maximum(out=)" if _is_relu(run, k) else f"{run.activation(k)}, in place", out)
         inp = out
-    log.step("loss and its gradient, where the output was", inp, run.targ)
+    log.step("loss and its gradient, where the output was", inp, run.targ, *of_rows)
     gradient = inp
     for k in range(last, -1, -1):
         log.step("np.matmul(out=)", a[k - 1] if k else run.x, gradient, run.w_g[k])
@@ -101,8 +102,11 @@ def _is_relu(run: PredictedRun, k: int) -> bool:
     return run.network.stages[k].activation is ops.RELU
 
 
+SAVE_RESULTS = (ops.RELU, ops.SIGMOID, ops.TANH)  # of those, PyTorch's backward reads the result
+
+
 def torch(network: Network, batch: int) -> BufferLog:
-    """PyTorch's autograd, from what its operations save: relu saves its result, all others their operands.
+    """PyTorch's autograd, from what its operations save: relu, sigmoid, tanh their results, all others their operands.
 
     A result that no operation saves is freed with its variable; a saved one is freed after the operation's backward.
     """
@@ -115,22 +119,42 @@ def torch(network: Network, batch: int) -> BufferLog:
         if activation := run.activation(k):
             out = run.rows(f"{activation}(l{k + 1})", stage.w.shape[1])
             log.step(activation, z, out)
-        if stage.activation is ops.RELU:
+        if stage.activation in SAVE_RESULTS:
             log.free(z)
-        saved.append(out if stage.activation is ops.RELU else z)
+        saved.append(out if stage.activation in SAVE_RESULTS else z)
         results.append(out)
         inp = out
-    loss = log.make("loss", (), "activations")
-    log.step("mse_loss", inp, run.targ, loss)
-    _torch_backward(run, results, saved)
+    gradient = (_torch_of_logarithms if network.takes_labels else _torch_loss)(run, results[-1])
+    _torch_backward(run, results, saved, gradient)
     return log
 
 
-def _torch_backward(run: PredictedRun, results: list[Buffer], saved: list[Buffer]) -> None:
+def _torch_loss(run: PredictedRun, out: Buffer) -> Buffer:
+    """Any other: its operands are saved."""
+    log, name = run.log, run.network.loss.name
+    log.step(name, out, run.targ, log.make("loss", (), "activations"))
+    gradient = run.rows("out.grad", run.network.widths[-1], "activation gradients")
+    log.step(f"{name.title().replace('_', '')}Backward", out, run.targ, gradient)
+    return gradient
+
+
+def _torch_of_logarithms(run: PredictedRun, out: Buffer) -> Buffer:
+    """cross_entropy: log_softmax, whose result is saved, then nll_loss."""
+    log, h = run.log, run.network.widths[-1]
+    logarithms = run.rows("log_softmax(out)", h)
+    log.step("log_softmax", out, logarithms)
+    log.step("nll_loss", logarithms, run.targ, log.make("loss", (), "activations"))
+    upstream = run.rows("log_softmax(out).grad", h, "activation gradients")
+    log.step("NllLossBackward", run.targ, upstream)
+    gradient = run.rows("out.grad", h, "activation gradients")
+    log.step("LogSoftmaxBackward", upstream, logarithms, gradient)
+    log.free(upstream, logarithms)
+    return gradient
+
+
+def _torch_backward(run: PredictedRun, results: list[Buffer], saved: list[Buffer], gradient: Buffer) -> None:
     """results: each layer's result; saved: what its activation saved, or the result if there is no activation."""
     network, log = run.network, run.log
-    gradient = run.rows("out.grad", network.widths[-1], "activation gradients")
-    log.step("MseLossBackward", results[-1], run.targ, gradient)
     for k in range(len(network.stages) - 1, -1, -1):
         if activation := run.activation(k):
             masked = run.rows(f"l{k + 1}.grad", network.widths[k + 1], "activation gradients")

@@ -11,19 +11,29 @@ from pybackprop.engine import placement
 from pybackprop.engine.layout import Layout
 from pybackprop.engine.placement import workspace_bytes
 from pybackprop.memory.buffers import HELD, Buffer, BufferLog
-from pybackprop.nn.network import Network
+from pybackprop.nn.network import Network, updated_by, updated_first
+from pybackprop.nn.optimizer import Optimizer
 
 if TYPE_CHECKING:
     from pybackprop.engine.plan import Plan
 
 
-def predicted(network: Network, batch: int, strategy: str | None = None, momentum: bool = False) -> BufferLog:
-    """The buffers of `compile(model, batch=batch, strategy=strategy)` and of a step. None: compile's own choice."""
+def predicted(
+    network: Network, batch: int, optimizer: Optimizer | None = None, strategy: str | None = None
+) -> BufferLog:
+    """The buffers of `compile(model, batch=batch, optimizer=optimizer, strategy=strategy)` and of a step.
+
+    strategy None: compile's own choice
+    """
     layout = Layout(network, batch, strategy, None)
-    arena = sum(round_up_to_lines(p.size, network.dtype) for p in network.parameters()) * network.dtype.itemsize
+    updated = [] if optimizer is None else updated_by(optimizer, network.parameters())
+    parameters, trained = updated_first(network.parameters(), updated)
+    sizes = [round_up_to_lines(p.size, network.dtype) * network.dtype.itemsize for p in parameters]
+    arena = {"parameters": sum(sizes), "gradients": sum(sizes[:trained])}
+    if optimizer is not None and optimizer.keeps:
+        arena |= {kept_name(name): sum(sizes[: len(updated)]) for name in optimizer.STATE}
     log = BufferLog(network.dtype)
-    used = _hold(log, network, batch, {"parameters": arena, "gradients": arena, "momentum": arena if momentum else 0})
-    return _work(log, network, layout, used)
+    return _work(log, network, layout, _hold(log, network, batch, arena))
 
 
 def of_plan(plan: Plan) -> BufferLog:
@@ -43,10 +53,10 @@ def kept_name(state: str) -> str:
 
 def _hold(log: BufferLog, network: Network, batch: int, arena: Mapping[str, int]) -> list[Buffer]:
     """The data, and the plan's parameters, gradients and the optimizer's momentum or moments, each as one buffer."""
-    widths, itemsize = network.widths, network.dtype.itemsize
+    itemsize = network.dtype.itemsize
     held = [
-        log.hold("x", (batch, widths[0]), "data"),
-        log.hold("targ", (batch, widths[-1]), "data"),
+        log.hold("x", (batch, network.widths[0]), "data"),
+        log.hold("targ", network.targets_shape(batch), "data"),
     ]
     for name, nbytes in arena.items():
         if nbytes:

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 from pybackprop.core.arrays import check_size
 from pybackprop.core.checks import whole
 from pybackprop.engine.model import Model, network_of_model
-from pybackprop.memory import predict_lesson, predict_model, predict_plan
+from pybackprop.memory import predict_lesson, predict_model, predict_plan, predict_update
 from pybackprop.memory.buffers import BufferLog
 from pybackprop.memory.views import Ledger
-from pybackprop.nn.network import Network, name_of
-from pybackprop.ops import MSE
+from pybackprop.nn.network import Network
+from pybackprop.nn.optimizer import Optimizer, check_optimizer
+from pybackprop.ops import MSE, RELU
 
 if TYPE_CHECKING:
     from pybackprop.engine.plan import Plan
 
-Predict = Callable[[Network, int], BufferLog]
+Predict = Callable[[Network, int, "Optimizer | None"], BufferLog]
 
 
 @dataclass(frozen=True)
@@ -33,20 +34,37 @@ class Scheme:
     program: tuple[str, ...]
     note: str = ""
 
-    def ledger(self, network: Network, batch: int) -> Ledger:
-        """The predicted ledger, from the sizes alone. Raises ShapeError for rows that could not be addressed."""
-        _check_batch(network, batch)
-        return Ledger(f"{self.title}: {batch:,} rows of {network}", self.predict(network, batch), note=self.note)
+    def ledger(self, network: Network, batch: int, optimizer: Optimizer | None = None) -> Ledger:
+        """The predicted ledger, from the sizes alone; with an optimizer, of its update and what it keeps, too.
 
-    def missing(self) -> str:
-        """Why its program cannot be run here; empty if it can."""
+        Raises ShapeError for rows that could not be addressed, ValueError for an optimizer of other parameters.
+        """
+        _check_batch(network, batch)
+        log = self.predict(network, batch, optimizer)
+        return Ledger(f"{self.title}: {batch:,} rows of {network}", log, note=self.note)
+
+    def missing(self, network: Network) -> str:
+        """Why its program cannot be run here, for this network; empty if it can."""
         if self.name == "torch" and util.find_spec("torch") is None:
             return "PyTorch is not installed: computed from what its operations save"
-        return ""
+        usual = network.loss is MSE and all(stage.activation in (None, RELU) for stage in network.stages)
+        return "" if usual or self.program[0] != "engine" else "its program is of relu and mse only"
+
+
+def _of_step(predict: Callable[[Network, int], BufferLog]) -> Predict:
+    """Adds the optimizer's update to the prediction of a forward and backward."""
+
+    def predicted(network: Network, batch: int, optimizer: Optimizer | None = None) -> BufferLog:
+        log = predict(network, batch)
+        if optimizer is not None:
+            predict_update.add(log, network, optimizer)
+        return log
+
+    return predicted
 
 
 def _lesson(name: str, title: str, note: str) -> Scheme:
-    return Scheme(name, title, getattr(predict_lesson, name), (name,), note)
+    return Scheme(name, title, _of_step(getattr(predict_lesson, name)), (name,), note)
 
 
 def _plan(name: str, title: str, strategy: str | None, note: str = "") -> Scheme:
@@ -54,19 +72,20 @@ def _plan(name: str, title: str, strategy: str | None, note: str = "") -> Scheme
     return Scheme(name, title, predict, ("plan", strategy or ""), note)
 
 
+ALLOCATED = "every buffer allocated beforehand"
 SCHEMES = (
     _lesson("first", "lesson, first version", "w.g from an array of rows x inputs x outputs"),
     _lesson("matmul", "lesson, with @", "x.g is computed too, as in the lesson"),
     _lesson("functions", "our functions", "bp.lin, bp.lin_grad, ...; every .g is kept"),
     _lesson("inplace", "our functions, in place", "relu_, mse_grad and relu_grad in place"),
-    Scheme("model", "Model", predict_model.model, ("model",)),
-    Scheme("model_inplace", "Model(inplace=True)", predict_model.model_inplace, ("model_inplace",)),
+    Scheme("model", "Model", _of_step(predict_model.model), ("model",)),
+    Scheme("model_inplace", "Model(inplace=True)", _of_step(predict_model.model_inplace), ("model_inplace",)),
     _plan("plan", "plan", None, "the strategy that compile chooses"),
     _plan("plan_layers", "plan, layers", "layers"),
     _plan("plan_split", "plan, split", "split"),
     _plan("plan_fused", "plan, fused", "fused"),
-    Scheme("numpy", "numpy, in place", predict_model.numpy, ("engine", "numpy"), "every buffer allocated beforehand"),
-    Scheme("torch", "PyTorch autograd", predict_model.torch, ("engine", "torch"), "from what its operations save"),
+    Scheme("numpy", "numpy, in place", _of_step(predict_model.numpy), ("engine", "numpy"), ALLOCATED),
+    Scheme("torch", "PyTorch autograd", _of_step(predict_model.torch), ("torch",), "from what its operations save"),
 )
 NAMES = [scheme.name for scheme in SCHEMES]
 
@@ -79,9 +98,11 @@ def named(name: str) -> Scheme:
     raise ValueError(f"found the scheme {name!r}, expected one of {', '.join(NAMES)}")
 
 
-def all_of(network: Network, batch: int, names: Iterable[str] = NAMES) -> dict[str, Ledger]:
+def all_of(
+    network: Network, batch: int, optimizer: Optimizer | None = None, names: Iterable[str] = NAMES
+) -> dict[str, Ledger]:
     """Each scheme's ledger, by its name."""
-    return {name: named(name).ledger(network, batch) for name in names}
+    return {name: named(name).ledger(network, batch, optimizer) for name in names}
 
 
 def network_of(model: Any) -> Network:
@@ -89,14 +110,12 @@ def network_of(model: Any) -> Network:
     if not isinstance(model, Model):
         raise TypeError(f"memory: found {type(model).__name__}, expected a bp.Model")
     try:
-        network = network_of_model(model)
-        if network.loss is not MSE:  # a Model computes others layer by layer, which the schemes do not
-            raise TypeError(f"the loss is {name_of(model.loss)}")
-        return network
+        return network_of_model(model)
     except TypeError as error:
         fault = str(error).removeprefix("compile: ").split(";")[0]
         raise TypeError(
-            f"memory: {fault}; a prediction needs Lin layers, each with at most one activation after it, and Mse. "
+            f"memory: {fault}; a prediction needs Lin layers, each with at most one activation after it, and Mse or "
+            "another of this package's losses. "
             "Count a real step instead: with bp.ledger() as led: model(x, targ).backward()"
         ) from error
 
@@ -105,13 +124,15 @@ def _check_batch(network: Network, batch: int) -> None:
     check_size("memory: a batch", (batch, max(network.widths)), network.dtype)
 
 
-def model_ledger(model: Model, batch: Any) -> Ledger:
-    """model.memory(batch)"""
+def model_ledger(model: Model, batch: Any, optimizer: Any = None) -> Ledger:
+    """model.memory(batch, optimizer)"""
     network, rows = network_of(model), whole("memory: batch", batch)
     _check_batch(network, rows)
+    if optimizer is not None:
+        check_optimizer("memory", optimizer)
     scheme = named("model_inplace" if model.inplace else "model")
-    title = f"{scheme.title}: {rows:,} rows of {network}"
-    return Ledger(title, scheme.predict(network, rows), others=partial(all_of, network, rows), note=scheme.note)
+    title, log = f"{scheme.title}: {rows:,} rows of {network}", scheme.predict(network, rows, optimizer)
+    return Ledger(title, log, others=partial(all_of, network, rows, optimizer), note=scheme.note)
 
 
 def plan_ledger(plan: Plan) -> Ledger:
@@ -126,4 +147,5 @@ def plan_ledger(plan: Plan) -> Ledger:
     network = plan.layout.network
     title = f"a plan, strategy {plan.layout.strategy}: {batch:,} rows of {network}"
     log = predict_plan.of_plan(plan)
-    return Ledger(title, log, {**totals, "total": sum(totals.values())}, partial(all_of, network, batch))
+    others = partial(all_of, network, batch, plan.optimizer)
+    return Ledger(title, log, {**totals, "total": sum(totals.values())}, others)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -232,6 +232,16 @@ class BinaryCrossEntropy(Loss):
     """
 
     op = BINARY_CROSS_ENTROPY
+
+
+def _by_operation(kind: type[Any]) -> dict[str, Any]:
+    """This package's layers of a kind, by the names of their operations."""
+    layers = [globals()[name] for name in __all__]
+    return {layer.op.name: layer for layer in layers if issubclass(layer, kind) and layer is not kind}
+
+
+ACTIVATIONS: dict[str, Callable[[], Activation]] = _by_operation(Activation)
+LOSSES: dict[str, type[Loss]] = _by_operation(Loss)
 
 
 def _check_params(op: Op, params: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations, pairwise
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -80,16 +81,32 @@ class Network:
     def parameter_bytes(self) -> int:
         return sum(p.nbytes for p in self.parameters())
 
+    @property
+    def takes_labels(self) -> bool:
+        """Whether the targets may be one label for each row."""
+        return takes_labels(self.loss)
+
+    def targets_shape(self, batch: int) -> tuple[int, ...]:
+        """Of targ: labels (batch) if the loss takes those, else (batch,h)."""
+        return (batch,) if self.takes_labels else (batch, self.widths[-1])
+
     def data_bytes(self, batch: int) -> int:
-        """Of x (batch,m) and targ (batch,h)."""
-        return batch * (self.widths[0] + self.widths[-1]) * self.dtype.itemsize
+        """Of x (batch,m) and targ."""
+        return (batch * self.widths[0] + prod(self.targets_shape(batch))) * self.dtype.itemsize
 
     def __str__(self) -> str:
         return f"{'→'.join(map(str, self.widths))}, {self.dtype}"
 
 
-def of_sizes(sizes: Sequence[int], dtype: Any = np.float32) -> Network:
-    """The network of `mlp(sizes)`, without allocated parameters.
+def takes_labels(loss: Op) -> bool:
+    """Whether the targets of one of the C core's losses may be one label for each row."""
+    return native.LOSSES[str(loss.loss)][1] is not None
+
+
+def of_sizes(
+    sizes: Sequence[int], dtype: Any = np.float32, activation: Activation | None = None, loss: Op = MSE
+) -> Network:
+    """The network of `mlp(sizes)`, without allocated parameters; with another activation or loss, if they are given.
 
     Raises ValueError for fewer than two sizes, or one that is not a whole number from 1.
     """
@@ -97,9 +114,9 @@ def of_sizes(sizes: Sequence[int], dtype: Any = np.float32) -> Network:
     if len(listed) < 2:
         raise ValueError(f"layers: found {listed}, expected at least two sizes: inputs and outputs")
     pairs = list(pairwise(width("layers", size, LARGEST_SIZE) for size in listed))
-    real, relu = float_type(dtype), Relu()
+    real, between = float_type(dtype), activation or Relu()
     stages = [Stage(_unallocated((m, h), real), _unallocated((h,), real)) for m, h in pairs]
-    return Network((*(stage.followed_by(relu) for stage in stages[:-1]), stages[-1]), real)
+    return Network((*(stage.followed_by(between) for stage in stages[:-1]), stages[-1]), real, loss)
 
 
 def _unallocated(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:

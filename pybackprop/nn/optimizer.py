@@ -11,7 +11,7 @@ import numpy as np
 
 from pybackprop.autograd.messages import describe
 from pybackprop.autograd.tensor import Tensor, wrap
-from pybackprop.core import native
+from pybackprop.core import native, observer
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import DTypeError, GradientError, ShapeError
 from pybackprop.nn.bound import Bound, check
@@ -143,14 +143,21 @@ class Optimizer:
         Raises ShapeError or DTypeError if the parameter has become another since: it does not fit what is kept.
         """
         entry = self._kept.get(id(parameter))
-        if entry is None or entry[0] is not parameter:
+        if entry is None or not self.has_kept(parameter):
             zeros = [parameter.new_like() for _ in self.STATE]
-            for tensor in zeros:
+            for name, tensor in zip(self.STATE, zeros, strict=True):
                 tensor._array[...] = 0
+                if observer.active is not None:
+                    observer.active.named(tensor._array, f"{name}.{parameter._label}", "momentum")
             entry = self._kept[id(parameter)] = (parameter, *zeros)  # holds it, so that its id stays its own
         for tensor in entry[1:]:
             self._check_kept(parameter, tensor)
         return entry[1:]
+
+    def has_kept(self, parameter: Tensor) -> bool:
+        """Whether anything is kept of a parameter already."""
+        entry = self._kept.get(id(parameter))
+        return entry is not None and entry[0] is parameter
 
     def take_state(self, parameters: Sequence[Tensor], views: Sequence[Sequence[Array]]) -> None:
         """Moves what is kept of the parameters to other memory: to views[k] of parameters[k]."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from pybackprop.core.arrays import Array
+from pybackprop.nn.optimizer import Optimizer
 from pybackprop.ops import MSE, Op, reference
+from pybackprop.selftest.definition_optimizer import Kept, clipped, nothing_kept, updated
 
 Gradients = list[tuple[Array | None, Array | None]]
 
@@ -42,7 +42,8 @@ def through(z: Array, dout: Array, layer: Layer) -> Array:
 class Definition:
     """The network as the definition computes it, one step after another.
 
-    gradients   of w and b of each layer, after backward;  velocities: the momentum of each
+    gradients  of w and b of each layer, after backward
+    kept       what an optimizer keeps of each parameter, after its first update;  steps: how many updates there were
     """
 
     layers: list[Layer]
@@ -52,7 +53,8 @@ class Definition:
     def __init__(self, layers: list[Layer], loss: Op = MSE) -> None:
         self.layers, self.of_loss = list(layers), loss
         self.gradients: Gradients | None = None
-        self.velocities: list[list[Array]] | None = None
+        self.kept: list[Kept] = []
+        self.steps = 0
 
     def forward(self, x: Array) -> Array:
         self.inputs: list[Array] = []
@@ -95,20 +97,39 @@ class Definition:
         dout: Array = getattr(reference, self.of_loss.references[1])(self.out, self.targ)
         return dout
 
-    def update(self, lr: float, momentum: float) -> None:
-        assert self.gradients is not None
-        if momentum and self.velocities is None:
-            self.velocities = [[np.zeros_like(p) for p in layer.parameters()] for layer in self.layers]
-        for k, (layer, gradients) in enumerate(zip(self.layers, self.gradients, strict=True)):
-            new = []
-            for j, (p, g) in enumerate(zip(layer.parameters(), gradients, strict=False)):
-                if momentum:
-                    assert self.velocities is not None
-                    p, self.velocities[k][j] = reference.sgd_momentum_update(p, self.velocities[k][j], g, lr, momentum)
-                    new.append(p)
-                else:
-                    new.append(reference.sgd_update(p, g, lr))
-            self.layers[k] = layer._replace(w=new[0], b=new[1] if layer.b is not None else None)
+    def update(self, optimizer: Optimizer, max_norm: float | None = None) -> bool:
+        """Clips the gradients and updates the parameters, by an optimizer's options: its state is not read.
+
+        False, with nothing changed, if the gradients are to be clipped and their norm is not finite.
+        """
+        gradients = self.flat_gradients()
+        if max_norm is not None:
+            found = clipped(gradients, max_norm)
+            if found is None:
+                return False
+            gradients = found
+        self.steps += 1
+        before = self.parameters()
+        kept = self.kept or [nothing_kept(p, optimizer) for p in before]
+        after = [
+            updated(p, state, g, optimizer, self.steps) for p, state, g in zip(before, kept, gradients, strict=True)
+        ]
+        self.kept = [state for _, state in after]
+        self._take([p for p, _ in after], gradients)
+        return True
+
+    def _take(self, parameters: list[Array], gradients: list[Array]) -> None:
+        """Other parameters and gradients, in the order of `parameters`."""
+        new, g = iter(parameters), iter(gradients)
+        for k, layer in enumerate(self.layers):
+            self.layers[k] = layer._replace(w=next(new), b=None if layer.b is None else next(new))
+        self.gradients = [(next(g), None if layer.b is None else next(g)) for layer in self.layers]
+
+    def copied(self) -> Definition:
+        """Another one that goes on by itself. Arrays are never written to, so the lists are enough."""
+        twin = Definition(self.layers, self.of_loss)
+        twin.kept, twin.steps = list(self.kept), self.steps
+        return twin
 
     def parameters(self) -> list[Array]:
         return [p for layer in self.layers for p in layer.parameters()]
@@ -116,6 +137,3 @@ class Definition:
     def flat_gradients(self) -> list[Any]:
         assert self.gradients is not None
         return [g for pair in self.gradients for g in pair if g is not None]
-
-    def flat_velocities(self) -> list[Array]:
-        return [v for layer in self.velocities or [] for v in layer]

@@ -86,7 +86,8 @@ def gradcheck(
 
     f        a function of the tensors that returns one number, or a Model (tensors are then x and targ, and its
              parameters are checked too)
-    tensors  those with requires_g are checked, or all if none has it; the others are data
+    tensors  those with requires_g are checked, or all if none has it; the others are data, of which whole numbers, such
+             as labels, are taken to be exact
     grads    the gradients to check, one per tensor and, for a Model, then one per parameter (None: leave that one
              out); without it, those of the tape
     h        the first step: an element is moved by h * max(|element|, largest of the tensor / 1000). Smaller and
@@ -110,8 +111,9 @@ def gradcheck(
     double = [tensor(np.array(t._array, np.float64)) for t in checked]
     if isinstance(f, Model):
         function, double = _of_model(f.double(), double[: len(given)])
-    noise = _noise(function, double)
-    own = _own_errors(function, double, gradients, checked)
+    free = [t for k, t in enumerate(double) if k in gradients or not _is_whole(t)]
+    noise = _noise(function, double, free)
+    own = _own_errors(function, double, free, gradients, checked)
     outcomes = []
     for k, gradient in gradients.items():
         real = checked[k].dtype
@@ -178,9 +180,14 @@ def _from_tape(function: Callable[..., Any], tensors: Sequence[Tensor]) -> list[
             t.requires_g, t._g = requires_g, g
 
 
-def _noise(function: Callable[..., Any], double: Sequence[Tensor]) -> Noise:
+def _is_whole(t: Tensor) -> bool:
+    """Whether a tensor is whole numbers: data such as labels, which may have to stay what they are."""
+    return bool((np.floor(t._array) == t._array).all())
+
+
+def _noise(function: Callable[..., Any], double: Sequence[Tensor], free: Sequence[Tensor]) -> Noise:
     try:
-        return Noise(function, double)
+        return Noise(function, double, free)
     except DTypeError as error:
         raise DTypeError(
             "gradcheck: slopes are measured in float64, so f must not bring float32 tensors of its own; "
@@ -189,10 +196,15 @@ def _noise(function: Callable[..., Any], double: Sequence[Tensor]) -> Noise:
 
 
 def _own_errors(
-    function: Callable[..., Any], double: Sequence[Tensor], gradients: dict[int, Array], checked: Sequence[Tensor]
+    function: Callable[..., Any],
+    double: Sequence[Tensor],
+    free: Sequence[Tensor],
+    gradients: dict[int, Array],
+    checked: Sequence[Tensor],
 ) -> dict[int, Array]:
     """By how much rounding may have moved each gradient: how much gradients move when every number of f is rounded.
 
+    free: those tensors that may be moved
     Sums of m terms accumulate roundings, so each number is moved by 4 sqrt(m) roundings. Where f has no tape, a
     fraction of the largest gradient is taken instead.
     """
@@ -207,7 +219,7 @@ def _own_errors(
             base = _copies(function, double)
             errors = {k: np.zeros(gradient.shape) for k, gradient in gradients.items()}
             for _ in range(SAMPLES):
-                with moved(double, [rounding * rng.uniform(-1, 1, t.shape) for t in double]):
+                with moved(free, [rounding * rng.uniform(-1, 1, t.shape) for t in free]):
                     sample = _copies(function, double)
                 for k, error in errors.items():
                     np.fmax(error, 2 * np.abs(sample[k] - base[k]), out=error)

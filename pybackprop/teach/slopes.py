@@ -249,19 +249,21 @@ class Noise:
     """How much rounding moves f, in standard deviations: from differences of f at points that lie very close together.
 
     Differences of second to fourth order leave of a smooth function nothing, and of noise a known multiple.
+
+    tensors  of the function;  free: those among them that may be moved
     """
 
     here: float
     sigma: float
     largest: float
 
-    def __init__(self, function: Callable[..., Any], tensors: Sequence[Tensor]) -> None:
+    def __init__(self, function: Callable[..., Any], tensors: Sequence[Tensor], free: Sequence[Tensor]) -> None:
         self.here = abs(evaluate(function, tensors))
         self.sigma, self.largest = 0.0, self.here
-        for xi in _directions(tensors):
+        for xi in _directions(free):
             values = []
             for k in range(POINTS):
-                with moved(tensors, [k * NUDGE * direction for direction in xi]):
+                with moved(free, [k * NUDGE * direction for direction in xi]):
                     values.append(evaluate(function, tensors))
             self._take(np.array(values))
 

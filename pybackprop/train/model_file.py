@@ -1,8 +1,8 @@
 """Models in checkpoints: bp.save and bp.load, in the format of `pybackprop train --save`.
 
 Arrays are named as mlp names its parameters: w1, b1, w2, ...; their momentum is velocity.w1, ..., their moments in Adam
-exp_avg.w1, ... and exp_avg_sq.w1, ... The layers and the optimizer's options are in the metadata. A checkpoint of the
-command line lists no layers: it holds an mlp.
+exp_avg.w1, ... and exp_avg_sq.w1, ... The layers, the loss and the optimizer's options are in the metadata. A
+checkpoint of the command line lists no layers: it holds an mlp. Where no loss is told it is Mse.
 """
 
 from __future__ import annotations
@@ -20,23 +20,26 @@ from pybackprop.core.errors import CheckpointError
 from pybackprop.data import Description
 from pybackprop.engine.model import Model, has_own_forward
 from pybackprop.nn import layers as nn
-from pybackprop.nn.layers import Activation, Lin
-from pybackprop.nn.network import is_activation, is_mse, is_unchanged, name_of
+from pybackprop.nn.layers import LOSSES, Activation, Lin, Loss, Mse
+from pybackprop.nn.network import is_activation, is_unchanged, loss_of, name_of, takes_labels
 from pybackprop.nn.optim import OPTIMIZERS, Optimizer, optimizer_of
 from pybackprop.nn.optimizer import check_optimizer
 from pybackprop.ops import registry
 from pybackprop.train import checkpoint, contents
 
+NEWER = ("decay_biases",)  # options that a file need not tell
 __all__ = ["Contents", "description_of", "load", "read", "save"]
 
 
-def save(model: Model, path: str | Path, *, optimizer: Optimizer | None = None, classifies: bool = False) -> None:
+def save(model: Model, path: str | Path, *, optimizer: Optimizer | None = None, classifies: bool | None = None) -> None:
     """Writes a model, and an optimizer's options and state, to a checkpoint that bp.load reads.
 
-    model       layers are Lin, Relu, LeakyRelu and Activation, in any order, and the loss is Mse
+    model       layers are Lin, Relu, LeakyRelu, Sigmoid, Tanh and Activation, in any order, and the loss is Mse,
+                CrossEntropy or another one of this package
     path        ends in .npz, or in .safetensors, which needs that library
     optimizer   what updates the model's parameters, or some of them
-    classifies  whether the outputs are the scores of classes: `pybackprop predict` then prints the classes
+    classifies  whether the outputs are the scores of classes: `pybackprop predict` then prints the classes; None: if
+                the loss takes labels
 
     Parameters are in the file as w1, b1, w2, ... whatever their names are. An existing file is replaced
     atomically or, if anything fails, left unchanged. `pybackprop predict` reads the file; `pybackprop train --resume`
@@ -51,8 +54,9 @@ def save(model: Model, path: str | Path, *, optimizer: Optimizer | None = None, 
     parameters = _parameters(path, model)
     meta: dict[str, Any] = {
         "kind": "layers",
-        "classifies": bool(classifies),
+        "classifies": takes_labels(model.loss.op) if classifies is None else bool(classifies),
         "layers": [_described(path, k, layer) for k, layer in enumerate(model.layers)],
+        "loss": type(model.loss).__name__,
         "inplace": model.inplace,
         "frozen": [name for name, p in parameters.items() if not p.requires_g],
     }
@@ -117,14 +121,18 @@ class Contents(NamedTuple):
             names = told.get("parameters", self.parameters)
             kind = told.get("kind", "SGD")
             options = {name: value for name, value in told.items() if name not in ("kind", "parameters", "steps")}
-            missing = set(OPTIMIZERS[kind].OPTIONS if "kind" in told else ("lr", "momentum")) - set(options)
+            missing = set(OPTIMIZERS[kind].OPTIONS if "kind" in told else ("lr", "momentum")) - {*options, *NEWER}
             if missing:
                 raise KeyError(*missing)
             made = optimizer_of(kind, [self.parameters[name] for name in names], options)
             made.steps = contents.whole_steps(told.get("steps", 0))
         except contents.UNUSABLE as error:
             raise contents.unusable(self.path, f"holds no optimizer that can be used: {error!r}") from error
-        copy_arrays(self.path, state_arrays(made, {name: self.parameters[name] for name in names}), self.arrays)
+        listed = {name: self.parameters[name] for name in names}
+        kept = {
+            name: p for name, p in listed.items() if f"{made.STATE[0]}.{name}" in self.arrays or _is_updated(made, p)
+        }
+        copy_arrays(self.path, state_arrays(made, kept), self.arrays)
         return made
 
 
@@ -138,7 +146,8 @@ def read(path: str | Path) -> Contents:
     try:
         lins = sum(described["layer"] == "Lin" for described in descriptions)
         contents.check_arrays(path, arrays, lins)
-        model = Model(_layers(path, descriptions, arrays), inplace=bool(meta.get("inplace")))
+        loss = _loss(path, meta.get("loss", Mse.__name__))
+        model = Model(_layers(path, descriptions, arrays), loss, inplace=bool(meta.get("inplace")))
         parameters = _parameters(path, model)
         for name in meta.get("frozen", []):
             parameters[name].requires_g = False
@@ -173,8 +182,6 @@ def copy_arrays(path: str | Path, targets: Mapping[str, Array], arrays: Mapping[
 
 def state_arrays(optimizer: Optimizer, parameters: Mapping[str, Tensor]) -> dict[str, Array]:
     """What an optimizer keeps of parameters, by the names in a file: velocity.w1, ..."""
-    if not optimizer.keeps:
-        return {}
     return {
         f"{kind}.{name}": kept.data
         for name, p in parameters.items()
@@ -186,9 +193,11 @@ def state_arrays(optimizer: Optimizer, parameters: Mapping[str, Tensor]) -> dict
 
 
 def _check_is_plain(path: str | Path, model: Model) -> None:
-    """Raises CheckpointError for a model that computes anything but its layers and Mse."""
-    if not is_mse(model.loss):
-        raise CheckpointError(f"{path}: cannot hold the loss {name_of(model.loss)}, only Mse")
+    """Raises CheckpointError for a model that computes anything but its layers and one of this package's losses."""
+    kind = type(model.loss)
+    if loss_of(model.loss) is None or getattr(nn, kind.__name__, None) is not kind:
+        known = ", ".join(loss.__name__ for loss in LOSSES.values())
+        raise CheckpointError(f"{path}: cannot hold the loss {name_of(model.loss)}, only {known}")
     if has_own_forward(model):
         raise CheckpointError(f"{path}: cannot hold {type(model).__name__}, which has a forward of its own")
     if not any(type(layer) is Lin for layer in model.layers):
@@ -239,7 +248,15 @@ def _optimizer_state(optimizer: Optimizer, parameters: Mapping[str, Tensor]) -> 
             raise ValueError(f"save: the optimizer updates {describe(p)}, which the model does not have")
     updated = {names[id(p)]: p for p in listed}
     told = {"kind": optimizer.name, **optimizer.options(), "steps": optimizer.steps, "parameters": list(updated)}
-    return told, state_arrays(optimizer, updated)
+    kept = {name: p for name, p in updated.items() if optimizer.has_kept(p)}
+    new = {name: np.zeros_like(p.data) for name, p in updated.items() if name not in kept and _is_updated(optimizer, p)}
+    zeros = {f"{kind}.{name}": array for name, array in new.items() for kind in optimizer.STATE}
+    return told, {**zeros, **state_arrays(optimizer, kept)}
+
+
+def _is_updated(optimizer: Optimizer, p: Tensor) -> bool:
+    """Whether the optimizer's next update of a parameter reads what it keeps of it. Others keep nothing."""
+    return optimizer.keeps and p.requires_g
 
 
 # ---- reading ----
@@ -275,8 +292,19 @@ def _activation(path: str | Path, description: Mapping[str, Any]) -> Activation:
                 f"{path}: has the operation '{description['op']}', which has to be defined with bp.define_op first"
             )
         return Activation(op, **params)
-    layer = getattr(nn, kind, None) if kind in nn.__all__ else None
-    if layer is None or not issubclass(layer, Activation):
-        raise CheckpointError(f"{path}: has a layer {kind!r}, which this version does not know")
-    activation: Activation = layer(**params)
+    activation: Activation = _layer_class(path, kind, Activation)(**params)
     return activation
+
+
+def _loss(path: str | Path, kind: str) -> Loss:
+    """Raises CheckpointError for a loss that is not known here."""
+    loss: Loss = _layer_class(path, kind, Loss)()
+    return loss
+
+
+def _layer_class(path: str | Path, name: str, kind: type[Any]) -> Any:
+    """The layer of this package of this name, if it is of a kind. Raises CheckpointError for others."""
+    layer = getattr(nn, name, None) if name in nn.__all__ else None
+    if layer is None or layer is kind or not issubclass(layer, kind):
+        raise CheckpointError(f"{path}: has a layer {name!r}, which this version does not know")
+    return layer

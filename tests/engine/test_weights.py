@@ -52,7 +52,7 @@ def test_steps_are_the_definitions(each_setting, rng, dtype, strategy, loss, siz
         for rows in order_of(n, batch, seed=3, epoch=epoch):
             total += float(definition.loss(x[rows], targ[rows], weight[rows])) * len(rows)
             definition.backward()
-            definition.update(0.01, 0.9)
+            definition.update(plan.optimizer)
     assert history[-1].loss == total / n
     for p, right in zip(model.parameters(), definition.parameters(), strict=True):
         assert_same_bits(p.data, right)
@@ -71,7 +71,7 @@ def test_many_rows_are_segments(each_setting, rng, dtype):
         again = Definition([*definition.layers], CROSS_ENTROPY)
         assert history[0].loss == float(again.loss(x[rows], targ[rows], weight[rows]))
         again.backward()
-        again.update(0.1, 0.0)
+        again.update(plan.optimizer)
         for p, right, old in zip(model.parameters(), again.parameters(), start, strict=True):
             assert_same_bits(p.data, right)
             p.data[...] = old
@@ -88,7 +88,7 @@ def test_fit_by_units_gives_the_same_bits(rng, dtype):
     for rows in order_of(300, 32, seed=0, epoch=1):
         definition.loss(x[rows], targ[rows], weight[rows])
         definition.backward()
-        definition.update(0.01, 0.0)
+        definition.update(plan.optimizer)
     for p, right in zip(model.parameters(), definition.parameters(), strict=True):
         assert_same_bits(p.data, right)
 

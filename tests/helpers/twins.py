@@ -52,11 +52,11 @@ def data(rng, n=6, m=4, h=2, dtype=np.float32):
 
 def is_short(loss):
     """Whether a loss came from one call, and its tape is not written down."""
-    return type(loss._node) is Pass and loss._node.workspace is not None
+    return isinstance(loss._node, Pass) and loss._node.workspace is not None
 
 
 def is_gone(loss):
-    return type(loss._node) is Pass and loss._node.workspace is None and loss._node._inputs is None
+    return isinstance(loss._node, Pass) and loss._node.workspace is None and loss._node._inputs is None
 
 
 def assert_same_gradients(model, twin):

@@ -13,10 +13,12 @@ from pybackprop.bench import resident_memory
 from pybackprop.bench.memory import measure, programs
 from pybackprop.memory import predict_lesson, recorder, schemes
 from pybackprop.nn import network
+from pybackprop.nn.layers import ACTIVATIONS, LOSSES
 
 pytestmark = pytest.mark.usefixtures("usual_tiles")
 
 SIZES = [((784, 50, 1), 4000), ((64, 50, 10), 6000), ((30, 200, 150, 3), 5000), ((20, 5), 9000)]
+KINDS = [("tanh", "cross_entropy"), ("leaky_relu", "mse"), ("sigmoid", "mse"), ("relu", "cross_entropy")]
 OURS = ["first", "matmul", "functions", "inplace", "model", "model_inplace", "plan_layers", "plan_split", "plan_fused"]
 
 COUNT = """
@@ -30,12 +32,12 @@ from pybackprop.bench.memory import worker
 
 live, most = (ctypes.c_long.in_dll(ctypes.CDLL(None), name) for name in ("live", "most"))
 found = {}
-for name in sys.argv[3:]:
-    widths, batch, way = json.loads(sys.argv[1]), int(sys.argv[2]), schemes.named(name)
+for name in sys.argv[4:]:
+    widths, batch, kinds, way = json.loads(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3]), schemes.named(name)
     make = worker.program_of({"program": way.program})
     rng = np.random.default_rng(0)
-    make(programs.given(widths, 8, "float32", rng))()
-    data = programs.given(widths, batch, "float32", rng)
+    make(programs.given(widths, 8, "float32", rng, *kinds))()
+    data = programs.given(widths, batch, "float32", rng, *kinds)
     data.touch_gradients()
     step = make(data)
     gc.collect()
@@ -69,13 +71,20 @@ def live_malloc(builds):
     return builds.library("live_malloc")
 
 
+def network_of(widths, activation="relu", loss="mse"):
+    return network.of_sizes(widths, np.float32, ACTIVATIONS[activation](), LOSSES[loss].op)
+
+
 @HERE
-@pytest.mark.parametrize(("widths", "batch"), SIZES)
+@pytest.mark.parametrize(
+    ("widths", "batch", "kinds"),
+    [*((*size, ("relu", "mse")) for size in SIZES), *((*SIZES[1 + k % 2], kinds) for k, kinds in enumerate(KINDS))],
+)
 @pytest.mark.parametrize("threads", [1, 2])
-def test_the_c_allocator_counts_the_same(live_malloc, widths, batch, threads):
-    found = run(live_malloc, COUNT, json.dumps(widths), batch, *OURS, threads=threads)
+def test_the_c_allocator_counts_the_same(live_malloc, widths, batch, threads, kinds):
+    found = run(live_malloc, COUNT, json.dumps(widths), batch, json.dumps(kinds), *OURS, threads=threads)
     bp.set_threads(threads)
-    predicted = {name: schemes.named(name).ledger(network.of_sizes(widths), batch).peak for name in OURS}
+    predicted = {name: schemes.named(name).ledger(network_of(widths, *kinds), batch).peak for name in OURS}
     wrong = {
         name: (found[name], predicted[name])
         for name in OURS
@@ -84,12 +93,15 @@ def test_the_c_allocator_counts_the_same(live_malloc, widths, batch, threads):
     assert not wrong
 
 
-@pytest.mark.parametrize(("widths", "batch"), SIZES)
+@pytest.mark.parametrize(
+    ("widths", "batch", "kinds"),
+    [*((*size, ("relu", "mse")) for size in SIZES), *((*size, kinds) for size in SIZES[1:3] for kinds in KINDS)],
+)
 @pytest.mark.parametrize("name", OURS)
-def test_numpy_asks_for_the_same(nothing_packed, rng, widths, batch, name):
+def test_numpy_asks_for_the_same(nothing_packed, rng, widths, batch, name, kinds):
     way = schemes.named(name)
-    predicted = way.ledger(network.of_sizes(widths), batch).peak
-    data = programs.given(list(widths), batch, np.float32, rng)
+    predicted = way.ledger(network_of(widths, *kinds), batch).peak
+    data = programs.given(list(widths), batch, np.float32, rng, *kinds)
     data.touch_gradients()
     program = getattr(programs, way.program[0])
     if way.program[1:]:
@@ -109,16 +121,17 @@ def traced(step):
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("name", "kinds"),
     [
-        *("matmul", "functions", "inplace", "model", "plan_split", "plan_fused"),
-        pytest.param("torch", marks=pytest.mark.peers),
+        *((name, ("relu", "mse")) for name in ("matmul", "functions", "inplace", "model", "plan_split", "plan_fused")),
+        *(("model", kinds) for kinds in KINDS),
+        *(pytest.param("torch", kinds, marks=pytest.mark.peers) for kinds in [("relu", "mse"), *KINDS]),
     ],
 )
-def test_so_much_is_resident(name):
+def test_so_much_is_resident(name, kinds):
     """Large enough that what a product may pack, but did not touch, is less than 5 %."""
-    way, net = schemes.named(name), network.of_sizes([100, 200, 150, 3])
-    if way.missing() or resident_memory.extra(lambda: None) is None:
+    way, net = schemes.named(name), network_of([100, 200, 150, 3], *kinds)
+    if way.missing(net) or resident_memory.extra(lambda: None) is None:
         pytest.skip("cannot be measured here")
     found = measure.measure(way, net, 20_000)
     assert found.peak is not None, found.why
@@ -136,18 +149,19 @@ def test_what_does_not_fit_is_not_measured(monkeypatch):
 # ---- a real run ----
 
 
-def small(rng, batch=3000):
-    data = programs.given([40, 30, 5], batch, np.float32, rng)
+def small(rng, batch=3000, kinds=()):
+    data = programs.given([40, 30, 5], batch, np.float32, rng, *kinds)
     data.touch_gradients()
     return data
 
 
-@pytest.mark.parametrize("name", ["first", "matmul", "functions", "inplace", "model"])
-def test_a_real_run_is_entered_as_it_is_predicted(nothing_packed, rng, name):
-    step = getattr(programs, name)(small(rng))
+@pytest.mark.parametrize("kinds", [("relu", "mse"), *KINDS])
+@pytest.mark.parametrize("name", ["first", "matmul", "functions", "inplace", "model", "model_inplace"])
+def test_a_real_run_is_entered_as_it_is_predicted(nothing_packed, rng, name, kinds):
+    step = getattr(programs, name)(small(rng, kinds=kinds))
     with bp.ledger() as led:
         kept = step()
-    predicted = schemes.named(name).ledger(network.of_sizes([40, 30, 5]), 3000)
+    predicted = schemes.named(name).ledger(network_of([40, 30, 5], *kinds), 3000)
     assert led.peak == pytest.approx(predicted.peak, abs=3000)
     del kept
 

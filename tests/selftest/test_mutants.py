@@ -39,6 +39,38 @@ MUTANTS = {
         "t->rows + (b ^ 1) * t->row_step",
         "plan/sparse.c",
     ),
+    "a label's one forgotten": ("ops/cross_entropy.c", "(of_label - 1) * factor", "of_label * factor", ""),
+    "probabilities taken to add up to 1": (
+        "ops/cross_entropy.c",
+        "fma(weight[i], sum[i], -picked[i])",
+        "sum[i] - picked[i]",
+        "",
+    ),
+    "targets of a loss in rows of another width": ("ops/loss.c", "labels ? 1 : h) +", "labels ? h : h) +", ""),
+    "a loss over elements, not rows": ("ops/loss.c", "per_element ? n * h : n", "per_element ? n * h : n * h", ""),
+    "tanh' from the output taken for the input": (
+        "ops/tanh.c",
+        "dx[i] = dout[i] * NAME(bp_tanh_slope)(out[i])",
+        "dx[i] = dout[i] * NAME(bp_tanh_slope)(NAME(bp_tanh_one)(out[i]))",
+        "",
+    ),
+    "Adam's first step taken for the second": ("ops/adam.c", "o->steps + 1", "o->steps + 2", ""),
+    "AdamW's decay in the gradient": ("ops/adam.c", ".decoupled = o->decoupled", ".decoupled = 0", ""),
+    "Nesterov's step without its momentum": ("ops/optimizer.c", "if (nesterov)", "if (0)", ""),
+    "weight decay forgotten beside momentum": (
+        "ops/optimizer.c",
+        "if (decay != 0) step",
+        "if (decay != 0 && !v) step",
+        "",
+    ),
+    "an update that a plan does not count": ("plan/update.c", "if (plan->optimizer) plan->optimizer->steps++;", "", ""),
+    "a norm without the last gradient": (
+        "plan/update.c",
+        "one < end; one++)\n        sum +=",
+        "one < end - (end > plan->clipped + 1); one++)\n        sum +=",
+        "",
+    ),
+    "the rate of the first step at every step": ("plan/plan.c", "at->rates[at->steps]", "at->rates[0]", ""),
 }
 ENOUGH = 5000  # cases
 

@@ -8,6 +8,7 @@ import pytest
 
 import pybackprop as bp
 from helpers.optimizers import KINDS
+from pybackprop import ops
 from pybackprop.cli.main import main
 from pybackprop.train import checkpoint
 
@@ -46,6 +47,12 @@ MODELS = {
     "no Relu": lambda: bp.Model([bp.Lin(4, 3, seed=3), bp.Lin(3, 2, seed=4)]),
     "Relu first": lambda: bp.Model([bp.Relu(), bp.Lin(4, 2, seed=3)]),
     "in place": lambda: bp.mlp([4, 5, 2], seed=1, inplace=True),
+    "Tanh": lambda: bp.Model([bp.Lin(4, 5), bp.Tanh(), bp.Lin(5, 2, seed=4)]),
+    "Sigmoid last": lambda: bp.Model([bp.Lin(4, 2, seed=3), bp.Sigmoid()]),
+    "LeakyRelu": lambda: bp.Model([bp.Lin(4, 5), bp.LeakyRelu(0.25), bp.Lin(5, 2, seed=4)]),
+    "by its operation": lambda: bp.Model([bp.Lin(4, 5), bp.Activation(ops.TANH), bp.Lin(5, 2, seed=4)]),
+    "CrossEntropy": lambda: bp.Model([bp.Lin(4, 5), bp.Relu(), bp.Lin(5, 2, seed=4)], loss=bp.CrossEntropy()),
+    "BinaryCrossEntropy": lambda: bp.Model([bp.Lin(4, 2, seed=3)], loss=bp.BinaryCrossEntropy()),
 }
 
 
@@ -58,6 +65,10 @@ def test_a_loaded_model_is_the_same_one(path, make):
     assert twin.inplace is model.inplace
     assert bits(twin) == bits(model)
     x, targ = samples(dtype=model.layers[-1].w.dtype if hasattr(model.layers[-1], "w") else np.float32)
+    if isinstance(model.loss, bp.CrossEntropy):
+        targ = targ.argmax(1)
+    if isinstance(model.loss, bp.BinaryCrossEntropy):
+        targ = targ > 0
     assert float(twin(x, targ)) == float(model(x, targ))
     twin.backward()
     assert [p.name for p in twin.parameters()][:1] == ["w1"]
@@ -131,6 +142,103 @@ def test_a_plan_saves_and_goes_on(path, kind):
     assert bits(twin) == bits(model)
 
 
+def classes(activation, frozen=False):
+    """A model of CrossEntropy, as a plan trains it; frozen: but for its first weights."""
+    model = bp.Model([bp.Lin(4, 5, seed=1), activation, bp.Lin(5, 3, seed=2)], loss=bp.CrossEntropy())
+    model.layers[0].w.requires_g = not frozen
+    return model
+
+
+SCHEDULES = {
+    "none": lambda steps: None,
+    "cosine": lambda steps: bp.CosineLR(0.05, steps),
+    "warm-up, one cycle": lambda steps: bp.WarmupLR(0.05, 2, after=bp.OneCycleLR(0.05, steps - 2)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("activation", [bp.Tanh(), bp.Sigmoid(), bp.LeakyRelu(0.3), bp.Relu()], ids=repr)
+def test_a_model_of_classes_goes_on(path, kind, activation):
+    x, _ = samples()
+    labels = np.array([0, 2, 1, 1, 0, 2])
+    model = classes(activation)
+    optimizer = KINDS[kind](model)
+
+    def train(model, optimizer):
+        for _ in range(3):
+            model(x, labels).backward()
+            optimizer.step()
+
+    train(model, optimizer)
+    bp.save(model, path, optimizer=optimizer)
+    twin, theirs = bp.load(path, with_optimizer=True)
+    assert repr(twin) == repr(model)
+    train(model, optimizer)
+    train(twin, theirs)
+    assert bits(twin) == bits(model)
+    assert theirs.steps == optimizer.steps == 6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("owns", [False, True])
+def test_a_plan_of_classes_goes_on(path, kind, schedule, frozen, owns):
+    """Also where a parameter is not trained, and where the optimizer was given no parameters."""
+    x, _ = samples()
+    labels = np.array([0, 2, 1, 1, 0, 2])
+    model = classes(bp.Tanh(), frozen)
+    plan = bp.compile(model, batch=6, optimizer=KINDS[kind](model if owns else None), clip_norm=0.5)
+    plan.fit(x, labels, epochs=2, batch=4, schedule=schedule(8))
+    bp.save(model, path, optimizer=plan.optimizer)
+    twin, optimizer = bp.load(path, with_optimizer=True)
+    again = bp.compile(twin, batch=6, optimizer=optimizer, clip_norm=0.5)
+    for one in (plan, again):
+        one.fit(x, labels, epochs=4, batch=4, done=2, schedule=schedule(8))
+    assert bits(twin) == bits(model)
+    for p, q in zip(model.parameters(), twin.parameters(), strict=True):
+        for mine, other in zip(plan.optimizer.kept(p), optimizer.kept(q), strict=True):
+            assert mine.data.tobytes() == other.data.tobytes()
+    bp.compile(model, batch=6, optimizer=plan.optimizer)  # saving has given the optimizer nothing new
+
+
+def test_momentum_that_rests_is_in_the_file(path):
+    x, targ = samples()
+    model = bp.mlp([4, 5, 2], seed=1)
+    pairs = [(model, bp.SGD(model, lr=0.1, momentum=0.5))]
+
+    def train(momentum):
+        for one, sgd in pairs:
+            sgd.momentum = momentum
+            one(x, targ).backward()
+            sgd.step()
+
+    train(0.5)
+    train(0.0)
+    bp.save(model, path, optimizer=pairs[0][1])
+    pairs.append(bp.load(path, with_optimizer=True))
+    train(0.5)
+    assert bits(pairs[0][0]) == bits(pairs[1][0])
+
+
+def test_a_file_that_tells_no_loss_holds_mse(path):
+    bp.save(bp.mlp([4, 2]), path)
+    arrays, meta = checkpoint.load(path)
+    del meta["loss"]
+    checkpoint.save(path, arrays, meta)
+    assert type(bp.load(path).loss) is bp.Mse
+
+
+def test_an_optimizer_of_before_there_were_all_options(path):
+    """Files from before biases could be left out of the decay."""
+    model = bp.mlp([4, 2])
+    bp.save(model, path, optimizer=bp.Adam(model, weight_decay=0.1))
+    arrays, meta = checkpoint.load(path)
+    del meta["optimizer"]["decay_biases"]
+    checkpoint.save(path, arrays, meta)
+    assert bp.load(path, with_optimizer=True)[1].decay_biases is True
+
+
 def test_an_optimizer_of_some_parameters(path):
     model = bp.mlp([4, 5, 2])
     bp.save(model, path, optimizer=bp.SGD(model.parameters()[2:], lr=0.5, momentum=0.5))
@@ -155,6 +263,10 @@ class MineOfRelu(bp.Relu):
     pass
 
 
+class MineOfCrossEntropy(bp.CrossEntropy):
+    pass
+
+
 class Ends(bp.Model):
     def forward(self, x):
         return super().forward(x) * 2
@@ -169,7 +281,14 @@ NOT_HELD = {
     "a subclass": (lambda: bp.Model([bp.Lin(4, 2), MineOfRelu()]), r"layers\[1\], MineOfRelu"),
     "a function": (lambda: bp.Model([bp.Lin(4, 2), bp.relu]), r"layers\[1\], relu"),
     "a model": (lambda: bp.Model([bp.Lin(4, 2), bp.mlp([2, 2])]), r"layers\[1\], Model"),
-    "another loss": (lambda: bp.Model([bp.Lin(4, 2)], loss=bp.mse), "cannot hold the loss mse, only Mse"),
+    "another loss": (
+        lambda: bp.Model([bp.Lin(4, 2)], loss=bp.mse),
+        "cannot hold the loss mse, only BinaryCrossEntropy, CrossEntropy, Mse",
+    ),
+    "a loss of one's own": (
+        lambda: bp.Model([bp.Lin(4, 2)], loss=MineOfCrossEntropy()),
+        "cannot hold the loss MineOfCrossEntropy, only",
+    ),
     "a forward of its own": (lambda: Ends([bp.Lin(4, 2)]), "Ends, which has a forward of its own"),
     "a parameter twice": (lambda: bp.Model([bp.Lin(W), bp.Lin(W)]), "shared.* is used in two layers"),
     "no Lin": (lambda: bp.Model([bp.Relu()]), "has no Lin"),
@@ -225,6 +344,10 @@ DAMAGED = {
     "no name of a layer": ({**GOOD, "layers": [{"layer": ["Relu"]}]}, ARRAYS),
     "wrong arguments": ({**GOOD, "layers": [{"layer": "Relu", "params": {"slope": 3}}]}, ARRAYS),
     "arguments that are none": ({**GOOD, "layers": [{"layer": "Relu", "params": 3}]}, ARRAYS),
+    "an unknown loss": ({**GOOD, "loss": "Hinge"}, ARRAYS),
+    "a loss that is a layer": ({**GOOD, "loss": "Relu"}, ARRAYS),
+    "a loss that is no text": ({**GOOD, "loss": ["Mse"]}, ARRAYS),
+    "no loss of all of them": ({**GOOD, "loss": "Loss"}, ARRAYS),
     "frozen what is not there": ({**GOOD, "frozen": ["w9"]}, ARRAYS),
 }
 
@@ -274,6 +397,10 @@ def test_predict_reads_what_was_saved(path, tmp_path, capsys):
         bp.save(model, path, classifies=classifies)
         assert main(["predict", "--model", str(path), "--data", str(tmp_path / "x.npy"), "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["predictions"] == right
+    model.loss = bp.CrossEntropy()
+    bp.save(model, path)  # its outputs are the scores of classes
+    assert main(["predict", "--model", str(path), "--data", str(tmp_path / "x.npy"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["predictions"] == out.argmax(1).tolist()
 
 
 def test_resume_says_what_is_missing(path, capsys):

@@ -12,6 +12,7 @@ from pybackprop.core import available_memory
 from pybackprop.core.units import bytes_text
 from pybackprop.memory.schemes import Scheme
 from pybackprop.nn.network import Network
+from pybackprop.ops import RELU
 
 SHARE = 0.8  # the largest share of the available memory to use
 LIMIT = 600.0  # seconds
@@ -33,11 +34,18 @@ class Measured:
 
 
 def measure(scheme: Scheme, network: Network, batch: int, trace: bool = False) -> Measured:
-    """Runs a scheme's step on random data, for an mlp of these sizes: every layer with a bias, relu between them."""
-    why = scheme.missing() or _too_large(scheme.ledger(network, batch).whole)
+    """Runs a scheme's step on random data, for a network of `of_sizes`: each layer with a bias, activations between."""
+    why = scheme.missing(network) or _too_large(scheme.ledger(network, batch).whole)
     if why:
         return Measured(None, why)
-    request = {"program": scheme.program, "widths": network.widths, "batch": batch, "dtype": network.dtype.name}
+    request = {
+        "program": scheme.program,
+        "widths": network.widths,
+        "batch": batch,
+        "dtype": network.dtype.name,
+        "activation": (network.stages[0].activation or RELU).name,
+        "loss": network.loss.name,
+    }
     environment = {**os.environ, **RETURN_AT_ONCE}
     command = [sys.executable, "-m", "pybackprop.bench.memory.worker", json.dumps({**request, "trace": trace})]
     try:
@@ -55,7 +63,7 @@ def measure(scheme: Scheme, network: Network, batch: int, trace: bool = False) -
 
 def _allocated_again(scheme: Scheme, network: Network) -> int:
     """Bytes of parameters and gradients that a step allocates again; they count as held."""
-    return network.parameter_bytes * {"plan": 2, "engine": 1}.get(scheme.program[0], 0)
+    return network.parameter_bytes * {"plan": 2, "engine": 1, "torch": 1}.get(scheme.program[0], 0)
 
 
 def _too_large(needed: int) -> str:

@@ -1,6 +1,7 @@
 """A process that computes a step and reports its peak memory: python -m pybackprop.bench.memory.worker REQUEST
 
-REQUEST is JSON: {"program": [name, argument], "widths": [...], "batch": n, "dtype": "float32"}. The answer, on stdout:
+REQUEST is JSON: {"program": [name, argument], "widths": [...], "batch": n, "dtype": "float32", "activation": "relu",
+"loss": "mse"}. The answer, on stdout:
 {"resident": bytes or null, "traced": bytes}. Both are peaks beyond what was there before the step.
 resident: what the process had in RAM. traced: what Python and numpy allocated, counted in a second step.
 """
@@ -33,9 +34,13 @@ def program_of(request: dict[str, Any]) -> Callable[[programs.Given], Callable[[
 def measure(request: dict[str, Any]) -> dict[str, Any]:
     """Measures a step. Runs one of a few rows first, so that libraries' one-time allocations are not measured."""
     rng, make = np.random.default_rng(0), program_of(request)
-    widths, batch = request["widths"], request["batch"]
-    make(programs.given(widths, min(FEW, batch), request["dtype"], rng))()
-    data = programs.given(widths, batch, request["dtype"], rng)
+    batch = request["batch"]
+
+    def given(rows: int) -> programs.Given:
+        return programs.given(request["widths"], rows, request["dtype"], rng, request["activation"], request["loss"])
+
+    make(given(min(FEW, batch)))()
+    data = given(batch)
     data.touch_gradients()
     step = make(data)
     gc.collect()

@@ -11,7 +11,20 @@ import numpy as np
 
 from pybackprop.autograd.tensor import Tensor, as_tensor, tensor
 from pybackprop.core.arrays import Array
-from pybackprop.nn.layers import Activation, CrossEntropy, LeakyRelu, Lin, Loss, Mse, Relu, Sigmoid, Tanh
+from pybackprop.nn.layers import (
+    Activation,
+    BinaryCrossEntropy,
+    CrossEntropy,
+    LeakyRelu,
+    Lin,
+    Loss,
+    Mse,
+    Relu,
+    Sigmoid,
+    Tanh,
+)
+from pybackprop.nn.network import takes_labels
+from pybackprop.nn.optim import SGD, Adam, AdamW, Optimizer
 from pybackprop.selftest.case import Case
 from pybackprop.selftest.definition import Definition, Layer
 from pybackprop.selftest.draw import GUARD, Draw
@@ -21,7 +34,7 @@ WEIGHTS = (
     "plain", "plain", "plain", "plain", "odd", "small", "sparse", "sparse -0", "zeros", "-zeros", "whole", "one odd",
     "huge", "denormal",
 )  # fmt: skip
-LOSSES = (Mse(), Mse(), Mse(), CrossEntropy())
+LOSSES = (Mse(), Mse(), Mse(), CrossEntropy(), BinaryCrossEntropy())
 SLOPES = (0.01, 0.25, 1.0, 2.5)
 RATES = (0.0, 1e-3, 0.01, 0.5)
 
@@ -101,12 +114,36 @@ class Network:
         options = {} if kinds is None else {"kinds": kinds}
         x = draw.array("x", (rows, self.widths[0]), self.dtype, **options)
         laid = draw.laid("x", x)
-        if self.loss.op.targets is not None:
+        if takes_labels(self.loss.op):
             return laid, np.array(laid, order="C"), class_data(draw, rows, self.widths[-1], self.dtype)
+        if self.loss.op.targets is not None:
+            shares = draw.numbers.random((rows, self.widths[-1])).astype(self.dtype)
+            return laid, np.array(laid, order="C"), np.rint(shares) if draw.maybe(0.5) else shares
         targ = draw.array("targ", (rows, self.widths[-1]), self.dtype, **options)
         if self.widths[-1] == 1 and draw.maybe(0.3):
             targ = targ[:, 0]
         return laid, np.array(laid, order="C"), targ
+
+
+def optimizer_of(draw: Draw, parameters: Any, rates: Sequence[float] = RATES) -> Optimizer:
+    """Of any kind, with any options."""
+    lr, decay = draw.one_of(rates), draw.one_of((0.0, 0.0, 1e-3, 0.1))
+    kind, every = draw.one_of(("sgd", "momentum", "momentum", "nesterov", "adam", "adamw")), draw.maybe(0.7)
+    if kind in ("adam", "adamw"):
+        betas, eps = draw.one_of(((0.9, 0.999), (0.9, 0.999), (0.0, 0.9), (0.5, 0.0))), draw.one_of((1e-8, 1e-3))
+        adam = Adam if kind == "adam" else AdamW
+        made: Optimizer = adam(parameters, lr, betas=betas, eps=eps, weight_decay=decay, decay_biases=every)
+    else:
+        momentum = 0.0 if kind == "sgd" else draw.one_of((0.5, 0.9))
+        nesterov = kind == "nesterov"
+        made = SGD(parameters, lr=lr, momentum=momentum, weight_decay=decay, nesterov=nesterov, decay_biases=every)
+    draw.note("optimizer", f"{type(made).__name__} {made.options()}")
+    return made
+
+
+def norm_of(draw: Draw) -> float | None:
+    """What gradients are clipped to; None: they are not."""
+    return draw.note("clip_norm", draw.one_of((None, None, None, 1e-3, 0.1, 1.0, 1e9)))
 
 
 def _activation(draw: Draw) -> Activation:
@@ -144,7 +181,11 @@ def compare_gradients(case: Case, what: str, parameters: list[Tensor], definitio
         case.check.same(f"{what}: .g of parameter {k}", p.g.data, expected)
 
 
-def compare_velocities(case: Case, what: str, parameters: list[Tensor], sgd: Any, definition: Definition) -> None:
-    if sgd.momentum and definition.velocities is not None:
-        for k, (p, expected) in enumerate(zip(parameters, definition.flat_velocities(), strict=True)):
-            case.check.same(f"{what}: momentum of parameter {k}", sgd.velocity(p).data, expected)
+def compare_kept(case: Case, what: str, parameters: list[Tensor], optimizer: Optimizer, definition: Definition) -> None:
+    """What an optimizer keeps, and its count of updates."""
+    case.check.true(f"{what}: {optimizer.steps} steps, not {definition.steps}", optimizer.steps == definition.steps)
+    if not optimizer.keeps:
+        return
+    for k, (p, kept) in enumerate(zip(parameters, definition.kept, strict=False)):
+        for name, found, expected in zip(optimizer.STATE, optimizer.kept(p), kept, strict=True):
+            case.check.same(f"{what}: {name} of parameter {k}", found.data, expected)

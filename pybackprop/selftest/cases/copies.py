@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Sequence
 from typing import Any
 
 from pybackprop.core.arrays import Array
 from pybackprop.engine.model import Model
 from pybackprop.engine.plan import Plan
-from pybackprop.nn.layers import Loss, Mse
-from pybackprop.nn.optim import SGD
+from pybackprop.nn.optimizer import Optimizer
 from pybackprop.selftest.case import Case, kind
-from pybackprop.selftest.cases.common import LOSSES, Network, compare_parameters, compare_velocities
+from pybackprop.selftest.cases.common import Network, compare_kept, compare_parameters, optimizer_of
 from pybackprop.selftest.cases.plans import compiled
 from pybackprop.selftest.definition import Definition
 from pybackprop.selftest.draw import FINITE, Draw
@@ -26,12 +24,12 @@ class Training:
     """A model in training, step by step or by a plan, beside its definition."""
 
     model: Model
-    sgd: SGD
+    optimizer: Optimizer
     definition: Definition
 
-    def __init__(self, draw: Draw, model: Model, sgd: SGD, definition: Definition, batch: int) -> None:
-        self.model, self.sgd, self.definition = model, sgd, definition
-        self.plan: Plan | None = compiled(draw, model, batch, sgd) if draw.maybe(0.5) else None
+    def __init__(self, draw: Draw, model: Model, optimizer: Optimizer, definition: Definition, batch: int) -> None:
+        self.model, self.optimizer, self.definition = model, optimizer, definition
+        self.plan: Plan | None = compiled(draw, model, batch, optimizer) if draw.maybe(0.5) else None
 
     def step(self, x: Array, targ: Array) -> None:
         if self.plan is not None:
@@ -39,32 +37,24 @@ class Training:
         else:
             self.model(x, targ)
             self.model.backward()
-            self.sgd.step()
+            self.optimizer.step()
         self.definition.loss(x, targ)
         self.definition.backward()
-        self.definition.update(self.sgd.lr, self.sgd.momentum)
+        self.definition.update(self.optimizer)
 
     def compare(self, case: Case, what: str) -> None:
         compare_parameters(case, what, self.model.parameters(), self.definition)
-        compare_velocities(case, what, self.model.parameters(), self.sgd, self.definition)
+        compare_kept(case, what, self.model.parameters(), self.optimizer, self.definition)
 
 
-def _copied(definition: Definition) -> Definition:
-    """Arrays of a definition are never written to, so the lists are enough."""
-    twin = Definition(definition.layers, definition.of_loss)
-    velocities = definition.velocities
-    twin.velocities = None if velocities is None else [list(layer) for layer in velocities]
-    return twin
-
-
-def _continued(case: Case, way: str, copying: Any, losses: Sequence[Loss] = LOSSES) -> None:
+def _continued(case: Case, way: str, copying: Any) -> None:
     """Trains, copies, and trains both on; each by steps or by a plan."""
     draw = case.draw
-    network = Network(draw, FINITE, losses=losses)
+    network = Network(draw, FINITE)
     model = Model(network.layers(), network.loss, inplace=draw.maybe(0.2))
-    sgd = SGD(model, lr=draw.one_of(RATES), momentum=draw.one_of((0.0, 0.9, 0.9)))
+    optimizer = optimizer_of(draw, model, RATES)
     rows = draw.size(1)
-    training = Training(draw, model, sgd, network.definition, rows)
+    training = Training(draw, model, optimizer, network.definition, rows)
 
     def train(which: Training) -> None:
         for _ in range(draw.between(0, 2)):
@@ -72,8 +62,8 @@ def _continued(case: Case, way: str, copying: Any, losses: Sequence[Loss] = LOSS
             which.step(x, targ)
 
     train(training)
-    twin_model, twin_sgd = copying((model, sgd))
-    twin = Training(draw, twin_model, twin_sgd, _copied(network.definition), rows)
+    twin_model, twin_optimizer = copying((model, optimizer))
+    twin = Training(draw, twin_model, twin_optimizer, network.definition.copied(), rows)
     for which in (twin, training) if draw.maybe(0.5) else (training, twin):
         train(which)
     twin.compare(case, f"{way}: the copy")
@@ -93,8 +83,8 @@ def checkpoint_case(case: Case) -> None:
     """bp.save, then bp.load with the optimizer."""
     path = case.folder / "model.npz"
 
-    def through_a_file(pair: tuple[Model, SGD]) -> Any:
+    def through_a_file(pair: tuple[Model, Optimizer]) -> Any:
         model_file.save(pair[0], path, optimizer=pair[1])
         return model_file.load(path, with_optimizer=True)
 
-    _continued(case, "checkpoint", through_a_file, (Mse(),))
+    _continued(case, "checkpoint", through_a_file)

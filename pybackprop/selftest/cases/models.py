@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from pybackprop.autograd.tensor import tensor
+from pybackprop.core.errors import GradientError
 from pybackprop.engine.model import Model
-from pybackprop.nn.optim import SGD
+from pybackprop.nn.clip import clip_grad_norm
+from pybackprop.nn.optimizer import Optimizer
 from pybackprop.selftest import machine
 from pybackprop.selftest.case import Case, kind
 from pybackprop.selftest.cases.common import (
-    RATES,
     Network,
     compare_gradients,
+    compare_kept,
     compare_parameters,
-    compare_velocities,
     given,
+    norm_of,
+    optimizer_of,
 )
 
 
@@ -24,8 +27,7 @@ def model_case(case: Case) -> None:
     draw, check = case.draw, case.check
     network = Network(draw)
     model = Model(network.layers(), network.loss, inplace=draw.note("inplace", draw.maybe(0.4)))
-    sgd = SGD(model, lr=draw.one_of(RATES), momentum=draw.one_of((0.0, 0.9)))
-    draw.note("optimizer", repr(sgd))
+    optimizer, norm = optimizer_of(draw, model), norm_of(draw)
     wants_dx, parameters = draw.note("x.requires_g", draw.maybe(0.15)), model.parameters()
     rows = draw.rows(1)
     for step in range(draw.between(1, 3)):
@@ -48,7 +50,22 @@ def model_case(case: Case) -> None:
             compare_gradients(case, f"step {step}, backward again", parameters, network.definition)
         if draw.maybe(0.2):
             check.same("predict", model.predict(laid).data, network.definition.forward(x))
-        sgd.step()
-        network.definition.update(sgd.lr, sgd.momentum)
+        if not _updated(case, network, optimizer, norm):
+            return
+        compare_gradients(case, f"update {step}", parameters, network.definition)
         compare_parameters(case, f"update {step}", parameters, network.definition)
-        compare_velocities(case, f"update {step}", parameters, sgd, network.definition)
+        compare_kept(case, f"update {step}", parameters, optimizer, network.definition)
+
+
+def _updated(case: Case, network: Network, optimizer: Optimizer, norm: float | None) -> bool:
+    """Whether the parameters were updated: not if the norm of the gradients is not finite."""
+    right = network.definition.update(optimizer, norm)
+    try:
+        if norm is not None:
+            clip_grad_norm(optimizer.parameters, norm)
+    except GradientError as error:
+        case.check.true(f"clip_grad_norm refuses a finite norm: {error}", not right)
+        return False
+    case.check.true("clip_grad_norm takes a norm that is not finite", right)
+    optimizer.step()
+    return True

@@ -4,6 +4,6 @@ Each ends in success or in the error that the documentation promises; anything e
 that gives something else than what was written.
 """
 
-from pybackprop.selftest.inputs import arguments, checkpoints, files, formulas
+from pybackprop.selftest.inputs import arguments, checkpoints, files, formulas, training
 
-__all__ = ["arguments", "checkpoints", "files", "formulas"]
+__all__ = ["arguments", "checkpoints", "files", "formulas", "training"]

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from pybackprop.core.errors import CheckpointError, OutOfMemoryError
-from pybackprop.engine.model import mlp
-from pybackprop.nn.optim import SGD
+from pybackprop.engine.model import Model, mlp
+from pybackprop.nn.layers import CrossEntropy, Tanh
+from pybackprop.nn.optim import SGD, Adam, Optimizer
 from pybackprop.selftest.case import INPUTS, Case, kind
 from pybackprop.selftest.draw import Draw
 from pybackprop.selftest.inputs.expect import ended
@@ -20,21 +21,29 @@ from pybackprop.train import checkpoint, model_file
 from pybackprop.train.trainer import settings_of
 
 ERRORS = (CheckpointError, OutOfMemoryError)
-NAMES = ("w1", "b1", "w2", "b2", "w3", "w03", "w²", "w", "b", "velocity.w1", "velocity.b9", "x", "", "w1 ", "w-1", "é")
+NAMES = (
+    "w1", "b1", "w2", "b2", "w3", "w03", "w²", "w", "b", "velocity.w1", "velocity.b9", "exp_avg.w1", "exp_avg_sq.b2",
+    "x", "", "w1 ", "w-1", "é",
+)  # fmt: skip
+KEYS = ("settings", "description", "layers", "loss", "optimizer", "frozen", "kind")
 ODD: tuple[Any, ...] = (
     None, True, 0, 1, -1, 2**70, 1.5, float("nan"), float("inf"), "", "mlp", "layers", "Lin", "float16", [], {}, [[]],
     {"layer": "Lin"}, {"layer": "Relu"}, {"layer": "Activation", "operation": "relu"}, ["w1"], ["w9"], "w1",
+    "Mse", "CrossEntropy", "Loss", "Tanh",
 )  # fmt: skip
 
 
-def _whole(folder: Path) -> tuple[bytes, Any]:
+def _whole(folder: Path, of_classes: bool = False) -> tuple[bytes, Any]:
     """The bytes of a checkpoint, and what was written to it; written once for a folder."""
-    path, model = folder / "whole.npz", mlp([3, 2, 2], seed=1)
+    path, model = folder / ("classes.npz" if of_classes else "whole.npz"), mlp([3, 2, 2], seed=1)
+    optimizer: Optimizer = SGD(model, lr=0.1, momentum=0.9)
+    if of_classes:
+        model, optimizer = Model([model.layers[0], Tanh(), model.layers[2]], loss=CrossEntropy()), Adam(model)
     if not path.exists():
-        model_file.save(model, path, optimizer=SGD(model, lr=0.1, momentum=0.9))
+        model_file.save(model, path, optimizer=optimizer)
     arrays = {str(p.name): p.data for p in model.parameters()}
-    velocities = {f"velocity.{name}": np.zeros_like(array) for name, array in arrays.items()}
-    return path.read_bytes(), (arrays | velocities, checkpoint.load(path)[1])
+    kept = {f"{kind}.{name}": np.zeros_like(array) for kind in optimizer.STATE for name, array in arrays.items()}
+    return path.read_bytes(), (arrays | kept, checkpoint.load(path)[1])
 
 
 @kind("checkpoint bytes", 4, INPUTS)
@@ -57,7 +66,7 @@ def content_case(case: Case) -> None:
     """Any arrays and any meta, in a file that is whole: the sha256 is right."""
     draw, path = case.draw, case.folder / "content.npz"
     path.unlink(missing_ok=True)
-    _, (arrays, meta) = _whole(case.folder)
+    _, (arrays, meta) = _whole(case.folder, draw.maybe(0.5))
     arrays = dict(arrays)
     for _ in range(draw.between(0, 3)):
         if arrays and draw.maybe(0.4):
@@ -86,6 +95,6 @@ def _nonsense(draw: Draw, value: Any) -> Any:
     if isinstance(value, dict):
         kept = {key: _nonsense(draw, part) for key, part in value.items() if not draw.maybe(0.04)}
         if draw.maybe(0.15):
-            kept[draw.one_of(("settings", "description", "layers", "optimizer", "frozen", "kind"))] = draw.one_of(ODD)
+            kept[draw.one_of(KEYS)] = draw.one_of(ODD)
         return kept
     return [_nonsense(draw, part) for part in value] if isinstance(value, list) else value
