@@ -24,7 +24,7 @@ class Sklearn(Engine):
         kind: Any = import_module("sklearn.neural_network").MLPRegressor
         options = {"solver": "sgd", "batch_size": batch, "max_iter": 1, "warm_start": True, "random_state": 0}
         model = kind(hidden_layer_sizes=hidden, **options, **rates)
-        model.partialfit_quietly(x[:1], targ[:1])  # allocates its arrays
+        model.partial_fit(x[:1], targ[:1])  # allocates its arrays
         for mine, given in zip((*model.coefs_, *model.intercepts_), (*arrays[::2], *arrays[1::2]), strict=True):
             mine[...] = given
         self.results = lambda: {"loss": np.array(2 * model.loss_, x.dtype)}  # its loss is half the mean square
@@ -44,7 +44,7 @@ def classifier(kind: Any, x: Array, targ: Array, batch: int, parameters: list[Ar
     rates = {"learning_rate_init": ADAM_LR, "alpha": 0.0, "tol": 0.0, "n_iter_no_change": 2 * EPOCHS}
     options = {"batch_size": min(batch, len(x)), "max_iter": EPOCHS, "warm_start": True, "random_state": 0}
     model = kind(hidden_layer_sizes=hidden, **options, **rates, **more)
-    model.set_params(batch_size="auto").partialfit_quietly(x[:1], targ[:1], classes=np.arange(len(parameters[-1])))
+    model.set_params(batch_size="auto").partial_fit(x[:1], targ[:1], classes=np.arange(len(parameters[-1])))
     model.set_params(batch_size=options["batch_size"])
     for mine, given in zip((*model.coefs_, *model.intercepts_), (*parameters[::2], *parameters[1::2]), strict=True):
         mine[...] = given
