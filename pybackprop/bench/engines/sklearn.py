@@ -42,10 +42,10 @@ def classifier(kind: Any, x: Array, targ: Array, batch: int, parameters: list[Ar
     """An estimator of this class that goes on from these parameters whenever it is fitted, for EPOCHS epochs."""
     hidden = tuple(len(b) for b in parameters[1:-1:2])
     rates = {"learning_rate_init": ADAM_LR, "alpha": 0.0, "tol": 0.0, "n_iter_no_change": 2 * EPOCHS}
-    options = {"batch_size": min(batch, len(x)), "max_iter": EPOCHS, "warm_start": True, "random_state": 0}
+    options = {"batch_size": min(batch, len(x)), "max_iter": EPOCHS, "random_state": 0}
     model = kind(hidden_layer_sizes=hidden, **options, **rates, **more)
     model.set_params(batch_size="auto").partial_fit(x[:1], targ[:1], classes=np.arange(len(parameters[-1])))
-    model.set_params(batch_size=options["batch_size"])
+    model.set_params(batch_size=options["batch_size"], warm_start=True)
     for mine, given in zip((*model.coefs_, *model.intercepts_), (*parameters[::2], *parameters[1::2]), strict=True):
         mine[...] = given
     return model
