@@ -4,7 +4,7 @@
 
 The prediction is a simulation of events: each rank computes its segments, takes a block of the running total from the
 rank before it, adds its segments, and sends it on; the last rank gives each block to all. What it needs (the time of a
-segment, of an addition, of an update; latency and bandwidth of a message) is measured here, on one rank and between two.
+segment, of an addition, of an update; latency and bandwidth of a message) is measured here, on one and two ranks.
 """
 
 from __future__ import annotations
