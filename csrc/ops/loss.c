@@ -42,103 +42,40 @@ double bp_loss_terms(int loss, size_t n, size_t h) {
 #else
 /* ---- per type ---- */
 
-/* labels: whether targ has a label for each row instead of h numbers. */
+/* A loss over elements, each of which has a target. */
 typedef struct {
-    void (*segment)(double *sum, const REAL *out, const REAL *targ, size_t rows, size_t h, int labels);
-    void (*rows_backward)(REAL *dout, const REAL *out, const REAL *targ, REAL factor, size_t rows,
-                          size_t h, int labels);
-    void (*part_backward)(NAME(bp_loss_row) * row, REAL *dout, const REAL *out, const REAL *targ,
-                          REAL factor, bp_range columns, size_t h, int labels);
+    void (*segment)(double *sum, const REAL *out, const REAL *targ, size_t size);
+    void (*gradient)(REAL *dout, const REAL *out, const REAL *targ, REAL factor, size_t size);
+    bp_status (*forward)(REAL *loss, const REAL *out, const REAL *targ, size_t n, size_t h);
+    void (*backward)(REAL *dout, const REAL *out, const REAL *targ, size_t size);
+} NAME(of_elements);
+
+/* A loss over rows. labels: whether targ has a label for each row instead of h numbers. */
+typedef struct {
+    void (*rows)(double *loss, REAL *dout, const REAL *out, const REAL *targ, REAL factor, size_t rows,
+                 size_t h, int labels);
+    void (*part)(NAME(bp_loss_row) * row, REAL *dout, const REAL *out, const REAL *targ, REAL factor,
+                 bp_range columns, size_t h, int labels);
     bp_status (*forward)(REAL *loss, const REAL *out, const REAL *targ, size_t n, size_t h, int labels);
     bp_status (*backward)(REAL *dout, const REAL *out, const REAL *targ, size_t n, size_t h, int labels);
-} NAME(functions);
+} NAME(of_rows);
 
-static void NAME(mse_segment)(double *sum, const REAL *out, const REAL *targ, size_t rows, size_t h,
-                              int labels) {
-    (void)labels;
-    NAME(bp_segment_error)(sum, out, targ, rows * h);
-}
-
-static void NAME(mse_rows)(REAL *dout, const REAL *out, const REAL *targ, REAL factor, size_t rows,
-                           size_t h, int labels) {
-    (void)labels;
-    NAME(bp_mse_difference)(dout, out, targ, factor, rows * h);
-}
-
-static void NAME(mse_part)(NAME(bp_loss_row) * row, REAL *dout, const REAL *out, const REAL *targ,
-                           REAL factor, bp_range columns, size_t h, int labels) {
-    size_t at = columns.begin;
-    (void)row, (void)h, (void)labels;
-    NAME(bp_mse_difference)(dout, out + at, targ + at, factor, columns.end - at);
-}
-
-static bp_status NAME(mse_forward)(REAL *loss, const REAL *out, const REAL *targ, size_t n, size_t h,
-                                   int labels) {
-    (void)labels;
-    return NAME(bp_mse_forward)(loss, out, targ, n, h);
-}
-
-static bp_status NAME(mse_backward)(REAL *dout, const REAL *out, const REAL *targ, size_t n, size_t h,
-                                    int labels) {
-    (void)labels;
-    NAME(bp_mse_backward)(dout, out, targ, n * h);
-    return BP_OK;
-}
-
-static void NAME(binary_segment)(double *sum, const REAL *out, const REAL *targ, size_t rows, size_t h,
-                                 int labels) {
-    (void)labels;
-    NAME(bp_binary_cross_entropy_segment)(sum, out, targ, rows * h);
-}
-
-static void NAME(binary_rows)(REAL *dout, const REAL *out, const REAL *targ, REAL factor, size_t rows,
-                              size_t h, int labels) {
-    (void)labels;
-    NAME(bp_binary_cross_entropy_gradient)(dout, out, targ, factor, rows * h);
-}
-
-static void NAME(binary_part)(NAME(bp_loss_row) * row, REAL *dout, const REAL *out, const REAL *targ,
-                              REAL factor, bp_range columns, size_t h, int labels) {
-    size_t at = columns.begin;
-    (void)row, (void)h, (void)labels;
-    NAME(bp_binary_cross_entropy_gradient)(dout, out + at, targ + at, factor, columns.end - at);
-}
-
-static bp_status NAME(binary_forward)(REAL *loss, const REAL *out, const REAL *targ, size_t n, size_t h,
-                                      int labels) {
-    (void)labels;
-    return NAME(bp_binary_cross_entropy_forward)(loss, out, targ, n, h);
-}
-
-static bp_status NAME(binary_backward)(REAL *dout, const REAL *out, const REAL *targ, size_t n, size_t h,
-                                       int labels) {
-    (void)labels;
-    NAME(bp_binary_cross_entropy_backward)(dout, out, targ, n * h);
-    return BP_OK;
-}
-
-static void NAME(cross_entropy_segment)(double *sum, const REAL *out, const REAL *targ, size_t rows,
-                                        size_t h, int labels) {
-    *sum = 0;
-    NAME(bp_cross_entropy_rows)(sum, NULL, out, targ, 0, rows, h, labels);
-}
-
-static void NAME(cross_entropy_rows)(REAL *dout, const REAL *out, const REAL *targ, REAL factor,
-                                     size_t rows, size_t h, int labels) {
-    NAME(bp_cross_entropy_rows)(NULL, dout, out, targ, factor, rows, h, labels);
-}
+static const NAME(of_elements) NAME(elements)[] = {
+    [BP_LOSS_MSE] = {NAME(bp_segment_error), NAME(bp_mse_difference), NAME(bp_mse_forward),
+                     NAME(bp_mse_backward)},
+    [BP_LOSS_BINARY_CROSS_ENTROPY] = {NAME(bp_binary_cross_entropy_segment),
+                                      NAME(bp_binary_cross_entropy_gradient),
+                                      NAME(bp_binary_cross_entropy_forward),
+                                      NAME(bp_binary_cross_entropy_backward)},
+};
 
 #define BP_CROSS_ENTROPY_FUNCTIONS                                                                      \
-    {NAME(cross_entropy_segment), NAME(cross_entropy_rows), NAME(bp_cross_entropy_part),                \
-     NAME(bp_cross_entropy_forward), NAME(bp_cross_entropy_backward)}
+    {NAME(bp_cross_entropy_rows), NAME(bp_cross_entropy_part), NAME(bp_cross_entropy_forward),          \
+     NAME(bp_cross_entropy_backward)}
 
-static const NAME(functions) NAME(table)[] = {
-    [BP_LOSS_MSE] = {NAME(mse_segment), NAME(mse_rows), NAME(mse_part), NAME(mse_forward),
-                     NAME(mse_backward)},
+static const NAME(of_rows) NAME(by_rows)[] = {
     [BP_LOSS_CROSS_ENTROPY] = BP_CROSS_ENTROPY_FUNCTIONS,
     [BP_LOSS_CROSS_ENTROPY_LABELS] = BP_CROSS_ENTROPY_FUNCTIONS,
-    [BP_LOSS_BINARY_CROSS_ENTROPY] = {NAME(binary_segment), NAME(binary_rows), NAME(binary_part),
-                                      NAME(binary_forward), NAME(binary_backward)},
 };
 #undef BP_CROSS_ENTROPY_FUNCTIONS
 
@@ -197,24 +134,31 @@ bp_status NAME(bp_weighted_loss_backward)(int kind, REAL *dout, const REAL *out,
 
 void NAME(bp_loss_segment)(int loss, double *sum, const REAL *out, const REAL *targ, size_t rows,
                            size_t h) {
-    if (has_weights(loss))
+    if (has_weights(loss)) {
         NAME(weighted_segment)(loss, sum, out, targ, rows, h);
-    else
-        NAME(table)[loss].segment(sum, out, targ, rows, h, facts[loss].labels);
+    } else if (facts[loss].per_element) {
+        NAME(elements)[loss].segment(sum, out, targ, rows * h);
+    } else {
+        *sum = 0;
+        NAME(by_rows)[loss].rows(sum, NULL, out, targ, 0, rows, h, facts[loss].labels);
+    }
 }
 
 void NAME(bp_loss_rows_backward)(int loss, REAL *dout, const REAL *out, const REAL *targ, REAL factor,
                                  size_t rows, size_t h) {
     if (has_weights(loss))
         NAME(weighted_rows)(loss, dout, out, targ, factor, rows, h);
+    else if (facts[loss].per_element)
+        NAME(elements)[loss].gradient(dout, out, targ, factor, rows * h);
     else
-        NAME(table)[loss].rows_backward(dout, out, targ, factor, rows, h, facts[loss].labels);
+        NAME(by_rows)[loss].rows(NULL, dout, out, targ, factor, rows, h, facts[loss].labels);
 }
 
 bp_status NAME(bp_loss_forward)(int kind, REAL *loss, const REAL *out, const REAL *targ, size_t n,
                                 size_t h) {
     if (has_weights(kind)) return NAME(bp_weighted_loss_forward)(kind_of(kind), loss, out, targ, n, h);
-    return NAME(table)[kind].forward(loss, out, targ, n, h, facts[kind].labels);
+    if (facts[kind].per_element) return NAME(elements)[kind].forward(loss, out, targ, n, h);
+    return NAME(by_rows)[kind].forward(loss, out, targ, n, h, facts[kind].labels);
 }
 
 bp_status NAME(bp_loss_forward_of)(bp_mean mean, int kind, REAL *loss, const REAL *out, const REAL *targ,
@@ -239,16 +183,21 @@ void NAME(bp_loss_backward)(int loss, REAL *dout, const REAL *out, const REAL *t
                             size_t h) {
     if (has_weights(loss))
         NAME(bp_weighted_loss_backward)(kind_of(loss), dout, out, targ, n, h);
+    else if (facts[loss].per_element)
+        NAME(elements)[loss].backward(dout, out, targ, n * h);
     else
-        NAME(table)[loss].backward(dout, out, targ, n, h, facts[loss].labels);
+        NAME(by_rows)[loss].backward(dout, out, targ, n, h, facts[loss].labels);
 }
 
 void NAME(bp_loss_part_backward)(int loss, NAME(bp_loss_row) * row, REAL *dout, const REAL *out,
                                  const REAL *targ, REAL factor, bp_range columns, size_t h) {
     const int kind = kind_of(loss);
-    const REAL weight = has_weights(loss) ? targ[bp_loss_width(loss, h) - 1] : 1;
-    NAME(table)
-    [kind].part_backward(row, dout, out, targ, factor * weight, columns, h, facts[kind].labels);
+    const size_t at = columns.begin;
+    if (has_weights(loss)) factor = factor * targ[bp_loss_width(loss, h) - 1];
+    if (facts[kind].per_element)
+        NAME(elements)[kind].gradient(dout, out + at, targ + at, factor, columns.end - at);
+    else
+        NAME(by_rows)[kind].part(row, dout, out, targ, factor, columns, h, facts[kind].labels);
 }
 
 int NAME(bp_loss_valid)(const bp_layer *layers, size_t count) {

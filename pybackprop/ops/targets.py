@@ -28,12 +28,7 @@ def class_targets(operation: str, targ: Any, out: tuple[int, ...], dtype: np.dty
         )
     if 0 in out:
         raise ShapeError(f"{operation}: the mean of no rows is not defined; out has shape {out}")
-    if isinstance(targ, Tensor) and targ.requires_g:
-        raise GradientError(
-            f"{operation}: {describe(targ)}, the targets, has requires_g, but no gradient of targets is computed; "
-            "give targ.data"
-        )
-    array = targ._array if isinstance(targ, Tensor) else as_array(targ, dtype, f"{operation}: targ")
+    array = _array_of(operation, targ, dtype)
     if array.shape == out[:1]:
         _check_labels(operation, array, out, dtype)
         array = np.require(array, dtype, ["C", "A"])
@@ -53,12 +48,7 @@ def share_targets(operation: str, targ: Any, out: tuple[int, ...], dtype: np.dty
     """
     if 0 in out:
         raise ShapeError(f"{operation}: the mean of no elements is not defined; out has shape {out}")
-    if isinstance(targ, Tensor) and targ.requires_g:
-        raise GradientError(
-            f"{operation}: {describe(targ)}, the targets, has requires_g, but no gradient of targets is computed; "
-            "give targ.data"
-        )
-    array = targ._array if isinstance(targ, Tensor) else as_array(targ, dtype, f"{operation}: targ")
+    array = _array_of(operation, targ, dtype)
     if array.shape != out and not (len(out) == 2 and out[1] == 1 and array.shape == out[:1]):
         hint = ": targ.T would fit" if array.shape == out[::-1] else ""
         raise ShapeError(f"{operation}: found out {out} and targ {array.shape}{hint}; each output has a target")
@@ -72,6 +62,16 @@ def share_targets(operation: str, targ: Any, out: tuple[int, ...], dtype: np.dty
     if array.dtype != dtype or array.shape != out:
         array = np.require(array, dtype, ["C", "A"]).reshape(out)
     return targ if isinstance(targ, Tensor) and targ._array is array else foreign(np.asarray(array))
+
+
+def _array_of(operation: str, targ: Any, dtype: np.dtype[Any]) -> Array:
+    """The numbers of targets. Raises GradientError for those with requires_g."""
+    if isinstance(targ, Tensor) and targ.requires_g:
+        raise GradientError(
+            f"{operation}: {describe(targ)}, the targets, has requires_g, but no gradient of targets is computed; "
+            "give targ.data"
+        )
+    return targ._array if isinstance(targ, Tensor) else as_array(targ, dtype, f"{operation}: targ")
 
 
 def _hint(targ: tuple[int, ...], out: tuple[int, ...]) -> str:
