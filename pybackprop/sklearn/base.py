@@ -134,9 +134,10 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
     def _weights(self, sample_weight: Any, x: Any, y: Any, first: bool) -> Array | None:
         """The rows' weights."""
-        return None if sample_weight is None else _check_sample_weight(
-            sample_weight, x, np.float64, ensure_non_negative=True
-        )
+        if sample_weight is None:
+            return None
+        weight: Array = _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
+        return weight
 
     # ---- attributes ----
 

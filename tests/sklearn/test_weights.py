@@ -53,8 +53,16 @@ def test_rows_of_weight_zero_are_left_out(kind, y):
 
 
 @pytest.mark.parametrize(("kind", "y"), CASES, ids=IDS)
-@pytest.mark.parametrize("shuffle", [True, False])
-@pytest.mark.parametrize("as_given", [np.asarray, sparse.csr_matrix], ids=["dense", "sparse"])
+@pytest.mark.parametrize(
+    ("shuffle", "as_given"),
+    [
+        (True, np.asarray),
+        (False, np.asarray),
+        (False, sparse.csr_matrix),
+        pytest.param(True, sparse.csr_matrix, marks=pytest.mark.xfail(reason="plan.fit refuses them", strict=True)),
+    ],
+    ids=["dense", "dense in order", "sparse in order", "sparse"],
+)
 def test_batches_without_any_weight(kind, y, shuffle, as_given):
     weight = np.repeat([0, 2, 0, 1], 15)
     fit = fitted(kind, as_given(X), y, weight, batch_size=3, shuffle=shuffle, alpha=0.0)
