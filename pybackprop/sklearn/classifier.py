@@ -31,6 +31,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     when the loss or the parameters are no longer finite.
     """
 
+    classes_: Array
+    _is_multilabel: bool
     _given_classes: Array | None = None  # those of the first partial_fit
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -173,7 +175,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         else:
             classes, was_multilabel = found if self._given_classes is None else self._given_classes, is_multilabel
         if is_multilabel is not was_multilabel:
-            was = "not fitted with multilabel input" if is_multilabel else "fitted with multilabel input, but `y` has none"
+            was = (
+                "not fitted with multilabel input"
+                if is_multilabel
+                else "fitted with multilabel input, but `y` has none"
+            )
             raise ValueError(f"The object was {was}.")
         if is_multilabel:
             if len(found) != len(classes):
@@ -238,7 +244,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 def _balanced(index: Array, weight: Array | None) -> Array:
     """Weights (n,) with which each class, by its index (n,), counts alike: a row of weight 2 is two rows."""
     total = np.bincount(index, weights=weight)
-    return (total.sum() / np.count_nonzero(total) / np.where(total > 0, total, 1))[index]
+    each: Array = total.sum() / np.count_nonzero(total) / np.where(total > 0, total, 1)
+    return each[index]
 
 
 def _of_all_classes(outputs: Array) -> Array:

@@ -41,8 +41,8 @@ class MLPRegressor(MultiOutputMixin, RegressorMixin, BaseMLP):  # type: ignore[m
     After fit: coefs_, intercepts_, loss_, best_loss_, loss_curve_, validation_scores_, best_validation_score_, n_iter_,
     t_, n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_; and model_, the bp.Model.
     Raises ValueError with scikit-learn's messages for parameters and data that do not fit, and when the loss or the
-    parameters are no longer finite. Sources: Glorot & Bengio (2010) for the first parameters, Kingma & Ba (arXiv:1412.6980) for
-    adam.
+    parameters are no longer finite. Sources: Glorot & Bengio (2010) for the first parameters, Kingma & Ba
+    (arXiv:1412.6980) for adam.
     """
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:

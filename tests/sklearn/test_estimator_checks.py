@@ -9,7 +9,9 @@ from sklearn.utils.estimator_checks import estimator_checks_generator, parametri
 
 from pybackprop.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # what the checks' data are warned of, and what scikit-learn deprecates
+pytestmark = pytest.mark.filterwarnings(
+    "ignore"
+)  # what the checks' data are warned of, and what scikit-learn deprecates
 
 SETTINGS = [
     {},
@@ -66,9 +68,21 @@ def test_checks(estimator, check):
 class Weighted(neural_network.MLPClassifier):
     """scikit-learn's with class_weight."""
 
-    def __init__(self, class_weight=None, activation="relu", early_stopping=False, max_iter=200, n_iter_no_change=10):
+    def __init__(
+        self,
+        class_weight=None,
+        activation="relu",
+        early_stopping=False,
+        max_iter=200,
+        n_iter_no_change=10,
+        random_state=None,
+    ):
         super().__init__(
-            activation=activation, early_stopping=early_stopping, max_iter=max_iter, n_iter_no_change=n_iter_no_change
+            activation=activation,
+            early_stopping=early_stopping,
+            max_iter=max_iter,
+            n_iter_no_change=n_iter_no_change,
+            random_state=random_state,
         )
         self.class_weight = class_weight
 
@@ -96,8 +110,9 @@ def _single(x):
         (neural_network.MLPRegressor(early_stopping=True), MLPRegressor(early_stopping=True)),
         (Single(), MLPRegressor(dtype="float32")),
         (Weighted(activation="tanh"), MLPClassifier(activation="tanh")),
+        (Weighted(early_stopping=True), MLPClassifier(early_stopping=True)),
     ],
-    ids=["early_stopping", "float32", "tanh"],
+    ids=["early_stopping", "float32", "tanh", "classes"],
 )
 def test_scikit_learns_own_fail_too(right, mine):
     if isinstance(right, (Weighted, Single)):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 pytest.importorskip("sklearn")
-import pandas as pd  # noqa: E402
-from scipy import sparse  # noqa: E402
-from sklearn.utils.class_weight import compute_sample_weight  # noqa: E402
+import pandas as pd
+from scipy import sparse
+from sklearn.utils.class_weight import compute_sample_weight
 
-from pybackprop.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
+from pybackprop.sklearn import MLPClassifier, MLPRegressor
 
 pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 RNG = np.random.default_rng(0)
@@ -135,7 +135,7 @@ def test_class_weight_is_a_sample_weight(solver, class_weight):
 
 def test_balanced_counts_the_weights_of_rows():
     weight = np.where(CLASSES == "a", 3.0, 1.0)
-    total = {name: weight[CLASSES == name].sum() for name in "abc"}
+    total = {name: weight[name == CLASSES].sum() for name in "abc"}
     by_hand = weight * [weight.sum() / 3 / total[name] for name in CLASSES]
     balanced = fitted(MLPClassifier, X, CLASSES, weight, class_weight="balanced")
     np.testing.assert_allclose(
