@@ -339,8 +339,9 @@ def test_fewer_rows_than_a_batch_are_warned_of():
     assert_same(fit, fitted(MLPRegressor, X, NUMBERS))
 
 
-def test_too_few_rows_to_hold_some_out():
-    for name in ("MLPClassifier", "MLPRegressor"):
-        for kind in (globals()[name], getattr(neural_network, name)):
-            with pytest.raises(ValueError, match=r"The validation set is too small. Increase 'validation_fraction'"):
-                fitted(kind, X[:9], CLASSES[:9], early_stopping=True)
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_too_few_rows_to_hold_some_out(kind):
+    with pytest.raises(
+        ValueError, match=r"The validation set is too small. Increase 'validation_fraction' or the size"
+    ):
+        fitted(kind, X[:9], CLASSES[:9], early_stopping=True)

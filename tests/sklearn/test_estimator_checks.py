@@ -104,24 +104,33 @@ def _single(x):
     return x.astype(np.float32) if hasattr(x, "astype") else np.asarray(x, np.float32)
 
 
+ALONE = {"check_class_weight_classifiers"}
+NEEDS_ROWS = {"check_estimators_nan_inf", "check_fit2d_1feature"}
+
+
 @pytest.mark.parametrize(
-    ("right", "mine"),
+    ("right", "names"),
     [
-        (neural_network.MLPRegressor(early_stopping=True), MLPRegressor(early_stopping=True)),
-        (Single(), MLPRegressor(dtype="float32")),
-        (Weighted(activation="tanh"), MLPClassifier(activation="tanh")),
-        (Weighted(early_stopping=True), MLPClassifier(early_stopping=True)),
+        (
+            neural_network.MLPRegressor(early_stopping=True),
+            WEIGHTS | PARTIAL_FIT | NEEDS_ROWS | {"check_regressors_no_decision_function"},
+        ),
+        (neural_network.MLPClassifier(early_stopping=True), PARTIAL_FIT | NEEDS_ROWS),
+        (Weighted(early_stopping=True), ALONE),
+        (Weighted(activation="tanh"), ALONE),
+        (Single(), WEIGHTS),
     ],
-    ids=["early_stopping", "float32", "tanh", "classes"],
+    ids=["early regressor", "early classifier", "early weights", "tanh", "float32"],
 )
-def test_scikit_learns_own_fail_too(right, mine):
-    if isinstance(right, (Weighted, Single)):
-        pytest.importorskip("sklearn", "1.7", reason="scikit-learn's own has sample_weight from 1.7 on")
-    left = set(expected_failures(mine))
+def test_scikit_learns_own_fail_too(right, names):
+    pytest.importorskip("sklearn", "1.7", reason="scikit-learn's own has sample_weight from 1.7 on")
+    generated, failed = set(), set()
     for estimator, check in estimator_checks_generator(right):
         name = getattr(check, "func", check).__name__
-        if name in left and "multioutput" not in name:
-            with pytest.raises((AssertionError, ValueError)):
+        if name in names:
+            generated.add(name)
+            try:
                 check(estimator)
-            left.discard(name)
-    assert left <= {"check_regressor_multioutput", "check_class_weight_classifiers"}
+            except (AssertionError, ValueError):
+                failed.add(name)
+    assert failed == generated != set()
