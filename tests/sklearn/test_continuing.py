@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 neural_network = pytest.importorskip("sklearn.neural_network")
-import pandas as pd  # noqa: E402
+pd = pytest.importorskip("pandas")
 from sklearn.base import clone  # noqa: E402
 from sklearn.exceptions import NotFittedError  # noqa: E402
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 neural_network = pytest.importorskip("sklearn.neural_network")
-import pandas as pd  # noqa: E402
-import polars as pl  # noqa: E402
+pd = pytest.importorskip("pandas")
+pl = pytest.importorskip("polars")
 from scipy import sparse  # noqa: E402
 from sklearn.exceptions import DataConversionWarning  # noqa: E402
 

@@ -7,27 +7,26 @@ import joblib
 import numpy as np
 import pytest
 
-pytest.importorskip("sklearn")
-import pandas as pd
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
-from sklearn.datasets import load_iris, make_regression
-from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
-from sklearn.inspection import permutation_importance
-from sklearn.model_selection import (
+config_context = pytest.importorskip("sklearn").config_context
+pd = pytest.importorskip("pandas")
+from sklearn.calibration import CalibratedClassifierCV  # noqa: E402
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor  # noqa: E402
+from sklearn.datasets import load_iris, make_regression  # noqa: E402
+from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier  # noqa: E402
+from sklearn.inspection import permutation_importance  # noqa: E402
+from sklearn.model_selection import (  # noqa: E402
     GridSearchCV,
     RandomizedSearchCV,
     cross_val_predict,
     cross_val_score,
     learning_curve,
 )
-from sklearn.multiclass import OneVsRestClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.multiclass import OneVsRestClassifier  # noqa: E402
+from sklearn.pipeline import make_pipeline  # noqa: E402
+from sklearn.preprocessing import OneHotEncoder, StandardScaler  # noqa: E402
 
-import pybackprop as bp
-import sklearn
-from pybackprop.sklearn import MLPClassifier, MLPRegressor
+import pybackprop as bp  # noqa: E402
+from pybackprop.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 IRIS = load_iris()
@@ -150,7 +149,7 @@ def test_targets_transformed():
 
 def test_weights_by_metadata_routing():
     weight = np.arange(150) % 3 + 1.0
-    with sklearn.config_context(enable_metadata_routing=True):
+    with config_context(enable_metadata_routing=True):
         scaler = StandardScaler().set_fit_request(sample_weight=False)
         pipeline = make_pipeline(scaler, classifier().set_fit_request(sample_weight=True))
         pipeline.fit(X, Y, sample_weight=weight)
@@ -173,24 +172,25 @@ def test_two_fits_at_once_in_threads():
 
 def test_threads_are_restored_by_the_last_of_several():
     bp.set_threads(2)
-    inside, leave = threading.Barrier(2, timeout=60), threading.Barrier(2, timeout=60)
+    inside, leave = [threading.Event(), threading.Event()], [threading.Event(), threading.Event()]
 
     class Waits(MLPClassifier):
         def _run(self, *arguments):
-            inside.wait()
-            if self.random_state == 0:
-                leave.wait()  # the other has ended
+            inside[self.random_state].set()
+            assert leave[self.random_state].wait(60)
             super()._run(*arguments)
 
-    fits = [Waits((4,), max_iter=2, random_state=seed, threads=1) for seed in (0, 1)]
-    others = [threading.Thread(target=fit.fit, args=(X, Y)) for fit in fits]
-    for other in others:
-        other.start()
-    others[1].join()
-    assert bp.threads() == 1
-    leave.wait()
-    others[0].join()
-    assert bp.threads() == 2
+    others = []
+    for seed in (0, 1):
+        fit = Waits((4,), max_iter=2, random_state=seed, threads=1)
+        others.append(threading.Thread(target=fit.fit, args=(X, Y)))
+        others[seed].start()
+        assert inside[seed].wait(60)
+    for seed, expected in ((0, 1), (1, 2)):
+        assert bp.threads() == 1
+        leave[seed].set()
+        others[seed].join()
+        assert bp.threads() == expected
 
 
 def test_one_estimator_predicts_in_several_threads():

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 pytest.importorskip("sklearn")
-import pandas as pd
-from scipy import sparse
-from sklearn.utils.class_weight import compute_sample_weight
+pd = pytest.importorskip("pandas")
+from scipy import sparse  # noqa: E402
+from sklearn.utils.class_weight import compute_sample_weight  # noqa: E402
 
-from pybackprop.sklearn import MLPClassifier, MLPRegressor
+from pybackprop.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 RNG = np.random.default_rng(0)
