@@ -72,7 +72,7 @@ COPIES = {
     "pickle": lambda fit, _: pickle.loads(pickle.dumps(fit)),
     "deepcopy": lambda fit, _: copy.deepcopy(fit),
     "joblib": lambda fit, path: joblib.load(joblib.dump(fit, path / "fit.joblib", compress=3)[0]),
-    "memory map": lambda fit, path: joblib.load(joblib.dump(fit, path / "fit.joblib")[0], mmap_mode="c"),
+    "memory map": lambda fit, path: joblib.load(joblib.dump(fit, path / "fit.joblib")[0], mmap_mode="r"),
 }
 
 
@@ -143,6 +143,16 @@ def test_early_stopping_may_begin_and_end_between_fits():
     warm.set_params(early_stopping=False).partial_fit(X, CLASSES)
     assert warm.validation_scores_ is None
     assert warm.best_loss_ == warm.loss_
+
+
+def test_few_rows_of_many_classes_may_be_held_out():
+    """Only two classes are held out in proportion, as in scikit-learn."""
+    fit = estimator(MLPClassifier, early_stopping=True, validation_fraction=0.1).fit(X, np.arange(60) % 12)
+    assert len(fit.validation_scores_) == 5
+    fit = estimator(MLPClassifier, early_stopping=True, validation_fraction=0.1).fit(X, np.arange(60) < 10)
+    assert {round(score * 6, 9) % 1 for score in fit.validation_scores_} == {0}
+    with pytest.raises(ValueError, match="The least populated class"):
+        fit.fit(X, np.arange(60) < 1)
 
 
 @pytest.mark.parametrize(("kind", "y"), CASES, ids=IDS)

@@ -3,9 +3,12 @@
 import contextlib
 import io
 import itertools
+import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 import warnings
 
 import numpy as np
@@ -307,3 +310,21 @@ def test_ctrl_c_ends_the_training_and_no_more(kind, early_stopping):
         for _ in range(4):
             whole.partial_fit(X, Y, **({"classes": [0, 1]} if kind is MLPClassifier else {}))
         np.testing.assert_array_equal(parameters_of(fit), parameters_of(whole))
+
+
+class Interrupted(MLPRegressor):
+    """Gets a signal half a second after its training began."""
+
+    def _run(self, *arguments):
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        super()._run(*arguments)
+
+
+def test_a_signal_ends_the_training_between_steps():
+    """Also within an epoch of many steps."""
+    x = np.random.default_rng(0).standard_normal((20000, 100))
+    fit = Interrupted((200,), batch_size=20, max_iter=10**6, n_iter_no_change=np.inf, random_state=0)
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        fit.fit(x, x[:, 0])
+    assert fit.n_iter_ == len(fit.loss_curve_) < 10**6
+    assert np.isfinite(fit.predict(x)).all()
