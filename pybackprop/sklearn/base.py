@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -21,8 +20,10 @@ from pybackprop.core import settings
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import DivergedError
 from pybackprop.engine.model import Model
+from pybackprop.sklearn.batches import in_order, without_idle
 from pybackprop.sklearn.network import ACTIVATIONS, Network, Objective
 from pybackprop.sklearn.stopping import Watch, begin
+from pybackprop.sklearn.threads import threads
 
 LARGEST_SEED = 2**31 - 1
 
@@ -179,23 +180,25 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         if continues and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         first = "_network" not in vars(self) or not (self.warm_start or continues)
-        x, y = self._checked(x, y, first)
-        targ, outputs, objective = self._targets(y, x.dtype, first)
-        weight = self._weights(sample_weight, x, y, first)
-        random = check_random_state(self.random_state)
-        if first or not continues:
-            self._seed = int(random.randint(LARGEST_SEED))
-        held_out = None
-        if self.early_stopping:
-            x, targ, weight, held_out = self._hold_out(x, y, targ, weight, random)
-        if weight is not None and not weight.any():
-            raise ValueError("Sample weights must contain at least one non-zero number.")
+        with _undone_by_errors(self):
+            x, y = self._checked(x, y, first)
+            targ, outputs, objective = self._targets(y, x.dtype, first)
+            weight = self._weights(sample_weight, x, y, first)
+            random = check_random_state(self.random_state)
+            if first or not continues:
+                self._seed = int(random.randint(LARGEST_SEED))
+            held_out = None
+            if self.early_stopping:
+                x, targ, weight, held_out = self._hold_out(x, y, targ, weight, random)
+            if weight is not None and not weight.any():
+                raise ValueError("Sample weights must contain at least one non-zero number.")
+            widths = [x.shape[1], *self._hidden(), outputs]
         batch = self._batch(x.shape[0])
         if weight is not None and not self.shuffle:
-            x, targ, weight = _without_idle(x, targ, weight, batch)
-        with _threads(self.threads):
+            x, targ, weight = without_idle(x, targ, weight, batch)
+        with threads(self.threads):
             if first:
-                self._begin([x.shape[1], *self._hidden(), outputs], objective, x.dtype)
+                self._begin(widths, objective, x.dtype)
             network: Network = self._network
             with network.lock:
                 self._set_optimizer(network, batch if weight is None else float(batch * weight.mean()), continues)
@@ -276,7 +279,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             if self.shuffle:
                 plan.fit(x, targ, sample_weight=weight, **options)
             else:
-                plan.fit(_in_order(x, targ, weight, batch), **options)
+                plan.fit(in_order(x, targ, weight, batch), **options)
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=4)
         except DivergedError:
@@ -303,51 +306,17 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         network: Network = self._network
         x = validate_data(self, x, accept_sparse="csr", dtype=network.dtype, order="C", reset=False)
-        with _threads(self.threads):
+        with threads(self.threads):
             return network.outputs(x)
 
 
-def _in_order(x: Any, targ: Array, weight: Array | None, batch: int) -> Sequence[tuple[Any, ...]]:
-    """The batches of the rows as they stand."""
-    parts: list[Callable[[slice], Any]] = [x.__getitem__, targ.__getitem__]
-    if weight is not None:
-        parts.append(weight.__getitem__)
-    cuts = [slice(start, start + batch) for start in range(0, x.shape[0], batch)]
-    return [tuple(part(cut) for part in parts) for cut in cuts]
-
-
-def _without_idle(x: Any, targ: Array, weight: Array, batch: int) -> tuple[Any, Array, Array]:
-    """Without those batches of the rows as they stand that have no row which counts: there is nothing to step for."""
-    counts = np.add.reduceat(weight, np.arange(0, len(weight), batch)) > 0
-    if counts.all():
-        return x, targ, weight
-    rows = np.repeat(counts, batch)[: len(weight)]
-    return x[rows], targ[rows], weight[rows]
-
-
-class _Setting:
-    """The number of threads as it was before the first of the estimators that set it now, in threads of their own."""
-
-    lock = threading.Lock()
-    users = 0
-    before = 0
-
-
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Computes with so many threads; None: with as many as otherwise."""
-    if count is None:
-        yield
-        return
-    with _Setting.lock:
-        if _Setting.users == 0:
-            _Setting.before = settings.threads()
-        _Setting.users += 1
-        settings.set_threads(count)
+def _undone_by_errors(estimator: BaseMLP) -> Iterator[None]:
+    """An error leaves the attributes as they were."""
+    before = dict(estimator.__dict__)
     try:
         yield
-    finally:
-        with _Setting.lock:
-            _Setting.users -= 1
-            if _Setting.users == 0:
-                settings.set_threads(_Setting.before)
+    except Exception:
+        estimator.__dict__.clear()
+        estimator.__dict__.update(before)
+        raise

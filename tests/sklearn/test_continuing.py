@@ -198,11 +198,19 @@ def test_a_refused_call_changes_nothing():
             fit.partial_fit(x, y)
     np.testing.assert_array_equal(parameters_of(fit), before)
     assert fit.t_ == n
-    for y in (np.zeros(60), np.full(60, np.nan)):
+    for x, y, weight, sizes in (
+        (X, np.zeros(60), None, (5,)),
+        (X[:, :2], np.full(60, np.nan), None, (5,)),
+        (pd.DataFrame(X[:, :2], columns=["a", "b"]), CLASSES + 7, np.zeros(60), (5,)),
+        (X[:, :2], LABELS, None, (0,)),
+    ):
         with pytest.raises(ValueError):  # noqa: PT011
-            fit.fit(X, y)
-    np.testing.assert_array_equal(fit.classes_, [0, 1, 2])
-    fit.predict(X)
+            fit.set_params(hidden_layer_sizes=sizes).fit(x, y, weight)
+        assert fit.n_features_in_ == 4
+        assert not hasattr(fit, "feature_names_in_")
+        np.testing.assert_array_equal(fit.classes_, [0, 1, 2])
+        np.testing.assert_array_equal(parameters_of(fit), before)
+        assert fit.predict(X).shape == (60,)
 
 
 def test_classes_may_be_missing_from_parts():
