@@ -113,7 +113,7 @@ def c_loss(loss: Op, axes: int, weighted: bool = False) -> int:
 
 def weights_of_rows(operation: str, weight: Any, n: int, dtype: np.dtype[Any]) -> Array:
     """weight (n) of n rows, of the parameters' dtype. Raises ShapeError for other shapes, ValueError for negative
-    numbers, NaN and infinity, and for nothing but zeros.
+    numbers, NaN and infinity.
     """
     array = as_array(weight, dtype, f"{operation}: sample_weight")
     if array.shape != (n,):
@@ -124,8 +124,6 @@ def weights_of_rows(operation: str, weight: Any, n: int, dtype: np.dtype[Any]) -
         raise ValueError(
             f"{operation}: sample_weight[{at}] is {array[at]:g}, expected finite numbers from 0; 0 leaves a row out"
         )
-    if not array.any():
-        raise ValueError(f"{operation}: sample_weight is 0 for each of the {n} rows, so nothing could be learnt")
     return array.astype(dtype, copy=False)
 
 

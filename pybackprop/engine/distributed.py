@@ -85,7 +85,7 @@ class DistributedPlan(Plan):
         data, targets = pair(operation, x, targ, self.step_data)
         if len(data) > self.batch:
             raise ShapeError(f"{operation}: found {len(data)} rows, expected at most {self.batch}, as compiled")
-        self._check_same(operation, *(_sample(array) for array in (data, targets)))
+        self._check_same(operation, _sample(data), _sample(targets))
         self.expect(c_loss(self.step_data.loss, targets.ndim))
         loss = self._all_gradients(data, targets, None, self.arena.gradients.copy() if accumulate else None)
         self.arena.written.count += 1

@@ -251,8 +251,9 @@ class _Fit:
         """Raises DivergedError if parameters are not finite, which they need not be after a finite loss."""
         arena = self.plan.arena
         if not np.isfinite(arena.updated_values).all():
-            bad = next(p for p in arena.parameters if not np.isfinite(p._array).all())
-            raise self._diverged(epoch, describe(bad), float("nan"), self.at.steps)
+            bad = next((p for p in arena.parameters if not np.isfinite(p._array).all()), None)
+            if bad is not None:  # else it is the padding between them, where Adam without an eps divides 0 by 0
+                raise self._diverged(epoch, describe(bad), float("nan"), self.at.steps)
 
     def _check_data(self) -> None:
         """Raises ValueError for NaN and infinity in the data."""

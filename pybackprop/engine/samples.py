@@ -51,7 +51,12 @@ def samples(operation: str, x: Any, targ: Any, expected: StepData, weight: Any =
         data = Samples(found, targets(operation, len(found), targ, expected))
     if weight is None:
         return data
-    return replace(data, weight=weights_of_rows(operation, weight, len(data), expected.dtype))
+    checked = weights_of_rows(operation, weight, len(data), expected.dtype)
+    if not checked.any():
+        raise ValueError(
+            f"{operation}: sample_weight is 0 for each of the {len(data)} rows, so nothing could be learnt"
+        )
+    return replace(data, weight=checked)
 
 
 def split(data: Samples, share: float, seed: int) -> tuple[Samples, Samples]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -18,9 +18,12 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, colu
 
 from pybackprop.core import settings
 from pybackprop.core.arrays import Array
+from pybackprop.core.errors import DivergedError
 from pybackprop.engine.model import Model
+from pybackprop.sklearn.batches import in_order, without_idle
 from pybackprop.sklearn.network import ACTIVATIONS, Network, Objective
 from pybackprop.sklearn.stopping import Watch, begin
+from pybackprop.sklearn.threads import threads
 
 LARGEST_SEED = 2**31 - 1
 
@@ -46,7 +49,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "nesterovs_momentum": ["boolean"],
         "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
         "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
@@ -55,7 +58,12 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             Options(Real, {np.inf}),
         ],
         "threads": [None, Interval(Integral, 1, settings.MOST_THREADS, closed="both")],
-        "dtype": [None, StrOptions({"float32", "float64"}), Options(type, {np.float32, np.float64})],
+        "dtype": [
+            None,
+            StrOptions({"float32", "float64"}),
+            Options(type, {np.float32, np.float64}),
+            Options(np.dtype, {np.dtype(np.float32), np.dtype(np.float64)}),
+        ],
     }
 
     def __init__(
@@ -127,7 +135,10 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
     def _weights(self, sample_weight: Any, x: Any, y: Any, first: bool) -> Array | None:
         """The rows' weights."""
-        return None if sample_weight is None else _check_sample_weight(sample_weight, x, ensure_non_negative=True)
+        if sample_weight is None:
+            return None
+        weight: Array = _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
+        return weight
 
     # ---- attributes ----
 
@@ -152,6 +163,9 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             raise AttributeError(f"this {type(self).__name__} is not fitted yet")
         return self._network.model.parameters()
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_network" in vars(self)
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
@@ -166,19 +180,25 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         if continues and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         first = "_network" not in vars(self) or not (self.warm_start or continues)
-        x, y = self._checked(x, y, first)
-        targ, outputs, objective = self._targets(y, x.dtype, first)
-        weight = self._weights(sample_weight, x, y, first)
-        random = check_random_state(self.random_state)
-        if first or not continues:
-            self._seed = int(random.randint(LARGEST_SEED))
-        held_out = None
-        if self.early_stopping:
-            x, targ, weight, held_out = self._hold_out(x, y, targ, weight, random)
+        with _undone_by_errors(self):
+            x, y = self._checked(x, y, first)
+            targ, outputs, objective = self._targets(y, x.dtype, first)
+            weight = self._weights(sample_weight, x, y, first)
+            random = check_random_state(self.random_state)
+            if first or not continues:
+                self._seed = int(random.randint(LARGEST_SEED))
+            held_out = None
+            if self.early_stopping:
+                x, targ, weight, held_out = self._hold_out(x, y, targ, weight, random)
+            if weight is not None and not weight.any():
+                raise ValueError("Sample weights must contain at least one non-zero number.")
+            widths = [x.shape[1], *self._hidden(), outputs]
         batch = self._batch(x.shape[0])
-        with _threads(self.threads):
+        if weight is not None and not self.shuffle:
+            x, targ, weight = without_idle(x, targ, weight, batch)
+        with threads(self.threads):
             if first:
-                self._begin([x.shape[1], *self._hidden(), outputs], objective, x.dtype)
+                self._begin(widths, objective, x.dtype)
             network: Network = self._network
             with network.lock:
                 self._set_optimizer(network, batch if weight is None else float(batch * weight.mean()), continues)
@@ -214,13 +234,19 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         if self.batch_size == "auto":
             return min(200, n)
         if self.batch_size > n:
-            warnings.warn(f"Got `batch_size` larger than sample size. It is going to be clipped to {n}.", stacklevel=5)
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped to "
+                f"{n}, the number of rows.",
+                stacklevel=4,
+            )
         return int(min(self.batch_size, n))
 
     def _hidden(self) -> list[int]:
         """The units of each hidden layer."""
         hidden: list[int] = np.atleast_1d(self.hidden_layer_sizes).tolist()
-        if any(not isinstance(units, int) or units < 1 for units in hidden):
+        if any(not isinstance(units, int) for units in hidden):
+            raise ValueError(f"hidden_layer_sizes must be whole numbers, got {self.hidden_layer_sizes!r}.")
+        if any(units < 1 for units in hidden):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
         return hidden
 
@@ -232,18 +258,19 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
     def _set_optimizer(self, network: Network, weight: float, continues: bool) -> None:
         """A new optimizer; or, where training goes on, the one that there is. weight: of all rows of a batch."""
+        self.n_iter_ = 0
         if continues and network.optimizer is not None:
             network.set_decay(self.alpha, weight)
             return
         network.new_optimizer(self.get_params(deep=False), weight)
-        self.n_iter_ = self._epochs = 0
+        self._epochs = 0
 
     def _run(
         self, network: Network, x: Any, targ: Array, weight: Array | None, held_out: Any, batch: int, epochs: int | None
     ) -> None:
         plan = network.compiled(batch)
         if weight is not None:
-            weight = (weight / weight.mean()).astype(plan.dtype) if weight.any() else weight
+            weight = (weight / weight.mean()).astype(plan.dtype)
         score = None if held_out is None else lambda: self._score_of(network.outputs(held_out[0]), *held_out[1:])
         watch = Watch(self, network, score, x.shape[0])
         done, until = self._epochs, self._epochs + (epochs or self.max_iter)
@@ -252,9 +279,14 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             if self.shuffle:
                 plan.fit(x, targ, sample_weight=weight, **options)
             else:
-                plan.fit(_in_order(x, targ, weight, batch), **options)
+                plan.fit(in_order(x, targ, weight, batch), **options)
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=4)
+        except DivergedError:
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
+                f"preprocessed. It happened in iteration {self.n_iter_ + 1}; a smaller learning_rate_init may help."
+            ) from None
         else:
             if epochs is None and not watch.converged and self.n_iter_ == self.max_iter:
                 warnings.warn(
@@ -263,7 +295,8 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
                     ConvergenceWarning,
                     stacklevel=4,
                 )
-        self._epochs = until
+        finally:
+            self._epochs = done + self.n_iter_
         watch.restore_best()
 
     # ---- prediction ----
@@ -273,28 +306,17 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         network: Network = self._network
         x = validate_data(self, x, accept_sparse="csr", dtype=network.dtype, order="C", reset=False)
-        with _threads(self.threads):
+        with threads(self.threads):
             return network.outputs(x)
 
 
-def _in_order(x: Any, targ: Array, weight: Array | None, batch: int) -> Sequence[tuple[Any, ...]]:
-    """The batches of the rows as they stand."""
-    parts: list[Callable[[slice], Any]] = [x.__getitem__, targ.__getitem__]
-    if weight is not None:
-        parts.append(weight.__getitem__)
-    cuts = [slice(start, start + batch) for start in range(0, x.shape[0], batch)]
-    return [tuple(part(cut) for part in parts) for cut in cuts]
-
-
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Computes with so many threads; None: with as many as otherwise."""
-    if count is None:
-        yield
-        return
-    before = settings.threads()
-    settings.set_threads(count)
+def _undone_by_errors(estimator: BaseMLP) -> Iterator[None]:
+    """An error leaves the attributes as they were."""
+    before = dict(estimator.__dict__)
     try:
         yield
-    finally:
-        settings.set_threads(before)
+    except Exception:
+        estimator.__dict__.clear()
+        estimator.__dict__.update(before)
+        raise

@@ -21,16 +21,18 @@ from pybackprop.sklearn.network import CLASSES, YES_OR_NO, Objective
 class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     """A multilayer perceptron that minimises the cross-entropy; a drop-in for scikit-learn's MLPClassifier.
 
-    class_weight  weights of the classes, {class: weight}, or "balanced": so that each class counts alike. They multiply
-                  sample_weight
+    class_weight  weights of the classes, {class: weight}, or a list of such for the labels; or "balanced": so that each
+                  class counts alike, sample_weight included. They multiply sample_weight
 
     The other parameters, and the attributes after fit, are those of MLPRegressor; classes_ (k,) besides. Two classes
     are one yes-or-no question, as are the columns of a y (n,k) of zeros and ones, a multi-label classification; more
     classes exclude each other.
-    Raises ValueError with scikit-learn's messages for parameters and data that do not fit, also for a single class;
-    DivergedError when the loss is no longer finite.
+    Raises ValueError with scikit-learn's messages for parameters and data that do not fit, also for a single class, and
+    when the loss or the parameters are no longer finite.
     """
 
+    classes_: Array
+    _is_multilabel: bool
     _given_classes: Array | None = None  # those of the first partial_fit
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -111,8 +113,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         if self.class_weight == "balanced":
             raise ValueError(
                 "class_weight 'balanced' is not supported for partial_fit. In order to use 'balanced' weights, use "
-                "compute_class_weight('balanced', classes=classes, y=y) on all of y, and pass the result as "
-                "class_weight."
+                "weights = compute_class_weight('balanced', classes=classes, y=y) on all of y, and pass "
+                "class_weight=dict(zip(classes, weights))."
             )
         self._set_classes(y, classes)
         self._fit(X, y, sample_weight, epochs=1)
@@ -153,27 +155,52 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     def _targets(self, y: Any, dtype: np.dtype[Any], first: bool) -> tuple[Array, int, Objective]:
         check_classification_targets(y)
         is_multilabel = type_of_target(y).startswith("multilabel")
-        classes = np.arange(y.shape[1]) if is_multilabel else np.unique(y)
-        if first:
-            self.classes_ = classes if self._given_classes is None else self._given_classes
-            self._is_multilabel = is_multilabel
-        unseen = np.setdiff1d(classes, self.classes_)
-        if len(unseen) or is_multilabel is not self._is_multilabel:
-            raise ValueError(
-                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}."
-            )
+        if not is_multilabel and y.ndim > 1:
+            raise ValueError("Multioutput target data is not supported with label binarization")
+        self._note_classes(np.arange(y.shape[1]) if is_multilabel else np.unique(y), is_multilabel, first)
         if is_multilabel:
             labels = y.toarray() if issparse(y) else y
+            if not np.isin(labels, (0, 1)).all():
+                raise ValueError(f"The labels of a multi-label y must be 0 and 1, got {np.unique(labels)}.")
             return np.ascontiguousarray(labels, dtype), labels.shape[1], YES_OR_NO
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"{type(self).__name__} needs samples of at least 2 classes in the data, but the data contains only "
-                f"one class: {self.classes_[0]!r}"
-            )
         index = np.searchsorted(self.classes_, y).astype(dtype)
         if len(self.classes_) == 2:
             return index[:, None], 1, YES_OR_NO
         return index, len(self.classes_), CLASSES
+
+    def _note_classes(self, found: Array, is_multilabel: bool, first: bool) -> None:
+        """Sets classes_, or compares it with the classes found in y. Raises ValueError for one class, or for others."""
+        if not first:
+            classes, was_multilabel = self.classes_, self._is_multilabel
+        else:
+            classes, was_multilabel = found if self._given_classes is None else self._given_classes, is_multilabel
+        if is_multilabel is not was_multilabel:
+            was = (
+                "not fitted with multilabel input"
+                if is_multilabel
+                else "fitted with multilabel input, but `y` has none"
+            )
+            raise ValueError(f"The object was {was}.")
+        if is_multilabel:
+            if len(found) != len(classes):
+                raise ValueError(f"classes {classes} mismatch with the labels {found} found in the data")
+        else:
+            self._check_classes(classes, found, first)
+        self.classes_, self._is_multilabel = classes, is_multilabel
+
+    def _check_classes(self, classes: Array, found: Array, first: bool) -> None:
+        if len(classes) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs samples of at least 2 classes in the data, but the data contains only "
+                f"one class: {classes[0]!r}"
+            )
+        if self.warm_start and not first and set(found) != set(classes):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously "
+                f"got {classes}, `y` has {found}"
+            )
+        if len(np.setdiff1d(found, classes)):
+            raise ValueError(f"`y` has classes not in `self.classes_`. `self.classes_` has {classes}. 'y' has {found}.")
 
     def _weights(self, sample_weight: Any, x: Any, y: Any, first: bool) -> Array | None:
         weight = super()._weights(sample_weight, x, y, first)
@@ -181,15 +208,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             return weight
         if self._is_multilabel:
             of_class = compute_sample_weight(self.class_weight, y)
+        elif self.class_weight == "balanced":
+            of_class = _balanced(np.searchsorted(self.classes_, y), weight)
         else:
-            present = np.unique(y) if self.class_weight == "balanced" else self.classes_
-            each = compute_class_weight(self.class_weight, classes=present, y=y)
-            of_class = each[np.searchsorted(present, y)]
+            each = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+            of_class = each[np.searchsorted(self.classes_, y)]
+        if not (np.isfinite(of_class).all() and of_class.min() >= 0):
+            raise ValueError(f"The weights of class_weight must be finite and at least 0, got {self.class_weight!r}.")
         result: Array = of_class if weight is None else weight * of_class
         return result
 
     def _stratum(self, y: Any) -> Any:
-        return None if self._is_multilabel else y
+        return None if self._is_multilabel or len(self.classes_) > 2 else y
 
     def _score_of(self, outputs: Array, y: Any, weight: Array | None) -> float:
         return float(accuracy_score(y, self._decided(outputs), sample_weight=weight))
@@ -209,6 +239,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         tags.classifier_tags.multi_label = True
         tags.target_tags.multi_output = True
         return tags
+
+
+def _balanced(index: Array, weight: Array | None) -> Array:
+    """Weights (n,) with which each class, by its index (n,), counts alike: a row of weight 2 is two rows."""
+    total = np.bincount(index, weights=weight)
+    each: Array = total.sum() / np.count_nonzero(total) / np.where(total > 0, total, 1)
+    return each[index]
 
 
 def _of_all_classes(outputs: Array) -> Array:

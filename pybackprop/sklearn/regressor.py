@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.metrics import r2_score
 
@@ -39,9 +40,9 @@ class MLPRegressor(MultiOutputMixin, RegressorMixin, BaseMLP):  # type: ignore[m
 
     After fit: coefs_, intercepts_, loss_, best_loss_, loss_curve_, validation_scores_, best_validation_score_, n_iter_,
     t_, n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_; and model_, the bp.Model.
-    Raises ValueError with scikit-learn's messages for parameters and data that do not fit, DivergedError when the loss
-    is no longer finite. Sources: Glorot & Bengio (2010) for the first parameters, Kingma & Ba (arXiv:1412.6980) for
-    adam.
+    Raises ValueError with scikit-learn's messages for parameters and data that do not fit, and when the loss or the
+    parameters are no longer finite. Sources: Glorot & Bengio (2010) for the first parameters, Kingma & Ba
+    (arXiv:1412.6980) for adam.
     """
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
@@ -60,10 +61,15 @@ class MLPRegressor(MultiOutputMixin, RegressorMixin, BaseMLP):  # type: ignore[m
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
     def _checked(self, x: Any, y: Any, first: bool, **checks: Any) -> tuple[Any, Any]:
+        if issparse(y):
+            raise TypeError("Sparse y was passed, but dense y is required. Use '.toarray()' to convert it.")
         return super()._checked(x, y, first, y_numeric=True, **checks)
 
     def _targets(self, y: Any, dtype: np.dtype[Any], first: bool) -> tuple[Array, int, Objective]:
-        targ = np.ascontiguousarray(y.reshape(len(y), -1), dtype)
+        with np.errstate(over="ignore"):
+            targ = np.ascontiguousarray(y.reshape(len(y), -1), dtype)
+        if not np.isfinite(targ).all():
+            raise ValueError(f"Input y contains infinity or a value too large for {dtype!r}.")
         if not first and targ.shape[1] != self.n_outputs_:
             raise ValueError(f"y has {targ.shape[1]} outputs, but this MLPRegressor was fitted with {self.n_outputs_}.")
         return targ, targ.shape[1], SQUARED_ERROR

@@ -17,13 +17,16 @@ class Watch:
     estimator  whose loss_, loss_curve_, best_loss_, validation_scores_, n_iter_ and t_ it keeps
     score      of the held-out rows; None without early stopping
     rows       in an epoch
+    best       the parameters with the best score so far; None without early stopping
     converged  whether the training stopped because it no longer improved
     """
 
     def __init__(self, estimator: Any, network: Network, score: Callable[[], float] | None, rows: int) -> None:
         self.estimator, self.network, self.score = estimator, network, score
         self.rows = rows
-        self.best: Any = None
+        self.best: Any = None if score is None else network.state()
+        if (score is None) is not (estimator.validation_scores_ is None):
+            forget_best(estimator)
         self.converged = False
 
     def __call__(self, epoch: Epoch) -> bool:
@@ -67,14 +70,15 @@ class Watch:
         optimizer = self.network.optimizer
         assert optimizer is not None
         lr = optimizer.lr * self.network.scale
-        if of.solver == "sgd" and of.learning_rate == "adaptive" and lr > SMALLEST_RATE:
+        adapts = of.solver == "sgd" and of.learning_rate == "adaptive"
+        if adapts and lr > SMALLEST_RATE:
             self.network.set_rate(lr / 5)
             of._no_improvement_count = 0
             if of.verbose:
                 print(f"{message} Setting learning rate to {lr / 5:f}")
             return False
         if of.verbose:
-            print(f"{message} Stopping.")
+            print(f"{message} {'Learning rate too small. ' if adapts else ''}Stopping.")
         self.converged = True
         return True
 
@@ -91,6 +95,11 @@ def begin(estimator: Any) -> None:
     """The attributes before the first epoch."""
     estimator.t_ = 0
     estimator.loss_curve_ = []
+    forget_best(estimator)
+
+
+def forget_best(estimator: Any) -> None:
+    """The attributes of what was best, before there is anything, with or without early stopping."""
     estimator._no_improvement_count = 0
     early = estimator.early_stopping
     estimator.validation_scores_, estimator.best_loss_ = ([], None) if early else (None, np.inf)

@@ -183,3 +183,36 @@ def test_a_loader_takes_no_weights_beside_it(rng):
     plan = bp.compile(model, batch=10, optimizer=bp.SGD(lr=0.1))
     with pytest.raises(ValueError, match="found sample_weight with a loader"):
         plan.fit([(rng.standard_normal((10, 5)), np.arange(10) % 3)], epochs=1, sample_weight=np.ones(10))
+
+
+def test_a_batch_without_any_weight_changes_nothing(rng):
+    x, labels = rng.standard_normal((10, 5)), np.arange(10) % 3
+    model, _ = network(rng, np.float64, (5, 6, 3), "labels")
+    before = [p.data.copy() for p in model.parameters()]
+    plan = bp.compile(model, batch=10, optimizer=bp.SGD(lr=0.1))
+    assert plan.fit([(x, labels, np.zeros(10))], epochs=1)[0].loss == 0.0
+    for p, old in zip(model.parameters(), before, strict=True):
+        assert_same_bits(p.data, old)
+
+
+def test_some_batches_may_be_without_any_weight(rng):
+    """The same bits for sparse rows as for dense ones."""
+    sparse = pytest.importorskip("scipy.sparse")
+    x, labels = rng.standard_normal((12, 5)), np.arange(12) % 3
+    results = []
+    for given in (x, sparse.csr_matrix(x)):
+        model, _ = network(np.random.default_rng(1), np.float64, (5, 6, 3), "labels")
+        plan = bp.compile(model, batch=1, optimizer=bp.SGD(lr=0.1))
+        history = plan.fit(given, labels, epochs=2, sample_weight=np.repeat([0.0, 2.0], 6))
+        results.append([history[-1].loss, *(p.data.copy() for p in model.parameters())])
+    for mine, right in zip(results[1], results[0], strict=True):
+        assert_same_bits(np.asarray(mine), np.asarray(right))
+
+
+def test_adam_without_eps_does_not_stumble_over_padding(rng):
+    """Where no gradient is 0, the parameters stay finite, though the padding between them is 0 / 0."""
+    model = bp.Model([bp.Lin(3, 5, seed=0), bp.Tanh(), bp.Lin(5, 1, seed=1)])
+    x = rng.standard_normal((8, 3)).astype("f")
+    plan = bp.compile(model, batch=8, optimizer=bp.Adam(lr=0.01, eps=0.0))
+    history = plan.fit(x, x[:, :1] * 2, epochs=3)
+    assert history[-1].loss < history[0].loss
