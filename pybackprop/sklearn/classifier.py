@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import ClassifierMixin
-from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
@@ -16,6 +15,7 @@ from pybackprop.core.arrays import Array
 from pybackprop.ops import log_softmax, sigmoid, softmax
 from pybackprop.sklearn.base import BaseMLP
 from pybackprop.sklearn.network import CLASSES, YES_OR_NO, Objective
+from pybackprop.sklearn.scores import accuracy
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
@@ -222,7 +222,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return None if self._is_multilabel or len(self.classes_) > 2 else y
 
     def _score_of(self, outputs: Array, y: Any, weight: Array | None) -> float:
-        return float(accuracy_score(y, self._decided(outputs), sample_weight=weight))
+        return accuracy(y, self._decided(outputs), weight)
 
     # ---- decisions ----
 

@@ -51,6 +51,7 @@ YES_OR_NO = Objective(BinaryCrossEntropy, "logistic", lambda h: 1 / h, float)
 class Network:
     """A chain of layers of these widths, from inputs to outputs.
 
+    parameters  the model's: w1, b1, w2, b2, ...
     loss_scale  scikit-learn's loss over the model's, both without the penalty
     lock        held by whoever uses the plan, which two threads must not do at once
     """
@@ -70,6 +71,7 @@ class Network:
                 layers.append(activation())
         self.scale, self.loss_scale = objective.scale(widths[-1]), objective.loss_scale(widths[-1])
         self.model = Model(layers, loss=objective.loss())
+        self.parameters = self.model.parameters()
         self.dtype = dtype
         self.optimizer: SGD | Adam | None = None
         self.plan: Plan | None = None
@@ -116,15 +118,15 @@ class Network:
         """What the decay adds to scikit-learn's loss."""
         assert self.optimizer is not None
         decay: float = self.optimizer.weight_decay
-        squares = sum(float(np.vdot(w.data, w.data)) for w in self.model.parameters()[::2])
+        squares = sum(float(np.vdot(w.data, w.data)) for w in self.parameters[::2])
         return 0.5 * decay / self.scale * squares
 
     def state(self) -> list[Array]:
         """A copy of the parameters' values."""
-        return [p.data.copy() for p in self.model.parameters()]
+        return [p.data.copy() for p in self.parameters]
 
     def restore(self, state: Sequence[Array]) -> None:
-        for p, values in zip(self.model.parameters(), state, strict=True):
+        for p, values in zip(self.parameters, state, strict=True):
             p.data[...] = values
 
     def __getstate__(self) -> dict[str, Any]:

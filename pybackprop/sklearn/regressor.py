@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import MultiOutputMixin, RegressorMixin
-from sklearn.metrics import r2_score
 
 from pybackprop.core.arrays import Array
 from pybackprop.sklearn.base import BaseMLP
 from pybackprop.sklearn.network import SQUARED_ERROR, Objective
+from pybackprop.sklearn.scores import r2
 
 
 class MLPRegressor(MultiOutputMixin, RegressorMixin, BaseMLP):  # type: ignore[misc]
@@ -75,4 +75,4 @@ class MLPRegressor(MultiOutputMixin, RegressorMixin, BaseMLP):  # type: ignore[m
         return targ, targ.shape[1], SQUARED_ERROR
 
     def _score_of(self, outputs: Array, y: Any, weight: Array | None) -> float:
-        return float(r2_score(y.reshape(len(y), -1), outputs, sample_weight=weight))
+        return r2(y.reshape(len(y), -1), outputs, weight)
