@@ -195,7 +195,8 @@ TRUTHS = [
     ("This is the gradient of the sum of the rows' losses", lambda c: eq(c.p, c.g * c.n)),
     ("This is divided by the number of scores", lambda c: eq(c.p * c.size / c.n, c.g)),
     ("It is a multiple of the softmax and does not", lambda c: constant_like(c, probabilities(c.out, 1))),
-    ("It takes the scores themselves", any_of(lambda c: (c.out - chances(c)) / c.n, lambda c: c.out - chances(c))),
+    ("It takes the scores themselves for probabilities. The loss reads {out} through the softmax",
+     any_of(lambda c: (c.out - chances(c)) / c.n, lambda c: c.out - chances(c))),
     ("It has the exp of the scores",
      any_of(lambda c: (np.exp(c.out) - chances(c)) / c.n, lambda c: np.exp(c.out) - chances(c))),
     ("Its softmax runs down the columns",
@@ -205,6 +206,13 @@ TRUTHS = [
     ("It is 0 wherever the target is 0", lambda c: (c.p[chances(c) == 0] == 0).all() and (c.p <= 0).all()),
     ("It is multiplied by p (1 - p)",
      lambda c: eq(c.p, c.g * probabilities(c.out, 1) * (1 - probabilities(c.out, 1)))),
+    # binary_cross_entropy_with_logits
+    ("This is the gradient of the sum of the terms", lambda c: eq(c.p, c.g * c.size)),
+    ("It takes the scores themselves for probabilities. The loss reads {out} through the sigmoid",
+     any_of(lambda c: (c.out - c.targ) / c.size, lambda c: c.out - c.targ)),
+    ("It is a multiple of the sigmoid", lambda c: constant_like(c, sigmoid(c.out))),
+    ("It is multiplied by s (1 - s)", lambda c: eq(c.p, c.g * sigmoid(c.out) * (1 - sigmoid(c.out)))),
+    ("It has the softmax, in which", lambda c: eq(c.p, (probabilities(c.out, 1) - c.targ) / c.size)),
     # factors
     ("Every number is right except for its sign", lambda c: eq(-c.p, c.g)),
     ("Every number is the right one divided by {n}, the number of rows. The gradient is the sum",
@@ -226,6 +234,10 @@ TRUTHS = [
     ("Every number is {factor:.6g} times the right one: ", lambda c: constant(c) is not None),
     ("Every number is the right one times {factor:.6g}, and on networks", lambda c: constant(c) is not None),
 ]  # fmt: skip
+
+
+def sigmoid(out):
+    return 1 / (1 + np.exp(-out))
 
 
 def probabilities(scores, axis):

@@ -38,15 +38,17 @@ def hidden_layer(shape, seed=0, keep=True):
 
 def classifications(rng, n, h, keep):
     """Scores of cross_entropy by the kinds of targets, and the losses, which keep their operations alive."""
-    scores, labelled = bp.param(numbers(rng, n, h)), bp.param(numbers(rng, n, h))
+    scores, labelled, answers = (bp.param(numbers(rng, n, h)) for _ in range(3))
     chances = rng.uniform(0.1, 1, (n, h))
     losses = [
         bp.cross_entropy(scores, (chances / chances.sum(1, keepdims=True)).astype(np.float32)),
         bp.cross_entropy(labelled, rng.integers(h, size=n)),
+        bp.binary_cross_entropy_with_logits(answers, rng.uniform(0.1, 0.9, (n, h)).astype(np.float32)),
     ]
     for loss in losses:
         loss.backward(keep=keep)
-    return {"cross_entropy": scores, "cross_entropy_labels": labelled, "losses": losses}
+    kinds = {"cross_entropy": scores, "cross_entropy_labels": labelled, "binary_cross_entropy": answers}
+    return {**kinds, "losses": losses}
 
 
 def last_layer(shape, seed=0):

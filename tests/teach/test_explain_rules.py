@@ -244,8 +244,9 @@ def test_every_operand_of_every_operation_of_the_library_has_a_rule():
     loss = bp.mse(out, t["targ"]) + ((turned.sqrt() - t["targ"]) ** 2).sum(0).mean()
     loss.backward()
     (network,) = networks_of(t["x"])
-    of_rows = {ops.SOFTMAX, ops.LOG_SOFTMAX, ops.NLL}  # explained by measuring; and a loss that is tested below
-    known = {op for op in vars(ops).values() if isinstance(op, ops.Op)} - of_rows - {ops.CROSS_ENTROPY}
+    of_rows = {ops.SOFTMAX, ops.LOG_SOFTMAX, ops.NLL}  # explained by measuring
+    known = {op for op in vars(ops).values() if isinstance(op, ops.Op)} - of_rows
+    known -= {ops.CROSS_ENTROPY, ops.BINARY_CROSS_ENTROPY}  # tests of their own
     assert {op.op for op in network} == known
     for op in network:
         for slot in range(len(op.inputs)):
@@ -311,3 +312,22 @@ def test_the_gradient_of_cross_entropy_is_softmax_less_target(rng, targ):
     written = "targ" if np.ndim(targ) == 2 else "one_hot(targ, 3)"
     assert e.matmul == f"(softmax(out) - {written}) / 4"
     assert bp.judge(out, e.matmul.replace("3", "h").replace("4", "n"))
+
+
+@pytest.mark.parametrize(("out", "targ"), [((4, 2), (4, 2)), ((5, 1), (5,)), ((5, 1), (5, 1)), ((3,), (3,))], ids=str)
+def test_a_yes_or_no_question(dtype, out, targ):
+    """Every score is explained bit for bit, whatever the shapes, also through a layer and behind a factor."""
+    rng = np.random.default_rng(0)
+    scores, answers = bp.param(rng.standard_normal(out).astype(dtype)), rng.random(targ).astype(dtype)
+    loss = bp.binary_cross_entropy_with_logits(scores, answers)
+    loss.backward(keep=True)
+    for at in np.ndindex(out):
+        e = bp.explain(scores, at=at)
+        assert not e.is_measured
+        assert e.agrees
+        assert "bit for bit" in words(e)
+        assert abs(e.check) < (1e-3 if dtype == np.float32 else 1e-7)
+    assert f"/ {scores.size}" in e.matmul
+    doubled = 2 * bp.binary_cross_entropy_with_logits(scores, answers)
+    doubled.backward(keep=True)
+    assert bp.explain(scores).agrees

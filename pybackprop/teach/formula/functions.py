@@ -153,6 +153,12 @@ def _log_softmax(limits: Limits, a: Value, axis: int | None = None) -> Value:
     return _same(a, np.log(softmax_of(a.array, -1 if axis is None else axis)))
 
 
+def sigmoid_of(array: Array) -> Array:
+    """The sigmoid of an array's elements."""
+    result: Array = 1 / (1 + np.exp(-array))
+    return result
+
+
 def softmax_of(array: Array, axis: int) -> Array:
     """exp(array), over its sum along an axis; the largest number is taken off first."""
     powers = np.exp(array - array.max(axis, keepdims=True, initial=-np.inf))
@@ -271,7 +277,7 @@ FUNCTIONS: dict[str, Function] = {
     "exp": _elementwise(np.exp),
     "log": _elementwise(np.log),
     "tanh": _elementwise(np.tanh),
-    "sigmoid": _elementwise(lambda a: 1 / (1 + np.exp(-a))),
+    "sigmoid": _elementwise(sigmoid_of),
     "softmax": Function(_softmax, (("axis?", AXIS),)),
     "log_softmax": Function(_log_softmax, (("axis?", AXIS),)),
     "one_hot": Function(_one_hot, (("classes", SIZES),)),

@@ -10,7 +10,7 @@ import numpy as np
 from pybackprop import ops
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
-from pybackprop.teach.formula.functions import softmax_of
+from pybackprop.teach.formula.functions import sigmoid_of, softmax_of
 from pybackprop.teach.judge.kind import At, Kind, Reading, Roles, Words, questions
 from pybackprop.teach.judge.sums import Sum, number, plain, products
 from pybackprop.teach.trace.notation import element as called
@@ -254,5 +254,38 @@ def _cross_entropy(use: Use) -> Kind | None:
     return SCORES if use.operands[1].ndim == 2 else LABELLED
 
 
-KINDS = (W, X, B, RELU, LEAKY_RELU, OUT, TARG, SCORES, LABELLED)
+# ---- loss = binary_cross_entropy_with_logits(out, targ) ----
+
+
+def _answer_terms(roles: Roles, right: Array) -> tuple[Array, int]:
+    return np.full(right.shape, 2 / right.size), 1
+
+
+def _answer_element(word: Words, roles: Roles, at: At) -> tuple[str, Sum]:
+    out, targ, size = roles["out"], roles["targ"].reshape(roles["out"].shape), roles["out"].size
+    s, share, me = float(sigmoid_of(out)[at]), float(targ[at]), called(word["out"], at)
+    moves = f"{me} moves the loss through its own term alone; the loss is the mean of {size} such terms"
+    words = f"(sigmoid({me}) - {called(word['targ'], other_at(at, roles['targ'].ndim))})/{size}"
+    return moves, Sum([words], [f"({s:.3g} - {share:g})/{size}"], 1, (s - share) / size)
+
+
+ANSWERS = Kind(
+    "binary_cross_entropy",
+    "out",
+    "(sigmoid(out) - targ) / size",
+    "Write the loss of one element down, -log(s) if its target is 1, with s = 1 / (1 + exp(-out)), and move out.",
+    "1/s from the logarithm and s (1 - s) from the sigmoid leave s - 1; the mean divides by all elements",
+    _answer_terms,
+    _answer_element,
+)
+
+
+@questions(ops.BINARY_CROSS_ENTROPY, reading=MSE_READING)
+def _binary_cross_entropy(use: Use) -> Kind | None:
+    out, targ = use.operands
+    column = "targ[:,None]" if targ.ndim < out.ndim else "targ"
+    return replace(ANSWERS, right=f"(sigmoid(out) - {column}) / size")
+
+
+KINDS = (W, X, B, RELU, LEAKY_RELU, OUT, TARG, SCORES, LABELLED, ANSWERS)
 RIGHT = {kind.name: kind.right for kind in KINDS if kind.right is not None}

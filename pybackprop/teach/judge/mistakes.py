@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pybackprop.teach.judge.kinds import RIGHT
 from pybackprop.teach.judge.mistake import Mistake
-from pybackprop.teach.judge.mistakes_classes import OF_CROSS_ENTROPY
+from pybackprop.teach.judge.mistakes_classes import OF_BINARY, OF_CROSS_ENTROPY
 from pybackprop.teach.judge.mistakes_elementwise import ELEMENTWISE
 from pybackprop.teach.judge.mistakes_factors import FACTORS
 from pybackprop.teach.judge.mistakes_linear import OF_LINEAR
@@ -14,7 +14,7 @@ from pybackprop.teach.judge.mistakes_patterns import BROADCAST, PATTERNS, SIZE_F
 from pybackprop.teach.judge.repairs import REPAIRED
 from pybackprop.teach.judge.substitutions import SUBSTITUTIONS
 
-_TABLE = (BROADCAST, *OF_LINEAR, *ELEMENTWISE, *OF_CROSS_ENTROPY, *FACTORS, *PATTERNS)
+_TABLE = (BROADCAST, *OF_LINEAR, *ELEMENTWISE, *OF_CROSS_ENTROPY, *OF_BINARY, *FACTORS, *PATTERNS)
 _OTHERS = (*SUBSTITUTIONS, *REPAIRED, SIZE_FACTOR)
 
 

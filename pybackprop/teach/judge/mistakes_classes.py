@@ -1,4 +1,4 @@
-"""Typical wrong answers about the scores of cross_entropy."""
+"""Typical wrong answers about the scores of cross_entropy and of binary_cross_entropy_with_logits."""
 
 from __future__ import annotations
 
@@ -67,5 +67,40 @@ OF_CROSS_ENTROPY = (
         _both("softmax(out) * (1 - softmax(out)) * (softmax(out) - targ) / n"),
         "It is multiplied by p (1 - p), the slope of the softmax, once too often: that has already cancelled against "
         "the slope 1/p of the logarithm.",
+    ),
+)
+
+BINARY = kinds.ANSWERS.name
+OF_BINARY = (
+    Mistake(
+        "elements-missing",
+        {BINARY: ("sigmoid(out) - targ",)},
+        "This is the gradient of the sum of the terms. The loss is their mean, here over {size} elements, so each of "
+        "them has only a share of 1/{size} in it.",
+        missing=True,
+    ),
+    Mistake(
+        "sigmoid-missing",
+        {BINARY: ("(out - targ) / size", "out - targ")},
+        "It takes the scores themselves for probabilities. The loss reads {out} through the sigmoid, so the gradient "
+        "has the sigmoid of {out} where this has {out}.",
+        missing=True,
+    ),
+    Mistake(
+        "answers-missing",
+        {BINARY: ("sigmoid(out) / size", "sigmoid(out)")},
+        "It is a multiple of the sigmoid and does not depend on {targ}: it is right only where the target is 0.",
+    ),
+    Mistake(
+        "sigmoid-through-its-own-gradient",
+        {BINARY: ("(sigmoid(out) - targ) * sigmoid(out) * (1 - sigmoid(out)) / size",)},
+        "It is multiplied by s (1 - s), the slope of the sigmoid, once too often: that has already cancelled against "
+        "the slopes of the logarithms.",
+    ),
+    Mistake(
+        "softmax-for-sigmoid",
+        {BINARY: ("(softmax(out) - targ) / size",)},
+        "It has the softmax, in which the scores of a row compete. Here each score answers a question of its own, "
+        "through the sigmoid.",
     ),
 )

@@ -1,6 +1,14 @@
 """Rules: what is said about each operand of each operation. Importing this registers the library's own rules."""
 
-from pybackprop.teach.explain.rules import activation, add, arithmetic, cross_entropy, linear, loss
+from pybackprop.teach.explain.rules import (
+    activation,
+    add,
+    arithmetic,
+    binary_cross_entropy,
+    cross_entropy,
+    linear,
+    loss,
+)
 from pybackprop.teach.explain.rules.measured import Measured, MeasuredElementwise
 from pybackprop.teach.explain.rules.rule import Marks, Path, Rule, Words, registered, rule
 from pybackprop.teach.trace.operation import Operation
@@ -13,6 +21,7 @@ __all__ = [
     "activation",
     "add",
     "arithmetic",
+    "binary_cross_entropy",
     "cross_entropy",
     "linear",
     "loss",
