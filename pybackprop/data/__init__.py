@@ -8,6 +8,7 @@ from pybackprop.data.parts import Split, check_finite, split
 from pybackprop.data.reading import MISSING, Choices, Samples, read, read_features, read_rows
 from pybackprop.data.scaling import CHOICES as SCALES
 from pybackprop.data.sets import dataset, digits, digits_description, features, mnist
+from pybackprop.data.stored import open
 
 __all__ = [
     "MISSING",
@@ -25,6 +26,7 @@ __all__ = [
     "features",
     "load",
     "mnist",
+    "open",
     "read",
     "read_features",
     "read_rows",

@@ -111,9 +111,9 @@ def c_loss(loss: Op, axes: int, weighted: bool = False) -> int:
     return kind | native.WEIGHTED if weighted else kind
 
 
-def weights_of_rows(operation: str, weight: Any, n: int, dtype: np.dtype[Any]) -> Array:
+def weights_of_rows(operation: str, weight: Any, n: int, dtype: np.dtype[Any], is_part: bool = False) -> Array:
     """weight (n) of n rows, of the parameters' dtype. Raises ShapeError for other shapes, ValueError for negative
-    numbers, NaN and infinity, and for nothing but zeros.
+    numbers, NaN and infinity, and for nothing but zeros, unless they are of a part of the rows.
     """
     array = as_array(weight, dtype, f"{operation}: sample_weight")
     if array.shape != (n,):
@@ -124,7 +124,7 @@ def weights_of_rows(operation: str, weight: Any, n: int, dtype: np.dtype[Any]) -
         raise ValueError(
             f"{operation}: sample_weight[{at}] is {array[at]:g}, expected finite numbers from 0; 0 leaves a row out"
         )
-    if not array.any():
+    if not is_part and not array.any():
         raise ValueError(f"{operation}: sample_weight is 0 for each of the {n} rows, so nothing could be learnt")
     return array.astype(dtype, copy=False)
 
