@@ -1,4 +1,7 @@
-"""Data sets: the built-in digits, MNIST's files, .npz, .npy, .csv and other tables. All arrays are numpy's."""
+"""Data sets: the built-in digits, MNIST's files, .npz, .npy, .csv and other tables. All arrays are numpy's.
+
+`open` gives rows on disk, more than memory holds, for `plan.fit`.
+"""
 
 from pybackprop.data.description import TASKS, Description
 from pybackprop.data.errors import DataError

@@ -128,7 +128,7 @@ class _Fit:
         batch = self._rows_in_step()
         plan.reserve_batch(min(batch, len(data)))
         if not isinstance(data.x, np.ndarray):
-            return lazy_batches(data.x, data.targ, data.weight, self.at, batch, o.seed, plan.step_data)
+            return lazy_batches(data.x, data.targ, data.weight, self.at, batch, o.seed, plan.step_data, plan.agree)
         kind = c_loss(plan.step_data.loss, data.targ.ndim, data.weight is not None)
         targ = data.targ if data.weight is None else with_weights(data.targ, data.weight)
         return Rows(data.x, targ, kind, self.at, batch, o.seed)
@@ -146,7 +146,7 @@ class _Fit:
                 "plan.fit: found sample_weight with a loader, whose batches may be (x, targ, sample_weight) instead"
             )
         self._check_data()
-        source = loader_batches(loader, o.epochs - o.done, self.at, self.plan.step_data)
+        source = loader_batches(loader, o.epochs - o.done, self.at, self.plan.step_data, self.plan.agree)
         self.plan.reserve_batch(self.plan.batch)
         return source
 
@@ -169,8 +169,8 @@ class _Fit:
                 self.plan.limit_norm(o.clip_norm)
                 stack.callback(self.plan.limit_norm, self.plan.clip_norm)
             callbacks = [o.callback] if o.callback is not None else []
-            if o.progress and self.plan.is_first:
-                callbacks.append(self._bar(stack))
+            if o.progress:  # on all ranks, as each callback is asked together with the others'
+                callbacks.append(self._bar(stack) if self.plan.is_first else _silent)
             if isinstance(self.source, Windows):
                 stack.callback(self.source.close)
             for epoch in range(o.done + 1, o.epochs + 1):
@@ -325,6 +325,10 @@ def _validation(plan: Plan, pair_given: Any) -> Samples | None:
     if not len(data):
         raise ShapeError("plan.fit: validation: found no rows, expected at least one")
     return data
+
+
+def _silent(moment: Moment) -> None:
+    """Stands for rank 0's bar on the others."""
 
 
 def _call(callbacks: list[Callable[[Moment], Any]], moment: Moment) -> bool:

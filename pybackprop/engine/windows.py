@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from pybackprop.core.row_blocks import Block, RowBlocks
 from pybackprop.engine.batch import StepData, c_loss, pair, weights_of_rows, with_weights
 from pybackprop.engine.lazy_rows import StoredRows, check_features
 from pybackprop.engine.samples import Samples
-from pybackprop.engine.sources import Call, check_finite
+from pybackprop.engine.sources import Agree, Call, check_finite
 
 
 class Buffer(NamedTuple):
@@ -54,7 +54,7 @@ class Windows:
         seed: int,
         epochs: range,
         step_data: StepData,
-        agree: Callable[[Callable[[], bool]], bool],
+        agree: Agree,
     ) -> None:
         self.source, self.at, self.batch, self.seed, self.epochs = source, at, batch, seed, epochs
         self.step_data, self.agree = step_data, agree

@@ -1,4 +1,4 @@
-"""Ranks that train from rows on disk: the bits of one process; a rank whose file fails ends all."""
+"""Ranks that train from rows on disk, or by a loader: the bits of one process; a rank whose file fails ends all."""
 
 import json
 from pathlib import Path
@@ -25,6 +25,15 @@ def test_the_bits_are_those_of_one_process(folder, ranks):
     assert code == 0, err
     told = [json.loads(line) for line in out.splitlines()]
     assert len(told) == ranks
+    for together, alone in told:
+        assert together == alone == told[0][1]
+
+
+def test_ranks_end_a_slice_of_a_loaders_batches_together(folder):
+    code, out, err = run(3, PROGRAM, folder, "loader")
+    assert code == 0, err
+    told = [json.loads(line) for line in out.splitlines()]
+    assert len(told) == 3
     for together, alone in told:
         assert together == alone == told[0][1]
 
