@@ -27,6 +27,9 @@ class ReadAhead(Generic[T]):
         self._made: SimpleQueue[T | _Failure] = SimpleQueue()
         self.is_closed = False  # a long `make` asks it, and may return early
         self._thread = threading.Thread(target=self._run, name="pybackprop read ahead", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread."""
         self._thread.start()
 
     def next(self) -> T:
@@ -41,10 +44,12 @@ class ReadAhead(Generic[T]):
         self._room.release()
 
     def close(self) -> None:
-        """Ends the thread, after what it is reading at the moment."""
+        """Ends the thread, if it was started, and waits for that."""
         self.is_closed = True
         self._room.release()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._made = SimpleQueue()
 
     def _run(self) -> None:
         try:

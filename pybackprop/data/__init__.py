@@ -3,6 +3,7 @@
 `open` gives rows on disk, more than memory holds, for `plan.fit`.
 """
 
+from pybackprop.core.row_blocks import RowBlocks
 from pybackprop.data.description import TASKS, Description
 from pybackprop.data.errors import DataError
 from pybackprop.data.files import load
@@ -20,6 +21,7 @@ __all__ = [
     "Choices",
     "DataError",
     "Description",
+    "RowBlocks",
     "Samples",
     "Split",
     "check_finite",

@@ -19,6 +19,7 @@ from pybackprop.data.files import named_errors
 from pybackprop.data.kinds import Found, file_size, unchanged
 
 NO_PYARROW = "needs the library pyarrow: pip install 'pybackprop[parquet]'"
+AT_ONCE = 16  # columns that are read together: of a whole row group pyarrow would keep many times its bytes
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
 
@@ -49,20 +50,22 @@ class RowGroup:
 
     def read(self, into: Part) -> None:
         """See core.row_blocks.Block."""
-        with _parquet(self.path) as file:
-            table = file.read_row_group(self.number, columns=self.columns.names, use_threads=False)
-        if len(table) != self.rows:
-            raise DataError(f"{self.path}: row group {self.number}: found {len(table)} rows, expected {self.rows}")
-        for k, name in enumerate(self.columns.x):
-            into.x[:, k] = self._numbers(table, name)
-        targ = into.targ.reshape(self.rows, len(self.columns.targ))
-        for k, name in enumerate(self.columns.targ):
-            targ[:, k] = self._numbers(table, name)
+        columns, targ = self.columns, into.targ.reshape(self.rows, len(self.columns.targ))
+        places = [into.x[:, k] for k in range(len(columns.x))] + [targ[:, k] for k in range(len(columns.targ))]
         if into.weight is not None:
-            into.weight[:] = self._numbers(table, str(self.columns.weight))
+            places.append(into.weight)
+        with _parquet(self.path) as file:
+            for start in range(0, len(places), AT_ONCE):
+                names = columns.names[start : start + AT_ONCE]
+                table = file.read_row_group(self.number, columns=names, use_threads=False)
+                for name, place in zip(names, places[start:], strict=False):
+                    place[:] = self._numbers(table, name)
+        _release()
 
     def _numbers(self, table: Any, name: str) -> Any:
         column = table.column(name)
+        if len(column) != self.rows:
+            raise DataError(f"{self.path}: row group {self.number}: found {len(column)} rows, expected {self.rows}")
         if column.null_count:
             row = self.first + column.is_null().to_pylist().index(True)
             raise DataError(
@@ -143,6 +146,13 @@ def _dtype(path: Path, name: str, kind: Any) -> np.dtype[Any]:
     return dtype
 
 
+def _release() -> None:
+    """Gives memory that pyarrow keeps for later back to the system."""
+    import pyarrow
+
+    pyarrow.default_memory_pool().release_unused()
+
+
 @contextmanager
 def _parquet(path: Path) -> Iterator[Any]:
     """The open file. Turns what pyarrow raises into a DataError that names it."""
@@ -152,7 +162,7 @@ def _parquet(path: Path) -> Iterator[Any]:
     except ImportError as error:
         raise ImportError(f"{path}: {NO_PYARROW}") from error
     try:
-        with named_errors(path), path.open("rb") as stream, parquet.ParquetFile(stream) as file:
+        with named_errors(path), path.open("rb") as stream, parquet.ParquetFile(stream, pre_buffer=False) as file:
             yield file
     except pyarrow.ArrowException as error:
         raise DataError(f"{path}: cannot be read by pyarrow: {error}") from error

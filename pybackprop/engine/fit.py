@@ -102,8 +102,8 @@ class _Fit:
             raise ValueError("plan.fit: found sample_weight with rows of data.open, whose shards may hold it instead")
         check_fits("plan.fit", x, plan.step_data)
         self._check_data()
-        batch = self._rows_in_step()
-        plan.reserve_batch(min(batch, x.rows))
+        batch = min(self._rows_in_step(), x.rows)
+        plan.reserve_batch(batch)
         epochs = range(o.done + 1, o.epochs + 1)
         return Windows(x, self.at, batch, o.seed, epochs, plan.step_data, plan.agree)
 

@@ -61,7 +61,7 @@ class Windows:
         self.steps = -(-source.rows // batch)
         kind = source.kind
         self.c_loss = c_loss(step_data.loss, 1 + len(kind.targ_shape), kind.weight_dtype is not None)
-        self._reader: ReadAhead[Buffer] | None = None
+        self._reader: ReadAhead[Buffer] = ReadAhead(self._read, self._jobs())
         self._buffers: list[Buffer] = []
         self._current: Buffer | None = None  # the window in use
         self._piece = self._rest = Buffer(np.empty(0), np.empty(0))
@@ -76,10 +76,10 @@ class Windows:
         return self.rows >= self.source.rows
 
     def begin(self, epoch: int) -> None:
-        if self._reader is None:
+        if not self._buffers:
             self._buffers = [self._new_buffer() for _ in range(SLOTS)]
-            self._reader = ReadAhead(self._read, self._jobs())
             self._rest = Buffer(self._buffers[0].x[:0], self._buffers[0].targ[:0])
+            self._reader.start()
         self._before = self._taken = 0
         self._advance()
 
@@ -96,9 +96,10 @@ class Windows:
         return status, seconds
 
     def close(self) -> None:
-        """Ends the thread."""
-        if self._reader is not None:
-            self._reader.close()
+        """Ends the thread, and lets go of the windows, which the garbage collector would find only later."""
+        self._reader.close()
+        self._buffers, self._current = [], None
+        self._piece = self._rest = Buffer(np.empty(0), np.empty(0))
 
     def _advance(self) -> None:
         """Makes the next piece: whole batches, or at the end of the epoch all that is left."""
@@ -108,7 +109,6 @@ class Windows:
 
     def _take(self) -> bool:
         """Takes the next window into use. Raises what reading it raised."""
-        assert self._reader is not None
         window = self._reader.next()
         kept, room = len(self._rest.x), self.batch - 1
         for array, rest in zip(window, self._rest, strict=True):
@@ -139,7 +139,7 @@ class Windows:
         places = _places(source.order_in_window(count, self.seed, job.epoch, job.k), count)
         window = Buffer(*(array[: room + count] for array in self._buffers[slot]))
         for block in blocks:
-            if self._reader is not None and self._reader.is_closed:
+            if self._reader.is_closed:
                 break
             self._place(block, window, places[done : done + block.rows] + room)
             done += block.rows

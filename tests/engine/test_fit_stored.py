@@ -1,9 +1,11 @@
 """plan.fit from rows on disk: the bits of a fit from memory in the documented order; what fails, and how."""
 
+import gc
 import signal
 import sys
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import pybackprop as bp
 from helpers.compare import assert_same_bits
 from pybackprop.core import native
 from pybackprop.data import DataError
+from pybackprop.engine.windows import Windows
 
 SIZES = [37, 5, 64, 1, 50, 23]  # rows of the shards
 
@@ -252,6 +255,25 @@ def test_the_thread_ends_with_fit(tmp_path, data):
         with pytest.raises(failure):
             new_plan().fit(rows, epochs=9, on_epoch=fail)
         assert not threads()
+
+
+@pytest.mark.parametrize("epochs", [2, 9])
+def test_the_windows_end_with_fit(tmp_path, data, monkeypatch, epochs):
+    """Without the garbage collector's help, after the last epoch and after one of nine."""
+    rows, new, kept = bp.data.open(write_npz(tmp_path, *data[:2]), window=2), Windows._new_buffer, []
+
+    def noted(self):
+        buffer = new(self)
+        kept.append(weakref.ref(buffer.x))
+        return buffer
+
+    monkeypatch.setattr(Windows, "_new_buffer", noted)
+    gc.disable()
+    try:
+        new_plan().fit(rows, epochs=epochs, on_epoch=lambda epoch: epoch.epoch == 2)
+        assert [ref() is None for ref in kept] == [True, True]
+    finally:
+        gc.enable()
 
 
 def slowed(rows, monkeypatch, seconds):

@@ -37,7 +37,8 @@ if sys.argv[4] == "whole":
     except MemoryError as error:
         told["error"] = type(error).__name__
 else:
-    rows = bp.data.open(x, targ, window=2, block_rows=8000)
+    pair = x.endswith("x.npy")
+    rows = bp.data.open(x, targ, window=2, block_rows=8000) if pair else bp.data.open(x, target=targ or None, window=2)
     told["rows"] = rows.rows
     call = {"fit": lambda: plan.fit(rows, epochs=1), "predict": lambda: plan.predict(rows),
             "validation": lambda: plan.fit(*warm, epochs=1, validation=rows)}[sys.argv[4]]
@@ -81,6 +82,29 @@ def test_a_limited_address_space_is_enough_for_rows_on_disk(files, what):
 
 def test_the_same_limit_is_not_enough_for_the_data_in_memory(files):
     assert told(files, 200 * MB, "whole")["error"] in ("MemoryError", "_ArrayMemoryError", "OutOfMemoryError")
+
+
+@pytest.mark.parametrize("kind", ["npz", "compressed", "parquet"])
+def test_shards_and_row_groups_take_two_windows_and_a_block(tmp_path, rng, kind):
+    """Of 12 blocks of 8 MB."""
+    x = rng.random((BLOCK, FEATURES), np.float32)
+    targ = x[:, :1]
+    if kind == "parquet":
+        pa = pytest.importorskip("pyarrow")
+        from pyarrow import parquet
+
+        table = pa.table({f"f{k}": x[:, k] for k in range(FEATURES)} | {"t": targ[:, 0]})
+        with parquet.ParquetWriter(tmp_path / "rows.parquet", table.schema) as writer:
+            for _ in range(12):
+                writer.write_table(table)
+    else:
+        for k in range(12):
+            (np.savez if kind == "npz" else np.savez_compressed)(tmp_path / f"{k:02}.npz", x=x, targ=targ)
+    found = told((tmp_path, "t" if kind == "parquet" else ""), 0, "fit")
+    assert found["rows"] == 12 * BLOCK
+    block = BLOCK * FEATURES * 4
+    libraries = 70 * MB if kind == "parquet" else 8 * MB  # pyarrow itself; zlib
+    assert found["extra"] is None or found["extra"] < (2 * WINDOW + 1) * block + libraries
 
 
 def test_the_peak_is_known_here():
