@@ -158,6 +158,30 @@ def test_one_number_a_row_as_target(tmp_path, data):
     assert_same_as_memory(rows, data[0], data[1][:, 0], outputs=1)
 
 
+@pytest.mark.parametrize("strategy", [None, "layers", "split", "fused"])
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("batch", [8, 300])
+def test_every_strategy_of_long_rows(tmp_path, rng, strategy, threads, batch):
+    x, targ = rng.random((700, 200), np.float32) * (rng.random((700, 200)) > 0.7), rng.integers(3, size=700)
+    np.save(tmp_path / "x.npy", x.astype("f"))
+    np.save(tmp_path / "targ.npy", targ)
+    rows = bp.data.open(tmp_path, block_rows=43, window=3)
+    before, found = bp.threads(), []
+    bp.set_threads(threads)
+    try:
+        for batches in (False, True):
+            layers = [bp.Lin(200, 50, seed=1), bp.Relu(), bp.Lin(50, 3, seed=2)]
+            model = bp.Model(layers, loss=bp.CrossEntropy())
+            plan = bp.compile(model, batch=batch, optimizer=bp.SGD(lr=0.05, momentum=0.9), strategy=strategy)
+            order = rows.order(0, 1)
+            cut = [(x[order[k : k + batch]], targ[order[k : k + batch]]) for k in range(0, 700, batch)]
+            (epoch,) = plan.fit(cut if batches else rows, epochs=1)
+            found.append((epoch.loss, [p.data.tobytes() for p in model.parameters()]))
+    finally:
+        bp.set_threads(before)
+    assert found[0] == found[1]
+
+
 def test_a_window_of_all_blocks_is_one_shuffle(tmp_path, data):
     """The order from its definition: the streams of the seed, written out."""
     rows = bp.data.open(write_npz(tmp_path, *data[:2]), window=6)
