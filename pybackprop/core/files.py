@@ -11,15 +11,17 @@ import os
 import secrets
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 
 from pybackprop.core.arrays import Array
 
+T = TypeVar("T")
+PIECE = 2**20  # bytes that are read at once into an array
 MOST_DEFLATED = 1040  # the largest ratio that deflate can compress by; a header that claims more is false
 
 
@@ -27,14 +29,19 @@ class NpyError(ValueError):
     """An invalid file. The message names the field, what was found and what was expected; the caller adds the file."""
 
 
-def read_npy(stream: IO[bytes], size: int) -> Array:
-    """The array in a .npy stream of size bytes, in native byte order. Raises NpyError."""
+def npy_header(stream: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """(shape, whether it is stored by columns, dtype) of a .npy stream of size bytes, which then stands at the data.
+
+    Raises NpyError, also if the data are not as long as the header promises.
+    """
     try:
         version = np.lib.format.read_magic(stream)
         reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
         shape, by_columns, dtype = reader(stream)
     except KeyError as error:
         raise NpyError(f"version: found {error}, expected 1.0 or 2.0") from error
+    except (zipfile.BadZipFile, zlib.error):
+        raise  # it is the archive that is damaged
     except Exception as error:  # numpy evaluates a Python literal here, and does not catch what that raises
         raise NpyError(f"header: {error}") from error
     if dtype.hasobject:
@@ -42,6 +49,13 @@ def read_npy(stream: IO[bytes], size: int) -> Array:
     promised, remaining = math.prod(shape) * dtype.itemsize, size - stream.tell()
     if promised != remaining or min(shape, default=0) < 0:
         raise NpyError(f"shape: {shape} of {dtype} takes {promised} bytes, found {remaining}")
+    return shape, by_columns, dtype
+
+
+def read_npy(stream: IO[bytes], size: int) -> Array:
+    """The array in a .npy stream of size bytes, in native byte order. Raises NpyError."""
+    shape, by_columns, dtype = npy_header(stream, size)
+    promised = math.prod(shape) * dtype.itemsize
     data = stream.read(promised)
     if len(data) != promised or stream.read(1):
         raise NpyError(f"data: found {len(data)} bytes, expected {promised}")
@@ -50,24 +64,39 @@ def read_npy(stream: IO[bytes], size: int) -> Array:
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
+def read_into(stream: IO[bytes], array: Array) -> None:
+    """Fills a contiguous array with the next bytes of a stream, without a copy of them all. Raises NpyError."""
+    view = memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
+    done = 0
+    while done < len(view):
+        count = stream.readinto(view[done : done + PIECE])  # type: ignore[attr-defined]
+        if not count:
+            raise NpyError(f"data: found {done} bytes, expected {len(view)}")
+        done += count
+
+
 def read_npz(path: Path, stored_only: bool = False) -> dict[str, Array]:
     """The arrays of a .npz by name. stored_only: refuse compressed members. Raises NpyError, OSError."""
-    return dict(_members(path, stored_only))
+    return npz_members(path, lambda name, stream, size: read_npy(stream, size), stored_only)
 
 
-def _members(path: Path, stored_only: bool) -> Iterator[tuple[str, Array]]:
-    name = "archive"
+def npz_members(path: Path, read: Callable[[str, IO[bytes], int], T], stored_only: bool = False) -> dict[str, T]:
+    """What `read(name, stream, size)` gives for each array of a .npz, by name. Raises NpyError, OSError."""
+    found: dict[str, T] = {}
+    member = "archive"
     try:
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
-                name = info.filename
+                member = info.filename
                 _check_member(info, stored_only, path.stat().st_size)
                 with archive.open(info) as stream:
-                    yield name.removesuffix(".npy"), read_npy(stream, info.file_size)
+                    name = member.removesuffix(".npy")
+                    found[name] = read(name, stream, info.file_size)
     except NpyError as error:
-        raise NpyError(f"{name}: {error}") from error
+        raise NpyError(f"{member}: {error}") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise NpyError(f"{name}: {error}") from error
+        raise NpyError(f"{member}: {error}") from error
+    return found
 
 
 def _check_member(info: zipfile.ZipInfo, stored_only: bool, file_size: int) -> None:

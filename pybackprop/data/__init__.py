@@ -1,5 +1,9 @@
-"""Data sets: the built-in digits, MNIST's files, .npz, .npy, .csv and other tables. All arrays are numpy's."""
+"""Data sets: the built-in digits, MNIST's files, .npz, .npy, .csv and other tables. All arrays are numpy's.
 
+`open` gives rows on disk, more than memory holds, for `plan.fit`.
+"""
+
+from pybackprop.core.row_blocks import RowBlocks
 from pybackprop.data.description import TASKS, Description
 from pybackprop.data.errors import DataError
 from pybackprop.data.files import load
@@ -8,6 +12,7 @@ from pybackprop.data.parts import Split, check_finite, split
 from pybackprop.data.reading import MISSING, Choices, Samples, read, read_features, read_rows
 from pybackprop.data.scaling import CHOICES as SCALES
 from pybackprop.data.sets import dataset, digits, digits_description, features, mnist
+from pybackprop.data.stored import open
 
 __all__ = [
     "MISSING",
@@ -16,6 +21,7 @@ __all__ = [
     "Choices",
     "DataError",
     "Description",
+    "RowBlocks",
     "Samples",
     "Split",
     "check_finite",
@@ -25,6 +31,7 @@ __all__ = [
     "features",
     "load",
     "mnist",
+    "open",
     "read",
     "read_features",
     "read_rows",

@@ -150,7 +150,7 @@ class DistributedPlan(Plan):
         self, at: Any, x: Array, targ: Array, order: Any, rows: int, batch: int, rates: tuple[float, float], most: float
     ) -> int:
         """Steps of fit; rank 0 decides how many they are."""
-        self._check_same("plan.fit", x, targ, once=order is not native.NULL)
+        self._check_same("plan.fit", x, targ, once=order is not native.NULL or at.row > 0)
         index = None if order is native.NULL else native.as_index(order)
         steps = self.ranks.from_first(max(1, int(most / self._seconds)) if self._seconds else 1)
         began, status, done = time.perf_counter(), 0, 0

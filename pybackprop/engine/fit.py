@@ -15,6 +15,7 @@ from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import DivergedError, ShapeError
+from pybackprop.core.row_blocks import RowBlocks
 from pybackprop.engine.arena import Arena
 from pybackprop.engine.batch import StepData, c_loss, weighted_loss, with_weights
 from pybackprop.engine.history import History
@@ -23,6 +24,7 @@ from pybackprop.engine.records import Epoch, Moment
 from pybackprop.engine.samples import Samples, samples, split
 from pybackprop.engine.sources import Batches, Rows, lazy_batches, loader_batches
 from pybackprop.engine.text_bar import TextBar, in_notebook
+from pybackprop.engine.windows import Windows, check_fits, stored_samples
 from pybackprop.nn.optimizer import Optimizer, rate
 from pybackprop.nn.schedules import Schedule
 
@@ -73,7 +75,7 @@ class _Fit:
         self.at = native.progress()
         self.data: Samples | None = None
         self.validation = _validation(plan, options.validation)
-        self.source = self._loader(x) if targ is None else self._rows(x, targ)
+        self.source = self._source(x, targ)
         self.schedule = self._schedule()
         self.before = 0
         self.rates: Array | None = None
@@ -81,11 +83,41 @@ class _Fit:
         self.best_epoch = 0
         self.history = History()
 
+    def _source(self, x: Any, targ: Any) -> Rows | Batches | Windows:
+        if not isinstance(x, RowBlocks):
+            return self._loader(x) if targ is None else self._rows(x, targ)
+        if targ is not None:
+            raise TypeError("plan.fit: found rows of data.open, which have targets, and targ; leave targ out")
+        return self._windows(x)
+
+    def _windows(self, x: RowBlocks) -> Windows:
+        """The source for rows on disk, after the checks of what can be known of them."""
+        plan, o = self.plan, self.options
+        if o.validation_split is not None:
+            raise ValueError(
+                f"plan.fit: found validation_split={o.validation_split} with rows of data.open; open others and give "
+                "validation=rows"
+            )
+        if o.sample_weight is not None:
+            raise ValueError("plan.fit: found sample_weight with rows of data.open, whose shards may hold it instead")
+        check_fits("plan.fit", x, plan.step_data)
+        self._check_data()
+        batch = min(self._rows_in_step(), x.rows)
+        plan.reserve_batch(batch)
+        epochs = range(o.done + 1, o.epochs + 1)
+        return Windows(x, self.at, batch, o.seed, epochs, plan.step_data, plan.agree)
+
+    def _rows_in_step(self) -> int:
+        """As asked for, or as compiled. Raises ValueError for more than that."""
+        batch = self.plan.batch if self.options.batch is None else self.options.batch
+        if batch > self.plan.batch:
+            raise ValueError(f"plan.fit: found batch={batch}, expected at most {self.plan.batch}, as compiled")
+        return batch
+
     def _rows(self, x: Any, targ: Any) -> Rows | Batches:
         """The source for x and targ, after their checks."""
         plan, o = self.plan, self.options
         data = samples("plan.fit", x, targ, plan.step_data, o.sample_weight)
-        batch = plan.batch if o.batch is None else o.batch
         if len(data) == 0:
             raise ShapeError("plan.fit: found no rows, expected at least one")
         if o.validation_split is not None:
@@ -93,11 +125,10 @@ class _Fit:
         self.data = data
         if not o.done:
             self._check_data()
-        if batch > plan.batch:
-            raise ValueError(f"plan.fit: found batch={batch}, expected at most {plan.batch}, as compiled")
+        batch = self._rows_in_step()
         plan.reserve_batch(min(batch, len(data)))
         if not isinstance(data.x, np.ndarray):
-            return lazy_batches(data.x, data.targ, data.weight, self.at, batch, o.seed, plan.step_data)
+            return lazy_batches(data.x, data.targ, data.weight, self.at, batch, o.seed, plan.step_data, plan.agree)
         kind = c_loss(plan.step_data.loss, data.targ.ndim, data.weight is not None)
         targ = data.targ if data.weight is None else with_weights(data.targ, data.weight)
         return Rows(data.x, targ, kind, self.at, batch, o.seed)
@@ -115,7 +146,7 @@ class _Fit:
                 "plan.fit: found sample_weight with a loader, whose batches may be (x, targ, sample_weight) instead"
             )
         self._check_data()
-        source = loader_batches(loader, o.epochs - o.done, self.at, self.plan.step_data)
+        source = loader_batches(loader, o.epochs - o.done, self.at, self.plan.step_data, self.plan.agree)
         self.plan.reserve_batch(self.plan.batch)
         return source
 
@@ -138,8 +169,10 @@ class _Fit:
                 self.plan.limit_norm(o.clip_norm)
                 stack.callback(self.plan.limit_norm, self.plan.clip_norm)
             callbacks = [o.callback] if o.callback is not None else []
-            if o.progress and self.plan.is_first:
-                callbacks.append(self._bar(stack))
+            if o.progress:  # on all ranks, as each callback is asked together with the others'
+                callbacks.append(self._bar(stack) if self.plan.is_first else _silent)
+            if isinstance(self.source, Windows):
+                stack.callback(self.source.close)
             for epoch in range(o.done + 1, o.epochs + 1):
                 if self._epoch(epoch, callbacks) or self._is_enough():
                     break
@@ -193,7 +226,7 @@ class _Fit:
         schedule, steps = self.schedule, self.source.steps
         if isinstance(schedule, Schedule):
             self.before = (epoch - 1) * steps
-            if isinstance(self.source, Rows):
+            if not isinstance(self.source, Batches):
                 self.rates = np.ascontiguousarray(schedule.rates(self.before, steps))
                 self.c_rates = native.rates(self.rates)  # kept alive for C
                 self.at.rates = self.c_rates
@@ -279,16 +312,24 @@ class _Fit:
 def _validation(plan: Plan, pair_given: Any) -> Samples | None:
     if pair_given is None:
         return None
+    if isinstance(pair_given, RowBlocks):
+        return stored_samples("plan.fit: validation", pair_given, plan.step_data)
     try:
         x, targ, *weight = pair_given
     except (TypeError, ValueError):
         weight = [None] * 2
     if len(weight) > 1:
-        raise ValueError("plan.fit: validation: expected a pair (x, targ), or (x, targ, sample_weight)")
+        raise ValueError(
+            "plan.fit: validation: expected a pair (x, targ), (x, targ, sample_weight), or rows of data.open"
+        )
     data = samples("plan.fit: validation", x, targ, plan.step_data, *weight)
     if not len(data):
         raise ShapeError("plan.fit: validation: found no rows, expected at least one")
     return data
+
+
+def _silent(moment: Moment) -> None:
+    """Stands for rank 0's bar on the others."""
 
 
 def _call(callbacks: list[Callable[[Moment], Any]], moment: Moment) -> bool:

@@ -1,6 +1,7 @@
 """x (n,m) that is made dense, or converted, a batch of rows at a time, never as a whole.
 
-These are scipy.sparse's matrices, and numpy's memory maps whose numbers are not of the parameters' dtype.
+These are scipy.sparse's matrices, numpy's memory maps whose numbers are not of the parameters' dtype, and rows on disk
+that `bp.data.open` knows.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 
 from pybackprop.core.arrays import Array, converted
 from pybackprop.core.errors import DTypeError, ShapeError
+from pybackprop.core.row_blocks import Block, RowBlocks
 from pybackprop.core.sparse import is_sparse
 from pybackprop.engine.batch import StepData, rows
 
@@ -64,11 +66,35 @@ class LazyRows:
         )
 
 
+class StoredRows(LazyRows):
+    """Rows of x on disk, in their order, a block at a time."""
+
+    def __len__(self) -> int:
+        return int(self.value.rows)
+
+    @property
+    def is_sparse(self) -> bool:
+        return False
+
+    def batches(self, size: int) -> Iterator[Array]:
+        """All rows in their order, as many at a time as a block has."""
+        for block in self.value.blocks:
+            yield self._block(block)
+
+    def _block(self, block: Block) -> Array:
+        part = self.value.kind.empty(block.rows)
+        block.read(part)
+        return rows(f"{self.operation}: {block.path}", part.x, self.expected)
+
+
 def lazy_rows(operation: str, x: Any, expected: StepData) -> LazyRows | None:
     """x as LazyRows; None for data that can be used as it is, or is converted at once.
 
     Raises ShapeError and DTypeError for a sparse matrix or memory map that does not fit.
     """
+    if isinstance(x, RowBlocks):
+        check_features(operation, x, expected)
+        return StoredRows(operation, x, expected)
     sparse = is_sparse(x)
     if not sparse and not (isinstance(x, np.memmap) and x.dtype != expected.dtype):
         return None
@@ -79,6 +105,15 @@ def lazy_rows(operation: str, x: Any, expected: StepData) -> LazyRows | None:
     if x.dtype.kind not in "fiub":
         raise DTypeError(f"{operation}: x: found an array of {x.dtype}, expected real numbers (float32 or float64)")
     return LazyRows(operation, _csr(operation, x, expected.dtype) if sparse else x, expected)
+
+
+def check_features(operation: str, x: RowBlocks, expected: StepData) -> None:
+    """Raises ShapeError for rows that the model does not take."""
+    if x.features != expected.m:
+        raise ShapeError(
+            f"{operation}: {x.blocks[0].path}: found rows of {x.features} features, expected {expected.m}: the first "
+            "layer's inputs"
+        )
 
 
 def _csr(operation: str, x: Any, dtype: np.dtype[Any]) -> Any:

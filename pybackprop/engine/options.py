@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pybackprop.core.checks import check_seed, whole
+from pybackprop.core.row_blocks import RowBlocks
 from pybackprop.engine.records import Epoch, Moment
 from pybackprop.nn.clip import check_max_norm
 from pybackprop.nn.schedules import Schedule
@@ -22,8 +23,8 @@ class Options:
     seed: int = 0
     batch: int | None = None
     done: int = 0
-    validation: tuple[Any, ...] | None = None
-    validation_data: tuple[Any, ...] | None = None
+    validation: tuple[Any, ...] | RowBlocks | None = None
+    validation_data: tuple[Any, ...] | RowBlocks | None = None
     validation_split: float | None = None
     patience: int | None = None
     schedule: Schedule | Callable[[int], float] | None = None

@@ -17,6 +17,7 @@ from pybackprop.core import native, observer, short_calls
 from pybackprop.core.arrays import Array, empty
 from pybackprop.core.checks import whole
 from pybackprop.core.errors import GradientError
+from pybackprop.core.row_blocks import RowBlocks
 from pybackprop.core.tracebacks import shorten
 from pybackprop.engine.arena import Arena
 from pybackprop.engine.batch import StepData, rows
@@ -172,7 +173,7 @@ class Plan:
         return self._loss[0]  # type: ignore[no-any-return]
 
     def predict(self, x: Any) -> Tensor:
-        """The output (n,h) for x (n,m) with any number of rows, processed `batch` at a time."""
+        """The output (n,h) for x (n,m), or rows of `bp.data.open`: any number, processed `batch` at a time."""
         self._structure.check("plan.predict")
         lazy = x if isinstance(x, LazyRows) else lazy_rows("plan.predict", x, self.step_data)
         data = rows("plan.predict", x, self.step_data) if lazy is None else lazy
@@ -194,8 +195,8 @@ class Plan:
         batch: int | None = None,
         done: int = 0,
         sample_weight: Any = None,
-        validation: tuple[Any, ...] | None = None,
-        validation_data: tuple[Any, ...] | None = None,
+        validation: tuple[Any, ...] | RowBlocks | None = None,
+        validation_data: tuple[Any, ...] | RowBlocks | None = None,
         validation_split: float | None = None,
         patience: int | None = None,
         schedule: Schedule | Callable[[int], float] | None = None,
@@ -208,7 +209,8 @@ class Plan:
         """Trains for `epochs` passes over x (n,m) and targ (n,h) in shuffled batches. Returns the Epochs, a bp.History.
 
         x may be a scipy.sparse matrix, or a numpy.memmap of another dtype: its rows are then made dense, or converted,
-        batch by batch. Without targ, x is a loader: an iterable of batches (x, targ), such as a list or PyTorch's
+        batch by batch. Without targ, x is what `bp.data.open` gives: rows on disk, read ahead by a thread, in the order
+        that `rows.order(seed, epoch)` tells; or a loader: an iterable of batches (x, targ), such as a list or PyTorch's
         DataLoader, that is iterated over once in each epoch and decides order and sizes, up to `batch` as compiled;
         or of batches (x, targ, sample_weight).
 
@@ -217,8 +219,8 @@ class Plan:
         done        epochs done by earlier calls: numbers and order continue after them; `epochs` includes them
         sample_weight  (n), from 0: how much each row counts. A step's loss is the sum of the rows' losses, each times
                     its weight, over the number of rows, whatever the weights; weights of mean 1 keep its size
-        validation  (x, targ) or (x, targ, sample_weight), whose loss is computed after each epoch; validation_data is
-                    the same
+        validation  (x, targ), (x, targ, sample_weight) or rows of `bp.data.open`, whose loss is computed after each
+                    epoch; validation_data is the same
         validation_split  instead: the share of the rows, chosen at random by the seed, that is held out for it; the
                     bits are those of a fit of the others
         patience    stop when the validation loss has not improved for so many epochs; parameters and the optimizer's
@@ -292,7 +294,7 @@ class Plan:
         return status
 
     def agree(self, decide: Callable[[], bool]) -> bool:
-        """What a callback of fit decides: whether to stop."""
+        """What a callback of fit, or a source of rows, decides: whether to stop."""
         return decide()
 
     def limit_norm(self, clip_norm: float | None) -> None:

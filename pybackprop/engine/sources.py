@@ -10,8 +10,10 @@ A source has
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from pybackprop.core import native
@@ -23,6 +25,7 @@ from pybackprop.engine.lazy_rows import LazyRows
 
 SHUFFLE_STREAM = 1  # the seed's random stream for the first epoch; each later epoch takes the next one
 END = object()  # what an iterator gives after its last batch
+Agree = Callable[[Callable[[], bool]], bool]  # see Plan.agree
 Call = Callable[..., int]  # (x, targ, bp_loss, order, batch, seconds at most): steps in C; the status
 
 
@@ -74,6 +77,8 @@ class Batches:
     """Batches (x, targ) or (x, targ, weight) that an iterator gives: a loader's, or rows made dense batch by batch.
 
     iterate   an epoch's number -> an iterator of batches
+    agree     what calls the waiting for a batch: the plan's, so that all ranks end a slice after the same one, and a
+              rank whose loader fails ends all
     """
 
     iterate: Callable[[int], Iterator[Any]]
@@ -84,9 +89,16 @@ class Batches:
     rows: int
 
     def __init__(
-        self, iterate: Callable[[int], Iterator[Any]], at: Any, step_data: StepData, steps: int, checks: bool = True
+        self,
+        iterate: Callable[[int], Iterator[Any]],
+        at: Any,
+        step_data: StepData,
+        steps: int,
+        agree: Agree,
+        checks: bool = True,
     ) -> None:
         self.iterate, self.at, self.step_data, self.steps, self.checks = iterate, at, step_data, steps, checks
+        self.agree = agree
         self.rows = self._count = 0
         self._iterator: Iterator[Any] = iter(())
         self._next: Any = None
@@ -98,7 +110,7 @@ class Batches:
     def begin(self, epoch: int) -> None:
         self.rows = self._count = 0
         self._iterator = self.iterate(epoch)
-        self._advance()
+        self.agree(partial(self._advance, math.inf))
         if self._next is None:
             raise ShapeError(
                 f"plan.fit: found no batches in epoch {epoch}, expected at least one. An iterator gives "
@@ -117,15 +129,16 @@ class Batches:
             if status:
                 return status, seconds
             self.rows += n
-            self._advance()
-            if self.is_done or time.perf_counter() > until:
+            if self.agree(partial(self._advance, until)):
                 self.steps = max(self.steps, self.at.steps)
                 return 0, seconds
 
-    def _advance(self) -> None:
+    def _advance(self, until: float) -> bool:
+        """Gets the next batch; whether the slice of steps ends before it."""
         given = next(self._iterator, END)
         self._count += 1
         self._next = None if given is END else self._checked(given)
+        return self.is_done or time.perf_counter() > until
 
     def _checked(self, given: Any) -> tuple[Array, Array, int]:
         """(x, targ, bp_loss) of a batch."""
@@ -148,7 +161,7 @@ class Batches:
         return x, targ, kind
 
 
-def loader_batches(loader: Any, passes: int, at: Any, step_data: StepData) -> Batches:
+def loader_batches(loader: Any, passes: int, at: Any, step_data: StepData, agree: Agree) -> Batches:
     """The batches of a loader: a list of pairs, a DataLoader, or whatever can be iterated over in each epoch.
 
     Raises TypeError for what cannot be iterated over, ValueError for an iterator that is needed more than once.
@@ -167,11 +180,11 @@ def loader_batches(loader: Any, passes: int, at: Any, step_data: StepData) -> Ba
         steps = len(loader)
     except TypeError:
         steps = 0
-    return Batches(lambda _: iter(loader), at, step_data, steps)
+    return Batches(lambda _: iter(loader), at, step_data, steps, agree)
 
 
 def lazy_batches(
-    x: LazyRows, targ: Array, weight: Array | None, at: Any, batch: int, seed: int, step_data: StepData
+    x: LazyRows, targ: Array, weight: Array | None, at: Any, batch: int, seed: int, step_data: StepData, agree: Agree
 ) -> Batches:
     """Shuffled batches of x (n,m), in the order in which `Rows` would take them."""
     n = len(targ)
@@ -184,7 +197,7 @@ def lazy_batches(
             taken = shuffled[start : start + batch]
             yield x.take(taken), targ[taken], None if weight is None else weight[taken]
 
-    return Batches(iterate, at, step_data, -(-n // batch), checks=not x.is_sparse)
+    return Batches(iterate, at, step_data, -(-n // batch), agree, checks=not x.is_sparse)
 
 
 def _shuffle(order: Any, n: int, seed: int, epoch: int) -> None:
