@@ -111,13 +111,9 @@ def c_loss(loss: Op, axes: int, weighted: bool = False) -> int:
     return kind | native.WEIGHTED if weighted else kind
 
 
-def weights_of_rows(operation: str, weight: Any, n: int, dtype: np.dtype[Any], is_part: bool = False) -> Array:
+def weights_of_rows(operation: str, weight: Any, n: int, dtype: np.dtype[Any]) -> Array:
     """weight (n) of n rows, of the parameters' dtype. Raises ShapeError for other shapes, ValueError for negative
-<<<<<<< HEAD
     numbers, NaN and infinity.
-=======
-    numbers, NaN and infinity, and for nothing but zeros, unless they are of a part of the rows.
->>>>>>> 26438244dc28bbc1f92ca09924b9b6132bc5e0da
     """
     array = as_array(weight, dtype, f"{operation}: sample_weight")
     if array.shape != (n,):
@@ -128,11 +124,6 @@ def weights_of_rows(operation: str, weight: Any, n: int, dtype: np.dtype[Any], i
         raise ValueError(
             f"{operation}: sample_weight[{at}] is {array[at]:g}, expected finite numbers from 0; 0 leaves a row out"
         )
-<<<<<<< HEAD
-=======
-    if not is_part and not array.any():
-        raise ValueError(f"{operation}: sample_weight is 0 for each of the {n} rows, so nothing could be learnt")
->>>>>>> 26438244dc28bbc1f92ca09924b9b6132bc5e0da
     return array.astype(dtype, copy=False)
 
 

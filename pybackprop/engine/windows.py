@@ -169,7 +169,7 @@ def prepared(operation: str, source: RowBlocks, block: Block, step_data: StepDat
     check_finite({"x": x, "targ": targ}, where)
     if part.weight is None:
         return Buffer(x, targ)
-    return Buffer(x, with_weights(targ, weights_of_rows(where, part.weight, len(x), x.dtype, is_part=True)))
+    return Buffer(x, with_weights(targ, weights_of_rows(where, part.weight, len(x), x.dtype)))
 
 
 def check_fits(operation: str, source: RowBlocks, expected: StepData) -> None:
