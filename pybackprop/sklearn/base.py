@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -176,7 +175,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         if self.early_stopping:
             x, targ, weight, held_out = self._hold_out(x, y, targ, weight, random)
         batch = self._batch(x.shape[0])
-        with _threads(self.threads):
+        with settings.using_threads(self.threads):
             if first:
                 self._begin([x.shape[1], *self._hidden(), outputs], objective, x.dtype)
             network: Network = self._network
@@ -273,7 +272,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         network: Network = self._network
         x = validate_data(self, x, accept_sparse="csr", dtype=network.dtype, order="C", reset=False)
-        with _threads(self.threads):
+        with settings.using_threads(self.threads):
             return network.outputs(x)
 
 
@@ -284,17 +283,3 @@ def _in_order(x: Any, targ: Array, weight: Array | None, batch: int) -> Sequence
         parts.append(weight.__getitem__)
     cuts = [slice(start, start + batch) for start in range(0, x.shape[0], batch)]
     return [tuple(part(cut) for part in parts) for cut in cuts]
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Computes with so many threads; None: with as many as otherwise."""
-    if count is None:
-        yield
-        return
-    before = settings.threads()
-    settings.set_threads(count)
-    try:
-        yield
-    finally:
-        settings.set_threads(before)
