@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 
+from helpers.clusters import local_cluster, sockets_left_open
 from helpers.processes import COMMAND, TIMEOUT, is_running, run_command
 from pybackprop.cli.main import main
 from pybackprop.core import version
@@ -88,9 +89,8 @@ def test_arrays_that_joblib_maps_give_the_same_bits(run, tmp_path):
 
 
 def test_a_dask_cluster_changes_no_bit(run, tmp_path):
-    distributed = pytest.importorskip("dask.distributed")
     options = [*GRID, "--save", tmp_path / "m.npz"]
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    with local_cluster() as cluster:
         done = run_command("sweep", "--json", *options, "--scheduler", cluster.scheduler_address)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -230,7 +230,8 @@ def test_libraries_that_are_not_there_are_named(run, monkeypatch, capsys):
 def test_a_scheduler_that_does_not_answer_is_named(run, monkeypatch):
     pytest.importorskip("dask.distributed")
     monkeypatch.setattr(sweep, "CONNECTS", 0.5)
-    said = run("--grid", "lr=0.1", "--scheduler", "tcp://127.0.0.1:9", code=1)
+    with sockets_left_open():
+        said = run("--grid", "lr=0.1", "--scheduler", "tcp://127.0.0.1:9", code=1)
     assert "--scheduler: tcp://127.0.0.1:9: " in said
     assert "is it running?" in said
 

@@ -9,6 +9,7 @@ import pytest
 model_selection = pytest.importorskip("sklearn.model_selection")
 joblib = pytest.importorskip("joblib")
 import pybackprop as bp  # noqa: E402
+from helpers.clusters import local_cluster  # noqa: E402
 from pybackprop.core import settings  # noqa: E402
 from pybackprop.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
 
@@ -47,14 +48,11 @@ def searched(estimator, **options):
 
 @contextmanager
 def dask_cluster(**options):
-    distributed = pytest.importorskip("dask.distributed")
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, **options}
-    with (
-        distributed.LocalCluster(**options) as cluster,
-        distributed.Client(cluster) as client,
-        joblib.parallel_config(backend="dask"),
-    ):
-        yield client
+    with local_cluster(**options) as cluster:
+        from dask.distributed import Client
+
+        with Client(cluster) as client, joblib.parallel_config(backend="dask"):
+            yield client
 
 
 def assert_same_bits(found, right):
