@@ -1,4 +1,4 @@
-"""The command line: train and predict, explain, judge and learn, memory, bench, lab, selftest and info."""
+"""The command line: train, sweep and predict, explain, judge and learn, memory, bench, lab, selftest and info."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from pybackprop.cli import bench, explain, info, judge, lab, memory, predict, selftest, train
+from pybackprop.cli import bench, explain, info, judge, lab, memory, predict, selftest, sweep, train
 from pybackprop.cli.arguments import Parser
 from pybackprop.core.errors import DivergedError
 from pybackprop.core.interrupt import exit_quietly, raise_again
@@ -74,6 +74,7 @@ def parser() -> Parser:
     top.add_argument("--version", action="version", version=f"pybackprop {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     train.add_parser(commands)
+    sweep.add_parser(commands)
     predict.add_parser(commands)
     info.add_parser(commands)
     bench.add_parser(commands)

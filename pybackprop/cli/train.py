@@ -6,6 +6,7 @@ import argparse
 import json
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,8 @@ from pybackprop.engine.records import Moment
 from pybackprop.train import checkpoint
 from pybackprop.train.contents import OPTIMIZER_NAMES
 from pybackprop.train.model_file import description_of
-from pybackprop.train.trainer import DECAY_OF_ADAMW, RATE_OF_ADAM, SCHEDULES, Settings, Trainer, settings_of, usual_rate
+from pybackprop.train.settings import completed
+from pybackprop.train.trainer import DECAY_OF_ADAMW, RATE_OF_ADAM, SCHEDULES, Settings, Trainer, settings_of
 
 DEFAULTS = Settings()
 INTERRUPTED = 128 + signal.SIGINT
@@ -41,6 +43,24 @@ def add_parser(commands: Any) -> None:
     add = train.add_argument
     add("--data", type=Path, metavar="PATH", help=DATA_HELP)
     add_choices(add)
+    add_settings(add)
+    add(
+        "--threads",
+        type=whole_number,
+        metavar="N",
+        help="threads for large steps; the result stays the same, bit for bit",
+    )
+    add("--mpi", action="store_true", help="share the work with the other ranks of mpiexec; the result stays the same")
+    add("--save", type=Path, metavar="FILE", help="write a checkpoint after every epoch: .safetensors or .npz")
+    add("--resume", type=Path, metavar="FILE", help="continue from a checkpoint; its settings are the defaults")
+    add("--plot", type=Path, metavar="FILE.png", help="draw loss and accuracy over the epochs")
+    add("--json", action="store_true", help="print one JSON object instead of the summary")
+    add("--quiet", action="store_true", help="print no progress and no summary")
+    train.set_defaults(command=run)
+
+
+def add_settings(add: Callable[..., Any]) -> None:
+    """Adds an option for each of Settings; what is not given is None."""
     add("--hidden", type=sizes, metavar="N,N", help=f"sizes of the hidden layers ({DEFAULTS.hidden[0]}); '' for none")
     add("--epochs", type=whole_number, metavar="N", help=f"passes over the data, in all ({DEFAULTS.epochs})")
     add("--batch", type=whole_number, metavar="N", help=f"samples in a step ({DEFAULTS.batch})")
@@ -60,19 +80,6 @@ def add_parser(commands: Any) -> None:
         help=f"seed of the initial parameters and the order of samples ({DEFAULTS.seed})",
     )
     add("--dtype", choices=["float32", "float64"], help=f"of data and parameters ({DEFAULTS.dtype})")
-    add(
-        "--threads",
-        type=whole_number,
-        metavar="N",
-        help="threads for large steps; the result stays the same, bit for bit",
-    )
-    add("--mpi", action="store_true", help="share the work with the other ranks of mpiexec; the result stays the same")
-    add("--save", type=Path, metavar="FILE", help="write a checkpoint after every epoch: .safetensors or .npz")
-    add("--resume", type=Path, metavar="FILE", help="continue from a checkpoint; its settings are the defaults")
-    add("--plot", type=Path, metavar="FILE.png", help="draw loss and accuracy over the epochs")
-    add("--json", action="store_true", help="print one JSON object instead of the summary")
-    add("--quiet", action="store_true", help="print no progress and no summary")
-    train.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -111,15 +118,7 @@ def _trainer(options: argparse.Namespace, comm: Any) -> Trainer:
             if given.get(name, getattr(chosen, name)) != getattr(chosen, name):
                 raise ValueError(f"--{name}: {options.resume} was trained with {getattr(chosen, name)!r}; leave it out")
     samples = _samples(options, given.get("dtype", chosen.dtype))
-    optimizer = given.get("optimizer", chosen.optimizer)
-    if optimizer != DEFAULTS.optimizer:
-        for name in ("momentum", "nesterov"):
-            if name in given:
-                raise ValueError(f"--{name}: {optimizer} has none; leave it out, or train with --optimizer sgd")
-    if options.resume is None:
-        decay = DECAY_OF_ADAMW if optimizer == "adamw" else DEFAULTS.weight_decay
-        chosen = replace(chosen, lr=usual_rate(samples.description, optimizer), weight_decay=decay)
-    chosen = replace(chosen, **given)
+    chosen = completed(given, samples.description, None if options.resume is None else chosen)
     trainer = Trainer(chosen, *samples, comm=comm)
     if options.resume is not None:
         trainer.restore(options.resume)
@@ -128,14 +127,20 @@ def _trainer(options: argparse.Namespace, comm: Any) -> Trainer:
     return trainer
 
 
-def _samples(options: argparse.Namespace, dtype: str) -> Samples:
-    """What to train on: as asked for, else as the checkpoint tells that is resumed, else by the rules."""
+def samples_of(options: argparse.Namespace, dtype: str) -> Samples:
+    """What to train on from the start."""
     asked = choices_of(options)
     if options.data is None:
         refuse_choices(asked, "the built-in digits leave nothing to choose")
         return Samples(data.digits(dtype), data.digits_description())
-    if options.resume is None:
-        return data.read(options.data, dtype, asked)
+    return data.read(options.data, dtype, asked)
+
+
+def _samples(options: argparse.Namespace, dtype: str) -> Samples:
+    """What to train on: as asked for, else as the checkpoint tells that is resumed, else by the rules."""
+    if options.data is None or options.resume is None:
+        return samples_of(options, dtype)
+    asked = choices_of(options)
     known = description_of(options.resume, checkpoint.load(options.resume)[1])
     found = data.read(options.data, dtype, asked.otherwise(known))
     return found if known is None else found._replace(description=replace(found.description, reasons=known.reasons))

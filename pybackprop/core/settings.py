@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,36 @@ def set_threads(count: int | None) -> None:
         lib.bp_limit_threads(min(cpu_quota() or 0, MOST_THREADS))
         return
     lib.bp_set_threads(whole("set_threads", count, 1, MOST_THREADS))
+
+
+_asking = threading.Lock()
+_asked: list[int] = []  # by those who are inside of `using_threads` now
+_unasked = 0  # how many there were before the first of them
+
+
+@contextmanager
+def using_threads(count: int | None) -> Iterator[None]:
+    """Computes with so many threads, and then with as many as before; None: with as many as otherwise.
+
+    The number holds for the whole process. Where several Python threads ask at once, it is the least that any asks for.
+    Raises ValueError outside 1 .. 1024.
+    """
+    global _unasked
+    if count is None:
+        yield
+        return
+    count = whole("threads", count, 1, MOST_THREADS)
+    with _asking:
+        if not _asked:
+            _unasked = threads()
+        _asked.append(count)
+        set_threads(min(_asked))
+    try:
+        yield
+    finally:
+        with _asking:
+            _asked.remove(count)
+            set_threads(min(_asked, default=_unasked))
 
 
 def thread_work() -> int:

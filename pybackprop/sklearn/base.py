@@ -23,7 +23,6 @@ from pybackprop.engine.model import Model
 from pybackprop.sklearn.batches import in_order, without_idle
 from pybackprop.sklearn.network import ACTIVATIONS, Network, Objective
 from pybackprop.sklearn.stopping import Watch, begin
-from pybackprop.sklearn.threads import threads
 
 LARGEST_SEED = 2**31 - 1
 
@@ -196,7 +195,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         batch = self._batch(x.shape[0])
         if weight is not None and not self.shuffle:
             x, targ, weight = without_idle(x, targ, weight, batch)
-        with threads(self.threads):
+        with settings.using_threads(self.threads):
             if first:
                 self._begin(widths, objective, x.dtype)
             network: Network = self._network
@@ -306,7 +305,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         network: Network = self._network
         x = validate_data(self, x, accept_sparse="csr", dtype=network.dtype, order="C", reset=False)
-        with threads(self.threads):
+        with settings.using_threads(self.threads):
             return network.outputs(x)
 
 

@@ -197,6 +197,10 @@ class Trainer:
 
     def save(self, path: str | Path) -> None:
         """Writes a checkpoint; see pybackprop.checkpoint.save."""
+        checkpoint.save(path, *self.contents())
+
+    def contents(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """What a checkpoint of this holds: its arrays, which are the trainer's own memory, and its meta."""
         meta: dict[str, Any] = {
             "kind": "mlp",
             "classifies": self.classifies,
@@ -209,7 +213,7 @@ class Trainer:
         }
         if self.description is not None:
             meta["description"] = self.description.to_json()
-        checkpoint.save(path, self._state(), meta)
+        return self._state(), meta
 
     def restore(self, path: str | Path) -> None:
         """Restores the state from a checkpoint of the same network and data. Raises CheckpointError."""
