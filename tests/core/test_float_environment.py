@@ -110,7 +110,7 @@ def references(rng, dtype):
               "dp": (70, 6), "v": (70, 6), "out": (70, 6), "targ": (70, 6)}  # fmt: skip
     given = {name: numbers(rng, *shape, dtype=dtype) for name, shape in arrays.items()}
     given |= {"lr": LR, "mu": MU, "negative_slope": SLOPE, "low": LR, "operation": MULTIPLY, "exponent": 3, "axis": 0}
-    given |= {"m": given["v"], "t": 3, "weight_decay": LR, "factor": LR, "loss": "mse", "weight": np.linspace(0, 2, 70)}
+    given |= {"m": given["v"], "t": 3, "weight_decay": LR, "factor": LR, "loss": "mse", "weight": np.arange(70.0)}
     functions = [f for name, f in inspect.getmembers(reference, inspect.isfunction)
                  if not name.startswith("_") and f.__module__ == reference.__name__]  # fmt: skip
 
