@@ -182,7 +182,7 @@ class Search:
     @property
     def best(self) -> int | None:
         """The place of the best candidate; None if all have errors, or none is known."""
-        return next((k for k in self.ranked() if self.outcomes[k].error is None), None)
+        return next((k for k in self.ranked() if self.outcomes[k].score is not None), None)
 
     def add(self, done: Done) -> None:
         """Takes a candidate's outcome into the state's file, and into the checkpoint if it is the best so far."""
@@ -200,8 +200,8 @@ class Search:
         chosen = self.candidates[best].settings
         done = sweep.train(Task(best, chosen), self.samples[chosen.dtype], keep=True)
         if done.contents is None or done.outcome.digest != self.outcomes[best].digest:
-            path = None if self.state is None else self.state.path
-            raise ValueError(f"{path}: the best candidate does not have the digest that it should; delete the file")
+            why = done.outcome.error or "it does not have the digest that the state says; delete the state's file"
+            raise ValueError(f"--save: the best candidate could not be trained again: {why}")
         checkpoint.save(self.save, *done.contents)
 
     def _is_saved(self, best: int) -> bool:

@@ -72,6 +72,8 @@ def open(
         found = [_npz_shard(one) for one in paths]
     else:
         _refuse(".npy files", target=target)
+        if targ is None:
+            _refuse(f"shards of .npy files, whose {WEIGHT}-... stand beside them", sample_weight=sample_weight)
         triples = _npy_triples(paths) if targ is None else [(paths[0], Path(targ), sample_weight)]
         found = [_npy_shard(x, y, None if w is None else Path(w), block_rows) for x, y, w in triples]
     row_kind = one_kind(found)
@@ -148,21 +150,22 @@ class NpyBlock:
 
 def _npy_triples(paths: list[Path]) -> list[tuple[Path, Path, Path | None]]:
     """x, targ and weights of each shard, by their names: x-01.npy, targ-01.npy, sample_weight-01.npy."""
-    by_name = {path.name: path for path in paths}
+    known = set(paths)
     triples = []
     for path in paths:
         kind = next((kind for kind in (*TARGETS, WEIGHT, X) if path.name.startswith(kind)), None)
         if kind is None:
             raise DataError(f"{path}: found this name, expected one that begins with x, targ or {WEIGHT}")
         rest = path.name[len(kind) :]
-        if X + rest not in by_name:
+        if path.with_name(X + rest) not in known:
             raise DataError(f"{path.with_name(X + rest)}: is missing, and {path.name} is there")
         if kind == X:
-            targ = next((by_name[name + rest] for name in TARGETS if name + rest in by_name), None)
+            targ = next((one for one in (path.with_name(name + rest) for name in TARGETS) if one in known), None)
             if targ is None:
                 expected = "expected it beside its x; or give data.open(x, targ)"
                 raise DataError(f"{path.with_name(TARGETS[0] + rest)}: is missing, {expected}")
-            triples.append((path, targ, by_name.get(WEIGHT + rest)))
+            weight = path.with_name(WEIGHT + rest)
+            triples.append((path, targ, weight if weight in known else None))
     return triples
 
 
@@ -200,7 +203,7 @@ class NpzBlock:
         wanted = dict(zip(self.names, into, strict=False))
 
         def read(name: str, stream: IO[bytes], size: int) -> None:
-            array = wanted.get(name)
+            array = wanted.pop(name, None)
             if array is None:
                 return
             shape, _, dtype = npy_header(stream, size)
@@ -213,6 +216,9 @@ class NpzBlock:
 
         with named_errors(self.path):
             npz_members(self.path, read)
+            missing = [name for name, array in wanted.items() if array is not None]
+            if missing:
+                raise NpyError(f"found no {' and no '.join(missing)}, expected it, as when it was opened")
 
     def check(self) -> None:
         """See core.row_blocks.Block."""

@@ -24,7 +24,8 @@ def compile(
 ) -> Plan:
     """A Plan of the model's step for up to `batch` rows.
 
-    model      a chain: Lin, each with at most one activation after it, ended by Mse or CrossEntropy; one dtype
+    model      a chain: Lin, each with at most one activation after it, ended by Mse, CrossEntropy or
+               BinaryCrossEntropy; one dtype
     optimizer  updates its parameters, or the model's if it was given none; needed by step and fit
     clip_norm  before each update, scale the gradients of the updated parameters down to this norm, as
                `bp.clip_grad_norm` does with them in the model's order; None: do not

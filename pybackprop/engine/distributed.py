@@ -20,13 +20,14 @@ import numpy as np
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native, observer
 from pybackprop.core.arrays import Array, aligned_empty
+from pybackprop.core.checks import whole
 from pybackprop.core.errors import GradientError, ShapeError
 from pybackprop.core.version import __version__
 from pybackprop.engine.batch import c_loss, pair
 from pybackprop.engine.history import History
-from pybackprop.engine.model import Model
+from pybackprop.engine.model import Model, network_of_model
 from pybackprop.engine.plan import Plan
-from pybackprop.engine.ranks import RankError, Ranks
+from pybackprop.engine.ranks import RankError, Ranks, together
 from pybackprop.nn.optimizer import Optimizer
 
 __all__ = ["DistributedPlan", "RankError"]
@@ -53,6 +54,8 @@ class DistributedPlan(Plan):
         comm: Any,
     ) -> None:
         self.ranks = Ranks(comm)
+        network_of_model(model)
+        batch = whole("compile: batch", batch)
         self.ranks.same("compile", {"the version": __version__, "the model": repr(model), "batch": batch,
                                     "optimizer": repr(optimizer), "clip_norm": clip_norm,
                                     "the parameters": [_checksum(p.data) for p in model.parameters()]})  # fmt: skip
@@ -61,7 +64,7 @@ class DistributedPlan(Plan):
         self.batch = self.step_data.most = batch
         self._parts: list[Array] = []
         self._sum = self.c_plan.loss_sum = native.number(native.FLOAT64)
-        self._checked: Any = None
+        self._checked: tuple[Any, Any] = (None, None)  # kept, so that no other array has their place
         self._seconds = 0.0  # of a step of fit, on rank 0
 
     # ---- steps ----
@@ -74,24 +77,30 @@ class DistributedPlan(Plan):
     def step(self, x: Any, targ: Any) -> float:
         """The loss before the update; then updates the parameters, as Plan.step does."""
         optimizer = self.check_step("plan.step")
+        self._same_rule("plan.step", optimizer.lr)
         loss = self._grads("plan.step", x, targ, False)
         self.touch()
         native.check(native.plan_update[self.dtype](self.c_plan, optimizer.lr, optimizer.momentum))
         return loss
 
     def _grads(self, operation: str, x: Any, targ: Any, accumulate: bool) -> float:
-        if isinstance(x, Tensor) and x.requires_g:
-            raise GradientError(f"{operation}: x has requires_g, but ranks compute no x.g; compile without comm")
-        data, targets = pair(operation, x, targ, self.step_data)
-        if len(data) > self.batch:
-            raise ShapeError(f"{operation}: found {len(data)} rows, expected at most {self.batch}, as compiled")
-        self._check_same(operation, _sample(data), _sample(targets))
+        data, targets = together(self.agree, lambda: self._data(operation, x, targ))
+        self._check_same(operation, _sample(data), _sample(targets), data.shape)
         self.expect(c_loss(self.step_data.loss, targets.ndim))
         loss = self._all_gradients(data, targets, None, self.arena.gradients.copy() if accumulate else None)
         self.arena.written.count += 1
         if observer.active is not None:
             self._tell(operation)
         return loss
+
+    def _data(self, operation: str, x: Any, targ: Any) -> tuple[Array, Array]:
+        """The checked data of a step."""
+        if isinstance(x, Tensor) and x.requires_g:
+            raise GradientError(f"{operation}: x has requires_g, but ranks compute no x.g; compile without comm")
+        data, targets = pair(operation, x, targ, self.step_data)
+        if not 0 < len(data) <= self.batch:
+            raise ShapeError(f"{operation}: found {len(data)} rows, expected 1 to {self.batch}, as compiled")
+        return data, targets
 
     def _all_gradients(self, x: Array, targ: Array, order: Array | None, before: Array | None = None) -> float:
         """The loss and the gradients of a step, from the parts of all ranks. order: the rows; None: all of them.
@@ -110,7 +119,8 @@ class DistributedPlan(Plan):
         self.ranks.add_in_turn(sums, total[size:].view(np.float64), segments)
         self.arena.gradients[...] = total[:size]
         loss = float(total[size:].view(np.float64)[0]) / self._terms(n)
-        return float(self.dtype.type(loss))
+        self._loss[0] = loss  # rounded without numpy's warning of an overflow
+        return float(self._loss[0])
 
     def _part(self, k: int, start: int, n: int, x: Array, targ: Array, order: Array | None) -> Array:
         """The gradients of a segment, and behind them the sum of its losses, in this rank's k-th buffer."""
@@ -144,13 +154,16 @@ class DistributedPlan(Plan):
         """
         told = {name: options.get(name) for name in ("epochs", "seed", "batch", "done", "patience", "validation_split")}
         self.ranks.same("plan.fit", told)
+        if not options.get("done"):
+            self._checked = (None, None)
         return super().fit(x, targ, **options)
 
     def run(
         self, at: Any, x: Array, targ: Array, order: Any, rows: int, batch: int, rates: tuple[float, float], most: float
     ) -> int:
         """Steps of fit; rank 0 decides how many they are."""
-        self._check_same("plan.fit", x, targ, once=order is not native.NULL or at.row > 0)
+        self._same_rule("plan.fit", rates[0] if at.rates == native.NULL else at.rates[at.steps])
+        self._check_once(x, targ, once=order is not native.NULL or at.row > 0)
         index = None if order is native.NULL else native.as_index(order)
         steps = self.ranks.from_first(max(1, int(most / self._seconds)) if self._seconds else 1)
         began, status, done = time.perf_counter(), 0, 0
@@ -178,9 +191,13 @@ class DistributedPlan(Plan):
             at.steps += 1
         return status
 
-    def agree(self, decide: Callable[[], bool]) -> bool:
+    def agree(self, decide: Callable[[], bool], alike: str = "") -> bool:
         """What a callback decides on rank 0."""
-        return self.ranks.decide(decide)
+        return self.ranks.decide(decide, alike)
+
+    def from_first(self, value: Any) -> Any:
+        """Rank 0's value."""
+        return self.ranks.from_first(value)
 
     def reserve_batch(self, rows: int) -> None:
         """Rows are gathered segment by segment, on each rank its own."""
@@ -196,14 +213,24 @@ class DistributedPlan(Plan):
             said += f"; a batch of at least {(self.ranks.size - 1) * native.SEGMENT + 1} rows would use all of them"
         return f"{said}\n{super().describe()}"
 
-    def _check_same(self, operation: str, x: Array, targ: Array, once: bool = False) -> None:
-        """Raises RankError where the ranks have different data. once: not again for the same arrays."""
-        key = (id(x), id(targ), x.shape)
-        if once and self._checked == key:
+    def _check_once(self, x: Array, targ: Array, once: bool) -> None:
+        """The same for fit's data. once: not again if they are the arrays of the last time on every rank."""
+        known = self._checked[0] is x and self._checked[1] is targ
+        if once and all(self.ranks.of_all(known)):
             return
-        self._checked = key
-        facts = {"the shape of x": x.shape, "the checksum of x": _checksum(x), "the checksum of targ": _checksum(targ)}
+        self._checked = x, targ
+        self._check_same("plan.fit", x, targ, x.shape)
+
+    def _check_same(self, operation: str, x: Array, targ: Array, shape: tuple[int, ...]) -> None:
+        """Raises RankError where the ranks have different data. shape: of x, of which this may be a part."""
+        facts = {"the shape of x": shape, "the checksum of x": _checksum(x), "the checksum of targ": _checksum(targ)}
         self.ranks.same(operation, facts)
+
+    def _same_rule(self, operation: str, lr: float) -> None:
+        """Raises RankError where the ranks would update in different ways."""
+        optimizer = self.check_step(operation)
+        facts = {"the learning rate": lr, "the optimizer": repr(optimizer), "its steps so far": optimizer.steps}
+        self.ranks.same(operation, {**facts, "clip_norm": self.c_plan.max_norm})
 
     def __repr__(self) -> str:
         return f"DistributedPlan({self.model!r}, batch={self.batch}, rank {self.ranks.rank} of {self.ranks.size})"

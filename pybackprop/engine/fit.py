@@ -20,6 +20,7 @@ from pybackprop.engine.arena import Arena
 from pybackprop.engine.batch import StepData, c_loss, weighted_loss, with_weights
 from pybackprop.engine.history import History
 from pybackprop.engine.options import Options
+from pybackprop.engine.ranks import together
 from pybackprop.engine.records import Epoch, Moment
 from pybackprop.engine.samples import Samples, samples, split
 from pybackprop.engine.sources import Batches, Rows, lazy_batches, loader_batches
@@ -47,7 +48,8 @@ class Plan(Protocol):
     def reserve_batch(self, rows: int) -> None: ...
     def predict(self, x: Any) -> Tensor: ...
     def expect(self, c_loss: int) -> None: ...
-    def agree(self, decide: Callable[[], bool]) -> bool: ...
+    def agree(self, decide: Callable[[], bool], alike: str = "") -> bool: ...
+    def from_first(self, value: Any) -> Any: ...
     def run(
         self, at: Any, x: Array, targ: Array, order: Any, rows: int, batch: int, rates: tuple[float, float], most: float
     ) -> int: ...
@@ -56,7 +58,7 @@ class Plan(Protocol):
 
 def fit(plan: Plan, x: Any, targ: Any, options: Options) -> History:
     """See Plan.fit."""
-    return _Fit(plan, x, targ, options).run()
+    return together(plan.agree, lambda: _Fit(plan, x, targ, options)).run()
 
 
 class _Fit:
@@ -204,14 +206,15 @@ class _Fit:
             if not self.source.is_done and self._asked_to_stop(callbacks, epoch):
                 return True
         self._check_finite(epoch)
-        done = Epoch(epoch, at.loss_sum / self.source.rows, self._validation_loss(), self.optimizer.lr, seconds)
+        validation = self._agreed_validation_loss()
+        done = Epoch(epoch, at.loss_sum / self.source.rows, validation, self.optimizer.lr, seconds)
         self.history.append(done)
         self._keep_best(done.validation)
         return self.plan.agree(partial(self._after_epoch, callbacks, done))
 
     def _asked_to_stop(self, callbacks: list[Callable[[Moment], Any]], epoch: int) -> bool:
         """Whether a callback within an epoch asks to stop."""
-        return bool(callbacks) and self.plan.agree(partial(_call, callbacks, self._moment(epoch)))
+        return self.plan.agree(partial(_call, callbacks, self._moment(epoch)))
 
     def _after_epoch(self, callbacks: list[Callable[[Moment], Any]], done: Epoch) -> bool:
         """Calls what is called after an epoch; whether one of them asks to stop."""
@@ -257,6 +260,11 @@ class _Fit:
     def _moment(self, epoch: int, done: Epoch | None = None) -> Moment:
         return Moment(epoch, self.at.steps, self.source.steps, self.at.loss_sum / self.source.rows, done)
 
+    def _agreed_validation_loss(self) -> float | None:
+        """The validation loss, which decides when to stop."""
+        loss: float | None = self.plan.from_first(together(self.plan.agree, self._validation_loss))
+        return loss
+
     def _validation_loss(self) -> float | None:
         if self.validation is None:
             return None
@@ -266,7 +274,7 @@ class _Fit:
         return weighted_loss(loss, out, self.validation.targ, self.validation.weight)
 
     def _keep_best(self, loss: float | None) -> None:
-        if self.options.patience is not None and loss is not None and (self.best is None or loss < self.best[0]):
+        if self.options.patience is not None and loss is not None and (self.best is None or not self.best[0] <= loss):
             self.best = (loss, [array.copy() for array in self._state()], self.optimizer.steps)
             self.best_epoch = len(self.history)
 

@@ -293,9 +293,13 @@ class Plan:
         status: int = native.plan_run[self.dtype](self.c_plan, at, *data, *rates, most)
         return status
 
-    def agree(self, decide: Callable[[], bool]) -> bool:
-        """What a callback of fit, or a source of rows, decides: whether to stop."""
+    def agree(self, decide: Callable[[], bool], alike: str = "") -> bool:
+        """What a callback of fit, or a source of rows, decides: whether to stop. alike: see Ranks.decide."""
         return decide()
+
+    def from_first(self, value: Any) -> Any:
+        """A value that all who train together have to have the same of."""
+        return value
 
     def limit_norm(self, clip_norm: float | None) -> None:
         """Makes steps scale their gradients down to this norm; None: not at all."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from pybackprop.core.arrays import Array
 BLOCK = 256 * 1024  # bytes that travel at once
 SPINS = 200  # questions before a rank sleeps between them
 NAP = 50e-6  # seconds
+Made = TypeVar("Made")
 STOPPED = "KeyboardInterrupt"  # stands for a rank's Ctrl-C
 
 
@@ -40,7 +41,7 @@ class Ranks:
                     f"compile: comm: found {type(comm).__name__}, expected a communicator of mpi4py, such as "
                     "mpi4py.MPI.COMM_WORLD; pip install 'pybackprop[mpi]'"
                 )
-        self.comm = comm.Dup()  # messages of the program's own cannot meet these
+        self.comm = _duplicate(comm)  # messages of the program's own cannot meet these
         self.rank, self.size = int(comm.Get_rank()), int(comm.Get_size())
 
     def share(self, segments: int) -> range:
@@ -58,16 +59,17 @@ class Ranks:
                         f"rank {rank}. Give every rank the same"
                     )
 
-    def decide(self, decide: Callable[[], bool]) -> bool:
+    def decide(self, decide: Callable[[], bool], alike: str = "") -> bool:
         """Calls a function on every rank; what it returned on rank 0.
 
+        alike   what is wrong if it returned something else on another rank: RankError on all; empty: nothing
         Raises its exception on the ranks on which it failed, and RankError on the others; KeyboardInterrupt on all.
         """
         failure: BaseException | None = None
         result = False
         try:
             result = decide()
-        except (Exception, KeyboardInterrupt) as error:
+        except BaseException as error:  # also of sys.exit, which would leave the others waiting
             failure = error
         every = self.comm.allgather((result, None if failure is None else _text(failure)))
         if failure is not None:
@@ -75,7 +77,15 @@ class Ranks:
         for rank, (_, text) in enumerate(every):
             if text is not None:
                 raise KeyboardInterrupt if text == STOPPED else RankError(f"rank {rank} failed: {text}")
+        for rank, (other, _) in enumerate(every):
+            if alike and other is not every[0][0]:
+                raise RankError(f"{alike}: {every[0][0]} on rank 0 and {other} on rank {rank}")
         return bool(every[0][0])
+
+    def of_all(self, value: Any) -> list[Any]:
+        """The values of all ranks."""
+        values: list[Any] = self.comm.allgather(value)
+        return values
 
     def from_first(self, value: Any) -> Any:
         """Rank 0's value."""
@@ -110,6 +120,33 @@ class Ranks:
             np.add(block, part, out=block)
         if self.rank < last:
             wait(self.comm.Isend(block, dest=self.rank + 1))
+
+
+def together(agree: Callable[..., bool], make: Callable[[], Made]) -> Made:
+    """What a function returns. agree: calls it, so that if it raises on one rank, none goes on; see Plan.agree."""
+    made: list[Made] = []
+
+    def decide() -> bool:
+        made.append(make())
+        return False
+
+    agree(decide)
+    return made[0]
+
+
+def _duplicate(comm: Any) -> Any:
+    """A communicator of the same ranks, the same one for each communicator: an MPI has only so many of them."""
+    kind = type(comm)
+    if kind not in _keys:
+        _keys[kind] = kind.Create_keyval()
+    twin = comm.Get_attr(_keys[kind])
+    if twin is None:
+        twin = comm.Dup()
+        comm.Set_attr(_keys[kind], twin)
+    return twin
+
+
+_keys: dict[type, int] = {}  # under which a communicator keeps its duplicate
 
 
 def _text(failure: BaseException) -> str:

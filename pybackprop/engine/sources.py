@@ -25,7 +25,7 @@ from pybackprop.engine.lazy_rows import LazyRows
 
 SHUFFLE_STREAM = 1  # the seed's random stream for the first epoch; each later epoch takes the next one
 END = object()  # what an iterator gives after its last batch
-Agree = Callable[[Callable[[], bool]], bool]  # see Plan.agree
+Agree = Callable[..., bool]  # see Plan.agree
 Call = Callable[..., int]  # (x, targ, bp_loss, order, batch, seconds at most): steps in C; the status
 
 
@@ -111,6 +111,7 @@ class Batches:
         self.rows = self._count = 0
         self._iterator = self.iterate(epoch)
         self.agree(partial(self._advance, math.inf))
+        self._same_end()
         if self._next is None:
             raise ShapeError(
                 f"plan.fit: found no batches in epoch {epoch}, expected at least one. An iterator gives "
@@ -129,9 +130,14 @@ class Batches:
             if status:
                 return status, seconds
             self.rows += n
-            if self.agree(partial(self._advance, until)):
+            stops = self.agree(partial(self._advance, until))
+            self._same_end()
+            if stops:
                 self.steps = max(self.steps, self.at.steps)
                 return 0, seconds
+
+    def _same_end(self) -> None:
+        self.agree(lambda: self.is_done, "plan.fit: the loaders of the ranks do not agree whether the epoch has ended")
 
     def _advance(self, until: float) -> bool:
         """Gets the next batch; whether the slice of steps ends before it."""

@@ -227,6 +227,8 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
         of = (None, None) if weight is None else (weight[rows], weight[held])
+        if of[1] is not None and not of[1].any():
+            raise ValueError("Sample weights of the validation set must contain at least one non-zero number.")
         return x[rows], targ[rows], of[0], (x[held], y[held], of[1])
 
     def _batch(self, n: int) -> int:

@@ -5,6 +5,8 @@ joblib is loaded where several processes are asked for, and dask where a schedul
 
 from __future__ import annotations
 
+import asyncio
+import math
 import os
 import signal
 import threading
@@ -51,12 +53,12 @@ class Outcome:
 
     @property
     def score(self) -> float | None:
-        """What candidates are ranked by, the larger the better; None after an error."""
+        """What candidates are ranked by, the larger the better; None after an error, and for NaN."""
         for value in (self.accuracy, self.r2):
-            if value is not None:
+            if value is not None and not math.isnan(value):
                 return value
         loss = self.loss if self.valid_loss is None else self.valid_loss
-        return None if loss is None else -loss
+        return None if loss is None or math.isnan(loss) else -loss
 
     @property
     def measure(self) -> str:
@@ -144,7 +146,7 @@ def on_dask(
         try:
             client = stack.enter_context(Client(scheduler, timeout=CONNECTS))  # type: ignore[no-untyped-call]
             client.wait_for_workers(1, timeout=CONNECTS)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, asyncio.TimeoutError) as error:
             raise OSError(f"--scheduler: {scheduler}: {str(error) or 'no workers'}; is it running?") from error
         _check_versions(client.run(_version, on_error="return"))
         yield from _parallel(tasks, samples, keep, threads, None, backend="dask", client=client)

@@ -52,13 +52,49 @@ def refused(comm, what):
     plan.fit(x, targ, epochs=2, seed=5 if odd and what == "seed" else 0, on_epoch=callback)
 
 
+def different(comm, what):
+    """The digest after a training in which the last rank does something else."""
+    odd = comm.Get_rank() == comm.Get_size() - 1
+    x = np.random.default_rng(0).standard_normal((2048, 4)).astype("f")
+    targ = x[:, :1].copy()
+    model = bp.mlp([4, 3, 1], seed=0)
+    plan = bp.compile(model, batch=1024, optimizer=bp.SGD(lr=0.1), comm=comm)
+    options = {"epochs": 3}
+    if what == "a bar on one rank":
+        options["progress"] = not odd
+    if what == "a callback on one rank":
+        options["callback"] = (lambda moment: None) if odd else None
+    if what == "clipping":
+        options["clip_norm"] = 1e-3 if odd else None
+    if what == "a schedule":
+        options["schedule"] = (lambda epoch: 0.2) if odd else (lambda epoch: 0.1)
+    if what == "the rate of a step":
+        plan.optimizer.lr = 0.2 if odd else 0.1
+        plan.step(x[:1024], targ[:1024])
+    if what == "rows of a step":
+        plan.grads(x[: 1000 + odd], targ[: 1000 + odd])
+    if what == "a step that is refused":
+        plan.step(x[:100, : 3 if odd else 4], targ[:100])
+    if what == "NaN" and odd:
+        x[3, 2] = np.nan
+    if what in ("equal copies", "data changed in place"):
+        plan.fit(x, targ, **options)
+        x = x.copy() if odd and what == "equal copies" else x
+        x[5] += odd and what == "data changed in place"
+    if what == "validation":
+        options |= {"patience": 1, "validation": (x[:10], targ[:10] + 50 * odd)}
+    if what == "loaders":
+        plan.fit([(x[:512], targ[:512])] * (2 if odd else 3), epochs=1)
+    plan.fit(x, targ, **options)
+    return digest(model)
+
+
 def main():
     comm, case = MPI.COMM_WORLD, json.loads(sys.argv[1])
-    if "refuse" in case:
+    if "refuse" in case or "differ" in case:
         try:
-            refused(comm, case["refuse"])
-            told = "nothing"
-        except (bp.RankError, ZeroDivisionError) as error:
+            told = different(comm, case["differ"]) if "differ" in case else refused(comm, case["refuse"])
+        except (bp.RankError, ZeroDivisionError, ValueError) as error:
             told = f"{type(error).__name__}: {error}"
     else:
         told = {"one": trained(None, case), "all": trained(comm, case)}

@@ -57,3 +57,55 @@ def test_an_exception_of_one_ranks_callback_ends_all():
     other, same, odd = (json.loads(line) for line in out.splitlines())
     assert other == same == "RankError: rank 2 failed: ZeroDivisionError: division by zero"
     assert odd == "ZeroDivisionError: division by zero"
+
+
+@pytest.mark.parametrize(
+    "what", ["a bar on one rank", "a callback on one rank", "equal copies", "validation", "nothing"]
+)
+def test_what_ranks_may_do_differently(what):
+    code, out, err = run(2, PROGRAM, json.dumps({"differ": what}), timeout=60)
+    assert code == 0, err
+    one, other = (json.loads(line) for line in out.splitlines())
+    assert one == other
+    assert len(one) == 64  # a digest
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("clipping", "plan.fit: the ranks do not agree: clip_norm is 0.0 on rank 0 and 0.001 on rank 1"),
+        ("a schedule", "plan.fit: the ranks do not agree: the learning rate is 0.1 on rank 0 and 0.2 on rank 1"),
+        ("the rate of a step", "plan.step: the ranks do not agree: the learning rate is 0.1 on rank 0 and 0.2"),
+        ("rows of a step", "plan.grads: the ranks do not agree: the shape of x is [1000, 4] on rank 0"),
+        ("data changed in place", "plan.fit: the ranks do not agree: the checksum of x is"),
+        ("loaders", "plan.fit: the loaders of the ranks do not agree whether the epoch has ended"),
+    ],
+)
+def test_what_would_train_different_networks_is_refused_on_all_ranks(what, words):
+    code, out, err = run(2, PROGRAM, json.dumps({"differ": what}), timeout=60)
+    assert code == 0, err
+    for line in out.splitlines():
+        assert json.loads(line).replace("(1000, 4)", "[1000, 4]").startswith(f"RankError: {words}")
+
+
+@pytest.mark.parametrize(
+    ("what", "words"), [("NaN", "x: found nan at row 3"), ("a step that is refused", "found x (100, 3)")]
+)
+def test_what_one_rank_refuses_is_refused_on_all(what, words):
+    code, out, err = run(2, PROGRAM, json.dumps({"differ": what}), timeout=60)
+    assert code == 0, err
+    other, odd = (json.loads(line) for line in out.splitlines())
+    assert words in odd
+    assert other.startswith("RankError: rank 1 failed: ")
+    assert words in other
+
+
+def test_plans_do_not_use_up_communicators(tmp_path):
+    program = tmp_path / "many.py"
+    program.write_text(
+        "from mpi4py import MPI\nimport pybackprop as bp\n"
+        "for _ in range(3000):\n    bp.compile(bp.mlp([2, 2]), batch=4, comm=MPI.COMM_WORLD)\nprint('done')\n"
+    )
+    code, out, err = run(1, program)
+    assert code == 0, err
+    assert out == "done\n"
