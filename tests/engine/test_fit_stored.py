@@ -566,3 +566,41 @@ def test_what_it_says_of_itself(tmp_path, data):
         "RowBlocks(x (180, 4) of float32, targ (180,) of float32; 2,880 bytes of x in 6 blocks of 6 files)"
     )
     assert len(rows) == 180
+
+
+def test_shards_of_several_folders_are_paired_by_their_folder(tmp_path):
+    """Though the files of the folders have the same names."""
+    paths, x, targ = [], [], []
+    for k, name in enumerate("ab"):
+        folder = tmp_path / name
+        folder.mkdir()
+        for kind, array, all_of_it in (("x", np.full((4, 2), k + 1.0), x), ("targ", np.full((4, 1), 10.0 * k), targ)):
+            np.save(folder / f"{kind}-01.npy", array.astype("f"))
+            paths.append(folder / f"{kind}-01.npy")
+            all_of_it.append(array)
+    rows = bp.data.open(paths, shuffle=False)
+    results = []
+    for given in ((rows,), (np.concatenate(x), np.concatenate(targ))):
+        model = bp.mlp([2, 3, 1], seed=0)
+        plan = bp.compile(model, batch=8, optimizer=bp.SGD(lr=0.0))
+        results.append(plan.fit(*given, epochs=1)[0].loss)
+    assert results[0] == pytest.approx(results[1], rel=1e-6)
+
+
+def test_weights_beside_shards_are_refused_as_an_option(tmp_path, data):
+    write_npy(tmp_path, *data[:2])
+    with pytest.raises(ValueError, match=r"found sample_weight=.* with shards of \.npy files"):
+        bp.data.open(tmp_path, sample_weight=tmp_path / "w.npy")
+
+
+def test_a_shard_that_lost_its_targets_is_named(tmp_path, data):
+    """It was replaced after it was opened, by a file of the same size."""
+    write_npz(tmp_path, *data[:2])
+    rows = bp.data.open(tmp_path)
+    shard = tmp_path / "part-00.npz"
+    size = shard.stat().st_size
+    shard.write_bytes(shard.read_bytes().replace(b"targ.npy", b"tarx.npy"))
+    assert shard.stat().st_size == size
+    plan = bp.compile(bp.mlp([4, 2]), batch=8, optimizer=bp.SGD(lr=0.1))
+    with pytest.raises(DataError, match=r"part-00\.npz.*found no targ"):
+        plan.fit(rows, epochs=1)

@@ -6,6 +6,7 @@ import pytest
 pytest.importorskip("sklearn")
 pd = pytest.importorskip("pandas")
 from scipy import sparse  # noqa: E402
+from sklearn.model_selection import train_test_split  # noqa: E402
 from sklearn.utils.class_weight import compute_sample_weight  # noqa: E402
 
 from pybackprop.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
@@ -182,3 +183,17 @@ def test_class_weight_with_partial_fit():
     assert_same(one, other)
     with pytest.raises(ValueError, match="class_weight 'balanced' is not supported for partial_fit"):
         one.set_params(class_weight="balanced").partial_fit(X, CLASSES)
+
+
+def test_held_out_rows_without_any_weight_are_refused_before_training():
+    """No score could tell when to stop."""
+    y = np.arange(len(X)) % 2
+    random = np.random.RandomState(0)
+    random.randint(2**31 - 1)  # the network's seed
+    _, held = train_test_split(np.arange(len(X)), random_state=random, test_size=0.1, stratify=y)
+    weight = np.ones(len(X))
+    weight[held] = 0
+    estimator = MLPClassifier(early_stopping=True, random_state=0)
+    with pytest.raises(ValueError, match="of the validation set must contain at least one non-zero"):
+        estimator.fit(X, y, sample_weight=weight)
+    assert not hasattr(estimator, "loss_")
