@@ -97,7 +97,8 @@ from pybackprop.ops import (
 from pybackprop.other_libraries import missing
 
 if TYPE_CHECKING:
-    from pybackprop import data, lab, sklearn
+    from pybackprop import data, lab
+    from pybackprop import sklearn as sklearn
     from pybackprop.memory.fits import fits
     from pybackprop.memory.recorder import ledger
     from pybackprop.memory.views import Ledger
@@ -185,7 +186,6 @@ __all__ = [
     "set_tiles",
     "sigmoid",
     "sigmoid_grad",
-    "sklearn",
     "softmax",
     "softmax_grad",
     "tanh",

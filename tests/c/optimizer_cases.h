@@ -12,7 +12,7 @@ static void NAME(updates)(size_t size, int kind) {
                                 .steps = (uint64_t)size % 5};
         REAL *p[2], *m[2], *v[2], *dp = NAME(random)(size, kind);
         NAME(pair)(p, size, 1, kind), NAME(pair)(m, size, 1, kind), NAME(pair)(v, size, 1, kind);
-        const bp_parameter one = {p[0], m[0], dp, size, v[0]};
+        const bp_parameter one = {p[0], m[0], dp, size, v[0], 0};
         case_is(option & 1 ? "adam" : "sgd with decay", size, (size_t)option, 1);
         NAME(bp_optimizer_step)(&one, 1, &o, 0.1, 0.9);
         if (option & 1)

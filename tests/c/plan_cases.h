@@ -28,7 +28,7 @@ static void NAME(lay_out)(NAME(planned) * p, int strategy, size_t n, const size_
         p->v[k] = NAME(random)(p->size[k], PLAIN), p->right_v[k] = NAME(stale)(p->size[k]);
         NAME(copy)(p->right_v[k], p->v[k], p->size[k]);
         p->parameters[k] =
-            (bp_parameter){w, p->v[k], NAME(of_parameter)(&p->net, k, 1), p->size[k], NULL};
+            (bp_parameter){w, p->v[k], NAME(of_parameter)(&p->net, k, 1), p->size[k], NULL, 0};
     }
     for (size_t k = 0; k < DEEP; k++) {
         NAME(net) *net = &p->net;

@@ -8,10 +8,10 @@ import pybackprop as bp
 from helpers.judging import judged
 from helpers.processes import run_command
 from pybackprop.cli.main import main
-from pybackprop.teach.judge.kinds import KINDS, LABELLED, LEAKY_RELU, SCORES
+from pybackprop.teach.judge.kinds import ANSWERS, KINDS, LABELLED, LEAKY_RELU, SCORES
 from pybackprop.teach.judge.mistakes import table
 
-IN_THE_LESSON = [kind for kind in KINDS if kind not in (LEAKY_RELU, SCORES, LABELLED)]
+IN_THE_LESSON = [kind for kind in KINDS if kind not in (LEAKY_RELU, SCORES, LABELLED, ANSWERS)]
 
 # ---- how a verdict looks ----
 

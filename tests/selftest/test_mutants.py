@@ -42,8 +42,8 @@ MUTANTS = {
     "a label's one forgotten": ("ops/cross_entropy.c", "(of_label - 1) * factor", "of_label * factor", ""),
     "probabilities taken to add up to 1": (
         "ops/cross_entropy.c",
-        "fma(weight[i], sum[i], -picked[i])",
-        "sum[i] - picked[i]",
+        "fma(r.weight[i], r.sum[i], -r.picked[i])",
+        "r.sum[i] - r.picked[i]",
         "",
     ),
     "targets of a loss in rows of another width": ("ops/loss.c", "labels ? 1 : h) +", "labels ? h : h) +", ""),
