@@ -115,9 +115,10 @@ def test_peers_are_right(entry):
         pytest.skip("not installed")
     some = [Workload("", kind, sizes, "float32", 1) for kind, sizes in SOME]
     some += [Workload("", "step", (60, 5, 4, 2), "float64", 1), EPOCH]
+    some.append(Workload("", "classify", (3000, 12, 8, 4), "float32", 1, batch=50))
     bench = schedule.Bench([work for work in some if entry.does(work)], [entry], 1)
     bench.run(silent)
-    expected = {"torch": len(some), "autograd": 2, "jax": len(some) - 1, "sklearn": 1}
+    expected = {"torch": len(some), "autograd": 2, "jax": len(some) - 2, "sklearn": 2, "estimator": 1}
     assert len(bench.results) == expected[entry.name]
     assert [result.engines[entry.name].why for result in bench.results] == [""] * len(bench.results)
     assert all(result.engines[entry.name].usable for result in bench.results)
