@@ -103,23 +103,6 @@ static void NAME(weighted_rows)(int loss, REAL *dout, const REAL *out, const REA
         NAME(bp_loss_rows_backward)(kind_of(loss), dout, out, targ, factor * targ[width - 1], 1, h);
 }
 
-bp_status NAME(bp_weighted_loss_forward)(int kind, REAL *loss, const REAL *out, const REAL *targ,
-                                         size_t n, size_t h) {
-    BP_DEFINED_ENVIRONMENT;
-    if (bp_overflows(n, h, sizeof(REAL))) return BP_OVERFLOW;
-    if (n * h == 0) return BP_EMPTY;
-    double total = 0;
-    for (size_t start = 0; start < n; start += BP_SEGMENT) {
-        const size_t rows = n - start < BP_SEGMENT ? n - start : BP_SEGMENT;
-        double sum;
-        NAME(weighted_segment)(kind | BP_LOSS_WEIGHTED, &sum, out + start * h,
-                               targ + start * bp_loss_width(kind | BP_LOSS_WEIGHTED, h), rows, h);
-        total += sum;
-    }
-    *loss = (REAL)(total / bp_loss_terms(kind, n, h));
-    return BP_OK;
-}
-
 bp_status NAME(bp_weighted_loss_backward)(int kind, REAL *dout, const REAL *out, const REAL *targ,
                                           size_t n, size_t h) {
     BP_DEFINED_ENVIRONMENT;
@@ -154,6 +137,30 @@ void NAME(bp_loss_rows_backward)(int loss, REAL *dout, const REAL *out, const RE
         NAME(by_rows)[loss].rows(NULL, dout, out, targ, factor, rows, h, facts[loss].labels);
 }
 
+/* The losses of the segments, added in ascending order. */
+static bp_status NAME(forward_by_segments)(bp_mean mean, int loss, REAL *value, const REAL *out,
+                                           const REAL *targ, size_t n, size_t h) {
+    if (bp_overflows(n, h, sizeof(REAL))) return BP_OVERFLOW;
+    if (n * h == 0) return BP_EMPTY;
+    const size_t width = bp_loss_width(loss, h);
+    double total = 0;
+    for (size_t start = 0; start < n; start += BP_SEGMENT) {
+        double sum;
+        NAME(bp_loss_segment)(loss, &sum, out + start * h, targ + start * width,
+                              n - start < BP_SEGMENT ? n - start : BP_SEGMENT, h);
+        total += sum;
+    }
+    if (mean.sum) *mean.sum = total;
+    *value = (REAL)(total / bp_loss_terms(loss, bp_mean_rows(mean, n), h));
+    return BP_OK;
+}
+
+bp_status NAME(bp_weighted_loss_forward)(int kind, REAL *loss, const REAL *out, const REAL *targ,
+                                         size_t n, size_t h) {
+    BP_DEFINED_ENVIRONMENT;
+    return NAME(forward_by_segments)((bp_mean){0}, kind | BP_LOSS_WEIGHTED, loss, out, targ, n, h);
+}
+
 bp_status NAME(bp_loss_forward)(int kind, REAL *loss, const REAL *out, const REAL *targ, size_t n,
                                 size_t h) {
     if (has_weights(kind)) return NAME(bp_weighted_loss_forward)(kind_of(kind), loss, out, targ, n, h);
@@ -164,19 +171,7 @@ bp_status NAME(bp_loss_forward)(int kind, REAL *loss, const REAL *out, const REA
 bp_status NAME(bp_loss_forward_of)(bp_mean mean, int kind, REAL *loss, const REAL *out, const REAL *targ,
                                    size_t n, size_t h) {
     if (!mean.rows && !mean.sum) return NAME(bp_loss_forward)(kind, loss, out, targ, n, h);
-    if (bp_overflows(n, h, sizeof(REAL))) return BP_OVERFLOW;
-    if (n * h == 0) return BP_EMPTY;
-    const size_t width = bp_loss_width(kind, h);
-    double total = 0;
-    for (size_t start = 0; start < n; start += BP_SEGMENT) {
-        double sum = 0;
-        NAME(bp_loss_segment)(kind, &sum, out + start * h, targ + start * width,
-                              n - start < BP_SEGMENT ? n - start : BP_SEGMENT, h);
-        total += sum;
-    }
-    if (mean.sum) *mean.sum = total;
-    *loss = (REAL)(total / bp_loss_terms(kind, bp_mean_rows(mean, n), h));
-    return BP_OK;
+    return NAME(forward_by_segments)(mean, kind, loss, out, targ, n, h);
 }
 
 void NAME(bp_loss_backward)(int loss, REAL *dout, const REAL *out, const REAL *targ, size_t n,

@@ -114,6 +114,12 @@ class RowBlocks:
             return max(sum(self.blocks[int(b)].rows for b in window) for window in self.windows(0, 1))
         return sum(sorted((block.rows for block in self.blocks), reverse=True)[: self.window])
 
+    def read(self, block: Block) -> Part:
+        """The rows of a block, as they are stored. Raises as Block.read does."""
+        part = self.kind.empty(block.rows)
+        block.read(part)
+        return part
+
     def windows(self, seed: int, epoch: int) -> list[Array]:
         """The numbers of the blocks of each window of an epoch, counted from 1."""
         order = np.arange(len(self.blocks))

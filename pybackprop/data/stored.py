@@ -44,7 +44,7 @@ def open(
     path      x as a .npy file, with targ, another one; or a folder of shards, a shard, or a list of shards:
               .npz with x and targ (or y), maybe sample_weight; pairs of .npy, x-01.npy and targ-01.npy, maybe
               sample_weight-01.npy; .parquet, which need the extra `parquet`. The shards of a folder are taken in the
-              order of their names; files of other kinds are ignored
+              order of their names; shards of two kinds are refused, files that are none are ignored
     target    Parquet: the column of the targets (n,), or a list of columns, (n,h); all others are features
     sample_weight  of a pair of .npy files: a third one; Parquet: a column
     window    how many blocks are in memory, and shuffled, together. A block is a .npz shard, a row group of a Parquet

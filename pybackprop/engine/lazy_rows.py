@@ -13,7 +13,7 @@ import numpy as np
 
 from pybackprop.core.arrays import Array, converted
 from pybackprop.core.errors import DTypeError, ShapeError
-from pybackprop.core.row_blocks import Block, RowBlocks
+from pybackprop.core.row_blocks import RowBlocks
 from pybackprop.core.sparse import is_sparse
 from pybackprop.engine.batch import StepData, rows
 
@@ -79,12 +79,7 @@ class StoredRows(LazyRows):
     def batches(self, size: int) -> Iterator[Array]:
         """All rows in their order, as many at a time as a block has."""
         for block in self.value.blocks:
-            yield self._block(block)
-
-    def _block(self, block: Block) -> Array:
-        part = self.value.kind.empty(block.rows)
-        block.read(part)
-        return rows(f"{self.operation}: {block.path}", part.x, self.expected)
+            yield rows(f"{self.operation}: {block.path}", self.value.read(block).x, self.expected)
 
 
 def lazy_rows(operation: str, x: Any, expected: StepData) -> LazyRows | None:

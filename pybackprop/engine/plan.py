@@ -42,7 +42,8 @@ messages.remedies["plan.step"] = "Call backward before the plan's step"
 
 class Plan:
     """Steps of one model; made by `compile`. Data is x (n,m) and targ (n,h), or (n,) where h is 1: tensors or arrays.
-    For CrossEntropy targ is labels (n,), integers or not, or probabilities (n,h), and they are checked at each call.
+    For CrossEntropy targ is labels (n,), integers or not, or probabilities (n,h), for BinaryCrossEntropy numbers from 0
+    to 1; both are checked at each call.
 
     Arrays of another dtype than the parameters', float64 among them, are converted at each call (fit: once); so is
     what is not contiguous. Tensors of the other floating-point type are refused. Steps of

@@ -46,7 +46,9 @@ class Ranks:
 
     def share(self, segments: int) -> range:
         """The segments that this rank computes: neighbours, as many as the others' or one more."""
-        return _share(segments, self.rank, self.size)
+        each, more = divmod(segments, self.size)
+        start = self.rank * each + min(self.rank, more)
+        return range(start, start + each + (self.rank < more))
 
     def same(self, operation: str, facts: dict[str, Any]) -> None:
         """Raises RankError on all ranks, naming the first that differs, unless all of them have the same facts."""
@@ -151,12 +153,6 @@ _keys: dict[type, int] = {}  # under which a communicator keeps its duplicate
 
 def _text(failure: BaseException) -> str:
     return STOPPED if isinstance(failure, KeyboardInterrupt) else f"{type(failure).__name__}: {failure}"
-
-
-def _share(segments: int, rank: int, size: int) -> range:
-    each, more = divmod(segments, size)
-    start = rank * each + min(rank, more)
-    return range(start, start + each + (rank < more))
 
 
 def wait(request: Any) -> None:

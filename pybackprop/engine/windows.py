@@ -163,8 +163,7 @@ class Windows:
 def prepared(operation: str, source: RowBlocks, block: Block, step_data: StepData) -> Buffer:
     """The checked rows of a block. Raises ShapeError, DTypeError, ValueError and DataError, which name the file."""
     where = f"{operation}: {block.path}"
-    part = source.kind.empty(block.rows)
-    block.read(part)
+    part = source.read(block)
     x, targ = pair(where, part.x, part.targ, step_data)
     check_finite({"x": x, "targ": targ}, where)
     if part.weight is None:

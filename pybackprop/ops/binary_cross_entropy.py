@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from numpy.typing import ArrayLike
 
-from pybackprop.autograd.tape import Explicit, Sink, record
-from pybackprop.autograd.tensor import Tensor, wrap
-from pybackprop.core import arithmetic, native, observer
-from pybackprop.core.arrays import aligned_empty
-from pybackprop.core.errors import GradientError
-from pybackprop.ops.checks import operands, refuse_lost
+from pybackprop.autograd.tape import Sink, record
+from pybackprop.autograd.tensor import Tensor
+from pybackprop.core import native
+from pybackprop.ops.losses import operands_of_loss, scale, set_gradient, value
 from pybackprop.ops.op import Op, register
 from pybackprop.ops.targets import share_targets
 
@@ -36,10 +33,9 @@ def binary_cross_entropy_with_logits(out: ArrayLike, targ: ArrayLike) -> Tensor:
     Raises ShapeError and ValueError, naming the element, for targets that are not; GradientError for targets with
     requires_g.
     """
-    o, t = _operands(NAME, out, targ)
-    loss = wrap(aligned_empty((), o.dtype))
-    pointers = loss.pointer(), o.contiguous().pointer(), t.contiguous().pointer()
-    native.check(native.binary_cross_entropy_forward[o.dtype](*pointers, *_rows(o)))
+    o, t = operands_of_loss(NAME, share_targets, out, targ)
+    n = o.shape[0] if o.ndim else 1  # segments are of rows
+    loss = value(native.binary_cross_entropy_forward, o, t, n, o.size // n)
     return record(loss, BINARY_CROSS_ENTROPY, (o, t), (o, t))
 
 
@@ -48,36 +44,13 @@ def binary_cross_entropy_with_logits_grad(out: Tensor, targ: ArrayLike) -> None:
 
     out and targ as for the loss. Raises GradientError for an out that is not a tensor; else as the loss does.
     """
-    operation = f"{NAME}_grad"
-    if not isinstance(out, Tensor):
-        raise GradientError(f"{operation}: out is a {type(out).__name__}, which has no .g; make it with bp.tensor")
-    o, t = _operands(operation, out, targ)
-    if t._g is not None or o._g is not None:
-        refuse_lost(operation, (o,), (o, t))
-    Explicit(operation, o).put(o, partial(_dout, o, t, None))
-
-
-def _operands(operation: str, out: Any, targ: Any) -> tuple[Tensor, Tensor]:
-    (o,) = operands(operation, out=out)
-    t = share_targets(operation, targ, o.shape, o.dtype)
-    operands(operation, out=o, targ=t)  # neither of them holds its gradient
-    return o, t
-
-
-def _rows(out: Tensor) -> tuple[int, int]:
-    """(n, h) of out: its segments are of rows."""
-    n = out.shape[0] if out.ndim else 1
-    return n, out.size // n
+    set_gradient(f"{NAME}_grad", share_targets, _dout, out, targ)
 
 
 def _dout(out: Tensor, targ: Tensor, dloss: Tensor | None, dout: Tensor) -> None:
     call = native.binary_cross_entropy_backward[out.dtype]
     call(dout.pointer(), out.contiguous().pointer(), targ.contiguous().pointer(), out.size)
-    factor = 1.0 if dloss is None else float(dloss)
-    if factor != 1:
-        arithmetic.with_number(arithmetic.MULTIPLY, dout._array, factor, out=dout._array)
-    if observer.active is not None:
-        observer.active.ran(f"{NAME}_grad", dout._array, out._array, targ._array)
+    scale(f"{NAME}_grad", dout, dloss, out, targ)
 
 
 def _backward(inputs: Sequence[Tensor], saved: Sequence[Tensor], dloss: Tensor, sink: Sink) -> None:

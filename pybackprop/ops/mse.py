@@ -16,11 +16,12 @@ from numpy.typing import ArrayLike
 
 from pybackprop.autograd import messages
 from pybackprop.autograd.tape import Explicit, Sink, record
-from pybackprop.autograd.tensor import Tensor, wrap
-from pybackprop.core import arithmetic, native, observer
-from pybackprop.core.arrays import aligned_empty, is_plain
+from pybackprop.autograd.tensor import Tensor
+from pybackprop.core import native
+from pybackprop.core.arrays import is_plain
 from pybackprop.core.errors import GradientError
 from pybackprop.ops.checks import check_mse, operands, refuse_lost, refuse_overlap
+from pybackprop.ops.losses import scale, value
 from pybackprop.ops.op import Op, register
 from pybackprop.ops.short import calls
 
@@ -41,10 +42,7 @@ def mse(out: ArrayLike, targ: ArrayLike) -> Tensor:
         return short
     o, t = operands("mse", out=out, targ=targ)
     n, h = check_mse("mse", o, t)
-    loss = wrap(aligned_empty((), o.dtype))
-    call = native.mse_forward[o.dtype]
-    native.check(call(loss.pointer(), o.contiguous().pointer(), t.contiguous().pointer(), n, h))
-    return record(loss, MSE, (o, t), (o, t))
+    return record(value(native.mse_forward, o, t, n, h), MSE, (o, t), (o, t))
 
 
 def mse_grad(out: Tensor, targ: ArrayLike, inplace: bool = False) -> None:
@@ -92,11 +90,7 @@ def _backward(out: Tensor, targ: Tensor, dloss: Tensor | None, sink: Sink) -> No
 def _mse_dout(out: Tensor, targ: Tensor, dloss: Tensor | None, sign: int, dout: Tensor) -> None:
     call = native.mse_backward[out.dtype]
     call(dout.pointer(), out.contiguous().pointer(), targ.contiguous().pointer(), out.size)
-    factor = sign if dloss is None else sign * float(dloss)
-    if factor != 1:
-        arithmetic.with_number(arithmetic.MULTIPLY, dout._array, factor, out=dout._array)
-    if observer.active is not None:
-        observer.active.ran("mse_grad", dout._array, out._array, targ._array)
+    scale("mse_grad", dout, dloss, out, targ, sign=sign)
 
 
 MSE = register(

@@ -132,7 +132,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         """What rows are held out in proportion to; None: nothing."""
         return None
 
-    def _weights(self, sample_weight: Any, x: Any, y: Any, first: bool) -> Array | None:
+    def _weights(self, sample_weight: Any, x: Any, y: Any) -> Array | None:
         """The rows' weights."""
         if sample_weight is None:
             return None
@@ -158,9 +158,10 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         return [p.data for p in self._parameters()[1::2]]
 
     def _parameters(self) -> list[Any]:
-        if "_network" not in vars(self):
+        if not self.__sklearn_is_fitted__():
             raise AttributeError(f"this {type(self).__name__} is not fitted yet")
-        return self._network.model.parameters()
+        parameters: list[Any] = self._network.parameters
+        return parameters
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_network" in vars(self)
@@ -178,11 +179,11 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         continues = epochs is not None
         if continues and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        first = "_network" not in vars(self) or not (self.warm_start or continues)
+        first = not self.__sklearn_is_fitted__() or not (self.warm_start or continues)
         with _undone_by_errors(self):
             x, y = self._checked(x, y, first)
             targ, outputs, objective = self._targets(y, x.dtype, first)
-            weight = self._weights(sample_weight, x, y, first)
+            weight = self._weights(sample_weight, x, y)
             random = check_random_state(self.random_state)
             if first or not continues:
                 self._seed = int(random.randint(LARGEST_SEED))

@@ -142,7 +142,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
     def _set_classes(self, y: Any, classes: Any) -> None:
         """Notes the classes of the first call of partial_fit. Raises ValueError for none, or others than before."""
-        if "_network" in vars(self):
+        if self.__sklearn_is_fitted__():
             if classes is not None and not np.array_equal(self.classes_, unique_labels(classes)):
                 raise ValueError(
                     f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
@@ -202,8 +202,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         if len(np.setdiff1d(found, classes)):
             raise ValueError(f"`y` has classes not in `self.classes_`. `self.classes_` has {classes}. 'y' has {found}.")
 
-    def _weights(self, sample_weight: Any, x: Any, y: Any, first: bool) -> Array | None:
-        weight = super()._weights(sample_weight, x, y, first)
+    def _weights(self, sample_weight: Any, x: Any, y: Any) -> Array | None:
+        weight = super()._weights(sample_weight, x, y)
         if self.class_weight is None:
             return weight
         if self._is_multilabel:

@@ -11,7 +11,7 @@ from pybackprop.teach.explain.rules.loss import OfLoss, as_shaped, begins, furth
 from pybackprop.teach.explain.rules.rule import Marks, Path, Words, line, rule
 from pybackprop.teach.render.formula import Name, Part
 from pybackprop.teach.trace.graph import Network
-from pybackprop.teach.trace.notation import Index, element, other_at, shape
+from pybackprop.teach.trace.notation import Index, element, other_at
 from pybackprop.teach.trace.operation import Operation
 
 
@@ -40,12 +40,7 @@ class Answer(OfLoss):
             f"s - {share}, s = {value}; the mean divides by {size}.",
             L,
             f"({s} - {share}) / {size}",
-            f"∂{L}/∂{L}" if begins(op, network) else f"{L}.g",
-            (
-                f"Only {L} moves, so there is nothing to add up: each element of {O} answers a question of its own.",
-                f"  {path.gradient(O)} = {self.computed(op, path.slot, network)}        {shape(out)}",
-                *([f"The last factor, ∂{L}/∂{L} = 1, is where the backward pass begins."] * begins(op, network)),
-            ),
+            *self.last(path, network, f": each element of {O} answers a question of its own."),
         )
 
     def computed(self, op: Operation, slot: int, network: Network) -> str:

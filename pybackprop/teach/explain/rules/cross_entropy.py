@@ -11,7 +11,7 @@ from pybackprop.teach.explain.rules.loss import OfLoss, begins, further
 from pybackprop.teach.explain.rules.rule import Marks, Path, Words, line, rule
 from pybackprop.teach.render.formula import Name, Part
 from pybackprop.teach.trace.graph import Network
-from pybackprop.teach.trace.notation import Index, element, shape
+from pybackprop.teach.trace.notation import Index, element
 from pybackprop.teach.trace.operation import Operation
 
 
@@ -45,12 +45,11 @@ class Score(OfLoss):
             f"{_softmax(out._array)[i, j]:.6g}; the rest moves by {second}{why}; the mean divides by {n}.",
             L,
             f"(softmax({O})[{i},{j}] - {share:g}) / {n}",
-            f"∂{L}/∂{L}" if begins(op, network) else f"{L}.g",
-            (
-                f"Only {L} moves, so there is nothing to add up. A row of {O} competes: what is above its target is "
-                "pushed down, what is below is pulled up, and the row's gradient adds up to 0:",
-                f"  {path.gradient(O)} = {self.computed(op, path.slot, network)}        {shape(out)}",
-                *([f"The last factor, ∂{L}/∂{L} = 1, is where the backward pass begins."] * begins(op, network)),
+            *self.last(
+                path,
+                network,
+                f". A row of {O} competes: what is above its target is pushed down, what "
+                "is below is pulled up, and the row's gradient adds up to 0:",
             ),
         )
 

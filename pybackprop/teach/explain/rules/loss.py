@@ -20,6 +20,21 @@ class OfLoss(Rule):
     def index(self, path: Path) -> tuple[str, ...]:
         return ()
 
+    def last(self, path: Path, network: Network, alone: str) -> tuple[str, tuple[str, ...]]:
+        """The last two of an operand's Words: what the loss is to the rest, and the lines about all elements.
+
+        alone   how the elements move the loss, so that there is nothing to add up
+        """
+        op, mine = path.operation, path.operation.inputs[path.slot]
+        loss, starts = network.name(op.output), begins(op, network)
+        gradient, computed = path.gradient(network.name(mine)), self.computed(op, path.slot, network)
+        lines = (
+            f"Only {loss} moves, so there is nothing to add up{alone}",
+            f"  {gradient} = {computed}        {shape(mine)}",
+            *([f"The last factor, ∂{loss}/∂{loss} = 1, is where the backward pass begins."] * starts),
+        )
+        return f"∂{loss}/∂{loss}" if starts else f"{loss}.g", lines
+
     def chain(self, path: Path, network: Network, loss: Name, me: Name) -> list[Part]:
         if begins(path.operation, network):
             return [Partial(Name(network.name(path.operation.output)), me)]
@@ -48,7 +63,7 @@ class Output(OfLoss):
         O, T, L = map(network.name, (out, targ, op.output))  # noqa: E741
         mine = op.inputs[path.slot]
         name, size = network.name(mine), out.size
-        me, all_at_once = element(name, path.at), self.computed(op, path.slot, network)
+        me = element(name, path.at)
         place = int(np.ravel_multi_index(path.at, mine.shape)) if path.at else 0
         pair = f"({element(O, other_at(path.at, out.ndim))} - {element(T, other_at(path.at, targ.ndim))})"
         return Words(
@@ -58,12 +73,7 @@ class Output(OfLoss):
             f"The square's slope is 2 times the difference{self.with_a_minus}; the mean divides by {size}.",
             L,
             f"{self.minus}2 {pair} / {size}",
-            f"∂{L}/∂{L}" if begins(op, network) else f"{L}.g",
-            (
-                f"Only {L} moves, so there is nothing to add up: each element of {O} has its own square in {L}.",
-                f"  {path.gradient(name)} = {all_at_once}        {shape(mine)}",
-                *([f"The last factor, ∂{L}/∂{L} = 1, is where the backward pass begins."] * begins(op, network)),
-            ),
+            *self.last(path, network, f": each element of {O} has its own square in {L}."),
         )
 
     def computed(self, op: Operation, slot: int, network: Network) -> str:
