@@ -4,12 +4,12 @@ import copy
 import pickle
 import warnings
 
-import joblib
 import numpy as np
 import pytest
 
 neural_network = pytest.importorskip("sklearn.neural_network")
 pd = pytest.importorskip("pandas")
+joblib = pytest.importorskip("joblib")
 from sklearn.base import clone  # noqa: E402
 from sklearn.exceptions import NotFittedError  # noqa: E402
 

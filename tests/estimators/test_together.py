@@ -3,12 +3,12 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import joblib
 import numpy as np
 import pytest
 
 config_context = pytest.importorskip("sklearn").config_context
 pd = pytest.importorskip("pandas")
+joblib = pytest.importorskip("joblib")
 from sklearn.calibration import CalibratedClassifierCV  # noqa: E402
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor  # noqa: E402
 from sklearn.datasets import load_iris, make_regression  # noqa: E402
