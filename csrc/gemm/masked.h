@@ -6,29 +6,37 @@ enum {
     LOCAL(most_sums) = VECTOR_BYTES >= 64 ? 8 : 14 /* so that rows' parts stay in the L1 cache */
 };
 
-/* One or two chains of vectors, for the bits of a mask: to[c] += from[c][b * step] * the vectors of row
-   b of `rows`. The number of a chain that has no such term is zero. */
+/* Chains of vectors, one for each mask: to[c] += from[c][b * step] * the vectors of row b of `rows`, for
+   the bits b of the mask. The number of a chain that has no such term is zero. */
 typedef struct {
-    REAL *to[2];
-    const REAL *from[2], *rows;
-    size_t step, row_step;
+    REAL *to;
+    const REAL *from, *rows;
+    const uint64_t *mask;
+    size_t count, to_step, step, row_step;
+    size_t next; /* from one chain's numbers to those of the next */
+    bp_prefetch *prefetch;
 } LOCAL(chains);
 
-static inline __attribute__((always_inline)) void
-LOCAL(add_bits)(const LOCAL(chains) * t, uint64_t mask, const size_t vectors, const size_t chains) {
+/* One chain, or two that follow each other. */
+static inline __attribute__((always_inline)) void LOCAL(add_bits)(const LOCAL(chains) * t, size_t c,
+                                                                  uint64_t mask, const size_t vectors,
+                                                                  const size_t chains) {
     const LOCAL(vector) zero = {0};
     LOCAL(vector) sum[2][8];
+    REAL *to = t->to + c * t->to_step;
+    const REAL *from = t->from + c * t->next;
+    if (!mask) return;
     BP_UNROLL
     for (size_t q = 0; q < vectors; q++) {
-        sum[0][q] = LOCAL(load)(t->to[0] + q * LANES);
-        if (chains > 1) sum[1][q] = LOCAL(load)(t->to[1] + q * LANES);
+        sum[0][q] = LOCAL(load)(to + q * LANES);
+        if (chains > 1) sum[1][q] = LOCAL(load)(to + t->to_step + q * LANES);
     }
     do {
         const size_t b = (size_t)__builtin_ctzll(mask);
         const REAL *row = t->rows + b * t->row_step;
         __asm__("" : "+r"(row)); /* else each vector would need an address in a register of its own */
-        LOCAL(vector) first = t->from[0][b * t->step] - zero, second = zero;
-        if (chains > 1) second = t->from[1][b * t->step] - zero;
+        LOCAL(vector) first = from[b * t->step] - zero, second = zero;
+        if (chains > 1) second = from[b * t->step + t->next] - zero;
         mask &= mask - 1;
         BP_UNROLL
         for (size_t q = 0; q < vectors; q++) {
@@ -39,21 +47,33 @@ LOCAL(add_bits)(const LOCAL(chains) * t, uint64_t mask, const size_t vectors, co
     } while (mask);
     BP_UNROLL
     for (size_t q = 0; q < vectors; q++) {
-        LOCAL(store)(t->to[0] + q * LANES, sum[0][q]);
-        if (chains > 1) LOCAL(store)(t->to[1] + q * LANES, sum[1][q]);
+        LOCAL(store)(to + q * LANES, sum[0][q]);
+        if (chains > 1) LOCAL(store)(to + t->to_step + q * LANES, sum[1][q]);
+    }
+}
+
+/* Two chains together share loads, and have more sums under way, but each also adds the other's terms:
+   that pays where their sums fit registers and the terms are mostly at the same places. */
+static inline __attribute__((always_inline)) void LOCAL(add_pairs)(const LOCAL(chains) * t,
+                                                                   const size_t vectors) {
+    for (size_t c = 0; c < t->count; c += 2) {
+        uint64_t first = t->mask[c], second = c + 1 < t->count ? t->mask[c + 1] : 0;
+        bp_prefetch_some(t->prefetch);
+        int both = __builtin_popcountll(first | second);
+        int each = __builtin_popcountll(first) + __builtin_popcountll(second);
+        if (vectors <= MR && both * 5 <= each * 4) {
+            LOCAL(add_bits)(t, c, first | second, vectors, 2);
+        } else {
+            LOCAL(add_bits)(t, c, first, vectors, 1);
+            LOCAL(add_bits)(t, c + 1, second, vectors, 1);
+        }
     }
 }
 
 #define BP_BITS(n)                                                                                      \
-    case n:                                                                                             \
-        if (chains > 1)                                                                                 \
-            LOCAL(add_bits)(t, mask, n, n <= MR ? 2 : 1);                                               \
-        else                                                                                            \
-            LOCAL(add_bits)(t, mask, n, 1);                                                             \
-        break;
+    case n: LOCAL(add_pairs)(t, n); break;
 
-static void LOCAL(run_bits)(const LOCAL(chains) * t, uint64_t mask, size_t vectors, size_t chains) {
-    if (!mask) return;
+static void LOCAL(run_bits)(const LOCAL(chains) * t, size_t vectors) {
     switch (vectors) {
         BP_BITS(1)
         BP_BITS(2)

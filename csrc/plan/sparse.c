@@ -119,21 +119,6 @@ static void LOCAL(turn_bits)(const bp_bits *bits) {
     }
 }
 
-/* Two chains, or one after the other. Together they share loads, and have more sums under way, but each
-   also adds the other's terms: that pays where their sums fit registers and the terms are mostly at the
-   same places. */
-static void LOCAL(run_two)(LOCAL(chains) * t, uint64_t first, uint64_t second, size_t vectors) {
-    int both = __builtin_popcountll(first | second);
-    int each = __builtin_popcountll(first) + __builtin_popcountll(second);
-    if (vectors <= MR && both * 5 <= each * 4) {
-        LOCAL(run_bits)(t, first | second, vectors, 2);
-        return;
-    }
-    LOCAL(run_bits)(t, first, vectors, 1);
-    t->to[0] = t->to[1], t->from[0] = t->from[1];
-    LOCAL(run_bits)(t, second, vectors, 1);
-}
-
 /* Vectors of h numbers from j on, in about equal parts. */
 static size_t LOCAL(next_vectors)(size_t h, size_t j) {
     size_t left = (h - j + LANES - 1) / LANES,
@@ -141,45 +126,30 @@ static size_t LOCAL(next_vectors)(size_t h, size_t j) {
     return (left + parts - 1) / parts;
 }
 
-/* A row or a pair of rows, over the columns of one word. */
-static void LOCAL(forward_word)(const NAME(bp_bits_product) * t, size_t q, size_t j, size_t vectors) {
-    const uint64_t *mask = t->bits->rows + q * WORD;
-    for (size_t i = 0; i < t->rows; i += 2) {
-        REAL *to = t->to + i * t->to_step + j;
-        const REAL *from = t->x + i * t->x_step + q * WORD;
-        LOCAL(chains)
-        c = {.to = {to, to + t->to_step}, .from = {from, from + t->x_step}, .step = 1};
-        c.rows = t->other + q * WORD * t->other_step + j, c.row_step = t->other_step;
-        bp_prefetch_some(t->prefetch);
-        LOCAL(run_two)(&c, mask[i], i + 1 < t->rows ? mask[i + 1] : 0, vectors);
-    }
-}
-
 static void LOCAL(bits_forward)(const NAME(bp_bits_product) * t) {
     const size_t whole = (t->h + LANES - 1) / LANES * LANES;
     for (size_t i = 0; i < t->rows; i++) memset(t->to + i * t->to_step, 0, whole * sizeof(REAL));
+    LOCAL(chains) c = {.count = t->rows, .to_step = t->to_step, .next = t->x_step, .step = 1};
+    c.row_step = t->other_step, c.prefetch = t->prefetch;
     for (size_t q = 0; q < t->bits->words; q++)
         for (size_t j = 0, vectors; j < t->h; j += vectors * LANES) {
             vectors = LOCAL(next_vectors)(t->h, j);
-            LOCAL(forward_word)(t, q, j, vectors);
+            c.to = t->to + j, c.from = t->x + q * WORD, c.mask = t->bits->rows + q * WORD;
+            c.rows = t->other + q * WORD * t->other_step + j;
+            LOCAL(run_bits)(&c, vectors);
         }
     for (size_t i = 0; i < t->rows; i++)
         for (size_t j = 0; j < whole; j++) t->to[i * t->to_step + j] += 0;
 }
 
 static void LOCAL(bits_backward_w)(const NAME(bp_bits_product) * t) {
-    const uint64_t *mask = t->bits->columns;
+    LOCAL(chains) c = {.count = t->size, .to_step = t->to_step, .next = 1, .step = t->x_step};
+    c.row_step = t->other_step, c.prefetch = t->prefetch;
+    c.from = t->x, c.mask = t->bits->columns;
     for (size_t j = 0, vectors; j < t->h; j += vectors * LANES) {
         vectors = LOCAL(next_vectors)(t->h, j);
-        for (size_t k = 0; k < t->size; k += 2) {
-            REAL *to = t->to + k * t->to_step + j;
-            const REAL *from = t->x + k;
-            LOCAL(chains)
-            c = {.to = {to, to + t->to_step}, .from = {from, from + 1}, .step = t->x_step};
-            c.rows = t->other + j, c.row_step = t->other_step;
-            bp_prefetch_some(t->prefetch);
-            LOCAL(run_two)(&c, mask[k], k + 1 < t->size ? mask[k + 1] : 0, vectors);
-        }
+        c.to = t->to + j, c.rows = t->other + j;
+        LOCAL(run_bits)(&c, vectors);
     }
 }
 

@@ -158,7 +158,7 @@ MUTATIONS = {
         "return 0 && __builtin_mul_overflow(a",
     ),
     "a small product that starts anew": ("gemm/small.h", "if (w->accumulate && !w->segmented)", "if (0)"),
-    "a term of the other row": ("gemm/masked.h", "t->from[1][b * t->step]", "t->from[0][b * t->step]"),
+    "a term of the other row": ("gemm/masked.h", "from[b * t->step + t->next]", "from[b * t->step]"),
     "a number of the row beside it": ("gemm/masked.h", "t->rows + b * t->row_step", "t->rows + (b ^ 1) * t->row_step"),
     "a vector that begins elsewhere": ("gemm/masked.h", "(row, p->first)", "(row + 1, p->first)"),
     "a term too few": (
