@@ -105,9 +105,6 @@ double bp_forward_work(const bp_layer *layers, size_t count, size_t n);
 /* The width of a kernel's registers. */
 size_t bp_vector_bytes(int kernel);
 
-/* The bytes of a core's second cache, within reason. */
-size_t bp_second_cache(void);
-
 /* The processors that this process may use. */
 int bp_processors(void);
 

@@ -738,6 +738,8 @@ size_t bp_helped(void);
 bp_status bp_set_tiles(size_t block, size_t depth);
 size_t bp_tiles_block(void);
 size_t bp_tiles_depth(void);
+/* The bytes of a core's second cache, 64 KiB to 2 MiB. */
+size_t bp_second_cache(void);
 /* Runs fused multiply-adds in registers, `steps` rounds on every thread, and returns the number of
    floating-point operations. Timing it gives the machine's peak. */
 double bp_fma_burst_f32(size_t steps);

@@ -69,7 +69,7 @@ static size_t LOCAL(choose_kc)(const LOCAL(work) * w) {
 /* Whether c is better written row by row than panel by panel: it is not in cache, and KC is small. */
 static int LOCAL(is_shallow)(const LOCAL(work) * w) {
     size_t bytes = w->left.size * w->right.size * sizeof(REAL);
-    return !w->transposed && w->inner <= SHALLOW && bytes > bp_tiles_block();
+    return !w->transposed && w->inner <= SHALLOW && bytes > bp_second_cache();
 }
 
 /* Elements before the first aligned vector. Where vectors would cross cache lines, a narrow first panel
@@ -100,11 +100,11 @@ typedef struct {
 
 /* Sets what blocks may use of them, too. */
 static LOCAL(needs) LOCAL(needs_of)(LOCAL(work) * w) {
-    const size_t line = 64 / sizeof(REAL), block = bp_tiles_block();
+    const size_t line = 64 / sizeof(REAL), block = bp_tiles_block(), half = bp_second_cache() / 2;
     size_t panels = w->right.size / NR + 1, chunks = w->left.size / MR + 1;
     size_t right = LOCAL(operand_workspace)(&w->right_capacity, panels, NR, w->inner, block);
     size_t left = LOCAL(operand_workspace)(&w->left_capacity, chunks, PACKED_MR, w->inner,
-                                           block < LEFT_BYTES ? block : LEFT_BYTES);
+                                           LOCAL(at_most)(block, half > LEFT_BYTES ? half : LEFT_BYTES));
     return (LOCAL(needs)){bp_rounded(left + LANES, line), bp_rounded(right, line),
                           bp_rounded(LOCAL(at_most)(w->left.size, BP_MAX_MC) * NR, line)};
 }

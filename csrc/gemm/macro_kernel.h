@@ -64,7 +64,7 @@ static int LOCAL(fits_unpacked)(const LOCAL(work) * w, const LOCAL(block) * b) {
 
 /* Whether an operand is too large for L2. */
 static int LOCAL(is_large)(const LOCAL(operand) * o, size_t inner) {
-    return inner * o->size > bp_tiles_block() / sizeof(REAL);
+    return inner * o->size > bp_second_cache() / sizeof(REAL);
 }
 
 /* Whole vectors may be read in place. It pays where few rows of tiles read them, or where a panel stays

@@ -21,7 +21,7 @@
 #undef BP_TEMPLATE
 
 enum {
-    LEFT_BYTES = 256 * 1024,
+    LEFT_BYTES = 256 * 1024,     /* of left's blocks, or half of the second cache */
     UNPACKED_BYTES = 128 * 1024, /* operands that are read in place */
     SPREAD_BYTES = 1 << 20,      /* 256 pages: as many as a TLB holds besides others' */
     SHALLOW = 128                /* inner length up to which writing c takes most of the time */
@@ -85,7 +85,9 @@ static void LOCAL(run)(LOCAL(work) * w) {
     if (chunks == 0 || LOCAL(is_shallow)(w)) chunks = 1;
     b.full_mc = LOCAL(part)(w->left.size, LOCAL(at_most)(chunks * MR, BP_MAX_MC), MR);
     int stays = b.full_mc >= w->left.size; /* packed once for all blocks of right */
-    size_t fits = w->right_capacity / (stays ? 4 : 1) / deep / NR * NR;
+    size_t near =
+        bp_second_cache() / 4 / sizeof(REAL); /* for blocks of right, if all of left is there too */
+    size_t fits = (stays ? LOCAL(at_most)(near, w->right_capacity) : w->right_capacity) / deep / NR * NR;
     b.full_nc = LOCAL(part)(w->right.size, fits ? fits : NR, NR);
     size_t head = LOCAL(head)(w);
     do { /* at least once: a sum of nothing is written too */

@@ -54,7 +54,7 @@ class CostModel:
 
     def _fastest(self) -> tuple[str, str]:
         weights = sum(m * h for m, h in self.sizes) * self.itemsize
-        cache = int(native.lib.bp_tiles_block())
+        cache = int(native.lib.bp_second_cache())
         if weights > cache // WEIGHTS_SHARE:
             return self._few(f"the weights, {weights:,} bytes, are too large for a pass within the L2 cache")
         if self._waiting() > MOST_WAITING:
