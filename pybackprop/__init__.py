@@ -28,6 +28,7 @@ One definition (csrc/ops/reference.c), many speeds: every kernel, thread count a
     history = plan.fit(x_train, targ_train, epochs=5, seed=0)
 
     bp.save(model, "model.npz", optimizer=sgd)        # model, sgd = bp.load("model.npz", with_optimizer=True)
+    network = bp.to_torch(model)                      # the same memory; bp.from_torch, bp.to_onnx, bp.from_onnx
 
     print(bp.explain(w1, at=(3, 7)))                  # why w1.g[3,7] is what it is, element by element
     print(bp.judge(w1, "l1.g @ x.T"))                 # what is wrong with that formula, and what it computes instead
@@ -99,6 +100,9 @@ from pybackprop.other_libraries import missing
 if TYPE_CHECKING:
     from pybackprop import data, lab
     from pybackprop import sklearn as sklearn
+    from pybackprop.interchange.onnx_reader import from_onnx
+    from pybackprop.interchange.onnx_writer import to_onnx
+    from pybackprop.interchange.pytorch import from_torch, to_torch
     from pybackprop.memory.fits import fits
     from pybackprop.memory.recorder import ledger
     from pybackprop.memory.views import Ledger
@@ -156,6 +160,8 @@ __all__ = [
     "exercises",
     "explain",
     "fits",
+    "from_onnx",
+    "from_torch",
     "gradcheck",
     "info",
     "judge",
@@ -193,6 +199,8 @@ __all__ = [
     "tensor",
     "threads",
     "tiles",
+    "to_onnx",
+    "to_torch",
     "use_kernel",
 ]
 
@@ -205,12 +213,16 @@ _LAZY = {
     "exercises": "pybackprop.teach.learn.exercises",
     "explain": "pybackprop.teach.explain.explain",
     "fits": "pybackprop.memory.fits",
+    "from_onnx": "pybackprop.interchange.onnx_reader",
+    "from_torch": "pybackprop.interchange.pytorch",
     "gradcheck": "pybackprop.teach.gradcheck",
     "load": "pybackprop.train.model_file",
     "load_weights": "pybackprop.train.weights_file",
     "save": "pybackprop.train.model_file",
     "judge": "pybackprop.teach.judge.judge",
     "ledger": "pybackprop.memory.recorder",
+    "to_onnx": "pybackprop.interchange.onnx_writer",
+    "to_torch": "pybackprop.interchange.pytorch",
 }
 
 

@@ -1,4 +1,4 @@
-"""The command line: train, sweep and predict, explain, judge and learn, memory, bench, lab, selftest and info."""
+"""The command line: train, sweep, predict and export, explain, judge and learn, memory, bench, lab, selftest and info."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from pybackprop.cli import bench, explain, info, judge, lab, memory, predict, selftest, sweep, train
+from pybackprop.cli import bench, explain, export, info, judge, lab, memory, predict, selftest, sweep, train
 from pybackprop.cli.arguments import Parser
 from pybackprop.core.errors import DivergedError
 from pybackprop.core.interrupt import exit_quietly, raise_again
@@ -76,6 +76,7 @@ def parser() -> Parser:
     train.add_parser(commands)
     sweep.add_parser(commands)
     predict.add_parser(commands)
+    export.add_parser(commands)
     info.add_parser(commands)
     bench.add_parser(commands)
     lab.add_parser(commands)

@@ -14,7 +14,7 @@ from pybackprop.ops.leaky_relu import LEAKY_RELU, leaky_relu, leaky_relu_grad
 from pybackprop.ops.linear import LIN, lin, lin_grad
 from pybackprop.ops.matmul import MATMUL, matmul
 from pybackprop.ops.mse import MSE, mse, mse_grad
-from pybackprop.ops.op import Op, define_op, registry
+from pybackprop.ops.op import Counterpart, Op, define_op, registry
 from pybackprop.ops.power import POWER, SQRT
 from pybackprop.ops.relu import RELU, RELU_, relu, relu_, relu_grad
 from pybackprop.ops.shapes import CLONE, DOUBLE, FLOAT, INDEX, RESHAPE, TRANSPOSE
@@ -55,6 +55,7 @@ __all__ = [
     "SUM",
     "TANH",
     "TRANSPOSE",
+    "Counterpart",
     "Op",
     "binary_cross_entropy_with_logits",
     "binary_cross_entropy_with_logits_grad",

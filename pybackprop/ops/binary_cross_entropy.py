@@ -15,7 +15,7 @@ from pybackprop.autograd.tape import Sink, record
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native
 from pybackprop.ops.losses import operands_of_loss, scale, set_gradient, value
-from pybackprop.ops.op import Op, register
+from pybackprop.ops.op import Counterpart, Op, register
 from pybackprop.ops.targets import share_targets
 
 __all__ = ["BINARY_CROSS_ENTROPY", "binary_cross_entropy_with_logits", "binary_cross_entropy_with_logits_grad"]
@@ -70,6 +70,7 @@ BINARY_CROSS_ENTROPY = register(
         grad=binary_cross_entropy_with_logits_grad,
         lesson_grad=f"{NAME}_grad",
         loss="binary_cross_entropy",
+        torch=Counterpart("BCEWithLogitsLoss", fixed={"weight": None, "reduction": "mean", "pos_weight": None}),
         targets=share_targets,
     )
 )

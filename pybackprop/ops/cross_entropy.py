@@ -19,7 +19,7 @@ from pybackprop.autograd.tape import Sink, record
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native
 from pybackprop.ops.losses import operands_of_loss, scale, set_gradient, value
-from pybackprop.ops.op import Op, register
+from pybackprop.ops.op import Counterpart, Op, register
 from pybackprop.ops.targets import class_targets
 
 __all__ = ["CROSS_ENTROPY", "NLL", "cross_entropy", "cross_entropy_grad", "nll", "nll_grad"]
@@ -92,6 +92,10 @@ CROSS_ENTROPY = register(
         grad=cross_entropy_grad,
         lesson_grad="cross_entropy_grad",
         loss="cross_entropy",
+        torch=Counterpart(
+            "CrossEntropyLoss",
+            fixed={"weight": None, "ignore_index": -100, "reduction": "mean", "label_smoothing": 0.0},
+        ),
         targets=class_targets,
     )
 )

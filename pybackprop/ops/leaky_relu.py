@@ -14,6 +14,7 @@ from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native
 from pybackprop.core.arrays import Array
 from pybackprop.ops.activation import activation
+from pybackprop.ops.op import Counterpart
 
 SLOPE = 0.01
 
@@ -52,4 +53,6 @@ LEAKY_RELU = activation(
     equation="out = inp where inp > 0, else negative_slope inp",
     gradients=("(inp > 0) * out.g + negative_slope * (inp <= 0) * out.g",),
     kink=0.0,
+    torch=Counterpart("LeakyReLU", {"negative_slope": "negative_slope"}),
+    onnx=Counterpart("LeakyRelu", {"negative_slope": "alpha"}),
 )

@@ -22,7 +22,7 @@ from pybackprop.core.arrays import is_plain
 from pybackprop.core.errors import GradientError
 from pybackprop.ops.checks import check_mse, operands, refuse_lost, refuse_overlap
 from pybackprop.ops.losses import scale, value
-from pybackprop.ops.op import Op, register
+from pybackprop.ops.op import Counterpart, Op, register
 from pybackprop.ops.short import calls
 
 __all__ = ["MSE", "mse", "mse_grad"]
@@ -106,6 +106,7 @@ MSE = register(
         grad=mse_grad,
         lesson_grad="mse_grad",
         loss="mse",
+        torch=Counterpart("MSELoss", fixed={"reduction": "mean"}),
     )
 )
 _short_mse, _short_mse_grad = calls(MSE)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,19 @@ from pybackprop.core import observer
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import GradientError, ShapeError
 from pybackprop.ops.checks import operands_of, upstream_of
+
+
+class Counterpart(NamedTuple):
+    """What computes the same in another library.
+
+    name       a class of torch.nn, or an operator of ONNX
+    arguments  what the operation's further arguments are called there
+    fixed      further arguments there, with the values that make it compute the same
+    """
+
+    name: str
+    arguments: Mapping[str, str] = MappingProxyType({})
+    fixed: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +62,7 @@ class Op:
     defaults     of an activation's further arguments, in the order in which C takes them
     check        (dtype, **params): raises ValueError for arguments that are out of range in a dtype
     replayed     the function for a replay, where that must not be forward
+    torch, onnx  what computes the same in PyTorch and in ONNX; None: nothing does
     """
 
     name: str
@@ -69,6 +84,8 @@ class Op:
     defaults: Mapping[str, Any] = field(default_factory=dict, repr=False)
     check: Callable[..., None] | None = field(default=None, repr=False)
     replayed: Callable[..., Any] | None = field(default=None, repr=False)
+    torch: Counterpart | None = field(default=None, repr=False)
+    onnx: Counterpart | None = field(default=None, repr=False)
 
     def __call__(self, *operands: Any, **params: Any) -> Any:
         return self.forward(*operands, **params)

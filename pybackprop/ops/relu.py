@@ -26,7 +26,7 @@ from pybackprop.core import native, observer
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import DTypeError, GradientError
 from pybackprop.ops.checks import check_same, operands, output, overlaps_itself, refuse_overlap, upstream_of
-from pybackprop.ops.op import Op, register
+from pybackprop.ops.op import Counterpart, Op, register
 from pybackprop.ops.short import calls
 
 __all__ = ["RELU", "RELU_", "relu", "relu_", "relu_grad"]
@@ -155,6 +155,8 @@ RELU = register(
         elementwise=True,
         kink=0.0,
         activation="relu",
+        torch=Counterpart("ReLU"),
+        onnx=Counterpart("Relu"),
     )
 )
 RELU_ = register(replace(RELU, name="relu_", forward=relu_, replayed=relu, inplace=True, lesson_grad=""))

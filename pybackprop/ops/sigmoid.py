@@ -8,6 +8,7 @@ from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native
 from pybackprop.core.arrays import Array
 from pybackprop.ops.activation import activation
+from pybackprop.ops.op import Counterpart
 
 
 def sigmoid(x: ArrayLike, out: Tensor | Array | None = None) -> Tensor:
@@ -33,4 +34,6 @@ SIGMOID = activation(
     native.sigmoid_backward_of_input,
     equation="out = 1 / (1 + exp(-inp))",
     gradients=("sigmoid(inp) * (1 - sigmoid(inp)) * out.g",),
+    torch=Counterpart("Sigmoid"),
+    onnx=Counterpart("Sigmoid"),
 )

@@ -13,7 +13,7 @@ from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native, observer
 from pybackprop.core.errors import GradientError, ShapeError
 from pybackprop.ops.checks import check_same, operands, upstream_of
-from pybackprop.ops.op import Op, register
+from pybackprop.ops.op import Counterpart, Op, register
 
 __all__ = ["LOG_SOFTMAX", "SOFTMAX", "log_softmax", "log_softmax_grad", "softmax", "softmax_grad"]
 
@@ -98,6 +98,8 @@ SOFTMAX = register(
         references=("softmax_forward", "softmax_backward"),
         grad=softmax_grad,
         lesson_grad="softmax_grad",
+        torch=Counterpart("Softmax", fixed={"dim": 1}),
+        onnx=Counterpart("Softmax", fixed={"axis": 1}),
     )
 )
 LOG_SOFTMAX = register(
@@ -112,5 +114,7 @@ LOG_SOFTMAX = register(
         references=("log_softmax_forward", "log_softmax_backward"),
         grad=log_softmax_grad,
         lesson_grad="log_softmax_grad",
+        torch=Counterpart("LogSoftmax", fixed={"dim": 1}),
+        onnx=Counterpart("LogSoftmax", fixed={"axis": 1}),
     )
 )

@@ -8,6 +8,7 @@ from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native
 from pybackprop.core.arrays import Array
 from pybackprop.ops.activation import activation
+from pybackprop.ops.op import Counterpart
 
 
 def tanh(x: ArrayLike, out: Tensor | Array | None = None) -> Tensor:
@@ -33,4 +34,6 @@ TANH = activation(
     native.tanh_backward_of_input,
     equation="out = (exp(2 inp) - 1) / (exp(2 inp) + 1)",
     gradients=("(1 - tanh(inp)**2) * out.g",),
+    torch=Counterpart("Tanh"),
+    onnx=Counterpart("Tanh"),
 )

@@ -1,0 +1,1 @@
+"""A model in other libraries' formats: PyTorch and ONNX. Neither is imported before it is used."""
