@@ -60,7 +60,6 @@ from pybackprop.engine.compile import compile
 from pybackprop.engine.history import History
 from pybackprop.engine.model import Model, mlp
 from pybackprop.engine.plan import Plan
-from pybackprop.engine.ranks import RankError
 from pybackprop.nn.clip import clip_grad_norm
 from pybackprop.nn.layers import Activation, BinaryCrossEntropy, CrossEntropy, LeakyRelu, Lin, Mse, Relu, Sigmoid, Tanh
 from pybackprop.nn.module import Module
@@ -84,7 +83,6 @@ from pybackprop.ops import (
     mse_grad,
     nll,
     nll_grad,
-    reference,
     relu,
     relu_,
     relu_grad,
@@ -100,12 +98,14 @@ from pybackprop.other_libraries import missing
 if TYPE_CHECKING:
     from pybackprop import data, lab
     from pybackprop import sklearn as sklearn
+    from pybackprop.engine.ranks import RankError
     from pybackprop.interchange.onnx_reader import from_onnx
     from pybackprop.interchange.onnx_writer import to_onnx
     from pybackprop.interchange.pytorch import from_torch, to_torch
     from pybackprop.memory.fits import fits
     from pybackprop.memory.recorder import ledger
     from pybackprop.memory.views import Ledger
+    from pybackprop.ops import reference
     from pybackprop.teach.explain.explain import Explanation, explain
     from pybackprop.teach.gradcheck import GradCheck, gradcheck
     from pybackprop.teach.judge.judge import Verdict, judge
@@ -205,10 +205,17 @@ __all__ = [
 ]
 
 # Loaded at first use, so that training does not pay for teaching tools, memory predictions and file readers.
+_MODULES = {
+    "data": "pybackprop.data",
+    "lab": "pybackprop.lab",
+    "reference": "pybackprop.ops.reference",
+    "sklearn": "pybackprop.sklearn",
+}
 _LAZY = {
     "Explanation": "pybackprop.teach.explain.explain",
     "GradCheck": "pybackprop.teach.gradcheck",
     "Ledger": "pybackprop.memory.views",
+    "RankError": "pybackprop.engine.ranks",
     "Verdict": "pybackprop.teach.judge.judge",
     "exercises": "pybackprop.teach.learn.exercises",
     "explain": "pybackprop.teach.explain.explain",
@@ -272,9 +279,11 @@ if not TYPE_CHECKING:  # a type checker would accept any attribute name
 
     def __getattr__(name: str) -> Any:
         """Loads a name at its first use. Raises AttributeError, with a hint for other libraries' names."""
-        if name in ("data", "lab", "sklearn"):
-            return import_module(f"pybackprop.{name}")  # the import sets the attribute
-        if name not in _LAZY:
+        if name in _MODULES:
+            value = import_module(_MODULES[name])
+        elif name in _LAZY:
+            value = getattr(import_module(_LAZY[name]), name)
+        else:
             return missing(name)
-        value = globals()[name] = getattr(import_module(_LAZY[name]), name)
+        globals()[name] = value
         return value

@@ -18,7 +18,6 @@ def add_parser(commands: Any) -> None:
     """Adds `bench` to the command line."""
     bench = commands.add_parser(
         "bench",
-        help="speed, compared with numpy, PyTorch and JAX, and with the peak of the CPU",
         description="Checks every engine's results against float64, then times the engines in turn, each in its own "
         "process with the same number of threads. Engines that are not installed are left out.",
     )

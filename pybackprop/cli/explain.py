@@ -22,7 +22,6 @@ def add_parser(commands: Any) -> None:
     """Adds `explain` to the command line."""
     parser = commands.add_parser(
         "explain",
-        help="why every gradient is what it is, element by element",
         description="Runs a small network, mse(lin(relu(lin(x)))), forward and backward, and explains its gradients "
         "element by element: which values move, by how much, how much the loss cares, and the sum.",
     )

@@ -18,7 +18,6 @@ def add_parser(commands: Any) -> None:
     """Adds `export` to the command line."""
     export = commands.add_parser(
         "export",
-        help="a trained model as an ONNX file, for other programs",
         description="Writes a checkpoint's model as an ONNX file. It takes the numbers of a table's columns, in the "
         "model's order, and gives what 'predict' computes from them, or the scores of the classes: what 'train' did to "
         "the data is part of it.",

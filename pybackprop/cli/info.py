@@ -11,7 +11,7 @@ from pybackprop.core import settings
 
 def add_parser(commands: Any) -> None:
     """Adds `info` to the command line."""
-    info = commands.add_parser("info", help="version, CPU, kernels, threads, compiler")
+    info = commands.add_parser("info")
     info.add_argument("--json", action="store_true", help="print one JSON object")
     info.set_defaults(command=run)
 

@@ -1,4 +1,4 @@
-"""The commands pybackprop judge and pybackprop learn."""
+"""`pybackprop judge`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 import sys
 import textwrap
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pybackprop.core.printable import printable
@@ -21,28 +20,10 @@ INDENT = "    "
 LARGEST = 1000  # of each size of the example
 
 
-def add_parsers(commands: Any) -> None:
-    """Adds the parsers of judge and learn."""
-    _add_judge(commands)
-    learn = commands.add_parser(
-        "learn",
-        help="exercises: from one element to the whole network",
-        description="A guided series of exercises in the terminal; each answer is judged. Ctrl-D quits and keeps the "
-        "progress for next time.",
-    )
-    learn.add_argument(
-        "--progress", type=Path, metavar="FILE", help="keep progress in FILE instead of the state folder"
-    )
-    learn.add_argument("--step", type=int, metavar="N", help="begin with exercise N, see --list")
-    learn.add_argument("--restart", action="store_true", help="delete all progress")
-    learn.add_argument("--list", action="store_true", help="list the exercises and which are done")
-    learn.set_defaults(command=run_learn)
-
-
-def _add_judge(commands: Any) -> None:
+def add_parser(commands: Any) -> None:
+    """Adds `judge` to the command line."""
     parser = commands.add_parser(
         "judge",
-        help="whether a formula for a gradient is right, and if not, what it computes instead",
         description="Judges a formula for a gradient of a small network: z = x @ w + b, a = relu(z), "
         "out = a @ w2 + b2, loss = mse(out, targ). x is (n,m), w (m,h), out (n,"
         f"{OUTPUTS}); dz arrives at z, da at a. Exit code 0 if it is right, 1 if wrong, 2 if it is not a formula.",
@@ -124,31 +105,3 @@ def listing() -> str:
             *textwrap.wrap(plain, text_width(), initial_indent=INDENT, subsequent_indent=INDENT),
         ]
     return "\n".join(lines)
-
-
-def run_learn(options: argparse.Namespace) -> int:
-    from pybackprop.teach.learn.exercises import exercises
-    from pybackprop.teach.learn.steps import STEPS
-
-    lesson = exercises(options.progress)
-    if options.restart:
-        lesson.restart()
-    if options.step is not None:
-        if not 1 <= options.step <= len(STEPS):
-            print(f"pybackprop learn: --step: found {options.step}, expected 1 to {len(STEPS)}", file=sys.stderr)
-            return USAGE
-        lesson.goto(options.step)
-    if options.list:
-        print(lesson.overview())
-        return 0
-    if sys.stdin.isatty():
-        import contextlib
-
-        with contextlib.suppress(ImportError):
-            import readline  # noqa: F401 (gives the prompt a history)
-    try:
-        lesson.run()
-    except KeyboardInterrupt:
-        print(f"\n{lesson.so_far()}")
-        return 130
-    return 0

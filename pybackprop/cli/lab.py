@@ -20,7 +20,6 @@ def add_parser(commands: Any) -> None:
     """Adds `lab` to the command line, with a subcommand for each of PARTS."""
     lab = commands.add_parser(
         "lab",
-        help="the laboratory: kernels of one's own beside ours",
         description="Experiments with kernels and the machine: 'pybackprop lab COMMAND --help' says more of each.",
     )
     parts = lab.add_subparsers(title="experiments", required=True, metavar="COMMAND")

@@ -1,14 +1,15 @@
-"""The command line: train, sweep, predict and export, explain, judge and learn, memory, bench, lab, selftest and info."""
+"""The command line: one command, from the list in `commands.py`."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
 from collections.abc import Sequence
 
-from pybackprop.cli import bench, explain, export, info, judge, lab, memory, predict, selftest, sweep, train
 from pybackprop.cli.arguments import Parser
+from pybackprop.cli.commands import COMMANDS, Listed, module_of
 from pybackprop.core.errors import DivergedError
 from pybackprop.core.interrupt import exit_quietly, raise_again
 from pybackprop.core.printable import printable
@@ -36,7 +37,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         try:
             raise_again()
-            options = parser().parse_args(arguments)
+            given = sys.argv[1:] if arguments is None else arguments
+            options = parser(_command_in(given)).parse_args(given, argparse.Namespace(main=main, command_line=parser))
             return int(options.command(options))
         finally:
             exit_quietly()
@@ -66,22 +68,24 @@ def _discard_output() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def parser() -> Parser:
-    """The whole command line."""
+def parser(command: str | None = None) -> Parser:
+    """The command line with the options of one command, or of all; of others it knows the name and a line of help.
+
+    So a command loads what it needs, and --help nothing.
+    """
     top = Parser(
         prog="pybackprop", description="mse(relu(x @ w + b)), forward and backward: train it, explain it, measure it"
     )
     top.add_argument("--version", action="version", version=f"pybackprop {__version__}")
-    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    train.add_parser(commands)
-    sweep.add_parser(commands)
-    predict.add_parser(commands)
-    export.add_parser(commands)
-    info.add_parser(commands)
-    bench.add_parser(commands)
-    lab.add_parser(commands)
-    explain.add_parser(commands)
-    judge.add_parsers(commands)
-    memory.add_parser(commands)
-    selftest.add_parser(commands, main)
+    listed = Listed(top.add_subparsers(title="commands", required=True, metavar="COMMAND"))
+    for name in COMMANDS:
+        if command in (None, name):
+            module_of(name).add_parser(listed)
+        else:
+            listed.add_parser(name)
     return top
+
+
+def _command_in(arguments: Sequence[str]) -> str:
+    """The command among the arguments; no option before it has a value. Empty if there is none, as in --help."""
+    return next((word for word in arguments if not word.startswith("-")), "")

@@ -26,7 +26,6 @@ def add_parser(commands: Any) -> None:
     """Adds `memory` to the command line."""
     memory = commands.add_parser(
         "memory",
-        help="the memory that a step needs, for every way to compute it, and the largest batch that fits",
         description="The peak memory of one step, forward and backward, beyond data, parameters and their gradients: "
         "predicted from the sizes, and with --measure also measured.",
     )

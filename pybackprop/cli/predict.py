@@ -19,7 +19,7 @@ from pybackprop.train.model_file import Contents, read
 
 def add_parser(commands: Any) -> None:
     """Adds `predict` to the command line."""
-    predict = commands.add_parser("predict", help="the predictions of a trained model")
+    predict = commands.add_parser("predict")
     predict.add_argument("--model", required=True, type=Path, metavar="FILE", help="a checkpoint of 'train --save'")
     predict.add_argument("--data", type=Path, metavar="PATH", help=DATA_HELP + " (their validation part)")
     predict.add_argument("--json", action="store_true", help="print one JSON object: predictions, accuracy, r2")

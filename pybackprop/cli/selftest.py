@@ -6,7 +6,6 @@ import argparse
 import json
 import secrets
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +19,12 @@ if TYPE_CHECKING:
 
 MINUTES = 1.0
 EVERY = 60.0  # seconds between two lines of progress
-Main = Callable[[list[str]], int]
 
 
-def add_parser(commands: Any, main: Main) -> None:
-    """Adds `selftest` to the command line, which is `main`."""
+def add_parser(commands: Any) -> None:
+    """Adds `selftest` to the command line."""
     parser = commands.add_parser(
         "selftest",
-        help="random cases on this machine, compared bit for bit with the definition",
         description="Draws operations, networks and trainings at random, with hard values in hard places of memory, on "
         "every kernel and several threads, and compares each result with the definition, bit for bit. Damaged files, "
         "formulas and arguments must be refused properly. Exit code 0 if all is right, 1 if not.",
@@ -43,7 +40,7 @@ def add_parser(commands: Any, main: Main) -> None:
     add("--list", action="store_true", help="list the kinds of cases instead of running any")
     add("--json", action="store_true", help="print one JSON object")
     add("--worker", action="store_true", help=argparse.SUPPRESS)
-    parser.set_defaults(command=lambda options: run(options, main))
+    parser.set_defaults(command=run)
 
 
 def _whole(text: str, below: int) -> int:
@@ -76,16 +73,16 @@ def _kinds(text: str) -> tuple[str, ...]:
     return names
 
 
-def run(options: argparse.Namespace, main: Main) -> int:
-    """Runs the command; the exit code."""
+def run(options: argparse.Namespace) -> int:
+    """Runs the command; the exit code. options.main: the whole command line."""
     if options.worker:
         from pybackprop.selftest.worker import serve
 
-        return serve(main)
+        return serve(options.main)
     if options.list:
         _list()
         return 0
-    return _again(options, main) if options.case is not None else _campaign(options)
+    return _again(options) if options.case is not None else _campaign(options)
 
 
 def _list() -> None:
@@ -95,12 +92,12 @@ def _list() -> None:
         print(f"{kind.name:<20} {kind.family}")
 
 
-def _again(options: argparse.Namespace, main: Main) -> int:
+def _again(options: argparse.Namespace) -> int:
     """One case, in this process."""
     from pybackprop.selftest.inputs.arguments import CommandLine, called
     from pybackprop.selftest.run import run_case
 
-    CommandLine.run = called(main)
+    CommandLine.run = called(options.main)
     outcome = run_case(options.case)
     if options.json:
         failure = None if outcome.failure is None else asdict(outcome.failure)

@@ -40,7 +40,6 @@ def add_parser(commands: Any) -> None:
     """Adds `sweep` to the command line."""
     parser = commands.add_parser(
         "sweep",
-        help="train an mlp for each point of a grid of settings, and list them by their validation score",
         description="Trains what 'pybackprop train' trains, once for each combination of the grid's values: in several "
         "processes, or on a Dask scheduler. Each candidate has the digest that 'pybackprop train' with its settings "
         "has. They are ranked by accuracy, for a regression by R², without a validation part by the loss.",

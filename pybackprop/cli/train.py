@@ -36,7 +36,6 @@ def add_parser(commands: Any) -> None:
     """Adds `train` to the command line."""
     train = commands.add_parser(
         "train",
-        help="train an mlp and report its loss and accuracy",
         description="Trains an mlp with mse by SGD, Adam or AdamW; labels become rows of the identity matrix. "
         "The digest (sha256 of the final parameters) is the same on every machine.",
     )

@@ -6,15 +6,19 @@ Our threads are listed with its user_api "openmp", since they obey OMP_NUM_THREA
 
 from __future__ import annotations
 
-import importlib.abc
-import importlib.machinery
 import sys
 from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pybackprop.core.native import lib, text
 from pybackprop.core.version import __version__
+
+if TYPE_CHECKING:  # at run time these would load ten modules, and both classes need nothing of their bases
+    from importlib.abc import Loader, MetaPathFinder
+else:
+    Loader = MetaPathFinder = object
 
 __all__ = ["watch"]
 
@@ -44,13 +48,13 @@ def register(threadpoolctl: Any) -> None:
     threadpoolctl.register(Controller)
 
 
-class _Registering(importlib.abc.Loader):
+class _Registering(Loader):
     """Loads a module as its own loader does, and then registers our library."""
 
-    def __init__(self, loader: importlib.abc.Loader) -> None:
+    def __init__(self, loader: Loader) -> None:
         self.loader = loader
 
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self.loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
@@ -61,12 +65,12 @@ class _Registering(importlib.abc.Loader):
         register(module)
 
 
-class _Finder(importlib.abc.MetaPathFinder):
+class _Finder(MetaPathFinder):
     """Waits for the import of threadpoolctl, and is gone once it has been found."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
+    ) -> ModuleSpec | None:
         if fullname != NAME:
             return None
         for finder in [each for each in sys.meta_path if each is not self and hasattr(each, "find_spec")]:

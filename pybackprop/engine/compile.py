@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from pybackprop.engine.distributed import DistributedPlan
 from pybackprop.engine.model import Model
 from pybackprop.engine.plan import Plan
 from pybackprop.nn.optimizer import Optimizer
@@ -44,4 +43,6 @@ def compile(
     """
     if comm is None:
         return Plan(model, batch, optimizer, clip_norm, strategy, sparse)
+    from pybackprop.engine.distributed import DistributedPlan  # loaded only where there are ranks
+
     return DistributedPlan(model, batch, optimizer, clip_norm, strategy, sparse, comm)

@@ -21,7 +21,6 @@ from pybackprop.core.row_blocks import RowBlocks
 from pybackprop.core.tracebacks import shorten
 from pybackprop.engine.arena import Arena
 from pybackprop.engine.batch import StepData, rows
-from pybackprop.engine.fit import fit
 from pybackprop.engine.history import History
 from pybackprop.engine.layout import Layout
 from pybackprop.engine.lazy_rows import LazyRows, lazy_rows
@@ -244,6 +243,8 @@ class Plan:
             epochs, seed, batch, done, validation, validation_data, validation_split, patience, schedule, callback,
             on_epoch, checkpoint, progress, clip_norm, sample_weight,
         )  # fmt: skip
+        from pybackprop.engine.fit import fit  # with all sources of data, which a step does without
+
         try:
             history = fit(self, x, targ, options)
         except Exception as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 from pybackprop.autograd.tensor import Tensor
@@ -60,6 +59,8 @@ class Summary:
             yield row.layer, row.output, row.parameters, f"{row.count:,}"
 
     def _repr_html_(self) -> str:
+        from html import escape  # which training does without
+
         head = "".join(f"<th style='text-align:left'>{name}</th>" for name in HEAD)
         body = "".join(
             f"<tr>{''.join(f'<td style={chr(39)}text-align:left{chr(39)}>{escape(cell)}</td>' for cell in row)}</tr>"
