@@ -117,15 +117,16 @@ def zsh(found: list[Node]) -> str:
     return f"""#compdef pybackprop
 # pybackprop's completion for zsh: made by `pybackprop completion zsh`
 _pybackprop() {{
-    local at="" word
+    local at="" before=${{words[CURRENT-1]}} word
     local -a offers
     for word in "${{(@)words[2,CURRENT-1]}}"; do
         case "${{at:+$at }}$word" in ({_paths(found)}) at="${{at:+$at }}$word" ;; esac
     done
-    case "$at:${{words[CURRENT-1]}}" in
+    if [[ $PREFIX == --*=* ]]; then before=${{PREFIX%%=*}}; compset -P '*='; fi
+    case "$at:$before" in
 {values}        *) case "$at" in
 {offers}        esac
-        _describe -o pybackprop offers || _files ;;
+        _describe pybackprop offers || _files ;;
     esac
 }}
 if [ "$funcstack[1]" = "_pybackprop" ]; then _pybackprop "$@"; else compdef _pybackprop pybackprop; fi

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pybackprop.autograd.tensor import param
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import CheckpointError
@@ -94,7 +96,7 @@ class _Reader:
         return Model(self.layers, loss=loss)
 
     def _read(self, node: Any) -> None:
-        attributes = {a.name: self.library.helper.get_attribute_value(a) for a in node.attribute}
+        attributes = {a.name: _plain(self.library.helper.get_attribute_value(a)) for a in node.attribute}
         if node.op_type == "Constant" and "value" in attributes:
             self.stored[node.output[0]] = attributes["value"]
             return
@@ -166,6 +168,11 @@ class _Reader:
     def _fault(self, node: Any, why: str) -> CheckpointError:
         name = f" '{node.name}'" if node.name else ""
         return CheckpointError(f"{self.where}: the node{name} {node.op_type}: {why}")
+
+
+def _plain(value: Any) -> Any:
+    """A number as it was written: ONNX stores those of attributes as float32, 0.01 as 0.00999999977."""
+    return float(str(np.float32(value))) if isinstance(value, float) else value
 
 
 LINEAR = {"Gemm": _Reader._gemm, "MatMul": _Reader._matmul, "Add": _Reader._bias}

@@ -174,16 +174,16 @@ def _flat(torch: Any, sequential: Any, place: str = "sequential") -> Iterator[tu
 
 def _counterpart_here(torch: Any, place: str, layer: Any) -> Activation | None:
     """The activation that a layer is; None: it is an nn.Linear. Raises TypeError or ValueError for any other one."""
-    name = type(layer).__name__
-    _check_hooks(place, layer)
-    if type(layer) is torch.nn.Linear:
-        return None
+    name, is_linear = type(layer).__name__, type(layer) is torch.nn.Linear
     found = operation_named(name, LIBRARY) if type(layer) is getattr(torch.nn, name, None) else None
-    if found is None or found[0].loss is not None:
+    if not is_linear and (found is None or found[0].loss is not None):
         remedy = next((REMEDIES[kind.__name__] for kind in type(layer).__mro__ if kind.__name__ in REMEDIES), OWN)
         raise TypeError(
             f"from_torch: {place} is {_said(layer)}, which has no counterpart here: {remedy}. Possible are {POSSIBLE}"
         )
+    _check_hooks(place, layer)
+    if found is None:
+        return None
     try:
         return activation_of(*found, _options(layer, found[1]))
     except ValueError as error:
