@@ -39,11 +39,10 @@ def measure(data: str, engine: str, scores: bool) -> dict[str, Any]:
     from importlib import import_module
 
     import numpy as np
+    from sklearn import datasets
     from sklearn.model_selection import cross_val_score
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
-
-    from sklearn import datasets
 
     warnings.simplefilter("ignore")  # not converged, said of some
     x, y = getattr(datasets, f"load_{data}")(return_X_y=True)
