@@ -36,7 +36,7 @@ COMMANDS = [
 CLOSED = [
     "info", "info --json", "memory --batch 10", "train --epochs 1", "predict --model m.npz", "bench --list",
     "explain --element b1", "judge 'x.T @ dz'", "learn", "learn --list", "selftest --cases 3 --jobs 1",
-    "lab --help", "sweep --grid epochs=1 --jobs 1",
+    "lab --help", "sweep --grid epochs=1 --jobs 1", "export --help", "completion bash",
     "--help", "--version",
 ]  # fmt: skip
 posix = pytest.mark.skipif(os.name != "posix", reason="shells and signals as POSIX has them")
