@@ -57,7 +57,7 @@ def test_in_place_the_gradients_share_storage(page):
 
 
 def test_row_meets_column_term_by_term(page):
-    page.open(example())
+    page.open(example(), "#at=w1.0.0&product=w.w1.0.0.0.0")
     g = example().tensors["w1"][1]
     page.click("#product-controls button:nth-child(3)")
     assert page.text("#sum") == "(x.T @ l1.g)[0,0] = 0.7 · 0.0088 = 0.00616, 1 of 4 terms"
@@ -154,6 +154,7 @@ def test_every_way_to_write_a_product_is_judged_by_its_shape(page):
 
 def test_a_click_on_the_result_chooses_its_element(page):
     page.open(example())
-    cells = page.driver.find_elements("css selector", ".falk .ahead")
+    cells = page.driver.find_elements("css selector", ".falk .other")
     page.click(cells[-1])
     assert page.js("const {row, column} = pybackprop.app.state.product; return [row, column]") == [2, 1]
+    assert page.chosen() == "w1[2,1]"

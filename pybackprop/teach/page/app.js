@@ -11,12 +11,14 @@
       this.net = bp.network(scene);
       this.state = bp.stateOf(this.net, location.hash);
       this.look();
+      this.remember();
       this.pending = null;
       this.strip = new bp.Strip(this, bp.byId("layers"));
       this.views = { strip: this.strip, element: new bp.Element(this), steps: new bp.Steps(this), product: new bp.Product(this) };
       this.introduce(scene);
       this.render({ reveal: true });
       this.keepStateWhenSkipping();
+      bp.byId("sheet").addEventListener("click", () => this.toggleSheet());
       addEventListener("hashchange", () => this.restoreFragment());
       addEventListener("pagehide", () => this.writeFragment());
     }
@@ -38,6 +40,14 @@
           document.querySelector(link.hash).focus();
         });
       }
+    }
+
+    /** On a phone the panel is a sheet at the bottom: opened, it shows the product too. */
+    toggleSheet() {
+      const isOpen = bp.byId("element").classList.toggle("open");
+      bp.byId("sheet").setAttribute("aria-expanded", String(isOpen));
+      bp.say(bp.byId("sheet"), isOpen ? "less" : "more");
+      this.render();
     }
 
     // ---- derived from the state ----
@@ -68,6 +78,8 @@
       for (const [name, view] of Object.entries(this.views)) if (only === null || only === name) view.render({ reveal });
       const text = bp.long(this.view.run.loss);
       bp.say(bp.byId("loss"), text);
+      const by = this.view.run.loss - this.before.run.loss;
+      bp.say(bp.byId("loss-change"), Number.isFinite(by) && by ? `\u0394 ${bp.signed(by)}` : "");
     }
 
     // ---- changes ----
@@ -80,11 +92,23 @@
       this.note(history);
     }
 
-    choose({ name, row, column }) {
+    /** From here on, differences are counted: the numbers, and the slope of the chosen element. */
+    remember() {
+      this.before = { run: this.view.run, value: this.valueAt(this.state.at), slope: this.view.total };
+    }
+
+    /** product: what is drawn of it; without it, the product that collects the element's gradient, with its whole sum. */
+    choose({ name, row, column }, product = null, history = "push") {
       if (!bp.readerOf(this.net, name)) return;
-      const { at } = this.state;
-      if (at.name === name && at.row === row && at.column === column) return;
-      this.set({ at: { name, row, column } }, { reveal: true });
+      const at = { name, row, column };
+      const isSame = ["name", "row", "column"].every((key) => at[key] === this.state.at[key]);
+      if (isSame && product === null) return;
+      Object.assign(this.state, { at, product: product ?? bp.productFor(this.net, at) });
+      this.look();
+      if (!isSame) this.remember();
+      if (product === null) this.views.product.stop();
+      this.render({ reveal: !isSame });
+      this.note(history);
     }
 
     flat({ name, row, column }) {
@@ -142,7 +166,10 @@
     }
 
     restoreAll() {
-      this.set({ changed: new Map() });
+      this.state.changed = new Map();
+      this.look();
+      this.remember();
+      this.set({});
     }
 
     // ---- the fragment ----
@@ -166,6 +193,7 @@
       this.views.product.stop();
       this.state = bp.stateOf(this.net, location.hash);
       this.look();
+      this.remember();
       this.render({ reveal: true });
     }
   }

@@ -3,7 +3,7 @@
   "use strict";
 
   const MOST = 200; // terms in the document at once; a note replaces the rest
-  const HEADS = ["at", "local derivative", "gradient that arrives", "product", "sum so far"];
+  const HEADS = ["moves", "local derivative", "gradient that arrives", "product", "sum so far"];
 
   function cells(net, { row, column, local, upstream, product, partial, source }, { op, out }) {
     const from = op === "lin" && source ? bp.html("small", {}, bp.elementName(net, source)) : null;
@@ -26,7 +26,7 @@
       });
       this.back = bp.button("reset", () => app.restore());
       bp.byId("value").append(
-        bp.labelled("drag", this.slider, { class: "field long" }), bp.labelled("value", this.number), this.back);
+        bp.labelled("drag", this.slider, { class: "field long" }), bp.labelled("value", this.number), this.back, bp.byId("everything"));
       bp.byId("everything").addEventListener("click", () => app.restoreAll());
     }
 
@@ -39,6 +39,21 @@
       this.showFormula();
       this.showTerms();
       this.showSlope(name);
+      bp.byId("effect").replaceChildren(...this.effect(name));
+    }
+
+    /** What the reader's change did to the loss, and what the slope said it would. */
+    effect(name) {
+      const { state, view, before } = this.app;
+      const by = this.app.valueAt(state.at) - before.value;
+      const moved = view.run.loss - before.run.loss;
+      if (![by, moved, before.slope].every(Number.isFinite)) return ["No difference can be taken: not every number is finite."];
+      if (!by) return [`Drag the value: the numbers that move show by how much (\u0394).`];
+      const b = (value) => bp.html("b", {}, bp.signed(value));
+      return [
+        `\u0394${name} = `, b(by), ". The slope, ", bp.html("b", {}, bp.short(before.slope)), `, predicts \u0394loss = `,
+        b(before.slope * by), "; it is ", b(moved), ".",
+      ];
     }
 
     showValue(name) {

@@ -3,9 +3,10 @@
 (function (bp) {
   "use strict";
 
-  const CELL = { width: 52, height: 26 };
-  const SHOWN = { rows: 6, inner: 8, columns: 6 };
-  const EDGE = { left: 34, top: 40, right: 34, bottom: 44 };
+  const CELL = { width: 48, height: 24 };
+  const ROWS = 5; // of the result
+  const LEAST = 3; // columns of the result that stay if there are many terms
+  const EDGE = { left: 30, top: 34, right: 30, bottom: 36 };
   const GAP = 12; // between the operands and the result
   const STUB = 18; // how far a line without a partner goes
 
@@ -15,18 +16,26 @@
     return [first, Math.min(count, first + shown)];
   }
 
-  function innerWindows({ left, right, fits }, k) {
+  /** How many cells fit beside each other, shared by the terms and the columns of the result. */
+  function shares({ left, right }, room) {
+    const all = Math.max(LEAST + 1, Math.floor((room - EDGE.left - EDGE.right - GAP) / CELL.width));
+    const inner = Math.min(Math.max(left.columns, right.rows), all - Math.min(LEAST, right.columns));
+    return { rows: ROWS, inner, columns: Math.max(1, all - Math.min(inner, left.columns)) };
+  }
+
+  function innerWindows({ left, right, fits }, k, shown) {
     const [a, b] = [left.columns, right.rows];
     const at = fits ? Math.max(0, k - 1) : Math.min(a, b);
-    const [first] = windowAround(at, Math.max(a, b), SHOWN.inner);
-    return [a, b].map((count) => [first, bp.clamp(first + SHOWN.inner, first, Math.max(first, count))]);
+    const [first] = windowAround(at, Math.max(a, b), shown);
+    return [a, b].map((count) => [first, bp.clamp(first + shown, first, Math.max(first, count))]);
   }
 
   /** The layout, in pixels, for a window of the matrices. */
-  function layout(product, { row, column, k }) {
-    const rows = windowAround(row, product.left.rows, SHOWN.rows);
-    const columns = windowAround(column, product.right.columns, SHOWN.columns);
-    const [across, down] = innerWindows(product, k);
+  function layout(product, { row, column, k }, room) {
+    const shown = shares(product, room);
+    const rows = windowAround(row, product.left.rows, shown.rows);
+    const columns = windowAround(column, product.right.columns, shown.columns);
+    const [across, down] = innerWindows(product, k, shown.inner);
     const x = EDGE.left;
     const corner = { x: x + (across[1] - across[0]) * CELL.width, y: EDGE.top + (down[1] - down[0]) * CELL.height };
     const right = corner.x + GAP + (columns[1] - columns[0]) * CELL.width;
@@ -64,14 +73,14 @@
   function leftLook({ left, fits }, { row, k }) {
     return (r, c) => {
       const kind = !fits ? "plain" : r !== row ? "plain" : c === k - 1 ? "pair" : c < k ? "met" : "line";
-      return { text: bp.short(left.at(r, c)), kind: `${kind} ${role(left)}` };
+      return { text: bp.fitted(left.at(r, c), CELL.width), kind: `${kind} ${role(left)}` };
     };
   }
 
   function rightLook({ right, fits }, { column, k }) {
     return (r, c) => {
       const kind = !fits ? "plain" : c !== column ? "plain" : r === k - 1 ? "pair" : r < k ? "met" : "line";
-      return { text: bp.short(right.at(r, c)), kind: `${kind} ${role(right)}` };
+      return { text: bp.fitted(right.at(r, c), CELL.width), kind: `${kind} ${role(right)}` };
     };
   }
 
@@ -80,8 +89,8 @@
     return (r, c) => {
       const at = r * product.right.columns + c;
       if (!product.fits) return { text: "", kind: "none" };
-      if (at === here) return { text: bp.short(sum), kind: "sum" };
-      return at < here ? { text: bp.short(sumOf(r, c)), kind: "plain" } : { text: "", kind: "ahead" };
+      if (at === here) return { text: bp.fitted(sum, CELL.width), kind: "sum" };
+      return { text: bp.fitted(sumOf(r, c), CELL.width), kind: "other" };
     };
   }
 
@@ -121,12 +130,12 @@
   }
 
   function titles(product, { left, right, result, height }) {
-    const below = height - 12;
+    const below = height - 6;
     return [
       title({ x: left.x, y: below }, product.left, 0, 0, "start"),
-      title(right, product.right, 0, -24, "start"),
+      title(right, product.right, 0, -21, "start"),
       product.fits
-        ? title({ x: result.x, y: below }, { label: product.sameShape ? product.target.label : "?", rows: product.left.rows, columns: product.right.columns }, 0, 0, "start")
+        ? title({ x: result.x, y: below }, { label: product.sameShape ? product.target.label : product.label, rows: product.left.rows, columns: product.right.columns }, 0, 0, "start")
         : text(result.x, below, "no result", "title wrong", "start"),
     ];
   }
@@ -150,9 +159,9 @@
     ];
   }
 
-  /** The drawing as SVG nodes, with its width and height. at: {row, column, k}; sumOf(row, column) the whole sum. */
-  bp.falk = function (product, at, sum, sumOf) {
-    const place = layout(product, at);
+  /** The drawing as SVG nodes, with its width and height. at: {row, column, k}; sumOf(row, column) the whole sum; room: pixels. */
+  bp.falk = function (product, at, sum, sumOf, room) {
+    const place = layout(product, at, room);
     const nodes = [
       ...guides(place, product.fits ? at.k - 1 : -1),
       block(place.left, leftLook(product, at)), block(place.right, rightLook(product, at)),

@@ -4,7 +4,6 @@
 (function (bp) {
   "use strict";
 
-  const KINDS = ["forward", "w", "x"];
   const encode = (name) => encodeURIComponent(name).replaceAll(".", "%2E");
 
   const whole = (text, low, high, otherwise) =>
@@ -38,12 +37,13 @@
   /** The initial state of a page. */
   bp.firstState = function (net) {
     const [first] = bp.linLayers(net);
+    const at = bp.element(net, ...net.selected) ?? bp.element(net, first.w, [0, 0]);
     return {
-      at: bp.element(net, ...net.selected) ?? bp.element(net, first.w, [0, 0]),
+      at,
       changed: new Map(),
       step: net.layers.length + 1,
       inplace: false,
-      product: { kind: "w", w: first.w, form: 0, row: 0, column: 0, k: 0 },
+      product: bp.productFor(net, at),
     };
   };
 
@@ -68,7 +68,7 @@
     if (state.changed.size) parts.push(`set=${changesText(net, state.changed)}`);
     if (state.step !== first.step) parts.push(`step=${state.step}`);
     if (state.inplace) parts.push("inplace=1");
-    if (productText(state.product) !== productText(first.product)) parts.push(`product=${productText(state.product)}`);
+    if (productText(state.product) !== productText(bp.productFor(net, state.at))) parts.push(`product=${productText(state.product)}`);
     return parts.join("&");
   };
 
@@ -90,12 +90,12 @@
 
   /** A product's state, clamped to its bounds. */
   bp.boundedProduct = function (net, { kind, w, form, row, column, k }) {
-    const layer = bp.linLayers(net).find((candidate) => candidate.w === w) ?? bp.linLayers(net)[0];
-    const sort = KINDS.includes(kind) ? kind : "w";
+    const layer = bp.layerOf(net, w) ?? bp.linLayers(net)[0];
+    const sort = bp.kindsOf(layer).includes(kind) ? kind : bp.kindsOf(layer).includes("w") ? "w" : bp.kindsOf(layer)[0];
     const which = bp.clamp(form, 0, bp.formLabels(layer, sort).length - 1);
     const { left, right } = bp.product(net, { values: new Map(), grads: new Map() }, layer, sort, which);
     return {
-      kind: sort, w: layer.w, form: which, row: bp.clamp(row, 0, left.rows - 1),
+      kind: sort, w: bp.keyOf(layer), form: which, row: bp.clamp(row, 0, left.rows - 1),
       column: bp.clamp(column, 0, right.columns - 1), k: bp.clamp(k, 0, left.columns),
     };
   };
@@ -113,12 +113,13 @@
       return [key, rest.join("=")];
     }));
     const first = bp.firstState(net);
+    const at = elementOf(net, given.get("at") ?? "") ?? first.at;
     return {
-      at: elementOf(net, given.get("at") ?? "") ?? first.at,
+      at,
       changed: changesOf(net, given.get("set")),
       step: whole(given.get("step"), 0, first.step, first.step),
       inplace: given.get("inplace") === "1",
-      product: productOf(net, given.get("product"), first.product),
+      product: productOf(net, given.get("product"), bp.productFor(net, at)),
     };
   }
 

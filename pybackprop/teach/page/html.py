@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 import sys
 from functools import cache
 from http import HTTPStatus
@@ -24,8 +25,8 @@ __all__ = ["LIMIT", "html_of", "serve", "server_of", "write"]
 
 LIMIT = 1_000_000  # bytes of a page
 SCRIPTS = (
-    "numbers", "network", "explain", "backward", "products", "fragment", "dom",
-    "grid", "strip", "formula", "element", "slope", "steps", "falk", "product", "app",
+    "numbers", "network", "explain", "backward", "products", "fragment", "dom", "text_width", "grid", "cell_look",
+    "room", "joins", "strip", "formula", "element", "slope", "steps", "falk", "elementwise", "product", "app",
 )  # fmt: skip
 HOST = "127.0.0.1"
 
@@ -134,7 +135,14 @@ def _part(name: str) -> str:
 
 
 def _script() -> str:
-    return "\n".join(_part(f"{name}.js") for name in SCRIPTS)
+    return "\n".join(_compact(_part(f"{name}.js")) for name in SCRIPTS)
+
+
+def _compact(script: str) -> str:
+    """Without comments in lines of their own and indentation; no string of ours goes over several lines."""
+    without = re.sub(r"^\s*(//.*|/\*\*.*?\*/)\n", "", script, flags=re.MULTILINE)
+    without = re.sub(r"^\s*/\*\*.*?\*/\n", "", without, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"^\s+", "", without, flags=re.MULTILINE)
 
 
 def _policy(style: str, script: str) -> str:

@@ -26,6 +26,12 @@
     return size >= 1e-3 && size < 1 ? rounded(Number(value.toFixed(4)), 3) : rounded(value, size < 1e-3 ? 2 : 3);
   };
 
+  /** With its sign, as a difference has it. */
+  bp.signed = (value) => (value > 0 ? `+${bp.short(value)}` : bp.short(value));
+
+  /** As a factor: a negative one is in brackets. */
+  bp.factor = (value) => (value < 0 ? `(${bp.short(value)})` : bp.short(value));
+
   /** For a term or a total: seven digits are what a float32 holds. */
   bp.long = (value) => rounded(value, 7);
 

@@ -1,23 +1,16 @@
-// The products of a layer: which one, how it is written, and the row that meets the column, term by term.
+// The product that collects the chosen element: the row that meets the column, term by term, at the reader's pace.
 (function (bp) {
   "use strict";
 
-  const PACE = 650; // milliseconds for a term
+  const PACES = [["slow", 1300], ["calm", 650], ["brisk", 220], ["fast", 60]]; // milliseconds for a term
   const TICKS = 40; // ticks of an animation for one element, however long its sum is
-  const KINDS = [["forward", "forward"], ["w", "gradient of the weights"], ["x", "gradient of the input"]];
   const SEEN = 4; // terms of the sum that are written out
+  const WHAT = { forward: "forward", w: "gradient of the weights", x: "gradient of the input", b: "gradient of the bias" };
 
-  function radios(legend, name, choices, chosen, onchange) {
-    const fields = choices.map(([value, text]) => {
-      const id = bp.freshId(name);
-      const input = bp.html("input", { type: "radio", name, id, value, onchange: () => onchange(value) });
-      input.checked = value === chosen;
-      return bp.html("span", { class: "choice" }, input, bp.html("label", { for: id }, text));
-    });
-    return bp.html("fieldset", { "data-name": name }, bp.html("legend", {}, legend), ...fields);
+  function options(select, choices, chosen) {
+    select.replaceChildren(...choices.map(([value, text]) => bp.html("option", { value }, text)));
+    select.value = chosen;
   }
-
-  const targetOf = ({ in: x, w, out }, kind) => ({ forward: out, w: `${w}.g`, x: `${x}.g` })[kind];
 
   class Product {
     constructor(app) {
@@ -25,26 +18,20 @@
       this.timer = null;
       this.drawing = bp.svg("svg", { class: "falk", role: "img", onclick: (event) => this.clicked(event) });
       bp.byId("falk").append(this.drawing);
+      this.which = bp.html("select", { onchange: () => this.pick(...this.which.value.split("\n")) });
+      bp.byId("product-which").append(bp.labelled("product", this.which));
       this.play = bp.button("play", () => (this.timer === null ? this.start() : this.stop()), { class: "main" });
       this.step = bp.button("one term", () => this.byHand({ k: this.at.k + 1 }));
       this.back = bp.button("back", () => this.byHand({ k: this.at.k - 1 }));
-      this.all = bp.button("whole sum", () => this.byHand({ k: Infinity }));
-      this.row = this.spinner("row");
-      this.column = this.spinner("column");
-      bp.byId("product-controls").append(this.play, this.back, this.step, this.all,
-        bp.labelled("row", this.row), bp.labelled("column", this.column));
+      this.all = bp.button("all terms", () => this.byHand({ k: Infinity }));
+      this.pace = bp.html("select", {});
+      options(this.pace, PACES.map(([name]) => [name, name]), "calm");
+      bp.byId("product-controls").append(this.play, this.back, this.step, this.all, bp.labelled("pace", this.pace));
+      new ResizeObserver(() => this.resized()).observe(bp.byId("falk"));
     }
 
     get at() {
       return this.app.state.product;
-    }
-
-    spinner(which) {
-      const input = bp.html("input", {
-        type: "number", min: 0, step: 1, class: "small",
-        onchange: () => this.byHand({ [which]: input.valueAsNumber || 0, k: 0 }),
-      });
-      return input;
     }
 
     // ---- changes ----
@@ -54,19 +41,29 @@
       this.change(patch, "push");
     }
 
+    /** Another row or column of a right product chooses the element that it computes. */
     change(patch, history) {
-      const product = bp.boundedProduct(this.app.net, { ...this.at, ...patch });
-      this.app.set({ product }, { history, only: "product" });
+      const { app } = this;
+      const product = bp.boundedProduct(app.net, { ...this.at, ...patch });
+      const layer = bp.layerOf(app.net, product.w);
+      const name = bp.resultName(layer, product.kind);
+      const isElement = product.form === 0 && bp.readerOf(app.net, name) && ("row" in patch || "column" in patch);
+      if (isElement) app.choose({ name, row: product.row, column: product.column }, product, history);
+      else app.set({ product }, { history, only: "product" });
     }
 
+    pick(w, kind) {
+      this.byHand({ w, kind, form: 0, row: 0, column: 0, k: Infinity });
+    }
+
+    /** From the first term of the chosen element; while a sum is unfinished, from where it is. */
     start() {
-      const { k } = this.at;
-      const { left } = this.product();
+      const product = this.product();
       if (bp.isStill()) {
         this.change({ k: Infinity }, "push");
         return;
       }
-      if (k >= left.columns) this.advance();
+      if (this.at.k >= product.left.columns) this.change({ k: 0 }, "replace");
       this.tick();
     }
 
@@ -77,7 +74,8 @@
     }
 
     tick() {
-      this.timer = setTimeout(() => (this.advance() ? this.tick() : this.stop()), PACE);
+      const [, pace] = PACES.find(([name]) => name === this.pace.value);
+      this.timer = setTimeout(() => (this.advance() ? this.tick() : this.stop()), pace);
       this.showPlaying();
     }
 
@@ -87,7 +85,7 @@
       const { left, right } = this.product();
       const stride = Math.ceil(left.columns / TICKS);
       if (k < left.columns) this.change({ k: k + stride }, "replace");
-      else if (column + 1 < right.columns) this.change({ column: column + 1, k: 0 }, "replace");
+      else if (column + 1 < right.columns) this.change({ row, column: column + 1, k: 0 }, "replace");
       else if (row + 1 < left.rows) this.change({ row: row + 1, column: 0, k: 0 }, "replace");
       else return false;
       return true;
@@ -100,15 +98,19 @@
       const column = Math.floor(((event.clientX - box.left) * scale - result.x) / cell.width) + result.columns[0];
       const row = Math.floor(((event.clientY - box.top) * scale - result.y) / cell.height) + result.rows[0];
       const isInside = row >= result.rows[0] && row < result.rows[1] && column >= result.columns[0] && column < result.columns[1];
-      if (isInside && this.product().fits) this.byHand({ row, column, k: 0 });
+      if (isInside && this.product().fits) this.byHand({ row, column, k: Infinity });
     }
 
     // ---- showing ----
 
     product() {
       const { net, view } = this.app;
-      const layer = bp.linLayers(net).find(({ w }) => w === this.at.w);
-      return bp.product(net, view.run, layer, this.at.kind, this.at.form);
+      return bp.product(net, view.run, bp.layerOf(net, this.at.w), this.at.kind, this.at.form);
+    }
+
+    resized() {
+      const room = bp.byId("falk").clientWidth;
+      if (this.room && room !== this.room) this.render();
     }
 
     render() {
@@ -118,47 +120,58 @@
       this.draw(product, terms);
       this.showControls(product);
       this.showWords(product, terms);
-      this.showPlaying();
     }
 
     showChoices({ layer, kind, form }) {
       const { net } = this.app;
-      const choices = [layer.w, kind, form].join("\n");
+      const choices = [bp.keyOf(layer), kind, form].join("\n");
       if (choices === this.choices) return;
-      const focused = document.activeElement?.closest?.("#product-choices fieldset")?.dataset.name;
       this.choices = choices;
-      const start = { form: 0, row: 0, column: 0, k: 0 };
-      const layers = bp.linLayers(net).map(({ w, in: x, out }) => [w, `${x}, ${w} \u2192 ${out}`]);
-      const kinds = KINDS.map(([value, words]) => [value, bp.html("span", {}, bp.html("b", {}, targetOf(layer, value)), ` ${words}`)]);
-      const labels = bp.formLabels(layer, kind).map((text, k) => [k, bp.html("code", {}, text)]);
-      bp.byId("product-choices").replaceChildren(
-        radios("layer", "layer", layers, layer.w, (w) => this.byHand({ w, ...start })),
-        radios("product", "kind", kinds, kind, (value) => this.byHand({ kind: value, ...start })),
-        radios("written as", "form", labels, form, (value) => this.byHand({ ...start, form: value })));
-      if (focused) bp.byId("product-choices").querySelector(`[data-name=${focused}] input:checked`)?.focus();
+      const all = net.layers.flatMap((each) => bp.kindsOf(each).map((sort) => {
+        const name = bp.resultName(each, sort);
+        const of = sort === "forward" ? name : `${name}.g`;
+        return [`${bp.keyOf(each)}\n${sort}`, `${of}${WHAT[sort] ? `, ${WHAT[sort]}` : ""}`];
+      }));
+      options(this.which, all, `${bp.keyOf(layer)}\n${kind}`);
+      const forms = bp.byId("product-forms");
+      const hadFocus = forms.contains(document.activeElement);
+      forms.replaceChildren(this.forms(bp.formLabels(layer, kind), form));
+      if (hadFocus) forms.querySelector("input:checked")?.focus();
+    }
+
+    /** The ways to write it, right and wrong, as radio buttons. */
+    forms(labels, chosen) {
+      const fields = labels.map((label, k) => {
+        const id = bp.freshId("form");
+        const input = bp.html("input", { type: "radio", name: "form", id, value: k, onchange: () => this.byHand({ form: k, k: Infinity }) });
+        input.checked = k === chosen;
+        return bp.html("span", { class: "choice" }, input, bp.html("label", { for: id }, bp.html("code", {}, label)));
+      });
+      return bp.html("fieldset", { "data-name": "form" }, bp.html("legend", { class: "unseen" }, "written as"), ...fields);
     }
 
     draw(product, terms) {
       const { net } = this.app;
+      const room = bp.byId("falk").clientWidth;
+      this.room = room;
       const sumOf = (row, column) => bp.productTerms(net, product, row, column).at(-1)?.partial ?? 0;
       const sum = terms[this.at.k - 1]?.partial ?? 0;
-      this.drawn = bp.falk(product, this.at, sum, sumOf);
+      this.drawn = product.elementwise
+        ? bp.elementwise(product, this.at, room) : bp.falk(product, this.at, sum, sumOf, room);
       const { nodes, width, height } = this.drawn;
       this.drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
       bp.place(this.drawing, { width: `${width}px`, height: `${height}px` });
-      this.drawing.setAttribute("aria-label", `${product.label}, drawn with ${product.right.label} above and to the right. ${bp.verdict(product).text}`);
+      const how = product.elementwise ? "" : `, drawn with ${product.right.label} above and to the right`;
+      this.drawing.setAttribute("aria-label", `${product.label}${how}. ${bp.verdict(product).text}`);
       this.drawing.replaceChildren(...nodes);
     }
 
-    showControls({ fits, left, right }) {
-      const { row, column, k } = this.at;
-      this.row.value = row;
-      this.column.value = column;
-      Object.assign(this.row, { max: left.rows - 1, disabled: !fits });
-      Object.assign(this.column, { max: right.columns - 1, disabled: !fits });
+    showControls({ fits, left }) {
+      const { k } = this.at;
       this.play.disabled = !fits;
       this.back.disabled = !fits || k === 0;
       this.step.disabled = this.all.disabled = !fits || k === left.columns;
+      this.showPlaying();
     }
 
     showPlaying() {
@@ -178,13 +191,20 @@
     sum(product, terms) {
       if (!product.fits) return ["No element can be computed."];
       const { row, column, k } = this.at;
-      const called = `(${product.label})[${row},${column}]`;
+      const index = product.target.vector ? `[${column}]` : `[${row},${column}]`;
+      const called = bp.html("code", {}, `(${product.label})${index}`);
+      const value = bp.html("b", {}, bp.long(terms[k - 1]?.partial ?? 0));
+      if (product.elementwise) return [called, ` = ${this.substituted(product, terms[0])} = `, value];
       const shown = terms.slice(Math.max(0, k - SEEN), k);
-      const added = shown.map(({ left, right }) => `${bp.short(left)} \u00b7 ${bp.short(right)}`).join(" + ");
+      const added = shown.map(({ left, right }) => (product.kind === "b" ? bp.factor(right) : `${bp.factor(left)} \u00b7 ${bp.factor(right)}`)).join(" + ");
       const start = k > SEEN ? "\u2026 + " : "";
-      const sum = bp.html("b", {}, bp.long(terms[k - 1]?.partial ?? 0));
       const whole = k === terms.length ? "" : `, ${k} of ${terms.length} terms`;
-      return [bp.html("code", {}, called), k ? ` = ${start}${added} = ` : " = ", sum, whole, ...this.comparison(product, terms)];
+      return [called, k ? ` = ${start}${added} = ` : " = ", value, whole, ...this.comparison(product, terms)];
+    }
+
+    substituted({ kind, rows, columns }, { left, right }) {
+      if (kind === "relu") return `(${bp.short(left)} > 0) \u00b7 ${bp.factor(right)}`;
+      return `2 (${bp.short(left)} \u2212 ${bp.factor(right)}) / ${rows * columns}`;
     }
 
     comparison(product, terms) {

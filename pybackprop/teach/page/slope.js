@@ -2,7 +2,7 @@
 (function (bp) {
   "use strict";
 
-  const SIZE = { width: 440, height: 220, left: 8, right: 8, top: 14, bottom: 30 };
+  const SIZE = { width: 480, height: 120, left: 8, right: 8, top: 10, bottom: 26 };
   const POINTS = 80;
   const STEPS = [1, 2, 5, 10];
 

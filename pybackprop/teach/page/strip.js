@@ -1,8 +1,9 @@
-// The network: one group for each operation, its matrices side by side, each gradient below its values.
+// The network: one group for each operation, its matrices side by side, each gradient below or beside its values.
 (function (bp) {
   "use strict";
 
   const DRAG = 4; // pixels until a press is a drag
+  const NARROW = 2; // columns of a matrix that has its gradient beside it
 
   const shapeText = ({ shape }) => shape.join(" \u00d7 ");
 
@@ -10,46 +11,6 @@
     if (op === "relu") return `${out} = relu(${x})`;
     if (op === "mse") return `${out} = mse(${x}, ${targ})`;
     return `${out} = ${x} @ ${w}${b === null ? "" : ` + ${b}`}`;
-  }
-
-  // ---- how a cell looks ----
-
-  function valueKind(view, name, at, value) {
-    if (view.reach.get(name)?.has(at)) return name === view.reader.layer.out ? "moves" : "onwards";
-    if (view.sources.get(name)?.has(at)) return "source";
-    if (!Number.isFinite(value)) return "bad";
-    return value === 0 ? "zero" : "plain";
-  }
-
-  function lookAtValue(app, name, row, column) {
-    const { view, net } = app;
-    const at = row * net.tensors.get(name).columns + column;
-    const value = view.run.values.get(name)[at];
-    const isChanged = app.state.changed.get(name)?.has(at);
-    return {
-      text: bp.short(value),
-      kind: `${valueKind(view, name, at, value)}${isChanged ? " changed" : ""}`,
-      label: `${bp.elementName(net, { name, row, column })} = ${bp.short(value)}${isChanged ? ", changed" : ""}`,
-    };
-  }
-
-  const HIDDEN = { unwritten: "not yet written", overwritten: "overwritten" };
-
-  function gradientKind(view, name, at, value, state) {
-    if (name === view.reader.layer.out && view.moved.has(at)) return "upstream";
-    if (state === "new") return "new";
-    return value === 0 ? "zero" : "plain";
-  }
-
-  function lookAtGradient(app, name, row, column) {
-    const { view, net } = app;
-    const called = bp.elementName(net, { name, row, column }, ".g");
-    const state = view.gradients.get(name);
-    if (HIDDEN[state]) return { text: "\u00b7", kind: `empty ${state}`, label: `${called}: ${HIDDEN[state]}` };
-    const at = row * net.tensors.get(name).columns + column;
-    const value = view.run.grads.get(name)[at];
-    const kind = Number.isFinite(value) ? gradientKind(view, name, at, value, state) : "bad";
-    return { text: bp.short(value), kind, label: `${called} = ${bp.short(value)}` };
   }
 
   // ---- dragging a value ----
@@ -70,80 +31,92 @@
     for (const kind of ["pointerup", "pointercancel"]) cell.addEventListener(kind, end, { once: true });
   }
 
-  /** Scrolls a group sideways until a matrix of it is in sight, and nothing else. */
-  function bringIntoSight(node) {
-    const flow = node.closest(".flow");
-    const [outer, inner] = [flow.getBoundingClientRect(), node.getBoundingClientRect()];
-    if (inner.right > outer.right) flow.scrollLeft += Math.min(inner.right - outer.right, inner.left - outer.left);
-    else if (inner.left < outer.left) flow.scrollLeft -= outer.left - inner.left;
-  }
-
   // ---- building ----
 
   class Strip {
     constructor(app, root) {
-      Object.assign(this, { app, grids: [], groups: new Map() });
+      Object.assign(this, { app, root, grids: [], groups: new Map(), cards: [], axes: bp.axes(app.net) });
       const shown = new Set();
       for (const layer of app.net.layers) root.append(this.group(layer, shown));
+      this.joins = new bp.Joins(this, root);
+      this.fit();
+      for (const grid of this.grids) grid.draw();
+      new ResizeObserver(() => this.fit()).observe(root);
     }
 
+    /** A card: the operands of an operation that no card before it shows, and its result. */
     group(layer, shown) {
-      const fresh = [layer.in, layer.w, layer.b, layer.targ, layer.out].filter((name) => name != null && !shown.has(name));
-      fresh.forEach((name) => shown.add(name));
-      const columns = fresh.flatMap((name, k) => [...this.operator(layer, name, k === 0), ...this.tensor(name)]);
-      const flow = bp.html("div", { class: "flow" }, ...columns);
+      const { in: x, w, b, targ, out } = layer;
+      const stacks = [[x], [w], layer.op === "lin" ? [b, out] : [targ, out]]
+        .map((names) => names.filter((name) => name != null && !shown.has(name))).filter((names) => names.length);
+      stacks.flat().forEach((name) => shown.add(name));
+      const nodes = stacks.map((names, k) => [...this.operator(layer, names[0], k === 0), this.stack(names)]);
       const id = bp.freshId("layer");
       const node = bp.html("article", { class: "layer", "aria-labelledby": id },
-        bp.html("h3", { id }, equation(layer)), flow);
+        bp.html("h3", { id }, equation(layer)), bp.html("div", { class: "flow" }, ...nodes.flat()));
       this.groups.set(layer, node);
+      this.cards.push(stacks);
       return node;
     }
 
-    /** The sign before a tensor, in a column of its own; its four rows are title, values, title, gradient. */
+    /** The sign before a tensor. */
     operator(layer, name, isFirst) {
       if (layer.op !== "lin" || name === layer.in) return [];
       const sign = name === layer.w ? `${isFirst ? `${layer.in} ` : ""}@` : name === layer.b ? "+" : "=";
-      const rows = ["", sign, "", ""].map((text) => bp.html("span", { class: "sign", "aria-hidden": "true" }, text));
-      return [bp.html("div", { class: "signs" }, ...rows)];
+      return [bp.html("span", { class: "sign", "aria-hidden": "true" }, sign)];
     }
 
-    /** A tensor's title and values, above those of its gradient. */
+    /** Tensors with the same columns, one below the other. */
+    stack(names) {
+      return bp.html("div", { class: "stack" }, ...names.map((name) => this.tensor(name)));
+    }
+
+    isNarrow(name) {
+      return this.app.net.tensors.get(name).columns <= NARROW;
+    }
+
+    /** A tensor's title and values, and those of its gradient. */
     tensor(name) {
-      return [bp.html("div", { class: "tensor" }, ...this.rows(name))];
-    }
-
-    rows(name) {
       const tensor = this.app.net.tensors.get(name);
-      const title = bp.html("h4", {}, bp.html("b", {}, name), " ", bp.html("small", {}, shapeText(tensor)));
-      const values = this.values(name, tensor);
-      if (!this.app.view.run.grads.has(name)) return [title, values.node, bp.html("span"), bp.html("span")];
-      const gradient = this.gradient(name, tensor);
-      for (const grid of [values, gradient]) {
-        grid.owner.scrolled = (moved) => (moved === values ? gradient : values).follow(moved);
+      const { values, grads } = this.app.view.run;
+      const width = bp.columnWidth(values.get(name), grads.get(name) ?? []);
+      const parts = [this.part(name, this.values(name, tensor, width), bp.html("h4", {}, bp.html("b", {}, name), " "))];
+      if (grads.has(name)) {
+        const title = bp.html("h4", { class: "of-gradient" }, bp.html("b", {}, `${name}.g`), " ");
+        parts.push(this.part(name, this.gradient(name, tensor, width), title));
       }
-      return [title, values.node, this.gradientTitle(name), gradient.node];
+      return bp.html("div", { class: `tensor${this.isNarrow(name) ? " narrow" : ""}` }, ...parts);
     }
 
-    gradientTitle(name) {
-      const node = bp.html("h4", { class: "of-gradient" }, bp.html("b", {}, `${name}.g`), " ", bp.html("small"));
-      this.grids.at(-1).title = node;
-      return node;
+    part(name, grid, title) {
+      title.append(bp.html("small"));
+      Object.assign(grid, { name, title: title.lastChild });
+      grid.owner.scrolled = (moved) => {
+        bp.scrollTogether(this.grids, this.axes, moved);
+        this.afterScroll();
+      };
+      return bp.html("div", { class: "part" }, title, grid.node);
     }
 
-    values(name, tensor) {
+    values(name, tensor, width) {
       const { app } = this;
+      const isLoss = tensor.role === "loss";
       return this.grid(name, tensor, {
-        label: `${name}, values, ${shapeText(tensor)}`,
-        look: (row, column) => lookAtValue(app, name, row, column),
-        scrub: tensor.role === "loss" ? null : (event, row, column) => scrub(app, name, event, row, column),
-        nudge: tensor.role === "loss" ? null : (sign) => app.nudge(sign),
+        label: `${name}, values, ${shapeText(tensor)}`, width,
+        look: (row, column) => bp.lookAtValue(app, name, row, column),
+        text: (look, row, column) => bp.textOfValue(app.net, width, name, look, row, column),
+        scrub: isLoss ? null : (event, row, column) => scrub(app, name, event, row, column),
+        nudge: isLoss ? null : (sign) => app.nudge(sign),
       });
     }
 
-    gradient(name, tensor) {
+    gradient(name, tensor, width) {
       const { app } = this;
-      const look = (row, column) => lookAtGradient(app, name, row, column);
-      return this.grid(name, tensor, { label: `${name}.g, gradient, ${shapeText(tensor)}`, look, isGradient: true });
+      return this.grid(name, tensor, {
+        label: `${name}.g, gradient, ${shapeText(tensor)}`, width, isGradient: true,
+        look: (row, column) => bp.lookAtGradient(app, name, row, column),
+        text: (look, row, column) => bp.textOfGradient(app.net, width, name, look, row, column),
+      });
     }
 
     grid(name, tensor, owner) {
@@ -151,25 +124,83 @@
       const grid = new bp.Grid(tensor, { ...owner, choose });
       grid.node.dataset.tensor = name;
       grid.node.classList.toggle("gradient", Boolean(owner.isGradient));
-      this.grids.push(Object.assign(grid, { name }));
+      grid.node.classList.toggle("below", Boolean(owner.isGradient) && !this.isNarrow(name)); // its columns' numbers are above
+      this.grids.push(grid);
       return grid;
+    }
+
+    // ---- room ----
+
+    fit() {
+      const room = this.root.clientWidth;
+      if (room === this.room || !room) return;
+      this.room = room;
+      const given = new Map();
+      for (const stacks of this.cards) {
+        for (const [axis, count] of bp.shareRoom(stacks.map((names) => this.needs(names)), room, given)) given.set(axis, count);
+      }
+      for (const grid of this.grids) grid.show(Math.min(grid.columns, given.get(this.axes.get(grid.name).columns) ?? 1));
+      if (this.rendered) this.render({ reveal: true });
+    }
+
+    /** What a stack needs of a card's width. */
+    needs(names) {
+      const grids = this.grids.filter(({ name }) => names.includes(name));
+      const widest = Math.max(...grids.map(({ width }) => width));
+      const beside = names.some((name) => this.isNarrow(name) && grids.filter((grid) => grid.name === name).length > 1);
+      return { axis: this.axes.get(names[0]).columns, count: grids[0].columns, widths: beside ? [widest, widest] : [widest] };
     }
 
     // ---- showing ----
 
     render({ reveal }) {
       const { state, view } = this.app;
+      this.rendered = true;
+      for (const grid of this.grids) grid.activate(grid.name === state.at.name ? state.at : null);
+      if (reveal) this.reveal();
       for (const grid of this.grids) {
-        const at = grid.name === state.at.name ? state.at : null;
-        grid.activate(at);
-        const seen = reveal && (at ?? this.concerned(grid.name));
-        if (seen) grid.reveal(seen);
-        if (reveal && at) bringIntoSight(grid.node);
         grid.draw();
-        if (grid.title) this.nameStorage(grid, view);
+        bp.say(grid.title, this.titleOf(grid, view));
       }
       const current = view.steps[state.step - 1]?.layer;
       for (const [layer, node] of this.groups) node.classList.toggle("current", layer === current);
+      if (reveal) this.joins.draw();
+    }
+
+    /** Scrolls what concerns the chosen element into sight; its own matrix leads those that belong to it. */
+    reveal() {
+      const { at } = this.app.state;
+      const { out } = this.app.view.reader.layer;
+      for (const name of [null, out, at.name]) {
+        const leader = this.grids.find((grid) => grid.name === name);
+        if (leader) bp.scrollTogether(this.grids, this.axes, leader);
+        for (const grid of this.grids) {
+          const seen = grid.name === at.name ? at : this.concerned(grid.name);
+          if (seen) grid.reveal(seen);
+        }
+      }
+    }
+
+    afterScroll() {
+      for (const grid of this.grids) bp.say(grid.title, this.titleOf(grid, this.app.view));
+      this.joins.draw();
+    }
+
+    /** Its shape, and which columns are in sight if not all are; or whose buffer a gradient is in. */
+    titleOf(grid, view) {
+      const sharing = grid.owner.isGradient ? this.sharing(grid.name, view) : "";
+      if (sharing) return sharing;
+      const { shown, columns } = grid;
+      const shape = grid.owner.isGradient ? "" : shapeText(this.app.net.tensors.get(grid.name));
+      if (shown.columns >= columns) return shape;
+      const first = Math.round(grid.corner.left);
+      return `${shape}${shape && ", "}${first}\u2013${first + shown.columns - 1}`;
+    }
+
+    sharing(name, { gradients, steps }) {
+      const sharing = steps.find(({ over, writes }) => over !== null && (over === name || writes.includes(name)));
+      if (!sharing || gradients.get(sharing.writes[0]) === "unwritten") return "";
+      return sharing.over === name ? `now ${sharing.writes[0]}.g` : `over ${sharing.over}.g`;
     }
 
     /** The first element of a tensor that is related to the chosen one; null if there is none. */
@@ -182,12 +213,10 @@
       return first === undefined ? null : { row: Math.floor(first / columns), column: first % columns };
     }
 
-    /** Says beside a gradient's name whose buffer it is in, if it shares one. */
-    nameStorage({ name, title }, { gradients, steps }) {
-      const sharing = steps.find(({ over, writes }) => over !== null && (over === name || writes.includes(name)));
-      const isSharing = sharing && gradients.get(sharing.writes[0]) !== "unwritten";
-      const other = sharing?.over === name ? `now ${sharing.writes[0]}.g` : `over ${sharing?.over}.g`;
-      bp.say(title.querySelector("small"), isSharing ? other : "");
+    /** The node of an element's cell, null where it is not in sight. */
+    cellOf({ name, row, column }, isGradient = false) {
+      const grid = this.grids.find((each) => each.name === name && Boolean(each.owner.isGradient) === isGradient);
+      return grid?.nodeAt(row, column) ?? null;
     }
   }
 

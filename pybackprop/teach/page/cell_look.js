@@ -1,0 +1,57 @@
+// How a cell of the network looks and what a screen reader hears of it.
+(function (bp) {
+  "use strict";
+
+  const HEARD = { moves: ", moves with it", onwards: ", moves further on", source: ", by how much", upstream: ", the gradient that arrives" };
+
+  function valueKind(view, name, at, value) {
+    if (view.reach.get(name)?.has(at)) return name === view.reader.layer.out ? "moves" : "onwards";
+    if (view.sources.get(name)?.has(at)) return "source";
+    if (!Number.isFinite(value)) return "bad";
+    return value === 0 ? "zero" : "plain";
+  }
+
+  bp.lookAtValue = function (app, name, row, column) {
+    const { view, net } = app;
+    const at = row * net.tensors.get(name).columns + column;
+    const value = view.run.values.get(name)[at];
+    const delta = value - app.before.run.values.get(name)[at];
+    const isChanged = app.state.changed.get(name)?.has(at);
+    const kind = valueKind(view, name, at, value);
+    return { value, delta: Number.isFinite(delta) ? delta : 0, kind: isChanged ? `${kind} changed` : kind };
+  };
+
+  bp.textOfValue = function (net, width, name, { value, delta, kind }, row, column) {
+    const [sort, changed] = kind.split(" ");
+    const by = delta ? bp.signed(delta) : "";
+    const called = bp.elementName(net, { name, row, column });
+    return {
+      text: bp.fitted(value, width),
+      delta: delta && bp.fitted(delta, width, bp.signed),
+      label: `${called} = ${bp.short(value)}${HEARD[sort] ?? ""}${by && `, by ${by}`}${changed ? ", changed" : ""}`,
+    };
+  };
+
+  const HIDDEN = { unwritten: "not yet written", overwritten: "overwritten" };
+
+  function gradientKind(view, name, at, value, state) {
+    if (name === view.reader.layer.out && view.moved.has(at)) return "upstream";
+    if (state === "new") return "new";
+    return value === 0 ? "zero" : "plain";
+  }
+
+  bp.lookAtGradient = function (app, name, row, column) {
+    const { view, net } = app;
+    const state = view.gradients.get(name);
+    if (HIDDEN[state]) return { value: null, delta: 0, kind: `empty ${state}` };
+    const at = row * net.tensors.get(name).columns + column;
+    const value = view.run.grads.get(name)[at];
+    return { value, delta: 0, kind: Number.isFinite(value) ? gradientKind(view, name, at, value, state) : "bad" };
+  };
+
+  bp.textOfGradient = function (net, width, name, { value, kind }, row, column) {
+    const called = bp.elementName(net, { name, row, column }, ".g");
+    if (value === null) return { text: "\u00b7", label: `${called}: ${HIDDEN[kind.split(" ")[1]]}` };
+    return { text: bp.fitted(value, width), label: `${called} = ${bp.short(value)}${HEARD[kind] ?? ""}` };
+  };
+})(globalThis.pybackprop ??= {});

@@ -1,0 +1,46 @@
+// Thin lines between the cells of one term: what moves it, the gradient that arrives, and the sum that collects both.
+(function (bp) {
+  "use strict";
+
+  const LINES = 12; // terms that are joined at most; more would hide the numbers
+  const NARROW = 600; // pixels; below, matrices are above each other and one term is joined
+
+  class Joins {
+    constructor(strip, root) {
+      this.strip = strip;
+      this.node = bp.svg("svg", { class: "joins", "aria-hidden": "true" });
+      root.append(this.node);
+    }
+
+    /** [cell, cell, kind] for each line. */
+    pairs() {
+      const { app } = this.strip;
+      const { view, state } = app;
+      const written = (name) => !["unwritten", "overwritten"].includes(view.gradients.get(name));
+      const own = written(state.at.name) ? this.strip.cellOf(state.at, true) : null;
+      const { out } = view.reader.layer;
+      const isNarrow = this.node.parentElement.clientWidth < NARROW;
+      const terms = isNarrow ? view.terms.slice(-1) : view.terms.slice(0, LINES);
+      return terms.flatMap(({ row, column, source }) => {
+        const arriving = written(out) ? this.strip.cellOf({ name: out, row, column }, true) : null;
+        const by = source && source.name !== state.at.name ? this.strip.cellOf(source) : null;
+        return [[by, own, "local"], [arriving, own, "upstream"]];
+      }).filter(([from, to]) => from && to);
+    }
+
+    draw() {
+      const origin = this.node.parentElement.getBoundingClientRect();
+      const lines = this.pairs().map(([from, to, kind]) => {
+        const [a, b] = [from, to].map((node) => node.getBoundingClientRect());
+        const isRight = b.left > a.left;
+        const [x, y] = [(isRight ? a.right : a.left) - origin.left, (a.top + a.bottom) / 2 - origin.top];
+        const [u, v] = [(isRight ? b.left : b.right) - origin.left, (b.top + b.bottom) / 2 - origin.top];
+        const bend = (isRight ? 1 : -1) * Math.max(14, Math.abs(u - x) / 2);
+        return bp.svg("path", { class: `join ${kind}`, d: `M${x} ${y}C${x + bend} ${y} ${u - bend} ${v} ${u} ${v}` });
+      });
+      this.node.replaceChildren(...lines);
+    }
+  }
+
+  bp.Joins = Joins;
+})(globalThis.pybackprop ??= {});

@@ -1,0 +1,78 @@
+// How the matrices share the room there is, and which of them scroll together: those with the same rows or columns.
+(function (bp) {
+  "use strict";
+
+  const HEAD = 25; // pixels beside a matrix: the numbers of its rows, and a scroll bar
+  const GAP = 6; // between two matrices
+  const SIGN = 16; // for an operator between them
+  const CARD = 20; // padding and border of a card
+  const LEAST = 2; // columns that a matrix shows before the next one goes to another line
+
+  /** name -> {rows, columns}: what the rows and columns of a tensor are called; equal names belong together. */
+  bp.axes = function (net) {
+    const found = new Map();
+    const rows = { rows: "n" };
+    for (const { op, in: x, w, b, targ, out } of net.layers) {
+      if (!found.has(x)) found.set(x, { ...rows, columns: `columns of ${x}` });
+      const inner = found.get(x).columns;
+      if (op === "mse") {
+        found.set(targ, found.get(x)).set(out, { rows: "none", columns: "none" });
+        continue;
+      }
+      const columns = op === "relu" ? inner : `columns of ${out}`;
+      found.set(out, { ...rows, columns });
+      if (op === "lin") found.set(w, { rows: inner, columns });
+      if (b != null) found.set(b, { rows: "none", columns });
+    }
+    return found;
+  };
+
+  /** Scrolls every matrix that has rows or columns in common with the one that moved. */
+  bp.scrollTogether = function (grids, axes, moved) {
+    const { top, left } = moved.corner;
+    const own = axes.get(moved.name);
+    const at = new Map();
+    if (moved.rows > moved.shown.rows) at.set(own.rows, top); // a matrix that is wholly in sight leads nobody
+    if (moved.columns > moved.shown.columns) at.set(own.columns, left);
+    at.delete("none");
+    for (const grid of grids) {
+      const { rows, columns } = axes.get(grid.name);
+      if (grid !== moved) grid.follow({ top: at.get(rows), left: at.get(columns) });
+    }
+  };
+
+  const widthOf = (stacks, count) =>
+    stacks.reduce((sum, { axis, widths }) => sum + widths.reduce((all, width) => all + width * count.get(axis) + HEAD, 0) + GAP + SIGN, 0);
+
+  /**
+   * How many columns each axis shows: as many as fit beside each other, at least LEAST.
+   * stacks: {axis, count, widths} for each stack of matrices in a card, widths being those of its columns, one for each
+   * matrix that stands beside another in the stack. given: axis -> columns, what other cards have decided.
+   */
+  bp.shareRoom = function (stacks, room, given) {
+    const count = new Map(stacks.map(({ axis, count: all }) => [axis, Math.min(all, given.get(axis) ?? LEAST)]));
+    const inner = room - CARD;
+    if (widthOf(stacks, count) > inner) return alone(stacks, inner, given);
+    const open = new Set(stacks.filter(({ axis, count: all }) => !given.has(axis) && count.get(axis) < all).map(({ axis }) => axis));
+    const all = new Map(stacks.map(({ axis, count: most }) => [axis, most]));
+    while (open.size) {
+      const [axis] = [...open].sort((a, b) => count.get(a) / all.get(a) - count.get(b) / all.get(b));
+      count.set(axis, count.get(axis) + 1);
+      if (widthOf(stacks, count) > inner) {
+        count.set(axis, count.get(axis) - 1);
+        open.delete(axis);
+      } else if (count.get(axis) === all.get(axis)) open.delete(axis);
+    }
+    return count;
+  };
+
+  /** Each stack in a line of its own. */
+  function alone(stacks, inner, given) {
+    const count = new Map();
+    for (const { axis, count: all, widths } of stacks) {
+      const fits = Math.floor((inner - widths.length * HEAD - SIGN) / widths.reduce((sum, width) => sum + width, 0));
+      count.set(axis, Math.min(count.get(axis) ?? given.get(axis) ?? all, bp.clamp(fits, 1, all)));
+    }
+    return count;
+  }
+})(globalThis.pybackprop ??= {});

@@ -1,0 +1,146 @@
+"""The page in a browser: the stage, where the chosen element, what it moves and its product are seen together."""
+
+import time
+
+import numpy as np
+import pytest
+
+import pybackprop as bp
+from helpers.scenes import example
+from pybackprop.teach.example import small
+
+pytestmark = pytest.mark.browser
+
+BOTTOM = "return document.querySelector(arguments[0]).getBoundingClientRect().bottom"
+
+
+def lesson(name="w1", at=(3, 7)):
+    """The built-in example, x (4,5), w1 (5,8), w2 (8,1), with an element chosen."""
+    kept = small()
+    return bp.explain(kept.tensors["w1"], at=(0, 0)).scene().choose(name, at)
+
+
+def product(page):
+    return page.js("const {kind, w, form, row, column, k} = pybackprop.app.state.product; return [kind, w, row, column]")
+
+
+# ---- everything in sight ----
+
+
+@pytest.mark.parametrize(("name", "at"), [("w1", (3, 7)), ("x", (1, 2)), ("b1", (3,)), ("l1", (1, 6)), ("out", (2, 0))])
+def test_at_1400_by_900_everything_about_the_element_is_in_sight(page, name, at):
+    page.open(lesson(name, at), width=1400, height=900)
+    for part in ("#layers", "#element", "#element-name", "#falk svg", "#sum", "#product-controls", "#plot svg", ".legend"):
+        assert 0 < page.js(BOTTOM, part) <= 900, part
+    assert page.js("const e = document.querySelector('#element'); return e.scrollHeight <= e.clientHeight + 1")
+
+
+def test_the_panel_stays_while_the_network_scrolls(page):
+    page.open(example((4, 3, 3, 3, 3, 2)), width=1400, height=700)
+    page.js("scrollTo(0, 400)")
+    page.settle()
+    top = page.js("return document.querySelector('#element').getBoundingClientRect().top")
+    assert 0 <= top <= 20
+
+
+def test_on_a_phone_the_panel_is_a_sheet_that_opens(page):
+    page.open(lesson(), width=390, height=844)
+    bottom, height = page.js("const b = document.querySelector('#element').getBoundingClientRect(); return [b.bottom, b.height]")
+    assert bottom == 844
+    assert height < 180
+    assert not page.find("#falk").is_displayed()
+    page.click("#sheet")
+    assert page.find("#falk svg").is_displayed()
+    assert page.find("#sheet").get_attribute("aria-expanded") == "true"
+    assert page.js("return document.querySelector('#falk svg').getBoundingClientRect().width") > 200
+    page.click("#sheet")
+    assert not page.find("#falk").is_displayed()
+
+
+# ---- selection drives the product, and the product the selection ----
+
+
+@pytest.mark.parametrize(("name", "index", "wanted", "label"), [
+    ("w1", (2, 1), ["w", "w1", 2, 1], "(x.T @ l1.g)[2,1]"),
+    ("x", (1, 2), ["x", "w1", 1, 2], "(l1.g @ w1.T)[1,2]"),
+    ("b1", (0, 1), ["b", "w1", 0, 1], "(l1.g.sum(0))[1]"),
+    ("l1", (1, 0), ["relu", "l2", 1, 0], "((l1 > 0) * l2.g)[1,0]"),
+    ("l2", (1, 0), ["x", "w2", 1, 0], "(out.g @ w2.T)[1,0]"),
+    ("out", (3, 0), ["mse", "loss", 3, 0], "(2 (out \u2212 targ) / size)[3,0]"),
+    ("targ", (3, 0), ["targ", "loss", 3, 0], "(2 (targ \u2212 out) / size)[3,0]"),
+])  # fmt: skip
+def test_the_product_is_the_one_that_collects_the_chosen_element(page, name, index, wanted, label):
+    page.open(example())
+    page.click(page.cell(name, *index))
+    assert product(page) == wanted
+    assert page.text("#sum").startswith(label)
+    assert page.text("#sum b") == page.text("#gradient")
+    assert len(page.driver.find_elements("css selector", ".falk .sum")) == 1
+
+
+@pytest.mark.parametrize("name", ["w1", "x", "b1", "l1", "l2", "w2", "b2", "out"])
+def test_what_the_product_computes_is_the_gradient_for_every_element(page, name):
+    page.open(example())
+    g = example().tensors[name][1]
+    found = page.numbers(
+        f"""(() => {{ const {{net, view}} = pybackprop.app;
+        const {{rows, columns}} = net.tensors.get("{name}");
+        return Array.from({{length: rows * columns}}, (_, at) => {{
+          const element = {{name: "{name}", row: Math.floor(at / columns), column: at % columns}};
+          const state = pybackprop.productFor(net, element);
+          const product = pybackprop.product(net, view.run, pybackprop.layerOf(net, state.w), state.kind, 0);
+          return pybackprop.productTerms(net, product, state.row, state.column).at(-1).partial;
+        }}); }})()"""
+    )
+    np.testing.assert_allclose(found, g.ravel(), rtol=2e-5, atol=1e-7)
+
+
+def test_a_cell_of_the_result_chooses_that_element(page):
+    page.open(lesson("w1", (2, 3)), width=1400)
+    page.click(page.driver.find_elements("css selector", ".falk .other rect")[0])
+    row, column = product(page)[2:]
+    assert page.chosen() == f"w1[{row},{column}]"
+    assert [row, column] != [2, 3]
+    assert page.marked("l1", "moves") == [[i, column] for i in range(4)]
+
+
+def test_in_the_forward_product_a_cell_chooses_the_output(page):
+    page.open(example(), "#at=w1.0.0&product=forward.w1.0.0.0.3")
+    page.click(page.driver.find_elements("css selector", ".falk .other rect")[-1])
+    assert page.chosen() == "l1[3,1]"
+    assert product(page) == ["forward", "w1", 3, 1]
+
+
+# ---- playing ----
+
+
+def test_it_plays_from_the_chosen_element_and_chooses_the_next(page):
+    page.open(example(), "#at=w1.1.0")
+    page.js("document.querySelector('#product-controls select').value = 'fast'")
+    page.click("#product-controls .main")
+    assert page.until(lambda: page.chosen() == "w1[1,1]")
+    page.click("#product-controls .main")
+    assert page.text("#product-controls .main") == "play"
+
+
+def test_the_pace_says_how_long_a_term_takes(page):
+    page.open(example())
+    waits = []
+    for pace in ("slow", "calm", "brisk", "fast"):
+        page.js("document.querySelector('#product-controls select').value = arguments[0]", pace)
+        waits.append(page.js(
+            """const {product} = pybackprop.app.views; const usual = window.setTimeout; let found;
+            window.setTimeout = (f, wait) => { found = wait; return 0; };
+            product.tick(); window.setTimeout = usual; product.stop(); return found;"""
+        ))  # fmt: skip
+    assert waits == sorted(waits, reverse=True)
+    assert waits[-1] * 40 * 5 < 20_000  # the 40 elements of w1, of four terms each
+
+
+def test_choosing_another_element_stops_the_play(page):
+    page.open(example())
+    page.click("#product-controls .main")
+    page.click(page.cell("b1", 0, 1))
+    assert page.text("#product-controls .main") == "play"
+    time.sleep(0.8)
+    assert page.chosen() == "b1[1]"
