@@ -5,6 +5,8 @@
   const MOST = 200; // terms in the document at once; a note replaces the rest
   const HEADS = ["moves", "local derivative", "gradient that arrives", "product", "sum so far"];
 
+  const HIDDEN = { unwritten: "not written yet", overwritten: "overwritten" };
+
   function cells(net, { row, column, local, upstream, product, partial, source }, { op, out }) {
     const from = op === "lin" && source ? bp.html("small", {}, bp.elementName(net, source)) : null;
     return [
@@ -51,7 +53,7 @@
       if (!by) return [`Drag the value: the numbers that move show by how much (\u0394).`];
       const b = (value) => bp.html("b", {}, bp.signed(value));
       return [
-        `\u0394${name} = `, b(by), ". The slope, ", bp.html("b", {}, bp.short(before.slope)), `, predicts \u0394loss = `,
+        `\u0394${name} = `, b(by), ": the slope it had, ", bp.html("b", {}, bp.short(before.slope)), ", predicts \u0394loss = ",
         b(before.slope * by), "; it is ", b(moved), ".",
       ];
     }
@@ -68,14 +70,20 @@
       bp.byId("everything").disabled = !app.state.changed.size;
     }
 
+    /** Whether the element's gradient can be read at this step of the backward pass. */
+    isWritten() {
+      return !HIDDEN[this.app.view.gradients.get(this.app.state.at.name)];
+    }
+
     showFormula() {
       const { net, state, view } = this.app;
-      bp.byId("formula").replaceChildren(bp.formula(net, state.at, view.total));
+      bp.byId("formula").replaceChildren(bp.formula(net, state.at, this.isWritten() ? view.total : null));
     }
 
     showTerms() {
       const { net, view } = this.app;
-      const { terms, reader } = view;
+      const { reader } = view;
+      const terms = this.isWritten() ? view.terms : [];
       const rows = terms.slice(0, MOST).map((term) => bp.html("tr", {}, ...cells(net, term, reader.layer)));
       bp.byId("terms").replaceChildren(
         bp.html("thead", {}, bp.html("tr", {}, ...HEADS.map((head) => bp.html("th", { scope: "col" }, head)))),
@@ -100,7 +108,7 @@
       const value = app.valueAt(state.at);
       const now = { name, value, original: app.originalAt(state.at), loss: view.run.loss, slope: view.total };
       this.slope.render(now, lossAt);
-      bp.say(bp.byId("gradient"), bp.long(view.total));
+      bp.say(bp.byId("gradient"), this.isWritten() ? bp.long(view.total) : HIDDEN[view.gradients.get(state.at.name)]);
       bp.say(bp.byId("measured"), bp.measured(bp.measuredSlope(lossAt, value)));
     }
   }

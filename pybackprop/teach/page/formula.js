@@ -81,7 +81,7 @@
 
   const line = (left, right) => math("mtr", {}, math("mtd", {}, left), math("mtd", {}, sign("=")), math("mtd", {}, right));
 
-  /** <math> with three lines: the sum over all paths, its terms by name, the whole matrix and the number. */
+  /** <math>: the sum over all paths, its terms by name, the whole matrix, and the number unless it is null. */
   bp.formula = function (net, element, total) {
     const loss = net.layers.at(-1).out;
     const indices = indicesOf(net, element);
@@ -96,7 +96,7 @@
       ...(reader.layer.op === "mse" ? [] : [line(partial(name(loss), own()), added(chain))]),
       line(at(`${element.name}.g`, ...indices), added(terms)),
       ...(whole ? [line(row(), whole)] : []),
-      line(row(), number(bp.long(total))),
+      ...(total === null ? [] : [line(row(), number(bp.long(total)))]),
     ];
     return math("math", { display: "block" }, math("mtable", {}, ...lines));
   };

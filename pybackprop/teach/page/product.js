@@ -105,7 +105,7 @@
 
     product() {
       const { net, view } = this.app;
-      return bp.product(net, view.run, bp.layerOf(net, this.at.w), this.at.kind, this.at.form);
+      return bp.asWritten(bp.product(net, view.run, bp.layerOf(net, this.at.w), this.at.kind, this.at.form), view.gradients);
     }
 
     resized() {
@@ -115,7 +115,7 @@
 
     render() {
       const product = this.product();
-      const terms = product.fits ? bp.productTerms(this.app.net, product, this.at.row, this.at.column) : [];
+      const terms = product.fits && !product.missing ? bp.productTerms(this.app.net, product, this.at.row, this.at.column) : [];
       this.showChoices(product);
       this.draw(product, terms);
       this.showControls(product);
@@ -154,8 +154,9 @@
       const { net } = this.app;
       const room = bp.byId("falk").clientWidth;
       this.room = room;
-      const sumOf = (row, column) => bp.productTerms(net, product, row, column).at(-1)?.partial ?? 0;
-      const sum = terms[this.at.k - 1]?.partial ?? 0;
+      const isHidden = product.missing || product.isAhead;
+      const sumOf = (row, column) => (isHidden ? null : bp.productTerms(net, product, row, column).at(-1)?.partial ?? 0);
+      const sum = product.missing ? null : terms[this.at.k - 1]?.partial ?? 0;
       this.drawn = product.elementwise
         ? bp.elementwise(product, this.at, room) : bp.falk(product, this.at, sum, sumOf, room);
       const { nodes, width, height } = this.drawn;
@@ -166,8 +167,9 @@
       this.drawing.replaceChildren(...nodes);
     }
 
-    showControls({ fits, left }) {
+    showControls({ fits: isProduct, left, missing }) {
       const { k } = this.at;
+      const fits = isProduct && !missing;
       this.play.disabled = !fits;
       this.back.disabled = !fits || k === 0;
       this.step.disabled = this.all.disabled = !fits || k === left.columns;
@@ -190,6 +192,7 @@
     /** The sum so far, its last terms written out. */
     sum(product, terms) {
       if (!product.fits) return ["No element can be computed."];
+      if (product.missing) return [`${product.missing.label.replace(/\.T$/, "")} is not there at this step of the backward pass, so nothing can be added up.`];
       const { row, column, k } = this.at;
       const index = product.target.vector ? `[${column}]` : `[${row},${column}]`;
       const called = bp.html("code", {}, `(${product.label})${index}`);

@@ -111,6 +111,17 @@
     return { layer, kind, form, left, right, target, fits, sameShape, isRight: form === 0, label: labelOfPair(kind, forms(layer)[kind][form]) };
   };
 
+  /** The same product while only some gradients are written: those that are not have null in place of their numbers. */
+  bp.asWritten = function (product, gradients) {
+    const isHidden = ({ name, g }) => Boolean(g) && ["unwritten", "overwritten"].includes(gradients.get(name));
+    const mask = (matrix) => (isHidden(matrix) ? { ...matrix, at: () => null } : matrix);
+    const { left, right, target, operands } = product;
+    return {
+      ...product, left: mask(left), right: mask(right), target: mask(target), operands: operands?.map(mask),
+      result: product.result && mask(product.result), missing: [left, right].find(isHidden) ?? null, isAhead: isHidden(target),
+    };
+  };
+
   /** Terms of the element [row, column] of a product: {k, left, right, product, partial} each. */
   bp.productTerms = function (net, product, row, column) {
     if (product.elementwise) {

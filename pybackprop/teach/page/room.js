@@ -2,7 +2,7 @@
 (function (bp) {
   "use strict";
 
-  const HEAD = 25; // pixels beside a matrix: the numbers of its rows, and a scroll bar
+  const HEAD = { low: 22, tall: 38 }; // pixels beside a matrix: the numbers of its rows, and the scroll bar of a tall one
   const GAP = 6; // between two matrices
   const SIGN = 16; // for an operator between them
   const CARD = 20; // padding and border of a card
@@ -41,12 +41,14 @@
     }
   };
 
+  const headOf = (tall) => (tall ? HEAD.tall : HEAD.low);
+
   const widthOf = (stacks, count) =>
-    stacks.reduce((sum, { axis, widths }) => sum + widths.reduce((all, width) => all + width * count.get(axis) + HEAD, 0) + GAP + SIGN, 0);
+    stacks.reduce((sum, { axis, widths, tall }) => sum + widths.reduce((all, width) => all + width * count.get(axis) + headOf(tall), 0) + GAP + SIGN, 0);
 
   /**
    * How many columns each axis shows: as many as fit beside each other, at least LEAST.
-   * stacks: {axis, count, widths} for each stack of matrices in a card, widths being those of its columns, one for each
+   * stacks: {axis, count, widths, tall} for each stack of matrices in a card, widths being those of its columns, one for each
    * matrix that stands beside another in the stack. given: axis -> columns, what other cards have decided.
    */
   bp.shareRoom = function (stacks, room, given) {
@@ -69,8 +71,8 @@
   /** Each stack in a line of its own. */
   function alone(stacks, inner, given) {
     const count = new Map();
-    for (const { axis, count: all, widths } of stacks) {
-      const fits = Math.floor((inner - widths.length * HEAD - SIGN) / widths.reduce((sum, width) => sum + width, 0));
+    for (const { axis, count: all, widths, tall } of stacks) {
+      const fits = Math.floor((inner - widths.length * headOf(tall) - SIGN) / widths.reduce((sum, width) => sum + width, 0));
       count.set(axis, Math.min(count.get(axis) ?? given.get(axis) ?? all, bp.clamp(fits, 1, all)));
     }
     return count;

@@ -148,7 +148,8 @@
       const grids = this.grids.filter(({ name }) => names.includes(name));
       const widest = Math.max(...grids.map(({ width }) => width));
       const beside = names.some((name) => this.isNarrow(name) && grids.filter((grid) => grid.name === name).length > 1);
-      return { axis: this.axes.get(names[0]).columns, count: grids[0].columns, widths: beside ? [widest, widest] : [widest] };
+      const tall = grids.some(({ rows, shown }) => rows > shown.rows);
+      return { axis: this.axes.get(names[0]).columns, count: grids[0].columns, widths: beside ? [widest, widest] : [widest], tall };
     }
 
     // ---- showing ----

@@ -35,6 +35,7 @@
 
   /** A number in as many digits as a column has room for, three at most. */
   bp.fitted = function (value, width, write = bp.short) {
+    if (value === null) return "\u00b7"; // not written
     for (const text of [write(value), write(Number(value.toPrecision(2))), write(Number(value.toPrecision(1)))]) {
       if (bp.widthOf(text) <= width - SPARE + 5) return text;
     }
