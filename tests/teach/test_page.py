@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from html.parser import HTMLParser
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
@@ -131,7 +132,7 @@ def test_the_scripts_are_strict_and_small():
     if not folder.is_dir():
         pytest.skip("not in a source tree")
     scripts = sorted(folder.glob("*.js"))
-    assert {path.stem for path in scripts} == set(page.SCRIPTS)
+    assert {path.stem for path in scripts} == {*page.SCRIPTS, *page.SERVED}
     for path in scripts:
         text = path.read_text()
         assert text.count('"use strict";') == 1, path
@@ -178,16 +179,45 @@ def answer(server, path, method="GET", **headers):
         connection.close()
 
 
-def test_it_is_served_on_the_loopback_address(server, html):
+def test_it_is_served_on_the_loopback_address(server):
     assert server.server_address[0] == "127.0.0.1"
     status, body, headers = answer(server, "/")
-    assert (status, body.decode()) == (200, html)
+    assert (status, body.decode()) == (200, page.html_of(example(), served=True))
     assert headers["Content-Type"] == "text/html; charset=utf-8"
     assert answer(server, "/index.html?x=1")[0] == 200
     assert answer(server, "/", "HEAD")[:2] == (200, b"")
     for path in ("/page.css", "/../page.py", "/etc/passwd", "/page"):
         assert answer(server, path)[0] == 404, path
     assert answer(server, "/", "POST")[0] == 501
+
+
+def test_the_served_page_may_ask_its_own_server_only(html):
+    served_page = page.html_of(example(), served=True)
+    policy = re.search('content="(default-src[^"]*)"', served_page)[1]
+    assert "connect-src 'self'" in policy
+    assert served_page.count("fetch(") == 1
+    assert "connect-src" not in html
+    assert "fetch(" not in html
+
+
+def test_judge_answers_on_the_served_page(server):
+    def judged(tensor, formula):
+        status, body, headers = answer(server, f"/judge?{urlencode({'tensor': tensor, 'formula': formula})}")
+        assert status == 200
+        assert headers["Content-Type"].startswith("application/json")
+        return json.loads(body)
+
+    assert judged("w1", "x.T @ l1.g")["ok"] is True
+    wrong = judged("w1", "l1.g @ x.T")
+    assert wrong["ok"] is False
+    assert wrong["summary"]
+    assert wrong["hints"]
+    assert judged("b1", "l1.g.sum(0)")["ok"] is True
+    assert judged("x", "l1.g @ w1.T")["ok"] is True
+    assert judged("l1", "l2.g * (l1 > 0)")["ok"] is True
+    for tensor, formula in [("w9", "x"), ("loss", "1"), ("w1", ""), ("w1", "x" * 400), ("w1", "__import__('os')"), ("", "")]:
+        assert set(judged(tensor, formula)) == {"error"}, (tensor, formula)
+    assert answer(server, "/judge?tensor=w1&formula=x", Host="example.org")[0] == 403
 
 
 def test_a_foreign_name_that_leads_here_is_refused(server):

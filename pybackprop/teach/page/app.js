@@ -7,20 +7,21 @@
   const flatSet = (net, cells, name) => new Set(cells.map(({ row, column }) => row * net.tensors.get(name).columns + column));
 
   class App {
-    constructor(scene) {
-      this.net = bp.network(scene);
+    /** signal: ends its listeners, once another takes its place. */
+    constructor(scene, signal) {
+      this.net = bp.network(bp.isEqual(location.hash) ? bp.withEqualSizes(scene) : scene);
       this.state = bp.stateOf(this.net, location.hash);
       this.look();
       this.remember();
       this.pending = null;
       this.strip = new bp.Strip(this, bp.byId("layers"));
-      this.views = { strip: this.strip, element: new bp.Element(this), steps: new bp.Steps(this), product: new bp.Product(this) };
+      this.views = { strip: this.strip, element: new bp.Element(this), steps: new bp.Steps(this), product: new bp.Product(this), own: new bp.OwnFormula(this) };
       this.introduce(scene);
       this.render({ reveal: true });
       this.keepStateWhenSkipping();
       bp.byId("sheet").addEventListener("click", () => this.toggleSheet());
-      addEventListener("hashchange", () => this.restoreFragment());
-      addEventListener("pagehide", () => this.writeFragment());
+      addEventListener("hashchange", () => this.restoreFragment(), { signal });
+      addEventListener("pagehide", () => this.writeFragment(), { signal });
     }
 
     introduce({ layers, note }) {
@@ -35,10 +36,10 @@
     /** A link within the page would overwrite the fragment, which holds the state. */
     keepStateWhenSkipping() {
       for (const link of document.querySelectorAll(".skip a")) {
-        link.addEventListener("click", (event) => {
+        link.onclick = (event) => {
           event.preventDefault();
           document.querySelector(link.hash).focus();
-        });
+        };
       }
     }
 
@@ -172,6 +173,19 @@
       this.set({});
     }
 
+    /** The same question on other data: all sizes are the same, or what they were. */
+    makeSizesEqual(equal) {
+      const { net, state } = this;
+      const last = net.n - 1;
+      const at = equal ? { ...state.at, row: Math.min(state.at.row, last), column: Math.min(state.at.column, last) } : state.at;
+      const fragment = bp.fragmentOf(net, { ...bp.firstState(net), at, own: state.own, equal, product: bp.productFor(net, at) });
+      this.views.product.stop();
+      this.pending = null;
+      history.pushState(null, "", `#${fragment}`);
+      bp.begin();
+      bp.byId("equal").focus();
+    }
+
     // ---- the fragment ----
 
     note(history) {
@@ -191,6 +205,10 @@
     restoreFragment() {
       this.pending = null;
       this.views.product.stop();
+      if (bp.isEqual(location.hash) !== this.state.equal) {
+        bp.begin();
+        return;
+      }
       this.state = bp.stateOf(this.net, location.hash);
       this.look();
       this.remember();
@@ -198,6 +216,19 @@
     }
   }
 
-  bp.start = () => { bp.app = new App(JSON.parse(bp.byId("scene").textContent)); };
+  /** Builds the page for what its address says; anew, if it stands already. */
+  bp.begin = function () {
+    bp.running?.abort();
+    document.querySelector("main").replaceWith(bp.blank.cloneNode(true));
+    bp.running = new AbortController();
+    bp.app = new App(bp.scene, bp.running.signal);
+  };
+
+  bp.start = function () {
+    bp.scene = JSON.parse(bp.byId("scene").textContent);
+    bp.blank = document.querySelector("main").cloneNode(true);
+    bp.begin();
+  };
+
   bp.start();
 })(globalThis.pybackprop ??= {});

@@ -7,16 +7,10 @@
 
   const HIDDEN = { unwritten: "not written yet", overwritten: "overwritten" };
 
-  function cells(net, { row, column, local, upstream, product, partial, source }, { op, out }) {
-    const from = op === "lin" && source ? bp.html("small", {}, bp.elementName(net, source)) : null;
-    return [
-      bp.html("th", { scope: "row" }, bp.elementName(net, { name: out, row, column })),
-      bp.html("td", { class: "local" }, from, bp.long(local)),
-      bp.html("td", { class: "upstream" }, bp.long(upstream)),
-      bp.html("td", {}, bp.long(product)),
-      bp.html("td", { class: "partial" }, bp.long(partial)),
-    ];
-  }
+  const KINDS = ["upstream", null, "partial"]; // of the columns after the local derivative
+
+  /** The numbers of a term, as they are written. */
+  const numbersOf = ({ local, upstream, product, partial }) => [local, upstream, product, partial].map(bp.long);
 
   class Element {
     constructor(app) {
@@ -81,15 +75,37 @@
     }
 
     showTerms() {
-      const { net, view } = this.app;
-      const { reader } = view;
+      const { net, state, view } = this.app;
       const terms = this.isWritten() ? view.terms : [];
-      const rows = terms.slice(0, MOST).map((term) => bp.html("tr", {}, ...cells(net, term, reader.layer)));
+      const key = [JSON.stringify(state.at), terms.length].join();
+      const texts = terms.slice(0, MOST).map((term) => numbersOf(term));
+      if (key === this.shown) this.updateTerms(texts);
+      else this.buildTerms(net, terms, texts, view.reader.layer);
+      this.shown = key;
+      const rest = terms.length - MOST;
+      bp.say(bp.byId("more-terms"), rest > 0 ? `and ${rest} more terms, to ${bp.long(view.total)}` : "");
+    }
+
+    buildTerms(net, terms, texts, { op }) {
+      const rows = texts.map(([local, ...others], k) => {
+        const { source } = terms[k];
+        const from = op === "lin" && source ? bp.html("small", {}, bp.elementName(net, source)) : null;
+        return bp.html("tr", {}, bp.html("th", { scope: "row" }, this.movedName(net, terms[k])),
+          bp.html("td", { class: "local" }, from, bp.html("span", {}, local)),
+          ...others.map((text, at) => bp.html("td", { class: KINDS[at] }, bp.html("span", {}, text))));
+      });
       bp.byId("terms").replaceChildren(
         bp.html("thead", {}, bp.html("tr", {}, ...HEADS.map((head) => bp.html("th", { scope: "col" }, head)))),
         bp.html("tbody", {}, ...rows));
-      const rest = terms.length - MOST;
-      bp.say(bp.byId("more-terms"), rest > 0 ? `and ${rest} more terms, to ${bp.long(view.total)}` : "");
+      this.numbers = rows.map((row) => [...row.querySelectorAll("span")]);
+    }
+
+    movedName(net, { row, column }) {
+      return bp.elementName(net, { name: this.app.view.reader.layer.out, row, column });
+    }
+
+    updateTerms(texts) {
+      texts.forEach((row, k) => row.forEach((text, at) => bp.say(this.numbers[k][at], text)));
     }
 
     /** The same function as long as only the chosen element changes. */

@@ -1,10 +1,15 @@
 // The state, and how it is written into the URL fragment. Pure functions.
-//   #at=w1.2.1&set=w1.2.1:0.5,l1.0.0:0.25&step=2&inplace=1&product=w.w1.0.0.1.3
+//   #at=w1.2.1&set=w1.2.1:0.5,l1.0.0:0.25&step=2&inplace=1&own=dz%20%40%20x.T&equal=1&product=w.w1.0.0.1.3
 // Names are percent-encoded, so that . : , & = in them are not mistaken for separators.
 (function (bp) {
   "use strict";
 
   const encode = (name) => encodeURIComponent(name).replaceAll(".", "%2E");
+
+  const LONGEST = 300; // characters of a formula
+
+  /** Whether a fragment asks for equal sizes. */
+  bp.isEqual = (text) => /(^#?|&)equal=1(&|$)/.test(text);
 
   const whole = (text, low, high, otherwise) =>
     /^\d{1,7}$/.test(text ?? "") ? bp.clamp(Number(text), low, high) : otherwise;
@@ -44,6 +49,8 @@
       step: net.layers.length + 1,
       inplace: false,
       product: bp.productFor(net, at),
+      own: "", // the reader's own formula
+      equal: false, // whether all sizes are made equal
     };
   };
 
@@ -68,6 +75,8 @@
     if (state.changed.size) parts.push(`set=${changesText(net, state.changed)}`);
     if (state.step !== first.step) parts.push(`step=${state.step}`);
     if (state.inplace) parts.push("inplace=1");
+    if (state.own) parts.push(`own=${encodeURIComponent(state.own)}`);
+    if (state.equal) parts.push("equal=1");
     if (productText(state.product) !== productText(bp.productFor(net, state.at))) parts.push(`product=${productText(state.product)}`);
     return parts.join("&");
   };
@@ -119,6 +128,8 @@
       changed: changesOf(net, given.get("set")),
       step: whole(given.get("step"), 0, first.step, first.step),
       inplace: given.get("inplace") === "1",
+      own: decodeURIComponent(given.get("own") ?? "").slice(0, LONGEST),
+      equal: bp.isEqual(text),
       product: productOf(net, given.get("product"), bp.productFor(net, at)),
     };
   }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import re
 import sys
@@ -17,8 +18,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import parse_qsl
 
 from pybackprop.core.files import replace
+from pybackprop.teach.page.judge_answer import Answers
 from pybackprop.teach.page.scene import Scene
 
 __all__ = ["LIMIT", "html_of", "serve", "server_of", "write"]
@@ -26,16 +29,21 @@ __all__ = ["LIMIT", "html_of", "serve", "server_of", "write"]
 LIMIT = 1_000_000  # bytes of a page
 SCRIPTS = (
     "numbers", "network", "explain", "backward", "products", "fragment", "dom", "text_width", "grid", "cell_look",
-    "room", "joins", "strip", "formula", "element", "slope", "steps", "falk", "elementwise", "product", "app",
+    "room", "joins", "strip", "formula", "element", "slope", "steps", "falk", "elementwise", "product",
+    "own_parse", "own_value", "own_formula", "app",
 )  # fmt: skip
+SERVED = ("ask_judge",)  # what only the served page has
 HOST = "127.0.0.1"
 
 
-def html_of(scene: Scene) -> str:
-    """The page as one HTML document. Raises ValueError if it would be larger than LIMIT bytes."""
-    style, script = _part("page.css"), _script()
+def html_of(scene: Scene, served: bool = False) -> str:
+    """The page as one HTML document. Raises ValueError if it would be larger than LIMIT bytes.
+
+    served: whether it may ask the server it comes from what judge says.
+    """
+    style, script = _part("page.css"), _script(served)
     numbers = _inert(scene.to_json(derived=False))
-    parts = {"policy": _policy(style, script), "style": style, "script": script, "scene": numbers}
+    parts = {"policy": _policy(style, script, served), "style": style, "script": script, "scene": numbers}
     html = _part("template.html")
     for name, text in parts.items():
         html = html.replace("{{" + name + "}}", text, 1)
@@ -70,10 +78,13 @@ def serve(scene: Scene, port: int = 0) -> None:
 
 def server_of(scene: Scene, port: int = 0) -> ThreadingHTTPServer:
     """A server of the page, bound to the loopback address; the caller runs and closes it."""
-    page = html_of(scene).encode()
+    page, answers = html_of(scene, served=True).encode(), Answers(scene)
 
     class Page(_Handler):
         body = page
+
+        def judge(self, tensor: str, formula: str) -> dict[str, Any]:
+            return answers.answer(tensor, formula)
 
     return _Server((HOST, port), Page)
 
@@ -101,15 +112,27 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._is_for_us():  # guards against DNS rebinding: no other site may read the numbers
             self.send_error(HTTPStatus.FORBIDDEN)
             return
-        if self.path.partition("?")[0] not in ("/", "/index.html"):
+        path, _, query = self.path.partition("?")
+        if path in ("/", "/index.html"):
+            self._send(self.body, "text/html", with_body)
+        elif path == "/judge":
+            asked = dict(parse_qsl(query))
+            said = self.judge(asked.get("tensor", ""), asked.get("formula", ""))
+            self._send(json.dumps(said).encode(), "application/json", with_body)
+        else:
             self.send_error(HTTPStatus.NOT_FOUND)
-            return
+
+    def judge(self, tensor: str, formula: str) -> dict[str, Any]:
+        """What judge says of a formula, as plain types."""
+        raise NotImplementedError
+
+    def _send(self, body: bytes, kind: str, with_body: bool) -> None:
         self.send_response(HTTPStatus.OK)
-        for name, value in _headers(len(self.body)).items():
+        for name, value in _headers(len(body), kind).items():
             self.send_header(name, value)
         self.end_headers()
         if with_body:
-            self.wfile.write(self.body)
+            self.wfile.write(body)
 
     def _is_for_us(self) -> bool:
         host = self.headers.get("Host", HOST).rpartition(":")[0] or self.headers.get("Host", HOST)
@@ -119,9 +142,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Prints nothing, so that the terminal shows only the address."""
 
 
-def _headers(length: int) -> dict[str, str]:
+def _headers(length: int, kind: str) -> dict[str, str]:
     return {
-        "Content-Type": "text/html; charset=utf-8", "Content-Length": str(length), "Cache-Control": "no-store",
+        "Content-Type": f"{kind}; charset=utf-8", "Content-Length": str(length), "Cache-Control": "no-store",
         "X-Content-Type-Options": "nosniff", "Content-Security-Policy": "frame-ancestors 'none'",
     }  # fmt: skip
 
@@ -134,8 +157,8 @@ def _part(name: str) -> str:
     return (resources.files("pybackprop.teach.page") / name).read_text(encoding="utf-8")
 
 
-def _script() -> str:
-    return "\n".join(_compact(_part(f"{name}.js")) for name in SCRIPTS)
+def _script(served: bool) -> str:
+    return "\n".join(_compact(_part(f"{name}.js")) for name in (SERVED if served else ()) + SCRIPTS)
 
 
 def _compact(script: str) -> str:
@@ -145,9 +168,10 @@ def _compact(script: str) -> str:
     return re.sub(r"^\s+", "", without, flags=re.MULTILINE)
 
 
-def _policy(style: str, script: str) -> str:
+def _policy(style: str, script: str, served: bool) -> str:
+    connect = "connect-src 'self'; " if served else ""
     return (
-        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; "
+        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; {connect}"
         "base-uri 'none'; form-action 'none'"
     )
 
@@ -156,6 +180,6 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _inert(json: str) -> str:
+def _inert(text: str) -> str:
     """JSON escaped so that no name in it can close the surrounding script element."""
-    return json.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
+    return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")

@@ -1,0 +1,159 @@
+// The reader's own formula for the chosen gradient: what it would add up, beside what should be added.
+(function (bp) {
+  "use strict";
+
+  const MOST = 40; // terms in the table
+  const CLOSE = 1e-4;
+
+  /** Answers that are given often, right or wrong. */
+  bp.popular = function ({ layer, slot }) {
+    const { op, in: x, w, targ, out } = layer;
+    if (op === "relu") return [`${out}.g`, `(${x} > 0)`, `${x} * ${out}.g`];
+    if (op === "mse") return slot === "targ" ? [`${targ} - ${x}`, `2 * (${targ} - ${x})`] : [`${x} - ${targ}`, `2 * (${x} - ${targ})`];
+    return {
+      w: [`${out}.g @ ${x}.T`, `${x} * ${out}.g`, `${x} @ ${out}.g`, `${x}.T @ ${out}`],
+      b: [`${out}.g`, `${out}.g.sum(1)`, `${out}.g.mean(0)`],
+      in: [`${w} @ ${out}.g`, `${out}.g @ ${w}`, `${out}.g * ${w}`],
+    }[slot];
+  };
+
+  /** The same network on data whose sizes are all the same, so that every product of two matrices fits. */
+  bp.withEqualSizes = function (scene) {
+    const size = bp.clamp(scene.n, 2, 6);
+    const computed = new Set(scene.layers.map(({ out }) => out));
+    const tensors = Object.fromEntries(Object.entries(scene.tensors).map(([name, { shape, data }]) => {
+      const to = shape.map(() => size);
+      if (computed.has(name)) return [name, { shape: shape.length ? to : [], data: null, g: null }];
+      const [rows, columns] = shape.length === 2 ? shape : [1, shape[0]];
+      const at = (k) => data[Math.floor(k / size) % rows * columns + (k % size) % columns];
+      return [name, { shape: to, data: Array.from({ length: size ** shape.length }, (_, k) => at(k)), g: null }];
+    }));
+    const [name, index] = scene.selected;
+    return { ...scene, n: size, tensors, selected: [name, index.map((at) => Math.min(at, size - 1))], note: "" };
+  };
+
+  class OwnFormula {
+    constructor(app) {
+      this.app = app;
+      this.input = bp.html("input", {
+        type: "text", spellcheck: "false", autocomplete: "off", class: "own", oninput: () => app.set({ own: this.input.value }, { history: "replace", only: "own" }),
+      });
+      this.label = bp.html("code");
+      this.input.id = "own-formula";
+      this.popular = bp.html("span", { class: "popular" });
+      this.equal = bp.html("input", { type: "checkbox", id: "equal", onchange: () => app.makeSizesEqual(this.equal.checked) });
+      this.equal.checked = app.state.equal;
+      bp.byId("own-controls").append(
+        bp.html("span", { class: "field long" }, bp.html("label", { for: "own-formula" }, this.label), this.input), this.popular,
+        bp.html("span", { class: "field" }, this.equal, bp.html("label", { for: "equal" }, "make all sizes equal")));
+    }
+
+    render() {
+      const { state, view, net } = this.app;
+      bp.say(this.label, `${state.at.name}.g =`);
+      if (this.input.value !== state.own) this.input.value = state.own;
+      this.showPopular(view.reader);
+      const asked = { net, run: view.run, at: state.at };
+      const { said, kind, rows } = state.own.trim() ? this.judged(asked, state.own) : { said: "", kind: "", rows: [] };
+      const verdict = bp.byId("own-verdict");
+      verdict.className = kind ? `verdict ${kind}` : "";
+      bp.say(verdict, said);
+      bp.byId("own-terms").replaceChildren(...rows);
+      bp.askJudge?.(state.at.name, state.own, bp.byId("own-judge"));
+    }
+
+    showPopular(reader) {
+      const answers = bp.popular(reader);
+      if (this.shown === answers.join()) return;
+      this.shown = answers.join();
+      this.popular.replaceChildren("often given: ", ...answers.map((text) => {
+        const button = bp.button("", () => this.app.set({ own: text }, { only: "own" }));
+        button.append(bp.html("code", {}, text));
+        return button;
+      }));
+    }
+
+    judged(asked, text) {
+      try {
+        const tree = bp.parseFormula(text);
+        bp.evaluateFormula(asked, tree);
+        return this.compared(asked, tree);
+      } catch (error) {
+        if (!(error instanceof bp.FormulaError)) throw error;
+        const hint = error.isMisfit && !this.app.state.equal ? " Nothing can be added up. Make all sizes equal, and it can: but is it right then?" : "";
+        return { said: error.message + hint, kind: "wrong", rows: [] };
+      }
+    }
+
+    compared({ net, run, at }, tree) {
+      const { rows, columns, shape } = net.tensors.get(at.name);
+      const { result } = tree;
+      const wanted = run.grads.get(at.name) ?? this.gradientOf(net, run, at.name);
+      const isSame = result.shape.length === shape.length && result.rows === rows && result.columns === columns;
+      const row = Math.min(at.row, result.rows - 1);
+      const column = Math.min(at.column, result.columns - 1);
+      const own = bp.formulaTerms(tree, row, column);
+      const table = this.table(net, own, bp.terms(net, run, at), at, { row, column, shape: result.shape });
+      if (!isSame) {
+        const called = result.shape.length ? result.shape.join(" \u00d7 ") : "one number";
+        return { said: `It gives ${called}, but ${at.name}.g is ${shape.join(" \u00d7 ")}.`, kind: "wrong", rows: table };
+      }
+      const scale = wanted.reduce((most, g) => Math.max(most, Math.abs(g)), 0) || 1;
+      const wrong = wanted.reduce((count, g, k) => count + !(Math.abs(g - result.data[k]) <= CLOSE * scale), 0);
+      return { said: this.verdict(net, run, at, wrong, wanted.length, own), kind: wrong ? "wrong" : "right", rows: table };
+    }
+
+    gradientOf(net, run, name) {
+      const { rows, columns } = net.tensors.get(name);
+      return Float64Array.from({ length: rows * columns }, (_, k) =>
+        bp.total(bp.terms(net, run, { name, row: Math.floor(k / columns), column: k % columns })));
+    }
+
+    verdict(net, run, at, wrong, count, own) {
+      if (!wrong) return `On these numbers it gives the gradient, in all ${count} elements.`;
+      const said = `The shape is right, and ${wrong} of ${count} elements ${wrong === 1 ? "is" : "are"} wrong. ${bp.sentence(net, run.values, at)}`;
+      if (this.app.view.reader.layer.op !== "lin") return said;
+      const right = bp.terms(net, run, at).map((term) => this.namesOf(net, term).join());
+      const mine = new Set(own.map(({ factors }) => factors.map(({ name }) => name).sort().join()));
+      const shared = right.filter((names) => mine.has(names)).length;
+      const has = shared === 0 ? "none of them is" : shared === 1 ? "one of them is" : `${shared} of them are`;
+      return `${said} ${right.length === 1 ? "One term is" : `${right.length} terms are`} to be added; in your formula ${has}.`;
+    }
+
+    /** The names of the factors that make a term of the gradient, sorted. */
+    namesOf(net, { row, column, source }) {
+      const { layer } = this.app.view.reader;
+      const arriving = bp.elementName(net, { name: layer.out, row, column }, ".g");
+      return source ? [arriving, bp.elementName(net, source)].sort() : [arriving];
+    }
+
+    /** A term of the gradient, written with the names of its factors. */
+    termText(net, { row, column, source }, at) {
+      const { layer, slot } = this.app.view.reader;
+      const arriving = bp.elementName(net, { name: layer.out, row, column }, ".g");
+      if (layer.op === "relu") return `(${bp.elementName(net, at)} > 0) \u00b7 ${arriving}`;
+      if (layer.op === "lin") return source ? `${bp.elementName(net, source)} \u00b7 ${arriving}` : arriving;
+      const other = bp.elementName(net, { ...at, name: slot === "targ" ? layer.in : layer.targ });
+      return `2 (${bp.elementName(net, at)} \u2212 ${other}) / size`;
+    }
+
+    table(net, own, right, at, { row, column, shape }) {
+      const index = shape.length === 2 ? `[${row},${column}]` : shape.length === 1 ? `[${column}]` : "";
+      const heads = [`yours, element ${index}`, `to be added for ${bp.elementName(net, at, ".g")}`];
+      const mine = own.map(({ factors, product }) => [factors.map(({ name, value }) => name ?? bp.factor(value)).join(" \u00b7 "), product]);
+      const wanted = right.map((term) => [this.termText(net, term, at), term.product]);
+      const cell = (term) => (term ? [bp.html("td", {}, bp.html("code", {}, term[0])), bp.html("td", {}, bp.long(term[1]))] : [bp.html("td"), bp.html("td")]);
+      const lines = Array.from({ length: Math.min(MOST, Math.max(mine.length, wanted.length)) }, (_, k) =>
+        bp.html("tr", {}, ...cell(mine[k]), ...cell(wanted[k])));
+      const total = own.reduce((all, { product }) => all + product, 0);
+      const foot = [[mine, total], [wanted, bp.total(right)]].flatMap(([terms, sum]) => [
+        bp.html("th", { scope: "row" }, terms.length > MOST ? `sum of all ${terms.length}` : "sum"), bp.html("td", {}, bp.html("b", {}, bp.long(sum)))]);
+      return [
+        bp.html("thead", {}, bp.html("tr", {}, ...heads.map((head) => bp.html("th", { scope: "colgroup", colspan: 2 }, head)))),
+        bp.html("tbody", {}, ...lines), bp.html("tfoot", {}, bp.html("tr", {}, ...foot)),
+      ];
+    }
+  }
+
+  bp.OwnFormula = OwnFormula;
+})(globalThis.pybackprop ??= {});

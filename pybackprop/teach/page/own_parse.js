@@ -1,0 +1,86 @@
+// The reader's own formula, as text: a small grammar of names, .g, .T, @ * / + - and sums. Pure functions.
+//   sum = product (("+" | "-") product)*     product = signed (("@" | "*" | "/") signed)*     signed = "-"? part
+//   part = (number | name | "(" comparison ")") (".g" | ".T" | ".t()" | ".sum(0)" | ".mean(0)")*
+(function (bp) {
+  "use strict";
+
+  const TOKEN = /\s*(?:(\d+\.?\d*(?:e[-+]?\d+)?|\.\d+)|([\p{L}_][\p{L}\p{N}_]*)|(\*\*|[-+*/@().,>\u2212\u00b7]))/uy;
+  const SAME = { "\u2212": "-", "\u00b7": "*" };
+
+  class FormulaError extends Error {}
+
+  function tokens(text) {
+    const found = [];
+    TOKEN.lastIndex = 0;
+    while (TOKEN.lastIndex < text.trimEnd().length) {
+      const start = TOKEN.lastIndex;
+      const match = TOKEN.exec(text);
+      if (!match) throw new FormulaError(`\u201c${text.slice(start).trim()[0]}\u201d cannot be read here.`);
+      const [, number, name, sign] = match;
+      if (sign === "**") throw new FormulaError("Powers are not supported: write x * x.");
+      found.push(number ? { kind: "number", value: Number(number) } : name ? { kind: "name", name } : { kind: SAME[sign] ?? sign });
+    }
+    return found;
+  }
+
+  class Parser {
+    constructor(text) {
+      this.left = tokens(text);
+    }
+
+    take(...kinds) {
+      return kinds.includes(this.left[0]?.kind) ? this.left.shift() : null;
+    }
+
+    need(kind) {
+      const token = this.take(kind);
+      if (!token) throw new FormulaError(`Here a \u201c${kind}\u201d is missing${this.left.length ? "" : " at the end"}.`);
+      return token;
+    }
+
+    chain(kinds, next) {
+      let node = next();
+      for (let sign; (sign = this.take(...kinds)); ) node = { kind: sign.kind, parts: [node, next()] };
+      return node;
+    }
+
+    comparison = () => this.chain([">"], this.sum);
+
+    sum = () => this.chain(["+", "-"], this.product);
+
+    product = () => this.chain(["@", "*", "/"], this.signed);
+
+    signed = () => (this.take("-") ? { kind: "negative", parts: [this.signed()] } : this.part());
+
+    part = () => {
+      const token = this.left.shift();
+      if (!token) throw new FormulaError("The formula ends too early.");
+      let node = token.kind === "(" ? this.comparison() : token;
+      if (token.kind === "(") this.need(")");
+      else if (token.kind !== "name" && token.kind !== "number") throw new FormulaError(`\u201c${token.kind}\u201d cannot stand here.`);
+      while (this.take(".")) node = this.attribute(node);
+      return node;
+    };
+
+    attribute(node) {
+      const { name } = this.need("name");
+      if (name === "g" && node.kind === "name") return { kind: "gradient", name: node.name };
+      if (name === "T") return { kind: "transpose", parts: [node] };
+      if (!["t", "sum", "mean"].includes(name)) throw new FormulaError(`.${name} is not known here; .g, .T, .t(), .sum(0) and .mean(0) are.`);
+      this.need("(");
+      const axis = this.take("number")?.value ?? null;
+      this.need(")");
+      return name === "t" ? { kind: "transpose", parts: [node] } : { kind: name, axis, parts: [node] };
+    }
+  }
+
+  /** The formula as a tree of {kind, parts, ...}. Raises bp.FormulaError with a sentence for the reader. */
+  bp.parseFormula = function (text) {
+    const parser = new Parser(text);
+    const tree = parser.comparison();
+    if (parser.left.length) throw new FormulaError(`After a whole formula, \u201c${parser.left[0].kind === "name" ? parser.left[0].name : parser.left[0].kind}\u201d is too much.`);
+    return tree;
+  };
+
+  bp.FormulaError = FormulaError;
+})(globalThis.pybackprop ??= {});
