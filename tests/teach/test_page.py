@@ -21,6 +21,7 @@ from helpers.page_browser import served
 from helpers.processes import TIMEOUT
 from helpers.scenes import EVIL, example, renamed
 from pybackprop.core.printable import printable
+from pybackprop.teach.example import on_data, small
 from pybackprop.teach.page import html as page
 from pybackprop.teach.page.scene import scene_of, scene_of_operations
 
@@ -118,6 +119,11 @@ def test_the_page_without_numbers_leaves_them_room(html):
     assert len(html.encode()) < 150_000
 
 
+@pytest.mark.parametrize("kept", [small(), on_data(None)], ids=["built-in", "digits"])
+def test_the_examples_pages_are_small(kept):
+    assert len(page.html_of(bp.explain(kept.loss).scene()).encode()) < 400_000
+
+
 def test_what_would_be_larger_is_refused(rng):
     big = [rng.standard_normal(size) for size in [(300, 300), (300,), (4, 300), (4, 300)]]
     w, b, x, targ = (bp.tensor(array, np.float64) for array in big)
@@ -137,7 +143,7 @@ def test_the_scripts_are_strict_and_small():
         text = path.read_text()
         assert text.count('"use strict";') == 1, path
         assert len(text.splitlines()) < 300, path
-        assert text.endswith("})(globalThis.pybackprop ??= {});\n"), path
+        assert text.endswith("})((globalThis.pybackprop ??= {}));\n"), path
         assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\(|new Function", text), path
 
 
@@ -215,7 +221,14 @@ def test_judge_answers_on_the_served_page(server):
     assert judged("b1", "l1.g.sum(0)")["ok"] is True
     assert judged("x", "l1.g @ w1.T")["ok"] is True
     assert judged("l1", "l2.g * (l1 > 0)")["ok"] is True
-    for tensor, formula in [("w9", "x"), ("loss", "1"), ("w1", ""), ("w1", "x" * 400), ("w1", "__import__('os')"), ("", "")]:
+    for tensor, formula in [
+        ("w9", "x"),
+        ("loss", "1"),
+        ("w1", ""),
+        ("w1", "x" * 400),
+        ("w1", "__import__('os')"),
+        ("", ""),
+    ]:
         assert set(judged(tensor, formula)) == {"error"}, (tensor, formula)
     assert answer(server, "/judge?tensor=w1&formula=x", Host="example.org")[0] == 403
 

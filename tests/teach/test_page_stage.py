@@ -21,7 +21,9 @@ def lesson(name="w1", at=(3, 7)):
 
 
 def product(page):
-    return page.js("const {kind, w, form, row, column, k} = pybackprop.app.state.product; return [kind, w, row, column]")
+    return page.js(
+        "const {kind, w, form, row, column, k} = pybackprop.app.state.product; return [kind, w, row, column]"
+    )
 
 
 # ---- everything in sight ----
@@ -30,7 +32,16 @@ def product(page):
 @pytest.mark.parametrize(("name", "at"), [("w1", (3, 7)), ("x", (1, 2)), ("b1", (3,)), ("l1", (1, 6)), ("out", (2, 0))])
 def test_at_1400_by_900_everything_about_the_element_is_in_sight(page, name, at):
     page.open(lesson(name, at), width=1400, height=900)
-    for part in ("#layers", "#element", "#element-name", "#falk svg", "#sum", "#product-controls", "#plot svg", ".legend"):
+    for part in (
+        "#layers",
+        "#element",
+        "#element-name",
+        "#falk svg",
+        "#sum",
+        "#product-controls",
+        "#plot svg",
+        ".legend",
+    ):
         assert 0 < page.js(BOTTOM, part) <= 900, part
     assert page.js("const e = document.querySelector('#element'); return e.scrollHeight <= e.clientHeight + 1")
 
@@ -45,9 +56,9 @@ def test_the_panel_stays_while_the_network_scrolls(page):
 
 def test_on_a_phone_the_panel_is_a_sheet_that_opens(page):
     page.open(lesson(), width=390, height=844)
-    bottom, height = page.js("const b = document.querySelector('#element').getBoundingClientRect(); return [b.bottom, b.height]")
-    assert bottom == 844
-    assert height < 180
+    box = page.js("return document.querySelector('#element').getBoundingClientRect().toJSON()")
+    assert box["bottom"] == 844
+    assert box["height"] < 180
     assert not page.find("#falk").is_displayed()
     page.click("#sheet")
     assert page.find("#falk svg").is_displayed()

@@ -4,7 +4,8 @@
 
   const WRITE = 250; // milliseconds between two writes of the fragment: browsers refuse more than a few a second
 
-  const flatSet = (net, cells, name) => new Set(cells.map(({ row, column }) => row * net.tensors.get(name).columns + column));
+  const flatSet = (net, cells, name) =>
+    new Set(cells.map(({ row, column }) => row * net.tensors.get(name).columns + column));
 
   class App {
     /** signal: ends its listeners, once another takes its place. */
@@ -15,7 +16,13 @@
       this.remember();
       this.pending = null;
       this.strip = new bp.Strip(this, bp.byId("layers"));
-      this.views = { strip: this.strip, element: new bp.Element(this), steps: new bp.Steps(this), product: new bp.Product(this), own: new bp.OwnFormula(this) };
+      this.views = {
+        strip: this.strip,
+        element: new bp.Element(this),
+        steps: new bp.Steps(this),
+        product: new bp.Product(this),
+        own: new bp.OwnFormula(this),
+      };
       this.introduce(scene);
       this.render({ reveal: true });
       this.keepStateWhenSkipping();
@@ -60,7 +67,10 @@
       const reader = bp.readerOf(net, state.at.name);
       const terms = bp.terms(net, this.run, state.at);
       this.view = {
-        run: this.run, reader, terms, total: bp.total(terms),
+        run: this.run,
+        reader,
+        terms,
+        total: bp.total(terms),
         moved: flatSet(net, terms, reader.layer.out),
         reach: bp.reach(net, this.run.values, state.at),
         sources: this.sources(reader, terms),
@@ -76,7 +86,8 @@
     }
 
     render({ only = null, reveal = false } = {}) {
-      for (const [name, view] of Object.entries(this.views)) if (only === null || only === name) view.render({ reveal });
+      for (const [name, view] of Object.entries(this.views))
+        if (only === null || only === name) view.render({ reveal });
       const text = bp.long(this.view.run.loss);
       bp.say(bp.byId("loss"), text);
       const by = this.view.run.loss - this.before.run.loss;
@@ -177,8 +188,16 @@
     makeSizesEqual(equal) {
       const { net, state } = this;
       const last = net.n - 1;
-      const at = equal ? { ...state.at, row: Math.min(state.at.row, last), column: Math.min(state.at.column, last) } : state.at;
-      const fragment = bp.fragmentOf(net, { ...bp.firstState(net), at, own: state.own, equal, product: bp.productFor(net, at) });
+      const at = equal
+        ? { ...state.at, row: Math.min(state.at.row, last), column: Math.min(state.at.column, last) }
+        : state.at;
+      const fragment = bp.fragmentOf(net, {
+        ...bp.firstState(net),
+        at,
+        own: state.own,
+        equal,
+        product: bp.productFor(net, at),
+      });
       this.views.product.stop();
       this.pending = null;
       history.pushState(null, "", `#${fragment}`);
@@ -231,4 +250,4 @@
   };
 
   bp.start();
-})(globalThis.pybackprop ??= {});
+})((globalThis.pybackprop ??= {}));

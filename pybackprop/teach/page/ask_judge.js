@@ -9,7 +9,7 @@
 
   function told({ ok, summary, hints, error }) {
     if (error) return `judge cannot tell: ${error}`;
-    const first = ok ? "" : hints[0] ?? "";
+    const first = ok ? "" : (hints[0] ?? "");
     return `judge, on the network that is served: ${summary}${first && !summary.includes(first) ? `\n${first}` : ""}`;
   }
 
@@ -25,6 +25,7 @@
     asked = address;
     clearTimeout(timer);
     bp.say(node, "");
-    if (address) timer = setTimeout(() => ask(address, node).catch(() => bp.say(node, "judge does not answer any more.")), PAUSE);
+    if (address)
+      timer = setTimeout(() => ask(address, node).catch(() => bp.say(node, "judge does not answer any more.")), PAUSE);
   };
-})(globalThis.pybackprop ??= {});
+})((globalThis.pybackprop ??= {}));

@@ -25,15 +25,16 @@
   }
 
   /** The steps in the order of the backward pass: {layer, op, call, reads, writes, equations}. */
-  bp.steps = (net, inplace) => net.layers.toReversed().map((layer) => ({
-    layer,
-    op: MADE_BY[layer.op],
-    call: call(layer, inplace),
-    reads: layer.op === "mse" ? null : layer.out,
-    writes: written(layer),
-    equations: equations(net, layer),
-    over: inplace && layer.op === "relu" ? layer.out : null,
-  }));
+  bp.steps = (net, inplace) =>
+    net.layers.toReversed().map((layer) => ({
+      layer,
+      op: MADE_BY[layer.op],
+      call: call(layer, inplace),
+      reads: layer.op === "mse" ? null : layer.out,
+      writes: written(layer),
+      equations: equations(net, layer),
+      over: inplace && layer.op === "relu" ? layer.out : null,
+    }));
 
   /** Which gradient each buffer holds after each step: [{shape, held: [name or null, ...]}], step 0 first. */
   bp.storage = function (net, inplace) {
@@ -63,4 +64,4 @@
     });
     return found;
   };
-})(globalThis.pybackprop ??= {});
+})((globalThis.pybackprop ??= {}));

@@ -2,7 +2,12 @@
 (function (bp) {
   "use strict";
 
-  const HEARD = { moves: ", moves with it", onwards: ", moves further on", source: ", by how much", upstream: ", the gradient that arrives" };
+  const HEARD = {
+    moves: ", moves with it",
+    onwards: ", moves further on",
+    source: ", by how much",
+    upstream: ", the gradient that arrives",
+  };
 
   function valueKind(view, name, at, value) {
     if (view.reach.get(name)?.has(at)) return name === view.reader.layer.out ? "moves" : "onwards";
@@ -54,4 +59,4 @@
     if (value === null) return { text: "\u00b7", label: `${called}: ${HIDDEN[kind.split(" ")[1]]}` };
     return { text: bp.fitted(value, width), label: `${called} = ${bp.short(value)}${HEARD[kind] ?? ""}` };
   };
-})(globalThis.pybackprop ??= {});
+})((globalThis.pybackprop ??= {}));

@@ -15,8 +15,10 @@
     return node;
   }
 
-  const maker = (namespace) => (tag, properties = {}, ...children) =>
-    fill(document.createElementNS(namespace, tag), properties, children);
+  const maker =
+    (namespace) =>
+    (tag, properties = {}, ...children) =>
+      fill(document.createElementNS(namespace, tag), properties, children);
 
   bp.html = (tag, properties = {}, ...children) => fill(document.createElement(tag), properties, children);
   bp.svg = maker(SVG);
@@ -45,4 +47,4 @@
   bp.button = (text, onclick, properties = {}) => bp.html("button", { type: "button", onclick, ...properties }, text);
 
   bp.isStill = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
-})(globalThis.pybackprop ??= {});
+})((globalThis.pybackprop ??= {}));

@@ -18,11 +18,17 @@
       this.slope = new bp.Slope(app, bp.byId("plot"));
       this.slider = bp.html("input", { type: "range", oninput: () => app.setValue(this.slider.valueAsNumber) });
       this.number = bp.html("input", {
-        type: "number", step: "any", onchange: () => app.setValue(this.number.valueAsNumber),
+        type: "number",
+        step: "any",
+        onchange: () => app.setValue(this.number.valueAsNumber),
       });
       this.back = bp.button("reset", () => app.restore());
       bp.byId("value").append(
-        bp.labelled("drag", this.slider, { class: "field long" }), bp.labelled("value", this.number), this.back, bp.byId("everything"));
+        bp.labelled("drag", this.slider, { class: "field long" }),
+        bp.labelled("value", this.number),
+        this.back,
+        bp.byId("everything"),
+      );
       bp.byId("everything").addEventListener("click", () => app.restoreAll());
     }
 
@@ -43,12 +49,20 @@
       const { state, view, before } = this.app;
       const by = this.app.valueAt(state.at) - before.value;
       const moved = view.run.loss - before.run.loss;
-      if (![by, moved, before.slope].every(Number.isFinite)) return ["No difference can be taken: not every number is finite."];
+      if (![by, moved, before.slope].every(Number.isFinite))
+        return ["No difference can be taken: not every number is finite."];
       if (!by) return [`Drag the value: the numbers that move show by how much (\u0394).`];
       const b = (value) => bp.html("b", {}, bp.signed(value));
       return [
-        `\u0394${name} = `, b(by), ": the slope it had, ", bp.html("b", {}, bp.short(before.slope)), ", predicts \u0394loss = ",
-        b(before.slope * by), "; it is ", b(moved), ".",
+        `\u0394${name} = `,
+        b(by),
+        ": the slope it had, ",
+        bp.html("b", {}, bp.short(before.slope)),
+        ", predicts \u0394loss = ",
+        b(before.slope * by),
+        "; it is ",
+        b(moved),
+        ".",
       ];
     }
 
@@ -58,8 +72,12 @@
       const { low, high, step } = bp.rangeOf(app.originalAt(app.state.at), value);
       Object.assign(this.slider, { min: low, max: high, step });
       this.slider.value = value;
-      this.slider.setAttribute("aria-valuetext", `${name} is ${bp.short(value)}, the loss ${bp.long(app.view.run.loss)}`);
-      if (document.activeElement !== this.number || this.number.valueAsNumber !== value) this.number.value = bp.plain(value);
+      this.slider.setAttribute(
+        "aria-valuetext",
+        `${name} is ${bp.short(value)}, the loss ${bp.long(app.view.run.loss)}`,
+      );
+      if (document.activeElement !== this.number || this.number.valueAsNumber !== value)
+        this.number.value = bp.plain(value);
       this.back.disabled = !app.isChanged(app.state.at);
       bp.byId("everything").disabled = !app.state.changed.size;
     }
@@ -90,13 +108,18 @@
       const rows = texts.map(([local, ...others], k) => {
         const { source } = terms[k];
         const from = op === "lin" && source ? bp.html("small", {}, bp.elementName(net, source)) : null;
-        return bp.html("tr", {}, bp.html("th", { scope: "row" }, this.movedName(net, terms[k])),
+        return bp.html(
+          "tr",
+          {},
+          bp.html("th", { scope: "row" }, this.movedName(net, terms[k])),
           bp.html("td", { class: "local" }, from, bp.html("span", {}, local)),
-          ...others.map((text, at) => bp.html("td", { class: KINDS[at] }, bp.html("span", {}, text))));
+          ...others.map((text, at) => bp.html("td", { class: KINDS[at] }, bp.html("span", {}, text))),
+        );
       });
       bp.byId("terms").replaceChildren(
         bp.html("thead", {}, bp.html("tr", {}, ...HEADS.map((head) => bp.html("th", { scope: "col" }, head)))),
-        bp.html("tbody", {}, ...rows));
+        bp.html("tbody", {}, ...rows),
+      );
       this.numbers = rows.map((row) => [...row.querySelectorAll("span")]);
     }
 
@@ -130,4 +153,4 @@
   }
 
   bp.Element = Element;
-})(globalThis.pybackprop ??= {});
+})((globalThis.pybackprop ??= {}));

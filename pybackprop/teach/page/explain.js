@@ -21,17 +21,27 @@
   // ---- what moves ----
 
   const MOVED = {
-    w: (net, { in: x, out }, values, { row: k, column: j }) => range(net.tensors.get(out).rows).map((i) => ({
-      row: i, column: j, local: values.get(x)[i * net.tensors.get(x).columns + k],
-      source: { name: x, row: i, column: k },
-    })),
-    b: (net, { out }, values, { column: j }) => range(net.tensors.get(out).rows).map((i) => ({
-      row: i, column: j, local: 1, source: null,
-    })),
-    in: (net, { w, out }, values, { row: i, column: k }) => range(net.tensors.get(out).columns).map((j) => ({
-      row: i, column: j, local: values.get(w)[k * net.tensors.get(out).columns + j],
-      source: { name: w, row: k, column: j },
-    })),
+    w: (net, { in: x, out }, values, { row: k, column: j }) =>
+      range(net.tensors.get(out).rows).map((i) => ({
+        row: i,
+        column: j,
+        local: values.get(x)[i * net.tensors.get(x).columns + k],
+        source: { name: x, row: i, column: k },
+      })),
+    b: (net, { out }, values, { column: j }) =>
+      range(net.tensors.get(out).rows).map((i) => ({
+        row: i,
+        column: j,
+        local: 1,
+        source: null,
+      })),
+    in: (net, { w, out }, values, { row: i, column: k }) =>
+      range(net.tensors.get(out).columns).map((j) => ({
+        row: i,
+        column: j,
+        local: values.get(w)[k * net.tensors.get(out).columns + j],
+        source: { name: w, row: k, column: j },
+      })),
   };
 
   function movedByRelu(net, layer, values, { name, row, column }) {
@@ -42,7 +52,7 @@
   function movedByMse(net, { in: out, targ }, values, slot, { row, column }) {
     const at = row * net.tensors.get(out).columns + column;
     const difference = values.get(out)[at] - values.get(targ)[at];
-    const local = net.Numbers.of((slot === "targ" ? -2 : 2) / values.get(out).length * difference)[0];
+    const local = net.Numbers.of(((slot === "targ" ? -2 : 2) / values.get(out).length) * difference)[0];
     return [{ row: 0, column: 0, local, source: { name: slot === "targ" ? out : targ, row, column } }];
   }
 
@@ -182,4 +192,4 @@
     const size = bp.sizeOf(net.tensors.get(layer.in));
     return `${name} moves only the loss, by 2 (${layer.in} \u2212 ${layer.targ}) / ${size}${slot === "targ" ? ", downwards" : ""}.`;
   };
-})(globalThis.pybackprop ??= {});
+})((globalThis.pybackprop ??= {}));

@@ -41,7 +41,13 @@
     const right = corner.x + GAP + (columns[1] - columns[0]) * CELL.width;
     const bottom = corner.y + GAP + (rows[1] - rows[0]) * CELL.height;
     return {
-      rows, columns, across, down, corner, width: right + EDGE.right, height: bottom + EDGE.bottom,
+      rows,
+      columns,
+      across,
+      down,
+      corner,
+      width: right + EDGE.right,
+      height: bottom + EDGE.bottom,
       left: { x, y: corner.y + GAP, rows, columns: across },
       right: { x: corner.x + GAP, y: EDGE.top, rows: down, columns },
       result: { x: corner.x + GAP, y: corner.y + GAP, rows, columns },
@@ -51,9 +57,12 @@
   // ---- matrices ----
 
   function cell(x, y, text, kind) {
-    return bp.svg("g", { class: `cell ${kind}` },
+    return bp.svg(
+      "g",
+      { class: `cell ${kind}` },
       bp.svg("rect", { x: x + 1, y: y + 1, width: CELL.width - 2, height: CELL.height - 2, rx: 3 }),
-      bp.svg("text", { x: x + CELL.width / 2, y: y + CELL.height / 2 + 4, "text-anchor": "middle" }, text));
+      bp.svg("text", { x: x + CELL.width / 2, y: y + CELL.height / 2 + 4, "text-anchor": "middle" }, text),
+    );
   }
 
   function block({ x, y, rows, columns }, look) {
@@ -122,11 +131,16 @@
 
   // ---- names and indices ----
 
-  const text = (x, y, words, kind, anchor = "middle") => bp.svg("text", { x, y, class: kind, "text-anchor": anchor }, words);
+  const text = (x, y, words, kind, anchor = "middle") =>
+    bp.svg("text", { x, y, class: kind, "text-anchor": anchor }, words);
 
   function title({ x, y }, { label, rows, columns }, dx, dy, anchor) {
-    return bp.svg("text", { x: x + dx, y: y + dy, class: "title", "text-anchor": anchor },
-      bp.svg("tspan", { class: "name" }, label), bp.svg("tspan", {}, `  ${rows} \u00d7 ${columns}`));
+    return bp.svg(
+      "text",
+      { x: x + dx, y: y + dy, class: "title", "text-anchor": anchor },
+      bp.svg("tspan", { class: "name" }, label),
+      bp.svg("tspan", {}, `  ${rows} \u00d7 ${columns}`),
+    );
   }
 
   function titles(product, { left, right, result, height }) {
@@ -135,7 +149,17 @@
       title({ x: left.x, y: below }, product.left, 0, 0, "start"),
       title(right, product.right, 0, -21, "start"),
       product.fits
-        ? title({ x: result.x, y: below }, { label: product.sameShape ? product.target.label : product.label, rows: product.left.rows, columns: product.right.columns }, 0, 0, "start")
+        ? title(
+            { x: result.x, y: below },
+            {
+              label: product.sameShape ? product.target.label : product.label,
+              rows: product.left.rows,
+              columns: product.right.columns,
+            },
+            0,
+            0,
+            "start",
+          )
         : text(result.x, below, "no result", "title wrong", "start"),
     ];
   }
@@ -152,10 +176,18 @@
     const [midX, midY] = [CELL.width / 2, CELL.height / 2 + 4];
     const rightEdge = right.x + (columns[1] - columns[0]) * CELL.width + 6;
     return [
-      ...ticks(rows, product.left.rows, (k, words) => text(left.x - 6, left.y + k * CELL.height + midY, words, "tick", "end")),
-      ...ticks(columns, product.right.columns, (k, words) => text(right.x + k * CELL.width + midX, right.y - 7, words, "tick")),
-      ...ticks(across, product.left.columns, (k, words) => text(left.x + k * CELL.width + midX, height - EDGE.bottom + 13, words, "tick")),
-      ...ticks(down, product.right.rows, (k, words) => text(rightEdge, right.y + k * CELL.height + midY, words, "tick", "start")),
+      ...ticks(rows, product.left.rows, (k, words) =>
+        text(left.x - 6, left.y + k * CELL.height + midY, words, "tick", "end"),
+      ),
+      ...ticks(columns, product.right.columns, (k, words) =>
+        text(right.x + k * CELL.width + midX, right.y - 7, words, "tick"),
+      ),
+      ...ticks(across, product.left.columns, (k, words) =>
+        text(left.x + k * CELL.width + midX, height - EDGE.bottom + 13, words, "tick"),
+      ),
+      ...ticks(down, product.right.rows, (k, words) =>
+        text(rightEdge, right.y + k * CELL.height + midY, words, "tick", "start"),
+      ),
     ];
   }
 
@@ -164,10 +196,12 @@
     const place = layout(product, at, room);
     const nodes = [
       ...guides(place, product.fits ? at.k - 1 : -1),
-      block(place.left, leftLook(product, at)), block(place.right, rightLook(product, at)),
+      block(place.left, leftLook(product, at)),
+      block(place.right, rightLook(product, at)),
       block(place.result, resultLook(product, at, sum, sumOf)),
-      ...titles(product, place), ...indices(product, place),
+      ...titles(product, place),
+      ...indices(product, place),
     ];
     return { nodes, width: place.width, height: place.height, result: place.result, cell: CELL };
   };
-})(globalThis.pybackprop ??= {});
+})((globalThis.pybackprop ??= {}));

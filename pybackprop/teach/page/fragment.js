@@ -34,7 +34,11 @@
 
   function elementOf(net, text) {
     const [name, ...index] = text.split(".");
-    return bp.element(net, decodeURIComponent(name), index.map((part) => (/^\d+$/.test(part) ? Number(part) : NaN)));
+    return bp.element(
+      net,
+      decodeURIComponent(name),
+      index.map((part) => (/^\d+$/.test(part) ? Number(part) : NaN)),
+    );
   }
 
   // ---- the whole state ----
@@ -77,7 +81,8 @@
     if (state.inplace) parts.push("inplace=1");
     if (state.own) parts.push(`own=${encodeURIComponent(state.own)}`);
     if (state.equal) parts.push("equal=1");
-    if (productText(state.product) !== productText(bp.productFor(net, state.at))) parts.push(`product=${productText(state.product)}`);
+    if (productText(state.product) !== productText(bp.productFor(net, state.at)))
+      parts.push(`product=${productText(state.product)}`);
     return parts.join("&");
   };
 
@@ -104,8 +109,12 @@
     const which = bp.clamp(form, 0, bp.formLabels(layer, sort).length - 1);
     const { left, right } = bp.product(net, { values: new Map(), grads: new Map() }, layer, sort, which);
     return {
-      kind: sort, w: bp.keyOf(layer), form: which, row: bp.clamp(row, 0, left.rows - 1),
-      column: bp.clamp(column, 0, right.columns - 1), k: bp.clamp(k, 0, left.columns),
+      kind: sort,
+      w: bp.keyOf(layer),
+      form: which,
+      row: bp.clamp(row, 0, left.rows - 1),
+      column: bp.clamp(column, 0, right.columns - 1),
+      k: bp.clamp(k, 0, left.columns),
     };
   };
 
@@ -117,10 +126,15 @@
   }
 
   function parsed(net, text) {
-    const given = new Map(text.replace(/^#/, "").split("&").map((part) => {
-      const [key, ...rest] = part.split("=");
-      return [key, rest.join("=")];
-    }));
+    const given = new Map(
+      text
+        .replace(/^#/, "")
+        .split("&")
+        .map((part) => {
+          const [key, ...rest] = part.split("=");
+          return [key, rest.join("=")];
+        }),
+    );
     const first = bp.firstState(net);
     const at = elementOf(net, given.get("at") ?? "") ?? first.at;
     return {
@@ -143,4 +157,4 @@
       throw error;
     }
   };
-})(globalThis.pybackprop ??= {});
+})((globalThis.pybackprop ??= {}));

@@ -7,8 +7,14 @@
   const BAR = 11; // pixels that a scroll bar may take; gradients have none, they scroll with their values
   const SPARE = 2; // cells beyond the window's edge, so that a scroll shows no gap
   const KEYS = {
-    ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1],
-    PageUp: [-SHOWN.rows, 0], PageDown: [SHOWN.rows, 0], Home: [0, -Infinity], End: [0, Infinity],
+    ArrowUp: [-1, 0],
+    ArrowDown: [1, 0],
+    ArrowLeft: [0, -1],
+    ArrowRight: [0, 1],
+    PageUp: [-SHOWN.rows, 0],
+    PageDown: [SHOWN.rows, 0],
+    Home: [0, -Infinity],
+    End: [0, Infinity],
   };
 
   function span(offset, size, shown, count) {
@@ -34,12 +40,22 @@
       this.shown = { rows: Math.min(rows, SHOWN.rows), columns: Math.min(columns, SHOWN.columns) };
       this.width = owner.width;
       this.body = bp.html("div", { class: "cells", role: "presentation" });
-      this.box = bp.html("div", {
-        class: "grid", role: "grid", tabindex: 0, "aria-label": owner.label,
-        "aria-rowcount": rows, "aria-colcount": columns,
-        onscroll: () => this.scrolled(), onkeydown: (event) => this.pressed(event),
-        onpointerdown: (event) => this.pointed(event), onclick: (event) => this.clicked(event),
-      }, this.body);
+      this.box = bp.html(
+        "div",
+        {
+          class: "grid",
+          role: "grid",
+          tabindex: 0,
+          "aria-label": owner.label,
+          "aria-rowcount": rows,
+          "aria-colcount": columns,
+          onscroll: () => this.scrolled(),
+          onkeydown: (event) => this.pressed(event),
+          onpointerdown: (event) => this.pointed(event),
+          onclick: (event) => this.clicked(event),
+        },
+        this.body,
+      );
       this.heads = ["across", "down"].map((side) => bp.html("div", { class: `heads ${side}`, "aria-hidden": "true" }));
       this.node = bp.html("div", { class: "matrix" }, ...this.heads, this.box);
       this.measure();
@@ -61,7 +77,10 @@
       const [width, height] = [shown.columns * cell, shown.rows * HEIGHT];
       this.node.style.setProperty("--cell", `${cell}px`);
       bp.place(this.body, { width: `${this.columns * cell}px`, height: `${this.rows * HEIGHT}px` });
-      bp.place(this.box, { width: `${width + (isTall && hasBars ? BAR : 0)}px`, height: `${height + (isWide && hasBars ? BAR : 0)}px` });
+      bp.place(this.box, {
+        width: `${width + (isTall && hasBars ? BAR : 0)}px`,
+        height: `${height + (isWide && hasBars ? BAR : 0)}px`,
+      });
       bp.place(this.heads[0], { width: `${width}px` });
       bp.place(this.heads[1], { height: `${height}px` });
       this.node.classList.toggle("tall", isTall);
@@ -108,8 +127,10 @@
     markEdges() {
       const { at, shown, width, node } = this;
       const edges = {
-        "more-left": at.left > 1, "more-right": at.left + shown.columns * width < this.columns * width - 1,
-        "more-above": at.top > 1, "more-below": at.top + shown.rows * HEIGHT < this.rows * HEIGHT - 1,
+        "more-left": at.left > 1,
+        "more-right": at.left + shown.columns * width < this.columns * width - 1,
+        "more-above": at.top > 1,
+        "more-below": at.top + shown.rows * HEIGHT < this.rows * HEIGHT - 1,
       };
       for (const [name, is] of Object.entries(edges)) node.classList.toggle(name, is);
     }
@@ -140,7 +161,11 @@
       const node = bp.html("div", { class: "row", role: "row", "aria-rowindex": row + 1 });
       bp.place(node, { top: `${row * HEIGHT}px` });
       for (let column = first; column < end; column++) {
-        const cell = bp.html("div", { role: "gridcell", "aria-colindex": column + 1, id: `${this.id}-${row}-${column}` });
+        const cell = bp.html("div", {
+          role: "gridcell",
+          "aria-colindex": column + 1,
+          id: `${this.id}-${row}-${column}`,
+        });
         bp.place(cell, { left: `${column * this.width}px` });
         this.cells.set(row * this.columns + column, { node: cell, row, column });
         node.append(cell);
@@ -190,8 +215,9 @@
     nodeAt(row, column) {
       const { at, shown, width } = this;
       const [y, x] = [row * HEIGHT - at.top, column * width - at.left];
-      const isInside = y > -1 && x > -1 && y + HEIGHT < shown.rows * HEIGHT + 1 && x + width < shown.columns * width + 1;
-      return isInside ? this.cells.get(row * this.columns + column)?.node ?? null : null;
+      const isInside =
+        y > -1 && x > -1 && y + HEIGHT < shown.rows * HEIGHT + 1 && x + width < shown.columns * width + 1;
+      return isInside ? (this.cells.get(row * this.columns + column)?.node ?? null) : null;
     }
 
     /** Marks an element as chosen; null for none. */
@@ -225,7 +251,8 @@
       const [row, column] = this.place();
       const isCorner = withCtrl && !Number.isFinite(right);
       this.owner.choose(
-        bp.clamp(row + (isCorner ? right : down), 0, this.rows - 1), bp.clamp(column + right, 0, this.columns - 1),
+        bp.clamp(row + (isCorner ? right : down), 0, this.rows - 1),
+        bp.clamp(column + right, 0, this.columns - 1),
       );
     }
 
@@ -249,4 +276,4 @@
   }
 
   bp.Grid = Grid;
-})(globalThis.pybackprop ??= {});
+})((globalThis.pybackprop ??= {}));

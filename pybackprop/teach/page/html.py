@@ -29,7 +29,7 @@ __all__ = ["LIMIT", "html_of", "serve", "server_of", "write"]
 LIMIT = 1_000_000  # bytes of a page
 SCRIPTS = (
     "numbers", "network", "explain", "backward", "products", "fragment", "dom", "text_width", "grid", "cell_look",
-    "room", "joins", "strip", "formula", "element", "slope", "steps", "falk", "elementwise", "product",
+    "room", "joins", "strip", "formula", "element", "slope", "lives", "steps", "falk", "elementwise", "product",
     "own_parse", "own_value", "own_formula", "app",
 )  # fmt: skip
 SERVED = ("ask_judge",)  # what only the served page has

@@ -21,11 +21,16 @@
       const { out } = view.reader.layer;
       const isNarrow = this.node.parentElement.clientWidth < NARROW;
       const terms = isNarrow ? view.terms.slice(-1) : view.terms.slice(0, LINES);
-      return terms.flatMap(({ row, column, source }) => {
-        const arriving = written(out) ? this.strip.cellOf({ name: out, row, column }, true) : null;
-        const by = source && source.name !== state.at.name ? this.strip.cellOf(source) : null;
-        return [[by, own, "local"], [arriving, own, "upstream"]];
-      }).filter(([from, to]) => from && to);
+      return terms
+        .flatMap(({ row, column, source }) => {
+          const arriving = written(out) ? this.strip.cellOf({ name: out, row, column }, true) : null;
+          const by = source && source.name !== state.at.name ? this.strip.cellOf(source) : null;
+          return [
+            [by, own, "local"],
+            [arriving, own, "upstream"],
+          ];
+        })
+        .filter(([from, to]) => from && to);
     }
 
     draw() {
@@ -43,4 +48,4 @@
   }
 
   bp.Joins = Joins;
-})(globalThis.pybackprop ??= {});
+})((globalThis.pybackprop ??= {}));

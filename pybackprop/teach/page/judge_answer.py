@@ -25,7 +25,7 @@ class Answers:
         self._loss: Tensor | None = None
 
     def answer(self, name: str, formula: str) -> dict[str, Any]:
-        """{"ok", "summary", "hints"} of a formula for the gradient of a tensor, or {"error"}: why it cannot be judged."""
+        """{"ok", "summary", "hints"} of a formula for the gradient of a tensor; {"error"} where it cannot be judged."""
         if not formula.strip() or len(formula) > LONGEST:
             return {"error": f"Expected a formula of at most {LONGEST} characters."}
         with self._lock:
@@ -55,5 +55,8 @@ class Answers:
 
     def _output(self, layer: dict[str, str | None]) -> Tensor:
         op = ops.registry[str(layer["op"])]
-        operands = [self._tensors[name] for slot, name in layer.items() if slot not in ("op", "out") and name is not None]
-        return op.forward(*operands)
+        operands = [
+            self._tensors[name] for slot, name in layer.items() if slot not in ("op", "out") and name is not None
+        ]
+        out: Tensor = op.forward(*operands)
+        return out

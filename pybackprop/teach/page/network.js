@@ -92,11 +92,18 @@
   bp.forward = function (net, changed = new Map(), Numbers = net.Numbers) {
     const values = new Map();
     for (const { name, data } of net.tensors.values()) {
-      if (data) values.set(name, overlaid(Numbers.from(data), changed.get(name), (_, value) => value));
+      if (data)
+        values.set(
+          name,
+          overlaid(Numbers.from(data), changed.get(name), (_, value) => value),
+        );
     }
     for (const layer of net.layers) {
       const out = bp.output(net, layer, values, Numbers);
-      values.set(layer.out, overlaid(out, changed.get(layer.out), (old, nudge) => old + nudge));
+      values.set(
+        layer.out,
+        overlaid(out, changed.get(layer.out), (old, nudge) => old + nudge),
+      );
     }
     return values;
   };
@@ -172,4 +179,4 @@
   };
 
   bp.sizeOf = sizeOf;
-})(globalThis.pybackprop ??= {});
+})((globalThis.pybackprop ??= {}));

@@ -14,9 +14,13 @@
     if (!Number.isFinite(value)) return special(value);
     if (value === 0) return "0";
     const size = Math.abs(value);
-    const text = size >= 1e5 || size < 1e-3
-      ? value.toExponential(Math.max(0, digits - 1)).replace(/\.?0+e/, "e").replace("e+", "e")
-      : String(Number(value.toPrecision(digits)));
+    const text =
+      size >= 1e5 || size < 1e-3
+        ? value
+            .toExponential(Math.max(0, digits - 1))
+            .replace(/\.?0+e/, "e")
+            .replace("e+", "e")
+        : String(Number(value.toPrecision(digits)));
     return text.replaceAll("-", MINUS);
   }
 
@@ -42,4 +46,4 @@
   bp.plain = (value) => (Number.isFinite(value) ? String(Number(value.toPrecision(7))) : "");
 
   bp.clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-})(globalThis.pybackprop ??= {});
+})((globalThis.pybackprop ??= {}));

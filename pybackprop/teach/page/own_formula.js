@@ -9,7 +9,8 @@
   bp.popular = function ({ layer, slot }) {
     const { op, in: x, w, targ, out } = layer;
     if (op === "relu") return [`${out}.g`, `(${x} > 0)`, `${x} * ${out}.g`];
-    if (op === "mse") return slot === "targ" ? [`${targ} - ${x}`, `2 * (${targ} - ${x})`] : [`${x} - ${targ}`, `2 * (${x} - ${targ})`];
+    if (op === "mse")
+      return slot === "targ" ? [`${targ} - ${x}`, `2 * (${targ} - ${x})`] : [`${x} - ${targ}`, `2 * (${x} - ${targ})`];
     return {
       w: [`${out}.g @ ${x}.T`, `${x} * ${out}.g`, `${x} @ ${out}.g`, `${x}.T @ ${out}`],
       b: [`${out}.g`, `${out}.g.sum(1)`, `${out}.g.mean(0)`],
@@ -21,13 +22,15 @@
   bp.withEqualSizes = function (scene) {
     const size = bp.clamp(scene.n, 2, 6);
     const computed = new Set(scene.layers.map(({ out }) => out));
-    const tensors = Object.fromEntries(Object.entries(scene.tensors).map(([name, { shape, data }]) => {
-      const to = shape.map(() => size);
-      if (computed.has(name)) return [name, { shape: shape.length ? to : [], data: null, g: null }];
-      const [rows, columns] = shape.length === 2 ? shape : [1, shape[0]];
-      const at = (k) => data[Math.floor(k / size) % rows * columns + (k % size) % columns];
-      return [name, { shape: to, data: Array.from({ length: size ** shape.length }, (_, k) => at(k)), g: null }];
-    }));
+    const tensors = Object.fromEntries(
+      Object.entries(scene.tensors).map(([name, { shape, data }]) => {
+        const to = shape.map(() => size);
+        if (computed.has(name)) return [name, { shape: shape.length ? to : [], data: null, g: null }];
+        const [rows, columns] = shape.length === 2 ? shape : [1, shape[0]];
+        const at = (k) => data[(Math.floor(k / size) % rows) * columns + ((k % size) % columns)];
+        return [name, { shape: to, data: Array.from({ length: size ** shape.length }, (_, k) => at(k)), g: null }];
+      }),
+    );
     const [name, index] = scene.selected;
     return { ...scene, n: size, tensors, selected: [name, index.map((at) => Math.min(at, size - 1))], note: "" };
   };
@@ -36,16 +39,26 @@
     constructor(app) {
       this.app = app;
       this.input = bp.html("input", {
-        type: "text", spellcheck: "false", autocomplete: "off", class: "own", oninput: () => app.set({ own: this.input.value }, { history: "replace", only: "own" }),
+        type: "text",
+        spellcheck: "false",
+        autocomplete: "off",
+        class: "own",
+        oninput: () => app.set({ own: this.input.value }, { history: "replace", only: "own" }),
       });
       this.label = bp.html("code");
       this.input.id = "own-formula";
       this.popular = bp.html("span", { class: "popular" });
-      this.equal = bp.html("input", { type: "checkbox", id: "equal", onchange: () => app.makeSizesEqual(this.equal.checked) });
+      this.equal = bp.html("input", {
+        type: "checkbox",
+        id: "equal",
+        onchange: () => app.makeSizesEqual(this.equal.checked),
+      });
       this.equal.checked = app.state.equal;
       bp.byId("own-controls").append(
-        bp.html("span", { class: "field long" }, bp.html("label", { for: "own-formula" }, this.label), this.input), this.popular,
-        bp.html("span", { class: "field" }, this.equal, bp.html("label", { for: "equal" }, "make all sizes equal")));
+        bp.html("span", { class: "field long" }, bp.html("label", { for: "own-formula" }, this.label), this.input),
+        this.popular,
+        bp.html("span", { class: "field" }, this.equal, bp.html("label", { for: "equal" }, "make all sizes equal")),
+      );
     }
 
     render() {
@@ -66,11 +79,14 @@
       const answers = bp.popular(reader);
       if (this.shown === answers.join()) return;
       this.shown = answers.join();
-      this.popular.replaceChildren("often given: ", ...answers.map((text) => {
-        const button = bp.button("", () => this.app.set({ own: text }, { only: "own" }));
-        button.append(bp.html("code", {}, text));
-        return button;
-      }));
+      this.popular.replaceChildren(
+        "often given: ",
+        ...answers.map((text) => {
+          const button = bp.button("", () => this.app.set({ own: text }, { only: "own" }));
+          button.append(bp.html("code", {}, text));
+          return button;
+        }),
+      );
     }
 
     judged(asked, text) {
@@ -80,7 +96,10 @@
         return this.compared(asked, tree);
       } catch (error) {
         if (!(error instanceof bp.FormulaError)) throw error;
-        const hint = error.isMisfit && !this.app.state.equal ? " Nothing can be added up. Make all sizes equal, and it can: but is it right then?" : "";
+        const hint =
+          error.isMisfit && !this.app.state.equal
+            ? " Nothing can be added up. Make all sizes equal, and it can: but is it right then?"
+            : "";
         return { said: error.message + hint, kind: "wrong", rows: [] };
       }
     }
@@ -96,17 +115,26 @@
       const table = this.table(net, own, bp.terms(net, run, at), at, { row, column, shape: result.shape });
       if (!isSame) {
         const called = result.shape.length ? result.shape.join(" \u00d7 ") : "one number";
-        return { said: `It gives ${called}, but ${at.name}.g is ${shape.join(" \u00d7 ")}.`, kind: "wrong", rows: table };
+        return {
+          said: `It gives ${called}, but ${at.name}.g is ${shape.join(" \u00d7 ")}.`,
+          kind: "wrong",
+          rows: table,
+        };
       }
       const scale = wanted.reduce((most, g) => Math.max(most, Math.abs(g)), 0) || 1;
       const wrong = wanted.reduce((count, g, k) => count + !(Math.abs(g - result.data[k]) <= CLOSE * scale), 0);
-      return { said: this.verdict(net, run, at, wrong, wanted.length, own), kind: wrong ? "wrong" : "right", rows: table };
+      return {
+        said: this.verdict(net, run, at, wrong, wanted.length, own),
+        kind: wrong ? "wrong" : "right",
+        rows: table,
+      };
     }
 
     gradientOf(net, run, name) {
       const { rows, columns } = net.tensors.get(name);
       return Float64Array.from({ length: rows * columns }, (_, k) =>
-        bp.total(bp.terms(net, run, { name, row: Math.floor(k / columns), column: k % columns })));
+        bp.total(bp.terms(net, run, { name, row: Math.floor(k / columns), column: k % columns })),
+      );
     }
 
     verdict(net, run, at, wrong, count, own) {
@@ -114,7 +142,14 @@
       const said = `The shape is right, and ${wrong} of ${count} elements ${wrong === 1 ? "is" : "are"} wrong. ${bp.sentence(net, run.values, at)}`;
       if (this.app.view.reader.layer.op !== "lin") return said;
       const right = bp.terms(net, run, at).map((term) => this.namesOf(net, term).join());
-      const mine = new Set(own.map(({ factors }) => factors.map(({ name }) => name).sort().join()));
+      const mine = new Set(
+        own.map(({ factors }) =>
+          factors
+            .map(({ name }) => name)
+            .sort()
+            .join(),
+        ),
+      );
       const shared = right.filter((names) => mine.has(names)).length;
       const has = shared === 0 ? "none of them is" : shared === 1 ? "one of them is" : `${shared} of them are`;
       return `${said} ${right.length === 1 ? "One term is" : `${right.length} terms are`} to be added; in your formula ${has}.`;
@@ -140,20 +175,37 @@
     table(net, own, right, at, { row, column, shape }) {
       const index = shape.length === 2 ? `[${row},${column}]` : shape.length === 1 ? `[${column}]` : "";
       const heads = [`yours, element ${index}`, `to be added for ${bp.elementName(net, at, ".g")}`];
-      const mine = own.map(({ factors, product }) => [factors.map(({ name, value }) => name ?? bp.factor(value)).join(" \u00b7 "), product]);
+      const mine = own.map(({ factors, product }) => [
+        factors.map(({ name, value }) => name ?? bp.factor(value)).join(" \u00b7 "),
+        product,
+      ]);
       const wanted = right.map((term) => [this.termText(net, term, at), term.product]);
-      const cell = (term) => (term ? [bp.html("td", {}, bp.html("code", {}, term[0])), bp.html("td", {}, bp.long(term[1]))] : [bp.html("td"), bp.html("td")]);
+      const cell = (term) =>
+        term
+          ? [bp.html("td", {}, bp.html("code", {}, term[0])), bp.html("td", {}, bp.long(term[1]))]
+          : [bp.html("td"), bp.html("td")];
       const lines = Array.from({ length: Math.min(MOST, Math.max(mine.length, wanted.length)) }, (_, k) =>
-        bp.html("tr", {}, ...cell(mine[k]), ...cell(wanted[k])));
+        bp.html("tr", {}, ...cell(mine[k]), ...cell(wanted[k])),
+      );
       const total = own.reduce((all, { product }) => all + product, 0);
-      const foot = [[mine, total], [wanted, bp.total(right)]].flatMap(([terms, sum]) => [
-        bp.html("th", { scope: "row" }, terms.length > MOST ? `sum of all ${terms.length}` : "sum"), bp.html("td", {}, bp.html("b", {}, bp.long(sum)))]);
+      const foot = [
+        [mine, total],
+        [wanted, bp.total(right)],
+      ].flatMap(([terms, sum]) => [
+        bp.html("th", { scope: "row" }, terms.length > MOST ? `sum of all ${terms.length}` : "sum"),
+        bp.html("td", {}, bp.html("b", {}, bp.long(sum))),
+      ]);
       return [
-        bp.html("thead", {}, bp.html("tr", {}, ...heads.map((head) => bp.html("th", { scope: "colgroup", colspan: 2 }, head)))),
-        bp.html("tbody", {}, ...lines), bp.html("tfoot", {}, bp.html("tr", {}, ...foot)),
+        bp.html(
+          "thead",
+          {},
+          bp.html("tr", {}, ...heads.map((head) => bp.html("th", { scope: "colgroup", colspan: 2 }, head))),
+        ),
+        bp.html("tbody", {}, ...lines),
+        bp.html("tfoot", {}, bp.html("tr", {}, ...foot)),
       ];
     }
   }
 
   bp.OwnFormula = OwnFormula;
-})(globalThis.pybackprop ??= {});
+})((globalThis.pybackprop ??= {}));

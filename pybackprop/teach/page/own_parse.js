@@ -18,7 +18,13 @@
       if (!match) throw new FormulaError(`\u201c${text.slice(start).trim()[0]}\u201d cannot be read here.`);
       const [, number, name, sign] = match;
       if (sign === "**") throw new FormulaError("Powers are not supported: write x * x.");
-      found.push(number ? { kind: "number", value: Number(number) } : name ? { kind: "name", name } : { kind: SAME[sign] ?? sign });
+      found.push(
+        number
+          ? { kind: "number", value: Number(number) }
+          : name
+            ? { kind: "name", name }
+            : { kind: SAME[sign] ?? sign },
+      );
     }
     return found;
   }
@@ -34,7 +40,8 @@
 
     need(kind) {
       const token = this.take(kind);
-      if (!token) throw new FormulaError(`Here a \u201c${kind}\u201d is missing${this.left.length ? "" : " at the end"}.`);
+      if (!token)
+        throw new FormulaError(`Here a \u201c${kind}\u201d is missing${this.left.length ? "" : " at the end"}.`);
       return token;
     }
 
@@ -57,7 +64,8 @@
       if (!token) throw new FormulaError("The formula ends too early.");
       let node = token.kind === "(" ? this.comparison() : token;
       if (token.kind === "(") this.need(")");
-      else if (token.kind !== "name" && token.kind !== "number") throw new FormulaError(`\u201c${token.kind}\u201d cannot stand here.`);
+      else if (token.kind !== "name" && token.kind !== "number")
+        throw new FormulaError(`\u201c${token.kind}\u201d cannot stand here.`);
       while (this.take(".")) node = this.attribute(node);
       return node;
     };
@@ -66,7 +74,8 @@
       const { name } = this.need("name");
       if (name === "g" && node.kind === "name") return { kind: "gradient", name: node.name };
       if (name === "T") return { kind: "transpose", parts: [node] };
-      if (!["t", "sum", "mean"].includes(name)) throw new FormulaError(`.${name} is not known here; .g, .T, .t(), .sum(0) and .mean(0) are.`);
+      if (!["t", "sum", "mean"].includes(name))
+        throw new FormulaError(`.${name} is not known here; .g, .T, .t(), .sum(0) and .mean(0) are.`);
       this.need("(");
       const axis = this.take("number")?.value ?? null;
       this.need(")");
@@ -78,9 +87,12 @@
   bp.parseFormula = function (text) {
     const parser = new Parser(text);
     const tree = parser.comparison();
-    if (parser.left.length) throw new FormulaError(`After a whole formula, \u201c${parser.left[0].kind === "name" ? parser.left[0].name : parser.left[0].kind}\u201d is too much.`);
+    if (parser.left.length)
+      throw new FormulaError(
+        `After a whole formula, \u201c${parser.left[0].kind === "name" ? parser.left[0].name : parser.left[0].kind}\u201d is too much.`,
+      );
     return tree;
   };
 
   bp.FormulaError = FormulaError;
-})(globalThis.pybackprop ??= {});
+})((globalThis.pybackprop ??= {}));

@@ -3,7 +3,13 @@
 (function (bp) {
   "use strict";
 
-  const FUNCTIONS = { "+": (a, b) => a + b, "-": (a, b) => a - b, "*": (a, b) => a * b, "/": (a, b) => a / b, ">": (a, b) => Number(a > b) };
+  const FUNCTIONS = {
+    "+": (a, b) => a + b,
+    "-": (a, b) => a - b,
+    "*": (a, b) => a * b,
+    "/": (a, b) => a / b,
+    ">": (a, b) => Number(a > b),
+  };
 
   function value(shape, name = null) {
     const [rows, columns] = shape.length === 2 ? shape : [1, shape[0] ?? 1];
@@ -17,20 +23,27 @@
   /** The lesson's names for the operation that reads the chosen element, where no tensor has them. */
   function alias(net, name, element) {
     const { layer } = bp.readerOf(net, element.name);
-    const known = new Map(Object.entries({ z: layer.out, inp: layer.in, w: layer.w, b: layer.b, dz: layer.out, dout: layer.out }));
+    const known = new Map(
+      Object.entries({ z: layer.out, inp: layer.in, w: layer.w, b: layer.b, dz: layer.out, dout: layer.out }),
+    );
     return net.tensors.has(name) ? [name, false] : [known.get(name) ?? null, name.startsWith("d")];
   }
 
   function read(scope, name, isGradient) {
     const { net, run, at } = scope;
-    if (name === "size") return Object.assign(value([]), { data: Float64Array.of(run.values.get(net.layers.at(-1).in).length) });
+    if (name === "size")
+      return Object.assign(value([]), { data: Float64Array.of(run.values.get(net.layers.at(-1).in).length) });
     const [called, isArriving] = alias(net, name, at);
-    if (called == null) throw new bp.FormulaError(`There is no ${name} here; there are ${[...net.tensors.keys()].join(", ")}.`);
+    if (called == null)
+      throw new bp.FormulaError(`There is no ${name} here; there are ${[...net.tensors.keys()].join(", ")}.`);
     const g = isGradient || isArriving;
-    if (g && called === at.name) throw new bp.FormulaError(`${called}.g is what is asked for: use what is known before it.`);
+    if (g && called === at.name)
+      throw new bp.FormulaError(`${called}.g is what is asked for: use what is known before it.`);
     const numbers = (g ? run.grads : run.values).get(called);
     if (!numbers) throw new bp.FormulaError(`${called} has no gradient here.`);
-    const made = value(net.tensors.get(called).shape, (row, column) => bp.elementName(net, { name: called, row, column }, g ? ".g" : ""));
+    const made = value(net.tensors.get(called).shape, (row, column) =>
+      bp.elementName(net, { name: called, row, column }, g ? ".g" : ""),
+    );
     made.data.set(numbers);
     return made;
   }
@@ -42,12 +55,16 @@
     if (!a.shape.length || !b.shape.length) throw new bp.FormulaError("@ needs two matrices: for a number write *.");
     const inner = b.shape.length === 1 ? b.columns : b.rows;
     if (a.columns !== inner) {
-      throw Object.assign(new bp.FormulaError(`${left} @ ${right}: the inner dimensions, ${a.columns} and ${inner}, do not fit.`), { isMisfit: true });
+      throw Object.assign(
+        new bp.FormulaError(`${left} @ ${right}: the inner dimensions, ${a.columns} and ${inner}, do not fit.`),
+        { isMisfit: true },
+      );
     }
     const columns = b.shape.length === 1 ? 1 : b.columns;
     const made = value([...(a.shape.length === 1 ? [] : [a.rows]), ...(b.shape.length === 1 ? [] : [columns])]);
     for (let i = 0; i < a.rows; i++) {
-      for (let k = 0; k < inner; k++) for (let j = 0; j < columns; j++) made.data[i * columns + j] += a.data[i * inner + k] * b.data[k * columns + j];
+      for (let k = 0; k < inner; k++)
+        for (let j = 0; j < columns; j++) made.data[i * columns + j] += a.data[i * inner + k] * b.data[k * columns + j];
     }
     return made;
   }
@@ -55,12 +72,16 @@
   function elementwise(kind, a, b) {
     const fits = (x, y) => x === y || x === 1 || y === 1;
     if (!fits(a.rows, b.rows) || !fits(a.columns, b.columns)) {
-      throw Object.assign(new bp.FormulaError(`${told(a)} ${kind} ${told(b)}: element by element, these sizes do not fit.`), { isMisfit: true });
+      throw Object.assign(
+        new bp.FormulaError(`${told(a)} ${kind} ${told(b)}: element by element, these sizes do not fit.`),
+        { isMisfit: true },
+      );
     }
     const [rows, columns] = [Math.max(a.rows, b.rows), Math.max(a.columns, b.columns)];
     const depth = Math.max(a.shape.length, b.shape.length);
     const made = value(depth === 2 ? [rows, columns] : depth === 1 ? [columns] : []);
-    for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) made.data[i * columns + j] = FUNCTIONS[kind](pick(a, i, j), pick(b, i, j));
+    for (let i = 0; i < rows; i++)
+      for (let j = 0; j < columns; j++) made.data[i * columns + j] = FUNCTIONS[kind](pick(a, i, j), pick(b, i, j));
     return made;
   }
 
@@ -74,18 +95,21 @@
   function transpose(a) {
     if (a.shape.length < 2) return a;
     const made = value([a.columns, a.rows], a.name && ((row, column) => a.name(column, row)));
-    for (let i = 0; i < a.rows; i++) for (let j = 0; j < a.columns; j++) made.data[j * a.rows + i] = a.data[i * a.columns + j];
+    for (let i = 0; i < a.rows; i++)
+      for (let j = 0; j < a.columns; j++) made.data[j * a.rows + i] = a.data[i * a.columns + j];
     return made;
   }
 
   function sum(a, axis, divide) {
-    if (axis !== null && (axis < 0 || axis >= a.shape.length)) throw new bp.FormulaError(`.sum(${axis}): ${told(a)} has no axis ${axis}.`);
+    if (axis !== null && (axis < 0 || axis >= a.shape.length))
+      throw new bp.FormulaError(`.sum(${axis}): ${told(a)} has no axis ${axis}.`);
     const along = a.shape.length === 1 ? 1 : axis;
     const made = value(axis === null ? [] : a.shape.filter((_, k) => k !== axis));
     for (let i = 0; i < a.rows; i++) {
-      for (let j = 0; j < a.columns; j++) made.data[axis === null || a.shape.length === 1 ? 0 : along === 0 ? j : i] += a.data[i * a.columns + j];
+      for (let j = 0; j < a.columns; j++)
+        made.data[axis === null || a.shape.length === 1 ? 0 : along === 0 ? j : i] += a.data[i * a.columns + j];
     }
-    if (divide) made.data = made.data.map((total) => total * made.data.length / a.data.length);
+    if (divide) made.data = made.data.map((total) => (total * made.data.length) / a.data.length);
     return made;
   }
 
@@ -117,13 +141,16 @@
     const term = (...factors) => ({ factors, product: factors.reduce((all, { value: by }) => all * by, 1) });
     if (node.kind === "@") {
       const inner = b.shape.length === 1 ? b.columns : b.rows;
-      return Array.from({ length: inner }, (_, k) => term(factor(a, row, k), b.shape.length === 1 ? factor(b, 0, k) : factor(b, k, column)));
+      return Array.from({ length: inner }, (_, k) =>
+        term(factor(a, row, k), b.shape.length === 1 ? factor(b, 0, k) : factor(b, k, column)),
+      );
     }
     if (node.kind === "*") return [term(factor(a, ...place(a, row, column)), factor(b, ...place(b, row, column)))];
     if (node.kind === "sum" && node.axis === 0 && a.shape.length === 2) {
       return Array.from({ length: a.rows }, (_, i) => bp.formulaTerms(node.parts[0], i, column)).flat();
     }
-    if (node.kind === "sum" && node.axis === 1) return Array.from({ length: a.columns }, (_, j) => bp.formulaTerms(node.parts[0], column, j)).flat();
+    if (node.kind === "sum" && node.axis === 1)
+      return Array.from({ length: a.columns }, (_, j) => bp.formulaTerms(node.parts[0], column, j)).flat();
     return [term(factor(node.result, row, column))];
   };
-})(globalThis.pybackprop ??= {});
+})((globalThis.pybackprop ??= {}));

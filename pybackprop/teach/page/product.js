@@ -2,10 +2,20 @@
 (function (bp) {
   "use strict";
 
-  const PACES = [["slow", 1300], ["calm", 650], ["brisk", 220], ["fast", 60]]; // milliseconds for a term
+  const PACES = [
+    ["slow", 1300],
+    ["calm", 650],
+    ["brisk", 220],
+    ["fast", 60],
+  ]; // milliseconds for a term
   const TICKS = 40; // ticks of an animation for one element, however long its sum is
   const SEEN = 4; // terms of the sum that are written out
-  const WHAT = { forward: "forward", w: "gradient of the weights", x: "gradient of the input", b: "gradient of the bias" };
+  const WHAT = {
+    forward: "forward",
+    w: "gradient of the weights",
+    x: "gradient of the input",
+    b: "gradient of the bias",
+  };
 
   function options(select, choices, chosen) {
     select.replaceChildren(...choices.map(([value, text]) => bp.html("option", { value }, text)));
@@ -25,7 +35,11 @@
       this.back = bp.button("back", () => this.byHand({ k: this.at.k - 1 }));
       this.all = bp.button("all terms", () => this.byHand({ k: Infinity }));
       this.pace = bp.html("select", {});
-      options(this.pace, PACES.map(([name]) => [name, name]), "calm");
+      options(
+        this.pace,
+        PACES.map(([name]) => [name, name]),
+        "calm",
+      );
       bp.byId("product-controls").append(this.play, this.back, this.step, this.all, bp.labelled("pace", this.pace));
       new ResizeObserver(() => this.resized()).observe(bp.byId("falk"));
     }
@@ -97,7 +111,8 @@
       const scale = width / box.width;
       const column = Math.floor(((event.clientX - box.left) * scale - result.x) / cell.width) + result.columns[0];
       const row = Math.floor(((event.clientY - box.top) * scale - result.y) / cell.height) + result.rows[0];
-      const isInside = row >= result.rows[0] && row < result.rows[1] && column >= result.columns[0] && column < result.columns[1];
+      const isInside =
+        row >= result.rows[0] && row < result.rows[1] && column >= result.columns[0] && column < result.columns[1];
       if (isInside && this.product().fits) this.byHand({ row, column, k: Infinity });
     }
 
@@ -105,7 +120,10 @@
 
     product() {
       const { net, view } = this.app;
-      return bp.asWritten(bp.product(net, view.run, bp.layerOf(net, this.at.w), this.at.kind, this.at.form), view.gradients);
+      return bp.asWritten(
+        bp.product(net, view.run, bp.layerOf(net, this.at.w), this.at.kind, this.at.form),
+        view.gradients,
+      );
     }
 
     resized() {
@@ -115,7 +133,8 @@
 
     render() {
       const product = this.product();
-      const terms = product.fits && !product.missing ? bp.productTerms(this.app.net, product, this.at.row, this.at.column) : [];
+      const terms =
+        product.fits && !product.missing ? bp.productTerms(this.app.net, product, this.at.row, this.at.column) : [];
       this.showChoices(product);
       this.draw(product, terms);
       this.showControls(product);
@@ -127,11 +146,13 @@
       const choices = [bp.keyOf(layer), kind, form].join("\n");
       if (choices === this.choices) return;
       this.choices = choices;
-      const all = net.layers.flatMap((each) => bp.kindsOf(each).map((sort) => {
-        const name = bp.resultName(each, sort);
-        const of = sort === "forward" ? name : `${name}.g`;
-        return [`${bp.keyOf(each)}\n${sort}`, `${of}${WHAT[sort] ? `, ${WHAT[sort]}` : ""}`];
-      }));
+      const all = net.layers.flatMap((each) =>
+        bp.kindsOf(each).map((sort) => {
+          const name = bp.resultName(each, sort);
+          const of = sort === "forward" ? name : `${name}.g`;
+          return [`${bp.keyOf(each)}\n${sort}`, `${of}${WHAT[sort] ? `, ${WHAT[sort]}` : ""}`];
+        }),
+      );
       options(this.which, all, `${bp.keyOf(layer)}\n${kind}`);
       const forms = bp.byId("product-forms");
       const hadFocus = forms.contains(document.activeElement);
@@ -143,11 +164,22 @@
     forms(labels, chosen) {
       const fields = labels.map((label, k) => {
         const id = bp.freshId("form");
-        const input = bp.html("input", { type: "radio", name: "form", id, value: k, onchange: () => this.byHand({ form: k, k: Infinity }) });
+        const input = bp.html("input", {
+          type: "radio",
+          name: "form",
+          id,
+          value: k,
+          onchange: () => this.byHand({ form: k, k: Infinity }),
+        });
         input.checked = k === chosen;
         return bp.html("span", { class: "choice" }, input, bp.html("label", { for: id }, bp.html("code", {}, label)));
       });
-      return bp.html("fieldset", { "data-name": "form" }, bp.html("legend", { class: "unseen" }, "written as"), ...fields);
+      return bp.html(
+        "fieldset",
+        { "data-name": "form" },
+        bp.html("legend", { class: "unseen" }, "written as"),
+        ...fields,
+      );
     }
 
     draw(product, terms) {
@@ -155,10 +187,12 @@
       const room = bp.byId("falk").clientWidth;
       this.room = room;
       const isHidden = product.missing || product.isAhead;
-      const sumOf = (row, column) => (isHidden ? null : bp.productTerms(net, product, row, column).at(-1)?.partial ?? 0);
-      const sum = product.missing ? null : terms[this.at.k - 1]?.partial ?? 0;
+      const sumOf = (row, column) =>
+        isHidden ? null : (bp.productTerms(net, product, row, column).at(-1)?.partial ?? 0);
+      const sum = product.missing ? null : (terms[this.at.k - 1]?.partial ?? 0);
       this.drawn = product.elementwise
-        ? bp.elementwise(product, this.at, room) : bp.falk(product, this.at, sum, sumOf, room);
+        ? bp.elementwise(product, this.at, room)
+        : bp.falk(product, this.at, sum, sumOf, room);
       const { nodes, width, height } = this.drawn;
       this.drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
       bp.place(this.drawing, { width: `${width}px`, height: `${height}px` });
@@ -192,14 +226,21 @@
     /** The sum so far, its last terms written out. */
     sum(product, terms) {
       if (!product.fits) return ["No element can be computed."];
-      if (product.missing) return [`${product.missing.label.replace(/\.T$/, "")} is not there at this step of the backward pass, so nothing can be added up.`];
+      if (product.missing)
+        return [
+          `${product.missing.label.replace(/\.T$/, "")} is not there at this step of the backward pass, so nothing can be added up.`,
+        ];
       const { row, column, k } = this.at;
       const index = product.target.vector ? `[${column}]` : `[${row},${column}]`;
       const called = bp.html("code", {}, `(${product.label})${index}`);
       const value = bp.html("b", {}, bp.long(terms[k - 1]?.partial ?? 0));
       if (product.elementwise) return [called, ` = ${this.substituted(product, terms[0])} = `, value];
       const shown = terms.slice(Math.max(0, k - SEEN), k);
-      const added = shown.map(({ left, right }) => (product.kind === "b" ? bp.factor(right) : `${bp.factor(left)} \u00b7 ${bp.factor(right)}`)).join(" + ");
+      const added = shown
+        .map(({ left, right }) =>
+          product.kind === "b" ? bp.factor(right) : `${bp.factor(left)} \u00b7 ${bp.factor(right)}`,
+        )
+        .join(" + ");
       const start = k > SEEN ? "\u2026 + " : "";
       const whole = k === terms.length ? "" : `, ${k} of ${terms.length} terms`;
       return [called, k ? ` = ${start}${added} = ` : " = ", value, whole, ...this.comparison(product, terms)];
@@ -220,4 +261,4 @@
   }
 
   bp.Product = Product;
-})(globalThis.pybackprop ??= {});
+})((globalThis.pybackprop ??= {}));

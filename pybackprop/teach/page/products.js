@@ -11,9 +11,23 @@
   function forms({ in: x, w, out }) {
     return {
       b: [[ref(null), ref(out, G)]],
-      forward: [[ref(x), ref(w)], [ref(x), ref(w, T)], [ref(w), ref(x)]],
-      w: [[ref(x, T), ref(out, G)], [ref(out, G), ref(x, T)], [ref(x), ref(out, G)], [ref(out, GT), ref(x)]],
-      x: [[ref(out, G), ref(w, T)], [ref(out, G), ref(w)], [ref(w, T), ref(out, G)], [ref(w), ref(out, GT)]],
+      forward: [
+        [ref(x), ref(w)],
+        [ref(x), ref(w, T)],
+        [ref(w), ref(x)],
+      ],
+      w: [
+        [ref(x, T), ref(out, G)],
+        [ref(out, G), ref(x, T)],
+        [ref(x), ref(out, G)],
+        [ref(out, GT), ref(x)],
+      ],
+      x: [
+        [ref(out, G), ref(w, T)],
+        [ref(out, G), ref(w)],
+        [ref(w, T), ref(out, G)],
+        [ref(w), ref(out, GT)],
+      ],
     };
   }
 
@@ -36,7 +50,10 @@
       rows: which.t ? columns : rows,
       columns: which.t ? rows : columns,
       source,
-      at: (r, c) => { const [i, j] = source(r, c); return numbers[i * columns + j]; },
+      at: (r, c) => {
+        const [i, j] = source(r, c);
+        return numbers[i * columns + j];
+      },
     };
   }
 
@@ -87,17 +104,40 @@
     const { rows, columns } = net.tensors.get(layer.in);
     const label = elementwiseLabel(layer, kind);
     const matrix = (name, numbers, g = false) => ({
-      name, g, label: name + (g ? ".g" : ""), rows, columns, source: (r, c) => [r, c],
+      name,
+      g,
+      label: name + (g ? ".g" : ""),
+      rows,
+      columns,
+      source: (r, c) => [r, c],
       at: (r, c) => numbers?.get(name)?.[r * columns + c],
     });
-    const names = kind === "relu" ? [layer.in, layer.out] : kind === "mse" ? [layer.in, layer.targ] : [layer.targ, layer.in];
-    const [left, right] = [matrix(names[0], values), kind === "relu" ? matrix(names[1], grads, true) : matrix(names[1], values)];
+    const names =
+      kind === "relu" ? [layer.in, layer.out] : kind === "mse" ? [layer.in, layer.targ] : [layer.targ, layer.in];
+    const [left, right] = [
+      matrix(names[0], values),
+      kind === "relu" ? matrix(names[1], grads, true) : matrix(names[1], values),
+    ];
     const factor = net.Numbers.of(2 / (rows * columns))[0];
-    const give = kind === "relu" ? (a, b) => (a > 0 ? b : 0) : (a, b) => net.Numbers.of(net.Numbers.of(a - b)[0] * factor)[0];
+    const give =
+      kind === "relu" ? (a, b) => (a > 0 ? b : 0) : (a, b) => net.Numbers.of(net.Numbers.of(a - b)[0] * factor)[0];
     const target = { ...matrix(names[0], grads, true), at: (r, c) => give(left.at(r, c), right.at(r, c)) };
     return {
-      layer, kind, form: 0, left: { ...left, columns: 1 }, right: { ...right, rows: 1 }, target, fits: true, sameShape: true,
-      isRight: true, elementwise: true, label, operands: [left, right], result: target, rows, columns,
+      layer,
+      kind,
+      form: 0,
+      left: { ...left, columns: 1 },
+      right: { ...right, rows: 1 },
+      target,
+      fits: true,
+      sameShape: true,
+      isRight: true,
+      elementwise: true,
+      label,
+      operands: [left, right],
+      result: target,
+      rows,
+      columns,
     };
   }
 
@@ -108,7 +148,18 @@
     const target = { ...operand(net, run, targets(layer)[kind]), vector: kind === "b" };
     const fits = left.columns === right.rows;
     const sameShape = fits && left.rows === target.rows && right.columns === target.columns;
-    return { layer, kind, form, left, right, target, fits, sameShape, isRight: form === 0, label: labelOfPair(kind, forms(layer)[kind][form]) };
+    return {
+      layer,
+      kind,
+      form,
+      left,
+      right,
+      target,
+      fits,
+      sameShape,
+      isRight: form === 0,
+      label: labelOfPair(kind, forms(layer)[kind][form]),
+    };
   };
 
   /** The same product while only some gradients are written: those that are not have null in place of their numbers. */
@@ -117,8 +168,14 @@
     const mask = (matrix) => (isHidden(matrix) ? { ...matrix, at: () => null } : matrix);
     const { left, right, target, operands } = product;
     return {
-      ...product, left: mask(left), right: mask(right), target: mask(target), operands: operands?.map(mask),
-      result: product.result && mask(product.result), missing: [left, right].find(isHidden) ?? null, isAhead: isHidden(target),
+      ...product,
+      left: mask(left),
+      right: mask(right),
+      target: mask(target),
+      operands: operands?.map(mask),
+      result: product.result && mask(product.result),
+      missing: [left, right].find(isHidden) ?? null,
+      isAhead: isHidden(target),
     };
   };
 
@@ -142,8 +199,10 @@
   const shape = ({ label, rows, columns }) => `${label} is ${rows} \u00d7 ${columns}`;
 
   function misfit({ left, right }) {
-    return `${shape(left)}, ${shape(right)}: the inner dimensions, ${left.columns} and ${right.rows}, do not fit. ` +
-      "The elements of a row of the first and of a column of the second cannot be paired.";
+    return (
+      `${shape(left)}, ${shape(right)}: the inner dimensions, ${left.columns} and ${right.rows}, do not fit. ` +
+      "The elements of a row of the first and of a column of the second cannot be paired."
+    );
   }
 
   function otherShape({ left, right, target }) {
@@ -199,4 +258,4 @@
     if (isTransposed(product)) return { ok: false, text: transposed(product.target) };
     return { ok: false, text: byAccident(product) };
   };
-})(globalThis.pybackprop ??= {});
+})((globalThis.pybackprop ??= {}));

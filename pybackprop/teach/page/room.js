@@ -44,7 +44,11 @@
   const headOf = (tall) => (tall ? HEAD.tall : HEAD.low);
 
   const widthOf = (stacks, count) =>
-    stacks.reduce((sum, { axis, widths, tall }) => sum + widths.reduce((all, width) => all + width * count.get(axis) + headOf(tall), 0) + GAP + SIGN, 0);
+    stacks.reduce(
+      (sum, { axis, widths, tall }) =>
+        sum + widths.reduce((all, width) => all + width * count.get(axis) + headOf(tall), 0) + GAP + SIGN,
+      0,
+    );
 
   /**
    * How many columns each axis shows: as many as fit beside each other, at least LEAST.
@@ -55,7 +59,9 @@
     const count = new Map(stacks.map(({ axis, count: all }) => [axis, Math.min(all, given.get(axis) ?? LEAST)]));
     const inner = room - CARD;
     if (widthOf(stacks, count) > inner) return alone(stacks, inner, given);
-    const open = new Set(stacks.filter(({ axis, count: all }) => !given.has(axis) && count.get(axis) < all).map(({ axis }) => axis));
+    const open = new Set(
+      stacks.filter(({ axis, count: all }) => !given.has(axis) && count.get(axis) < all).map(({ axis }) => axis),
+    );
     const all = new Map(stacks.map(({ axis, count: most }) => [axis, most]));
     while (open.size) {
       const [axis] = [...open].sort((a, b) => count.get(a) / all.get(a) - count.get(b) / all.get(b));
@@ -72,9 +78,11 @@
   function alone(stacks, inner, given) {
     const count = new Map();
     for (const { axis, count: all, widths, tall } of stacks) {
-      const fits = Math.floor((inner - widths.length * headOf(tall) - SIGN) / widths.reduce((sum, width) => sum + width, 0));
+      const fits = Math.floor(
+        (inner - widths.length * headOf(tall) - SIGN) / widths.reduce((sum, width) => sum + width, 0),
+      );
       count.set(axis, Math.min(count.get(axis) ?? given.get(axis) ?? all, bp.clamp(fits, 1, all)));
     }
     return count;
   }
-})(globalThis.pybackprop ??= {});
+})((globalThis.pybackprop ??= {}));

@@ -25,7 +25,7 @@
 
   function curve(lossAt, { low, high }) {
     return Array.from({ length: POINTS + 1 }, (_, k) => {
-      const value = low + (high - low) * k / POINTS;
+      const value = low + ((high - low) * k) / POINTS;
       return [value, lossAt(value)];
     });
   }
@@ -39,8 +39,8 @@
 
   function scales(range, { low, high }) {
     return {
-      x: (value) => (value - range.low) / (range.high - range.low) * inner.width,
-      y: (loss) => (high - loss) / (high - low) * inner.height,
+      x: (value) => ((value - range.low) / (range.high - range.low)) * inner.width,
+      y: (loss) => ((high - loss) / (high - low)) * inner.height,
     };
   }
 
@@ -56,11 +56,18 @@
   function drawing(points, now, range) {
     const scale = scales(range, heights(points, now.loss));
     const [x, y] = [scale.x(now.value), scale.y(now.loss)];
-    const plot = bp.svg("svg", { x: SIZE.left, y: SIZE.top, width: inner.width, height: inner.height },
+    const plot = bp.svg(
+      "svg",
+      { x: SIZE.left, y: SIZE.top, width: inner.width, height: inner.height },
       bp.svg("line", { class: "drop", x1: x, y1: y, x2: x, y2: inner.height }),
       bp.svg("path", { class: "curve", d: pathOf(points, scale) }),
-      tangent(now, range, scale));
-    const top = bp.svg("text", { x: SIZE.width - SIZE.right, y: SIZE.top + 8, "text-anchor": "end" }, `loss ${bp.long(now.loss)}`);
+      tangent(now, range, scale),
+    );
+    const top = bp.svg(
+      "text",
+      { x: SIZE.width - SIZE.right, y: SIZE.top + 8, "text-anchor": "end" },
+      `loss ${bp.long(now.loss)}`,
+    );
     const point = bp.svg("circle", { class: "point", cx: SIZE.left + x, cy: SIZE.top + y, r: 7 });
     return [plot, top, point];
   }
@@ -71,7 +78,8 @@
       bp.svg("text", { x, y: y + 19, "text-anchor": anchor, class: kind }, words);
     return [
       bp.svg("line", { class: "axis", x1: SIZE.left, x2: SIZE.width - SIZE.right, y1: y, y2: y }),
-      text(SIZE.left, "start", bp.short(low)), text(SIZE.width / 2, "middle", name, "name"),
+      text(SIZE.left, "start", bp.short(low)),
+      text(SIZE.width / 2, "middle", name, "name"),
       text(SIZE.width - SIZE.right, "end", bp.short(high)),
     ];
   }
@@ -80,8 +88,11 @@
     constructor(app, root) {
       Object.assign(this, { app, range: null });
       this.node = bp.svg("svg", {
-        class: "slope", viewBox: `0 0 ${SIZE.width} ${SIZE.height}`, role: "img",
-        onpointerdown: (event) => this.grasp(event), onpointermove: (event) => this.drag(event),
+        class: "slope",
+        viewBox: `0 0 ${SIZE.width} ${SIZE.height}`,
+        role: "img",
+        onpointerdown: (event) => this.grasp(event),
+        onpointermove: (event) => this.drag(event),
       });
       root.append(this.node);
     }
@@ -94,7 +105,7 @@
     drag(event) {
       if (!this.node.hasPointerCapture(event.pointerId) || !this.range) return;
       const box = this.node.getBoundingClientRect();
-      const across = ((event.clientX - box.left) / box.width * SIZE.width - SIZE.left) / inner.width;
+      const across = (((event.clientX - box.left) / box.width) * SIZE.width - SIZE.left) / inner.width;
       const { low, high, step } = this.range;
       this.app.setValue(Math.round((low + bp.clamp(across, 0, 1) * (high - low)) / step) * step);
     }
@@ -115,12 +126,20 @@
       const isFinite = points.every(([, y]) => Number.isFinite(y)) && [value, loss, slope].every(Number.isFinite);
       const shown = isFinite
         ? drawing(points, { value, loss, slope }, this.range)
-        : [bp.svg("text", { x: SIZE.width / 2, y: SIZE.height / 2, "text-anchor": "middle" }, "The loss is not a finite number here.")];
+        : [
+            bp.svg(
+              "text",
+              { x: SIZE.width / 2, y: SIZE.height / 2, "text-anchor": "middle" },
+              "The loss is not a finite number here.",
+            ),
+          ];
       this.node.replaceChildren(...axis(name, this.range), ...shown);
-      this.node.setAttribute("aria-label",
-        `The loss against ${name}: at ${bp.short(value)} it is ${bp.long(loss)}, and its slope is ${bp.long(slope)}.`);
+      this.node.setAttribute(
+        "aria-label",
+        `The loss against ${name}: at ${bp.short(value)} it is ${bp.long(loss)}, and its slope is ${bp.long(slope)}.`,
+      );
     }
   }
 
   bp.Slope = Slope;
-})(globalThis.pybackprop ??= {});
+})((globalThis.pybackprop ??= {}));

@@ -22,8 +22,12 @@
       this.back = bp.button("back", () => app.set({ step: app.state.step - 1 }));
       this.next = bp.button("next step", () => app.set({ step: app.state.step + 1 }), { class: "main" });
       this.restart = bp.button("from the start", () => app.set({ step: 0 }));
-      bp.byId("step-controls").append(this.restart, this.back, this.next,
-        bp.html("span", { class: "field" }, this.inplace, this.labelOf(this.inplace)));
+      bp.byId("step-controls").append(
+        this.restart,
+        this.back,
+        this.next,
+        bp.html("span", { class: "field" }, this.inplace, this.labelOf(this.inplace)),
+      );
     }
 
     labelOf(control) {
@@ -43,6 +47,9 @@
       this.inplace.checked = inplace;
       bp.say(bp.byId("step-sentence"), words(view.steps[step - 1], step, total));
       this.showList(view.steps, step);
+      const { nodes, said } = bp.livesTable(net, step, inplace, net.dtype);
+      bp.byId("lives").replaceChildren(...nodes);
+      bp.say(bp.byId("lives-most"), said);
       bp.byId("storage").replaceChildren(...this.storage(bp.storage(net, inplace), view.steps, step));
     }
 
@@ -56,7 +63,8 @@
     item(step, count, current) {
       const kind = count < current ? "done" : count === current ? "now" : "ahead";
       const button = bp.button("", () => this.app.set({ step: count }), {
-        class: "step", "aria-current": count === current ? "step" : null,
+        class: "step",
+        "aria-current": count === current ? "step" : null,
       });
       button.append(bp.html("code", {}, step.call));
       const lines = step.equations.map((text) => bp.html("li", {}, bp.html("code", {}, text)));
@@ -67,7 +75,9 @@
 
     storage(buffers, steps, current) {
       const heads = ["buffer", ...steps.map(({ op }) => op)];
-      const head = heads.map((text, k) => bp.html("th", { scope: "col", class: k === current && k ? "now" : null }, text));
+      const head = heads.map((text, k) =>
+        bp.html("th", { scope: "col", class: k === current && k ? "now" : null }, text),
+      );
       return [
         bp.html("thead", {}, bp.html("tr", {}, ...head)),
         bp.html("tbody", {}, ...buffers.map((buffer, k) => this.buffer(buffer, k, current))),
@@ -77,12 +87,21 @@
     buffer({ shape, held }, k, current) {
       const cells = held.slice(1).map((name, at) => {
         const isWritten = name !== null && name !== held[at];
-        const kinds = [isWritten ? "writes" : name === null ? "free" : "holds", at + 1 > current ? "ahead" : "", at + 1 === current ? "now" : ""];
+        const kinds = [
+          isWritten ? "writes" : name === null ? "free" : "holds",
+          at + 1 > current ? "ahead" : "",
+          at + 1 === current ? "now" : "",
+        ];
         return bp.html("td", { class: kinds.join(" ").trim() }, name === null ? "" : `${name}.g`);
       });
-      return bp.html("tr", {}, bp.html("th", { scope: "row" }, `${k + 1} `, bp.html("small", {}, shape.join(" \u00d7 "))), ...cells);
+      return bp.html(
+        "tr",
+        {},
+        bp.html("th", { scope: "row" }, `${k + 1} `, bp.html("small", {}, shape.join(" \u00d7 "))),
+        ...cells,
+      );
     }
   }
 
   bp.Steps = Steps;
-})(globalThis.pybackprop ??= {});
+})((globalThis.pybackprop ??= {}));

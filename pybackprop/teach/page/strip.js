@@ -48,12 +48,17 @@
     group(layer, shown) {
       const { in: x, w, b, targ, out } = layer;
       const stacks = [[x], [w], layer.op === "lin" ? [b, out] : [targ, out]]
-        .map((names) => names.filter((name) => name != null && !shown.has(name))).filter((names) => names.length);
+        .map((names) => names.filter((name) => name != null && !shown.has(name)))
+        .filter((names) => names.length);
       stacks.flat().forEach((name) => shown.add(name));
       const nodes = stacks.map((names, k) => [...this.operator(layer, names[0], k === 0), this.stack(names)]);
       const id = bp.freshId("layer");
-      const node = bp.html("article", { class: "layer", "aria-labelledby": id },
-        bp.html("h3", { id }, equation(layer)), bp.html("div", { class: "flow" }, ...nodes.flat()));
+      const node = bp.html(
+        "article",
+        { class: "layer", "aria-labelledby": id },
+        bp.html("h3", { id }, equation(layer)),
+        bp.html("div", { class: "flow" }, ...nodes.flat()),
+      );
       this.groups.set(layer, node);
       this.cards.push(stacks);
       return node;
@@ -102,7 +107,8 @@
       const { app } = this;
       const isLoss = tensor.role === "loss";
       return this.grid(name, tensor, {
-        label: `${name}, values, ${shapeText(tensor)}`, width,
+        label: `${name}, values, ${shapeText(tensor)}`,
+        width,
         look: (row, column) => bp.lookAtValue(app, name, row, column),
         text: (look, row, column) => bp.textOfValue(app.net, width, name, look, row, column),
         scrub: isLoss ? null : (event, row, column) => scrub(app, name, event, row, column),
@@ -113,7 +119,9 @@
     gradient(name, tensor, width) {
       const { app } = this;
       return this.grid(name, tensor, {
-        label: `${name}.g, gradient, ${shapeText(tensor)}`, width, isGradient: true,
+        label: `${name}.g, gradient, ${shapeText(tensor)}`,
+        width,
+        isGradient: true,
         look: (row, column) => bp.lookAtGradient(app, name, row, column),
         text: (look, row, column) => bp.textOfGradient(app.net, width, name, look, row, column),
       });
@@ -137,9 +145,15 @@
       this.room = room;
       const given = new Map();
       for (const stacks of this.cards) {
-        for (const [axis, count] of bp.shareRoom(stacks.map((names) => this.needs(names)), room, given)) given.set(axis, count);
+        for (const [axis, count] of bp.shareRoom(
+          stacks.map((names) => this.needs(names)),
+          room,
+          given,
+        ))
+          given.set(axis, count);
       }
-      for (const grid of this.grids) grid.show(Math.min(grid.columns, given.get(this.axes.get(grid.name).columns) ?? 1));
+      for (const grid of this.grids)
+        grid.show(Math.min(grid.columns, given.get(this.axes.get(grid.name).columns) ?? 1));
       if (this.rendered) this.render({ reveal: true });
     }
 
@@ -149,7 +163,12 @@
       const widest = Math.max(...grids.map(({ width }) => width));
       const beside = names.some((name) => this.isNarrow(name) && grids.filter((grid) => grid.name === name).length > 1);
       const tall = grids.some(({ rows, shown }) => rows > shown.rows);
-      return { axis: this.axes.get(names[0]).columns, count: grids[0].columns, widths: beside ? [widest, widest] : [widest], tall };
+      return {
+        axis: this.axes.get(names[0]).columns,
+        count: grids[0].columns,
+        widths: beside ? [widest, widest] : [widest],
+        tall,
+      };
     }
 
     // ---- showing ----
@@ -222,4 +241,4 @@
   }
 
   bp.Strip = Strip;
-})(globalThis.pybackprop ??= {});
+})((globalThis.pybackprop ??= {}));

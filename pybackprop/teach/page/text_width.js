@@ -41,4 +41,4 @@
     }
     return value.toExponential(0).replace("e+", "e").replaceAll("-", "\u2212");
   };
-})(globalThis.pybackprop ??= {});
+})((globalThis.pybackprop ??= {}));
