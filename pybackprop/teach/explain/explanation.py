@@ -14,6 +14,7 @@ from pybackprop.teach.render.formula import Line
 from pybackprop.teach.render.renderable import Renderable
 
 if TYPE_CHECKING:
+    from pybackprop.teach.page.html import Frame
     from pybackprop.teach.page.scene import Scene
 
 
@@ -61,6 +62,15 @@ class Explanation(Facts, Renderable):
         if path is not None:
             html.write(path, scene)
         return html.html_of(scene)
+
+    def page(self, height: int = 920) -> Frame:
+        """The interactive page for a notebook's cell, in a frame of that many pixels.
+
+        Raises GradientError and ValueError for a network that the page cannot show.
+        """
+        from pybackprop.teach.page.html import Frame  # keeps import pybackprop fast
+
+        return Frame(self.scene(), height)
 
     def scene(self) -> Scene:
         """What the page shows. Raises GradientError and ValueError for a network that it cannot show."""

@@ -7,6 +7,13 @@
   const flatSet = (net, cells, name) =>
     new Set(cells.map(({ row, column }) => row * net.tensors.get(name).columns + column));
 
+  /** Writes the fragment. In a frame it belongs to the frame, whose own address is about:srcdoc. */
+  function goTo(fragment, how) {
+    const address = location.href.split("#")[0] + fragment;
+    if (how === "push") history.pushState(null, "", address);
+    else history.replaceState(null, "", address);
+  }
+
   class App {
     /** signal: ends its listeners, once another takes its place. */
     constructor(scene, signal) {
@@ -22,6 +29,7 @@
         steps: new bp.Steps(this),
         product: new bp.Product(this),
         own: new bp.OwnFormula(this),
+        copy: new bp.Copy(this),
       };
       this.introduce(scene);
       this.render({ reveal: true });
@@ -200,7 +208,7 @@
       });
       this.views.product.stop();
       this.pending = null;
-      history.pushState(null, "", `#${fragment}`);
+      goTo(`#${fragment}`, "push");
       bp.begin();
       bp.byId("equal").focus();
     }
@@ -214,10 +222,7 @@
 
     writeFragment() {
       const fragment = `#${bp.fragmentOf(this.net, this.state)}`;
-      if (this.pending !== null && fragment !== location.hash) {
-        if (this.pending === "push") history.pushState(null, "", fragment);
-        else history.replaceState(null, "", fragment);
-      }
+      if (this.pending !== null && fragment !== location.hash) goTo(fragment, this.pending);
       this.pending = null;
     }
 

@@ -13,6 +13,7 @@ import os
 import re
 import sys
 from functools import cache
+from html import escape
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
@@ -24,13 +25,13 @@ from pybackprop.core.files import replace
 from pybackprop.teach.page.judge_answer import Answers
 from pybackprop.teach.page.scene import Scene
 
-__all__ = ["LIMIT", "html_of", "serve", "server_of", "write"]
+__all__ = ["LIMIT", "Frame", "html_of", "serve", "server_of", "write"]
 
 LIMIT = 1_000_000  # bytes of a page
 SCRIPTS = (
     "numbers", "network", "explain", "backward", "products", "fragment", "dom", "text_width", "grid", "cell_look",
     "room", "joins", "strip", "formula", "element", "slope", "lives", "steps", "falk", "elementwise", "product",
-    "own_parse", "own_value", "own_formula", "app",
+    "own_parse", "own_value", "own_formula", "copy", "app",
 )  # fmt: skip
 SERVED = ("ask_judge",)  # what only the served page has
 HOST = "127.0.0.1"
@@ -51,6 +52,21 @@ def html_of(scene: Scene, served: bool = False) -> str:
     if size > LIMIT:
         raise ValueError(f"page: found {size} bytes, expected at most {LIMIT}. Show fewer rows or a smaller network")
     return html
+
+
+class Frame:
+    """The page in a notebook's cell: a frame that may run its own script, and reach nothing else."""
+
+    def __init__(self, scene: Scene, height: int = 920) -> None:
+        self.html, self.height = html_of(scene), height
+
+    def __repr__(self) -> str:
+        return f"<the page of explain, {len(self.html.encode())} bytes; a notebook shows it>"
+
+    def _repr_html_(self) -> str:
+        allowed = 'sandbox="allow-scripts allow-downloads" allow="clipboard-write"'
+        size = f'width="100%" height="{self.height}" style="border: 0"'
+        return f'<iframe title="Backpropagation" {allowed} {size} srcdoc="{escape(self.html)}"></iframe>'
 
 
 def write(path: str | Path, scene: Scene) -> None:

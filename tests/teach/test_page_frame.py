@@ -1,0 +1,65 @@
+"""The page in a notebook's cell, and embedded with one tag."""
+
+from html.parser import HTMLParser
+
+import pytest
+
+import pybackprop as bp
+from pybackprop.teach.example import small
+from pybackprop.teach.page import html as teach_page
+
+
+@pytest.fixture(scope="module")
+def shown():
+    kept = small()
+    return bp.explain(kept.tensors["w1"], at=(3, 7)).page()
+
+
+class Tags(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.found = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+
+def test_a_notebook_gets_one_frame_that_holds_the_page(shown):
+    (tag, attrs), *others = Tags(shown._repr_html_()).found
+    assert (tag, others) == ("iframe", [])
+    assert attrs["srcdoc"] == shown.html
+    assert attrs["sandbox"] == "allow-scripts allow-downloads"
+    assert attrs["title"]
+    assert "bytes" in repr(shown)
+
+
+@pytest.mark.browser
+def test_in_a_frame_it_works_as_alone(page, shown):
+    page.count += 1
+    path = page.folder / f"page{page.count}.html"
+    path.write_text(f"<!doctype html><title>a notebook</title>{shown._repr_html_()}", encoding="utf-8")
+    page.resize(1400, 1000)
+    page.driver.get(path.as_uri())
+    page.driver.switch_to.frame(0)
+    assert page.chosen() == "w1[3,7]"
+    page.click(page.cell("b1", 0, 4))
+    assert page.chosen() == "b1[4]"
+    assert page.until(lambda: page.fragment() == "#at=b1.4")
+    page.click("#equal")
+    assert page.until(lambda: page.js("return pybackprop.app.state.equal"))
+    page.driver.switch_to.default_content()
+
+
+@pytest.mark.browser
+def test_it_is_embedded_with_one_tag(page, tmp_path):
+    kept = small()
+    teach_page.write(tmp_path / "inner.html", bp.explain(kept.tensors["w1"], at=(3, 7)).scene())
+    outer = tmp_path / "outer.html"
+    outer.write_text(
+        '<!doctype html><title>docs</title><iframe title="x" src="inner.html#at=w2.3.0" width="1300" height="800">'
+    )
+    page.driver.get(outer.as_uri())
+    page.driver.switch_to.frame(0)
+    assert page.chosen() == "w2[3,0]"
+    page.driver.switch_to.default_content()
