@@ -18,9 +18,9 @@ from pybackprop.train.trainer import Settings, Trainer
 WIDTH = 110  # of text that does not go to a terminal
 
 
-def summary(trainer: Trainer, report: Mapping[str, Any]) -> None:
+def summary(trainer: Trainer, report: Mapping[str, Any], valid_loss: float | None) -> None:
     """Prints the result of a training run as a table."""
-    valid_loss, parts, s = trainer.valid_loss(), trainer.parts, trainer.settings
+    parts, s = trainer.parts, trainer.settings
     sizes = [trainer.model.parameters()[0].shape[0], *s.hidden, parts.outputs]
     peak, rate = report["peak_bytes"], report["samples_per_second"]
     speed = f", {rate:,.0f} samples/s" if rate else ""

@@ -254,6 +254,10 @@ def _noting_ctrl_c() -> Iterator[None]:
 def _found(tasks: list[Task], search: Search, options: argparse.Namespace) -> sweep.Outcomes:
     """The outcomes, from where they are to be trained."""
     keep = search.save is not None
+    if not tasks:
+        return sweep.here(tasks, search.samples, keep)
+    if search.state is not None:
+        search.state.check_place()
     if options.scheduler is not None:
         return sweep.on_dask(tasks, search.samples, keep, options.scheduler, options.threads or 1)
     jobs = min(options.jobs or _usual_jobs(options), max(len(tasks), 1))

@@ -29,6 +29,7 @@ from pybackprop.train.trainer import DECAY_OF_ADAMW, RATE_OF_ADAM, SCHEDULES, Se
 
 DEFAULTS = Settings()
 INTERRUPTED = 128 + signal.SIGINT
+STDIN = Path("-")
 Found = tuple[data.Split | StoredSplit, Description]
 DATA_HELP = (
     "a folder of MNIST's IDX files, a .npz or a table (.csv; - for stdin), or a folder of shards larger than memory "
@@ -94,8 +95,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace, comm: Any) -> int:
     """Rank 0 alone writes and shows."""
+    shows = not (options.json or options.quiet)
     if comm is not None and comm.Get_rank() > 0:
         options.save, options.plot, options.quiet, options.json = None, None, True, False
+    if comm is not None and options.data == STDIN:
+        mpi.share_stdin(comm)
     if options.plot is not None:
         plotting.check(options.plot)
     if options.threads is not None:
@@ -108,8 +112,10 @@ def _run(options: argparse.Namespace, comm: Any) -> int:
         from pybackprop.cli import plot_training
 
         plot_training.draw(options.plot, trainer.losses, trainer.accuracies)
-    if code == 0 and trainer.plan.is_first:
-        _report(trainer, options)
+    if code == 0:
+        r2, valid_loss = trainer.r2(), trainer.valid_loss() if shows else None  # of all ranks together
+        if trainer.plan.is_first:
+            _report(trainer, options, r2, valid_loss)
     return code
 
 
@@ -196,12 +202,12 @@ def _go_on(ctrl_c: AtSafePoints) -> bool:
     return False
 
 
-def _report(trainer: Trainer, options: argparse.Namespace) -> None:
+def _report(trainer: Trainer, options: argparse.Namespace, r2: float | None, valid_loss: float | None) -> None:
     warnings = warnings_of(trainer)
     report = {
         "loss": trainer.losses[-1],
         "accuracy": trainer.accuracies[-1],
-        "r2": trainer.r2(),
+        "r2": r2,
         "epochs": trainer.epoch,
         "seconds": round(trainer.seconds, 6),
         "samples_per_second": round(trainer.samples / trainer.seconds, 1) if trainer.seconds else None,
@@ -219,7 +225,7 @@ def _report(trainer: Trainer, options: argparse.Namespace) -> None:
     elif not options.quiet:
         from pybackprop.cli import output
 
-        output.summary(trainer, report)
+        output.summary(trainer, report, valid_loss)
 
 
 def facts(description: Description) -> dict[str, Any]:

@@ -29,9 +29,9 @@ def start(ranks, *command, **options):
     return subprocess.Popen(line, env=environment, start_new_session=True, **pipes, **options)
 
 
-def run(ranks, *command, timeout=120):
+def run(ranks, *command, timeout=120, **options):
     """(exit code, stdout, stderr) of a program on so many ranks."""
-    process = start(ranks, *command)
+    process = start(ranks, *command, **options)
     try:
         out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:

@@ -53,6 +53,19 @@ def test_shards_larger_than_memory_are_shared(tmp_path, rng):
         assert told[0][name] == told[1][name]
 
 
+def test_a_table_on_stdin_is_read_once_and_shared(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_text("a,b,class\n" + "".join(f"{k % 7},{k % 5},{k % 2}\n" for k in range(300)))
+    told = []
+    for ranks, options in ((2, ("--mpi", "--data", "-")), (1, ("--data", path))):
+        with path.open() as stdin:
+            code, out, err = run(ranks, *TRAIN, *options, "--epochs", 2, stdin=stdin)
+        assert code == 0, err
+        told.append(json.loads(out))
+    assert told[0]["digest"] == told[1]["digest"]
+    assert told[0]["data"] == told[1]["data"]
+
+
 def test_without_mpi_several_ranks_are_refused():
     code, _, err = run(2, *TRAIN, "--epochs", 1)
     assert code != 0
