@@ -6,6 +6,7 @@ rank on it.
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -37,7 +38,7 @@ class Ranks:
     size: int
 
     def __init__(self, comm: Any) -> None:
-        for name in ("Get_rank", "Get_size", "allgather", "Isend", "Irecv", "Ibcast"):
+        for name in ("Get_rank", "Get_size", "Iallgather", "Iallgatherv", "Isend", "Irecv", "Ibcast"):
             if not hasattr(comm, name):
                 raise TypeError(
                     f"compile: comm: found {type(comm).__name__}, expected a communicator of mpi4py, such as "
@@ -95,7 +96,7 @@ class Ranks:
 
     def _gathered(self, what: str, value: Any) -> list[Any]:
         """The values of all ranks. Raises RankError on all unless all of them are at the same point of the program."""
-        every: list[tuple[str, Any]] = self.comm.allgather((what, value))
+        every: list[tuple[str, Any]] = self._allgather((what, value))
         for rank, (other, _) in enumerate(every):
             if other != every[0][0]:
                 raise RankError(
@@ -104,9 +105,19 @@ class Ranks:
                 )
         return [value for _, value in every]
 
+    def _allgather(self, value: Any) -> list[Any]:
+        """As the communicator's own, but a rank that waits leaves its processor to others and notices Ctrl-C."""
+        mine = np.frombuffer(pickle.dumps(value), np.uint8)
+        sizes = np.empty(self.size, np.int64)
+        wait(self.comm.Iallgather(np.array([mine.size]), sizes))
+        ends = np.cumsum(sizes)
+        every = np.empty(int(ends[-1]), np.uint8)
+        wait(self.comm.Iallgatherv(mine, [every, (sizes.tolist(), (ends - sizes).tolist())]))
+        return [pickle.loads(every[end - size : end].tobytes()) for size, end in zip(sizes, ends, strict=True)]
+
     def from_first(self, value: Any) -> Any:
         """Rank 0's value."""
-        return self.comm.bcast(value)
+        return self._gathered("rank 0's value", value if self.rank == 0 else None)[0]
 
     def add_in_turn(self, parts: Sequence[Array], total: Array, segments: int) -> None:
         """Makes total the sum of the segments of all ranks, in their order, on all ranks.
