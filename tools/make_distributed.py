@@ -3,7 +3,8 @@
     python tools/make_distributed.py
 
 The prediction is a simulation of events: each rank computes its segments, takes a block of the running total from the
-rank before it, adds its segments, and sends it on; the last rank gives each block to all. What it needs (the time of a
+rank before it, adds its segments, and sends it on; the last rank gives each block to all. More ranks than processors
+take turns on them, and the copies of their messages are work of the processors too. What it needs (the time of a
 segment, of an addition, of an update; latency and bandwidth of a message) is measured here, on one and two ranks.
 """
 
@@ -25,13 +26,15 @@ from typing import Any
 import numpy as np
 
 import pybackprop as bp
-from pybackprop.engine.ranks import BLOCK, wait
+from pybackprop.core.native import SEGMENT
+from pybackprop.engine.ranks import BLOCK, NAP, SPINS, wait
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "distributed.md"
 RANKS = (1, 2, 3, 4, 8)
 LARGE = (8, 64, 512, 4096)
 NETWORKS = {"784→100→10": [784, 100, 10], "784→1000→1000→10": [784, 1000, 1000, 10]}
 ROWS, STEPS, ROUNDS = 4096, 5, 3
+QUESTION = 0.4e-6  # seconds of a look whether a message is there
 NETWORK_LATENCY, NETWORK_BANDWIDTH = 10e-6, 10e9  # of an ordinary cluster: seconds, bytes a second
 
 
@@ -51,23 +54,74 @@ class Costs:
 
 def simulated(ranks: int, rows: int, size: int, costs: Costs) -> float:
     """The seconds of a step of so many rows, whose gradients have `size` bytes."""
-    segments = -(-rows // 512)
-    active, slower = min(ranks, segments), max(1.0, ranks / costs.cores) if costs.cores else 1.0
+    segments = -(-rows // SEGMENT)
     each, more = divmod(segments, ranks)
-    own = [each + (rank < more) for rank in range(active)]
-    free = [count * costs.segment * slower for count in own]  # when a rank can go on
+    own = [each + (rank < more) for rank in range(min(ranks, segments))]
+    blocks = [min(BLOCK, size - start) for start in range(0, size, BLOCK)]
+    if costs.cores is None or ranks <= costs.cores:
+        return apart(ranks, own, blocks, costs)
+    return crowded(ranks, own, blocks, costs)
+
+
+def apart(ranks: int, own: Sequence[int], blocks: Sequence[int], costs: Costs) -> float:
+    """Each rank has a processor. own: the segments of each that has any."""
+    free = [count * costs.segment for count in own]  # when a rank can go on
     sent, done = 0.0, 0.0
     hops = math.ceil(math.log2(ranks)) if ranks > 1 else 0
-    for start in range(0, size, BLOCK):
-        block = min(BLOCK, size - start)
+    for block in blocks:
         message = costs.latency + block / costs.bandwidth
         arrived = 0.0
         for rank, count in enumerate(own):
-            free[rank] = max(free[rank], arrived) + count * block / costs.adding * slower
+            free[rank] = seen(free[rank], arrived) + adds(rank, count) * block / costs.adding
             arrived = free[rank] + message
         sent = max(sent, free[-1]) + (block / costs.bandwidth if hops else 0.0)
         done = sent + hops * message
-    return done + costs.update * slower
+    return seen(free[0], done) + costs.update
+
+
+def crowded(ranks: int, own: Sequence[int], blocks: Sequence[int], costs: Costs) -> float:
+    """Ranks share the processors of a machine. What a message carries is copied by the rank that receives it. At each
+    moment the rank that can go on first takes the processor that is free first, for one piece of its work.
+    """
+    assert costs.cores is not None
+    last, copy = len(own) - 1, [block / costs.bandwidth for block in blocks]
+    works = []  # of each rank: (seconds, what must be done before: the rank and its piece, or None)
+    for rank in range(ranks):
+        count = own[rank] if rank <= last else 0
+        pieces: list[tuple[float, tuple[int, int] | None]] = [(costs.segment, None)] * count
+        for k, block in enumerate(blocks if count else ()):
+            before = (rank - 1, own[rank - 1] + k) if rank else None
+            pieces.append((copy[k] * (rank > 0) + adds(rank, count) * block / costs.adding, before))
+        if rank != last:
+            pieces += [(copy[k], (last, own[last] + k)) for k in range(len(blocks))]
+        works.append([*pieces, (costs.update, None)])
+    processors, free, done = [0.0] * costs.cores, [0.0] * ranks, [list[float]() for _ in range(ranks)]
+    while any(len(done[rank]) < len(works[rank]) for rank in range(ranks)):
+        starts = []
+        for rank in range(ranks):
+            if len(done[rank]) == len(works[rank]):
+                continue
+            before = works[rank][len(done[rank])][1]
+            if before is None:
+                starts.append((free[rank], rank))
+            elif before[1] < len(done[before[0]]):
+                starts.append((seen(free[rank], done[before[0]][before[1]] + costs.latency), rank))
+        start, rank = min(starts)
+        processor = min(range(costs.cores), key=processors.__getitem__)
+        end = max(start, processors[processor]) + works[rank][len(done[rank])][0]
+        processors[processor] = free[rank] = end
+        done[rank].append(end)
+    return max(free)
+
+
+def adds(rank: int, segments: int) -> int:
+    """Additions to the running total; rank 0 has made its own while it computed."""
+    return segments if rank else 0
+
+
+def seen(free: float, arrived: float) -> float:
+    """When a rank that is free notices a message: it sleeps while it waits for long."""
+    return max(free, arrived) + (NAP if arrived > free + SPINS * QUESTION else 0.0)
 
 
 # ---- what is measured ----

@@ -17,11 +17,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from pybackprop.bench.engines.engine import Entry
+from pybackprop.bench.engines.engine import Entry, mpiexec
 from pybackprop.bench.workloads import Workload
 from pybackprop.core import settings
 from pybackprop.core.arrays import Array
-from pybackprop.core.parent import started_by_this
+from pybackprop.core.parent import STARTED_BY, started_by_this
 
 LIMIT = 300.0  # seconds to wait for an answer
 LAST_LINES = 5  # of stderr, reported for a process that died
@@ -52,11 +52,11 @@ class EngineProcess:
         self.stderr: IO[str] = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115  closed by kill()
         with only_cores(threads):
             self.process: subprocess.Popen[str] = subprocess.Popen(
-                [sys.executable, "-m", "pybackprop.bench.worker", entry.where, str(threads)],
+                [*_starter(entry, threads), sys.executable, "-m", "pybackprop.bench.worker", entry.where, str(threads)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self.stderr,
-                env=environment(threads, kernel),
+                env=environment(threads, kernel) | ({STARTED_BY: ""} if entry.on_ranks else {}),  # mpiexec ends them
                 text=True,
                 start_new_session=True,
             )
@@ -154,6 +154,11 @@ class EngineProcesses:
             if count == threads:
                 with suppress(DiedError):  # the next request reports it
                     process.ask("forget")
+
+
+def _starter(entry: Entry, threads: int) -> list[str]:
+    """What starts the worker, if it is not this process."""
+    return [str(mpiexec()), "-n", str(threads)] if entry.on_ranks else []
 
 
 def environment(threads: int, kernel: str | None) -> dict[str, str]:

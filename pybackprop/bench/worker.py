@@ -108,7 +108,10 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # libraries' output goes to stderr; stdout is for answers
     where = {entry.name: entry.where for entry in engine.ENTRIES}.get(name, name)
-    serve(Worker(where, int(threads)), REQUESTS, sys.stdin, answers)
+    worker = Worker(where, int(threads))
+    if not worker.engine.follow():
+        serve(worker, REQUESTS, sys.stdin, answers)
+        worker.engine.close()
 
 
 if __name__ == "__main__":

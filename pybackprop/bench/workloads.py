@@ -177,6 +177,7 @@ ROWS = (
         Row("epochs, growing width", "epoch", (12800, 10, w, w, 10), FULL, FULL, target="1.5x PyTorch", batch=128)
         for w in WIDTHS
     ),
+    *(Row("ranks", "step", (4096, *widths), FULL, FULL) for widths in ((784, 100, 10), (784, 1000, 1000, 10))),
     *(Row("growth with rows", "step", (n, 784, 50, 10), FULL, FULL) for n in (1, 4, 16, 64, 256, 1024, 4096, 16384)),
     *(Row("growth with width", "step", (1024, 256, h, 10), FULL, FULL) for h in (1, 4, 16, 64, 256, 1024)),
     *(Row("growth with depth", "step", (1024, *[128] * (depth + 1)), FULL, FULL) for depth in (1, 2, 4, 8, 16)),

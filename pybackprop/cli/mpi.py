@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
@@ -37,6 +38,12 @@ def communicator(asked: bool) -> Any:
         here = MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED).Get_size()
         settings.set_threads(max(1, settings.threads() // here))
     return MPI.COMM_WORLD
+
+
+def share_stdin(comm: Any) -> None:
+    """Gives rank 0's stdin, which mpiexec connects to its own, to all ranks."""
+    content = comm.bcast(sys.stdin.buffer.read() if comm.Get_rank() == 0 else None)
+    sys.stdin = io.TextIOWrapper(io.BytesIO(content))
 
 
 def together(comm: Any, run: Callable[[], int]) -> int:

@@ -18,15 +18,15 @@ from pybackprop.train.trainer import Settings, Trainer
 WIDTH = 110  # of text that does not go to a terminal
 
 
-def summary(trainer: Trainer, report: Mapping[str, Any]) -> None:
+def summary(trainer: Trainer, report: Mapping[str, Any], valid_loss: float | None) -> None:
     """Prints the result of a training run as a table."""
-    valid_loss, split, s = trainer.valid_loss(), trainer.split, trainer.settings
-    sizes = [trainer.model.parameters()[0].shape[0], *s.hidden, trainer.targets.shape[1]]
+    parts, s = trainer.parts, trainer.settings
+    sizes = [trainer.model.parameters()[0].shape[0], *s.hidden, parts.outputs]
     peak, rate = report["peak_bytes"], report["samples_per_second"]
     speed = f", {rate:,.0f} samples/s" if rate else ""
     lines = {
         "network": " → ".join(map(str, sizes)) + f", {s.dtype}, batch {s.batch}, lr {s.lr:g}, {_rule(s)}",
-        "samples": f"{len(split.x_train)} to train, {len(split.x_valid)} to validate",
+        "samples": f"{parts.rows} to train, {parts.valid_rows} to validate",
         **({} if trainer.description is None else described(trainer.description)),
         "loss": f"{report['loss']:.6f}" + ("" if valid_loss is None else f", {valid_loss:.6f} on the validation part"),
         "accuracy": "" if report["accuracy"] is None else f"{report['accuracy']:.2%} on the validation part",

@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pybackprop import data
-from pybackprop.cli.data_options import MISSING_HELP
+from pybackprop.cli.data_options import MISSING_HELP, add_window, refuse_window
 from pybackprop.cli.train import DATA_HELP
 from pybackprop.core.printable import printable
 from pybackprop.data import Description
@@ -23,6 +25,7 @@ def add_parser(commands: Any) -> None:
     predict.add_argument("--model", required=True, type=Path, metavar="FILE", help="a checkpoint of 'train --save'")
     predict.add_argument("--data", type=Path, metavar="PATH", help=DATA_HELP + " (their validation part)")
     predict.add_argument("--json", action="store_true", help="print one JSON object: predictions, accuracy, r2")
+    add_window(predict.add_argument)
     predict.add_argument("--missing", choices=data.MISSING, help=MISSING_HELP)
     predict.set_defaults(command=run)
 
@@ -31,8 +34,12 @@ def run(options: argparse.Namespace) -> int:
     """Runs the command; the exit code."""
     contents = read(options.model)
     description = contents.description
-    x, y = _samples(options, contents, description)
-    outputs = contents.model.predict(x).data
+    if options.data is not None and data.is_stored(options.data, options.window):
+        outputs, y = _stored(options, contents)
+    else:
+        refuse_window(options)
+        x, y = _samples(options, contents, description)
+        outputs = contents.model.predict(x).data
     if description is not None:
         outputs = description.target_scaling.undo(outputs)
     accuracy, r2 = _scores(contents.classifies, outputs, y)
@@ -48,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
         print(printable(str(prediction)) if contents.classifies else ",".join(f"{value:.9g}" for value in prediction))
     for name, score, form in (("accuracy", accuracy, ".2%"), ("R²", r2, ".4f")):
         if score is not None:
-            print(f"pybackprop: {name} {score:{form}} on {len(x)} samples", file=sys.stderr)
+            print(f"pybackprop: {name} {score:{form}} on {len(outputs)} samples", file=sys.stderr)
     return 0
 
 
@@ -59,6 +66,24 @@ def _scores(classifies: bool, outputs: Any, y: Any) -> tuple[float | None, float
     if classifies:
         return (scores.accuracy(outputs, y) if y.dtype.kind in "iu" else None), None
     return None, scores.r2(outputs, y) if y.dtype.kind == "f" and y.shape == outputs.shape else None
+
+
+def _stored(options: argparse.Namespace, contents: Contents) -> tuple[Any, Any]:
+    """(outputs, y) of rows on disk, a block at a time."""
+    if options.missing is not None:
+        raise ValueError(f"--missing: {options.data} is read in blocks, and a missing number is an error; leave it out")
+    weights = contents.parameters["w1"]
+    features, dtype = weights.shape[0], weights.dtype
+    rows, labels = data.stored_to_predict(options.data, contents.description, features, dtype, options.window)
+    outputs, found = [], []
+    for block in rows.blocks:
+        part = rows.read(block)
+        data.check_finite(f"{block.path}: scaled, as {dtype}", part.x)
+        outputs.append(contents.model.predict(part.x).data)
+        found.append(labels(part.targ))
+    y = np.concatenate(found)
+    known = not contents.classifies or (y.dtype.kind == "i" and (y >= 0).any())
+    return np.concatenate(outputs), y if known else None
 
 
 def _samples(options: argparse.Namespace, contents: Contents, description: Description | None) -> tuple[Any, Any]:

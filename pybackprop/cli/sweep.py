@@ -25,7 +25,7 @@ from pybackprop.core.checks import SEEDS
 from pybackprop.core.errors import CheckpointError
 from pybackprop.core.interrupt import AtSafePoints
 from pybackprop.core.printable import printable
-from pybackprop.data import Samples
+from pybackprop.data import Samples, is_stored
 from pybackprop.train import checkpoint, sweep
 from pybackprop.train.settings import OF_SGD, completed
 from pybackprop.train.sweep import Done, Outcome, Task
@@ -118,6 +118,11 @@ def _samples(options: argparse.Namespace, axes: Mapping[str, list[Any]]) -> dict
     dtypes = dict.fromkeys(axes.get("dtype", [options.dtype or Settings.dtype]))
     if len(dtypes) > 1 and options.data == Path("-"):
         raise ValueError("--data: stdin can be read once, and the grid has two dtypes; write the data to a file")
+    if options.data is not None and is_stored(options.data):
+        raise ValueError(
+            f"--data: {options.data} holds shards, which train and predict read from disk; a sweep keeps all samples "
+            "in memory: give one .npz or table"
+        )
     return {dtype: samples_of(options, dtype) for dtype in dtypes}
 
 
@@ -249,6 +254,10 @@ def _noting_ctrl_c() -> Iterator[None]:
 def _found(tasks: list[Task], search: Search, options: argparse.Namespace) -> sweep.Outcomes:
     """The outcomes, from where they are to be trained."""
     keep = search.save is not None
+    if not tasks:
+        return sweep.here(tasks, search.samples, keep)
+    if search.state is not None:
+        search.state.check_place()
     if options.scheduler is not None:
         return sweep.on_dask(tasks, search.samples, keep, options.scheduler, options.threads or 1)
     jobs = min(options.jobs or _usual_jobs(options), max(len(tasks), 1))

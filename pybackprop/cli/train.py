@@ -15,11 +15,11 @@ from typing import Any
 from pybackprop import data
 from pybackprop.cli import mpi
 from pybackprop.cli.arguments import sizes, whole_number
-from pybackprop.cli.data_options import add_choices, choices_of, refuse_choices
+from pybackprop.cli.data_options import add_choices, add_window, choices_of, refuse_choices, refuse_window
 from pybackprop.core import plotting, settings
 from pybackprop.core.interrupt import AtSafePoints
 from pybackprop.core.printable import printable
-from pybackprop.data import Description, Samples
+from pybackprop.data import Choices, Description, Samples, StoredSplit
 from pybackprop.engine.records import Moment
 from pybackprop.train import checkpoint
 from pybackprop.train.contents import OPTIMIZER_NAMES
@@ -29,7 +29,12 @@ from pybackprop.train.trainer import DECAY_OF_ADAMW, RATE_OF_ADAM, SCHEDULES, Se
 
 DEFAULTS = Settings()
 INTERRUPTED = 128 + signal.SIGINT
-DATA_HELP = "a folder of MNIST's IDX files, a .npz or a table (.csv; - for stdin); without it the built-in UCI digits"
+STDIN = Path("-")
+Found = tuple[data.Split | StoredSplit, Description]
+DATA_HELP = (
+    "a folder of MNIST's IDX files, a .npz or a table (.csv; - for stdin), or a folder of shards larger than memory "
+    "(.npz, .npy, .parquet); without it the built-in UCI digits"
+)
 
 
 def add_parser(commands: Any) -> None:
@@ -42,6 +47,7 @@ def add_parser(commands: Any) -> None:
     add = train.add_argument
     add("--data", type=Path, metavar="PATH", help=DATA_HELP)
     add_choices(add)
+    add_window(add)
     add_settings(add)
     add(
         "--threads",
@@ -89,8 +95,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace, comm: Any) -> int:
     """Rank 0 alone writes and shows."""
+    shows = not (options.json or options.quiet)
     if comm is not None and comm.Get_rank() > 0:
         options.save, options.plot, options.quiet, options.json = None, None, True, False
+    if comm is not None and options.data == STDIN:
+        mpi.share_stdin(comm)
     if options.plot is not None:
         plotting.check(options.plot)
     if options.threads is not None:
@@ -103,8 +112,10 @@ def _run(options: argparse.Namespace, comm: Any) -> int:
         from pybackprop.cli import plot_training
 
         plot_training.draw(options.plot, trainer.losses, trainer.accuracies)
-    if code == 0 and trainer.plan.is_first:
-        _report(trainer, options)
+    if code == 0:
+        r2, valid_loss = trainer.r2(), trainer.valid_loss() if shows else None  # of all ranks together
+        if trainer.plan.is_first:
+            _report(trainer, options, r2, valid_loss)
     return code
 
 
@@ -117,7 +128,7 @@ def _trainer(options: argparse.Namespace, comm: Any) -> Trainer:
             if given.get(name, getattr(chosen, name)) != getattr(chosen, name):
                 raise ValueError(f"--{name}: {options.resume} was trained with {getattr(chosen, name)!r}; leave it out")
     samples = _samples(options, given.get("dtype", chosen.dtype))
-    chosen = completed(given, samples.description, None if options.resume is None else chosen)
+    chosen = completed(given, samples[1], None if options.resume is None else chosen)
     trainer = Trainer(chosen, *samples, comm=comm)
     if options.resume is not None:
         trainer.restore(options.resume)
@@ -127,7 +138,7 @@ def _trainer(options: argparse.Namespace, comm: Any) -> Trainer:
 
 
 def samples_of(options: argparse.Namespace, dtype: str) -> Samples:
-    """What to train on from the start."""
+    """What to train on from the start, in memory."""
     asked = choices_of(options)
     if options.data is None:
         refuse_choices(asked, "the built-in digits leave nothing to choose")
@@ -135,14 +146,24 @@ def samples_of(options: argparse.Namespace, dtype: str) -> Samples:
     return data.read(options.data, dtype, asked)
 
 
-def _samples(options: argparse.Namespace, dtype: str) -> Samples:
+def _samples(options: argparse.Namespace, dtype: str) -> Found:
     """What to train on: as asked for, else as the checkpoint tells that is resumed, else by the rules."""
-    if options.data is None or options.resume is None:
+    if options.data is None or not data.is_stored(options.data, options.window):
+        refuse_window(options)
+    if options.data is None:
         return samples_of(options, dtype)
     asked = choices_of(options)
+    if options.resume is None:
+        return _read(options, dtype, asked)
     known = description_of(options.resume, checkpoint.load(options.resume)[1])
-    found = data.read(options.data, dtype, asked.otherwise(known))
-    return found if known is None else found._replace(description=replace(found.description, reasons=known.reasons))
+    split, description = _read(options, dtype, asked.otherwise(known))
+    return split, description if known is None else replace(description, reasons=known.reasons)
+
+
+def _read(options: argparse.Namespace, dtype: str, asked: Choices) -> Found:
+    if data.is_stored(options.data, options.window):
+        return data.read_stored(options.data, dtype, asked, options.window)
+    return data.read(options.data, dtype, asked)
 
 
 def _train(trainer: Trainer, options: argparse.Namespace) -> int:
@@ -181,12 +202,12 @@ def _go_on(ctrl_c: AtSafePoints) -> bool:
     return False
 
 
-def _report(trainer: Trainer, options: argparse.Namespace) -> None:
+def _report(trainer: Trainer, options: argparse.Namespace, r2: float | None, valid_loss: float | None) -> None:
     warnings = warnings_of(trainer)
     report = {
         "loss": trainer.losses[-1],
         "accuracy": trainer.accuracies[-1],
-        "r2": trainer.r2(),
+        "r2": r2,
         "epochs": trainer.epoch,
         "seconds": round(trainer.seconds, 6),
         "samples_per_second": round(trainer.samples / trainer.seconds, 1) if trainer.seconds else None,
@@ -204,7 +225,7 @@ def _report(trainer: Trainer, options: argparse.Namespace) -> None:
     elif not options.quiet:
         from pybackprop.cli import output
 
-        output.summary(trainer, report)
+        output.summary(trainer, report, valid_loss)
 
 
 def facts(description: Description) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pybackprop.data.reading import MISSING, Choices, Samples, read, read_featur
 from pybackprop.data.scaling import CHOICES as SCALES
 from pybackprop.data.sets import dataset, digits, digits_description, features, mnist
 from pybackprop.data.stored import open
+from pybackprop.data.stored_samples import StoredSplit, is_stored, read_stored, stored_to_predict
 
 __all__ = [
     "MISSING",
@@ -24,17 +25,21 @@ __all__ = [
     "RowBlocks",
     "Samples",
     "Split",
+    "StoredSplit",
     "check_finite",
     "dataset",
     "digits",
     "digits_description",
     "features",
+    "is_stored",
     "load",
     "mnist",
     "open",
     "read",
     "read_features",
     "read_rows",
+    "read_stored",
     "split",
+    "stored_to_predict",
     "write_idx",
 ]

@@ -86,6 +86,8 @@ def parquet_files(paths: Sequence[Path], target: str | Sequence[str] | None, wei
     targets = (target,) if isinstance(target, str) else tuple(target)
     if not targets:
         raise ValueError("data.open: target: found an empty list, expected the name of at least one column")
+    if len(set(targets)) < len(targets):
+        raise ValueError(f"data.open: target: found {', '.join(targets)}, expected each column once")
     found: list[Found] = []
     expected: Columns | None = None
     for path in paths:
@@ -106,6 +108,12 @@ def parquet_files(paths: Sequence[Path], target: str | Sequence[str] | None, wei
             kind = _kind(path, file.schema_arrow, columns, () if isinstance(target, str) else (len(targets),))
             found.append(Found(path, kind, list(_groups(path, size, file.metadata, columns))))
     return found
+
+
+def column_names(path: Path) -> list[str]:
+    """The columns of a file, without the index that pandas writes. Raises DataError; ImportError without pyarrow."""
+    with _parquet(path) as file:
+        return [name for name in file.schema_arrow.names if not PANDAS_INDEX.fullmatch(name)]
 
 
 def _groups(path: Path, size: int, metadata: Any, columns: Columns) -> Iterator[RowGroup]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +17,7 @@ from pybackprop.data.description import CLASSIFICATION, REGRESSION, Description,
 from pybackprop.data.errors import DataError
 from pybackprop.data.files import load
 from pybackprop.data.parts import Split, check_finite, split
-from pybackprop.data.scaling import Scaling
+from pybackprop.data.scaling import Range, Scaling
 from pybackprop.data.sources import LONE, Source, flat, from_arrays, is_table, mnist_source, read_source, table_source
 from pybackprop.data.tables import Table, read_table
 
@@ -81,8 +83,10 @@ def read(path: str | Path, dtype: Any = np.float32, choices: Choices | None = No
     parts = Split(x, y, *others) if others else split(x, y)
     fill = gaps.means(parts.x_train) if asked.missing == "mean" else ()
     x_train, x_valid = (gaps.filled(part, fill) for part in (parts.x_train, parts.x_valid))
-    features, why_scale = _scaling(x_train, asked.scale, bool(whole.categories))
-    targets = _target_scaling(parts.y_train, task, asked.scale)
+    standard = partial(scaling.standard, x_train)
+    features, why_scale = scaling_of(scaling.range_of(x_train), asked.scale, bool(whole.categories), standard)
+    kept = keeps_targets(scaling.range_of(parts.y_train), task, asked.scale)
+    targets = Scaling() if kept else scaling.standard(parts.y_train)
     y_train, y_valid = parts.y_train, parts.y_valid
     if task == REGRESSION:
         y_train, y_valid = (_scaled(f"{path}: target", targets, part, real) for part in (y_train, y_valid))
@@ -164,17 +168,19 @@ def _targets(source: Source, task: str) -> tuple[tuple[str | int, ...], Array, A
     return labels, np.searchsorted(known, y.reshape(-1)), np.searchsorted(known, rest.reshape(-1))
 
 
-def _scaling(x: Array, choice: str | None, has_categories: bool) -> tuple[Scaling, str]:
-    """(how to scale features that are like x, why). Columns of 0 and 1 make no bytes of the others."""
+def scaling_of(
+    x: Range, choice: str | None, has_categories: bool, standard: Callable[[], Scaling]
+) -> tuple[Scaling, str]:
+    """(how to scale features of this range, why). Columns of 0 and 1 make no bytes of the others."""
     if choice not in (None, PIXELS):
-        return (scaling.standard(x) if choice == "standard" else Scaling(choice or "none")), "as asked for"
-    if scaling.holds_bytes(x) and not has_categories:
+        return (standard() if choice == "standard" else Scaling(choice or "none")), "as asked for"
+    if x.bytes and not has_categories:
         return Scaling("bytes"), "bytes: whole numbers from 0 to 255"
-    if scaling.holds_units(x):
+    if x.units:
         return Scaling("unit"), "from 0 to 1 already"
     if choice == PIXELS:
         return Scaling(), "no bytes"
-    return scaling.standard(x), "neither bytes nor from 0 to 1"
+    return standard(), "neither bytes nor from 0 to 1"
 
 
 def _scaled(where: str, how: Scaling, x: Array, dtype: Any) -> Array:
@@ -185,9 +191,9 @@ def _scaled(where: str, how: Scaling, x: Array, dtype: Any) -> Array:
     return result
 
 
-def _target_scaling(y: Array, task: str, choice: str | None) -> Scaling:
-    kept = task == CLASSIFICATION or choice in ("none", PIXELS) or not y.size or scaling.holds_units(y)
-    return Scaling() if kept else scaling.standard(y)
+def keeps_targets(y: Range, task: str, choice: str | None) -> bool:
+    """Whether targets of this range stay as they are; else they are standardised."""
+    return task == CLASSIFICATION or choice in ("none", PIXELS) or y.high < y.low or y.units
 
 
 # ---- rows to predict from ----

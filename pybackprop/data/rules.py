@@ -103,9 +103,13 @@ def task_of(y: Array) -> tuple[str, str]:
         return REGRESSION, f"{y.shape[1:]} numbers for each row"
     if not is_whole(y):
         return REGRESSION, "numbers that are not all whole"
-    values = np.unique(y.astype(np.int64))
-    k, each = len(values), y.size / max(len(values), 1)
+    return task_of_values(np.unique(y.astype(np.int64)), y.size)
+
+
+def task_of_values(values: Array, count: int) -> tuple[str, str]:
+    """(task, why) for so many whole numbers, of which these are the different ones, in ascending order."""
+    k, each = len(values), count / max(len(values), 1)
     counts = k > 0 and values[0] in (0, 1) and values[-1] - values[0] == k - 1
     if (k <= FEW and (counts or each >= ROWS_EACH)) or (k <= MANY and counts and each >= ROWS_EACH_OF_MANY):
         return CLASSIFICATION, f"{k} different whole numbers"
-    return REGRESSION, f"{k} different whole numbers in {y.size} rows"
+    return REGRESSION, f"{k} different whole numbers in {count} rows"

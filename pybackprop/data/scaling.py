@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,9 +36,13 @@ class Scaling:
             divisor = np.where(deviation > 0, deviation, np.inf)
             scaled: Array = np.asarray((x - mean) / divisor, dtype)
             return scaled
-        if (self.kind == "unit" and holds_bytes(x)) or (self.kind == "bytes" and not holds_fractions(x)):
+        if self.kind in ("unit", "bytes") and self.divides(range_of(x)):
             return divided(x, dtype)
         return np.asarray(x, dtype)
+
+    def divides(self, found: Range) -> bool:
+        """Whether numbers of this range are divided by 255."""
+        return (self.kind == "unit" and found.bytes) or (self.kind == "bytes" and not found.fractions)
 
     def undo(self, y: Array) -> Array:
         """The numbers that `apply` made y (n,h) of, in float64 where it changed them."""
@@ -66,23 +70,46 @@ def standard(x: Array) -> Scaling:
     return Scaling("standard", tuple(wide.mean(0).tolist()), tuple(deviation.tolist()))
 
 
+class Range(NamedTuple):
+    """The dtype, the least and the largest of some numbers, and whether all of them are whole. Of none: inf, -inf."""
+
+    dtype: np.dtype[Any]
+    low: float
+    high: float
+    whole: bool
+
+    @property
+    def bytes(self) -> bool:
+        """Whether they are of type uint8, or whole, from 0 to 255, and one of them at least 128."""
+        within = self.low >= 0 and BRIGHT <= self.high <= LARGEST_BYTE
+        return self.dtype == np.uint8 or (self.dtype.kind in "iuf" and within and self.whole)
+
+    @property
+    def units(self) -> bool:
+        """Whether all are from 0 to 1."""
+        return self.low >= 0 and 0 <= self.high <= 1
+
+    @property
+    def fractions(self) -> bool:
+        """Whether they are floating-point numbers from 0 to 1, as bytes are after they were scaled."""
+        return self.dtype.kind == "f" and self.units
+
+
+def range_of(x: Array) -> Range:
+    """The range of all numbers of x."""
+    if not x.size:
+        return Range(x.dtype, np.inf, -np.inf, True)
+    return Range(x.dtype, float(x.min()), float(x.max()), x.dtype.kind != "f" or bool((x == np.floor(x)).all()))
+
+
 def holds_bytes(x: Array) -> bool:
-    """Whether x is of type uint8, or all its numbers are whole, from 0 to 255, and one of them at least 128."""
-    if x.dtype == np.uint8:
-        return True
-    if not x.size or x.dtype.kind not in "iuf" or not (x.min() >= 0 and BRIGHT <= x.max() <= LARGEST_BYTE):
-        return False
-    return x.dtype.kind != "f" or bool((x == np.floor(x)).all())
+    """Whether x holds bytes; see Range.bytes."""
+    return range_of(x).bytes
 
 
 def holds_units(x: Array) -> bool:
     """Whether all numbers of x are from 0 to 1."""
-    return x.size > 0 and bool(x.min() >= 0 and x.max() <= 1)
-
-
-def holds_fractions(x: Array) -> bool:
-    """Whether x is made of floating-point numbers from 0 to 1, as bytes are after they were scaled."""
-    return x.dtype.kind == "f" and holds_units(x)
+    return range_of(x).units
 
 
 def divided(x: Array, dtype: Any) -> Array:

@@ -195,6 +195,12 @@ def mnist_source(folder: Path) -> Source:
     )
 
 
+def has_mnist(folder: Path) -> bool:
+    """Whether a folder has one of MNIST's files."""
+    kinds = ("images", 3), ("labels", 1)
+    return any(_mnist_file(folder, part, *kind) is not None for part in (TRAIN, VALID) for kind in kinds)
+
+
 def _mnist_pair(folder: Path, part: str) -> tuple[Array, Array] | None:
     images_path, labels_path = (_mnist_file(folder, part, *kind) for kind in (("images", 3), ("labels", 1)))
     if images_path is None and labels_path is None:

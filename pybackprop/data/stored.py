@@ -43,8 +43,9 @@ def open(
 
     path      x as a .npy file, with targ, another one; or a folder of shards, a shard, or a list of shards:
               .npz with x and targ (or y), maybe sample_weight; pairs of .npy, x-01.npy and targ-01.npy, maybe
-              sample_weight-01.npy; .parquet, which need the extra `parquet`. The shards of a folder are taken in the
-              order of their names; shards of two kinds are refused, files that are none are ignored
+              sample_weight-01.npy, of which a single shard is named by its x; .parquet, which need the extra
+              `parquet`. The shards of a folder are taken in the order of their names; shards of two kinds are refused,
+              files that are none are ignored
     target    Parquet: the column of the targets (n,), or a list of columns, (n,h); all others are features
     sample_weight  of a pair of .npy files: a third one; Parquet: a column
     window    how many blocks are in memory, and shuffled, together. A block is a .npz shard, a row group of a Parquet
@@ -62,7 +63,7 @@ def open(
     window = whole("data.open: window", window)
     if block_rows is not None:
         block_rows = whole("data.open: block_rows", block_rows)
-    paths = _paths(path, targ)
+    paths = shards(path, targ)
     kind = paths[0].suffix.lower()
     if kind == ".parquet":
         _refuse("Parquet files", targ=targ, block_rows=block_rows)
@@ -89,7 +90,7 @@ def _refuse(what: str, **options: Any) -> None:
             raise ValueError(f"data.open: found {name}={value!r} with {what}, which it does not apply to; leave it out")
 
 
-def _paths(path: Place | Sequence[Place], targ: Place | None) -> list[Path]:
+def shards(path: Place | Sequence[Place], targ: Place | None = None) -> list[Path]:
     """The files, all of one kind. Raises DataError."""
     paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(one) for one in path]
     if not paths:
@@ -151,6 +152,8 @@ class NpyBlock:
 def _npy_triples(paths: list[Path]) -> list[tuple[Path, Path, Path | None]]:
     """x, targ and weights of each shard, by their names: x-01.npy, targ-01.npy, sample_weight-01.npy."""
     known = set(paths)
+    if len(paths) == 1 and paths[0].name.startswith(X):  # one shard of several: its others stand beside it
+        known |= {beside for beside in _beside(paths[0]) if beside.exists()}
     triples = []
     for path in paths:
         kind = next((kind for kind in (*TARGETS, WEIGHT, X) if path.name.startswith(kind)), None)
@@ -167,6 +170,16 @@ def _npy_triples(paths: list[Path]) -> list[tuple[Path, Path, Path | None]]:
             weight = path.with_name(WEIGHT + rest)
             triples.append((path, targ, weight if weight in known else None))
     return triples
+
+
+def _beside(x: Path) -> list[Path]:
+    """Where the targets and weights of x-01.npy may be."""
+    return [x.with_name(name + x.name[len(X) :]) for name in (*TARGETS, WEIGHT)]
+
+
+def has_targets(x: Path) -> bool:
+    """Whether x-01.npy has its targets beside it."""
+    return x.name.startswith(X) and any(path.is_file() for path in _beside(x)[: len(TARGETS)])
 
 
 def _npy_shard(x: Path, targ: Path, weight: Path | None, block_rows: int | None) -> Found:

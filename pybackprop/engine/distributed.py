@@ -17,14 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from pybackprop.autograd.tensor import Tensor
+from pybackprop.autograd.tensor import Tensor, wrap
 from pybackprop.core import native, observer
-from pybackprop.core.arrays import Array, aligned_empty
+from pybackprop.core.arrays import Array, aligned_empty, empty, round_up_to_lines
 from pybackprop.core.checks import whole
 from pybackprop.core.errors import GradientError, ShapeError
 from pybackprop.core.version import __version__
 from pybackprop.engine.batch import c_loss, pair
 from pybackprop.engine.history import History
+from pybackprop.engine.lazy_rows import LazyRows, StoredRows
 from pybackprop.engine.model import Model, network_of_model
 from pybackprop.engine.plan import Plan
 from pybackprop.engine.ranks import RankError, Ranks, together
@@ -62,7 +63,7 @@ class DistributedPlan(Plan):
         super().__init__(model, min(batch, native.SEGMENT), optimizer, clip_norm, strategy, sparse)
         self.is_first = self.ranks.rank == 0
         self.batch = self.step_data.most = batch
-        self._parts: list[Array] = []
+        self._allocate()
         self._sum = self.c_plan.loss_sum = native.number(native.FLOAT64)
         self._checked: tuple[Any, Any] = (None, None)  # kept, so that no other array has their place
         self._seconds = 0.0  # of a step of fit, on rank 0
@@ -109,42 +110,81 @@ class DistributedPlan(Plan):
         n = len(x) if order is None else len(order)
         segments = -(-n // native.SEGMENT)
         self.c_plan.mean_rows, mine = n, self.ranks.share(segments)
-        parts = [self._part(k, native.SEGMENT * segment, n, x, targ, order) for k, segment in enumerate(mine)]
+        for k, segment in enumerate(mine):
+            self._segment(segment, n, x, targ, order)
+            self._keep(k, before)
         size = self.arena.gradients.size
-        if before is not None and self.is_first:
-            np.add(before, parts[0][:size], out=parts[0][:size])
-        total = self._buffer(len(mine))
-        self.ranks.add_in_turn([part[:size] for part in parts], total[:size], segments)
-        sums = [part[size:].view(np.float64) for part in parts]
-        self.ranks.add_in_turn(sums, total[size:].view(np.float64), segments)
-        self.arena.gradients[...] = total[:size]
-        loss = float(total[size:].view(np.float64)[0]) / self._terms(n)
+        self.ranks.add_in_turn(self._parts[: len(mine)], self._total, segments)
+        self.arena.gradients[...] = self._total[:size]
+        loss = float(self._total[size:].view(np.float64)[0]) / self._terms(n)
         self._loss[0] = loss  # rounded without numpy's warning of an overflow
         return float(self._loss[0])
 
-    def _part(self, k: int, start: int, n: int, x: Array, targ: Array, order: Array | None) -> Array:
-        """The gradients of a segment, and behind them the sum of its losses, in this rank's k-th buffer."""
+    def _segment(self, segment: int, n: int, x: Array, targ: Array, order: Array | None) -> None:
+        """Computes the gradients of a segment, and the sum of its losses."""
+        start = native.SEGMENT * segment
         rows: Any = slice(start, min(start + native.SEGMENT, n))
         if order is not None:
             rows = order[rows]
         own_x, own_targ = (np.ascontiguousarray(array[rows]) for array in (x, targ))
         data = native.pointer(own_x), native.pointer(own_targ), len(own_x)
         native.check(self._c_grads(self.c_plan, self._loss, *data, native.NULL, 0))
-        part, size = self._buffer(k), self.arena.gradients.size
-        part[:size] = self.arena.gradients
-        part[size:].view(np.float64)[0] = self._sum[0]
-        return part
 
-    def _buffer(self, k: int) -> Array:
-        """The k-th buffer of this rank: gradients, and a double behind them."""
-        while len(self._parts) <= k:
-            size = self.arena.gradients.size + 8 // self.dtype.itemsize
-            self._parts.append(aligned_empty((size,), self.dtype))
-        return self._parts[k]
+    def _keep(self, k: int, before: Array | None) -> None:
+        """Keeps what was computed for this rank's k-th segment until its turn; on rank 0, whose turn it is, adds it."""
+        size, gradients = self.arena.gradients.size, self.arena.gradients
+        into = self._total if self.is_first else self._parts[k]
+        loss = into[size:].view(np.float64)
+        if not self.is_first or (k == 0 and before is None):
+            into[:size], loss[0] = gradients, self._sum[0]
+            return
+        np.add(before if k == 0 and before is not None else into[:size], gradients, out=into[:size])
+        loss[0] = self._sum[0] if k == 0 else loss[0] + self._sum[0]
+
+    def _allocate(self) -> None:
+        """Arrays of gradients with a double behind them: the total, and one for each of this rank's segments in a full
+        step. Rank 0 adds its own to the total as they come.
+        """
+        mine = 0 if self.is_first else len(self.ranks.share(-(-self.batch // native.SEGMENT)))
+        size = self.arena.gradients.size + 8 // self.dtype.itemsize
+        self._total = aligned_empty((size,), self.dtype, "compile")
+        sums = aligned_empty((mine, round_up_to_lines(size, self.dtype)), self.dtype, "compile")
+        self._parts = [row[:size] for row in sums]
+        self.for_ranks = {"the total of the ranks": self._total, "the sums of this rank's segments": sums}
 
     def _terms(self, n: int) -> float:
         """What the loss of n rows is a mean over."""
         return float(native.lib.bp_loss_terms(self._c_loss, n, self.layout.outputs))
+
+    # ---- predict ----
+
+    def predict(self, x: Any) -> Tensor:
+        """The output (n,h) for x (n,m), or rows of `bp.data.open`, on all ranks, which call this together.
+
+        Each computes some of the rows, or of their blocks. model.predict computes on one rank alone.
+        """
+        data = together(self.agree, lambda: self._to_predict(x))
+        some = _sample(data) if isinstance(data, np.ndarray) else np.empty((0, 0), self.dtype)
+        facts = {"the shape of x": (len(data), self.layout.inputs), "the checksum of x": _checksum(some)}
+        self.ranks.same("plan.predict", facts)
+        starts = self._starts(data)
+        out = empty("plan.predict", (len(data), self.layout.outputs), self.dtype)
+        mine = slice(*starts[self.ranks.rank : self.ranks.rank + 2])
+        own = data[mine] if isinstance(data, np.ndarray) else data.between(mine.start, mine.stop)
+        together(self.agree, lambda: self._predict(own, out[mine]))
+        self.ranks.give(out, starts)
+        self._tell("plan.predict")
+        return wrap(out)
+
+    def _starts(self, data: Array | LazyRows) -> list[int]:
+        """The row from which on each rank computes, and at the end how many rows there are."""
+        if isinstance(data, StoredRows):
+            sizes = [block.rows for block in data.value.blocks]
+        else:
+            sizes = [native.SEGMENT] * (len(data) // native.SEGMENT) + [len(data) % native.SEGMENT]
+        first = [self.ranks.share(len(sizes), rank).start for rank in range(self.ranks.size)]
+        ends = [0, *np.cumsum(sizes).tolist()]
+        return [*(ends[k] for k in first), len(data)]
 
     # ---- fit ----
 

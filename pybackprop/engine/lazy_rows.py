@@ -54,6 +54,10 @@ class LazyRows:
         for start in range(0, len(self), size):
             yield self.take(np.arange(start, min(start + size, len(self))))
 
+    def between(self, start: int, end: int) -> LazyRows:
+        """The rows from start to end."""
+        return self.subset(np.arange(start, end))
+
     def check(self, name: str) -> None:
         """Raises ValueError for NaN and infinity in a sparse matrix; a memory map is checked by batches."""
         if not self.is_sparse or np.isfinite(self.value.data).all():
@@ -75,6 +79,13 @@ class StoredRows(LazyRows):
     @property
     def is_sparse(self) -> bool:
         return False
+
+    def between(self, start: int, end: int) -> LazyRows:
+        """The rows from start to end, which are those of whole blocks."""
+        ends = np.cumsum([block.rows for block in self.value.blocks])
+        first, last = np.searchsorted(ends, [start, end], "right")
+        some = RowBlocks(self.value.blocks[first:last], self.value.kind, self.value.window, self.value.shuffle)
+        return StoredRows(self.operation, some, self.expected)
 
     def batches(self, size: int) -> Iterator[Array]:
         """All rows in their order, as many at a time as a block has."""

@@ -60,6 +60,7 @@ class Plan:
     c_plan: Any
     step_data: StepData
     clip_norm: float | None
+    for_ranks: dict[str, Array]  # buffers of a plan that ranks share, by their names in a ledger
     is_first: bool = True  # of several that train together, the one that writes and shows
 
     def __init__(
@@ -76,7 +77,7 @@ class Plan:
             check_optimizer("compile", optimizer)
         self.clip_norm = None if clip_norm is None else check_max_norm("compile", "clip_norm", clip_norm)
         updated = [] if optimizer is None else updated_by(optimizer, network.parameters())
-        self.model, self._optimizer = model, optimizer
+        self.model, self._optimizer, self.for_ranks = model, optimizer, {}
         self.batch = whole("compile: batch", batch)
         self.layout = Layout(network, self.batch, strategy, sparse)
         self.dtype = dtype = self.layout.dtype
@@ -174,16 +175,24 @@ class Plan:
 
     def predict(self, x: Any) -> Tensor:
         """The output (n,h) for x (n,m), or rows of `bp.data.open`: any number, processed `batch` at a time."""
+        data = self._to_predict(x)
+        out = empty("plan.predict", (len(data), self.layout.outputs), self.dtype)
+        self._predict(data, out)
+        self._tell("plan.predict")
+        return wrap(out)
+
+    def _to_predict(self, x: Any) -> Array | LazyRows:
+        """The checked rows of x."""
         self._structure.check("plan.predict")
         lazy = x if isinstance(x, LazyRows) else lazy_rows("plan.predict", x, self.step_data)
-        data = rows("plan.predict", x, self.step_data) if lazy is None else lazy
-        out = wrap(empty("plan.predict", (len(data), self.layout.outputs), self.dtype))
+        return rows("plan.predict", x, self.step_data) if lazy is None else lazy
+
+    def _predict(self, data: Array | LazyRows, out: Array) -> None:
+        """Fills the outputs of all rows of data."""
         call, done = native.plan_predict[self.dtype], 0
         for part in [data] if isinstance(data, np.ndarray) else data.batches(self.batch):
-            native.check(call(self.c_plan, native.pointer(out._array[done:]), native.pointer(part), len(part)))
+            native.check(call(self.c_plan, native.pointer(out[done:]), native.pointer(part), len(part)))
             done += len(part)
-        self._tell("plan.predict")
-        return out
 
     def fit(
         self,

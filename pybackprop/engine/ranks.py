@@ -6,15 +6,18 @@ rank on it.
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
 
 from pybackprop.core.arrays import Array
 
-BLOCK = 256 * 1024  # bytes that travel at once
+BLOCK = 256 * 1024  # bytes of the running total that travel at once
+MESSAGE = 2**26  # bytes of outputs, at most, in a message
 SPINS = 200  # questions before a rank sleeps between them
 NAP = 50e-6  # seconds
 Made = TypeVar("Made")
@@ -35,7 +38,7 @@ class Ranks:
     size: int
 
     def __init__(self, comm: Any) -> None:
-        for name in ("Get_rank", "Get_size", "allgather", "Isend", "Irecv", "Ibcast"):
+        for name in ("Get_rank", "Get_size", "Iallgather", "Iallgatherv", "Isend", "Irecv", "Ibcast"):
             if not hasattr(comm, name):
                 raise TypeError(
                     f"compile: comm: found {type(comm).__name__}, expected a communicator of mpi4py, such as "
@@ -44,15 +47,18 @@ class Ranks:
         self.comm = _duplicate(comm)  # messages of the program's own cannot meet these
         self.rank, self.size = int(comm.Get_rank()), int(comm.Get_size())
 
-    def share(self, segments: int) -> range:
-        """The segments that this rank computes: neighbours, as many as the others' or one more."""
-        each, more = divmod(segments, self.size)
-        start = self.rank * each + min(self.rank, more)
-        return range(start, start + each + (self.rank < more))
+    def share(self, segments: int, rank: int | None = None) -> range:
+        """The segments, or blocks, that a rank computes: neighbours, as many as the others' or one more.
+
+        rank  None: this one
+        """
+        rank, (each, more) = self.rank if rank is None else rank, divmod(segments, self.size)
+        start = rank * each + min(rank, more)
+        return range(start, start + each + (rank < more))
 
     def same(self, operation: str, facts: dict[str, Any]) -> None:
         """Raises RankError on all ranks, naming the first that differs, unless all of them have the same facts."""
-        every = self.comm.allgather(facts)
+        every = self._gathered(operation, facts)
         for name, mine in every[0].items():
             for rank, others in enumerate(every):
                 if others.get(name) != mine:
@@ -73,7 +79,7 @@ class Ranks:
             result = decide()
         except BaseException as error:  # also of sys.exit, which would leave the others waiting
             failure = error
-        every = self.comm.allgather((result, None if failure is None else _text(failure)))
+        every = self._gathered("a callback or a check", (result, None if failure is None else _text(failure)))
         if failure is not None:
             raise failure
         for rank, (_, text) in enumerate(every):
@@ -86,42 +92,81 @@ class Ranks:
 
     def of_all(self, value: Any) -> list[Any]:
         """The values of all ranks."""
-        values: list[Any] = self.comm.allgather(value)
-        return values
+        return self._gathered("a value", value)
+
+    def _gathered(self, what: str, value: Any) -> list[Any]:
+        """The values of all ranks. Raises RankError on all unless all of them are at the same point of the program."""
+        every: list[tuple[str, Any]] = self._allgather((what, value))
+        for rank, (other, _) in enumerate(every):
+            if other != every[0][0]:
+                raise RankError(
+                    f"the ranks do not do the same: rank 0 is at {every[0][0]} and rank {rank} at {other}. Each method "
+                    "of a plan is called by all ranks; model.predict computes on one alone"
+                )
+        return [value for _, value in every]
+
+    def _allgather(self, value: Any) -> list[Any]:
+        """As the communicator's own, but a rank that waits leaves its processor to others and notices Ctrl-C."""
+        mine = np.frombuffer(pickle.dumps(value), np.uint8)
+        sizes = np.empty(self.size, np.int64)
+        wait(self.comm.Iallgather(np.array([mine.size]), sizes))
+        ends = np.cumsum(sizes)
+        every = np.empty(int(ends[-1]), np.uint8)
+        wait(self.comm.Iallgatherv(mine, [every, (sizes.tolist(), (ends - sizes).tolist())]))
+        return [pickle.loads(every[end - size : end].tobytes()) for size, end in zip(sizes, ends, strict=True)]
 
     def from_first(self, value: Any) -> Any:
         """Rank 0's value."""
-        return self.comm.bcast(value)
+        return self._gathered("rank 0's value", value if self.rank == 0 else None)[0]
 
     def add_in_turn(self, parts: Sequence[Array], total: Array, segments: int) -> None:
-        """total = the parts of all ranks, added in the order of the ranks and, within one, in theirs; on all ranks.
+        """Makes total the sum of the segments of all ranks, in their order, on all ranks.
 
-        parts      of this rank, each like total (size,): as many as `share(segments)` has segments
+        An array (size,) is the gradients, and behind them a double, the sum of the losses.
+        parts   of this rank, one for each of its segments; of rank 0 none: total has them already
         """
-        active = min(self.size, segments)
+        active, behind = min(self.size, segments), 8 // total.itemsize
         last, size = active - 1, max(1, BLOCK // total.itemsize)
-        running, requests = np.empty_like(total), []
-        for start in range(0, len(total), size):
-            block = running[start : start + size]
+        requests = []
+        for start in range(0, max(1, len(total) - behind), size):
+            is_end = start + size >= len(total) - behind  # the double travels with the last block
+            some = slice(start, len(total) if is_end else start + size)
             if self.rank < active:
-                self._add_block(parts, block, start, last)
-            if self.rank == last:
-                total[start : start + size] = block
-            requests.append(self.comm.Ibcast(total[start : start + size], root=last))
+                self._add_block([part[some] for part in parts], total[some], last, behind if is_end else 0)
+            if self.size > 1:
+                requests.append(self.comm.Ibcast(total[some], root=last))
         for request in requests:
             wait(request)
 
-    def _add_block(self, parts: Sequence[Array], block: Array, start: int, last: int) -> None:
-        """A block of the running total, from the rank before this one, with this rank's parts, to the next."""
-        mine = [part[start : start + len(block)] for part in parts]
-        if self.rank == 0:
-            block[...] = mine.pop(0)
-        else:
+    def _add_block(self, parts: Sequence[Array], block: Array, last: int, behind: int) -> None:
+        """A block of the running total, from the rank before this one, with this rank's parts, to the next.
+
+        behind: how many numbers at its end are a double
+        """
+        if self.rank:
             wait(self.comm.Irecv(block, source=self.rank - 1))
-        for part in mine:
-            np.add(block, part, out=block)
+        for part in parts:
+            add(block, part, behind)
         if self.rank < last:
             wait(self.comm.Isend(block, dest=self.rank + 1))
+
+    def give(self, array: Array, starts: Sequence[int]) -> None:
+        """Makes an array (n,...) whole on all ranks, of which each has computed the rows from starts[rank] on."""
+        requests = []
+        each = max(1, MESSAGE // max(1, array[:1].nbytes))
+        for root, (start, end) in enumerate(pairwise(starts)):
+            for first in range(start, end, each):
+                requests.append(self.comm.Ibcast(array[first : min(first + each, end)], root=root))
+        for request in requests:
+            wait(request)
+
+
+def add(total: Array, part: Array, behind: int) -> None:
+    """total += part, whose last `behind` numbers are a double each."""
+    end = len(total) - behind
+    np.add(total[:end], part[:end], out=total[:end])
+    if behind:
+        np.add(total[end:].view(np.float64), part[end:].view(np.float64), out=total[end:].view(np.float64))
 
 
 def together(agree: Callable[..., bool], make: Callable[[], Made]) -> Made:

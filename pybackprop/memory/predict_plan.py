@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pybackprop.core import native
-from pybackprop.core.arrays import round_up_to_lines
+from pybackprop.core.arrays import Array, round_up_to_lines
 from pybackprop.engine import placement
 from pybackprop.engine.layout import Layout
 from pybackprop.engine.placement import workspace_bytes
@@ -43,7 +43,7 @@ def of_plan(plan: Plan) -> BufferLog:
     log = BufferLog(network.dtype)
     held = {"parameters": arena.values.nbytes, "gradients": arena.gradients.nbytes, **kept}
     used = _hold(log, network, plan.batch, held)
-    return _work(log, network, plan.layout, used)
+    return _work(log, network, plan.layout, used, plan.for_ranks)
 
 
 def kept_name(state: str) -> str:
@@ -65,9 +65,12 @@ def _hold(log: BufferLog, network: Network, batch: int, arena: Mapping[str, int]
     return held
 
 
-def _work(log: BufferLog, network: Network, layout: Layout, held: list[Buffer]) -> BufferLog:
+def _work(
+    log: BufferLog, network: Network, layout: Layout, held: list[Buffer], for_ranks: Mapping[str, Array] | None = None
+) -> BufferLog:
     buffers = [*_arrays(log, layout), *_workspace(log, network, layout)]
-    for name, array in (("a gathered batch", layout.gathered), ("copies of the parameters for fit", layout.copies)):
+    of_fit = {"a gathered batch": layout.gathered, "copies of the parameters for fit": layout.copies}
+    for name, array in (of_fit | dict(for_ranks or {})).items():
         if array.size:
             buffers.append(log.make(name, (array.size,), "workspace"))
     log.step("compile", *buffers)

@@ -220,10 +220,11 @@ class Recorder:
             ("workspace", "workspace", layout.workspace),
             ("a gathered batch", "workspace", layout.gathered),
             ("copies of the parameters for fit", "workspace", layout.copies),
+            *((name, "workspace", array) for name, array in plan.for_ranks.items()),
         ):
             buffer = self._find(_address(array))
             if buffer is not None:
-                buffer.name, buffer.kind = buffer.name or self._once(f"the plan's {name}"), kind
+                buffer.name, buffer.kind = buffer.name or self._once(f"the plan's {name.removeprefix('the ')}"), kind
                 used.append(buffer)
         self.log.step(operation, *used)
 

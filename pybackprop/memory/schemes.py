@@ -142,7 +142,7 @@ def plan_ledger(plan: Plan) -> Ledger:
         "parameters": arena.values.nbytes,
         "gradients": arena.gradients.nbytes,
         "momentum": arena.kept_bytes,
-        "workspace": plan.layout.nbytes(),
+        "workspace": plan.layout.nbytes() + sum(array.nbytes for array in plan.for_ranks.values()),
     }
     network = plan.layout.network
     title = f"a plan, strategy {plan.layout.strategy}: {batch:,} rows of {network}"

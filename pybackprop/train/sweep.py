@@ -27,6 +27,7 @@ from pybackprop.data import Description, Samples, Split
 from pybackprop.train.trainer import Settings, Trainer
 
 CONNECTS = 10.0  # seconds in which a scheduler answers
+RESUMES = "start others and the sweep again, which goes on where it was if it has a --state"
 NO_JOBLIB = "needs joblib: pip install 'pybackprop[sweep]', or train in this process alone: --jobs 1"
 NO_DASK = "needs dask and joblib: pip install 'pybackprop[dask]', or leave --scheduler out"
 
@@ -134,12 +135,13 @@ def on_dask(
 ) -> Outcomes:
     """Trains on the workers of a Dask scheduler, each with so many threads; in the order in which they end.
 
-    Raises ValueError without dask and for workers that have no or another version of this library, OSError for a
-    scheduler that does not answer or has no workers.
+    What a worker that dies was training is trained by another one. Raises ValueError without dask and for workers that
+    have no or another version of this library, OSError for a scheduler that does not answer or has no workers, and
+    where those that held the data died.
     """
     try:
         import joblib  # noqa: F401
-        from dask.distributed import Client
+        from dask.distributed import CancelledError, Client, KilledWorker
     except ImportError as error:
         raise ValueError(f"--scheduler: {NO_DASK} ({error})") from None
     with ExitStack() as stack:
@@ -149,7 +151,11 @@ def on_dask(
         except (OSError, ValueError, asyncio.TimeoutError) as error:
             raise OSError(f"--scheduler: {scheduler}: {str(error) or 'no workers'}; is it running?") from error
         _check_versions(client.run(_version, on_error="return"))
-        yield from _parallel(tasks, samples, keep, threads, None, backend="dask", client=client)
+        try:
+            yield from _parallel(tasks, samples, keep, threads, None, backend="dask", client=client)
+        except (KilledWorker, CancelledError) as error:
+            died = f"workers died, and what they held is lost ({type(error).__name__})"
+            raise OSError(f"--scheduler: {scheduler}: {died}; {RESUMES}") from error
 
 
 def _version() -> str:

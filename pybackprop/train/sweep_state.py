@@ -60,6 +60,13 @@ class State:
             self._check_is_ours(content[len(whole) :])
             os.truncate(path, len(whole))
 
+    def check_place(self) -> None:
+        """Raises OSError for a file that `add` could not write to. Leaves none that was not there."""
+        existed = self.path.exists()
+        os.close(os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666))
+        if not existed:
+            self.path.unlink()
+
     def get(self, settings: Settings) -> Outcome | None:
         """What a training with these settings came to, if it is known."""
         return self.outcomes.get(_key(asdict(settings)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -14,7 +13,7 @@ import numpy as np
 from pybackprop.core.arrays import Array, float_type
 from pybackprop.core.checks import check_seed, is_whole, whole
 from pybackprop.core.errors import CheckpointError
-from pybackprop.data import DataError, Description, Split, check_finite
+from pybackprop.data import Description, Split, StoredSplit
 from pybackprop.engine.compile import compile
 from pybackprop.engine.model import Model, mlp
 from pybackprop.engine.records import Moment
@@ -24,8 +23,8 @@ from pybackprop.nn.schedules import CosineLR, OneCycleLR, Schedule, StepLR, Warm
 from pybackprop.ops import mse
 from pybackprop.train import checkpoint, contents, scores
 from pybackprop.train.model_file import copy_arrays
+from pybackprop.train.parts import Parts, parts_of
 
-MOST_CLASSES = 100_000
 MOST_ASKED = 10_000  # samples that tell whether a unit is alive
 RATE_OF_ADAM, DECAY_OF_ADAMW = 1e-3, 1e-2
 RATE_OF_CLASSES, RATE_OF_NUMBERS = 0.2, 0.005  # learning rate, times features, where those are standardised
@@ -87,7 +86,8 @@ class Settings:
 class Trainer:
     """An mlp, its optimizer, its data, and its progress.
 
-    split     x (n,m) and labels y (n,) of integers, which become rows of the identity matrix, or targets (n,h)
+    split     x (n,m) and labels y (n,) of integers, which become rows of the identity matrix, or targets (n,h); or rows
+              on disk
     description  of the data, for whoever is to predict with a checkpoint; None if nothing is known
     epoch     epochs done;  losses: the mean loss of each;  accuracies: after each, on the validation part
     seconds   spent in training steps;  samples: seen by them
@@ -98,9 +98,7 @@ class Trainer:
 
     settings: Settings
     description: Description | None
-    split: Split
-    classifies: bool
-    targets: Array
+    parts: Parts
     optimizer: Optimizer
     plan: Any
     seconds: float
@@ -108,17 +106,19 @@ class Trainer:
     epoch: int
 
     def __init__(
-        self, settings: Settings, split: Split, description: Description | None = None, comm: Any = None
+        self,
+        settings: Settings,
+        split: Split | StoredSplit,
+        description: Description | None = None,
+        comm: Any = None,
     ) -> None:
         self.settings, self.description = settings, description
-        self.split = _checked(split, float_type(settings.dtype))
-        classes = _classes(self.split)
-        self.classifies = classes is not None
-        self.targets = _targets(self.split.y_train, classes, settings.dtype)
-        sizes = [self.split.x_train.shape[1], *settings.hidden, self.targets.shape[1]]
+        labelled = description is not None and description.classifies
+        self.parts = parts_of(split, float_type(settings.dtype), labelled)
+        sizes = [self.parts.features, *settings.hidden, self.parts.outputs]
         self.model: Model = mlp(sizes, settings.seed, settings.dtype)
         self.optimizer = settings.new_optimizer(self.model)
-        batch = min(settings.batch, len(self.targets))
+        batch = min(settings.batch, self.parts.rows)
         self.plan = compile(self.model, batch=batch, optimizer=self.optimizer, clip_norm=settings.clip_norm, comm=comm)
         self.epoch = self.samples = 0
         self.seconds = 0.0
@@ -128,7 +128,7 @@ class Trainer:
     @property
     def steps(self) -> int:
         """Steps in an epoch; the last one takes the samples that are left."""
-        return -(-len(self.targets) // self.settings.batch)
+        return -(-self.parts.rows // self.settings.batch)
 
     def run_epoch(self, callback: Callable[[Moment], Any] | None = None) -> float:
         """One pass over the shuffled training samples; the mean loss over them. callback: see Plan.fit.
@@ -137,29 +137,29 @@ class Trainer:
         """
         s = self.settings
         options = {"seed": s.seed, "callback": callback, "schedule": s.schedule_of(s.epochs * self.steps)}
-        (done,) = self.plan.fit(self.split.x_train, self.targets, epochs=self.epoch + 1, done=self.epoch, **options)
+        (done,) = self.plan.fit(*self.parts.to_fit, epochs=self.epoch + 1, done=self.epoch, **options)
         self.epoch += 1
         self.seconds += done.seconds
-        self.samples += len(self.targets)
+        self.samples += self.parts.rows
         self.losses.append(done.loss)
         self.accuracies.append(self.accuracy())
         return self.losses[-1]
 
     def accuracy(self) -> float | None:
         """The fraction of validation samples whose largest output is that of their label; None without labels."""
-        if not self.classifies or not len(self.split.x_valid):
+        if not self.parts.classifies or not self.parts.valid_rows:
             return None
-        return scores.accuracy(self.plan.predict(self.split.x_valid).data, self.split.y_valid)
+        return scores.accuracy(self.plan.predict(self.parts.x_valid).data, self.parts.y_valid)
 
     def r2(self) -> float | None:
         """R², the share of the targets' variance that is explained, on the validation part; None for labels."""
-        if self.classifies or not len(self.split.x_valid):
+        if self.parts.classifies or not self.parts.valid_rows:
             return None
-        return scores.r2(self.plan.predict(self.split.x_valid).data, self.split.y_valid)
+        return scores.r2(self.plan.predict(self.parts.x_valid).data, self.parts.y_valid)
 
     def silent_layers(self) -> list[int]:
         """The hidden layers, counted from 1, of which no unit is alive: relu gives 0 for all samples that are asked."""
-        out, silent = self.split.x_train[:MOST_ASKED], []
+        out, silent = self.parts.first(MOST_ASKED), []
         parameters = [p.data for p in self.model.parameters()]
         for k, (w, b) in enumerate(zip(parameters[:-2:2], parameters[1:-2:2], strict=True), 1):
             out = np.maximum(out @ w + b, 0)
@@ -169,11 +169,9 @@ class Trainer:
 
     def valid_loss(self) -> float | None:
         """The loss on the validation samples; None if there are none."""
-        if not len(self.split.x_valid):
+        if not self.parts.valid_rows:
             return None
-        classes = self.targets.shape[1] if self.classifies else None
-        targets = _targets(self.split.y_valid, classes, self.settings.dtype)
-        return float(mse(self.plan.predict(self.split.x_valid), targets))
+        return float(mse(self.plan.predict(self.parts.x_valid), self.parts.targets_valid))
 
     # ---- what a checkpoint holds ----
 
@@ -203,7 +201,7 @@ class Trainer:
         """What a checkpoint of this holds: its arrays, which are the trainer's own memory, and its meta."""
         meta: dict[str, Any] = {
             "kind": "mlp",
-            "classifies": self.classifies,
+            "classifies": self.parts.classifies,
             "settings": asdict(self.settings),
             "steps": self.optimizer.steps,
             "epoch": self.epoch,
@@ -219,7 +217,9 @@ class Trainer:
         """Restores the state from a checkpoint of the same network and data. Raises CheckpointError."""
         arrays, meta = checkpoint.load(path)
         if meta.get("data") != self._data_digest:
-            raise CheckpointError(f"{path}: was trained on other data than this; resume with the same data")
+            raise CheckpointError(
+                f"{path}: was trained on other data than this; resume with the same data{self.parts.other}"
+            )
         progress = contents.check_progress(path, meta)
         steps = meta.get("steps", progress[0] * self.steps)
         if not is_whole(steps, 0, 2**63):
@@ -230,12 +230,7 @@ class Trainer:
 
     @cached_property
     def _data_digest(self) -> str:
-        arrays = {"x": self.split.x_train, "y": self.targets}
-        state = hashlib.sha256()
-        for name, array in arrays.items():
-            state.update(f"{name}{array.shape}".encode())
-            state.update(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).data)
-        return state.hexdigest()
+        return self.parts.digest
 
 
 def usual_rate(description: Description, optimizer: str = Settings.optimizer) -> float:
@@ -274,37 +269,6 @@ def settings_of(path: str | Path) -> Settings:
             f"of {arrays['w1'].dtype}"
         )  # fmt: skip
     return found
-
-
-def _checked(split: Split, dtype: np.dtype[Any]) -> Split:
-    if split.x_train.ndim != 2 or not split.x_train.size:
-        raise DataError(f"x_train: found shape {split.x_train.shape}, expected samples by features, at least one each")
-    for name, array in split._asdict().items():
-        check_finite(name, array)
-    return Split(
-        split.x_train.astype(dtype, copy=False), split.y_train, split.x_valid.astype(dtype, copy=False), split.y_valid
-    )
-
-
-def _classes(split: Split) -> int | None:
-    """The number of classes that the labels imply; None for targets that are not labels."""
-    if split.y_train.dtype.kind not in "iu":
-        return None
-    labels = np.concatenate([split.y_train.ravel(), split.y_valid.ravel()])
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= MOST_CLASSES:
-        raise DataError(
-            f"labels: found {low} to {high}, expected 0 to {MOST_CLASSES - 1}; convert them to targets of floats"
-        )
-    return max(high + 1, 2)
-
-
-def _targets(y: Array, classes: int | None, dtype: Any) -> Array:
-    if classes is None:
-        return np.ascontiguousarray(y.reshape(len(y), -1), dtype)
-    targets = np.zeros((len(y), classes), dtype)
-    targets[np.arange(len(y)), y.ravel()] = 1
-    return targets
 
 
 __all__ = ["Settings", "Trainer", "settings_of", "usual_rate"]

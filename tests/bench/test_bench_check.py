@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
-from helpers.benches import NUMPY, ONE_PASS, OURS, PEERS, PLAN, TINY, silent
+from helpers.benches import NUMPY, ONE_PASS, OURS, PEERS, PLAN, RANKS, TINY, silent
 from pybackprop.bench import report, resident_memory, schedule, table, validate, workloads
 from pybackprop.bench.engines import engine
 from pybackprop.bench.workloads import FULL, QUICK, USUAL, Workload
@@ -106,6 +106,19 @@ def test_every_result_is_checked_and_every_mistake_found(entry, kind, sizes, dty
         assert "expected" in validate.wrong(work, {**result, name: array.astype(np.float16)}, right)
         assert "expected" in validate.wrong(work, {**result, name: array[None]}, right)
     assert "gave []" in validate.wrong(work, {}, right)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ranks_are_right_and_end_with_the_bench(threads):
+    if RANKS.missing():
+        pytest.skip("not installed")
+    sizes = [(1100, 20, 9, 3), (60, 5, 4, 2)]
+    works = [Workload("ranks", "step", of, "float32", threads) for of in sizes]
+    assert not RANKS.does(Workload("step", "step", sizes[0], "float32", threads))
+    bench = schedule.Bench(works, [RANKS], 1)
+    bench.run(silent)
+    assert [result.engines["ranks"].why for result in bench.results] == ["", ""]
+    assert all(result.engines["ranks"].usable for result in bench.results)
 
 
 @pytest.mark.peers

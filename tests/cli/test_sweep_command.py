@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from helpers.clusters import local_cluster, sockets_left_open
+from helpers.clusters import local_cluster, separate_cluster, sockets_left_open
 from helpers.processes import COMMAND, TIMEOUT, is_running, run_command
 from pybackprop.cli.main import main
 from pybackprop.core import version
@@ -390,3 +390,64 @@ def wait_for_lines(path, count, process):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.02)
     raise AssertionError("no lines in time")
+
+
+def sweep_while_workers_die(folder, seeds, killed):
+    """(exit code, what it said, the lines of its state) of a sweep of which `killed` of two workers die."""
+    state = folder / "s.jsonl"
+    options = ["sweep", "--grid", "hidden=5", "--epochs", "30", "--seeds", str(seeds), "--state", str(state), "--json"]
+    with separate_cluster(folder) as (address, workers):
+        command = [*COMMAND, *options, "--scheduler", address]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            wait_for_lines(state, 3, process)
+            for worker in workers[:killed]:
+                worker.kill()
+            _, said = process.communicate(timeout=TIMEOUT)
+        finally:
+            process.kill()
+    return process.returncode, said, state
+
+
+@posix
+def test_a_sweep_outlives_a_worker_or_says_so_once_and_goes_on(run, tmp_path):
+    """Which of the two depends on whether the other worker has the data too."""
+    code, said, state = sweep_while_workers_die(tmp_path, 200, killed=1)
+    if code:
+        assert (code, said.count("pybackprop: error: --scheduler: ")) == (1, 1), said
+    found = run("--grid", "hidden=5", "--epochs", 30, "--seeds", 200, "--state", state, "--jobs", 1)
+    assert found["skipped"] >= 3
+    assert code or found["skipped"] == 200
+    assert len({row["digest"] for row in found["candidates"]}) == 200
+
+
+@posix
+def test_a_sweep_without_workers_ends_with_a_message(tmp_path):
+    code, said, state = sweep_while_workers_die(tmp_path, 2000, killed=2)
+    assert code == 1
+    assert said.count("pybackprop: error: --scheduler: ") == 1, said
+    assert "workers died" in said
+    assert 3 <= len(state.read_text().splitlines()) < 2000
+
+
+def test_a_scheduler_is_not_asked_if_all_is_known(run, tmp_path):
+    options = ("--grid", "lr=0.1,0.2", "--epochs", 1, "--state", tmp_path / "s.jsonl")
+    first = run(*options, *HERE)
+    found = run(*options, "--scheduler", "tcp://127.0.0.1:9")
+    assert found["skipped"] == 2
+    assert results(found) == results(first)
+
+
+def test_a_state_that_cannot_be_written_is_found_before_the_first_training(run, tmp_path, count, monkeypatch):
+    def opened(path, *others):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    options = ("--grid", "lr=0.1,0.2", "--epochs", 1, "--state", tmp_path / "s.jsonl", *HERE)
+    with monkeypatch.context() as patched:
+        patched.setattr(sweep_state.os, "open", opened)
+        assert "Permission denied" in run(*options, code=1)
+        assert count == []
+    run(*options)
+    with monkeypatch.context() as patched:
+        patched.setattr(sweep_state.os, "open", opened)
+        assert run(*options)["skipped"] == 2  # there is nothing to write

@@ -80,6 +80,25 @@ def test_a_limited_address_space_is_enough_for_rows_on_disk(files, what):
         assert found["extra"] > 2 * WINDOW * block - MB  # otherwise this would measure nothing
 
 
+COMMANDS = """
+import json, resource, sys
+from pybackprop.cli.main import main
+
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 200 * 10**6, used + 200 * 10**6))
+x, saved = sys.argv[1:]
+train = ["train", "--epochs", "1", "--batch", "500", "--hidden", "4", "--window", "2", "--scale", "standard"]
+codes = [main([*train, "--data", x, "--save", saved, "--quiet"]), main(["predict", "--model", saved, "--data", x])]
+sys.exit(max(codes))
+"""
+
+
+def test_a_limited_address_space_is_enough_for_the_commands(files, tmp_path):
+    done = python(COMMANDS, files[0], tmp_path / "model.npz", PYBACKPROP_THREADS="1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == ROWS
+
+
 def test_the_same_limit_is_not_enough_for_the_data_in_memory(files):
     assert told(files, 200 * MB, "whole")["error"] in ("MemoryError", "_ArrayMemoryError", "OutOfMemoryError")
 

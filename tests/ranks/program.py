@@ -32,7 +32,8 @@ def trained(comm, case):
     history = plan.fit(x, targ, epochs=3, patience=2 if case.get("validation_split") else None, **fit)
     first = [plan.step(x[:batch], targ[:batch]), plan.grads(x[:batch], targ[:batch])]
     first.append(plan.grads(x[: batch // 2 + 1], targ[: batch // 2 + 1], accumulate=True))
-    predicted = hashlib.sha256(plan.predict(x).data.tobytes()).hexdigest()
+    outputs = [plan.predict(some).data.tobytes() for some in (x, x[:1], x[:512], x[:513], x.astype("f8"))]
+    predicted = hashlib.sha256(b"".join(outputs)).hexdigest()
     return {"losses": [e.loss for e in history], "valid": [e.validation for e in history], "first": first,
             "predicted": predicted, "digest": digest(model)}  # fmt: skip
 
@@ -83,6 +84,10 @@ def different(comm, what):
         x[5] += odd and what == "data changed in place"
     if what == "validation":
         options |= {"patience": 1, "validation": (x[:10], targ[:10] + 50 * odd)}
+    if what == "predictions of one rank":
+        plan.step(x[:9], targ[:9]) if odd else plan.predict(x)
+    if what == "rows to predict":
+        plan.predict(x[odd:])
     if what == "loaders":
         plan.fit([(x[:512], targ[:512])] * (2 if odd else 3), epochs=1)
     plan.fit(x, targ, **options)

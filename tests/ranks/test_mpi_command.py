@@ -6,9 +6,10 @@ import random
 import signal
 import time
 
+import numpy as np
 import pytest
 
-from helpers.ranks import children, run, start
+from helpers.ranks import children, flags, mpiexec, run, start
 
 TRAIN = ("-m", "pybackprop", "train", "--batch", "1000", "--lr", "0.3", "--hidden", "20", "--json")
 
@@ -36,6 +37,35 @@ def test_training_goes_on_with_another_number_of_ranks(tmp_path):
         code, out, err = run(ranks, *start_of, "--mpi", "--epochs", epochs, "--save", saved)
         assert code == 0, err
     assert json.loads(out)["digest"] == alone(5)["digest"]
+
+
+def test_shards_larger_than_memory_are_shared(tmp_path, rng):
+    for k, n in enumerate((900, 40, 1300)):
+        x = rng.normal(3, 5, (n, 6)).astype("f")
+        np.savez(tmp_path / f"part-{k}.npz", x=x, y=(x[:, 0] > 3) * 1)
+    options = ("--data", tmp_path, "--window", 2, "--epochs", 2)
+    told = []
+    for ranks, mpi in ((2, ("--mpi",)), (1, ())):
+        code, out, err = run(ranks, *TRAIN, *mpi, *options)
+        assert code == 0, err
+        told.append(json.loads(out))
+    for name in ("digest", "loss", "accuracy", "data"):
+        assert told[0][name] == told[1][name]
+
+
+def test_a_table_on_stdin_is_read_once_and_shared(tmp_path):
+    if flags(mpiexec()):
+        pytest.skip("Open MPI's mpiexec gives its ranks no end of stdin")
+    path = tmp_path / "d.csv"
+    path.write_text("a,b,class\n" + "".join(f"{k % 7},{k % 5},{k % 2}\n" for k in range(300)))
+    told = []
+    for ranks, options in ((2, ("--mpi", "--data", "-")), (1, ("--data", path))):
+        with path.open() as stdin:
+            code, out, err = run(ranks, *TRAIN, *options, "--epochs", 2, stdin=stdin)
+        assert code == 0, err
+        told.append(json.loads(out))
+    assert told[0]["digest"] == told[1]["digest"]
+    assert told[0]["data"] == told[1]["data"]
 
 
 def test_without_mpi_several_ranks_are_refused():

@@ -76,6 +76,14 @@ def test_what_ranks_may_do_differently(what):
         ("clipping", "plan.fit: the ranks do not agree: clip_norm is 0.0 on rank 0 and 0.001 on rank 1"),
         ("a schedule", "plan.fit: the ranks do not agree: the learning rate is 0.1 on rank 0 and 0.2 on rank 1"),
         ("the rate of a step", "plan.step: the ranks do not agree: the learning rate is 0.1 on rank 0 and 0.2"),
+        (
+            "predictions of one rank",
+            "the ranks do not do the same: rank 0 is at a callback or a check and rank 1 at plan.step",
+        ),
+        (
+            "rows to predict",
+            "plan.predict: the ranks do not agree: the shape of x is (2048, 4) on rank 0 and (2047, 4)",
+        ),
         ("rows of a step", "plan.grads: the ranks do not agree: the shape of x is [1000, 4] on rank 0"),
         ("data changed in place", "plan.fit: the ranks do not agree: the checksum of x is"),
         ("loaders", "plan.fit: the loaders of the ranks do not agree whether the epoch has ended"),
@@ -109,3 +117,21 @@ def test_plans_do_not_use_up_communicators(tmp_path):
     code, out, err = run(1, program)
     assert code == 0, err
     assert out == "done\n"
+
+
+def test_the_buffers_of_ranks_are_counted(tmp_path):
+    program = tmp_path / "memory.py"
+    program.write_text(
+        "from mpi4py import MPI\nimport pybackprop as bp\ncomm = MPI.COMM_WORLD\n"
+        "def peak(comm):\n    model = bp.mlp([100, 200, 10])\n"
+        "    return bp.compile(model, batch=512 * 7, optimizer=bp.SGD(lr=0.1), comm=comm).memory()\n"
+        "shared, alone = peak(comm), bp.compile(bp.mlp([100, 200, 10]), batch=512, optimizer=bp.SGD(lr=0.1)).memory()\n"
+        "more = comm.gather(shared['workspace'] - alone['workspace'])\n"
+        "if comm.Get_rank() == 0:\n    print(*more, alone['gradients'])\n"
+    )
+    code, out, err = run(3, program)
+    assert code == 0, err
+    *more, gradients = map(int, out.split())
+    copies = [1, 1 + 2, 1 + 2]  # the total, and the sums of 3, 2 and 2 segments, of which rank 0 keeps none
+    for found, count in zip(more, copies, strict=True):
+        assert count * gradients < found <= count * (gradients + 64) + 64

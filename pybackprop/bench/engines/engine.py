@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module, metadata, util
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -56,6 +59,13 @@ class Engine:
         vars(self).pop("results", None)
         self.last = None
 
+    def follow(self) -> bool:
+        """Whether this process only helps another one, that the bench speaks with; returns when that has ended."""
+        return False
+
+    def close(self) -> None:
+        """Lets go of what is not this process's alone."""
+
     def about(self) -> dict[str, Any]:
         """Its settings, for the report; "blas": the library that multiplies its matrices."""
         return {}
@@ -66,7 +76,8 @@ class Entry:
     """An available engine. package: what must be installed. where: 'module:class'.
 
     ours: whether it is one of this library; the others are the peers that it is compared with.
-    kinds: the kinds of workloads that it supports; empty: all.
+    kinds, groups: of the workloads that it supports; empty: all.
+    on_ranks: whether mpiexec starts it, as many ranks as there are threads.
     """
 
     name: str
@@ -74,15 +85,18 @@ class Entry:
     where: str
     ours: bool = False
     kinds: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    on_ranks: bool = False
 
     def missing(self) -> bool:
-        return util.find_spec(self.package) is None
+        return util.find_spec(self.package) is None or (self.on_ranks and mpiexec() is None)
 
     def version(self) -> str:
         return metadata.version({"sklearn": "scikit-learn"}.get(self.package, self.package))
 
     def does(self, workload: Workload) -> bool:
-        return not self.kinds or workload.kind in self.kinds
+        fits = not self.groups or workload.group in self.groups
+        return fits and (not self.kinds or workload.kind in self.kinds)
 
 
 ENTRIES = (
@@ -101,7 +115,22 @@ ENTRIES = (
     Entry("jax", "jax", "pybackprop.bench.engines.jax:Jax", kinds=EAGER),
     Entry("sklearn", "sklearn", "pybackprop.bench.engines.sklearn:Sklearn", kinds=("epoch", "classify")),
     Entry("estimator", "sklearn", "pybackprop.bench.engines.estimator:Estimator", ours=True, kinds=("classify",)),
+    Entry(
+        "ranks",
+        "mpi4py",
+        "pybackprop.bench.engines.ranks:Ranks",
+        ours=True,
+        kinds=("step",),
+        groups=("ranks",),
+        on_ranks=True,
+    ),
 )
+
+
+def mpiexec() -> str | None:
+    """The command that starts ranks: the one beside Python, or the system's."""
+    beside = Path(sys.executable).with_name("mpiexec")
+    return str(beside) if beside.exists() else shutil.which("mpiexec")
 
 
 def load(where: str, threads: int) -> Engine:
