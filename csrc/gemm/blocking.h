@@ -83,13 +83,20 @@ static size_t LOCAL(head)(const LOCAL(work) * w) {
     return off ? (VECTOR_BYTES - off) / sizeof(REAL) : 0;
 }
 
-/* Elements of workspace for `count` micro-panels (inner,width): as many as all of them need, but at
+/* Elements of workspace for `count` micro-panels (depth,width): as many as all of them need, but at
    most `bytes`, and at least one of a segment. *capacity = what blocks may use. */
-static size_t LOCAL(operand_workspace)(size_t *capacity, size_t count, size_t width, size_t inner,
+static size_t LOCAL(operand_workspace)(size_t *capacity, size_t count, size_t width, size_t depth,
                                        size_t bytes) {
     size_t least = width * BP_SEGMENT, limit = bytes / sizeof(REAL);
     *capacity = limit > least ? limit : least;
-    return count * width <= *capacity / (inner + 1) ? count * width * inner : *capacity;
+    return count * width <= *capacity / (depth + 1) ? count * width * depth : *capacity;
+}
+
+/* At least what choose_kc may choose, with so much room for left. */
+static size_t LOCAL(deepest)(const LOCAL(work) * w, size_t left_bytes) {
+    size_t whole = left_bytes / sizeof(REAL) / PACKED_MR / 2, depth = bp_tiles_depth();
+    if (whole < BP_SEGMENT) whole = BP_SEGMENT;
+    return LOCAL(at_most)(w->inner, whole > depth ? whole : depth);
 }
 
 /* Numbers that a product needs beside its operands: blocks of left, of right, and a column of tiles,
@@ -101,10 +108,11 @@ typedef struct {
 /* Sets what blocks may use of them, too. */
 static LOCAL(needs) LOCAL(needs_of)(LOCAL(work) * w) {
     const size_t line = 64 / sizeof(REAL), block = bp_tiles_block(), half = bp_second_cache() / 2;
+    const size_t left_bytes = LOCAL(at_most)(block / 2, half > LEFT_BYTES ? half : LEFT_BYTES);
     size_t panels = w->right.size / NR + 1, chunks = w->left.size / MR + 1;
-    size_t right = LOCAL(operand_workspace)(&w->right_capacity, panels, NR, w->inner, block);
-    size_t left = LOCAL(operand_workspace)(&w->left_capacity, chunks, PACKED_MR, w->inner,
-                                           LOCAL(at_most)(block, half > LEFT_BYTES ? half : LEFT_BYTES));
+    size_t depth = LOCAL(deepest)(w, left_bytes);
+    size_t right = LOCAL(operand_workspace)(&w->right_capacity, panels, NR, depth, block);
+    size_t left = LOCAL(operand_workspace)(&w->left_capacity, chunks, PACKED_MR, depth, left_bytes);
     return (LOCAL(needs)){bp_rounded(left + LANES, line), bp_rounded(right, line),
                           bp_rounded(LOCAL(at_most)(w->left.size, BP_MAX_MC) * NR, line)};
 }
