@@ -250,6 +250,13 @@ def test_a_training_from_plain_c_ends_in_the_digest_of_the_command_line(builds, 
     assert train_in_c(tmp_path, builds.program("train.c", compiler, flags or usual())) == TWO_EPOCHS
 
 
+@pytest.mark.compilers
+@pytest.mark.skipif(shutil.which("musl-gcc") is None, reason="needs musl-gcc")
+def test_another_c_library_computes_the_same_bits(builds, tmp_path):
+    """Alpine's, without the kernel's headers. Its fma is not glibc's."""
+    assert train_in_c(tmp_path, builds.program("train.c", "musl-gcc", ["-O0", "-static"])) == TWO_EPOCHS
+
+
 ARM64 = ["aarch64-linux-gnu-gcc", "qemu-aarch64"]
 
 
