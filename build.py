@@ -33,6 +33,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CCompilerError, ExecError, PlatformError
 
 ROOT = Path(__file__).resolve().parent
+ON_WINDOWS = os.name == "nt"
 FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-Wall", "-Wextra"]
 NO_COMPILER = """
 pybackprop is a C extension, and no working C compiler was found ({reason}).
@@ -130,6 +131,7 @@ class BuildExt(build_ext):
     def build_extension(self, ext: Extension) -> None:
         refuse_unsafe(given_flags(self.compiler))
         self._find_compiler()
+        self._forget_folders()
         threads = self._threads()
         print(f"pybackprop: {'no threads, a serial build' if threads == SERIAL else self._kind_of_threads()}")
         extra = shlex.split(os.environ.get("PYBACKPROP_CFLAGS", ""))
@@ -152,6 +154,11 @@ class BuildExt(build_ext):
         if reason:
             raise SystemExit(NO_COMPILER.format(reason=reason))
 
+    def _forget_folders(self) -> None:
+        """A wheel is for other machines: the folders of this one, in which Python's own flags look, are not in it."""
+        if not self.inplace and not self._is_msvc():
+            self.compiler.linker_so = [flag for flag in self.compiler.linker_so if not flag.startswith("-Wl,-rpath")]
+
     def _flags(self) -> list[str]:
         """Ours, but for threads."""
         if self._is_msvc():
@@ -159,14 +166,14 @@ class BuildExt(build_ext):
         return FLAGS if self.inplace else [*FLAGS, NO_DEBUGGING]
 
     def _kind_of_threads(self) -> str:
-        return "Windows threads" if os.name == "nt" else "POSIX threads"
+        return "Windows threads" if ON_WINDOWS else "POSIX threads"
 
     def _threads(self) -> str:
         """The flag for threads, or for none."""
         wish, serial = serial_wish()
         if serial:
             return SERIAL
-        if os.name == "nt":
+        if ON_WINDOWS:
             return WINDOWS_THREADS
         if not self._failure(THREADS_PROGRAM, [THREADS], [THREADS]):
             return THREADS

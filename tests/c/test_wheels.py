@@ -4,6 +4,7 @@ import importlib
 import io
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.compile_c import ROOT, compile_one, compilers
+from helpers.compile_c import PROGRAMS, ROOT, SOURCES, compile_one, compilers, link
 from helpers.digests import TWO_EPOCHS
 from helpers.processes import ended
 
@@ -77,7 +78,7 @@ def built_on_windows(build, monkeypatch, compiler):
 
     command = build.BuildExt(Distribution())
     command.compiler, command.inplace = compiler, False
-    monkeypatch.setattr(build.os, "name", "nt")
+    monkeypatch.setattr(build, "ON_WINDOWS", True)
     monkeypatch.setattr(build_ext, "build_extension", lambda self, extension: None)
     extension = Extension("pybackprop._core", [])
     command.build_extension(extension)
@@ -128,11 +129,11 @@ def test_without_visual_studio_it_says_what_to_install(build, monkeypatch, clang
         built_on_windows(build, monkeypatch, Compiler(build.PlatformError("Unable to find a Visual Studio")))
 
 
-@pytest.mark.parametrize("flag", ["/fp:fast", "/clang:-ffast-math", "/clang:-Ofast"])
+@pytest.mark.parametrize(("flag", "named"), [("/fp:fast", "/fp:fast"), ("/clang:-Ofast", "-Ofast")])
 @pytest.mark.parametrize("variable", ["CL", "_CL_", "PYBACKPROP_CFLAGS"])
-def test_flags_of_clang_cl_that_change_bits_are_refused(build, monkeypatch, variable, flag):
+def test_flags_of_clang_cl_that_change_bits_are_refused(build, monkeypatch, variable, flag, named):
     monkeypatch.setenv(variable, f"/W3 {flag}")
-    with pytest.raises(SystemExit, match=flag):
+    with pytest.raises(SystemExit, match=f"flag {named} "):
         build.refuse_unsafe(build.given_flags(None))
 
 
@@ -146,15 +147,34 @@ def test_a_compiler_without_vector_types_is_told_which_one_has_them():
 
 
 @pytest.mark.parametrize("inplace", [True, False])
-def test_only_a_build_in_place_keeps_debugging_information(build, inplace):
+def test_only_a_build_in_place_keeps_debugging_information_and_folders(build, inplace):
     from setuptools import Distribution
 
     command = build.BuildExt(Distribution())
-    command.inplace, command.compiler = inplace, type("Unix", (), {"compiler_type": "unix"})
+    folders = {"linker_so": ["cc", "-shared", "-Wl,-rpath,/here", "-Wl,-O1"]}
+    command.inplace, command.compiler = inplace, type("Unix", (), {"compiler_type": "unix", **folders})
+    command._forget_folders()
     assert (build.NO_DEBUGGING in command._flags()) == (not inplace)
+    assert ("-Wl,-rpath,/here" in command.compiler.linker_so) == inplace
+    assert "-Wl,-O1" in command.compiler.linker_so
 
 
 # ---- the core on other systems ----
+
+
+def built(folder, *sources):
+    """A program of these files alone."""
+    for source in sources:
+        compile_one(folder / f"{source.stem}.o", source, compilers()[0], ["-O2"])
+    objects = {source.name: folder / f"{source.stem}.o" for source in sources}
+    link(folder / "program", objects, compilers()[0], [])
+    return folder / "program"
+
+
+@pytest.mark.skipif(not compilers() or platform.libc_ver()[0] != "glibc", reason="needs glibc, which is right")
+def test_the_cores_own_fma_rounds_once(tmp_path):
+    done = ended([built(tmp_path, PROGRAMS / "test_fma.c")])
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.skipif(not compilers(), reason="no C compiler here")
@@ -169,11 +189,7 @@ def test_both_ways_to_ask_an_x86_processor_agree(tmp_path):
         "#endif\n"
         "    return 0;\n}\n"
     )
-    for source in (program, ROOT / "csrc" / "runtime" / "dispatch.c"):
-        compile_one(tmp_path / f"{source.stem}.o", source, compilers()[0], [])
-    linked = ended([compilers()[0], "cpu.o", "dispatch.o", "-o", "cpu"], cwd=tmp_path)
-    assert linked.returncode == 0, linked.stderr
-    assert ended([tmp_path / "cpu"]).returncode == 0
+    assert ended([built(tmp_path, program, SOURCES / "runtime" / "dispatch.c")]).returncode == 0
 
 
 @pytest.mark.skipif(shutil.which("cc") is None or sys.platform != "linux", reason="needs a C compiler for Linux")
