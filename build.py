@@ -46,8 +46,8 @@ Install one and try again:
 or name yours in the environment variable CC."""
 NO_CLANG_CL = (
     "pybackprop's C core needs the vector types of GNU C, which Microsoft's compiler does not have: on Windows "
-    "clang-cl builds it. Please install LLVM, or Visual Studio's component 'C++ Clang tools for Windows', so that clang-cl is "
-    "found on PATH, or name it in the environment variable CC."
+    "clang-cl builds it. Please install LLVM, or Visual Studio's component 'C++ Clang tools for Windows', so that "
+    "clang-cl is found on PATH, or name it in the environment variable CC."
 )
 LLVM = r"C:\Program Files\LLVM\bin"  # where its installer puts it
 # Each changes bits: sums in another order, reciprocals instead of divisions, no NaN, no -0, or fused and wider

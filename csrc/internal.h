@@ -15,6 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef _MSC_VER /* else they are imported from the C library, and those of fma.c are not found */
+#define fma __builtin_fma
+#define fmaf __builtin_fmaf
+#endif
+
 #define BP_PASTE2(a, b) a##_##b
 #define BP_PASTE(a, b) BP_PASTE2(a, b)
 

@@ -29,8 +29,8 @@ size_t bp_vector_bytes(int kernel) {
 }
 
 /* The compiler's test covers the operating system too (does it save the wide registers?), but is part of
-   a library that clang-cl does not link. */
-#if defined BP_X86 && !defined _MSC_VER
+   a library that clang does not link on Windows. */
+#if defined BP_X86 && !defined _WIN32
 static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 static int has_avx512(void) {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

@@ -18,6 +18,10 @@
 #define BP_HIDDEN __attribute__((visibility("hidden")))
 #endif
 
+/* By the names that compilers call. */
+BP_HIDDEN double bp_fma(double x, double y, double z) __asm__("fma");
+BP_HIDDEN float bp_fmaf(float x, float y, float z) __asm__("fmaf");
+
 #if defined BP_X86
 /* Whether there is an instruction. */
 static int has_instruction(void) {
@@ -32,7 +36,7 @@ static int has_instruction(void) {
 }
 #endif
 
-BP_HIDDEN double fma(double x, double y, double z) {
+BP_HIDDEN double bp_fma(double x, double y, double z) {
 #if defined BP_X86
     if (has_instruction()) {
         __asm__("vfmadd213sd %2, %1, %0" : "+x"(x) : "x"(y), "x"(z));
@@ -42,7 +46,7 @@ BP_HIDDEN double fma(double x, double y, double z) {
     return bp_exact_fma(x, y, z);
 }
 
-BP_HIDDEN float fmaf(float x, float y, float z) {
+BP_HIDDEN float bp_fmaf(float x, float y, float z) {
 #if defined BP_X86
     if (has_instruction()) {
         __asm__("vfmadd213ss %2, %1, %0" : "+x"(x) : "x"(y), "x"(z));
