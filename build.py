@@ -66,6 +66,7 @@ NO_FAST_MATH = (
 NO_THREADS = "{wish} asks for threads, and the compiler could not build a program with POSIX threads."
 THREADS, SERIAL = "-pthread", "-DBP_SERIAL"
 WINDOWS_THREADS = ""  # need no flag
+INLINE_ROOTS = "-fno-math-errno"  # with it clang-cl has an instruction for square roots, not a function
 NO_DEBUGGING = "-g0"  # a wheel with it would be three times as large
 THREADS_PROGRAM = """#include <pthread.h>
 static void *nothing(void *argument) { return argument; }
@@ -162,7 +163,7 @@ class BuildExt(build_ext):
     def _flags(self) -> list[str]:
         """Ours, but for threads."""
         if self._is_msvc():
-            return [f"/clang:{flag}" for flag in FLAGS]
+            return [f"/clang:{flag}" for flag in (*FLAGS, INLINE_ROOTS)]
         return FLAGS if self.inplace else [*FLAGS, NO_DEBUGGING]
 
     def _kind_of_threads(self) -> str:

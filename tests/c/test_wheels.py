@@ -5,6 +5,7 @@ import io
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import pybackprop as bp
 from helpers.compile_c import PROGRAMS, ROOT, SOURCES, compile_one, compilers, link
 from helpers.digests import TWO_EPOCHS
 from helpers.processes import ended
@@ -103,7 +105,11 @@ def test_on_windows_clang_cl_compiles_with_the_flags_of_gnu_c(build, monkeypatch
     extension = built_on_windows(build, monkeypatch, compiler)
     assert compiler.cc == clang_cl
     assert "/GL" not in compiler.compile_options
-    assert extension.extra_compile_args == [*(f"/clang:{flag}" for flag in build.FLAGS), "-DSOME"]
+    assert extension.extra_compile_args == [
+        *(f"/clang:{flag}" for flag in build.FLAGS),
+        "/clang:-fno-math-errno",
+        "-DSOME",
+    ]
     assert extension.extra_link_args == []
     assert "Windows threads" in capsys.readouterr().out
 
@@ -311,3 +317,13 @@ def test_cibuildwheel_takes_the_configuration(monkeypatch, system, identifier):
     named = [word for word in command.split() if word.startswith("tests/")]
     assert named
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_conda_recipe_has_the_packages_version_and_requirements():
+    recipe = (ROOT / "conda-recipe" / "recipe.yaml").read_text("utf-8")
+    pyproject = (ROOT / "pyproject.toml").read_text("utf-8")
+    assert f'version: "{bp.__version__}"' in recipe
+    wanted = re.findall(r'"([\w.>=-]+)"', re.search(r"^dependencies = (.*)$", pyproject, re.MULTILINE)[1])
+    wanted += re.findall(r'"([\w.>=-]+)"', re.search(r"^requires = (.*)$", pyproject, re.MULTILINE)[1])
+    assert len(wanted) >= 5
+    assert [name for name in wanted if f"- {name.replace('>=', ' >=')}\n" not in recipe] == []
