@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: the C extensions, and that one wheel serves CPython 3.10 and later."""
+"""What pyproject.toml cannot say: the C extensions, and which Pythons a wheel serves."""
 
 import runpy
 
@@ -9,5 +9,5 @@ setup(
     cffi_modules=["build.py:ffibuilder"],
     ext_modules=build["short_calls"](),
     cmdclass={"build_ext": build["BuildExt"]},
-    options={"bdist_wheel": {"py_limited_api": "cp310"}},
+    options={"bdist_wheel": build["wheel_options"]()},
 )

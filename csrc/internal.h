@@ -2,19 +2,31 @@
 #ifndef BP_INTERNAL_H
 #define BP_INTERNAL_H
 
+#if defined _MSC_VER && !defined __clang__
+#error                                                                                                  \
+    "pybackprop needs the vector types of GNU C, which this compiler lacks. On Windows please use clang-cl."
+#endif
+
 #include "pybackprop.h"
 #include "runtime/environment.h"
 #include "runtime/team.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+
+#ifdef _MSC_VER /* else they are imported from the C library, and those of fma.c are not found */
+#define fma __builtin_fma
+#define fmaf __builtin_fmaf
+#endif
 
 #define BP_PASTE2(a, b) a##_##b
 #define BP_PASTE(a, b) BP_PASTE2(a, b)
 
 enum { BP_KERNEL_GENERIC, BP_KERNEL_SIMD, BP_KERNEL_SIMD_WIDE };
 
-#if (defined __x86_64__ || defined __i386__) && defined __GNUC__
+/* gcc for Windows does not align the stack for vectors of 32 bytes. */
+#if (defined __x86_64__ || defined __i386__) && (defined __clang__ || !defined _WIN32)
 #define BP_X86 1
 #elif defined __aarch64__
 #define BP_ARM64 1
@@ -70,6 +82,15 @@ typedef struct {
     char *at;
     size_t bytes, count;
 } bp_workspace;
+
+/* Memory on a cache line, so many bytes of whole lines; NULL: there is none. */
+#ifdef _WIN32
+void *bp_allocate_lines(size_t bytes); /* windows.c */
+void bp_free_lines(void *memory);
+#else
+static inline void *bp_allocate_lines(size_t bytes) { return aligned_alloc(64, bytes); }
+static inline void bp_free_lines(void *memory) { free(memory); }
+#endif
 
 /* A block of memory on a cache line, for a short time: static while there are enough of them, else
    allocated. NULL: there is no memory. */

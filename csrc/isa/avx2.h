@@ -3,6 +3,14 @@
 #define BP_AVX2_H
 
 #include <immintrin.h>
+#ifdef _MSC_VER /* clang-cl's leaves out all that is not allowed in the whole file */
+#include <smmintrin.h>
+
+#include <avxintrin.h>
+
+#include <avx2intrin.h>
+#include <fmaintrin.h>
+#endif
 #include <stdint.h>
 
 #define MR_avx2 6

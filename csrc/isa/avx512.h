@@ -3,6 +3,16 @@
 #define BP_AVX512_H
 
 #include <immintrin.h>
+#ifdef _MSC_VER /* see avx2.h */
+#include <avx512fintrin.h>
+
+#include <avx512bwintrin.h>
+#include <avx512dqintrin.h>
+#include <avx512vlintrin.h>
+
+#include <avx512vlbwintrin.h>
+#include <avx512vldqintrin.h>
+#endif
 #include <stdint.h>
 
 #define MR_avx512 14

@@ -12,8 +12,6 @@
 /* ---- once ---- */
 #include "internal.h"
 
-#include <stdlib.h>
-
 #include "isa/all.h"
 
 #define BP_TEMPLATE "gemm/product.h"
@@ -127,13 +125,13 @@ static int LOCAL(run_packed)(LOCAL(work) * w, const bp_workspace *workspace) {
         return 1;
     }
     int small = bytes <= BP_BLOCK_BYTES;
-    void *memory = small ? bp_take_block() : aligned_alloc(64, bytes);
+    void *memory = small ? bp_take_block() : bp_allocate_lines(bytes);
     if (!memory) return 0;
     LOCAL(run_in)(w, needs, memory);
     if (small)
         bp_give_block(memory);
     else
-        free(memory);
+        bp_free_lines(memory);
     return 1;
 }
 

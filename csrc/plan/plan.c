@@ -3,16 +3,11 @@
 /* ---- once ---- */
 #define _POSIX_C_SOURCE 200112L /* clock_gettime */
 #include "internal.h"
-
-#include <time.h>
+#include "runtime/clock.h"
 
 enum { SHORT_ROW = 16 }; /* elements: shorter rows are copied faster by a loop than by memcpy */
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
+static double now(void) { return 1e-9 * (double)bp_nanoseconds(); }
 
 /* When a run has to return. Reading the clock takes a tenth of the shortest step, so it is read after
    each step only where steps are long. */

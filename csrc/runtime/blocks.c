@@ -3,7 +3,6 @@
 #include "internal.h"
 
 #include <stdatomic.h>
-#include <stdlib.h>
 
 enum { BLOCKS = 16 };
 
@@ -18,7 +17,7 @@ void *bp_take_block(void) {
                                                   memory_order_relaxed))
             return blocks[__builtin_ctz(lowest)];
     }
-    return aligned_alloc(64, BP_BLOCK_BYTES);
+    return bp_allocate_lines(BP_BLOCK_BYTES);
 }
 
 void bp_give_block(void *block) {
@@ -26,5 +25,5 @@ void bp_give_block(void *block) {
     if (offset < sizeof blocks)
         atomic_fetch_and_explicit(&taken, ~(1u << offset / BP_BLOCK_BYTES), memory_order_release);
     else
-        free(block);
+        bp_free_lines(block);
 }

@@ -1,5 +1,6 @@
 /* dispatch.c: which kernels this build has, which of them this CPU can run, and which is in use. */
 #include "internal.h"
+#include "isa/cpuid.h"
 
 #include <stdatomic.h>
 
@@ -27,15 +28,25 @@ size_t bp_vector_bytes(int kernel) {
 #endif
 }
 
-/* The compiler's test covers the operating system too (does it save the wide registers?). */
+/* The compiler's test covers the operating system too (does it save the wide registers?), but is part of
+   a library that clang does not link on Windows. */
+#if defined BP_X86 && !defined _WIN32
+static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+static int has_avx512(void) {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+#elif defined BP_X86
+static int has_avx2(void) { return bp_has_avx2(); }
+static int has_avx512(void) { return bp_has_avx512(); }
+#endif
+
 int bp_kernel_available(int kernel) {
 #if defined BP_X86
     switch (kernel) {
     case BP_KERNEL_GENERIC: return 1;
-    case BP_KERNEL_SIMD: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    case BP_KERNEL_SIMD_WIDE:
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    case BP_KERNEL_SIMD: return has_avx2();
+    case BP_KERNEL_SIMD_WIDE: return has_avx512();
     default: return 0;
     }
 #else

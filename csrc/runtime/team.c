@@ -5,12 +5,9 @@
 #ifndef BP_ALONE
 
 #include "runtime/balance.h"
+#include "runtime/create_thread.h"
 #include "runtime/processor.h"
 #include "runtime/waiting.h"
-
-#include <errno.h>
-#include <limits.h>
-#include <signal.h>
 
 enum {
     PIECES = 4,           /* of a thread's part, where it takes long: */
@@ -19,7 +16,12 @@ enum {
     MOST_SHARES = (1 << COUNT_BITS) - 1
 };
 
-enum { MOST_THREADS = 1024, STACK_BYTES = 1024 * 1024, RETRY = 1000000000 /* nanoseconds */ };
+enum {
+    MOST_THREADS = 1024,
+    STACK_BYTES = 1024 * 1024,
+    RETRY = 1000000000,
+    PATIENCE = 1000000000 /* nanoseconds */
+};
 enum { AWAKE, ASLEEP };
 
 /* Each group on its own cache line. Whoever holds `serving` owns all but the atomics. */
@@ -50,7 +52,9 @@ static _Thread_local size_t me;       /* number in the region */
 static _Thread_local int is_in_share; /* whether this thread is doing one */
 
 const char *bp_pool(void) {
-#ifdef BP_FUTEX
+#if defined _WIN32
+    return "Windows threads";
+#elif defined BP_FUTEX
     return "pthreads, futex";
 #else
     return "pthreads";
@@ -98,7 +102,7 @@ static void add_done(unsigned count, size_t all) {
 
 /* ---- helpers ---- */
 
-static void *help(void *number) {
+static BP_BODY help(void *number) {
     helper *mine = (helper *)number;
     me = (size_t)(mine - helpers);
     is_in_share = 1;
@@ -118,37 +122,7 @@ static void *help(void *number) {
         bp_settle_down(&mine->place);
         atomic_store(&mine->state, AWAKE);
     }
-    return NULL;
-}
-
-/* 0: there is one more helper. A stack of the size that help needs, or, where the system's own data does
-   not leave room for it, of the usual one. */
-static int start_thread(helper *one) {
-    pthread_t thread;
-    pthread_attr_t attributes;
-    if (pthread_attr_init(&attributes)) return ENOMEM;
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    int error = pthread_create(&thread, &attributes, help, one);
-    pthread_attr_destroy(&attributes);
-    if (error != EINVAL) return error;
-    error = pthread_create(&thread, NULL, help, one);
-    if (error == 0) pthread_detach(thread);
-    return error;
-}
-
-/* A new thread inherits its creator's signal mask: no signal is ever handled on a helper. */
-static int start_helper(size_t number) {
-#ifndef __MINGW32__
-    sigset_t all, usual;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &usual);
-#endif
-    int error = start_thread(&helpers[number]);
-#ifndef __MINGW32__
-    pthread_sigmask(SIG_SETMASK, &usual, NULL);
-#endif
-    return error;
+    return 0;
 }
 
 /* Threads that are there, the caller's included. */
@@ -157,7 +131,7 @@ static size_t recruit(size_t wanted) {
     if (team.helpers + 1 < wanted && team.refused && bp_nanoseconds() - team.refused < RETRY)
         return team.helpers + 1;
     while (team.helpers + 1 < wanted) {
-        if (start_helper(team.helpers + 1)) {
+        if (bp_create_thread(help, &helpers[team.helpers + 1], STACK_BYTES)) {
             team.refused = bp_nanoseconds();
             return team.helpers + 1;
         }
@@ -190,12 +164,11 @@ static void leave_team(void) { atomic_store_explicit(&team.serving, 0, memory_or
 
 /* For tests: until each helper has claimed a share, or a second has passed. */
 static void let_helpers_begin(size_t members, size_t count) {
-    const struct timespec moment = {.tv_nsec = 20000};
+    const int64_t began = bp_nanoseconds();
     size_t theirs = count < members - 1 ? count : members - 1;
-    for (int k = 0; k < 20000; k++) {
-        if ((atomic_load(&team.ticket) & MOST_SHARES) <= count - theirs) return;
-        nanosleep(&moment, NULL);
-    }
+    while ((atomic_load(&team.ticket) & MOST_SHARES) > count - theirs &&
+           bp_nanoseconds() - began < PATIENCE)
+        bp_nap();
 }
 
 static size_t do_shares(void) {
@@ -333,7 +306,7 @@ size_t bp_hold(bp_turns *turns, bp_held *held, size_t share) {
 
 /* ---- forks ---- */
 
-#ifndef __MINGW32__
+#ifndef _WIN32
 /* A child has the thread that forked and no other: whatever its parent's team was doing, it has none. */
 static void forget_team(void) {
     bp_sleepers_are_gone();

@@ -23,14 +23,15 @@
 
    Helpers are created when first wanted, block all signals, compute in the defined floating-point
    environment, and last as long as the process; they do not keep it from ending. A forked child has
-   none, and creates its own. Built with BP_SERIAL, or without POSIX threads, there are no helpers. */
+   none, and creates its own. Built with BP_SERIAL, or where there are neither POSIX nor Windows threads,
+   there are no helpers. */
 #ifndef BP_TEAM_H
 #define BP_TEAM_H
 
 #include <stdatomic.h>
 #include <stddef.h>
 
-#if defined BP_SERIAL || !(defined __unix__ || defined __APPLE__ || defined __MINGW32__)
+#if defined BP_SERIAL || !(defined __unix__ || defined __APPLE__ || defined _WIN32)
 #define BP_ALONE 1
 #endif
 

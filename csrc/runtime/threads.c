@@ -30,7 +30,10 @@ static int number_in(const char *variable) {
     return value < 1 ? 0 : value > MOST_THREADS ? MOST_THREADS : (int)value;
 }
 
-static int count_processors(void) {
+#ifdef _WIN32
+int bp_count_processors(void); /* windows.c */
+#else
+static int bp_count_processors(void) {
     long count = 0;
 #ifdef __linux__
     cpu_set_t set;
@@ -41,6 +44,7 @@ static int count_processors(void) {
 #endif
     return count < 1 ? 1 : count > MOST_THREADS ? MOST_THREADS : (int)count;
 }
+#endif
 
 /* The number in a static variable, found out once. */
 static int once(atomic_int *number, int found) {
@@ -51,7 +55,7 @@ static int once(atomic_int *number, int found) {
 
 int bp_processors(void) {
     int count = atomic_load_explicit(&allowed, memory_order_relaxed);
-    return count ? count : once(&allowed, count_processors());
+    return count ? count : once(&allowed, bp_count_processors());
 }
 
 static int usual_threads(void) {

@@ -1,29 +1,27 @@
-/* waiting.h: a monotonic clock, and waiting for a word of memory that another thread will change. */
+/* waiting.h: waiting for a word of memory that another thread will change. */
 #ifndef BP_WAITING_H
 #define BP_WAITING_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <time.h>
+
+#include "runtime/clock.h"
 
 #if defined __linux__ && !defined BP_NO_FUTEX
 #define BP_FUTEX 1
-#include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #ifndef SYS_futex
 #define SYS_futex SYS_futex_time64
 #endif
+/* FUTEX_WAIT_PRIVATE and FUTEX_WAKE_PRIVATE of <linux/futex.h>, which Alpine has in another package than
+   the compiler. */
+enum { BP_FUTEX_WAIT = 128, BP_FUTEX_WAKE = 129 };
+#elif !defined _WIN32
+#include <pthread.h>
 #endif
 
 enum { BP_SPIN = 20000 }; /* nanoseconds */
-
-static inline int64_t bp_nanoseconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 static inline void bp_pause(void) {
 #if defined __x86_64__ || defined __i386__
@@ -45,13 +43,16 @@ static inline void bp_pause(void) {
 
 /* bp_sleep returns after a bp_wake of the word, at once if it does not hold that value, and maybe for no
    reason. bp_wake wakes all who sleep on the word, which must have changed before. */
-#ifdef BP_FUTEX
+#if defined _WIN32 /* windows.c */
+void bp_sleep(atomic_uint *word, unsigned value);
+void bp_wake(atomic_uint *word);
+#elif defined BP_FUTEX
 static inline void bp_sleep(atomic_uint *word, unsigned value) {
-    syscall(SYS_futex, (void *)word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+    syscall(SYS_futex, (void *)word, BP_FUTEX_WAIT, value, NULL, NULL, 0);
 }
 
 static inline void bp_wake(atomic_uint *word) {
-    syscall(SYS_futex, (void *)word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+    syscall(SYS_futex, (void *)word, BP_FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
 }
 
 static inline void bp_sleepers_are_gone(void) {}
@@ -76,6 +77,16 @@ static inline void bp_wake(atomic_uint *word) {
 static inline void bp_sleepers_are_gone(void) {
     pthread_mutex_init(&bp_bed, NULL);
     pthread_cond_init(&bp_bell, NULL);
+}
+#endif
+
+/* Lets others run for a moment. */
+#ifdef _WIN32
+void bp_nap(void); /* windows.c */
+#else
+static inline void bp_nap(void) {
+    const struct timespec moment = {.tv_nsec = 20000};
+    nanosleep(&moment, NULL);
 }
 #endif
 

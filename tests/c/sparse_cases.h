@@ -8,8 +8,8 @@
 
 /* An array of whole lines, as these products read and write them, with guards behind. */
 static REAL *NAME(lines)(size_t size) {
-    REAL *a = NULL;
-    if (posix_memalign((void **)&a, 64, (size + GUARD) * sizeof *a)) exit(2);
+    REAL *a = bp_allocate_lines(bp_rounded((size + GUARD) * sizeof *a, 64));
+    if (!a) exit(2);
     for (size_t e = 0; e < size; e++) a[e] = 0;
     for (size_t e = 0; e < GUARD; e++) a[size + e] = 12345;
     return a;
@@ -18,7 +18,7 @@ static REAL *NAME(lines)(size_t size) {
 static void NAME(free_lines)(REAL *a, size_t size) {
     for (size_t e = 0; e < GUARD; e++)
         if (a[size + e] != 12345) fail("wrote behind its memory");
-    free(a);
+    bp_free_lines(a);
 }
 
 /* to (rows,ld) = from (rows,size) or, back, the other way round */

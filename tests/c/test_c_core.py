@@ -250,6 +250,28 @@ def test_a_training_from_plain_c_ends_in_the_digest_of_the_command_line(builds, 
     assert train_in_c(tmp_path, builds.program("train.c", compiler, flags or usual())) == TWO_EPOCHS
 
 
+@pytest.mark.compilers
+@pytest.mark.skipif(shutil.which("musl-gcc") is None, reason="needs musl-gcc")
+def test_another_c_library_computes_the_same_bits(builds, tmp_path):
+    """Alpine's, without the kernel's headers. Its fma loses the sign of what is too small, ours does not."""
+    check_digest(builds.program("test_core.c", "musl-gcc", ["-O1", "-static"]))
+    assert train_in_c(tmp_path, builds.program("train.c", "musl-gcc", ["-O1", "-static"])) == TWO_EPOCHS
+
+
+WINDOWS = ["x86_64-w64-mingw32-gcc", "wine"]
+
+
+@pytest.mark.compilers
+@pytest.mark.skipif(not all(map(shutil.which, WINDOWS)), reason="needs MinGW and Wine")
+def test_windows_computes_the_same_bits(builds, tmp_path):
+    """With its threads. Wine has no fork, as Windows has none."""
+    compiler, wine = WINDOWS
+    runner = ["env", "WINEDEBUG=-all", f"WINEPREFIX={tmp_path / 'wine'}", wine]
+    flags = ["-O1", "-static", "-Wno-unused"]
+    check_digest(builds.program("test_core.c", compiler, flags), *runner)
+    assert train_in_c(tmp_path, builds.program("train.c", compiler, flags), *runner) == TWO_EPOCHS
+
+
 ARM64 = ["aarch64-linux-gnu-gcc", "qemu-aarch64"]
 
 
