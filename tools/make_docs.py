@@ -24,7 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("why", "memory"))]
-TUTORIALS = [ROOT / "docs" / f"{name}.md" for name in ("tutorial", "table", "from-pytorch")]  # the commands run, too
+TUTORIALS = [ROOT / "docs" / f"{name}.md" for name in ("tutorial", "table", "from-pytorch", "bits")]  # commands, too
 QUOTED = re.compile(r"```(sh|python)\n([^`]*)```\n\n```text\n(.*?)```", re.DOTALL)
 BLOCK = re.compile(r"```(sh|python)\n([^`]*)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)
 VARYING = re.compile(r"(epochs|peak memory|kernel) .*")
