@@ -1,0 +1,96 @@
+"""Settings of Sphinx for the site. tools/build_site.py copies the pages, adds those that are generated, and runs it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(os.environ["PYBACKPROP_ROOT"])  # the checkout: this file runs as a copy
+sys.path.insert(0, str(ROOT / "tools"))
+
+import docstrings  # noqa: E402
+
+import pybackprop  # noqa: E402
+
+REPOSITORY = "https://github.com/pybackprop/pybackprop"
+
+project = "pybackprop"
+author = copyright = "the pybackprop authors"
+release = version = pybackprop.__version__
+html_title = f"pybackprop {release}"
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.linkcode", "sphinx_copybutton"]
+nitpick_ignore_regex = [("py:.*", ".*")]  # annotations name private types, too
+suppress_warnings = ["mystnb.unknown_mime_type"]
+source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb", ".rst": "restructuredtext"}
+myst_heading_anchors = 4
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_allow_errors = False
+nb_execution_timeout = 300
+nb_execution_show_tb = True
+nb_merge_streams = True
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+python_maximum_signature_line_length = 88
+python_use_unqualified_type_names = True
+pygments_style = "default"
+highlight_language = "none"  # a block without a language is a formula
+copybutton_exclude = ".linenos, .gp, .go"
+
+html_theme = "pydata_sphinx_theme"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_sidebars = {"index": []}
+html_theme_options = {
+    "logo": {"text": "pybackprop"},
+    "icon_links": [{"name": "Source", "url": REPOSITORY, "icon": "fa-brands fa-github"}],
+    "navbar_align": "left",
+    "header_links_before_dropdown": 6,
+    "show_toc_level": 2,
+    "show_nav_level": 2,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "pygments_light_style": "tango",
+    "pygments_dark_style": "github-dark",
+}
+
+
+def linkcode_resolve(domain: str, info: dict[str, str]) -> str | None:
+    """Where the source of a name is on the site of the repository."""
+    if domain != "py" or not info["module"]:
+        return None
+    found: Any = importlib.import_module(info["module"])
+    try:
+        for name in info["fullname"].split("."):
+            found = getattr(found, name)
+        found = inspect.unwrap(found.fget if isinstance(found, property) else found)
+        path = Path(inspect.getsourcefile(found) or "").resolve().relative_to(ROOT)
+        line = inspect.getsourcelines(found)[1]
+    except (AttributeError, TypeError, OSError, ValueError):  # a value, or one that was made at run time
+        return None
+    return f"{REPOSITORY}/blob/main/{path.as_posix()}#L{line}"
+
+
+def translate(_app: Any, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
+    """A docstring of the project as reStructuredText, in place."""
+    lines[:] = docstrings.rst("\n".join(lines)).splitlines()
+
+
+def skip(_app: Any, _what: str, _name: str, member: Any, skipped: bool, _options: Any) -> bool | None:
+    """Whether a member stays away: what another library defines, such as the methods of list."""
+    function = inspect.unwrap(member.fget if isinstance(member, property) else member)
+    module = getattr(function, "__module__", None) or ""
+    return True if skipped or not module.startswith("pybackprop") else None
+
+
+def setup(app: Any) -> None:
+    app.connect("autodoc-process-docstring", translate)
+    app.connect("autodoc-skip-member", skip)
