@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ nb_execution_show_tb = True
 nb_merge_streams = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+toc_object_entries_show_parents = "hide"
 python_maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
 pygments_style = "default"
@@ -84,6 +86,17 @@ def translate(_app: Any, _what: str, _name: str, _object: Any, _options: Any, li
     lines[:] = docstrings.rst("\n".join(lines)).splitlines()
 
 
+def sign(_app: Any, what: str, _name: str, value: Any, _options: Any, signature: str | None, returns: str) -> Any:
+    """A signature that Sphinx can read: without addresses; of a class whose __new__ takes anything that of __init__."""
+    if signature is None:
+        return None
+    if what == "class" and signature.startswith("(*_"):
+        found = inspect.signature(value.__init__)
+        signature = str(found.replace(parameters=[*found.parameters.values()][1:])).replace("'", "")
+    signature = re.sub(r"<class '([\w.]+)'>", r"\1", signature)
+    return re.sub(r"<(?:[^<>]|<[^<>]*>)*>", "...", signature), returns
+
+
 def skip(_app: Any, _what: str, _name: str, member: Any, skipped: bool, _options: Any) -> bool | None:
     """Whether a member stays away: what another library defines, such as the methods of list."""
     function = inspect.unwrap(member.fget if isinstance(member, property) else member)
@@ -93,4 +106,5 @@ def skip(_app: Any, _what: str, _name: str, member: Any, skipped: bool, _options
 
 def setup(app: Any) -> None:
     app.connect("autodoc-process-docstring", translate)
+    app.connect("autodoc-process-signature", sign)
     app.connect("autodoc-skip-member", skip)

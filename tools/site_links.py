@@ -43,7 +43,8 @@ def check(site: Path, repository: str, root: Path) -> None:
 
 def found(site: Path, repository: str, root: Path) -> list[str]:
     """What is wrong with the links of the site's pages, a line for each."""
-    pages = {path.resolve(): Page(path.read_text("utf-8")) for path in sorted(site.rglob("*.html"))}
+    written = [path for path in sorted(site.rglob("*.html")) if "_static" not in path.parts]  # templates of the theme
+    pages = {path.resolve(): Page(path.read_text("utf-8")) for path in written}
     faults = []
     for path, page in pages.items():
         where = path.relative_to(site.resolve()).as_posix()

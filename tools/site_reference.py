@@ -38,11 +38,11 @@ def write(folder: Path) -> None:
     for part, names in pages.items():
         title = PARTS.get(part, part.capitalize())
         text = "".join(_entry("pybackprop", name, getattr(pybackprop, name)) for name in names)
-        (folder / f"{part}.rst").write_text(_headed(title, "=") + text, "utf-8")
+        (folder / f"{part}.rst").write_text(_headed(title) + text, "utf-8")
     for name, title in MODULES.items():
         (folder / f"{name}.rst").write_text(_module(getattr(pybackprop, name), title), "utf-8")
     listed = "".join(f"   {name}\n" for name in [*pages, *MODULES])
-    index = f"{_headed('Reference', '=')}{INTRODUCTION}\n.. toctree::\n   :maxdepth: 2\n\n{listed}"
+    index = f"{_headed('Reference')}{INTRODUCTION}\n.. toctree::\n   :maxdepth: 2\n\n{listed}"
     (folder / "index.rst").write_text(index, "utf-8")
 
 
@@ -76,18 +76,17 @@ def _module(module: ModuleType, title: str) -> str:
     name = module.__name__
     entries = "".join(_entry(name, entry, getattr(module, entry)) for entry in public(module))
     about = docstrings.rst(docstrings.introduction(inspect.getdoc(module) or ""))
-    return f"{_headed(title, '=')}.. py:module:: {name}\n\n{about}\n{entries}"
+    return f"{_headed(title)}.. py:module:: {name}\n\n{about}\n{entries}"
 
 
 def _entry(module: str, name: str, value: Any) -> str:
-    """A heading, for the list of contents, and what autodoc knows of the name."""
-    heading = _headed(name.replace("_", r"\_"), "-")
+    """What autodoc, or for a value Sphinx, shows of the name."""
     if inspect.isclass(value):
-        return f"{heading}.. autoclass:: {module}.{name}\n   :members:\n   :inherited-members:\n\n"
+        return f".. autoclass:: {module}.{name}\n   :members:\n   :inherited-members:\n\n"
     if callable(value):
-        return f"{heading}.. autofunction:: {module}.{name}\n\n"
-    return f"{heading}.. py:data:: {module}.{name}\n   :value: {value!r}\n\n"
+        return f".. autofunction:: {module}.{name}\n\n"
+    return f".. py:data:: {module}.{name}\n   :value: {value!r}\n\n"
 
 
-def _headed(title: str, line: str) -> str:
-    return f"{title}\n{line * len(title)}\n\n"
+def _headed(title: str) -> str:
+    return f"{title}\n{'=' * len(title)}\n\n"
