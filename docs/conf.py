@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 import docstrings  # noqa: E402
 
 import pybackprop  # noqa: E402
+from pybackprop.core.other_names import OtherName  # noqa: E402
 
 REPOSITORY = "https://github.com/pybackprop/pybackprop"
 
@@ -98,10 +99,11 @@ def sign(_app: Any, what: str, _name: str, value: Any, _options: Any, signature:
 
 
 def skip(_app: Any, _what: str, _name: str, member: Any, skipped: bool, _options: Any) -> bool | None:
-    """Whether a member stays away: what another library defines, such as the methods of list."""
+    """Whether a member stays away: what another library defines, such as list's methods, and hints for other names."""
     function = inspect.unwrap(member.fget if isinstance(member, property) else member)
     module = getattr(function, "__module__", None) or ""
-    return True if skipped or not module.startswith("pybackprop") else None
+    away = skipped or not module.startswith("pybackprop") or isinstance(member, OtherName)
+    return True if away else None
 
 
 def setup(app: Any) -> None:
