@@ -17,8 +17,11 @@ import docstrings  # noqa: E402
 
 import pybackprop  # noqa: E402
 from pybackprop.core.other_names import OtherName  # noqa: E402
+from pybackprop.engine import fit  # noqa: E402
 
 REPOSITORY = "https://github.com/pybackprop/pybackprop"
+
+INNER = set(vars(fit.Plan)) - {"predict"}  # of a Plan: what fit uses
 
 project = "pybackprop"
 author = copyright = "the pybackprop authors"
@@ -98,11 +101,12 @@ def sign(_app: Any, what: str, _name: str, value: Any, _options: Any, signature:
     return re.sub(r"<(?:[^<>]|<[^<>]*>)*>", "...", signature), returns
 
 
-def skip(_app: Any, _what: str, _name: str, member: Any, skipped: bool, _options: Any) -> bool | None:
-    """Whether a member stays away: what another library defines, such as list's methods, and hints for other names."""
+def skip(_app: Any, _what: str, name: str, member: Any, skipped: bool, _options: Any) -> bool | None:
+    """Whether a member stays away: list's methods and the like, hints for other names, and what fit uses of a plan."""
     function = inspect.unwrap(member.fget if isinstance(member, property) else member)
     module = getattr(function, "__module__", None) or ""
-    away = skipped or not module.startswith("pybackprop") or isinstance(member, OtherName)
+    inner = getattr(function, "__qualname__", "") == f"Plan.{name}" and name in INNER
+    away = skipped or inner or not module.startswith("pybackprop") or isinstance(member, OtherName)
     return True if away else None
 
 
