@@ -25,7 +25,7 @@ SHORTER = {
     "pybackprop lab ladder": f"pybackprop lab ladder {SMALL}",
     "pybackprop lab ladder matmul": f"pybackprop lab ladder matmul {SMALL}",
     "pybackprop lab ladder step": f"pybackprop lab ladder step {SMALL}",
-    "pybackprop lab ladder matmul --size 128 --rounds 3 --plot ladder.png": f"pybackprop lab ladder {SMALL} --plot a",
+    "pybackprop lab ladder matmul --size 128 --rounds 1 --plot ladder.png": f"pybackprop lab ladder {SMALL} --plot a",
 }
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
