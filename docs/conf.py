@@ -29,15 +29,10 @@ release = version = pybackprop.__version__
 html_title = f"pybackprop {release}"
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.linkcode", "sphinx_copybutton"]
-nitpick_ignore_regex = [("py:.*", ".*")]  # annotations name private types, too
 suppress_warnings = ["mystnb.unknown_mime_type"]
 source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb", ".rst": "restructuredtext"}
 myst_heading_anchors = 4
-nb_execution_mode = "force"
-nb_execution_raise_on_error = True
-nb_execution_allow_errors = False
-nb_execution_timeout = 300
-nb_execution_show_tb = True
+nb_execution_mode = "off"  # the notebooks have been run
 nb_merge_streams = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

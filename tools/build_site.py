@@ -20,8 +20,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import make_docs
+import nbformat
 import site_links
 import site_reference
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES, SITE = ROOT / "build" / "site-sources", ROOT / "build" / "site"
@@ -35,10 +38,12 @@ SECTIONS = {
     "Use": (
         "Train networks on your own data.",
         [
+            "install",
             "table",
             "everyday",
             "layers-and-plans",
             "from-pytorch",
+            "interchange",
             "scikit-learn",
             "command-line",
             "distributed",
@@ -61,6 +66,13 @@ OUTSIDE = re.compile(r"\]\(\.\./([^)\s]*)\)")
 PICTURE = re.compile(r"[\w-]+\.png")
 
 
+class Kernel(AsyncKernelManager):
+    """A kernel that is reached by files: ports may be taken by other programs."""
+
+    def _transport_default(self) -> str:
+        return "ipc"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--no-tests", action="store_true")
@@ -69,7 +81,9 @@ def main() -> None:
     if not (options.no_tests or options.fast):
         _step("the code of the pages", lambda: _run("pytest", "-q", "tests/docs"))
     _step("the sources", lambda: stage(runs=not options.fast))
-    _step("Sphinx", lambda: _sphinx(executes=not options.fast))
+    if not options.fast:
+        _step("the notebooks", _notebooks)
+    _step("Sphinx", _sphinx)
     _step("the links", lambda: site_links.check(SITE, REPOSITORY, ROOT))
     print(f"the site is in {SITE.relative_to(ROOT)}")
 
@@ -132,10 +146,21 @@ def _navigation() -> None:
     index.write_text(f"{index.read_text('utf-8')}\n{tree}\n", "utf-8")
 
 
-def _sphinx(executes: bool) -> None:
+def _notebooks() -> None:
+    """Runs the notebooks one after another; what one writes to stderr, such as a warning, is an error."""
+    for path in sorted((SOURCES / "notebooks").glob("*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        NotebookClient(notebook, kernel_manager_class=Kernel, kernel_name="python3", timeout=300).execute()
+        for cell in notebook.cells:
+            for output in cell.get("outputs", []):
+                if output.output_type == "stream" and output.name == "stderr":
+                    raise SystemExit(f"build_site: {path.name}: {output.text}")
+        nbformat.write(notebook, path)
+
+
+def _sphinx() -> None:
     shutil.rmtree(SITE, ignore_errors=True)
-    mode = [] if executes else ["-D", "nb_execution_mode=off"]
-    _run("sphinx", "-q", "-W", "--keep-going", "-j", "auto", "-b", "html", *mode, str(SOURCES), str(SITE))
+    _run("sphinx", "-q", "-W", "--keep-going", "-b", "html", str(SOURCES), str(SITE))
 
 
 def _run(module: str, *arguments: str, quiet: bool = False) -> None:

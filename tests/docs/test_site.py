@@ -5,17 +5,18 @@ The whole is built by .ci/run: python tools/build_site.py.
 
 import re
 import sys
+from importlib import import_module
 
 import pytest
 
 import pybackprop as bp
 from helpers.compile_c import ROOT
 
+pytest.importorskip("ipykernel")
+pytest.importorskip("nbclient")
 sys.path.insert(0, str(ROOT / "tools"))
-import build_site
-import docstrings
-import site_links
-import site_reference
+names = ("build_site", "docstrings", "site_links", "site_reference")
+build_site, docstrings, site_links, site_reference = map(import_module, names)
 
 LISTED = [page for _, pages in build_site.SECTIONS.values() for page in pages]
 
