@@ -82,8 +82,12 @@ class Session:
         if program != "pybackprop":
             raise ValueError(f"make_docs: found {line!r}, expected a pybackprop command")
         command = [sys.executable, "-m", "pybackprop", *arguments]
-        options = {"capture_output": True, "text": True, "check": True, "encoding": "utf-8"}
-        return str(subprocess.run(command, cwd=self.folder, env=self.environment, **options).stdout)
+        options = {"capture_output": True, "text": True, "encoding": "utf-8"}
+        done = subprocess.run(command, cwd=self.folder, env=self.environment, check=False, **options)
+        if done.returncode:
+            sys.stderr.write(done.stderr)
+            raise subprocess.CalledProcessError(done.returncode, line)
+        return str(done.stdout)
 
 
 def refreshed(text: str, whole: bool = False) -> str:
