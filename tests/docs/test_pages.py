@@ -20,12 +20,13 @@ ELSEWHERE = {"README.md": "test_readme.py", "inplace.md": "test_inplace_doc.py",
 WITHOUT = {"CONTRIBUTING.md", *TUTORIALS}
 WRONG = 'pybackprop judge "dz @ x.T"'  # judge says that the formula is wrong, by its exit code too
 SMALL = "--size 40 --rounds 1"
+DRAWN = "pybackprop lab ladder matmul --size 128 --rounds 1 --plot ladder.png"
 SHORTER = {
     "pybackprop bench --quick": 'pybackprop bench --quick --only "step 4x3" --rounds 1',
     "pybackprop lab ladder": f"pybackprop lab ladder {SMALL}",
     "pybackprop lab ladder matmul": f"pybackprop lab ladder matmul {SMALL}",
     "pybackprop lab ladder step": f"pybackprop lab ladder step {SMALL}",
-    "pybackprop lab ladder matmul --size 128 --rounds 1 --plot ladder.png": f"pybackprop lab ladder {SMALL} --plot a",
+    DRAWN: f"pybackprop lab ladder {SMALL} --plot ladder.png",
 }
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
