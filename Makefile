@@ -1,6 +1,6 @@
 # What one types all day; .ci/run is everything that must hold.
 
-.PHONY: install test test-all lint format bench docs
+.PHONY: install test test-all lint format bench docs outputs
 
 install:
 	pip install -q -e '.[dev]'
@@ -27,4 +27,7 @@ bench:
 	pybackprop bench --quick
 
 docs:
+	python tools/build_site.py
+
+outputs:
 	python tools/make_docs.py

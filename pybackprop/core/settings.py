@@ -112,7 +112,8 @@ def use_kernel(name: str | None) -> None:
     possible = kernels()
     name = possible[-1] if name is None else name
     if name not in possible:
-        raise ValueError(f"use_kernel: {name!r} is not among the kernels this CPU can run: {', '.join(possible)}")
+        known = ", ".join(possible)
+        raise ValueError(f"use_kernel: {name!r} is not among the kernels this CPU can run: {known}; None: the fastest")
     lib.bp_use_kernel(kernel_number(name))
 
 

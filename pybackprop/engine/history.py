@@ -14,7 +14,8 @@ from pybackprop.engine.records import Epoch
 class History(list[Epoch]):
     """The Epochs of a training run, in order: a list, as long as the epochs that were done.
 
-    history = plan.fit(x, targ, epochs=20, validation=(x_valid, targ_valid))
+    `history = plan.fit(x, targ, epochs=20, validation=(x_valid, targ_valid))`
+
     history[-1].loss      the last epoch's mean loss
     history.best          the Epoch with the least validation loss, or without one, the least loss
     history.plot()        a matplotlib Figure, which notebooks show

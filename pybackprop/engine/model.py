@@ -31,14 +31,13 @@ __all__ = ["Model", "mlp"]
 class Model:
     """`loss = model(x, targ)`, then `model.backward()`: the lesson's Model.
 
-    layers  Lin, Relu, your own Modules, functions such as bp.relu, other Models, or objects as in the lesson
-            with `__call__(inp)` and `backward()`
-    loss    called with (output, targ); Mse() unless another is given
-
-    inplace activations and gradients share memory: relu overwrites its input, and gradients overwrite
-            activations that are no longer needed. The bits are the same; but the out of a Lin before a Relu holds
-            relu's result, any out is readable only before backward, and a second backward needs another forward.
-            Outputs of your own layers are kept: a Relu overwrites its input only directly after a Lin
+    layers   Lin, Relu, your own Modules, functions such as bp.relu, other Models, or objects as in the lesson
+             with `__call__(inp)` and `backward()`
+    loss     called with (output, targ); Mse() unless another is given
+    inplace  activations and gradients share memory: relu overwrites its input, and gradients overwrite
+             activations that are no longer needed. The bits are the same; but the out of a Lin before a Relu holds
+             relu's result, any out is readable only before backward, and a second backward needs another forward.
+             Outputs of your own layers are kept: a Relu overwrites its input only directly after a Lin
 
     A parameter used twice gets the sum over its uses; the data gets no gradient unless it has requires_g.
     """

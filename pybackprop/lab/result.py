@@ -10,9 +10,9 @@ from pybackprop.lab import findings
 from pybackprop.lab.findings import Finding
 
 
-@dataclass
+@dataclass(repr=False)
 class Trial:
-    """What was found out about a kernel; str() shows it.
+    """What was found out about a kernel; print it, or let a notebook show it.
 
     operation  its name
     dtype      float32 or float64
@@ -60,3 +60,5 @@ class Trial:
         from pybackprop.lab import show
 
         return show.trial_text(self.to_dict())
+
+    __repr__ = __str__

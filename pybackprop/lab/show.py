@@ -24,7 +24,7 @@ NAMES = {"kernel": "yours"}
 def trial_text(trial: Mapping[str, Any]) -> str:
     """A trial as plain text."""
     written = io.StringIO()
-    show_trial(trial, Console(file=written, width=WIDTH, highlight=False))
+    show_trial(trial, Console(file=written, width=WIDTH, highlight=False, force_jupyter=False))
     return written.getvalue().rstrip("\n")
 
 

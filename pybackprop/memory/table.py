@@ -39,7 +39,7 @@ def show(ledger: LedgerFacts) -> None:
 def text(ledger: LedgerFacts) -> str:
     """The same as plain text."""
     stream = StringIO()
-    _print(Console(file=stream, width=WIDTH, color_system=None), ledger)
+    _print(Console(file=stream, width=WIDTH, color_system=None, force_jupyter=False), ledger)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
 
 

@@ -30,7 +30,7 @@ RESOLUTION = {native.FLOAT32: 5e-3, native.FLOAT64: 5e-4}  # an error of twice t
 SAMPLES = 8  # of a gradient's own rounding error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GradCheck:
     """The outcome of gradcheck; true if no element was wrong. The fields from name to excess describe the worst one.
 
@@ -68,6 +68,8 @@ class GradCheck:
             f"gradcheck: {verdict} is {where}: gradient {self.gradient:.9g}, slope {self.slope:.9g}, "
             f"{self.excess:.3g} times the difference allowed"
         )
+
+    __repr__ = __str__
 
     def _how_large(self) -> str:
         return "beside gradients of 0" if self.noise == np.inf else f"up to {self.noise:.1g} of the gradient"

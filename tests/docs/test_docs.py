@@ -1,6 +1,7 @@
 """The outputs that the documents quote are those that the commands have (renew them: python tools/make_docs.py)."""
 
 import importlib.util
+import subprocess
 
 import pytest
 
@@ -18,6 +19,31 @@ ASKED = {ROOT / "README.md": ["w1[3,7]"], ROOT / "docs" / "why.md": list(QUESTIO
 def test_the_outputs_are_those_of_the_commands(document):
     text = document.read_text("utf-8")
     assert make_docs.refreshed(text) == text
+
+
+@pytest.mark.parametrize("document", make_docs.TUTORIALS, ids=lambda path: path.name)
+def test_a_tutorial_prints_what_it_says(document):
+    """All of its code, commands too, from the first block to the last."""
+    text = document.read_text("utf-8")
+    if "import torch" in text:
+        pytest.importorskip("torch")
+    assert make_docs.refreshed(text, whole=True) == text
+
+
+def test_lines_that_no_two_runs_have_alike_are_kept():
+    text = "```python\nprint('epochs', 3)\nprint('digest', 1)\n```\n\n```text\nepochs 2\ndigest 0\n```\n"
+    assert make_docs.refreshed(text) == text.replace("digest 0", "digest 1")
+
+
+def test_blocks_share_names_and_a_folder():
+    made = "```python\nx = 1\nopen('a', 'w').close()\n```\n\n"
+    text = f"{made}```python\nimport os\nprint(x, os.listdir())\n```\n\n```text\n```\n"
+    assert make_docs.refreshed(text).endswith("```text\n1 ['a']\n```\n")
+
+
+def test_code_that_fails_is_an_error():
+    with pytest.raises(subprocess.CalledProcessError):
+        make_docs.refreshed("```python\n1 / 0\n```\n")
 
 
 @pytest.mark.parametrize("document", ASKED, ids=lambda path: path.name)

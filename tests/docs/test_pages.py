@@ -15,14 +15,18 @@ from helpers.clusters import sockets_left_open
 from helpers.compile_c import ROOT, compilers
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-ELSEWHERE = {"README.md": "test_readme.py", "inplace.md": "test_inplace_doc.py"}  # their code, and what it says
+TUTORIALS = dict.fromkeys(("tutorial.md", "table.md", "from-pytorch.md", "bits.md"), "test_docs.py")  # as a whole
+ELSEWHERE = {"README.md": "test_readme.py", "inplace.md": "test_inplace_doc.py", **TUTORIALS}  # code, and what it says
+WITHOUT = {"CONTRIBUTING.md", *TUTORIALS}
 WRONG = 'pybackprop judge "dz @ x.T"'  # judge says that the formula is wrong, by its exit code too
 SMALL = "--size 40 --rounds 1"
+DRAWN = "pybackprop lab ladder matmul --size 128 --rounds 1 --plot ladder.png"
 SHORTER = {
     "pybackprop bench --quick": 'pybackprop bench --quick --only "step 4x3" --rounds 1',
     "pybackprop lab ladder": f"pybackprop lab ladder {SMALL}",
     "pybackprop lab ladder matmul": f"pybackprop lab ladder matmul {SMALL}",
     "pybackprop lab ladder step": f"pybackprop lab ladder step {SMALL}",
+    DRAWN: f"pybackprop lab ladder {SMALL} --plot ladder.png",
 }
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
@@ -45,7 +49,9 @@ def with_code(found):
     return [pytest.param(page, id=page.name) for page in PAGES if found(page)]
 
 
-@pytest.mark.parametrize("page", with_code(lambda page: blocks(page, "python") and page.name not in ELSEWHERE))
+@pytest.mark.parametrize(
+    "page", with_code(lambda page: blocks(page, "python") and page.name not in {*ELSEWHERE, *TUTORIALS})
+)
 def test_the_python_blocks_run_one_after_another(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for library in ("sklearn", "joblib", "torch", "onnxruntime"):
@@ -63,7 +69,9 @@ def test_the_python_blocks_run_one_after_another(page, tmp_path, monkeypatch):
             del bp.ops.registry[defined]
 
 
-@pytest.mark.parametrize("page", with_code(lambda page: commands(page) and page.name != "CONTRIBUTING.md"))
+@pytest.mark.parametrize(
+    "page", with_code(lambda page: commands(page) and page.name not in {"CONTRIBUTING.md", *TUTORIALS})
+)
 def test_the_commands_run(page, tmp_path):
     folder = str(Path(sys.executable).parent)
     path, cache = folder + os.pathsep + os.environ["PATH"], str(tmp_path / "cache")

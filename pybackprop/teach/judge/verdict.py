@@ -5,13 +5,13 @@ from __future__ import annotations
 import html
 import json
 import textwrap
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pybackprop.teach.render.width import text_width
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict:
     """The verdict on a proposal for a gradient. It is true (`if verdict:`) if the proposal is right.
 
@@ -46,7 +46,7 @@ class Verdict:
     summary: str
     solution: str | None = None
     by_accident: bool = False
-    error: str | None = field(default=None, repr=False)
+    error: str | None = None
     undecided: bool = False
     reading: str | None = None
 
@@ -72,6 +72,8 @@ class Verdict:
         if self.solution:
             parts.append(_wrapped(self.solution, "  "))
         return "\n".join(parts)
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         escape = html.escape
