@@ -41,7 +41,14 @@ def communicator(asked: bool) -> Any:
 
 
 def share_stdin(comm: Any) -> None:
-    """Gives rank 0's stdin, which mpiexec connects to its own, to all ranks."""
+    """Gives rank 0's stdin, which mpiexec connects to its own, to all ranks.
+
+    Raises ValueError with Open MPI, whose mpiexec 5 does not say where stdin ends: reading it would never return.
+    """
+    from mpi4py import MPI
+
+    if MPI.get_vendor()[0] == "Open MPI":
+        raise ValueError("--mpi --data -: Open MPI's mpiexec does not say where stdin ends; write the data to a file")
     content = comm.bcast(sys.stdin.buffer.read() if comm.Get_rank() == 0 else None)
     sys.stdin = io.TextIOWrapper(io.BytesIO(content))
 

@@ -4,12 +4,15 @@ import json
 import os
 import random
 import signal
+import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from helpers.ranks import children, flags, mpiexec, run, start
+from pybackprop.cli import mpi
 
 TRAIN = ("-m", "pybackprop", "train", "--batch", "1000", "--lr", "0.3", "--hidden", "20", "--json")
 
@@ -45,8 +48,8 @@ def test_shards_larger_than_memory_are_shared(tmp_path, rng):
         np.savez(tmp_path / f"part-{k}.npz", x=x, y=(x[:, 0] > 3) * 1)
     options = ("--data", tmp_path, "--window", 2, "--epochs", 2)
     told = []
-    for ranks, mpi in ((2, ("--mpi",)), (1, ())):
-        code, out, err = run(ranks, *TRAIN, *mpi, *options)
+    for ranks, asked in ((2, ("--mpi",)), (1, ())):
+        code, out, err = run(ranks, *TRAIN, *asked, *options)
         assert code == 0, err
         told.append(json.loads(out))
     for name in ("digest", "loss", "accuracy", "data"):
@@ -55,7 +58,7 @@ def test_shards_larger_than_memory_are_shared(tmp_path, rng):
 
 def test_a_table_on_stdin_is_read_once_and_shared(tmp_path):
     if flags(mpiexec()):
-        pytest.skip("Open MPI's mpiexec gives its ranks no end of stdin")
+        pytest.skip("refused with Open MPI: the test below")
     path = tmp_path / "d.csv"
     path.write_text("a,b,class\n" + "".join(f"{k % 7},{k % 5},{k % 2}\n" for k in range(300)))
     told = []
@@ -66,6 +69,13 @@ def test_a_table_on_stdin_is_read_once_and_shared(tmp_path):
         told.append(json.loads(out))
     assert told[0]["digest"] == told[1]["digest"]
     assert told[0]["data"] == told[1]["data"]
+
+
+def test_stdin_is_refused_where_it_would_never_end(monkeypatch):
+    vendor = SimpleNamespace(get_vendor=lambda: ("Open MPI", (5, 0, 11)))
+    monkeypatch.setitem(sys.modules, "mpi4py", SimpleNamespace(MPI=vendor))
+    with pytest.raises(ValueError, match=r"--mpi --data -: Open MPI's mpiexec .* write the data to a file"):
+        mpi.share_stdin(None)
 
 
 def test_without_mpi_several_ranks_are_refused():
