@@ -110,7 +110,7 @@ if TYPE_CHECKING:
     from pybackprop.teach.gradcheck import GradCheck, gradcheck
     from pybackprop.teach.judge.judge import Verdict, judge
     from pybackprop.teach.learn.exercises import exercises
-    from pybackprop.train.model_file import load, save
+    from pybackprop.train.model_file import load, load_description, save
     from pybackprop.train.weights_file import load_weights
 
 __all__ = [
@@ -173,6 +173,7 @@ __all__ = [
     "lin",
     "lin_grad",
     "load",
+    "load_description",
     "load_weights",
     "log_softmax",
     "log_softmax_grad",
@@ -224,6 +225,7 @@ _LAZY = {
     "from_torch": "pybackprop.interchange.pytorch",
     "gradcheck": "pybackprop.teach.gradcheck",
     "load": "pybackprop.train.model_file",
+    "load_description": "pybackprop.train.model_file",
     "load_weights": "pybackprop.train.weights_file",
     "save": "pybackprop.train.model_file",
     "judge": "pybackprop.teach.judge.judge",

@@ -15,8 +15,14 @@ from pybackprop.cli.data_options import MISSING_HELP, add_window, refuse_window
 from pybackprop.cli.train import DATA_HELP
 from pybackprop.core.printable import printable
 from pybackprop.data import Description
+from pybackprop.data.sources import is_table
 from pybackprop.train import scores
 from pybackprop.train.model_file import Contents, read
+
+UNDESCRIBED = (
+    "{model} says nothing of its data, so the columns of {data} are taken in their order, as they are; "
+    "bp.save(model, path, description=...) keeps how they were scaled"
+)
 
 
 def add_parser(commands: Any) -> None:
@@ -91,6 +97,8 @@ def _samples(options: argparse.Namespace, contents: Contents, description: Descr
     n_features, dtype = weights.shape[0], weights.dtype
     if options.data is not None:
         if description is None:
+            if not options.json and is_table(options.data):
+                print(f"pybackprop: {UNDESCRIBED.format(model=options.model, data=options.data)}", file=sys.stderr)
             return data.features(options.data, n_features, dtype)
         rows = data.read_rows(options.data, description, dtype, options.missing)
         if rows.told:

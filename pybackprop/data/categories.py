@@ -9,7 +9,6 @@ import numpy as np
 from pybackprop.core.arrays import Array
 from pybackprop.data.description import plain_labels, shortened
 from pybackprop.data.errors import DataError
-from pybackprop.data.files import is_number
 from pybackprop.data.tables import Table
 
 MOST = 50  # categories of a column; names, tickets and other texts that hardly repeat have more
@@ -31,7 +30,7 @@ def _categories(table: Table, k: int) -> tuple[str, ...]:
     if column.dtype.kind != "U":
         return ()
     cells = [cell for cell in column.tolist() if cell]
-    if 2 * sum(map(is_number, cells)) > len(cells):  # a column of numbers with a slip
+    if table.has_slips(k):
         table.numbers([k])
     known = tuple(sorted(set(cells)))
     if len(known) > MOST:

@@ -76,10 +76,10 @@ class Description:
         missing = [name for name in self.columns if name not in plain]
         extra = [name for name in plain if name not in self.columns and name not in ignored]
         twice = sorted({name for name in plain if plain.count(name) > 1})
-        said = [(missing, "lacks"), (extra, "does not know"), (twice, "would find twice")]
+        said = [(missing, "no column"), (extra, "unknown"), (twice, "twice")]
         faults = [f"{how} {shortened(found)}" for found, how in said if found]
         if faults:
-            raise DataError(f"columns: the model {' and '.join(faults)}; it was trained on {shortened(self.columns)}")
+            raise DataError(f"columns: found {', '.join(faults)}; the model was trained on {shortened(self.columns)}")
         return [plain.index(name) for name in self.columns]
 
     def to_json(self) -> dict[str, Any]:

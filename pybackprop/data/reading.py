@@ -13,9 +13,9 @@ import numpy as np
 from pybackprop.core.arrays import Array, float_type
 from pybackprop.data import missing as gaps
 from pybackprop.data import rules, scaling
-from pybackprop.data.description import CLASSIFICATION, REGRESSION, Description, plain_labels, shortened
+from pybackprop.data.description import CLASSIFICATION, REGRESSION, TASKS, Description, plain_labels, shortened
 from pybackprop.data.errors import DataError
-from pybackprop.data.files import load
+from pybackprop.data.files import is_number, load
 from pybackprop.data.parts import Split, check_finite, split
 from pybackprop.data.scaling import Range, Scaling
 from pybackprop.data.sources import LONE, Source, flat, from_arrays, is_table, mnist_source, read_source, table_source
@@ -37,6 +37,12 @@ class Choices:
     task: str | None = None
     scale: str | None = None
     missing: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, known in (("task", TASKS), ("scale", (*scaling.CHOICES, PIXELS)), ("missing", MISSING)):
+            found = getattr(self, name)
+            if found is not None and found not in known:
+                raise DataError(f"{name}: found {found!r}, expected one of {', '.join(known)}")
 
     def otherwise(self, known: Description | None) -> Choices:
         """These, and what a description tells where nothing is asked for. Without one: as before there were any."""
@@ -66,18 +72,30 @@ class Samples(NamedTuple):
     description: Description
 
 
-def read(path: str | Path, dtype: Any = np.float32, choices: Choices | None = None) -> Samples:
-    """Samples from a folder in MNIST's format, a .npz or a table, "-" for a table on stdin. Rules: see `rules`.
+def read(
+    path: str | Path,
+    dtype: Any = np.float32,
+    choices: Choices | None = None,
+    *,
+    target: str | None = None,
+    task: str | None = None,
+    scale: str | None = None,
+    missing: str | None = None,
+) -> Samples:
+    """Samples from a folder in MNIST's format, a .npz or a table ("-": on stdin), as `pybackprop train` reads them.
 
+    What is said neither in choices nor by target, task, scale and missing follows the rules in docs/command-line.md.
     Classes become 0, 1, ... in the order of their labels. Features are scaled, and so are the targets of a regression;
     means and deviations are those of the training part. Raises DataError.
     """
-    real, asked = float_type(dtype), choices or Choices()
-    source = read_source(Path(path), asked.target)
+    real, asked = float_type(dtype), choices or Choices(target, task, scale, missing)
+    if choices is not None and (target, task, scale, missing) != (None,) * 4:
+        raise TypeError("read: found choices and target, task, scale or missing beside them; give one or the other")
+    source = read_source(Path(path), asked.target, asked.task)
     whole, treated = gaps.treat(source, asked.missing)
     assert whole.y is not None
-    task, why = (asked.task, "as asked for") if asked.task else _task(whole)
-    labels, y, y_others = _targets(whole, task)
+    decided, why = (asked.task, "as asked for") if asked.task else _task(whole)
+    labels, y, y_others = _targets(whole, decided)
     x = flat(whole.x)
     others = () if whole.others is None else (flat(whole.others[0]), y_others)
     parts = Split(x, y, *others) if others else split(x, y)
@@ -85,16 +103,16 @@ def read(path: str | Path, dtype: Any = np.float32, choices: Choices | None = No
     x_train, x_valid = (gaps.filled(part, fill) for part in (parts.x_train, parts.x_valid))
     standard = partial(scaling.standard, x_train)
     features, why_scale = scaling_of(scaling.range_of(x_train), asked.scale, bool(whole.categories), standard)
-    kept = keeps_targets(scaling.range_of(parts.y_train), task, asked.scale)
+    kept = keeps_targets(scaling.range_of(parts.y_train), decided, asked.scale)
     targets = Scaling() if kept else scaling.standard(parts.y_train)
     y_train, y_valid = parts.y_train, parts.y_valid
-    if task == REGRESSION:
+    if decided == REGRESSION:
         y_train, y_valid = (_scaled(f"{path}: target", targets, part, real) for part in (y_train, y_valid))
     x_train, x_valid = (_scaled(str(path), features, part, real) for part in (x_train, x_valid))
     scaled = Split(x_train, y_train, x_valid, y_valid)
     reasons = {"target": whole.why, "task": why, "scale": why_scale, **({"missing": treated} if treated else {})}
     told = Description(
-        x.shape[1], task, whole.columns, whole.target, whole.target_at, labels, features, targets, whole.left_out,
+        x.shape[1], decided, whole.columns, whole.target, whole.target_at, labels, features, targets, whole.left_out,
         fill, reasons, whole.categories, asked.missing,
     )  # fmt: skip
     return Samples(scaled, told)
@@ -153,7 +171,8 @@ def _targets(source: Source, task: str) -> tuple[tuple[str | int, ...], Array, A
     y, rest = source.y, source.y[:0] if source.others is None else source.others[1]
     if task == REGRESSION:
         if y.dtype.kind == "U":
-            raise DataError(f"{source.where}: {source.target}: found {str(y[0])!r}, expected numbers for a regression")
+            slip = next((cell for cell in y.tolist() if cell and not is_number(cell)), str(y[0]))
+            raise DataError(f"{source.where}: {source.target}: found {slip!r}, expected numbers for a regression")
         return (), flat(y).astype(np.float64), flat(rest).astype(np.float64)
     if y.size != len(y):
         raise DataError(f"{source.where}: {source.target}: found shape {y.shape}, expected one label for each row")

@@ -78,15 +78,15 @@ def is_table(path: Path) -> bool:
     return start != b"\x93NUMPY" and start[:2] not in (b"PK", GZIP, b"\0\0")
 
 
-def read_source(path: Path, target: str | None = None) -> Source:
-    """Samples with labels or targets. target: which column of a table they are, see rules.target_column.
+def read_source(path: Path, target: str | None = None, task: str | None = None) -> Source:
+    """Samples with labels or targets. target: which column of a table they are, see rules.target_column; task: or None.
 
     Raises DataError where there is nothing to learn, and for anything that is not as it should be.
     """
     if path.is_dir():
         return mnist_source(path)
     if is_table(path):
-        return _from_table(path, read_table(path), target)
+        return _from_table(path, read_table(path), target, task)
     content = load(path)
     if not isinstance(content, dict):
         raise DataError(f"{path}: holds one array; expected samples and labels: a folder, a .npz or a .csv")
@@ -128,7 +128,7 @@ def _checked(path: Path, arrays: dict[str, Array], x_key: str, y_key: str) -> tu
 # ---- tables ----
 
 
-def _from_table(path: Path, table: Table, choice: str | None) -> Source:
+def _from_table(path: Path, table: Table, choice: str | None, task: str | None) -> Source:
     count = len(table.columns)
     if count < 2:
         raise DataError(f"{path}: found one column, expected features and a label")
@@ -145,6 +145,11 @@ def _from_table(path: Path, table: Table, choice: str | None) -> Source:
         raise DataError(
             f"{path}: found no feature beside {table.title(target)}, the target, and {table.title(ids[0])}, which only "
             "numbers the rows"
+        )
+    if task != CLASSIFICATION and table.has_slips(target):
+        raise DataError(
+            f"{table.slip(target)}, expected a number, as in most of the column, which is the target; with --task "
+            "classification its cells are classes"
         )
     return table_source(path, table, chosen, target, categories_of(table, chosen), ids, why)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -54,20 +55,33 @@ class Table(NamedTuple):
         """What to call a column in a message."""
         return f"column {k + 1}" + (f" ({self.names[k]})" if self.names else "")
 
+    def has_slips(self, k: int) -> bool:
+        """Whether a column of texts is one of numbers, most of its cells, with some that are none."""
+        cells = [cell for cell in self.columns[k].tolist() if cell]
+        return self.columns[k].dtype.kind == "U" and 2 * sum(map(_is_nearly_number, cells)) > len(cells)
+
+    def slip(self, k: int) -> str:
+        """Where the first cell of a column of texts stands that is no number, and what it is."""
+        cells = self.columns[k].tolist()
+        said = (row for no in (_is_nearly_number, is_number) for row, cell in enumerate(cells) if cell and not no(cell))
+        row = next(said, 0)
+        return f"{self.path}: line {self.lines[row]}, {self.title(k)}: found {cells[row]!r}"
+
     def numbers(self, chosen: Sequence[int]) -> Array:
         """Columns as a matrix of float64, or of integers if all its numbers are whole. Raises DataError for texts."""
         for k in chosen:
             if self.columns[k].dtype.kind == "U":
-                row = next(row for row, cell in enumerate(self.columns[k]) if not is_number(cell))
-                raise DataError(
-                    f"{self.path}: line {self.lines[row]}, {self.title(k)}: found {str(self.columns[k][row])!r}, "
-                    "expected a number, as in most of the column"
-                )
+                raise DataError(f"{self.slip(k)}, expected a number, as in most of the column")
         matrix = np.column_stack([self.columns[k] for k in chosen])
         low, high = matrix.min(initial=0), matrix.max(initial=0)  # NaN if there is one
         if not (low > -(2**53) and high < 2**53 and (matrix == np.floor(matrix)).all()):
             return matrix
         return matrix.astype(np.int16 if low >= -(2**15) and high < 2**15 else np.int64)
+
+
+def _is_nearly_number(cell: str) -> bool:
+    """Whether a cell is a number, maybe with a decimal comma."""
+    return is_number(cell) or is_number(cell.replace(",", "."))
 
 
 def read_table(path: Path) -> Table:
@@ -92,7 +106,9 @@ def read_table(path: Path) -> Table:
         raise DataError(f"{path}: found no line of numbers")
     columns = _fast_columns(body, separator) or _columns(path, body, separator)
     if names and len(names) != len(columns):
-        raise DataError(f"{path}: line {lines[0][0]}: found {len(names)} names for {len(columns)} columns")
+        raise DataError(
+            f"{path}: found {len(names)} names in line {lines[0][0]}, and {len(columns)} columns in line {body[0][0]}"
+        )
     return Table(path, names, columns, [at for at, _ in body], tuple(head[0][2:]) if counted else ())
 
 
@@ -107,6 +123,8 @@ def _lines(path: Path) -> list[tuple[int, str]]:
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}: gzip: {error}") from error
     except UnicodeDecodeError as error:
+        if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise DataError(f"{path}: is text in UTF-16; save it as UTF-8") from error
         raise DataError(f"{path}: is neither IDX, .npy, .npz nor text ({error})") from error
     return [(at, line) for at, line in _records(path, text) if line.strip() and not line.startswith("#")]
 

@@ -28,6 +28,14 @@ from pybackprop.nn.network import CHAIN, Network, is_unchanged, network_of
 __all__ = ["Model", "mlp"]
 
 
+def _check_callable(what: str, layer: Any) -> None:
+    """Raises TypeError for what is no layer or loss: a name, or a class in place of one of its objects."""
+    if isinstance(layer, type):
+        raise TypeError(f"Model: {what} is the class {layer.__name__}; make an object of it, {layer.__name__}(...)")
+    if not callable(layer):
+        raise TypeError(f"Model: {what} is {layer!r}, a {type(layer).__name__}, which cannot be called")
+
+
 class Model:
     """`loss = model(x, targ)`, then `model.backward()`: the lesson's Model.
 
@@ -55,12 +63,14 @@ class Model:
 
     def __init__(self, layers: Iterable[Any], loss: Any = None, inplace: bool = False) -> None:
         self.inplace = bool(inplace)
+        if not isinstance(layers, Iterable):
+            raise TypeError(f"Model: found {type(layers).__name__}, expected a list of layers, [{layers!r}, ...]")
         self.layers = list(layers)
         self.loss = Mse() if loss is None else loss
         self._result: Tensor | None = None
-        for layer in [*self.layers, self.loss]:
-            if not callable(layer):
-                raise TypeError(f"Model: found {type(layer).__name__} among the layers, which cannot be called")
+        for k, layer in enumerate(self.layers):
+            _check_callable(f"layers[{k}]", layer)
+        _check_callable("loss", self.loss)
 
     def __call__(self, x: Any, targ: Any = None) -> Tensor:
         """The loss for x (n,m) and targ, as a 0-d tensor; without targ the output (n,h).

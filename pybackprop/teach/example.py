@@ -7,7 +7,7 @@ same network on data.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -95,9 +95,10 @@ def _layer(w: Tensor, b: Tensor) -> Layer:
 def on_data(path: Path | None, asked: data.Choices = ASK_NOTHING, hidden: int = HIDDEN) -> Example:
     """The first rows of a data set (without a path, the built-in digits) and a new network on them.
 
-    asked: which column is the target, and so on. Raises DataError for a file that is not a data set.
+    asked: which column is the target, and so on; else decided and scaled as `pybackprop train` does. Raises DataError
+    for a file that is not a data set.
     """
-    split = data.digits() if path is None else data.dataset(path, np.float32, **asdict(asked))
+    split = data.digits() if path is None else data.read(path, np.float32, asked).split
     x = tensor(np.asarray(split.x_train)[:ROWS])
     labels = np.asarray(split.y_train)
     classes = labels.dtype.kind in "iu"

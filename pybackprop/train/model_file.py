@@ -28,10 +28,17 @@ from pybackprop.ops import registry
 from pybackprop.train import checkpoint, contents
 
 NEWER = ("decay_biases",)  # options that a file need not tell
-__all__ = ["Contents", "description_of", "load", "read", "save"]
+__all__ = ["Contents", "description_of", "load", "load_description", "read", "save"]
 
 
-def save(model: Model, path: str | Path, *, optimizer: Optimizer | None = None, classifies: bool | None = None) -> None:
+def save(
+    model: Model,
+    path: str | Path,
+    *,
+    optimizer: Optimizer | None = None,
+    classifies: bool | None = None,
+    description: Description | None = None,
+) -> None:
     """Writes a model, and an optimizer's options and state, to a checkpoint that bp.load reads.
 
     model       layers are Lin, Relu, LeakyRelu, Sigmoid, Tanh and Activation, in any order, and the loss is Mse,
@@ -39,28 +46,36 @@ def save(model: Model, path: str | Path, *, optimizer: Optimizer | None = None, 
     path        ends in .npz, or in .safetensors, which needs that library
     optimizer   what updates the model's parameters, or some of them
     classifies  whether the outputs are the scores of classes: `pybackprop predict` then prints the classes; None: if
-                the loss takes labels
+                the description or the loss does
+    description of the data, from bp.data.read: `pybackprop predict` then scales rows, orders their columns and names
+                classes as in training; bp.load_description gives it back
 
     Parameters are in the file as w1, b1, w2, ... whatever their names are. An existing file is replaced
     atomically or, if anything fails, left unchanged. `pybackprop predict` reads the file; `pybackprop train --resume`
     does not, as it also needs the data and the settings of the training.
     Raises CheckpointError, before anything is written, for a layer or loss that a file cannot hold, for a parameter
-    that is used in two layers, and for a path that cannot be written to; TypeError for what is not a Model or
-    an optimizer.
+    that is used in two layers, for a description of other features or outputs, and for a path that cannot be written
+    to; TypeError for what is not a Model, an optimizer or a description.
     """
     if not isinstance(model, Model):
         raise TypeError(f"save: found {type(model).__name__}, expected a bp.Model")
+    if description is not None and not isinstance(description, Description):
+        found = type(description).__name__
+        raise TypeError(f"save: description: found {found}, expected a bp.data.Description, as bp.data.read gives it")
     _check_is_plain(path, model)
     parameters = _parameters(path, model)
     meta: dict[str, Any] = {
         "kind": "layers",
-        "classifies": takes_labels(model.loss.op) if classifies is None else bool(classifies),
+        "classifies": _classifies(model, description) if classifies is None else bool(classifies),
         "layers": [_described(path, k, layer) for k, layer in enumerate(model.layers)],
         "loss": type(model.loss).__name__,
         "inplace": model.inplace,
         "frozen": [name for name, p in parameters.items() if not p.requires_g],
     }
     arrays = {name: p.data for name, p in parameters.items()}
+    if description is not None:
+        _check_description(path, description, parameters)
+        meta["description"] = description.to_json()
     if optimizer is not None:
         meta["optimizer"], velocities = _optimizer_state(optimizer, parameters)
         arrays |= velocities
@@ -87,6 +102,18 @@ def load(path: str | Path, *, with_optimizer: bool = False) -> Model | tuple[Mod
     return (found.model, found.optimizer()) if with_optimizer else found.model
 
 
+def load_description(path: str | Path) -> Description:
+    """What bp.save or `pybackprop train --save` wrote of the data: their columns, classes and scaling, for
+    bp.data.read_rows.
+
+    Raises CheckpointError for a file that is no checkpoint, or does not tell.
+    """
+    found = read(path).description
+    if found is None:
+        raise CheckpointError(f"{path}: says nothing of its data; save it with bp.save(model, path, description=...)")
+    return found
+
+
 class Contents(NamedTuple):
     """What a checkpoint holds."""
 
@@ -105,8 +132,7 @@ class Contents(NamedTuple):
         """What the model was trained on; None if the file does not tell. Raises CheckpointError."""
         found = description_of(self.path, self.meta)
         if found is not None:
-            widths = [p.shape for name, p in self.parameters.items() if name.startswith("w")]
-            contents.check_description(self.path, found, widths[0][0], widths[-1][1])
+            _check_description(self.path, found, self.parameters)
         return found
 
     def optimizer(self) -> Optimizer:
@@ -189,7 +215,16 @@ def state_arrays(optimizer: Optimizer, parameters: Mapping[str, Tensor]) -> dict
     }
 
 
+def _check_description(path: str | Path, description: Description, parameters: Mapping[str, Tensor]) -> None:
+    widths = [p.shape for name, p in parameters.items() if name.startswith("w")]
+    contents.check_description(path, description, widths[0][0], widths[-1][1])
+
+
 # ---- writing ----
+
+
+def _classifies(model: Model, description: Description | None) -> bool:
+    return takes_labels(model.loss.op) if description is None else description.classifies
 
 
 def _check_is_plain(path: str | Path, model: Model) -> None:

@@ -196,3 +196,13 @@ def test_of_many_rows_the_page_shows_the_first(tmp_path):
     assert "first 100 of 500" in scene.note
     made = bp.explain(w, at=(1, 1), loss=loss).to_html(tmp_path / "p.html")
     assert (tmp_path / "p.html").read_text() == made
+
+
+def test_the_users_columns_are_scaled_as_train_scales_them(explain, tmp_path, rng):
+    a, b = rng.normal(700, 50, 20).round(2), rng.normal(0.01, 0.003, 20).round(5)
+    lines = [f"{x},{y},{'pq'[k % 2]}" for k, (x, y) in enumerate(zip(a, b, strict=True))]
+    (tmp_path / "d.csv").write_text("a,b,kind\n" + "\n".join(lines))
+    one = ("--data", tmp_path / "d.csv", "--element", "w1[0,0]", "--json")
+    found = json.loads(explain(*one))
+    assert found == json.loads(explain(*one, "--scale", "standard"))
+    assert abs(found["total"]) < 10 < abs(json.loads(explain(*one, "--scale", "none"))["total"])

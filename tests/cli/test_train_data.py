@@ -138,7 +138,7 @@ def test_columns_in_another_order_give_the_same_predictions(run, tmp_path):
     assert run("predict", "--model", tmp_path / "m.npz", "--data", tmp_path / "d.csv") == right
     (tmp_path / "d.csv").write_text("\n".join(",".join(cells[1:]) for cells in lines))
     said = run("predict", "--model", tmp_path / "m.npz", "--data", tmp_path / "d.csv", code=1)
-    assert "d.csv: columns: the model lacks sepal length; it was trained on sepal length, sepal width" in said
+    assert "d.csv: columns: found no column sepal length; the model was trained on sepal length, sepal width" in said
 
 
 def test_a_checkpoint_without_a_description_predicts_as_before(run, tmp_path):

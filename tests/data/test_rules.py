@@ -132,6 +132,66 @@ def test_the_task_can_be_chosen(written):
         data.read(path, choices=Choices(task="regression"))
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (rows(30, real, lambda k: "unknown" if k == 9 else k * 0.7), r"line 11, column 2 \(b\): found 'unknown'"),
+        (rows(30, real, lambda k: "x" if k % 3 == 0 else k * 0.7), r"line 2, column 2 \(b\): found 'x'"),
+    ],
+)
+@pytest.mark.parametrize("task", [None, "regression"])
+def test_a_slip_in_a_target_of_numbers_makes_no_classes(written, text, message, task):
+    path = written("a,b\n" + text)
+    with pytest.raises(DataError, match=message + r", expected a number, .* which is the target"):
+        data.read(path, task=task)
+    assert len(data.read(path, task="classification").description.labels) > 2
+
+
+def test_a_slip_among_decimal_commas(written):
+    path = written("a;b\n" + "".join(f"{k};{k},5\n" for k in range(20)) + "3;1.200,50\n")
+    with pytest.raises(DataError, match=r"line 22, column 2 \(b\): found '1\.200,50', expected a number"):
+        data.read(path)
+
+
+def test_texts_with_some_numbers_are_classes(written):
+    path = written("a,b\n" + rows(30, real, lambda k: ("7", "x", "y")[k % 3]))
+    assert data.read(path).description.labels == ("7", "x", "y")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "known"),
+    [
+        ("task", "regresion", "classification, regression"),
+        ("scale", "std", "standard, bytes, none, pixels"),
+        ("missing", "zap", "mean, drop"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused(written, option, value, known):
+    path = written("a,b\n" + rows(30, real, third))
+    for ask in (
+        lambda: Choices(**{option: value}),
+        lambda: data.read(path, **{option: value}),
+        lambda: data.dataset(path, **{option: value}),
+    ):
+        with pytest.raises(DataError, match=f"{option}: found '{value}', expected one of {known}"):
+            ask()
+
+
+def test_choices_are_given_in_one_way(written):
+    path = written("a,b\n" + rows(30, real, third))
+    left, right = data.read(path, target="a"), data.read(path, choices=Choices("a"))
+    assert left.description == right.description
+    with pytest.raises(TypeError, match="found choices and target, task, scale or missing beside them"):
+        data.read(path, choices=Choices(), target="a")
+
+
+def test_utf_16_is_named(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_bytes("a,b\n1,2\n".encode("utf-16"))
+    with pytest.raises(DataError, match="is text in UTF-16; save it as UTF-8"):
+        data.read(path)
+
+
 def test_classes_are_numbered_in_the_order_of_their_labels(written):
     found = data.read(written("a,b\n" + rows(30, real, lambda k: (3, 1, 7)[k % 3])))
     assert found.description.labels == (1, 3, 7)
@@ -341,9 +401,9 @@ def test_columns_are_put_into_order_or_refused_by_name(written, plain):
     for text in ("b,kind,a\n2,x,1\n4,z,3\n", "b,a\n2,1\n4,3\n", "1,2\n3,4\n", "1,2,x\n3,4,z\n"):
         np.testing.assert_array_equal(data.read_features(written(text), d, np.float64)[0], x[0])
     for text, words in {
-        "a,c\n1,2\n": "the model lacks b and does not know c; it was trained on a, b",
-        "a,b,c\n1,2,3\n": "does not know c",
-        "a,b,a\n1,2,3\n": "would find twice a",
+        "a,c\n1,2\n": "found no column b, unknown c; the model was trained on a, b",
+        "a,b,c\n1,2,3\n": "found unknown c; the model",
+        "a,b,a\n1,2,3\n": "found twice a; the model",
         "1\n2\n": "found 1 features in a row, expected 2",
         "1,2,3,4\n": "found 3 features in a row, expected 2",
     }.items():

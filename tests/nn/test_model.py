@@ -245,6 +245,21 @@ def test_a_module_without_forward_or_bwd_says_so():
         half.backward()
 
 
+@pytest.mark.parametrize(
+    ("layers", "options", "message"),
+    [
+        (lambda: [bp.Lin(4, 8), bp.Relu], {}, r"layers\[1\] is the class Relu; make an object of it, Relu\(\.\.\.\)"),
+        (lambda: [bp.Lin(4, 8)], {"loss": bp.Mse}, r"loss is the class Mse; make an object of it, Mse\(\.\.\.\)"),
+        (lambda: [bp.Lin(4, 8)], {"loss": "mse"}, "loss is 'mse', a str, which cannot be called"),
+        (lambda: [bp.Lin(4, 8), None], {}, r"layers\[1\] is None, a NoneType, which cannot be called"),
+        (lambda: bp.Lin(4, 8), {}, r"found Lin, expected a list of layers, \[Lin\(4, 8\), \.\.\.\]"),
+    ],
+)
+def test_what_is_no_layer_is_refused_when_the_model_is_made(layers, options, message):
+    with pytest.raises(TypeError, match="^Model: " + message):
+        bp.Model(layers(), **options)
+
+
 def test_what_is_no_layer_is_refused():
     with pytest.raises(TypeError, match="cannot be called"):
         bp.Model([3])

@@ -421,3 +421,49 @@ def test_layers_that_are_not_those_of_the_arrays_are_refused(tmp_path, layers):
     checkpoint.save(path, arrays, {**meta, "layers": layers})
     with pytest.raises(bp.CheckpointError, match="which no layer has"):
         bp.load(path)
+
+
+# ---- what the data were ----
+
+
+@pytest.fixture
+def table(tmp_path, rng):
+    """A model of a table whose columns have very different sizes, what the table is, and its classes."""
+    a, b = rng.normal(500, 90, 80), rng.normal(0.03, 0.01, 80)
+    kinds = np.where(a / 90 + b * 100 > 8.5, "big", "small")
+    lines = [f"{x},{y},{kind}" for x, y, kind in zip(a, b, kinds, strict=True)]
+    (tmp_path / "d.csv").write_text("a,b,kind\n" + "\n".join(lines))
+    (tmp_path / "new.csv").write_text("b,a\n" + "\n".join(f"{y},{x}" for x, y in zip(a, b, strict=True)))
+    read, about = bp.data.read(tmp_path / "d.csv")
+    model = bp.Model([bp.Lin(2, 8, seed=1), bp.Relu(), bp.Lin(8, 2, seed=2)], loss=bp.CrossEntropy())
+    bp.compile(model, batch=8, optimizer=bp.Adam(lr=0.02)).fit(read.x_train, read.y_train, epochs=20, seed=0)
+    return model, about, kinds
+
+
+def test_a_description_is_kept_and_predicts(path, tmp_path, table, capsys):
+    model, about, kinds = table
+    bp.save(model, path, description=about)
+    assert bp.load_description(path) == about
+    rows = bp.data.read_rows(tmp_path / "new.csv", bp.load_description(path))
+    right = [about.labels[k] for k in bp.load(path).predict(rows.x).data.argmax(1)]
+    assert np.mean(right == kinds) > 0.9
+    assert main(["predict", "--model", str(path), "--data", str(tmp_path / "new.csv"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["predictions"] == right
+
+
+def test_without_a_description_predict_says_how_columns_are_taken(path, tmp_path, table, capsys):
+    bp.save(table[0], path)
+    assert main(["predict", "--model", str(path), "--data", str(tmp_path / "new.csv")]) == 0
+    said = capsys.readouterr().err
+    assert f"{path} says nothing of its data, so the columns of {tmp_path / 'new.csv'} are taken in their order" in said
+    with pytest.raises(bp.CheckpointError, match=r"says nothing of its data; save it with bp\.save\(.*description"):
+        bp.load_description(path)
+
+
+def test_a_description_of_other_data_is_refused_before_anything_is_written(path, table):
+    wide = bp.Model([bp.Lin(3, 2, seed=1)], loss=bp.CrossEntropy())
+    with pytest.raises(bp.CheckpointError, match=r"description of the data has .*2 features.*3 inputs and 2 outputs"):
+        bp.save(wide, path, description=table[1])
+    with pytest.raises(TypeError, match=r"save: description: found Samples, expected a bp\.data\.Description"):
+        bp.save(table[0], path, description=bp.data.Samples(None, table[1]))
+    assert not path.exists()
