@@ -97,7 +97,7 @@ def listing() -> str:
         for kind in KINDS
     ]
     for mistake in table():
-        plain = re.sub(r"\{(\w+)[^}]*\}", r"\1", mistake.says)  # the names that a question would fill in
+        plain = re.sub(r"\{(\w+)[^}]*\}", r"<\1>", mistake.says)  # what a question would fill in
         examples = ", ".join(f"{kind}: {formulas[0]}" for kind, formulas in mistake.formulas.items())
         lines += [
             "",

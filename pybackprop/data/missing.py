@@ -41,7 +41,8 @@ def treat(source: Source, choice: str | None) -> Treated:
         kept.append((x[~bad], None if y is None else y[~bad]))
     filled = 0 if choice == "drop" else sum(_count(x, source) for x, _ in kept)
     rows = sum(len(x) for x, _ in parts)
-    told = [f"{left_out} of {rows} rows left out"] * bool(left_out) + [f"{filled} cells filled"] * bool(filled)
+    filled_in = f"{filled} cell{'s' * (filled != 1)} filled"
+    told = [f"{left_out} of {rows} rows left out"] * bool(left_out) + [filled_in] * bool(filled)
     (x, y), others = kept[0], kept[1] if len(kept) > 1 else None
     return Treated(source._replace(x=x, y=y, others=others), ", ".join(told))  # type: ignore[arg-type]
 
@@ -62,7 +63,7 @@ def _check_whole(source: Source) -> None:
     gaps = _count(x, source) + (0 if y is None else int(_gap(y).sum()))
     if gaps and source.is_table:
         raise DataError(
-            f"{source.where}: found {gaps} missing cells in {int(_rows_with_gaps(x, y).sum())} of {len(x)} rows; "
+            f"{source.where}: found {_cells(gaps)} in {int(_rows_with_gaps(x, y).sum())} of {len(x)} rows; "
             "choose --missing drop (leave those rows out) or --missing mean (of the column)"
         )
     for name, part in (("x", x), ("y", y), *zip("xy", source.others or (), strict=False)):
@@ -74,6 +75,10 @@ def _count(x: Array, source: Source) -> int:
     """The missing cells of the file: one of a text is missing in several columns of x."""
     gaps = _gap(x)
     return int((gaps[:, firsts(source.categories)] if source.categories else gaps).sum())
+
+
+def _cells(gaps: int) -> str:
+    return f"{gaps} missing cell{'s' * (gaps != 1)}"
 
 
 def _gap(array: Array) -> Array:
@@ -93,7 +98,7 @@ def check_none(source: Source, x: Array, what: str) -> None:
     """Raises DataError, which counts them, for missing cells in x, the source's features. what: to do about them."""
     gaps = _count(x, source)
     if gaps:
-        raise DataError(f"{source.where}: found {gaps} missing cells; {what}")
+        raise DataError(f"{source.where}: found {_cells(gaps)}; {what}")
 
 
 def means(x: Array) -> tuple[float, ...]:

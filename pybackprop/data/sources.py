@@ -146,6 +146,11 @@ def _from_table(path: Path, table: Table, choice: str | None, task: str | None) 
             f"{path}: found no feature beside {table.title(target)}, the target, and {table.title(ids[0])}, which only "
             "numbers the rows"
         )
+    names = [name.strip() for name in table.names]
+    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if twice is not None:
+        places = " and ".join(str(k + 1) for k, name in enumerate(names) if name == twice)
+        raise DataError(f"{path}: found columns {places} with the same name, {twice}; give each column its own")
     if task != CLASSIFICATION and table.has_slips(target):
         raise DataError(
             f"{table.slip(target)}, expected a number, as in most of the column, which is the target; with --task "

@@ -185,6 +185,12 @@ def test_choices_are_given_in_one_way(written):
         data.read(path, choices=Choices(), target="a")
 
 
+def test_columns_of_the_same_name_are_refused(written):
+    path = written("a,b,a,c\n" + rows(30, real, real, third, third))
+    with pytest.raises(DataError, match="found columns 1 and 3 with the same name, a; give each column its own"):
+        data.read(path)
+
+
 def test_utf_16_is_named(tmp_path):
     path = tmp_path / "d.csv"
     path.write_bytes("a,b\n1,2\n".encode("utf-16"))
@@ -409,7 +415,7 @@ def test_columns_are_put_into_order_or_refused_by_name(written, plain):
     }.items():
         with pytest.raises(DataError, match=words):
             data.read_features(written(text), d)
-    with pytest.raises(DataError, match=r"found 1 missing cells; the model was trained with none"):
+    with pytest.raises(DataError, match=r"found 1 missing cell; the model was trained with none"):
         data.read_features(written("a,b\n1,\n2,3\n"), d)
     assert len(data.read_features(written("a,b\n1,\n2,3\n"), d, missing="drop")[0]) == 1
 

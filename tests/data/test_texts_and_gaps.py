@@ -136,12 +136,12 @@ def test_a_missing_text_is_counted_once_and_its_frequencies_fill_it(written):
     rows = coloured()
     rows[6] = (rows[6][0], "", rows[6][2])
     path = written(table(rows))
-    with pytest.raises(DataError, match="found 1 missing cells in 1 of 30 rows"):
+    with pytest.raises(DataError, match="found 1 missing cell in 1 of 30 rows"):
         data.read(path)
     found = data.read(path, np.float64, Choices(missing="mean", scale="none"))
     kept = [row[1] for k, row in enumerate(rows) if k % 5 != 4 and k != 6]
     np.testing.assert_allclose(found.split.x_train[5, 1:], one_hot(kept).mean(0), rtol=1e-15)
-    assert found.description.reasons["missing"] == "1 cells filled"
+    assert found.description.reasons["missing"] == "1 cell filled"
 
 
 def test_what_was_done_about_gaps_is_done_again(written, tmp_path, capsys):
@@ -149,7 +149,7 @@ def test_what_was_done_about_gaps_is_done_again(written, tmp_path, capsys):
     rows[3] = ("", *rows[3][1:])
     path, model = written(table(rows)), tmp_path / "m.npz"
     empty_target = written("size,colour,kind\n1,red,\n,blue,u\n", "p.csv")
-    for choice, count, said in (("drop", 1, "1 of 40 rows left out"), ("mean", 2, "1 cells filled")):
+    for choice, count, said in (("drop", 1, "1 of 40 rows left out"), ("mean", 2, "1 cell filled")):
         train = ["train", "--data", str(path), "--save", str(model), "--hidden", "3"]
         assert main([*train, "--missing", choice, "--epochs", "1"]) == 0
         assert said in capsys.readouterr().out
