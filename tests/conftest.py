@@ -33,6 +33,16 @@ def pytest_xdist_auto_num_workers(config):
     return 0 if named else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
+def pytest_collection_modifyitems(config, items):
+    """PYBACKPROP_SHARE=K/N keeps every N-th test from the K-th on, so that a long kind can run in turns, day by day."""
+    share = os.environ.get("PYBACKPROP_SHARE")
+    if share:
+        first, of = map(int, share.split("/"))
+        chosen, others = items[first::of], [item for k, item in enumerate(items) if k % of != first]
+        config.hook.pytest_deselected(items=others)
+        items[:] = chosen
+
+
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory, worker_id):
     """A folder of this run that all its processes have in common."""
