@@ -51,8 +51,8 @@ static inline __attribute__((always_inline)) void LOCAL(weigh_lanes)(LOCAL(sums)
 }
 
 /* The sums over a row of targ and of targ d. */
-static void LOCAL(weigh)(double *weight, double *picked, const REAL *x, const REAL *targ, REAL most,
-                         size_t h) {
+static __attribute__((noinline)) void LOCAL(weigh)(double *weight, double *picked, const REAL *x,
+                                                   const REAL *targ, REAL most, size_t h) {
     LOCAL(sums) weights[LOCAL(parts)] = {{0}}, terms[LOCAL(parts)] = {{0}};
     REAL last_x[BP_LANES], last_targ[BP_LANES];
     size_t j = 0;
@@ -84,8 +84,9 @@ static void LOCAL(gradient)(REAL *dout, REAL by, const REAL *targ, REAL factor, 
 }
 
 /* The same of narrow rows, whose e are by columns. */
-static void LOCAL(narrow_label_gradient)(REAL *dout, REAL *e, const double *sum, const REAL *labels,
-                                         REAL factor, size_t rows, size_t h) {
+static __attribute__((noinline)) void LOCAL(narrow_label_gradient)(REAL *dout, REAL *e,
+                                                                   const double *sum, const REAL *labels,
+                                                                   REAL factor, size_t rows, size_t h) {
     REAL by[ROWS], of_label[ROWS];
     for (size_t i = 0; i < ROWS; i++) by[i] = (REAL)(1.0 / sum[i]);
     for (size_t i = 0; i < rows; i++) {
@@ -102,8 +103,9 @@ static void LOCAL(narrow_label_gradient)(REAL *dout, REAL *e, const double *sum,
     }
 }
 
-static void LOCAL(narrow_gradient)(REAL *dout, REAL *e, const double *sum, const REAL *targ, REAL factor,
-                                   size_t rows, size_t h) {
+static __attribute__((noinline)) void LOCAL(narrow_gradient)(REAL *dout, REAL *e, const double *sum,
+                                                             const REAL *targ, REAL factor, size_t rows,
+                                                             size_t h) {
     REAL by[ROWS];
     for (size_t i = 0; i < ROWS; i++) by[i] = (REAL)(1.0 / sum[i]);
     for (size_t j = 0; j < h; j++)

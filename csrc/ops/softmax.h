@@ -123,7 +123,8 @@ static __attribute__((noinline)) void LOCAL(sum_columns)(double *sum, const REAL
 }
 
 /* e (h,ROWS) = exp(x - most) of at most ROWS narrow rows, by columns; most and sum (ROWS). */
-static void LOCAL(exp_columns)(REAL *e, double *sum, REAL *most, const REAL *x, size_t rows, size_t h) {
+static __attribute__((noinline)) void LOCAL(exp_columns)(REAL *e, double *sum, REAL *most, const REAL *x,
+                                                         size_t rows, size_t h) {
     for (size_t i = 0; i < ROWS; i++) sum[i] = 0;
     if (h == 0) return;
     for (size_t j = 0; j < h; j++)
