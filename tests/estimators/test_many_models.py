@@ -10,6 +10,7 @@ model_selection = pytest.importorskip("sklearn.model_selection")
 joblib = pytest.importorskip("joblib")
 import pybackprop as bp  # noqa: E402
 from helpers.clusters import local_cluster  # noqa: E402
+from helpers.observed import Observed  # noqa: E402
 from pybackprop.core import settings  # noqa: E402
 from pybackprop.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
 
@@ -22,17 +23,6 @@ GRID = {  # 48 candidates
     "activation": ["relu", "tanh"],
 }
 ESTIMATORS = [MLPClassifier, MLPRegressor]
-
-
-class Observed(MLPClassifier):
-    """Its score is the number of threads that a fit in its process may use."""
-
-    def fit(self, x, y):
-        self.threads_ = bp.threads()
-        return super().fit(x, y)
-
-    def score(self, x, y):
-        return float(self.threads_)
 
 
 def data():
