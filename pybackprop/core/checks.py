@@ -62,7 +62,7 @@ def first_not_finite(array: Array) -> str | None:
 
 
 def check_folder(option: str, path: Path) -> None:
-    """Raises OSError for a file of the command line whose folder is missing or cannot be written."""
+    """Raises OSError, which begins with option, for a file whose folder is missing or cannot be written."""
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{option}: there is no folder {path.parent}")
     if not os.access(path.parent, os.W_OK):

@@ -19,6 +19,7 @@ from typing import IO, Any, TypeVar
 import numpy as np
 
 from pybackprop.core.arrays import Array
+from pybackprop.core.checks import check_folder
 
 T = TypeVar("T")
 PIECE = 2**20  # bytes that are read at once into an array
@@ -120,8 +121,7 @@ def write_npz(stream: IO[bytes], arrays: dict[str, Any]) -> None:
 
 def replace(target: Path, write: Callable[[IO[bytes]], None]) -> None:
     """Replaces target by what write writes, or leaves it unchanged. Raises OSError."""
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{target}: there is no folder {target.parent}")
+    check_folder(str(target), target)
     # only part of the name, which may already have all of the 255 bytes that most file systems allow
     temporary = target.with_name(f".{target.name[:50]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     mode = target.stat().st_mode & 0o777 if target.exists() else None

@@ -14,19 +14,6 @@ from pybackprop.train import checkpoint
 IRIS = Path(__file__).parents[1] / "data" / "iris.csv"
 
 
-@pytest.fixture
-def run(capsys):
-    """Runs a command with --json in this process; the object that it printed, or what it said."""
-
-    def run(*options, code=0):
-        capsys.readouterr()
-        assert main([*map(str, options), "--json"]) == code
-        printed = capsys.readouterr()
-        return json.loads(printed.out) if code == 0 else printed.err
-
-    return run
-
-
 def test_iris(run, tmp_path):
     found = run("train", "--data", IRIS, "--save", tmp_path / "m.npz")
     assert found["accuracy"] >= 0.93

@@ -3,31 +3,16 @@ on them in the order of their windows.
 """
 
 import hashlib
-import json
 
 import numpy as np
 import pytest
 
 import pybackprop as bp
 from pybackprop import data
-from pybackprop.cli.main import main
 from pybackprop.data import Choices
 from pybackprop.train.trainer import Settings, Trainer
 
 SIZES = (30, 7, 63, 100, 1)
-
-
-@pytest.fixture
-def run(capsys):
-    """Runs a command with --json in this process; the object that it printed, or what it said."""
-
-    def run(*options, code=0):
-        capsys.readouterr()
-        assert main([*map(str, options), "--json"]) == code
-        printed = capsys.readouterr()
-        return json.loads(printed.out) if code == 0 else printed.err
-
-    return run
 
 
 def cut(*arrays):
