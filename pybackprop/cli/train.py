@@ -20,6 +20,7 @@ from pybackprop.core import plotting, settings
 from pybackprop.core.interrupt import AtSafePoints
 from pybackprop.core.printable import printable
 from pybackprop.data import Choices, Description, Samples, StoredSplit
+from pybackprop.data.tables import STDIN
 from pybackprop.engine.records import Moment
 from pybackprop.train import checkpoint
 from pybackprop.train.contents import OPTIMIZER_NAMES
@@ -29,7 +30,6 @@ from pybackprop.train.trainer import DECAY_OF_ADAMW, RATE_OF_ADAM, SCHEDULES, Se
 
 DEFAULTS = Settings()
 INTERRUPTED = 128 + signal.SIGINT
-STDIN = Path("-")
 Found = tuple[data.Split | StoredSplit, Description]
 DATA_HELP = (
     "a folder of MNIST's IDX files, a .npz or a table (.csv; - for stdin), or a folder of shards larger than memory "
