@@ -26,7 +26,10 @@
       this.views = {
         strip: this.strip,
         element: new bp.Element(this),
+        bar: new bp.StepBar(this),
+        step: new bp.StepPanel(this),
         steps: new bp.Steps(this),
+        panel: new bp.Panel(this),
         product: new bp.Product(this),
         own: new bp.OwnFormula(this),
         copy: new bp.Copy(this),
@@ -83,7 +86,8 @@
         reach: bp.reach(net, this.run.values, state.at),
         sources: this.sources(reader, terms),
         steps: bp.steps(net, state.inplace),
-        gradients: bp.stateOfGradients(net, state.step, state.inplace),
+        held: bp.statesAt(net, state.step, state.inplace),
+        updated: state.step === bp.stepCount(net) ? bp.updated(net, this.run, state.rate) : null,
       };
     }
 
@@ -96,9 +100,14 @@
     render({ only = null, reveal = false } = {}) {
       for (const [name, view] of Object.entries(this.views))
         if (only === null || only === name) view.render({ reveal });
-      const text = bp.long(this.view.run.loss);
-      bp.say(bp.byId("loss"), text);
-      const by = this.view.run.loss - this.before.run.loss;
+      this.showLoss();
+    }
+
+    showLoss() {
+      const { run, held } = this.view;
+      const isHidden = bp.isHidden(held, this.net.layers.at(-1).out);
+      bp.say(bp.byId("loss"), isHidden ? "not yet" : bp.long(run.loss));
+      const by = isHidden ? 0 : run.loss - this.before.run.loss;
       bp.say(bp.byId("loss-change"), Number.isFinite(by) && by ? `\u0394 ${bp.signed(by)}` : "");
     }
 
@@ -171,10 +180,17 @@
       this.setValue(value + sign * step);
     }
 
-    changeTo(edit, history = "replace") {
+    changeTo(edit, history = "replace", others = {}) {
       const changed = new Map([...this.state.changed].map(([name, changes]) => [name, new Map(changes)]));
       edit(changed);
-      this.set({ changed }, { history });
+      this.set({ changed, ...others }, { history });
+    }
+
+    /** Whether the gradient of the chosen element is there at this step; that of a target comes with its output's. */
+    isWritten() {
+      const { at } = this.state;
+      const { layer, slot } = this.view.reader;
+      return !bp.isHidden(this.view.held, `${slot === "targ" ? layer.in : at.name}.g`);
     }
 
     restore() {

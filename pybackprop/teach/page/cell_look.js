@@ -2,6 +2,8 @@
 (function (bp) {
   "use strict";
 
+  const HIDDEN = { unwritten: "not yet written", overwritten: "overwritten" };
+
   const HEARD = {
     moves: ", moves with it",
     onwards: ", moves further on",
@@ -16,11 +18,21 @@
     return value === 0 ? "zero" : "plain";
   }
 
+  /** What a matrix of values shows, and what its differences are counted from: at the update, the old parameters. */
+  function numbersOf({ view, before }, name) {
+    const now = view.run.values.get(name);
+    const updated = view.updated?.get(name);
+    return updated ? { numbers: updated, before: now } : { numbers: now, before: before.run.values.get(name) };
+  }
+
   bp.lookAtValue = function (app, name, row, column) {
     const { view, net } = app;
+    const state = view.held.get(name);
+    if (HIDDEN[state]) return { value: null, delta: 0, kind: `empty ${state}` };
     const at = row * net.tensors.get(name).columns + column;
-    const value = view.run.values.get(name)[at];
-    const delta = value - app.before.run.values.get(name)[at];
+    const { numbers, before } = numbersOf(app, name);
+    const value = numbers[at];
+    const delta = value - before[at];
     const isChanged = app.state.changed.get(name)?.has(at);
     const kind = valueKind(view, name, at, value);
     return { value, delta: Number.isFinite(delta) ? delta : 0, kind: isChanged ? `${kind} changed` : kind };
@@ -28,8 +40,9 @@
 
   bp.textOfValue = function (net, width, name, { value, delta, kind }, row, column) {
     const [sort, changed] = kind.split(" ");
-    const by = delta ? bp.signed(delta) : "";
     const called = bp.elementName(net, { name, row, column });
+    if (value === null) return { text: "\u00b7", label: `${called}: not computed yet` };
+    const by = delta ? bp.signed(delta) : "";
     return {
       text: bp.fitted(value, width),
       delta: delta && bp.fitted(delta, width, bp.signed),
@@ -37,21 +50,18 @@
     };
   };
 
-  const HIDDEN = { unwritten: "not yet written", overwritten: "overwritten" };
-
-  function gradientKind(view, name, at, value, state) {
+  function gradientKind(view, name, at, value) {
     if (name === view.reader.layer.out && view.moved.has(at)) return "upstream";
-    if (state === "new") return "new";
     return value === 0 ? "zero" : "plain";
   }
 
   bp.lookAtGradient = function (app, name, row, column) {
     const { view, net } = app;
-    const state = view.gradients.get(name);
+    const state = view.held.get(`${name}.g`);
     if (HIDDEN[state]) return { value: null, delta: 0, kind: `empty ${state}` };
     const at = row * net.tensors.get(name).columns + column;
     const value = view.run.grads.get(name)[at];
-    return { value, delta: 0, kind: Number.isFinite(value) ? gradientKind(view, name, at, value, state) : "bad" };
+    return { value, delta: 0, kind: Number.isFinite(value) ? gradientKind(view, name, at, value) : "bad" };
   };
 
   bp.textOfGradient = function (net, width, name, { value, kind }, row, column) {

@@ -16,7 +16,7 @@
     return indices.length ? `${name(text)}_{${indices.join(",")}}` : name(text);
   }
 
-  /** The gradient of an element as LaTeX: the sum over what it moves, and its value. */
+  /** The gradient of an element as LaTeX: the sum over what it moves, and its value unless it is null. */
   bp.latexOf = function (net, element, total) {
     const { layer, slot } = bp.readerOf(net, element.name);
     const { in: x, w, targ, out } = layer;
@@ -33,7 +33,7 @@
       mse: () => `\\frac{2}{${bp.sizeOf(net.tensors.get(x))}} (${own} - ${indexed(other, i, j)})`,
     };
     const body = bodies[layer.op === "lin" ? (slot === "in" ? "x" : slot) : layer.op]();
-    return `\\frac{\\partial\\,${name(net.layers.at(-1).out)}}{\\partial\\,${own}} = ${body} = ${number(total)}`;
+    return `\\frac{\\partial\\,${name(net.layers.at(-1).out)}}{\\partial\\,${own}} = ${body}${total === null ? "" : ` = ${number(total)}`}`;
   };
 
   /** A drawing with its styles written into it, as the address of a picture. */
@@ -70,7 +70,7 @@
       this.said = bp.html("span", { role: "status" });
       const buttons = [
         bp.button("copy as text", () => this.put(this.text())),
-        bp.button("copy as LaTeX", () => this.put(bp.latexOf(app.net, app.state.at, app.view.total))),
+        bp.button("copy as LaTeX", () => this.put(bp.latexOf(app.net, app.state.at, app.isWritten() ? app.view.total : null))),
         bp.button("save as PNG", () => this.save()),
       ];
       bp.byId("copy").append(...buttons, this.said);
@@ -83,7 +83,8 @@
     text() {
       const { net, state, view } = this.app;
       const called = bp.elementName(net, state.at, ".g");
-      return `${bp.sentence(net, view.run.values, state.at)}\n${called} = ${bp.byId("sum").textContent}\n${location.href}\n`;
+      const sum = this.app.isWritten() ? `${called} = ${bp.byId("sum").textContent}\n` : "";
+      return `${bp.sentence(net, view.run.values, state.at)}\n${sum}${location.href}\n`;
     }
 
     async put(text) {

@@ -51,6 +51,8 @@
       const moved = view.run.loss - before.run.loss;
       if (![by, moved, before.slope].every(Number.isFinite))
         return ["No difference can be taken: not every number is finite."];
+      if (!this.app.isWritten() || bp.isHidden(view.held, this.app.net.layers.at(-1).out))
+        return ["At this step of training no slope is known yet that could predict what moves the loss."];
       if (!by) return [`Drag the value: the numbers that move show by how much (\u0394).`];
       const b = (value) => bp.html("b", {}, bp.signed(value));
       return [
@@ -74,7 +76,7 @@
       this.slider.value = value;
       this.slider.setAttribute(
         "aria-valuetext",
-        `${name} is ${bp.short(value)}, the loss ${bp.long(app.view.run.loss)}`,
+        `${name} is ${bp.short(value)}, the loss ${bp.byId("loss").textContent}`,
       );
       if (document.activeElement !== this.number || this.number.valueAsNumber !== value)
         this.number.value = bp.plain(value);
@@ -82,26 +84,23 @@
       bp.byId("everything").disabled = !app.state.changed.size;
     }
 
-    /** Whether the element's gradient can be read at this step of the backward pass. */
-    isWritten() {
-      return !HIDDEN[this.app.view.gradients.get(this.app.state.at.name)];
-    }
-
     showFormula() {
       const { net, state, view } = this.app;
-      bp.byId("formula").replaceChildren(bp.formula(net, state.at, this.isWritten() ? view.total : null));
+      bp.byId("formula").replaceChildren(bp.formula(net, state.at, this.app.isWritten() ? view.total : null));
     }
 
     showTerms() {
       const { net, state, view } = this.app;
-      const terms = this.isWritten() ? view.terms : [];
+      const isWritten = this.app.isWritten();
+      const terms = isWritten ? view.terms : [];
       const key = [JSON.stringify(state.at), terms.length].join();
       const texts = terms.slice(0, MOST).map((term) => numbersOf(term));
       if (key === this.shown) this.updateTerms(texts);
       else this.buildTerms(net, terms, texts, view.reader.layer);
       this.shown = key;
       const rest = terms.length - MOST;
-      bp.say(bp.byId("more-terms"), rest > 0 ? `and ${rest} more terms, to ${bp.long(view.total)}` : "");
+      const more = rest > 0 ? `and ${rest} more terms, to ${bp.long(view.total)}` : "";
+      bp.say(bp.byId("more-terms"), isWritten ? more : "The gradient is not there at this step of training, so it has no terms yet.");
     }
 
     buildTerms(net, terms, texts, { op }) {
@@ -145,10 +144,12 @@
       const { net, state, view } = app;
       const lossAt = this.lossAlong(net, state);
       const value = app.valueAt(state.at);
-      const now = { name, value, original: app.originalAt(state.at), loss: view.run.loss, slope: view.total };
-      this.slope.render(now, lossAt);
-      bp.say(bp.byId("gradient"), this.isWritten() ? bp.long(view.total) : HIDDEN[view.gradients.get(state.at.name)]);
-      bp.say(bp.byId("measured"), bp.measured(bp.measuredSlope(lossAt, value)));
+      const isWritten = app.isWritten();
+      const slope = isWritten ? view.total : null;
+      this.slope.render({ name, value, original: app.originalAt(state.at), loss: view.run.loss, slope }, lossAt);
+      const missing = HIDDEN[view.held.get(`${state.at.name}.g`)] ?? HIDDEN.unwritten;
+      bp.say(bp.byId("gradient"), isWritten ? bp.long(view.total) : missing);
+      bp.say(bp.byId("measured"), isWritten ? bp.measured(bp.measuredSlope(lossAt, value)) : "\u2013");
     }
   }
 

@@ -1,5 +1,5 @@
 // The state, and how it is written into the URL fragment. Pure functions.
-//   #at=w1.2.1&set=w1.2.1:0.5,l1.0.0:0.25&step=2&inplace=1&own=dz%20%40%20x.T&equal=1&product=w.w1.0.0.1.3
+//   #at=w1.2.1&set=w1.2.1:0.5,l1.0.0:0.25&step=2&inplace=1&rate=0.1&show=step&own=dz%20%40%20x.T&equal=1&product=w.w1.0.0.1.3
 // Names are percent-encoded, so that . : , & = in them are not mistaken for separators.
 (function (bp) {
   "use strict";
@@ -50,8 +50,10 @@
     return {
       at,
       changed: new Map(),
-      step: net.layers.length + 1,
+      step: bp.stepCount(net) + 1, // everything is computed
       inplace: false,
+      rate: bp.rateFor(net),
+      panel: "element",
       product: bp.productFor(net, at),
       own: "", // the reader's own formula
       equal: false, // whether all sizes are made equal
@@ -79,6 +81,8 @@
     if (state.changed.size) parts.push(`set=${changesText(net, state.changed)}`);
     if (state.step !== first.step) parts.push(`step=${state.step}`);
     if (state.inplace) parts.push("inplace=1");
+    if (state.rate !== first.rate) parts.push(`rate=${state.rate}`);
+    if (state.panel !== first.panel) parts.push(`show=${state.panel}`);
     if (state.own) parts.push(`own=${encodeURIComponent(state.own)}`);
     if (state.equal) parts.push("equal=1");
     if (productText(state.product) !== productText(bp.productFor(net, state.at)))
@@ -125,6 +129,11 @@
     return bp.boundedProduct(net, { kind: parts[0], w: decodeURIComponent(parts[1]), form, row, column, k });
   }
 
+  function rateOf(text, otherwise) {
+    const rate = Number.parseFloat(text);
+    return Number.isFinite(rate) && rate >= 0 ? rate : otherwise;
+  }
+
   function parsed(net, text) {
     const given = new Map(
       text
@@ -142,6 +151,8 @@
       changed: changesOf(net, given.get("set")),
       step: whole(given.get("step"), 0, first.step, first.step),
       inplace: given.get("inplace") === "1",
+      rate: rateOf(given.get("rate"), first.rate),
+      panel: given.get("show") === "step" ? "step" : "element",
       own: decodeURIComponent(given.get("own") ?? "").slice(0, LONGEST),
       equal: bp.isEqual(text),
       product: productOf(net, given.get("product"), bp.productFor(net, at)),

@@ -16,7 +16,7 @@
     pairs() {
       const { app } = this.strip;
       const { view, state } = app;
-      const written = (name) => !["unwritten", "overwritten"].includes(view.gradients.get(name));
+      const written = (name) => !bp.isHidden(view.held, `${name}.g`);
       const own = written(state.at.name) ? this.strip.cellOf(state.at, true) : null;
       const { out } = view.reader.layer;
       const isNarrow = this.node.parentElement.clientWidth < NARROW;
@@ -24,7 +24,8 @@
       return terms
         .flatMap(({ row, column, source }) => {
           const arriving = written(out) ? this.strip.cellOf({ name: out, row, column }, true) : null;
-          const by = source && source.name !== state.at.name ? this.strip.cellOf(source) : null;
+          const isThere = source && source.name !== state.at.name && !bp.isHidden(view.held, source.name);
+          const by = isThere ? this.strip.cellOf(source) : null;
           return [
             [by, own, "local"],
             [arriving, own, "upstream"],

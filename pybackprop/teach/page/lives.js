@@ -2,78 +2,103 @@
 (function (bp) {
   "use strict";
 
-  /** The operations of a step in their order: {head, makes, reads, phase}. Names ending in .g are gradients. */
-  bp.moments = function (net) {
-    const forward = net.layers.map(({ op, in: x, w, b, targ, out }) => ({
-      head: `${out} = ${op}`,
-      phase: op === "mse" ? "loss" : "forward",
-      makes: [out],
-      reads: [x, w, b, targ].filter((name) => name != null),
-    }));
-    const backward = net.layers.toReversed().map(({ op, in: x, w, b, targ, out }) => ({
-      head: `${op}_grad`,
-      phase: "backward",
-      makes: [x, w, b].filter((name) => name != null).map((name) => `${name}.g`),
-      reads: op === "mse" ? [x, targ] : op === "relu" ? [`${out}.g`, x] : [`${out}.g`, x, w],
-    }));
-    const parameters = net.layers.flatMap(({ w, b }) => [w, b]).filter((name) => name != null);
-    const update = {
-      head: "update",
-      phase: "update",
-      makes: [],
-      reads: parameters.flatMap((name) => [name, `${name}.g`]),
-    };
-    return [...forward, ...backward, update];
-  };
+  const KINDS = { made: "new", read: "read", new: "new", kept: "held" }; // a cell of the table -> what the network shows
 
   const sizeOf = (net, name) => bp.sizeOf(net.tensors.get(name.replace(/\.g$/, "")) ?? net.tensors.get(name));
 
+  const isParameter = (net, name) => ["weight", "bias"].includes(net.tensors.get(name)?.role);
+
+  function cellsOf(net, name, steps, made) {
+    const own = made.get(name);
+    const last = isParameter(net, name) ? steps.length - 1 : steps.findLastIndex(({ reads }) => reads.includes(name));
+    return steps.map(({ reads, phase }, at) => {
+      if (at === own) return "made";
+      if (at < (own ?? 0) || at > last) return "";
+      if (phase === "update" && isParameter(net, name)) return "new";
+      return reads.includes(name) ? "read" : "kept";
+    });
+  }
+
   /**
-   * [{names, size, cells}]: one row for each buffer, with "made", "read", "kept" or "" for each moment. Data and
-   * parameters are there from the start, parameters until the end. In place, relu's gradient takes the buffer of its
+   * [{names, size, cells}]: one row for each buffer, with "made", "read", "new" (a parameter's next value), "kept" or "" for
+   * each operation. Data and parameters are there from the start, parameters until the end. In place, relu's gradient takes the buffer of its
    * output's.
    */
   bp.lives = function (net, inplace) {
-    const moments = bp.moments(net);
-    const made = new Map(moments.flatMap(({ makes }, at) => makes.map((name) => [name, at])));
+    const steps = bp.steps(net, inplace);
+    const made = new Map(steps.flatMap(({ writes }, at) => writes.map((name) => [name, at])));
     const leaves = [...net.tensors.values()].filter(({ data }) => data).map(({ name }) => name);
-    const rows = [...leaves, ...made.keys()].map((name) => {
-      const isParameter = ["weight", "bias"].includes(net.tensors.get(name)?.role);
-      const last = isParameter ? moments.length - 1 : moments.findLastIndex(({ reads }) => reads.includes(name));
-      const first = made.get(name) ?? 0;
-      const cells = moments.map(({ reads }, at) => {
-        if (at === made.get(name)) return "made";
-        if (at < first || at > last) return "";
-        return reads.includes(name) ? "read" : "kept";
-      });
-      return { names: [name], size: sizeOf(net, name), cells };
-    });
-    return inplace ? shared(net, rows) : rows;
+    const rows = [...leaves, ...made.keys()].map((name) => ({
+      names: [name],
+      size: sizeOf(net, name),
+      cells: cellsOf(net, name, steps, made),
+    }));
+    return inplace ? shared(rows, steps) : rows;
   };
 
   /** Rows of relu's two gradients become one, where the second is written over the first. */
-  function shared(net, rows) {
-    for (const { op, in: x, out } of net.layers.toReversed()) {
-      const [over, own] = [`${out}.g`, `${x}.g`].map((name) => rows.find(({ names }) => names.includes(name)));
-      if (op !== "relu") continue;
-      over.names = [...over.names, ...own.names];
-      over.cells = over.cells.map((cell, at) => own.cells[at] || cell);
-      rows.splice(rows.indexOf(own), 1);
+  function shared(rows, steps) {
+    for (const { over, writes } of steps) {
+      if (over === null) continue;
+      const [first, second] = [over, writes[0]].map((name) => rows.find(({ names }) => names.includes(name)));
+      first.names = [...first.names, ...second.names];
+      first.cells = first.cells.map((cell, at) => second.cells[at] || cell);
+      rows.splice(rows.indexOf(second), 1);
     }
     return rows;
   }
 
-  /** How many numbers are held at each moment. */
+  /** How many numbers are held during each operation. */
   bp.heldAt = (rows) =>
     rows[0].cells.map((_, at) => rows.reduce((sum, { size, cells }) => sum + (cells[at] ? size : 0), 0));
 
-  function head(moments, current) {
-    const cells = moments.map((moment, at) =>
+  /** The names that nothing needs after an operation; step counts from 1. */
+  bp.endingWith = (rows, step, loss) =>
+    rows
+      .filter(({ names, cells }) => step < cells.length && cells[step - 1] && !cells[step] && names[0] !== loss)
+      .map(({ names }) => names.at(-1));
+
+  // ---- what the network shows at a step ----
+
+  const isLast = (net, step) => step > bp.stepCount(net);
+
+  function stateOf({ cells }, isMade, at) {
+    if (cells[at]) return KINDS[cells[at]];
+    return isMade ? "spent" : "unwritten";
+  }
+
+  /**
+   * After so many operations: name -> "unwritten", "new", "read", "held", "spent" (nothing needs it any more) or
+   * "overwritten". Step 0 is before the first; one more than there are operations shows everything.
+   */
+  bp.statesAt = function (net, step, inplace) {
+    const found = new Map();
+    const steps = bp.steps(net, inplace);
+    const made = new Map(steps.flatMap(({ writes }, at) => writes.map((name) => [name, at])));
+    for (const row of bp.lives(net, false)) {
+      const [name] = row.names;
+      const isMade = (made.get(name) ?? -1) < step;
+      found.set(name, isLast(net, step) || (step === 0 && isMade) ? "held" : stateOf(row, isMade, step - 1));
+    }
+    steps.forEach(({ over }, at) => {
+      if (over !== null && at < step) found.set(over, "overwritten");
+    });
+    const loss = net.layers.at(-1).out;
+    if (found.get(loss) === "spent") found.set(loss, "held"); // it is what is asked for
+    return found;
+  };
+
+  /** Whether a value or gradient cannot be read. */
+  bp.isHidden = (states, name) => ["unwritten", "overwritten"].includes(states.get(name));
+
+  // ---- the table ----
+
+  function head(steps, current) {
+    const cells = steps.map(({ phase, head: text }, at) =>
       bp.html(
         "th",
         { scope: "col", class: at === current ? "now" : null },
-        bp.html("small", {}, moment.phase),
-        ` ${moment.head}`,
+        bp.html("span", { class: "upright" }, bp.html("small", {}, phase), text === phase ? "" : ` ${text}`),
       ),
     );
     return bp.html("thead", {}, bp.html("tr", {}, bp.html("th", { scope: "col" }, "held"), ...cells));
@@ -83,33 +108,32 @@
     const parts = cells.map((kind, at) =>
       bp.html("td", { class: `${kind || "gone"}${at === current ? " now" : ""}` }, kind),
     );
-    const called = bp.html("th", { scope: "row" }, names.join(", then "), " ", bp.html("small", {}, String(size)));
+    const called = bp.html("th", { scope: "row" }, names.join(", "), " ", bp.html("small", {}, String(size)));
     return bp.html("tr", {}, called, ...parts);
   }
 
-  /** The table's parts; step is that of the backward pass, as the state has it. */
-  bp.livesTable = function (net, step, inplace, dtype) {
-    const moments = bp.moments(net);
-    const current = net.layers.length + step - 1;
+  /** The table's parts, and a sentence about the most that is held; step counts from 1. */
+  bp.livesTable = function (net, step, inplace) {
+    const steps = bp.steps(net, inplace);
     const rows = bp.lives(net, inplace);
     const held = bp.heldAt(rows);
     const most = Math.max(...held);
-    const bytes = dtype === "float32" ? 4 : 8;
+    const bytes = net.dtype === "float32" ? 4 : 8;
     const totals = held.map((count, at) =>
       bp.html(
         "td",
-        { class: at === current ? "now" : null },
+        { class: at === step - 1 ? "now" : null },
         count === most ? bp.html("b", {}, String(count)) : String(count),
       ),
     );
     const foot = bp.html("tr", {}, bp.html("th", { scope: "row" }, "numbers held"), ...totals);
     return {
       nodes: [
-        head(moments, current),
-        bp.html("tbody", {}, ...rows.map((row) => line(row, current))),
+        head(steps, step - 1),
+        bp.html("tbody", {}, ...rows.map((row) => line(row, step - 1))),
         bp.html("tfoot", {}, foot),
       ],
-      said: `The most at once: ${most} numbers, ${most * bytes} bytes, at ${moments[held.indexOf(most)].head}, if each is forgotten after its last use.`,
+      said: `The most at once: ${most} numbers, ${most * bytes} bytes, at ${steps[held.indexOf(most)].head}, if each is forgotten after its last use.`,
     };
   };
 })((globalThis.pybackprop ??= {}));

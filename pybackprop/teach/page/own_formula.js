@@ -4,6 +4,12 @@
 
   const MOST = 40; // terms in the table
   const CLOSE = 1e-4;
+  const NOTHING = { said: "", kind: "", rows: [] };
+  const NOT_YET = {
+    said: "At this step of training the gradient is not there yet. Show all, and your formula is compared with it.",
+    kind: "",
+    rows: [],
+  };
 
   /** Answers that are given often, right or wrong. */
   bp.popular = function ({ layer, slot }) {
@@ -67,12 +73,14 @@
       if (this.input.value !== state.own) this.input.value = state.own;
       this.showPopular(view.reader);
       const asked = { net, run: view.run, at: state.at };
-      const { said, kind, rows } = state.own.trim() ? this.judged(asked, state.own) : { said: "", kind: "", rows: [] };
+      const isAsked = state.own.trim() !== "";
+      const isWritten = this.app.isWritten();
+      const { said, kind, rows } = !isAsked ? NOTHING : isWritten ? this.judged(asked, state.own) : NOT_YET;
       const verdict = bp.byId("own-verdict");
       verdict.className = kind ? `verdict ${kind}` : "";
       bp.say(verdict, said);
       bp.byId("own-terms").replaceChildren(...rows);
-      bp.askJudge?.(state.at.name, state.own, bp.byId("own-judge"));
+      bp.askJudge?.(state.at.name, isWritten ? state.own : "", bp.byId("own-judge"));
     }
 
     showPopular(reader) {

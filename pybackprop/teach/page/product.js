@@ -122,7 +122,7 @@
       const { net, view } = this.app;
       return bp.asWritten(
         bp.product(net, view.run, bp.layerOf(net, this.at.w), this.at.kind, this.at.form),
-        view.gradients,
+        view.held,
       );
     }
 
@@ -228,7 +228,7 @@
       if (!product.fits) return ["No element can be computed."];
       if (product.missing)
         return [
-          `${product.missing.label.replace(/\.T$/, "")} is not there at this step of the backward pass, so nothing can be added up.`,
+          `${product.missing.label.replace(/\.T$/, "")} is not there at this step of training, so nothing can be added up.`,
         ];
       const { row, column, k } = this.at;
       const index = product.target.vector ? `[${column}]` : `[${row},${column}]`;

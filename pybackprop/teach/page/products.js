@@ -162,9 +162,9 @@
     };
   };
 
-  /** The same product while only some gradients are written: those that are not have null in place of their numbers. */
-  bp.asWritten = function (product, gradients) {
-    const isHidden = ({ name, g }) => Boolean(g) && ["unwritten", "overwritten"].includes(gradients.get(name));
+  /** The same product while only some values and gradients are there: those that are not have null in place of their numbers. */
+  bp.asWritten = function (product, states) {
+    const isHidden = ({ name, g }) => name !== null && bp.isHidden(states, g ? `${name}.g` : name);
     const mask = (matrix) => (isHidden(matrix) ? { ...matrix, at: () => null } : matrix);
     const { left, right, target, operands } = product;
     return {

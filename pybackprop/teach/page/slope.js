@@ -61,7 +61,7 @@
       { x: SIZE.left, y: SIZE.top, width: inner.width, height: inner.height },
       bp.svg("line", { class: "drop", x1: x, y1: y, x2: x, y2: inner.height }),
       bp.svg("path", { class: "curve", d: pathOf(points, scale) }),
-      tangent(now, range, scale),
+      ...(now.slope === null ? [] : [tangent(now, range, scale)]),
     );
     const top = bp.svg(
       "text",
@@ -119,11 +119,11 @@
       return this.drawn.points;
     }
 
-    /** now: {name, value, loss, slope}; lossAt: value -> loss, a new function for each new curve. */
+    /** The first argument: {name, value, loss, slope (null: not known yet), original}; lossAt: value -> loss, a new function for each new curve. */
     render({ name, value, loss, slope, original }, lossAt) {
       this.range = bp.rangeOf(original, value);
       const points = this.curve(lossAt);
-      const isFinite = points.every(([, y]) => Number.isFinite(y)) && [value, loss, slope].every(Number.isFinite);
+      const isFinite = points.every(([, y]) => Number.isFinite(y)) && [value, loss, slope ?? 0].every(Number.isFinite);
       const shown = isFinite
         ? drawing(points, { value, loss, slope }, this.range)
         : [
@@ -136,7 +136,7 @@
       this.node.replaceChildren(...axis(name, this.range), ...shown);
       this.node.setAttribute(
         "aria-label",
-        `The loss against ${name}: at ${bp.short(value)} it is ${bp.long(loss)}, and its slope is ${bp.long(slope)}.`,
+        `The loss against ${name}: at ${bp.short(value)} it is ${bp.long(loss)}${slope === null ? "" : `, and its slope is ${bp.long(slope)}`}.`,
       );
     }
   }

@@ -181,6 +181,7 @@
       for (const grid of this.grids) {
         grid.draw();
         bp.say(grid.title, this.titleOf(grid, view));
+        grid.node.dataset.held = view.held.get(grid.owner.isGradient ? `${grid.name}.g` : grid.name);
       }
       const current = view.steps[state.step - 1]?.layer;
       for (const [layer, node] of this.groups) node.classList.toggle("current", layer === current);
@@ -217,10 +218,11 @@
       return `${shape}${shape && ", "}${first}\u2013${first + shown.columns - 1}`;
     }
 
-    sharing(name, { gradients, steps }) {
-      const sharing = steps.find(({ over, writes }) => over !== null && (over === name || writes.includes(name)));
-      if (!sharing || gradients.get(sharing.writes[0]) === "unwritten") return "";
-      return sharing.over === name ? `now ${sharing.writes[0]}.g` : `over ${sharing.over}.g`;
+    sharing(name, { held, steps }) {
+      const own = `${name}.g`;
+      const sharing = steps.find(({ over, writes }) => over !== null && (over === own || writes.includes(own)));
+      if (!sharing || held.get(sharing.writes[0]) === "unwritten") return "";
+      return sharing.over === own ? `now ${sharing.writes[0]}` : `over ${sharing.over}`;
     }
 
     /** The first element of a tensor that is related to the chosen one; null if there is none. */

@@ -1,0 +1,66 @@
+// One step of training, operation by operation: the buttons above the network, and what happens now.
+(function (bp) {
+  "use strict";
+
+  const PHASES = { forward: "forward", loss: "the loss", backward: "backward", update: "the update" };
+
+  function listOf(names) {
+    return names.length < 2 ? names.join() : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
+  }
+
+  function updateWords(step) {
+    const [name] = step.reads;
+    return `every weight and bias moves against its gradient, ${name} \u2212= rate * ${name}.g`;
+  }
+
+  function stepWords(step) {
+    if (step.phase === "update") return updateWords(step);
+    const over = step.over === null ? "" : ` over ${step.over}, in the same storage`;
+    return `${step.call} reads ${listOf(step.reads)} and writes ${listOf(step.writes)}${over}`;
+  }
+
+  /** What happens at a step; count 0 is before the first, one more than there are steps shows everything. */
+  bp.stepWords = function (steps, count) {
+    if (count > steps.length) return "The whole step is in sight: every value and every gradient.";
+    if (!count)
+      return `Nothing is computed yet: there are the data, the weights and the targets. A step of training takes ${steps.length} operations.`;
+    const step = steps[count - 1];
+    return `Step ${count} of ${steps.length}, ${PHASES[step.phase]}: ${stepWords(step)}.`;
+  };
+
+  /** The same in a few words. */
+  function inShort(steps, count) {
+    if (count > steps.length) return "one step of training";
+    return count ? `${count} of ${steps.length}: ${steps[count - 1].call}` : "nothing is computed yet";
+  }
+
+  class StepBar {
+    constructor(app) {
+      this.app = app;
+      this.restart = bp.button("from the start", () => this.goTo(0));
+      this.back = bp.button("back", () => this.goTo(app.state.step - 1), { class: "back" });
+      this.next = bp.button("next step", () => this.goTo(app.state.step + 1), { class: "main" });
+      this.all = bp.button("show all", () => this.goTo(bp.stepCount(app.net) + 1));
+      this.said = bp.html("code", { class: "step-said", "aria-live": "polite" });
+      bp.byId("step-bar").append(this.restart, this.back, this.next, this.all, this.said);
+    }
+
+    /** Whoever leaves the whole picture sees the step explained; whoever comes back, the element. */
+    goTo(step) {
+      const { state } = this.app;
+      const whole = bp.stepCount(this.app.net) + 1;
+      const panel = step === whole ? "element" : state.step === whole ? "step" : state.panel;
+      this.app.set({ step, panel });
+    }
+
+    render() {
+      const { state, view } = this.app;
+      const isWhole = state.step > view.steps.length;
+      this.restart.disabled = this.back.disabled = state.step === 0;
+      this.next.disabled = this.all.disabled = isWhole;
+      bp.say(this.said, inShort(view.steps, state.step));
+    }
+  }
+
+  bp.StepBar = StepBar;
+})((globalThis.pybackprop ??= {}));
