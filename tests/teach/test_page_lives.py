@@ -30,11 +30,11 @@ def lives(page, inplace=False):
 def test_each_value_is_kept_from_its_making_to_its_last_reader(page):
     page.open(example())
     rows, _ = lives(page)
-    assert page.js("return pybackprop.moments(pybackprop.app.net).map(m => m.head)") == MOMENTS
+    assert page.js("return pybackprop.steps(pybackprop.app.net, false).map(m => m.head)") == MOMENTS
     assert rows[("l1",)][1] == ["made", "read", "kept", "kept", "kept", "kept", "read", "", ""]
     assert rows[("l2",)][1] == ["", "made", "read", "kept", "kept", "read", "", "", ""]
     assert rows[("x",)][1] == ["read", "kept", "kept", "kept", "kept", "kept", "kept", "read", ""]
-    assert rows[("w1",)][1] == ["read", "kept", "kept", "kept", "kept", "kept", "kept", "read", "read"]
+    assert rows[("w1",)][1] == ["read", "kept", "kept", "kept", "kept", "kept", "kept", "read", "new"]
     assert rows[("out.g",)][1] == ["", "", "", "", "made", "read", "", "", ""]
     assert rows[("l2.g",)][1] == ["", "", "", "", "", "made", "read", "", ""]
     assert rows[("w2.g",)][1] == ["", "", "", "", "", "made", "kept", "kept", "read"]
@@ -44,12 +44,12 @@ def test_each_value_is_kept_from_its_making_to_its_last_reader(page):
 @pytest.mark.parametrize("shape", [(4, 3, 2), (3, 4, 5, 6, 2)])
 def test_nothing_is_read_before_it_is_made_or_after_it_is_forgotten(page, shape):
     page.open(example(shape))
-    moments = page.js("return pybackprop.moments(pybackprop.app.net)")
+    moments = page.js("return pybackprop.steps(pybackprop.app.net, false)")
     for inplace in (False, True):
         rows, held = lives(page, inplace)
         where = {name: cells for names, (_, cells) in rows.items() for name in names}
         for at, moment in enumerate(moments):
-            assert all(where[name][at] for name in moment["reads"] + moment["makes"]), moment
+            assert all(where[name][at] for name in moment["reads"] + moment["writes"]), moment
         assert held == [sum(size for size, cells in rows.values() if cells[at]) for at in range(len(moments))]
 
 
@@ -63,7 +63,7 @@ def test_in_place_two_gradients_share_a_buffer_and_less_is_held(page):
 
 
 def test_the_table_follows_the_step(page):
-    page.open(example(), "#step=2")
+    page.open(example(), "#step=6&show=step")
     shown = page.js("return [...document.querySelectorAll('#lives thead .now')].map(th => th.textContent)")
     assert shown == ["backward lin_grad"]
     _, held = lives(page)
@@ -72,4 +72,4 @@ def test_the_table_follows_the_step(page):
         f"The most at once: {max(held)} numbers, {4 * max(held)} bytes, at {MOMENTS[at]}"
     )
     page.click("#inplace")
-    assert "l2.g, then l1.g" in page.text("#lives")
+    assert "l2.g, l1.g" in page.text("#lives")

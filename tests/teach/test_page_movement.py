@@ -118,7 +118,7 @@ def test_lines_join_what_moves_with_the_sum_that_collects_it(page):
 
 def test_the_legend_names_every_colour(page):
     page.open(example(), width=1400)
-    kinds = page.js("return [...document.querySelectorAll('.legend .swatch')].map(s => s.classList[1])")
+    kinds = page.js("return [...document.querySelectorAll('#network .legend .swatch')].map(s => s.classList[1])")
     assert kinds == ["chosen", "moves", "onwards", "source", "upstream"]
     colour = "return getComputedStyle(document.querySelector(arguments[0])).backgroundColor"
     for kind in ("chosen", "moves", "onwards", "upstream"):

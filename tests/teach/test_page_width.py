@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import pybackprop as bp
 from helpers.compile_c import ROOT
-from helpers.scenes import example
+from helpers.scenes import example, pair
 from pybackprop.teach.example import on_data, small
+from pybackprop.teach.page.scene import scene_of
 
 pytestmark = pytest.mark.browser
 
@@ -146,8 +148,32 @@ def test_where_nothing_is_written_no_gradient_shows(page):
         "return [...document.querySelectorAll('.falk .is-gradient text, .falk .other text')].map(t => t.textContent)"
     )
     assert set(shown) == {"\u00b7"}
-    page.go("#at=w1.2.1&step=4")
+    assert not page.driver.find_elements("css selector", ".slope .tangent")
+    assert page.text("#measured") == "\u2013"
+    assert "slope is" not in page.find(".slope").get_attribute("aria-label")
+    page.js("pybackprop.app.setValue(0.75)")
+    assert "predicts" not in page.text("#effect")
+    copied = page.js("return pybackprop.app.views.copy.latex()")
+    assert copied.count("=") == 2  # of the sum, and its first index
+    page.go("#at=w1.2.1&step=8")
     assert page.text("#gradient") == page.text("#sum b")
+    assert page.driver.find_elements("css selector", ".slope .tangent")
+
+
+@pytest.mark.parametrize(("name", "last"), [("x", 6), ("w1", 6), ("b1", 6), ("l1", 5), ("w2", 4), ("targ", 2)])
+def test_a_gradient_that_nothing_can_be_computed_from_is_nowhere_on_the_page(page, rng, name, last):
+    """Its digits are in no text: not in the drawing, the formula, the terms or the reader's own formula. last: the step
+    before the one that makes what it is computed from."""
+    scene = scene_of(*pair(rng, 4, 3, 2, n=5))
+    g = scene.tensors["out" if name == "targ" else name][1]
+    at = ".".join(map(str, np.unravel_index(np.abs(g).argmax(), g.shape)))
+    page.open(scene, f"#at={name}.{at}&own=x*2")
+    total = page.text("#gradient")
+    assert len(total) > 6
+    assert total in page.text("#terms")
+    for step in (0, last):
+        page.go(f"#at={name}.{at}&own=x*2&step={step}")
+        assert total not in page.js("return document.querySelector('main').textContent"), step
 
 
 # ---- layout ----

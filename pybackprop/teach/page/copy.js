@@ -70,7 +70,7 @@
       this.said = bp.html("span", { role: "status" });
       const buttons = [
         bp.button("copy as text", () => this.put(this.text())),
-        bp.button("copy as LaTeX", () => this.put(bp.latexOf(app.net, app.state.at, app.isWritten() ? app.view.total : null))),
+        bp.button("copy as LaTeX", () => this.put(this.latex())),
         bp.button("save as PNG", () => this.save()),
       ];
       bp.byId("copy").append(...buttons, this.said);
@@ -78,6 +78,11 @@
 
     render() {
       bp.say(this.said, "");
+    }
+
+    latex() {
+      const { net, state, view } = this.app;
+      return bp.latexOf(net, state.at, this.app.isWritten() ? view.total : null);
     }
 
     text() {

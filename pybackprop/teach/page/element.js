@@ -100,7 +100,10 @@
       this.shown = key;
       const rest = terms.length - MOST;
       const more = rest > 0 ? `and ${rest} more terms, to ${bp.long(view.total)}` : "";
-      bp.say(bp.byId("more-terms"), isWritten ? more : "The gradient is not there at this step of training, so it has no terms yet.");
+      bp.say(
+        bp.byId("more-terms"),
+        isWritten ? more : "The gradient is not there at this step of training, so it has no terms yet.",
+      );
     }
 
     buildTerms(net, terms, texts, { op }) {

@@ -29,9 +29,9 @@ __all__ = ["LIMIT", "Frame", "html_of", "serve", "server_of", "write"]
 
 LIMIT = 1_000_000  # bytes of a page
 SCRIPTS = (
-    "numbers", "network", "explain", "training_step", "lives", "products", "fragment", "dom", "text_width", "grid", "cell_look",
-    "room", "joins", "strip", "formula", "element", "slope", "step_bar", "step_panel", "steps", "panel", "falk",
-    "elementwise", "product", "own_parse", "own_value", "own_formula", "copy", "app",
+    "numbers", "network", "explain", "training_step", "lives", "products", "fragment", "dom", "text_width", "grid",
+    "cell_look", "room", "joins", "strip", "formula", "element", "slope", "step_bar", "step_panel", "steps", "panel",
+    "falk", "elementwise", "product", "own_parse", "own_value", "own_formula", "copy", "app",
 )  # fmt: skip
 SERVED = ("ask_judge",)  # what only the served page has
 HOST = "127.0.0.1"

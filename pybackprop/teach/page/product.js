@@ -120,10 +120,7 @@
 
     product() {
       const { net, view } = this.app;
-      return bp.asWritten(
-        bp.product(net, view.run, bp.layerOf(net, this.at.w), this.at.kind, this.at.form),
-        view.held,
-      );
+      return bp.asWritten(bp.product(net, view.run, bp.layerOf(net, this.at.w), this.at.kind, this.at.form), view.held);
     }
 
     resized() {

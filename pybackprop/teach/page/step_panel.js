@@ -57,9 +57,7 @@
       bp.say(bp.byId("step-sentence"), bp.stepWords(view.steps, state.step));
       bp.say(bp.byId("step-ends"), this.ends());
       const lines = view.updated ? [] : (view.steps[state.step - 1]?.equations ?? []);
-      bp.byId("step-equations").replaceChildren(
-        ...lines.map((text) => bp.html("li", {}, bp.html("code", {}, text))),
-      );
+      bp.byId("step-equations").replaceChildren(...lines.map((text) => bp.html("li", {}, bp.html("code", {}, text))));
       const { nodes, said } = bp.livesTable(net, state.step, state.inplace);
       bp.byId("lives").replaceChildren(...nodes);
       bp.say(bp.byId("lives-most"), said);
