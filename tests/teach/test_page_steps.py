@@ -185,7 +185,7 @@ def test_the_learning_rate_that_is_proposed_lowers_the_loss(page, rng):
 def test_a_learning_rate_that_is_none_changes_nothing(page):
     page.open(example(), "#step=9&rate=0.25&show=step")
     write = """const field = document.querySelector("#step-controls input[type=number]");
-        field.value = arguments[0]; field.dispatchEvent(new Event("change")); 
+        field.value = arguments[0]; field.dispatchEvent(new Event("change"));
         return [field.value, pybackprop.app.state.rate]"""
     assert page.js(write, "") == ["0.25", 0.25]
     assert page.js(write, "-1") == ["0.25", 0.25]

@@ -5,7 +5,8 @@
 
   const CELL = { width: 48, height: 24 };
   const ROWS = 5; // of the result
-  const LEAST = 3; // columns of the result that stay if there are many terms
+  const LEAST = 3; // columns of the result that stay if there are many terms, where there is room
+  const TERMS = 4; // that are more than columns of the result, where there is not
   const EDGE = { left: 30, top: 34, right: 30, bottom: 36 };
   const GAP = 12; // between the operands and the result
   const STUB = 18; // how far a line without a partner goes
@@ -19,7 +20,8 @@
   /** How many cells fit beside each other, shared by the terms and the columns of the result. */
   function shares({ left, right }, room) {
     const all = Math.max(LEAST + 1, Math.floor((room - EDGE.left - EDGE.right - GAP) / CELL.width));
-    const inner = Math.min(Math.max(left.columns, right.rows), all - Math.min(LEAST, right.columns));
+    const least = bp.clamp(all - TERMS, 1, LEAST);
+    const inner = Math.min(Math.max(left.columns, right.rows), all - Math.min(least, right.columns));
     return { rows: ROWS, inner, columns: Math.max(1, all - Math.min(inner, left.columns)) };
   }
 

@@ -7,6 +7,7 @@
   const SIGN = 16; // for an operator between them
   const CARD = 20; // padding and border of a card
   const LEAST = 2; // columns that a matrix shows before the next one goes to another line
+  const SLIVER = 3; // columns; with fewer a matrix says little
 
   /** name -> {rows, columns}: what the rows and columns of a tensor are called; equal names belong together. */
   bp.axes = function (net) {
@@ -50,15 +51,29 @@
       0,
     );
 
+  const leastOf = (stacks, given) =>
+    new Map(stacks.map(({ axis, count: all }) => [axis, Math.min(all, given.get(axis) ?? LEAST)]));
+
+  /** Whether so many stacks fit beside each other at all. */
+  bp.fitBeside = (stacks, room, given) => widthOf(stacks, leastOf(stacks, given)) <= room - CARD;
+
+  /** Whether some matrix would show fewer columns than tell anything. */
+  bp.areSlivers = function (stacks, room, given) {
+    const shared = bp.shareRoom(stacks, room, given);
+    return (
+      !bp.fitBeside(stacks, room, given) || stacks.some(({ axis, count }) => shared.get(axis) < Math.min(SLIVER, count))
+    );
+  };
+
   /**
    * How many columns each axis shows: as many as fit beside each other, at least LEAST.
    * stacks: {axis, count, widths, tall} for each stack of matrices in a card, widths being those of its columns, one for each
    * matrix that stands beside another in the stack. given: axis -> columns, what other cards have decided.
    */
   bp.shareRoom = function (stacks, room, given) {
-    const count = new Map(stacks.map(({ axis, count: all }) => [axis, Math.min(all, given.get(axis) ?? LEAST)]));
+    const count = leastOf(stacks, given);
     const inner = room - CARD;
-    if (widthOf(stacks, count) > inner) return alone(stacks, inner, given);
+    if (!bp.fitBeside(stacks, room, given)) return alone(stacks, inner, given);
     const open = new Set(
       stacks.filter(({ axis, count: all }) => !given.has(axis) && count.get(axis) < all).map(({ axis }) => axis),
     );

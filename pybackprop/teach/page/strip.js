@@ -60,7 +60,7 @@
         bp.html("div", { class: "flow" }, ...nodes.flat()),
       );
       this.groups.set(layer, node);
-      this.cards.push(stacks);
+      this.cards.push({ stacks, node });
       return node;
     }
 
@@ -144,17 +144,19 @@
       if (room === this.room || !room) return;
       this.room = room;
       const given = new Map();
-      for (const stacks of this.cards) {
-        for (const [axis, count] of bp.shareRoom(
-          stacks.map((names) => this.needs(names)),
-          room,
-          given,
-        ))
-          given.set(axis, count);
-      }
+      for (const card of this.cards) for (const [axis, count] of this.shares(card, room, given)) given.set(axis, count);
       for (const grid of this.grids)
         grid.show(Math.min(grid.columns, given.get(this.axes.get(grid.name).columns) ?? 1));
       if (this.rendered) this.render({ reveal: true });
+    }
+
+    /** axis -> columns; where three stacks beside each other would be slivers, the last stands below the second. */
+    shares({ stacks, node }, room, given) {
+      const needs = (arranged) => arranged.map((names) => this.needs(names));
+      const below = stacks.length === 3 ? needs([stacks[0], stacks.slice(1).flat()]) : null;
+      const isBelow = below !== null && bp.areSlivers(needs(stacks), room, given) && bp.fitBeside(below, room, given);
+      node.classList.toggle("below-second", isBelow);
+      return bp.shareRoom(isBelow ? below : needs(stacks), room, given);
     }
 
     /** What a stack needs of a card's width. */
