@@ -56,6 +56,36 @@ def test_shards_larger_than_memory_are_shared(tmp_path, rng):
         assert told[0][name] == told[1][name]
 
 
+@pytest.mark.parametrize("kind", ["table", "shards", "digits"])
+def test_predictions_are_shared_and_said_once(tmp_path, rng, kind):
+    saved, n = tmp_path / "state.npz", 700
+    x = rng.normal(3, 5, (n, 6)).astype("f")
+    y = (x[:, 0] > 3) * 1
+    if kind == "table":
+        rows = "".join(
+            ",".join(f"{value:.5g}" for value in row) + f",{label}\n" for row, label in zip(x, y, strict=True)
+        )
+        (tmp_path / "d.csv").write_text(f"a,b,c,d,e,f,class\n{rows}")
+        options = ("--data", tmp_path / "d.csv")
+    elif kind == "shards":
+        for k in range(3):
+            np.savez(tmp_path / f"part-{k}.npz", x=x[k::3], y=y[k::3])
+        options = ("--data", tmp_path, "--window", 2)
+    else:
+        options = ()
+    place = tmp_path / "saved" / saved.name
+    place.parent.mkdir()
+    code, _, err = run(1, *TRAIN, *options, "--epochs", 1, "--save", place)
+    assert code == 0, err
+    told = []
+    for ranks, asked in ((3, ("--mpi",)), (1, ())):
+        code, out, err = run(ranks, "-m", "pybackprop", "predict", "--model", place, "--json", *asked, *options)
+        assert code == 0, err
+        told.append(json.loads(out))  # one object: rank 0's
+    assert told[0] == told[1]
+    assert len(told[0]["predictions"]) > 300
+
+
 def test_a_table_on_stdin_is_read_once_and_shared(tmp_path):
     if flags(mpiexec()):
         pytest.skip("refused with Open MPI: the test below")
