@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
+from helpers.page_browser import served
 from helpers.scenes import bits_of_all_kinds
 from pybackprop.teach.page import html as teach_page
 from pybackprop.teach.page.scene import scene_of
@@ -38,7 +39,7 @@ def test_every_bit_arrives(page, dtype, different):
     np.testing.assert_array_equal(page.values("b1"), scene.tensors["b1"][0])
 
 
-def test_in_a_sandboxed_frame_and_at_an_address(page):
+def test_in_a_sandboxed_frame_served_and_at_an_address(page):
     """Where a frame has no origin, and the fragment is read after the numbers came."""
     scene = scene_with(bits_of_all_kinds(np.float32, 200))
     shown = teach_page.Frame(scene)
@@ -49,6 +50,11 @@ def test_in_a_sandboxed_frame_and_at_an_address(page):
     page.wait_for_start()
     assert page.bits(OF_TENSOR.format('"w1"')) == scene.tensors["w1"][0].tobytes().hex()
     page.driver.switch_to.default_content()
+    with served(scene) as server:
+        page.own.append(address := f"http://127.0.0.1:{server.server_port}/")
+        page.driver.get(address)
+        page.wait_for_start()
+        assert page.bits(OF_TENSOR.format('"w1"')) == scene.tensors["w1"][0].tobytes().hex()
     page.open(scene, "#at=w1.29.39")
     assert page.chosen() == "w1[29,39]"
 

@@ -44,7 +44,8 @@ def _packed(array: Array) -> dict[str, Any]:
 
 
 def _shuffled(bits: Array) -> bytes:
-    return bits.view(np.uint8).reshape(bits.size, bits.itemsize).T.tobytes()
+    shuffled: bytes = bits.view(np.uint8).reshape(bits.size, bits.itemsize).T.tobytes()
+    return shuffled
 
 
 def _deflated(raw: bytes) -> str:
