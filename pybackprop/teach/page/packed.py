@@ -19,7 +19,8 @@ from pybackprop.teach.render.json_numbers import shortest
 
 __all__ = ["READABLE", "size", "written"]
 
-READABLE = 1000  # numbers of a tensor that are decimals; more are packed
+READABLE = 300  # numbers of a tensor that are decimals; more are packed
+STRATEGIES = (zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY)
 VALUES = 256  # different values that a byte can name
 
 
@@ -49,5 +50,10 @@ def _shuffled(bits: Array) -> bytes:
 
 
 def _deflated(raw: bytes) -> str:
-    deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)  # without a header, as the browser's "deflate-raw"
-    return base64.b64encode(deflate.compress(raw) + deflate.flush()).decode()
+    """The shorter of two ways: where there is nothing to repeat, looking for it makes the codes longer."""
+    return base64.b64encode(min((_deflate(raw, way) for way in STRATEGIES), key=len)).decode()
+
+
+def _deflate(raw: bytes, strategy: int) -> bytes:
+    deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS, strategy=strategy)  # no header, as the browser's "deflate-raw"
+    return deflate.compress(raw) + deflate.flush()
