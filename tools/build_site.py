@@ -61,7 +61,8 @@ SECTIONS = {
         ["kernels", "plan", "threads", "bits", "memory", "inplace", "accuracy", "performance", "reliability"],
     ),
 }
-PAGE = '<iframe class="explanation" src="_static/explanation.html" title="The page of explanations"></iframe>'
+PAGE = """<iframe class="explanation" src="_static/explanation.html" title="The page of explanations"></iframe>
+<p><a href="_static/explanation.html">In a window of its own</a></p>"""
 OUTSIDE = re.compile(r"\]\(\.\./([^)\s]*)\)")
 PICTURE = re.compile(r"[\w-]+\.png")
 

@@ -88,7 +88,12 @@ class Page:
         path = self.folder / f"page{self.count}.html"
         teach_page.write(path, scene)
         self.driver.get(f"{path.as_uri()}{fragment}")
+        self.wait_for_start()
         return self
+
+    def wait_for_start(self):
+        """Until the page stands: unpacking large tensors goes on after it was loaded."""
+        assert self.until(lambda: self.js("return Boolean(globalThis.pybackprop?.app)"))
 
     def resize(self, width, height):
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
@@ -162,6 +167,12 @@ class Page:
 
     def values(self, name):
         return self.numbers(f"pybackprop.app.run.values.get({json.dumps(name)})")
+
+    def bits(self, code):
+        """The bytes of a typed array of the page, in hexadecimal."""
+        return self.js(
+            f"return Array.from(new Uint8Array(({code}).buffer), byte => byte.toString(16).padStart(2, '0')).join('')"
+        )
 
     def grads(self, name):
         return self.numbers(f"pybackprop.app.run.grads.get({json.dumps(name)})")

@@ -37,3 +37,15 @@ def pair(rng, *widths, n=6, dtype=np.float32, bias=True):
         layers += [bp.Relu()] * (k > 0) + [bp.Lin(rng.standard_normal((m, h)).astype(dtype), b)]
     x, targ = rng.standard_normal((n, widths[0])), rng.standard_normal((n, widths[-1]))
     return bp.Model(layers), x.astype(dtype), targ.astype(dtype)
+
+
+def bits_of_all_kinds(dtype, count):
+    """So many different numbers: zeros, infinities, NaN with bits of its own, subnormals, and then any bits."""
+    unsigned = np.dtype(f"u{np.dtype(dtype).itemsize}")
+    limits = np.finfo(dtype)
+    special = np.array([-0.0, 0, np.inf, -np.inf, np.nan, limits.smallest_subnormal, limits.tiny, limits.max], dtype)
+    payloads = np.array([np.inf, -np.inf], dtype).view(unsigned) + unsigned.type(1)  # signalling NaN
+    drawn = np.random.default_rng(0).integers(0, np.iinfo(unsigned).max, 2 * count, unsigned)
+    bits = np.concatenate([special.view(unsigned), payloads, drawn])
+    _, first = np.unique(bits, return_index=True)
+    return bits[np.sort(first)[:count]].view(dtype)

@@ -1,14 +1,18 @@
 """Scenes: the numbers and the structure of a network, as the page shows them."""
 
+import base64
 import json
+import zlib
 
 import numpy as np
 import pytest
 
 import pybackprop as bp
-from helpers.scenes import example, pair
-from pybackprop.teach.page import scene as teach_scene
-from pybackprop.teach.page.scene import BYTES, ROWS, scene_of, scene_of_operations
+from helpers.scenes import bits_of_all_kinds, example, pair
+from pybackprop.teach.page import packed
+from pybackprop.teach.page import rows as rows_module
+from pybackprop.teach.page.rows import FEW, LARGEST, LIMIT, NUMBERS, PAGE, ROWS, rows_with_room
+from pybackprop.teach.page.scene import scene_of, scene_of_operations
 
 CHAIN = ["lin", "relu", "lin", "relu", "lin", "mse"]
 NAMES = {
@@ -119,26 +123,85 @@ def test_of_much_data_the_first_rows_are_taken_and_it_says_so():
     assert scene.tensors["loss"][0] == model(digits.x_train[:ROWS], targ[:ROWS]).data
 
 
-def test_of_wide_data_as_many_rows_as_fit(rng):
-    x, targ = (rng.standard_normal(size).astype(np.float32) for size in [(100, 784), (100, 10)])
-    scene = scene_of(bp.mlp([784, 50, 10]), x, targ)
-    assert 30 < scene.n < 60
-    assert 0.95 * BYTES < len(scene.to_json(derived=False)) < BYTES + 2000
+@pytest.mark.parametrize(
+    ("parameters", "many", "limit"),
+    [(0, True, LIMIT), (20_000, True, LIMIT), (60_000, False, LARGEST), (170_000, False, LARGEST)],
+)
+def test_as_many_rows_as_the_packed_numbers_leave_room_for(rng, parameters, many, limit):
+    """One row more does not fit, unless there are FEW and more than LIMIT is taken for their sake."""
+    w, x, targ = (rng.standard_normal(size).astype(np.float32) for size in [(1, parameters), (100, 2000), (100, 3)])
+    rows = rows_with_room([bp.tensor(w)], x, targ)
+
+    def taken(rows):
+        return PAGE + packed.size(w) + packed.size(x[:rows]) + packed.size(targ[:rows])
+
+    assert taken(rows) <= limit
+    assert taken(rows + 1) > LIMIT if rows == FEW else taken(rows + 1) > limit
+    assert (rows > FEW) == many
 
 
-def test_parameters_that_do_not_fit_are_refused(rng):
+def test_few_rows_are_all_taken(rng):
+    w, x, targ = (rng.standard_normal(size).astype(np.float32) for size in [(60_000,), (3, 2000), (3, 3)])
+    assert rows_with_room([bp.tensor(w)], x, targ) == 3
+
+
+def test_parameters_that_do_not_fit_are_refused():
     x, targ = np.zeros((2, 784), np.float32), np.zeros((2, 10), np.float32)
-    with pytest.raises(ValueError, match=rf"238510 parameters .* room for, {BYTES}.*smaller network"):
+    words = rf"238510 parameters and a row .* at most {LARGEST} bytes and {NUMBERS} numbers.*smaller network"
+    with pytest.raises(ValueError, match=words):
         scene_of(bp.mlp([784, 300, 10]), x, targ)
 
 
-def test_a_million_parameters_are_refused_before_they_are_all_written_out(monkeypatch):
-    measured = []
-    size = teach_scene._size
-    monkeypatch.setattr(teach_scene, "_size", lambda array: measured.append(array.size) or size(array))
-    with pytest.raises(ValueError, match="1001000 parameters"):
-        scene_of(bp.mlp([1000, 1000]), np.ones((3, 1000), "f"), np.ones((3, 1000), "f"))
-    assert sum(measured) < 200_000
+def test_a_million_parameters_are_refused_before_they_are_packed(monkeypatch):
+    """Even zeros, which take few bytes."""
+    sizes = []
+    monkeypatch.setattr(rows_module, "size", lambda array: sizes.append(array.size) or packed.size(array))
+    w, x = np.zeros((1000, 1000), "f"), np.ones((3, 1000), "f")
+    with pytest.raises(ValueError, match="1000000 parameters"):
+        scene_of(bp.Model([bp.Lin(w)], loss=bp.Mse()), x, x)
+    assert not sizes
+
+
+def test_no_more_rows_than_numbers_that_the_page_computes_with():
+    w, x, targ = np.zeros((40_000, 1), "f"), np.zeros((100, 40_000), "f"), np.zeros((100, 1), "f")
+    assert rows_with_room([bp.tensor(w)], x, targ) == (NUMBERS - 40_000) // 40_001
+
+
+# ---- packed ----
+
+
+def unpacked(written, dtype):
+    """What unpack.js does."""
+    raw = np.frombuffer(zlib.decompress(base64.b64decode(written["packed"]), wbits=-15), np.uint8)
+    width, values = np.dtype(dtype).itemsize, written["values"]
+    first = raw[: values * width] if values else raw
+    numbers = np.ascontiguousarray(first.reshape(width, -1).T).view(dtype)[:, 0]
+    return numbers[raw[values * width :]] if values else numbers
+
+
+@pytest.mark.parametrize("different", [1, 256, 257, 5000])
+def test_packed_numbers_keep_every_bit(rng, dtype, different):
+    array = rng.choice(bits_of_all_kinds(dtype, different), (50, 100))
+    written = packed.written(array)
+    assert unpacked(written, dtype).tobytes() == array.tobytes()
+    assert written["values"] == (different if different <= 256 else 0)
+    assert packed.size(array) == len(json.dumps(written, separators=(",", ":")))
+    assert (
+        packed.written(np.asfortranarray(array)) == packed.written(array.astype(array.dtype.newbyteorder())) == written
+    )
+
+
+def test_few_numbers_stay_decimals(rng):
+    array = rng.standard_normal((packed.READABLE // 10, 10))
+    assert packed.written(array) == array.ravel().tolist()
+    assert set(packed.written(np.append(array, 1))) == {"values", "packed"}
+    assert packed.written(np.float32([np.nan, -np.inf, -0.0])) == ["NaN", "-Infinity", -0.0]
+
+
+def test_what_readers_get_stays_plain(rng):
+    scene = scene_of(*pair(rng, 40, 50, 2))
+    assert len(strict(scene.to_json())["tensors"]["w1"]["data"]) == 2000
+    assert strict(scene.to_json(write=packed.written))["tensors"]["w1"]["data"]["packed"]
 
 
 def test_what_a_page_cannot_show_is_refused(rng):

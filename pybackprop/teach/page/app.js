@@ -264,8 +264,8 @@
     bp.app = new App(bp.scene, bp.running.signal);
   };
 
-  bp.start = function () {
-    bp.scene = JSON.parse(bp.byId("scene").textContent);
+  bp.start = async function () {
+    bp.scene = await bp.unpack(JSON.parse(bp.byId("scene").textContent));
     bp.blank = document.querySelector("main").cloneNode(true);
     bp.begin();
   };

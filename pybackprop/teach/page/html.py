@@ -23,34 +23,36 @@ from urllib.parse import parse_qsl
 
 from pybackprop.core.files import replace
 from pybackprop.teach.page.judge_answer import Answers
+from pybackprop.teach.page.packed import written
+from pybackprop.teach.page.rows import limit_of
 from pybackprop.teach.page.scene import Scene
 
-__all__ = ["LIMIT", "Frame", "html_of", "serve", "server_of", "write"]
+__all__ = ["Frame", "html_of", "serve", "server_of", "write"]
 
-LIMIT = 1_000_000  # bytes of a page
 SCRIPTS = (
     "numbers", "network", "explain", "training_step", "lives", "products", "fragment", "dom", "text_width", "grid",
     "cell_look", "room", "joins", "strip", "formula", "element", "slope", "step_bar", "step_panel", "steps", "panel",
-    "falk", "elementwise", "product", "own_parse", "own_value", "own_formula", "copy", "app",
+    "falk", "elementwise", "product", "own_parse", "own_value", "own_formula", "copy", "unpack", "app",
 )  # fmt: skip
 SERVED = ("ask_judge",)  # what only the served page has
 HOST = "127.0.0.1"
 
 
 def html_of(scene: Scene, served: bool = False) -> str:
-    """The page as one HTML document. Raises ValueError if it would be larger than LIMIT bytes.
+    """The page as one HTML document. Raises ValueError if it would be larger than rows.LIMIT bytes, for at most
+    rows.FEW rows of data rows.LARGEST.
 
     served: whether it may ask the server it comes from what judge says.
     """
     style, script = _part("page.css"), _script(served)
-    numbers = _inert(scene.to_json(derived=False))
+    numbers = _inert(scene.to_json(derived=False, write=written))
     parts = {"policy": _policy(style, script, served), "style": style, "script": script, "scene": numbers}
     html = _part("template.html")
     for name, text in parts.items():
         html = html.replace("{{" + name + "}}", text, 1)
-    size = len(html.encode())
-    if size > LIMIT:
-        raise ValueError(f"page: found {size} bytes, expected at most {LIMIT}. Show fewer rows or a smaller network")
+    size, limit = len(html.encode()), limit_of(scene.n)
+    if size > limit:
+        raise ValueError(f"page: found {size} bytes, expected at most {limit}. Show fewer rows or a smaller network")
     return html
 
 

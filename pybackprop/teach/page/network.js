@@ -22,14 +22,19 @@
     return found;
   }
 
+  /** Unpacked numbers as they are; others from decimals and the words "NaN", "Infinity", "-Infinity". */
+  const numbersFrom = (data, Numbers) => (data instanceof Numbers ? data : Numbers.from(data, Number));
+
+  bp.numbersOf = ({ dtype }) => (dtype === "float32" ? Float32Array : Float64Array);
+
   /** What a scene describes: dtype, n, layers, tensors (name -> shape, rows, columns, role, data of leaves). */
   bp.network = function (scene) {
-    const Numbers = scene.dtype === "float32" ? Float32Array : Float64Array;
+    const Numbers = bp.numbersOf(scene);
     const net = { ...scene, Numbers, tensors: new Map() };
     const role = roles(scene.layers);
     for (const [name, { shape, data }] of entries(scene.tensors)) {
       const [rows, columns] = rowsAndColumns(shape);
-      const numbers = data === null || !bp.isLeaf(role.get(name)) ? null : Numbers.from(data, Number);
+      const numbers = data === null || !bp.isLeaf(role.get(name)) ? null : numbersFrom(data, Numbers);
       net.tensors.set(name, { name, shape, rows, columns, role: role.get(name), data: numbers });
     }
     return net;
@@ -95,7 +100,7 @@
       if (data)
         values.set(
           name,
-          overlaid(Numbers.from(data), changed.get(name), (_, value) => value),
+          overlaid(new Numbers(data), changed.get(name), (_, value) => value),
         );
     }
     for (const layer of net.layers) {

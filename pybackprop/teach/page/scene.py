@@ -7,11 +7,9 @@ operations of a forward pass.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-
-import numpy as np
 
 from pybackprop import ops
 from pybackprop.autograd.tensor import Tensor, tensor
@@ -22,16 +20,14 @@ from pybackprop.nn.layers import Lin, Relu
 from pybackprop.nn.module import as_operand
 from pybackprop.nn.network import is_mse
 from pybackprop.ops import Op
+from pybackprop.teach.page.rows import rows_with_room
 from pybackprop.teach.render.json_numbers import shortest
 from pybackprop.teach.trace.gradients import set_gradients
 from pybackprop.teach.trace.names import names_of
 from pybackprop.teach.trace.operation import Operation
 
-__all__ = ["BYTES", "ROWS", "Scene", "scene_of", "scene_of_operations"]
+__all__ = ["Scene", "scene_of", "scene_of_operations"]
 
-BYTES = 850_000  # of the numbers in a page, written as decimals; the rest of its megabyte is the page itself
-PIECE = 10_000  # numbers that are measured at a time
-ROWS = 100  # of the data in a page: each is a term of every weight's gradient, and people read them one by one
 SLOTS: dict[Any, tuple[str, ...]] = {
     ops.LIN: ("in", "w", "b"),
     ops.RELU: ("in",),
@@ -67,27 +63,28 @@ class Scene:
         computed = {layer["out"] for layer in self.layers}
         return [name for name in self.tensors if name not in computed]
 
-    def to_dict(self, derived: bool = True) -> dict[str, Any]:
+    def to_dict(self, derived: bool = True, write: Callable[[Array], Any] = shortest) -> dict[str, Any]:
         """Lists, strings and numbers only; NaN and infinities are the strings "NaN", "Infinity", "-Infinity".
 
-        derived: whether to include gradients and computed tensors; if not, they are None.
+        derived: whether to include gradients and computed tensors; if not, they are None. write: how the numbers of an
+        array are written.
         """
         leaves = set(self.leaves())
         tensors = {}
         for name, (data, g) in self.tensors.items():
             tensors[name] = {
                 "shape": list(data.shape),
-                "data": shortest(data) if derived or name in leaves else None,
-                "g": None if g is None or not derived else shortest(g),
+                "data": write(data) if derived or name in leaves else None,
+                "g": None if g is None or not derived else write(g),
             }
         return {
             "dtype": self.dtype, "n": self.n, "layers": self.layers, "tensors": tensors,
             "selected": [self.selected[0], list(self.selected[1])], "note": self.note,
         }  # fmt: skip
 
-    def to_json(self, derived: bool = True) -> str:
+    def to_json(self, derived: bool = True, write: Callable[[Array], Any] = shortest) -> str:
         """The same as strict JSON."""
-        return json.dumps(self.to_dict(derived), separators=(",", ":"), allow_nan=False)
+        return json.dumps(self.to_dict(derived, write), separators=(",", ":"), allow_nan=False)
 
 
 # ---- from a Model ----
@@ -97,9 +94,9 @@ def scene_of(model: Model, x: Any, targ: Any, at: tuple[str, Sequence[int]] | No
     """The scene of a Model of Lin and Relu layers with Mse, on x (n,m) and targ (n,h) or (n,).
 
     at: name and indices of the element to show first, e.g. ("w1", (2, 1)). The model is not changed: forward and
-    backward run on copies. Only the first rows of large data are used (at most ROWS, and what fits into BYTES);
-    `note` then says so. Raises TypeError for other layers or losses, ValueError if the parameters alone are too large
-    for a page or one is used twice, KeyError and IndexError for an `at` that does not exist.
+    backward run on copies. Only the first rows of large data are used, those that a page has room for (rows.py);
+    `note` then says so. Raises TypeError for other layers or losses, ValueError if the parameters and a row are too
+    large for a page or a parameter is used twice, KeyError and IndexError for an `at` that does not exist.
     """
     _check_layers(model)
     inputs, targets = as_operand(x, model.layers), as_operand(targ, model.layers)
@@ -107,7 +104,7 @@ def scene_of(model: Model, x: Any, targ: Any, at: tuple[str, Sequence[int]] | No
         raise ShapeError(
             f"scene: found x {inputs.shape} and targ {targets.shape}, expected equally many rows, at least one"
         )
-    rows = _rows(model, inputs, targets)
+    rows = rows_with_room(model.parameters(), inputs.data, targets.data)
     note = "" if rows == len(inputs) else f"The first {rows} of {len(inputs)} rows of the data are shown and used."
     return _scene(_run(model, inputs.data[:rows], targets.data[:rows]), at, note)
 
@@ -123,37 +120,6 @@ def _check_layers(model: Model) -> None:
         raise ValueError("scene: found a parameter that is used twice; a page shows one path from each")
     if not is_mse(model.loss):
         raise TypeError(f"scene: found the loss {model.loss!r}; a page shows Mse() only")
-
-
-def _rows(model: Model, x: Tensor, targ: Tensor) -> int:
-    """How many rows of the data fit into a page."""
-    few = min(len(x), ROWS)
-    used = _size_of(model.parameters())
-    sizes = [_size(x.data[i]) + _size(targ.data[i]) for i in range(few)]
-    fit = int(np.searchsorted(np.cumsum(sizes), BYTES - used, side="right"))
-    if fit == 0:
-        count = sum(p.size for p in model.parameters())
-        raise ValueError(
-            f"scene: the {count} parameters and a row of the data take more bytes as text than a page has room for, "
-            f"{BYTES}. Show a smaller network, e.g. pybackprop.mlp([64, 50, 10])"
-        )
-    return fit
-
-
-def _size_of(parameters: Iterable[Tensor]) -> int:
-    """Bytes of their numbers as text; counting stops early once they do not fit, because there may be millions."""
-    used = 0
-    for p in parameters:
-        flat = p.data.ravel()
-        for start in range(0, flat.size, PIECE):
-            used += _size(flat[start : start + PIECE])
-            if used > BYTES:
-                return used
-    return used
-
-
-def _size(array: Array) -> int:
-    return len(json.dumps(shortest(array), separators=(",", ":")))
 
 
 def _run(model: Model, x: Array, targ: Array) -> list[Operation]:
