@@ -7,7 +7,7 @@
   const ROWS = 5; // of the result
   const LEAST = 3; // columns of the result that stay if there are many terms, where there is room
   const TERMS = 4; // that are more than columns of the result, where there is not
-  const EDGE = { left: 30, top: 34, right: 30, bottom: 36 };
+  const EDGE = { left: 38, top: 34, right: 34, bottom: 36 };
   const GAP = 12; // between the operands and the result
   const STUB = 18; // how far a line without a partner goes
 

@@ -8,6 +8,8 @@
   const CARD = 20; // padding and border of a card
   const LEAST = 2; // columns that a matrix shows before the next one goes to another line
   const SLIVER = 3; // columns; with fewer a matrix says little
+  const WIDE = 700; // pixels; where there are so many, matrices stand beside each other whatever they show
+  const MANY = 12; // columns; with more a matrix asks for no more room
 
   /** name -> {rows, columns}: what the rows and columns of a tensor are called; equal names belong together. */
   bp.axes = function (net) {
@@ -59,6 +61,7 @@
 
   /** Whether some matrix would show fewer columns than tell anything. */
   bp.areSlivers = function (stacks, room, given) {
+    if (room >= WIDE) return false;
     const shared = bp.shareRoom(stacks, room, given);
     return (
       !bp.fitBeside(stacks, room, given) || stacks.some(({ axis, count }) => shared.get(axis) < Math.min(SLIVER, count))
@@ -78,8 +81,9 @@
       stacks.filter(({ axis, count: all }) => !given.has(axis) && count.get(axis) < all).map(({ axis }) => axis),
     );
     const all = new Map(stacks.map(({ axis, count: most }) => [axis, most]));
+    const share = (axis) => count.get(axis) / Math.min(all.get(axis), MANY);
     while (open.size) {
-      const [axis] = [...open].sort((a, b) => count.get(a) / all.get(a) - count.get(b) / all.get(b));
+      const [axis] = [...open].sort((a, b) => share(a) - share(b));
       count.set(axis, count.get(axis) + 1);
       if (widthOf(stacks, count) > inner) {
         count.set(axis, count.get(axis) - 1);
