@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
-from helpers.scenes import example
+from helpers.scenes import example, pair
 from pybackprop.teach.example import small
+from pybackprop.teach.page.scene import scene_of
 
 pytestmark = pytest.mark.browser
 
@@ -155,3 +156,31 @@ def test_choosing_another_element_stops_the_play(page):
     assert page.text("#product-controls .main") == "play"
     time.sleep(0.8)
     assert page.chosen() == "b1[1]"
+
+
+# ---- the learner's questions ----
+
+
+def test_each_question_leads_to_the_element_and_the_product_that_answer_it(page):
+    page.open(lesson("out", (2, 0)), "#at=out.2.0&step=3", width=1400)
+    asked = page.driver.find_elements("css selector", "#questions button")
+    assert [button.text for button in asked] == ["x.T @ l1.g", "l1.g.sum(0)", "l1.g @ w1.T", "not x * l1.g"]
+    for button, at, kind in zip(asked, ["w1[2,7]", "b1[7]", "x[1,4]"], "wbx", strict=False):
+        page.click(button)
+        assert page.chosen() == at
+        assert product(page)[0] == kind
+        assert page.text("#sum").startswith(f"({button.text})[")
+        assert page.js("return pybackprop.app.isWritten()")
+    page.click(asked[3])
+    assert page.chosen() == "w1[2,7]"
+    assert "element by element" in page.text("#own-verdict")
+    assert page.find("#own-verdict").get_attribute("class") == "verdict wrong"
+    assert 0 < page.js("return document.querySelector('#own-verdict').getBoundingClientRect().bottom") < 900
+    page.click("#equal")
+    assert page.text("#own-verdict").startswith("The shape is right, and ")
+
+
+def test_without_a_bias_nobody_asks_for_its_sum(page, rng):
+    page.open(scene_of(*pair(rng, 3, 2, bias=False)))
+    asked = [button.text for button in page.driver.find_elements("css selector", "#questions button")]
+    assert asked == ["x.T @ out.g", "out.g @ w1.T", "not x * out.g"]

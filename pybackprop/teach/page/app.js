@@ -33,6 +33,7 @@
         product: new bp.Product(this),
         own: new bp.OwnFormula(this),
         copy: new bp.Copy(this),
+        questions: new bp.Questions(this),
       };
       this.introduce(scene);
       this.render({ reveal: true });

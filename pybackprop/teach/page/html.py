@@ -32,7 +32,7 @@ __all__ = ["Frame", "html_of", "serve", "server_of", "write"]
 SCRIPTS = (
     "numbers", "network", "explain", "training_step", "lives", "products", "fragment", "dom", "text_width", "grid",
     "cell_look", "room", "joins", "strip", "formula", "element", "slope", "step_bar", "step_panel", "steps", "panel",
-    "falk", "elementwise", "product", "own_parse", "own_value", "own_formula", "copy", "unpack", "app",
+    "falk", "elementwise", "product", "own_parse", "own_value", "own_formula", "copy", "questions", "unpack", "app",
 )  # fmt: skip
 SERVED = ("ask_judge",)  # what only the served page has
 HOST = "127.0.0.1"
