@@ -7,6 +7,7 @@ held by weak references, because a notebook keeps its widgets for ever.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from threading import RLock
 from typing import Any
 from weakref import WeakSet, ref
 
@@ -23,6 +24,8 @@ from pybackprop.teach.render.json_numbers import shortest
 from pybackprop.teach.trace.notation import element
 
 __all__ = ["LivePage"]
+
+_lock = RLock()  # JupyterLab lets messages be read in a thread of their own, while a cell runs
 
 VIEWS = 8  # that a page may have at once; the one that was shown first is forgotten
 
@@ -70,11 +73,11 @@ class LivePage(anywidget.AnyWidget):  # type: ignore[misc]
 
     def __init__(self, scene: Scene, leaves: Mapping[str, Tensor], height: int = 760, text: str = "") -> None:
         """leaves: the tensors behind the scene's leaves; text: HTML that is folded below the page."""
-        self._scene, self._views = scene, dict[str, _View]()
+        self._scene, self._views, self._events = scene, dict[str, _View](), None
         self._leaves = {name: (ref(t), t.shape) for name, t in leaves.items()}
         super().__init__(html=html_of(scene, linked=True), text=text, height=height, chosen=scene.selected)
         self.on_msg(self._received)
-        _follow(self)
+        self._events = _follow(self)
 
     @traitlets.validate("chosen")  # type: ignore[untyped-decorator]
     def _exists(self, proposal: Any) -> tuple[str, tuple[int, ...]]:
@@ -95,15 +98,16 @@ class LivePage(anywidget.AnyWidget):  # type: ignore[misc]
 
     def close(self) -> None:
         """Ends the link, and takes the page out of the notebook."""
-        _leave(self)
+        _leave(self, self._events)
         super().close()
 
     def refresh(self) -> bool:
         """Sends the page the numbers that changed in the tensors; whether there were any. Nothing once closed."""
         if self.comm is None:
             return False
-        now = {name: values for name in self._leaves if (values := self._now(name)) is not None}
-        told = [self._tell(key, view, now) for key, view in self._views.items()]
+        with _lock:
+            now = {name: values for name in self._leaves if (values := self._now(name)) is not None}
+            told = [self._tell(key, view, now) for key, view in self._views.items()]
         return any(told)
 
     def _tell(self, key: str, view: _View, now: Mapping[str, Array]) -> bool:
@@ -130,7 +134,10 @@ class LivePage(anywidget.AnyWidget):  # type: ignore[misc]
     # ---- what the page says ----
 
     def _received(self, _: Any, message: dict[str, Any], buffers: Any) -> None:
-        key = str(message["view"])
+        with _lock:
+            self._heed(str(message["view"]), message)
+
+    def _heed(self, key: str, message: dict[str, Any]) -> None:
         if message["kind"] == "gone":
             self._views.pop(key, None)
         elif message["kind"] == "ready":
@@ -188,17 +195,18 @@ def _refresh_all(*_: Any) -> None:
         page.refresh()
 
 
-def _follow(page: LivePage) -> None:
-    """From now on the page is refreshed after each cell."""
+def _follow(page: LivePage) -> Any:
+    """From now on the page is refreshed after each cell; the events of IPython's shell, or None without one."""
     _open.add(page)
     shell = get_ipython()
-    if shell is not None:
-        shell.events.register("post_run_cell", _refresh_all)  # once, however often
+    if shell is None:
+        return None
+    shell.events.register("post_run_cell", _refresh_all)  # once, however often
+    return shell.events
 
 
-def _leave(page: LivePage) -> None:
+def _leave(page: LivePage, events: Any) -> None:
     """Ends that; with the last page, the cells are left alone."""
     _open.discard(page)
-    shell = get_ipython()
-    if shell is not None and not _open and _refresh_all in shell.events.callbacks["post_run_cell"]:
-        shell.events.unregister("post_run_cell", _refresh_all)
+    if events is not None and not _open and _refresh_all in events.callbacks["post_run_cell"]:
+        events.unregister("post_run_cell", _refresh_all)
