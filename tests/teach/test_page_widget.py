@@ -12,6 +12,7 @@ from pybackprop.teach.example import small
 pytest.importorskip("anywidget")
 
 from pybackprop.teach.page.html import part
+from pybackprop.teach.page.live import LivePage
 
 pytestmark = pytest.mark.browser
 
@@ -131,6 +132,20 @@ def test_a_drag_is_written_to_the_tensor(page, kept, open_page):
     before[3, 7] = value
     np.testing.assert_array_equal(w1.data, before)
     page.screenshot("live")
+
+
+def test_below_the_page_is_the_text(page, kept):
+    e = bp.explain(kept.tensors["w1"], at=(3, 7))
+    shown = LivePage(
+        e.scene(), {name: kept.tensors[name] for name in e.scene().leaves()}, text=e.document().html() + e.mathml()
+    )
+    notebook = Notebook(page, shown)
+    said = notebook.outside("return document.querySelector('details').textContent")
+    assert said.startswith("as text")
+    assert str(e).splitlines()[0] in said
+    assert notebook.outside("return document.querySelector('details math').namespaceURI").endswith("MathML")
+    page.driver.switch_to.default_content()
+    shown.close()
 
 
 def test_keys_the_field_and_reset_are_written_too(page, kept, open_page):

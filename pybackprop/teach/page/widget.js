@@ -11,13 +11,12 @@ function frameOf(model) {
   return frame;
 }
 
+/** text: HTML, as Python writes it for any notebook. */
 function folded(text) {
   const details = document.createElement("details");
   const summary = document.createElement("summary");
   summary.textContent = "as text";
-  const body = document.createElement("div");
-  body.innerHTML = text;
-  details.append(summary, body);
+  details.append(summary, ...new DOMParser().parseFromString(text, "text/html").body.childNodes);
   return details;
 }
 
