@@ -147,23 +147,22 @@
   const heard = { values: take, answer, choose };
 
   addEventListener("message", ({ source, data }) => {
-    if (source === parent) heard[data.kind]?.(data);
+    if (source === parent && bp.linked) heard[data.kind]?.(data);
   });
 
   function attach() {
-    const before = bp.linked?.answered ?? 0;
+    const before = bp.linked;
     bp.linked = bp.app.views.linked = new Linked(bp.app);
-    bp.linked.answered = before;
+    bp.linked.answered = before?.answered ?? 0;
     if (news.size && !bp.app.state.equal) bp.linked.overlay(news);
     else bp.linked.render();
+    if (!before) tell({ kind: "ready" });
   }
 
+  // The page begins once its numbers are unpacked, after this script; and anew with other sizes.
   const { begin } = bp;
   bp.begin = function () {
     begin();
     attach();
   };
-
-  attach();
-  tell({ kind: "ready" });
 })((globalThis.pybackprop ??= {}));
