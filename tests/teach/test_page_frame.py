@@ -1,5 +1,6 @@
 """The page in a notebook's cell, and embedded with one tag."""
 
+import subprocess
 import sys
 from html.parser import HTMLParser
 
@@ -71,6 +72,17 @@ def test_in_a_notebook_without_anywidget_the_static_page_is_shown(monkeypatch):
     e = bp.explain(kept.tensors["w1"], at=(3, 7))
     assert e._repr_mimebundle_() is None
     assert isinstance(e.page(), teach_page.Frame)
+
+
+def test_outside_of_a_notebook_nothing_of_a_notebook_is_loaded():
+    code = """import sys, pybackprop as bp
+from pybackprop.teach.example import small
+kept = small()
+e = bp.explain(kept.tensors["w1"])
+assert e._repr_mimebundle_() is None and "iframe" in e._repr_html_()
+print({"anywidget", "ipywidgets", "traitlets", "IPython"} & sys.modules.keys())"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
 
 
 def test_a_network_that_the_page_cannot_show_is_text_as_before():
