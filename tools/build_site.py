@@ -63,6 +63,7 @@ SECTIONS = {
 }
 PAGE = """<iframe class="explanation" src="_static/explanation.html" title="The page of explanations"></iframe>
 <p><a href="_static/explanation.html">In a window of its own</a></p>"""
+WIDGET = "application/vnd.jupyter.widget-view+json"
 OUTSIDE = re.compile(r"\]\(\.\./([^)\s]*)\)")
 PICTURE = re.compile(r"[\w-]+\.png")
 
@@ -151,11 +152,13 @@ def _notebooks() -> None:
     """Runs the notebooks one after another; what one writes to stderr, such as a warning, is an error."""
     for path in sorted((SOURCES / "notebooks").glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
-        NotebookClient(notebook, kernel_manager_class=Kernel, kernel_name="python3", timeout=300).execute()
+        options = {"kernel_name": "python3", "timeout": 300, "store_widget_state": False}
+        NotebookClient(notebook, kernel_manager_class=Kernel, **options).execute()
         for cell in notebook.cells:
             for output in cell.get("outputs", []):
                 if output.output_type == "stream" and output.name == "stderr":
                     raise SystemExit(f"build_site: {path.name}: {output.text}")
+                output.get("data", {}).pop(WIDGET, None)  # the site has no kernel, and shows the same as HTML
         nbformat.write(notebook, path)
 
 

@@ -1,18 +1,22 @@
 """The page in a notebook's cell, and embedded with one tag."""
 
+import subprocess
+import sys
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 import pybackprop as bp
 from pybackprop.teach.example import small
 from pybackprop.teach.page import html as teach_page
+from pybackprop.teach.page import notebook
 
 
 @pytest.fixture(scope="module")
 def shown():
     kept = small()
-    return bp.explain(kept.tensors["w1"], at=(3, 7)).page()
+    return bp.explain(kept.tensors["w1"], at=(3, 7)).page(live=False)
 
 
 class Tags(HTMLParser):
@@ -32,6 +36,61 @@ def test_a_notebook_gets_one_frame_that_holds_the_page(shown):
     assert attrs["sandbox"] == "allow-scripts allow-downloads"
     assert attrs["title"]
     assert "bytes" in repr(shown)
+
+
+def test_an_explanation_shows_the_page_and_below_it_the_text(shown):
+    kept = small()
+    e = bp.explain(kept.tensors["w1"], at=(3, 7))
+    html = e._repr_html_()
+    assert html.startswith(shown._repr_html_())
+    below = html.removeprefix(shown._repr_html_())
+    assert below == f"<details><summary>as text</summary>{e.document().html()}{e.mathml()}</details>"
+
+
+@pytest.mark.parametrize("live", [None, False])
+def test_outside_of_a_notebook_and_without_anywidget_it_is_a_frame(monkeypatch, live):
+    kept = small()
+    e = bp.explain(kept.tensors["w1"], at=(3, 7))
+    monkeypatch.setitem(sys.modules, "anywidget", None)
+    monkeypatch.delitem(sys.modules, "pybackprop.teach.page.live", raising=False)
+    assert isinstance(e.page(live=live), teach_page.Frame)
+    assert e._repr_mimebundle_(include=None, exclude=None) is None
+
+
+def test_without_anywidget_a_live_page_is_refused(monkeypatch):
+    kept = small()
+    monkeypatch.setitem(sys.modules, "anywidget", None)
+    monkeypatch.delitem(sys.modules, "pybackprop.teach.page.live", raising=False)
+    with pytest.raises(ImportError, match=r"pybackprop\[notebook\]"):
+        bp.explain(kept.tensors["w1"], at=(3, 7)).page(live=True)
+
+
+def test_in_a_notebook_without_anywidget_the_static_page_is_shown(monkeypatch):
+    kept = small()
+    monkeypatch.setattr(notebook, "in_notebook", lambda: True)
+    monkeypatch.setattr(notebook, "find_spec", lambda name: None)
+    e = bp.explain(kept.tensors["w1"], at=(3, 7))
+    assert e._repr_mimebundle_() is None
+    assert isinstance(e.page(), teach_page.Frame)
+
+
+def test_outside_of_a_notebook_nothing_of_a_notebook_is_loaded():
+    code = """import sys, pybackprop as bp
+from pybackprop.teach.example import small
+kept = small()
+e = bp.explain(kept.tensors["w1"])
+assert e._repr_mimebundle_() is None and "iframe" in e._repr_html_()
+print({"anywidget", "ipywidgets", "traitlets", "IPython"} & sys.modules.keys())"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
+
+
+def test_a_network_that_the_page_cannot_show_is_text_as_before():
+    w = bp.param(np.ones((2, 2)), np.float32, name="w1")
+    loss = (w * w).sum()
+    loss.backward(keep=True)
+    e = bp.explain(w, at=(0, 1))
+    assert e._repr_html_() == e.document().html() + e.mathml()
 
 
 @pytest.mark.browser

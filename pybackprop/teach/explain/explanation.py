@@ -15,6 +15,7 @@ from pybackprop.teach.render.renderable import Renderable
 
 if TYPE_CHECKING:
     from pybackprop.teach.page.html import Frame
+    from pybackprop.teach.page.live import LivePage
     from pybackprop.teach.page.scene import Scene
 
 
@@ -63,17 +64,32 @@ class Explanation(Facts, Renderable):
             html.write(path, scene)
         return html.html_of(scene)
 
-    def page(self, height: int = 920) -> Frame:
+    def page(self, height: int = 760, live: bool | None = None) -> Frame | LivePage:
         """The interactive page for a notebook's cell, in a frame of that many pixels.
 
-        Raises GradientError and ValueError for a network that the page cannot show.
+        live: whether it is linked to Python, so that what is changed in it is written to the tensors, and what changes
+        there is shown: see LivePage. By default it is in a notebook where anywidget is installed.
+        Raises GradientError, ValueError and TypeError for a network that the page cannot show; ImportError for
+        live=True without anywidget.
         """
-        from pybackprop.teach.page.html import Frame  # keeps import pybackprop fast
+        from pybackprop.teach.page import notebook  # keeps import pybackprop fast
 
-        return Frame(self.scene(), height)
+        return notebook.page_of(self, height, live)
+
+    def _repr_html_(self) -> str:
+        """The page, and the text below it; the text alone for a network that the page cannot show."""
+        from pybackprop.teach.page import notebook
+
+        return notebook.html_of(self, super()._repr_html_())
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        """The live page, where there is one; anything else is left to the other forms."""
+        from pybackprop.teach.page import notebook
+
+        return notebook.live_bundle(self, super()._repr_html_())
 
     def scene(self) -> Scene:
-        """What the page shows. Raises GradientError and ValueError for a network that it cannot show."""
+        """What the page shows. Raises GradientError, ValueError and TypeError for a network that it cannot show."""
         from pybackprop.teach.page.from_graph import scene_of_walk
 
         return scene_of_walk(self.walk, self.tensor, self.at)

@@ -13,6 +13,7 @@ from pybackprop.teach.explain.symbols import Symbols
 from pybackprop.teach.explain.terms import Terms
 from pybackprop.teach.render.document import Document
 from pybackprop.teach.render.formula import Line, Name, Part
+from pybackprop.teach.render.renderable import Renderable
 from pybackprop.teach.trace.gradients import Walk, same
 
 
@@ -55,6 +56,13 @@ class WholeChain(Explanation):
         """Whether every parameter's .g equals this chain's, bit for bit."""
         parameters = [leaf for leaf in self.walk.network.leaves() if leaf.requires_g]
         return all(leaf._g is not None and same(leaf._g._array, self.walk.of(leaf)) for leaf in parameters)
+
+    def _repr_html_(self) -> str:
+        """The text: the page shows one element at a time, and .page() begins with the largest gradient."""
+        return Renderable._repr_html_(self)
+
+    def _repr_mimebundle_(self, **options: Any) -> None:
+        """Nothing: the other forms are shown."""
 
     def document(self) -> Document:
         """The text, in four parts: forward, backward, the Jacobian that is never built, the check."""

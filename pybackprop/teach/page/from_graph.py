@@ -25,6 +25,8 @@ def scene_of_walk(walk: Walk, tensor: Tensor, at: Index) -> Scene:
     support.
     """
     network = walk.network
+    if network.operations[-1].op is not ops.MSE:
+        raise GradientError("explain: the page needs a loss at the end, such as mse(out, targ)")
     if tensor is network.root:
         tensor = next(leaf for leaf in network.leaves() if leaf.requires_g)
         at = largest(walk.of(tensor))
@@ -34,6 +36,13 @@ def scene_of_walk(walk: Walk, tensor: Tensor, at: Index) -> Scene:
     if name in scene.tensors and all(i < size for i, size in zip(at, scene.tensors[name][0].shape, strict=True)):
         return scene.choose(name, at)
     return scene  # the element's row is not among the first rows
+
+
+def leaves_of_walk(walk: Walk, scene: Scene) -> dict[str, Tensor]:
+    """The tensors whose numbers are the scene's data, parameters and targets, by their names in it."""
+    network = walk.network
+    tensors = [network.operations[0].inputs[0], *(t for op in network for t in op.inputs[1:])]
+    return dict(zip(scene.leaves(), tensors, strict=True))
 
 
 def _layers(network: Network) -> list[Any]:
@@ -53,8 +62,6 @@ def _layers(network: Network) -> list[Any]:
         else:
             raise GradientError(f"explain: the page supports lin, relu and mse, but this network has '{op.name}'")
         before = op
-    if network.operations[-1].op is not ops.MSE:
-        raise GradientError("explain: the page needs a loss at the end, such as mse(out, targ)")
     return layers
 
 

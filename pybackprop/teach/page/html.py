@@ -27,7 +27,7 @@ from pybackprop.teach.page.packed import written
 from pybackprop.teach.page.rows import limit_of
 from pybackprop.teach.page.scene import Scene
 
-__all__ = ["Frame", "html_of", "serve", "server_of", "write"]
+__all__ = ["Frame", "html_of", "part", "serve", "server_of", "write"]
 
 SCRIPTS = (
     "numbers", "network", "explain", "training_step", "lives", "products", "fragment", "dom", "text_width", "grid",
@@ -35,19 +35,21 @@ SCRIPTS = (
     "falk", "elementwise", "product", "own_parse", "own_value", "own_formula", "copy", "questions", "unpack", "app",
 )  # fmt: skip
 SERVED = ("ask_judge",)  # what only the served page has
+LINKED = ("linked",)  # what only the page that a notebook links to Python has
 HOST = "127.0.0.1"
 
 
-def html_of(scene: Scene, served: bool = False) -> str:
+def html_of(scene: Scene, served: bool = False, linked: bool = False) -> str:
     """The page as one HTML document. Raises ValueError if it would be larger than rows.LIMIT bytes, for at most
     rows.FEW rows of data rows.LARGEST.
 
-    served: whether it may ask the server it comes from what judge says.
+    served: whether it may ask the server it comes from what judge says. linked: whether it tells the page around it
+    what its reader changes, and takes what that says.
     """
-    style, script = _part("page.css"), _script(served)
+    style, script = part("page.css"), _script(served, linked)
     numbers = _inert(scene.to_json(derived=False, write=written))
     parts = {"policy": _policy(style, script, served), "style": style, "script": script, "scene": numbers}
-    html = _part("template.html")
+    html = part("template.html")
     for name, text in parts.items():
         html = html.replace("{{" + name + "}}", text, 1)
     size, limit = len(html.encode()), limit_of(scene.n)
@@ -59,7 +61,7 @@ def html_of(scene: Scene, served: bool = False) -> str:
 class Frame:
     """The page in a notebook's cell: a frame that may run its own script, and reach nothing else."""
 
-    def __init__(self, scene: Scene, height: int = 920) -> None:
+    def __init__(self, scene: Scene, height: int = 760) -> None:
         self.html, self.height = html_of(scene), height
 
     def __repr__(self) -> str:
@@ -171,12 +173,14 @@ def _headers(length: int, kind: str) -> dict[str, str]:
 
 
 @cache
-def _part(name: str) -> str:
+def part(name: str) -> str:
+    """The text of a file beside this module."""
     return (resources.files("pybackprop.teach.page") / name).read_text(encoding="utf-8")
 
 
-def _script(served: bool) -> str:
-    return "\n".join(_compact(_part(f"{name}.js")) for name in (SERVED if served else ()) + SCRIPTS)
+def _script(served: bool, linked: bool) -> str:
+    names = (SERVED if served else ()) + SCRIPTS + (LINKED if linked else ())
+    return "\n".join(_compact(part(f"{name}.js")) for name in names)
 
 
 def _compact(script: str) -> str:
