@@ -1,5 +1,7 @@
 """The page in a browser: the reader's own formula, what it would add up beside what should be added."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -94,7 +96,74 @@ def test_the_popular_wrong_answer_is_one_click_away_and_wrong_by_more_than_its_s
     assert f"and {wrong} of 16 elements are wrong" in said
     shared = len({(2, k, 1, k) for k in range(4)} & {(i, 1, i, 2) for i in range(4)})
     assert shared == 0
-    assert said.endswith("4 terms are to be added; in your formula none of them is.")
+    assert said.endswith("4 products are to be added up; your formula has none of them.")
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 2), (2, 3, 4, 2), (6, 5, 3, 3, 2), (1, 3, 2)])
+def test_with_equal_sizes_no_term_is_zero_and_no_place_is_on_the_diagonal(page, shape):
+    """Where a factor is 0 or a matrix meets its transpose, a wrong formula may give the right number."""
+    page.open(example(shape), "#at=w1.1.1&equal=0")
+    page.click("#equal")
+    net = page.js("const {net, view} = pybackprop.app; return [net.n, [...view.run.values.keys()], view.terms.length]")
+    assert page.chosen() == f"w1[1,{2 % net[0]}]"
+    assert net[2] == net[0]
+    assert page.text("#note") == f"Every size is {net[0]} now, and the numbers are others."
+    x, g = page.values("x").reshape(net[0], -1), page.grads("l1").reshape(net[0], -1)
+    assert np.count_nonzero(x) == x.size
+    assert np.count_nonzero(g) >= 0.8 * g.size
+    for name in ("w1", "w2", "targ"):
+        columns = page.values(name).reshape(net[0], net[0]).T
+        assert len({tuple(column) for column in columns}) == net[0]
+    formulas = page.js("return pybackprop.popular(pybackprop.app.view.reader)")
+    for formula in formulas:
+        assert int(re.search(r"and (\d+) of", typed(page, formula)).group(1)) > net[0] ** 2 // 2, formula
+
+
+def test_what_the_reader_looks_at_stays_and_the_element_comes_back(page):
+    page.open(example((4, 3, 8)), "#at=w1.2.7", width=1400)
+    page.js("document.querySelector('#own').scrollIntoView()")
+    before = page.js("return document.querySelector('#own').getBoundingClientRect().top")
+    page.click("#equal")
+    assert page.chosen() == "w1[2,3]"
+    assert page.js("return document.querySelector('#own').getBoundingClientRect().top") == pytest.approx(before, abs=2)
+    page.click("#equal")
+    assert page.chosen() == "w1[2,7]"
+    assert page.text("#note") == ""
+
+
+@pytest.mark.parametrize(("at", "formula", "names"), [
+    ("w1.2.1", "inp.T @ out.g", "inp is x here, and out is l1"),
+    ("x.2.1", "(out.g @ w.T) * (inp > -1000)", "inp is x here, and out is l1"),
+    ("w2.1.0", "inp.t() @ out.g", "inp is l2 here, and out is out"),
+    ("l1.1.0", "(inp > 0) * out.g", "inp is l1 here, and out is l2"),
+    ("out.1.0", "2 * (inp - targ) / size", "inp is out here, and out is loss"),
+])  # fmt: skip
+def test_the_lessons_own_lines_are_read_as_the_lesson_means_them(page, at, formula, names):
+    page.open(example(), f"#at={at}")
+    said = typed(page, formula)
+    assert said.startswith(f"As in the lesson, {names}. On these numbers it gives the gradient, in all "), said
+
+
+def test_sizes_that_do_not_fit_are_not_the_reason(page):
+    page.open(example(), "#at=w1.2.1")
+    said = typed(page, "x * l1.g")
+    moves = page.text("#sentence").removesuffix(".")
+    assert f" And the sizes are not the reason: {moves}, so 4 products are to be added up." in said
+    assert "* pairs each place with one other place, and adds nothing up." in said
+    assert "* pairs" not in typed(page, "l1.g @ x.T")
+    page.go("#at=b1.0")
+    assert "so 4 products are to be added up" in typed(page, "l1.g @ l1.g")
+
+
+@pytest.mark.parametrize(("formula", "terms"), [
+    ("(l1.g.T @ x).T", ["x[{i},2] \u00b7 l1.g[{i},1] \u2713", "l1.g[{i},1] \u00b7 x[{i},2] \u2713"]),
+    ("x.T @ l1.g * 1", ["x[{i},2] \u00b7 l1.g[{i},1] \u00b7 1"]),
+])  # fmt: skip
+def test_terms_are_seen_through_a_transpose_and_a_factor(page, formula, terms):
+    page.open(example(), "#at=w1.2.1")
+    assert typed(page, formula).startswith("On these numbers it gives the gradient")
+    rows = [row[0] for row in table(page)]
+    assert rows in [[text.format(i=i) for i in range(4)] for text in terms]
 
 
 def test_equal_sizes_are_in_the_address_and_go_back(page):

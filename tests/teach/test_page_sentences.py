@@ -55,27 +55,40 @@ def row(out, i, factors):
     return wanted
 
 
+def factors(text, values):
+    """The factors of what moves; text: what is said of those that are 0."""
+    zeros = int((values == 0).sum())
+    if zeros == 0 or len(values) == 1:
+        assert text == ""
+    else:
+        wanted = "all of them" if zeros == len(values) else f"{zeros} of the {len(values)}"
+        assert text == f", which is 0 in {wanted}"
+    return values
+
+
 def claim(scene, said, by):
     """(name of what moves, by how much per unit), as a sentence says it."""
     data = {name: values.astype(float) for name, (values, _) in scene.tensors.items()}
     called = r"(\w+)((?:\[[\d,]+\])?)"
+    zeros = r"((?:, which is 0 in .+)?)"
+    in_rows = "in its only row" if scene.n == 1 else f"in all {scene.n} rows"
     if found := re.fullmatch(
-        rf"{called} moves column (\d+) of (\w+), in (.+): row i by (\w+)\[i,(\d+)\] times as much\.", said
+        rf"{called} moves column (\d+) of (\w+), {in_rows}: row i by (\w+)\[i,(\d+)\] times as much{zeros}\.", said
     ):
-        _, _, j, out, rows, x, k = found.groups()
-        assert rows == ("its only row" if scene.n == 1 else f"all {scene.n} rows")
-        return out, column(data[out], int(j), data[x][:, int(k)])
+        _, _, j, out, x, k, stopped = found.groups()
+        return out, column(data[out], int(j), factors(stopped, data[x][:, int(k)]))
     if found := re.fullmatch(
-        rf"{called} moves column (\d+) of (\w+), in (.+), by as much as itself: it was broadcast over the rows\.", said
+        rf"{called} moves column (\d+) of (\w+), {in_rows}, by as much as itself: it was broadcast over the rows\.",
+        said,
     ):
-        _, _, j, out, rows = found.groups()
-        assert rows == ("its only row" if scene.n == 1 else f"all {scene.n} rows")
+        _, _, j, out = found.groups()
         return out, column(data[out], int(j), 1)
     if found := re.fullmatch(
-        rf"{called} moves row (\d+) of (\w+), every column: column j by (\w+)\[(\d+),j\] times as much\.", said
+        rf"{called} moves row (\d+) of (\w+), (.+): column j by (\w+)\[(\d+),j\] times as much{zeros}\.", said
     ):
-        _, _, i, out, w, k = found.groups()
-        return out, row(data[out], int(i), data[w][int(k)])
+        _, _, i, out, columns, w, k, stopped = found.groups()
+        assert columns == ("its only column" if data[out].shape[1] == 1 else "every column")
+        return out, row(data[out], int(i), factors(stopped, data[w][int(k)]))
     if found := re.fullmatch(
         rf"{called} is positive, so it moves (\w+)\[(\d+),(\d+)\] and nothing else, by as much as itself\.", said
     ):
@@ -85,13 +98,11 @@ def claim(scene, said, by):
         _, _, out, i, j = found.groups()
         assert data[out][int(i), int(j)] == 0
         return out, np.zeros_like(data[out])
-    found = re.fullmatch(
-        rf"(\w+)\[(\d+),(\d+)\] moves only the loss, by 2 \((\w+) {MINUS} (\w+)\) / (\d+)(, downwards|)\.", said
-    )
+    found = re.fullmatch(rf"(\w+)\[(\d+),(\d+)\] moves only the loss, by 2 \((\w+) {MINUS} (\w+)\) / (\d+)\.", said)
     assert found, said
-    _, i, j, out, targ, size, downwards = found.groups()
-    difference = (data[out] - data[targ])[int(i), int(j)]
-    slope = 2 * difference / int(size) * (-1 if downwards else 1)
+    name, i, j, own, other, size = found.groups()
+    assert name == own
+    slope = 2 * (data[own] - data[other])[int(i), int(j)] / int(size)
     return "loss", np.array(slope + by / int(size))  # the mean of a square is curved
 
 
@@ -121,7 +132,7 @@ PRODUCTS = """const {net, run} = pybackprop.app;
 return net.layers.flatMap(layer => pybackprop.kindsOf(layer).flatMap(kind =>
   pybackprop.formLabels(layer, kind).map((label, form) => {
     const product = pybackprop.product(net, run, layer, kind, form);
-    return [label, kind, pybackprop.resultName(layer, kind), layer, pybackprop.verdict(product)];
+    return [label, kind, pybackprop.resultName(layer, kind), layer, pybackprop.verdict(product, {row: 0, column: 0})];
   })));"""
 
 

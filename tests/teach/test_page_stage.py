@@ -184,3 +184,14 @@ def test_without_a_bias_nobody_asks_for_its_sum(page, rng):
     page.open(scene_of(*pair(rng, 3, 2, bias=False)))
     asked = [button.text for button in page.driver.find_elements("css selector", "#questions button")]
     assert asked == ["x.T @ out.g", "out.g @ w1.T", "not x * out.g"]
+
+
+@pytest.mark.parametrize("height", range(500, 1000, 60))
+def test_the_page_comes_to_rest(page, height):
+    """Where a drawing's height follows its width, a scroll bar that comes and goes with the height would never rest."""
+    page.open(lesson(), "#at=x.0.0", width=1400, height=height)
+    tops = set()
+    for _ in range(6):
+        page.settle()
+        tops.add(page.js("return [document.documentElement.scrollHeight, document.querySelector('#falk').clientWidth]+''"))
+    assert len(tops) == 1

@@ -17,7 +17,8 @@
   class App {
     /** signal: ends its listeners, once another takes its place. */
     constructor(scene, signal) {
-      this.net = bp.network(bp.isEqual(location.hash) ? bp.withEqualSizes(scene) : scene);
+      const shown = bp.isEqual(location.hash) ? bp.withEqualSizes(scene) : scene;
+      this.net = bp.network(shown);
       this.state = bp.stateOf(this.net, location.hash);
       this.look();
       this.remember();
@@ -35,7 +36,7 @@
         copy: new bp.Copy(this),
         questions: new bp.Questions(this),
       };
-      this.introduce(scene);
+      this.introduce(shown);
       this.render({ reveal: true });
       this.keepStateWhenSkipping();
       bp.byId("sheet").addEventListener("click", () => this.toggleSheet());
@@ -104,11 +105,17 @@
       this.showLoss();
     }
 
+    hasLoss() {
+      return !bp.isHidden(this.view.held, this.net.layers.at(-1).out);
+    }
+
+    lossText() {
+      return this.hasLoss() ? bp.long(this.view.run.loss) : "not yet";
+    }
+
     showLoss() {
-      const { run, held } = this.view;
-      const isHidden = bp.isHidden(held, this.net.layers.at(-1).out);
-      bp.say(bp.byId("loss"), isHidden ? "not yet" : bp.long(run.loss));
-      const by = isHidden ? 0 : run.loss - this.before.run.loss;
+      for (const id of ["loss", "loss-here"]) bp.say(bp.byId(id), this.lossText());
+      const by = this.hasLoss() ? this.view.run.loss - this.before.run.loss : 0;
       bp.say(bp.byId("loss-change"), Number.isFinite(by) && by ? `\u0394 ${bp.signed(by)}` : "");
     }
 
@@ -209,25 +216,21 @@
       this.set({});
     }
 
-    /** The same question on other data: all sizes are the same, or what they were. */
+    /** The same question on other data: all sizes are the same, or what they were, as is the chosen element then. */
     makeSizesEqual(equal) {
-      const { net, state } = this;
-      const last = net.n - 1;
-      const at = equal
-        ? { ...state.at, row: Math.min(state.at.row, last), column: Math.min(state.at.column, last) }
-        : state.at;
-      const fragment = bp.fragmentOf(net, {
-        ...bp.firstState(net),
-        at,
-        own: state.own,
-        equal,
-        product: bp.productFor(net, at),
-      });
+      const { state } = this;
+      const net = bp.network(equal ? bp.withEqualSizes(bp.scene) : bp.scene);
+      const at = equal ? bp.inEqualSizes(net, state.at) : (bp.left ?? state.at);
+      bp.left = equal ? state.at : null;
+      const first = { ...bp.firstState(net), at, own: state.own, equal, product: bp.productFor(net, at) };
+      const top = () => bp.byId("own").getBoundingClientRect().top;
+      const before = top();
       this.views.product.stop();
       this.pending = null;
-      goTo(`#${fragment}`, "push");
+      goTo(`#${bp.fragmentOf(net, first)}`, "push");
       bp.begin();
-      bp.byId("equal").focus();
+      scrollBy(0, top() - before); // what the reader looks at stays where it is
+      bp.byId("equal").focus({ preventScroll: true });
     }
 
     // ---- the fragment ----

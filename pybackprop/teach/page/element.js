@@ -51,8 +51,8 @@
       const moved = view.run.loss - before.run.loss;
       if (![by, moved, before.slope].every(Number.isFinite))
         return ["No difference can be taken: not every number is finite."];
-      if (!this.app.isWritten() || bp.isHidden(view.held, this.app.net.layers.at(-1).out))
-        return ["At this step of training no slope is known yet that could predict what moves the loss."];
+      if (!this.app.isWritten() || !this.app.hasLoss())
+        return ["The slope is not known yet at this step of training, so it predicts nothing."];
       if (!by) return [`Drag the value: the numbers that move show by how much (\u0394).`];
       const b = (value) => bp.html("b", {}, bp.signed(value));
       return [
@@ -62,7 +62,7 @@
         bp.html("b", {}, bp.short(before.slope)),
         ", predicts \u0394loss = ",
         b(before.slope * by),
-        "; it is ",
+        "; the true \u0394 is ",
         b(moved),
         ".",
       ];
@@ -74,10 +74,7 @@
       const { low, high, step } = bp.rangeOf(app.originalAt(app.state.at), value);
       Object.assign(this.slider, { min: low, max: high, step });
       this.slider.value = value;
-      this.slider.setAttribute(
-        "aria-valuetext",
-        `${name} is ${bp.short(value)}, the loss ${bp.byId("loss").textContent}`,
-      );
+      this.slider.setAttribute("aria-valuetext", `${name} is ${bp.short(value)}, the loss ${app.lossText()}`);
       if (document.activeElement !== this.number || this.number.valueAsNumber !== value)
         this.number.value = bp.plain(value);
       this.back.disabled = !app.isChanged(app.state.at);
@@ -149,7 +146,8 @@
       const value = app.valueAt(state.at);
       const isWritten = app.isWritten();
       const slope = isWritten ? view.total : null;
-      this.slope.render({ name, value, original: app.originalAt(state.at), loss: view.run.loss, slope }, lossAt);
+      const original = app.originalAt(state.at);
+      this.slope.render({ name, value, original, loss: view.run.loss, slope, isHidden: !app.hasLoss() }, lossAt);
       const missing = HIDDEN[view.held.get(`${state.at.name}.g`)] ?? HIDDEN.unwritten;
       bp.say(bp.byId("gradient"), isWritten ? bp.long(view.total) : missing);
       bp.say(bp.byId("measured"), isWritten ? bp.measured(bp.measuredSlope(lossAt, value)) : "\u2013");

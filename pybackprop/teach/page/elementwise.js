@@ -15,13 +15,13 @@
   const text = (x, y, words, kind, anchor = "middle") =>
     bp.svg("text", { x, y, class: kind, "text-anchor": anchor }, words);
 
-  function matrix(x, { label, at, g }, rows, columns, { row, column }, kindHere) {
+  function matrix(x, { label, at, g }, rows, columns, { row, column }, { kindHere, hasRows }) {
     const nodes = [text(x, EDGE.top - 20, label, "title", "start")];
     for (let c = columns[0]; c < columns[1]; c++)
       nodes.push(text(x + (c - columns[0] + 0.5) * CELL.width, EDGE.top - 6, c, "tick"));
     for (let r = rows[0]; r < rows[1]; r++) {
       const y = EDGE.top + (r - rows[0]) * CELL.height;
-      nodes.push(text(x - 5, y + CELL.height / 2 + 4, r, "tick", "end"));
+      if (hasRows) nodes.push(text(x - 5, y + CELL.height / 2 + 4, r, "tick", "end"));
       for (let c = columns[0]; c < columns[1]; c++) {
         const kind = r === row && c === column ? kindHere : "other";
         nodes.push(
@@ -59,7 +59,7 @@
     const equals = isRelu ? "=" : `\u00b7 2/${product.rows * product.columns} =`;
     const nodes = [
       ...[...product.operands, product.result].flatMap((operand, k) =>
-        matrix(places[k], operand, rows, columns, at, k === 2 ? "sum" : "pair"),
+        matrix(places[k], operand, rows, columns, at, { kindHere: k === 2 ? "sum" : "pair", hasRows: k === 0 }),
       ),
       text(places[1] - GAP / 2 - 4, middle, isRelu ? "> 0 \u00b7" : "\u2212", "title"),
       text(places[2] - GAP / 2 - 4, middle, equals, "title"),

@@ -164,13 +164,22 @@
 
   const rowsOf = (net) => (net.n === 1 ? "in its only row" : `in all ${net.n} rows`);
 
+  /** Where some of what moves has the factor 0. */
+  function stopped(terms) {
+    const zeros = terms.filter(({ local }) => local === 0).length;
+    if (!zeros || terms.length === 1) return "";
+    return zeros === terms.length ? ", which is 0 in all of them" : `, which is 0 in ${zeros} of the ${terms.length}`;
+  }
+
+  const columnsOf = (net, out) => (net.tensors.get(out).columns === 1 ? "its only column" : "every column");
+
   const SENTENCES = {
-    w: (net, { in: x, out }, { row: k, column: j }) =>
-      `moves column ${j} of ${out}, ${rowsOf(net)}: row i by ${x}[i,${k}] times as much`,
+    w: (net, { in: x, out }, { row: k, column: j }, terms) =>
+      `moves column ${j} of ${out}, ${rowsOf(net)}: row i by ${x}[i,${k}] times as much${stopped(terms)}`,
     b: (net, { out }, { column: j }) =>
       `moves column ${j} of ${out}, ${rowsOf(net)}, by as much as itself: it was broadcast over the rows`,
-    in: (net, { w, out }, { row: i, column: k }) =>
-      `moves row ${i} of ${out}, every column: column j by ${w}[${k},j] times as much`,
+    in: (net, { w, out }, { row: i, column: k }, terms) =>
+      `moves row ${i} of ${out}, ${columnsOf(net, out)}: column j by ${w}[${k},j] times as much${stopped(terms)}`,
   };
 
   function reluSentence(net, { out }, values, element) {
@@ -187,9 +196,10 @@
     const reader = bp.readerOf(net, element.name);
     if (!reader) return `${name} is the loss itself: its gradient is 1.`;
     const { layer, slot } = reader;
-    if (layer.op === "lin") return `${name} ${SENTENCES[slot](net, layer, element)}.`;
+    if (layer.op === "lin") return `${name} ${SENTENCES[slot](net, layer, element, bp.moved(net, values, element))}.`;
     if (layer.op === "relu") return `${name} ${reluSentence(net, layer, values, element)}.`;
     const size = bp.sizeOf(net.tensors.get(layer.in));
-    return `${name} moves only the loss, by 2 (${layer.in} \u2212 ${layer.targ}) / ${size}${slot === "targ" ? ", downwards" : ""}.`;
+    const [own, other] = slot === "targ" ? [layer.targ, layer.in] : [layer.in, layer.targ];
+    return `${name} moves only the loss, by 2 (${own} \u2212 ${other}) / ${size}.`;
   };
 })((globalThis.pybackprop ??= {}));

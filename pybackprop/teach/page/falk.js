@@ -7,6 +7,7 @@
   const ROWS = 5; // of the result
   const LEAST = 3; // columns of the result that stay if there are many terms, where there is room
   const TERMS = 4; // that are more than columns of the result, where there is not
+  const SMALLEST = 0.8; // of the usual size, if that brings all terms in sight
   const EDGE = { left: 38, top: 34, right: 34, bottom: 36 };
   const GAP = 12; // between the operands and the result
   const STUB = 18; // how far a line without a partner goes
@@ -17,11 +18,20 @@
     return [first, Math.min(count, first + shown)];
   }
 
+  const cellsIn = (room) => Math.floor((room - EDGE.left - EDGE.right - GAP) / CELL.width);
+
+  /** The room for the drawing: more than there is, to be scaled down, if all terms are in sight then. */
+  function roomFor({ left, right }, room) {
+    const terms = Math.max(left.columns, right.rows);
+    return terms + 1 > cellsIn(room) && terms + 1 <= cellsIn(room / SMALLEST) ? room / SMALLEST : room;
+  }
+
   /** How many cells fit beside each other, shared by the terms and the columns of the result. */
   function shares({ left, right }, room) {
-    const all = Math.max(LEAST + 1, Math.floor((room - EDGE.left - EDGE.right - GAP) / CELL.width));
-    const least = bp.clamp(all - TERMS, 1, LEAST);
-    const inner = Math.min(Math.max(left.columns, right.rows), all - Math.min(least, right.columns));
+    const all = Math.max(LEAST + 1, cellsIn(room));
+    const terms = Math.max(left.columns, right.rows);
+    const least = bp.clamp(all - (terms < all ? terms : TERMS), 1, LEAST);
+    const inner = Math.min(terms, all - Math.min(least, right.columns));
     return { rows: ROWS, inner, columns: Math.max(1, all - Math.min(inner, left.columns)) };
   }
 
@@ -145,24 +155,22 @@
     );
   }
 
-  function titles(product, { left, right, result, height }) {
+  /** The titles below: the one of the result ends at its edge where the first operand's needs the room. */
+  function titles(product, { left, right, result, columns, height }) {
     const below = height - 6;
+    const isTight =
+      bp.widthOf(`${product.left.label}  ${product.left.rows} \u00d7 ${product.left.columns}`) * 1.1 >
+      result.x - left.x;
+    const [x, anchor] = isTight ? [result.x + (columns[1] - columns[0]) * CELL.width, "end"] : [result.x, "start"];
+    const made = {
+      label: product.sameShape ? product.target.label : product.label,
+      rows: product.left.rows,
+      columns: product.right.columns,
+    };
     return [
       title({ x: left.x, y: below }, product.left, 0, 0, "start"),
       title(right, product.right, 0, -21, "start"),
-      product.fits
-        ? title(
-            { x: result.x, y: below },
-            {
-              label: product.sameShape ? product.target.label : product.label,
-              rows: product.left.rows,
-              columns: product.right.columns,
-            },
-            0,
-            0,
-            "start",
-          )
-        : text(result.x, below, "no result", "title wrong", "start"),
+      product.fits ? title({ x, y: below }, made, 0, 0, anchor) : text(x, below, "no result", "title wrong", anchor),
     ];
   }
 
@@ -195,7 +203,7 @@
 
   /** The drawing as SVG nodes, with its width and height. at: {row, column, k}; sumOf(row, column) the whole sum; room: pixels. */
   bp.falk = function (product, at, sum, sumOf, room) {
-    const place = layout(product, at, room);
+    const place = layout(product, at, roomFor(product, room));
     const nodes = [
       ...guides(place, product.fits ? at.k - 1 : -1),
       block(place.left, leftLook(product, at)),

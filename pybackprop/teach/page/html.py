@@ -30,9 +30,10 @@ from pybackprop.teach.page.scene import Scene
 __all__ = ["Frame", "html_of", "part", "serve", "server_of", "write"]
 
 SCRIPTS = (
-    "numbers", "network", "explain", "training_step", "lives", "products", "fragment", "dom", "text_width", "grid",
-    "cell_look", "room", "joins", "strip", "formula", "element", "slope", "step_bar", "step_panel", "steps", "panel",
-    "falk", "elementwise", "product", "own_parse", "own_value", "own_formula", "copy", "questions", "unpack", "app",
+    "numbers", "network", "explain", "training_step", "lives", "products", "verdicts", "fragment", "dom",
+    "text_width", "grid", "cell_look", "room", "joins", "strip", "formula", "element", "slope", "step_bar",
+    "step_panel", "steps", "panel", "falk", "elementwise", "product", "own_parse", "own_value", "own_formula",
+    "equal_sizes", "copy", "questions", "unpack", "app",
 )  # fmt: skip
 SERVED = ("ask_judge",)  # what only the served page has
 LINKED = ("linked",)  # what only the page that a notebook links to Python has

@@ -5,6 +5,16 @@
   const LINES = 12; // terms that are joined at most; more would hide the numbers
   const NARROW = 600; // pixels; below, matrices are above each other and one term is joined
 
+  /** From the middle of one cell's side to another's; where one is above the other, around what is between them. */
+  function curve(a, b, origin) {
+    const isAbove = Math.abs(a.left - b.left) < a.width;
+    const isRight = isAbove || b.left > a.left;
+    const [x, y] = [(isRight ? a.right : a.left) - origin.left, (a.top + a.bottom) / 2 - origin.top];
+    const [u, v] = [(isRight && !isAbove ? b.left : b.right) - origin.left, (b.top + b.bottom) / 2 - origin.top];
+    const bend = (isRight ? 1 : -1) * Math.max(14, Math.abs(u - x) / 2);
+    return `M${x} ${y}C${x + bend} ${y} ${isAbove ? u + bend : u - bend} ${v} ${u} ${v}`;
+  }
+
   class Joins {
     constructor(strip, root) {
       this.strip = strip;
@@ -38,11 +48,7 @@
       const origin = this.node.parentElement.getBoundingClientRect();
       const lines = this.pairs().map(([from, to, kind]) => {
         const [a, b] = [from, to].map((node) => node.getBoundingClientRect());
-        const isRight = b.left > a.left;
-        const [x, y] = [(isRight ? a.right : a.left) - origin.left, (a.top + a.bottom) / 2 - origin.top];
-        const [u, v] = [(isRight ? b.left : b.right) - origin.left, (b.top + b.bottom) / 2 - origin.top];
-        const bend = (isRight ? 1 : -1) * Math.max(14, Math.abs(u - x) / 2);
-        return bp.svg("path", { class: `join ${kind}`, d: `M${x} ${y}C${x + bend} ${y} ${u - bend} ${v} ${u} ${v}` });
+        return bp.svg("path", { class: `join ${kind}`, d: curve(a, b, origin) });
       });
       this.node.replaceChildren(...lines);
     }

@@ -24,22 +24,14 @@
     }[slot];
   };
 
-  /** The same network on data whose sizes are all the same, so that every product of two matrices fits. */
-  bp.withEqualSizes = function (scene) {
-    const size = bp.clamp(scene.n, 2, 6);
-    const computed = new Set(scene.layers.map(({ out }) => out));
-    const tensors = Object.fromEntries(
-      Object.entries(scene.tensors).map(([name, { shape, data }]) => {
-        const to = shape.map(() => size);
-        if (computed.has(name)) return [name, { shape: shape.length ? to : [], data: null, g: null }];
-        const [rows, columns] = shape.length === 2 ? shape : [1, shape[0]];
-        const at = (k) => data[(Math.floor(k / size) % rows) * columns + ((k % size) % columns)];
-        return [name, { shape: to, data: Array.from({ length: size ** shape.length }, (_, k) => at(k)), g: null }];
-      }),
-    );
-    const [name, index] = scene.selected;
-    return { ...scene, n: size, tensors, selected: [name, index.map((at) => Math.min(at, size - 1))], note: "" };
-  };
+  /** The names of a term's factors, sorted; null where one has none. */
+  bp.namesOfTerm = ({ factors }) =>
+    factors.some(({ name }) => name === null)
+      ? null
+      : factors
+          .map(({ name }) => name)
+          .sort()
+          .join();
 
   class OwnFormula {
     constructor(app) {
@@ -88,7 +80,7 @@
       if (this.shown === answers.join()) return;
       this.shown = answers.join();
       this.popular.replaceChildren(
-        "often given: ",
+        "common guesses: ",
         ...answers.map((text) => {
           const button = bp.button("", () => this.app.set({ own: text }, { only: "own" }));
           button.append(bp.html("code", {}, text));
@@ -100,16 +92,31 @@
     judged(asked, text) {
       try {
         const tree = bp.parseFormula(text);
-        bp.evaluateFormula(asked, tree);
-        return this.compared(asked, tree);
+        const isLessons = bp.isLessons(asked.net, tree);
+        bp.evaluateFormula({ ...asked, isLessons }, tree);
+        const answer = this.compared(asked, tree);
+        return isLessons ? { ...answer, said: `${this.lessonsNames()} ${answer.said}` } : answer;
       } catch (error) {
         if (!(error instanceof bp.FormulaError)) throw error;
-        const hint =
-          error.isMisfit && !this.app.state.equal
-            ? " Nothing can be added up. Make all sizes equal, and it can: but is it right then?"
-            : "";
-        return { said: error.message + hint, kind: "wrong", rows: [] };
+        return { said: error.message + (error.isMisfit ? this.whyNot(asked, error) : ""), kind: "wrong", rows: [] };
       }
+    }
+
+    /** What the lesson's names mean for the operation that reads the chosen element. */
+    lessonsNames() {
+      const { layer } = this.app.view.reader;
+      return `As in the lesson, inp is ${layer.in} here, and out is ${layer.out}.`;
+    }
+
+    /** That the sizes do not fit is no reason: this is. */
+    whyNot({ net, run, at }, { isElementwise }) {
+      const { layer } = this.app.view.reader;
+      const count = this.app.view.terms.length;
+      if (layer.op !== "lin") return "";
+      const adds = isElementwise ? " * pairs each place with one other place, and adds nothing up." : "";
+      const next = this.app.state.equal ? "" : " Make all sizes equal, and the formula runs: is it right then?";
+      const products = count === 1 ? "one product is the gradient" : `${count} products are to be added up`;
+      return ` And the sizes are not the reason: ${bp.sentence(net, run.values, at).slice(0, -1)}, so ${products}.${adds}${next}`;
     }
 
     compared({ net, run, at }, tree) {
@@ -149,25 +156,23 @@
       if (!wrong) return `On these numbers it gives the gradient, in all ${count} elements.`;
       const said = `The shape is right, and ${wrong} of ${count} elements ${wrong === 1 ? "is" : "are"} wrong. ${bp.sentence(net, run.values, at)}`;
       if (this.app.view.reader.layer.op !== "lin") return said;
-      const right = bp.terms(net, run, at).map((term) => this.namesOf(net, term).join());
-      const mine = new Set(
-        own.map(({ factors }) =>
-          factors
-            .map(({ name }) => name)
-            .sort()
-            .join(),
-        ),
-      );
-      const shared = right.filter((names) => mine.has(names)).length;
-      const has = shared === 0 ? "none of them is" : shared === 1 ? "one of them is" : `${shared} of them are`;
-      return `${said} ${right.length === 1 ? "One term is" : `${right.length} terms are`} to be added; in your formula ${has}.`;
+      const right = this.rightNames(net, bp.terms(net, run, at));
+      const mine = new Set(own.map(bp.namesOfTerm));
+      if (mine.has(null)) return said;
+      const shared = [...right].filter((names) => mine.has(names)).length;
+      const adds = right.size === 1 ? "One product is" : `${right.size} products are`;
+      return `${said} ${adds} to be added up; your formula has ${shared || "none"} of them.`;
     }
 
-    /** The names of the factors that make a term of the gradient, sorted. */
-    namesOf(net, { row, column, source }) {
+    /** The names of the factors of each term of the gradient, as bp.namesOfTerm has them. */
+    rightNames(net, terms) {
       const { layer } = this.app.view.reader;
-      const arriving = bp.elementName(net, { name: layer.out, row, column }, ".g");
-      return source ? [arriving, bp.elementName(net, source)].sort() : [arriving];
+      return new Set(
+        terms.map(({ row, column, source }) => {
+          const arriving = bp.elementName(net, { name: layer.out, row, column }, ".g");
+          return (source ? [arriving, bp.elementName(net, source)] : [arriving]).sort().join();
+        }),
+      );
     }
 
     /** A term of the gradient, written with the names of its factors. */
@@ -182,10 +187,15 @@
 
     table(net, own, right, at, { row, column, shape }) {
       const index = shape.length === 2 ? `[${row},${column}]` : shape.length === 1 ? `[${column}]` : "";
-      const heads = [`yours, element ${index}`, `to be added for ${bp.elementName(net, at, ".g")}`];
-      const mine = own.map(({ factors, product }) => [
-        factors.map(({ name, value }) => name ?? bp.factor(value)).join(" \u00b7 "),
-        product,
+      const heads = [
+        `your formula adds for ${index || "its number"}`,
+        `to be added for ${bp.elementName(net, at, ".g")}`,
+      ];
+      const known = this.app.view.reader.layer.op === "lin" ? this.rightNames(net, right) : new Set();
+      const mine = own.map((term) => [
+        term.factors.map(({ name, value }) => name ?? bp.factor(value)).join(" \u00b7 ") +
+          (known.has(bp.namesOfTerm(term)) ? " \u2713" : ""),
+        term.product,
       ]);
       const wanted = right.map((term) => [this.termText(net, term, at), term.product]);
       const cell = (term) =>

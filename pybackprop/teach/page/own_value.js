@@ -20,9 +20,14 @@
 
   // ---- names ----
 
+  /** Whether a formula speaks of the operation as the lesson does, whose out is the operation's own. */
+  bp.isLessons = (net, { name, parts = [] }) =>
+    (name === "inp" && !net.tensors.has(name)) || parts.some((part) => bp.isLessons(net, part));
+
   /** The lesson's names for the operation that reads the chosen element, where no tensor has them. */
-  function alias(net, name, element) {
-    const { layer } = bp.readerOf(net, element.name);
+  function alias({ net, at, isLessons }, name) {
+    const { layer } = bp.readerOf(net, at.name);
+    if (isLessons && name === "out") return [layer.out, false];
     const known = new Map(
       Object.entries({ z: layer.out, inp: layer.in, w: layer.w, b: layer.b, dz: layer.out, dout: layer.out }),
     );
@@ -33,7 +38,7 @@
     const { net, run, at } = scope;
     if (name === "size")
       return Object.assign(value([]), { data: Float64Array.of(run.values.get(net.layers.at(-1).in).length) });
-    const [called, isArriving] = alias(net, name, at);
+    const [called, isArriving] = alias(scope, name);
     if (called == null)
       throw new bp.FormulaError(`There is no ${name} here; there are ${[...net.tensors.keys()].join(", ")}.`);
     const g = isGradient || isArriving;
@@ -74,7 +79,7 @@
     if (!fits(a.rows, b.rows) || !fits(a.columns, b.columns)) {
       throw Object.assign(
         new bp.FormulaError(`${told(a)} ${kind} ${told(b)}: element by element, these sizes do not fit.`),
-        { isMisfit: true },
+        { isMisfit: true, isElementwise: true },
       );
     }
     const [rows, columns] = [Math.max(a.rows, b.rows), Math.max(a.columns, b.columns)];
@@ -124,7 +129,7 @@
     mean: (scope, node, a) => sum(a, node.axis, true),
   };
 
-  /** The value of a parsed formula; node.value is set for each part. scope: {net, run, at}. Raises bp.FormulaError. */
+  /** The value of a parsed formula; node.value is set for each part. scope: {net, run, at, isLessons}. Raises bp.FormulaError. */
   bp.evaluateFormula = function (scope, node) {
     const parts = (node.parts ?? []).map((part) => bp.evaluateFormula(scope, part));
     node.result = EVALUATE[node.kind] ? EVALUATE[node.kind](scope, node, ...parts) : elementwise(node.kind, ...parts);
@@ -144,6 +149,11 @@
       return Array.from({ length: inner }, (_, k) =>
         term(factor(a, row, k), b.shape.length === 1 ? factor(b, 0, k) : factor(b, k, column)),
       );
+    }
+    if (node.kind === "transpose" && a.shape.length === 2) return bp.formulaTerms(node.parts[0], column, row);
+    if (node.kind === "*" && !b.shape.length) {
+      const by = factor(b, 0, 0);
+      return bp.formulaTerms(node.parts[0], row, column).map(({ factors }) => term(...factors, by));
     }
     if (node.kind === "*") return [term(factor(a, ...place(a, row, column)), factor(b, ...place(b, row, column)))];
     if (node.kind === "sum" && node.axis === 0 && a.shape.length === 2) {

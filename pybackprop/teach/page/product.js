@@ -31,9 +31,9 @@
       this.which = bp.html("select", { onchange: () => this.pick(...this.which.value.split("\n")) });
       bp.byId("product-which").append(bp.labelled("product", this.which));
       this.play = bp.button("play", () => (this.timer === null ? this.start() : this.stop()), { class: "main" });
-      this.step = bp.button("one term", () => this.byHand({ k: this.at.k + 1 }));
-      this.back = bp.button("back", () => this.byHand({ k: this.at.k - 1 }));
-      this.all = bp.button("all terms", () => this.byHand({ k: Infinity }));
+      this.step = bp.button("+1 term", () => this.byHand({ k: this.isWhole() ? 1 : this.at.k + 1 }));
+      this.back = bp.button("\u22121 term", () => this.byHand({ k: this.at.k - 1 }));
+      this.all = bp.button("all", () => this.byHand({ k: Infinity }));
       this.pace = bp.html("select", {});
       options(
         this.pace,
@@ -61,23 +61,39 @@
       const product = bp.boundedProduct(app.net, { ...this.at, ...patch });
       const layer = bp.layerOf(app.net, product.w);
       const name = bp.resultName(layer, product.kind);
-      const isElement = product.form === 0 && bp.readerOf(app.net, name) && ("row" in patch || "column" in patch);
+      const isPlace = ("row" in patch || "column" in patch) && (product.form === 0 || !("form" in patch));
+      const isElement = isPlace && bp.readerOf(app.net, name) && this.isOfItsShape(product);
       if (isElement) app.choose({ name, row: product.row, column: product.column }, product, history);
       else app.set({ product }, { history, only: "product" });
     }
 
+    /** Another product, at the same place as far as it goes. */
     pick(w, kind) {
-      this.byHand({ w, kind, form: 0, row: 0, column: 0, k: Infinity });
+      const { row, column } = this.app.state.at;
+      this.byHand({ w, kind, form: 0, row, column, k: Infinity });
+    }
+
+    /** Another way to write it; one that is transposed shows the element where it has it. */
+    write(form) {
+      const { at } = this.app.state;
+      const { kind, w } = this.at;
+      const isOwn = bp.resultName(bp.layerOf(this.app.net, w), kind) === at.name;
+      const [row, column] = bp.isTransposed(kind, form) ? [at.column, at.row] : [at.row, at.column];
+      this.byHand({ form, k: Infinity, ...(isOwn ? { row, column } : {}) });
+    }
+
+    /** Whether all terms are added. */
+    isWhole() {
+      return this.at.k >= this.product().left.columns;
     }
 
     /** From the first term of the chosen element; while a sum is unfinished, from where it is. */
     start() {
-      const product = this.product();
       if (bp.isStill()) {
         this.change({ k: Infinity }, "push");
         return;
       }
-      if (this.at.k >= product.left.columns) this.change({ k: 0 }, "replace");
+      if (this.isWhole()) this.change({ k: 0 }, "replace");
       this.tick();
     }
 
@@ -116,6 +132,12 @@
       if (isInside && this.product().fits) this.byHand({ row, column, k: Infinity });
     }
 
+    /** Whether a product, as the state has it, gives a matrix of the right shape. */
+    isOfItsShape({ w, kind, form }) {
+      const { net, view } = this.app;
+      return bp.product(net, view.run, bp.layerOf(net, w), kind, form).sameShape;
+    }
+
     // ---- showing ----
 
     product() {
@@ -145,9 +167,8 @@
       this.choices = choices;
       const all = net.layers.flatMap((each) =>
         bp.kindsOf(each).map((sort) => {
-          const name = bp.resultName(each, sort);
-          const of = sort === "forward" ? name : `${name}.g`;
-          return [`${bp.keyOf(each)}\n${sort}`, `${of}${WHAT[sort] ? `, ${WHAT[sort]}` : ""}`];
+          const what = WHAT[sort] ? `, ${WHAT[sort]}` : "";
+          return [`${bp.keyOf(each)}\n${sort}`, bp.productLabel(each, sort) + what];
         }),
       );
       options(this.which, all, `${bp.keyOf(layer)}\n${kind}`);
@@ -166,7 +187,7 @@
           name: "form",
           id,
           value: k,
-          onchange: () => this.byHand({ form: k, k: Infinity }),
+          onchange: () => this.write(k),
         });
         input.checked = k === chosen;
         return bp.html("span", { class: "choice" }, input, bp.html("label", { for: id }, bp.html("code", {}, label)));
@@ -191,10 +212,11 @@
         ? bp.elementwise(product, this.at, room)
         : bp.falk(product, this.at, sum, sumOf, room);
       const { nodes, width, height } = this.drawn;
+      const scale = Math.min(1, room / width);
       this.drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
-      bp.place(this.drawing, { width: `${width}px`, height: `${height}px` });
+      bp.place(this.drawing, { width: `${width * scale}px`, height: `${height * scale}px` });
       const how = product.elementwise ? "" : `, drawn with ${product.right.label} above and to the right`;
-      this.drawing.setAttribute("aria-label", `${product.label}${how}. ${bp.verdict(product).text}`);
+      this.drawing.setAttribute("aria-label", `${product.label}${how}. ${bp.verdict(product, this.at).text}`);
       this.drawing.replaceChildren(...nodes);
     }
 
@@ -203,7 +225,8 @@
       const fits = isProduct && !missing;
       this.play.disabled = !fits;
       this.back.disabled = !fits || k === 0;
-      this.step.disabled = this.all.disabled = !fits || k === left.columns;
+      this.step.disabled = !fits;
+      this.all.disabled = !fits || k === left.columns;
       this.showPlaying();
     }
 
@@ -213,7 +236,7 @@
     }
 
     showWords(product, terms) {
-      const { ok, text } = bp.verdict(product);
+      const { ok, text } = bp.verdict(product, this.at);
       const verdict = bp.byId("verdict");
       verdict.className = ok ? "verdict right" : "verdict wrong";
       bp.say(verdict, text);
@@ -232,15 +255,22 @@
       const called = bp.html("code", {}, `(${product.label})${index}`);
       const value = bp.html("b", {}, bp.long(terms[k - 1]?.partial ?? 0));
       if (product.elementwise) return [called, ` = ${this.substituted(product, terms[0])} = `, value];
-      const shown = terms.slice(Math.max(0, k - SEEN), k);
-      const added = shown
-        .map(({ left, right }) =>
-          product.kind === "b" ? bp.factor(right) : `${bp.factor(left)} \u00b7 ${bp.factor(right)}`,
-        )
-        .join(" + ");
-      const start = k > SEEN ? "\u2026 + " : "";
       const whole = k === terms.length ? "" : `, ${k} of ${terms.length} terms`;
-      return [called, k ? ` = ${start}${added} = ` : " = ", value, whole, ...this.comparison(product, terms)];
+      const added = k ? ` = ${this.added(product, terms.slice(0, k))} = ` : " = ";
+      return [called, added, value, whole, ...this.comparison(product, terms)];
+    }
+
+    /** The terms, written out: all that are not 0 if they are few, else the last ones. */
+    added({ kind }, terms) {
+      const write = (some) =>
+        some
+          .map(({ left, right }) => (kind === "b" ? bp.factor(right) : `${bp.factor(left)} \u00b7 ${bp.factor(right)}`))
+          .join(" + ");
+      if (terms.length <= SEEN) return write(terms);
+      const others = terms.filter(({ product }) => product !== 0);
+      if (!others.length || others.length > SEEN) return `\u2026 + ${write(terms.slice(-SEEN))}`;
+      const zeros = terms.length - others.length;
+      return `${write(others)} (${zeros === 1 ? "one more term is" : `${zeros} more terms are`} 0)`;
     }
 
     substituted({ kind, rows, columns }, { left, right }) {

@@ -84,6 +84,12 @@
     return { forward: out, w, x, b, relu: x, mse: x, targ }[kind];
   };
 
+  /** What a product computes, as it is called. */
+  bp.productLabel = (layer, kind) =>
+    kind === "forward" && layer.b !== null
+      ? bp.formLabels(layer, kind)[0]
+      : bp.resultName(layer, kind) + (kind === "forward" ? "" : ".g");
+
   /** The product that collects an element's gradient, with its whole sum. */
   bp.productFor = function (net, { name, row, column }) {
     const { layer, slot } = bp.readerOf(net, name);
@@ -146,6 +152,7 @@
     if (isElementwise(kind)) return elementwise(net, run, layer, kind);
     const [left, right] = forms(layer)[kind][form].map((which) => operand(net, run, which));
     const target = { ...operand(net, run, targets(layer)[kind]), vector: kind === "b" };
+    if (kind === "forward") target.label = bp.productLabel(layer, kind); // what the bias is added to
     const fits = left.columns === right.rows;
     const sameShape = fits && left.rows === target.rows && right.columns === target.columns;
     return {
@@ -192,70 +199,5 @@
       sum[0] += a * b;
       return { k, left: a, right: b, product: net.Numbers.of(a * b)[0], partial: sum[0] };
     });
-  };
-
-  // ---- what a product is, or why it is not ----
-
-  const shape = ({ label, rows, columns }) => `${label} is ${rows} \u00d7 ${columns}`;
-
-  function misfit({ left, right }) {
-    return (
-      `${shape(left)}, ${shape(right)}: the inner dimensions, ${left.columns} and ${right.rows}, do not fit. ` +
-      "The elements of a row of the first and of a column of the second cannot be paired."
-    );
-  }
-
-  function otherShape({ left, right, target }) {
-    return `It runs, but gives ${left.rows} \u00d7 ${right.columns}, and ${shape(target)}.`;
-  }
-
-  const RIGHT = {
-    forward: ({ layer: { in: x, w, out } }) =>
-      `${out}[i,j] is the sum of ${x}[i,k] ${w}[k,j] over k: row i of ${x} times column j of ${w}`,
-    w: ({ layer: { in: x, w, out } }) =>
-      `${w}[k,j] moves column j of ${out}, in row i by ${x}[i,k]. So its gradient is the sum of ${x}[i,k] ${out}.g[i,j] over the rows i: ` +
-      `the index that is summed over must be the inner one, hence ${x}.T`,
-    x: ({ layer: { in: x, w, out } }) =>
-      `${x}[i,k] moves row i of ${out}, in column j by ${w}[k,j]. So its gradient is the sum of ${out}.g[i,j] ${w}[k,j] over the columns j: ` +
-      `the index that is summed over must be the inner one, hence ${w}.T`,
-    b: ({ layer: { b, out } }) =>
-      `${b}[j] was added in every row, so it moves column j of ${out}, each element by as much as itself. Its gradient is the sum ` +
-      `of column j of ${out}.g: a row of ones times ${out}.g, which is what sum(0) writes`,
-    relu: ({ layer: { in: x, out } }) =>
-      `${x}[i,j] moves ${out}[i,j] and nothing else: by as much as itself where it is positive, else not at all. So nothing is summed`,
-    mse: ({ layer: { in: out, targ } }) =>
-      `${out}[i,j] moves only the loss, by the derivative of (${out}[i,j] \u2212 ${targ}[i,j])\u00b2 / size. So nothing is summed`,
-    targ: ({ layer: { in: out, targ } }) =>
-      `${targ}[i,j] moves only the loss, the other way than ${out}[i,j]. So nothing is summed`,
-  };
-
-  /** What element [0,0] of a product is computed from: rows of the first, columns of the second, as stored in memory. */
-  function madeOf({ left, right }) {
-    const named = ({ name, g }) => name + (g ? ".g" : "");
-    return `${left.t ? "column" : "row"} 0 of ${named(left)} and ${right.t ? "row" : "column"} 0 of ${named(right)}`;
-  }
-
-  const WRONG = {
-    forward: ({ in: x, w, out }) => `${out}[0,0] needs row 0 of ${x} and column 0 of ${w}`,
-    w: ({ in: x, w, out }) =>
-      `${w}[0,0] moves column 0 of ${out}, every row, not row 0, and row i by ${x}[i,0]: it needs column 0 of both`,
-    x: ({ in: x, w, out }) => `${x}[0,0] moves row 0 of ${out}, and column j by ${w}[0,j]: it needs row 0 of both`,
-  };
-
-  const byAccident = (product) =>
-    `The shape is right by accident. Element [0,0] is computed from ${madeOf(product)}, but ${WRONG[product.kind](product.layer)}.`;
-
-  const transposed = (target) =>
-    `The shape is right by accident: this is the right answer transposed, with [j,k] in place of [k,j]. ${target.label} needs the other order.`;
-
-  const isTransposed = ({ form, kind }) => form === 3 && kind !== "forward";
-
-  /** One or two sentences about a product; {ok, text}. */
-  bp.verdict = function (product) {
-    if (!product.fits) return { ok: false, text: misfit(product) };
-    if (!product.sameShape) return { ok: false, text: otherShape(product) };
-    if (product.isRight) return { ok: true, text: RIGHT[product.kind](product) + "." };
-    if (isTransposed(product)) return { ok: false, text: transposed(product.target) };
-    return { ok: false, text: byAccident(product) };
   };
 })((globalThis.pybackprop ??= {}));

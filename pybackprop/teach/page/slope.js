@@ -63,11 +63,11 @@
       bp.svg("path", { class: "curve", d: pathOf(points, scale) }),
       ...(now.slope === null ? [] : [tangent(now, range, scale)]),
     );
-    const top = bp.svg(
-      "text",
-      { x: SIZE.width - SIZE.right, y: SIZE.top + 8, "text-anchor": "end" },
-      `loss ${bp.long(now.loss)}`,
-    );
+    const isHigher = points.at(-1)[1] > points[0][1]; // the text stands where the curve is low
+    const side = isHigher
+      ? { x: SIZE.left, "text-anchor": "start" }
+      : { x: SIZE.width - SIZE.right, "text-anchor": "end" };
+    const top = bp.svg("text", { ...side, y: SIZE.top + 8 }, now.said);
     const point = bp.svg("circle", { class: "point", cx: SIZE.left + x, cy: SIZE.top + y, r: 7 });
     return [plot, top, point];
   }
@@ -119,13 +119,14 @@
       return this.drawn.points;
     }
 
-    /** The first argument: {name, value, loss, slope (null: not known yet), original}; lossAt: value -> loss, a new function for each new curve. */
-    render({ name, value, loss, slope, original }, lossAt) {
+    /** The first argument: {name, value, loss, slope (null: not known yet), original, isHidden (the loss)}; lossAt: value -> loss, a new function for each new curve. */
+    render({ name, value, loss, slope, original, isHidden }, lossAt) {
+      const said = isHidden ? "" : `loss ${bp.long(loss)}`;
       this.range = bp.rangeOf(original, value);
       const points = this.curve(lossAt);
       const isFinite = points.every(([, y]) => Number.isFinite(y)) && [value, loss, slope ?? 0].every(Number.isFinite);
       const shown = isFinite
-        ? drawing(points, { value, loss, slope }, this.range)
+        ? drawing(points, { value, loss, slope, said }, this.range)
         : [
             bp.svg(
               "text",
@@ -136,7 +137,7 @@
       this.node.replaceChildren(...axis(name, this.range), ...shown);
       this.node.setAttribute(
         "aria-label",
-        `The loss against ${name}: at ${bp.short(value)} it is ${bp.long(loss)}${slope === null ? "" : `, and its slope is ${bp.long(slope)}`}.`,
+        `The loss against ${name}${said && `: at ${bp.short(value)} it is ${bp.long(loss)}`}${slope === null ? "" : `, and its slope is ${bp.long(slope)}`}.`,
       );
     }
   }

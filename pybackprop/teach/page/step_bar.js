@@ -4,9 +4,8 @@
 
   const PHASES = { forward: "forward", loss: "the loss", backward: "backward", update: "the update" };
 
-  function listOf(names) {
-    return names.length < 2 ? names.join() : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
-  }
+  /** "a, b and c". */
+  bp.listOf = (names) => (names.length < 2 ? names.join() : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`);
 
   function updateWords(step) {
     const [name] = step.reads;
@@ -16,7 +15,7 @@
   function stepWords(step) {
     if (step.phase === "update") return updateWords(step);
     const over = step.over === null ? "" : ` over ${step.over}, in the same storage`;
-    return `${step.call} reads ${listOf(step.reads)} and writes ${listOf(step.writes)}${over}`;
+    return `${step.call} reads ${bp.listOf(step.reads)} and writes ${bp.listOf(step.writes)}${over}`;
   }
 
   /** What happens at a step; count 0 is before the first, one more than there are steps shows everything. */
@@ -30,7 +29,7 @@
 
   /** The same in a few words. */
   function inShort(steps, count) {
-    if (count > steps.length) return "one step of training";
+    if (count > steps.length) return "";
     return count ? `${count} of ${steps.length}: ${steps[count - 1].call}` : "nothing is computed yet";
   }
 
@@ -38,11 +37,18 @@
     constructor(app) {
       this.app = app;
       this.restart = bp.button("from the start", () => this.goTo(0));
-      this.back = bp.button("back", () => this.goTo(app.state.step - 1), { class: "back" });
+      this.back = bp.button("step back", () => this.goTo(app.state.step - 1), { class: "back" });
       this.next = bp.button("next step", () => this.goTo(app.state.step + 1), { class: "main" });
       this.all = bp.button("show all", () => this.goTo(bp.stepCount(app.net) + 1));
       this.said = bp.html("code", { class: "step-said", "aria-live": "polite" });
-      bp.byId("step-bar").append(this.restart, this.back, this.next, this.all, this.said);
+      bp.byId("step-bar").append(
+        bp.html("span", {}, "step of training"),
+        this.restart,
+        this.back,
+        this.next,
+        this.all,
+        this.said,
+      );
     }
 
     /** Whoever leaves the whole picture sees the step explained; whoever comes back, the element. */

@@ -43,7 +43,10 @@
 
     setRate(rate) {
       if (Number.isFinite(rate) && rate >= 0) this.app.set({ rate });
-      else this.rate.value = this.app.state.rate;
+      else {
+        this.rate.reportValidity();
+        this.rate.value = this.app.state.rate;
+      }
     }
 
     render() {
@@ -68,9 +71,9 @@
       const { net, state } = this.app;
       const { step } = state;
       if (!step || step > bp.stepCount(net)) return "";
-      if (step === bp.stepCount(net)) return "Nothing needs the gradients after it.";
+      if (step === bp.stepCount(net)) return "After it nothing needs the gradients.";
       const names = bp.endingWith(bp.lives(net, state.inplace), step, net.layers.at(-1).out);
-      return names.length ? `Nothing needs ${names.join(", ")} after it.` : "Everything that it reads is still needed.";
+      return names.length ? `After it nothing needs ${bp.listOf(names)}.` : "Everything that it reads is still needed.";
     }
 
     // ---- the update ----

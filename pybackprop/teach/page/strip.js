@@ -187,7 +187,8 @@
       }
       const current = view.steps[state.step - 1]?.layer;
       for (const [layer, node] of this.groups) node.classList.toggle("current", layer === current);
-      if (reveal) this.joins.draw();
+      if (reveal || state.step !== this.joined) this.joins.draw();
+      this.joined = state.step;
     }
 
     /** Scrolls what concerns the chosen element into sight; its own matrix leads those that belong to it. */

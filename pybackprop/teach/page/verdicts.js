@@ -1,0 +1,76 @@
+// What a product is, or why it is not what it should be, in one or two sentences. Pure functions.
+(function (bp) {
+  "use strict";
+
+  const shape = ({ label, rows, columns }) => `${label} is ${rows} \u00d7 ${columns}`;
+
+  function misfit({ left, right }) {
+    return (
+      `${shape(left)}, ${shape(right)}: the inner dimensions, ${left.columns} and ${right.rows}, do not fit. ` +
+      "The elements of a row of the first and of a column of the second cannot be paired."
+    );
+  }
+
+  function otherShape({ left, right, target }) {
+    return `It runs, but gives ${left.rows} \u00d7 ${right.columns}, and ${shape(target)}.`;
+  }
+
+  // ---- right ----
+
+  const ADDS = "@ adds over the columns of its left factor and the rows of its right one";
+
+  const RIGHT = {
+    forward: ({ in: x, w, b, out }, r, c) =>
+      `${out}[${r},${c}] is the sum of ${x}[${r},k] ${w}[k,${c}] over k, row ${r} of ${x} times column ${c} of ${w}` +
+      (b === null ? "" : `, and of ${b}[${c}]`),
+    w: ({ in: x, w, out }, r, c) =>
+      `${w}.g[${r},${c}] is the sum of ${x}[i,${r}] ${out}.g[i,${c}] over the rows i. ${ADDS}, and i is a row of ${x}: ` +
+      `so ${x} is transposed, and row ${r} of ${x}.T is column ${r} of ${x}`,
+    x: ({ in: x, w, out }, r, c) =>
+      `${x}.g[${r},${c}] is the sum of ${out}.g[${r},j] ${w}[${c},j] over the columns j. ${ADDS}, and j is a column of ${w}: ` +
+      `so ${w} is transposed, and column ${c} of ${w}.T is row ${c} of ${w}`,
+    b: ({ b, out }, r, c) =>
+      `${b}[${c}] was added in every row, so ${b}.g[${c}] is the sum of ${out}.g[i,${c}] over the rows i, each times 1: ` +
+      `a row of ones times ${out}.g, which is what .sum(0) writes`,
+    relu: ({ in: x, out }, r, c) =>
+      `${x}[${r},${c}] moves ${out}[${r},${c}] and nothing else: by as much as itself if it is positive, else not at all. So nothing is summed`,
+    mse: ({ in: out, targ }, r, c) =>
+      `${out}[${r},${c}] moves only the loss, by the derivative of (${out}[${r},${c}] \u2212 ${targ}[${r},${c}])\u00b2 / size. So nothing is summed`,
+    targ: ({ in: out, targ }, r, c) =>
+      `${targ}[${r},${c}] moves only the loss, the other way than ${out}[${r},${c}]. So nothing is summed`,
+  };
+
+  // ---- wrong ----
+
+  /** What element [0,0] of a product is computed from: rows of the first, columns of the second, as stored in memory. */
+  function madeOf({ left, right }) {
+    const named = ({ name, g }) => name + (g ? ".g" : "");
+    return `${left.t ? "column" : "row"} 0 of ${named(left)} and ${right.t ? "row" : "column"} 0 of ${named(right)}`;
+  }
+
+  const WRONG = {
+    forward: ({ in: x, w, out }) => `${out}[0,0] needs row 0 of ${x} and column 0 of ${w}`,
+    w: ({ in: x, w, out }) =>
+      `${w}[0,0] moves column 0 of ${out}, every row, not row 0, and row i by ${x}[i,0]: it needs column 0 of both`,
+    x: ({ in: x, w, out }) => `${x}[0,0] moves row 0 of ${out}, and column j by ${w}[0,j]: it needs row 0 of both`,
+  };
+
+  const byAccident = (product) =>
+    `The shape is right by accident. Element [0,0] is computed from ${madeOf(product)}, but ${WRONG[product.kind](product.layer)}.`;
+
+  const transposed = (target) =>
+    `The shape is right by accident: this is the right answer transposed, with [j,k] in place of [k,j]. ${target.label} needs the other order.`;
+
+  /** Whether a form of a product is the right one transposed. */
+  bp.isTransposed = (kind, form) => form === 3 && kind !== "forward";
+
+  /** About element [row, column] of a product: {ok, text}. */
+  bp.verdict = function (product, { row, column }) {
+    const { kind, layer, form } = product;
+    if (!product.fits) return { ok: false, text: misfit(product) };
+    if (!product.sameShape) return { ok: false, text: otherShape(product) };
+    if (product.isRight) return { ok: true, text: `${RIGHT[kind](layer, row, column)}.` };
+    if (bp.isTransposed(kind, form)) return { ok: false, text: transposed(product.target) };
+    return { ok: false, text: byAccident(product) };
+  };
+})((globalThis.pybackprop ??= {}));
