@@ -193,5 +193,7 @@ def test_the_page_comes_to_rest(page, height):
     tops = set()
     for _ in range(6):
         page.settle()
-        tops.add(page.js("return [document.documentElement.scrollHeight, document.querySelector('#falk').clientWidth]+''"))
+        tops.add(
+            page.js("return [document.documentElement.scrollHeight, document.querySelector('#falk').clientWidth]+''")
+        )
     assert len(tops) == 1
