@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pybackprop.cli.data_options import add_choices, choices_of, refuse_choices
+from pybackprop.core.suggestions import suggest_among
 
 if TYPE_CHECKING:
     from pybackprop.teach.example import Example
@@ -96,7 +97,9 @@ def _explanation(example: Example, name: str | None) -> Explanation:
         return explain(example.loss)
     match = re.fullmatch(r"\s*(\w+)\s*(?:\[([-\d,\s]*)\])?\s*", name)
     if match is None or match[1] not in example.tensors:
-        raise ValueError(f"--element: found {name!r}, expected one of {', '.join(example.tensors)}, as w1 or w1[0,1]")
+        known = ", ".join(example.tensors)
+        suggestion = suggest_among(name.partition("[")[0].strip(), example.tensors)
+        raise ValueError(f"--element: found {name!r}, expected one of {known}, as w1 or w1[0,1]{suggestion}")
     if match[2] is None:
         return explain(example.tensors[match[1]], loss=example.loss)
     parts = [part.strip() for part in match[2].split(",") if part.strip()]

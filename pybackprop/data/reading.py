@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pybackprop.core.arrays import Array, float_type
+from pybackprop.core.suggestions import suggest_among
 from pybackprop.data import missing as gaps
 from pybackprop.data import rules, scaling
 from pybackprop.data.description import CLASSIFICATION, REGRESSION, TASKS, Description, plain_labels, shortened
@@ -42,7 +43,8 @@ class Choices:
         for name, known in (("task", TASKS), ("scale", (*scaling.CHOICES, PIXELS)), ("missing", MISSING)):
             found = getattr(self, name)
             if found is not None and found not in known:
-                raise DataError(f"{name}: found {found!r}, expected one of {', '.join(known)}")
+                suggestion = suggest_among(str(found), known)
+                raise DataError(f"{name}: found {found!r}, expected one of {', '.join(known)}{suggestion}")
 
     def otherwise(self, known: Description | None) -> Choices:
         """These, and what a description tells where nothing is asked for. Without one: as before there were any."""
