@@ -23,8 +23,8 @@ THREADS = 4  # at least, so that threads meet
 # what the results of a race may look like
 OF_A_RACE = (findings.WRONG, findings.NOT_WRITTEN, findings.READS_OUTPUT, *findings.WITHIN_ROUNDING)
 LOST_ZERO = (
-    "right but for the sign of zeros: a sum of negative products that underflow ends at -0, and the definition adds 0 at "
-    "the end of each, which makes it +0: write acc + 0"
+    "right but for the sign of zeros: a sum of negative products that underflow ends at -0, and the definition adds 0 "
+    "at the end of each, which makes it +0: write acc + 0"
 )
 Results = Mapping[str, Array]
 

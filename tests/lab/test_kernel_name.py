@@ -17,7 +17,7 @@ def test_a_file_to_start_from_is_known(op, dtype):
 @pytest.mark.parametrize(
     ("text", "op"),
     [
-        ("static float dot(const float *a) { return *a; }\nvoid relu(float *out,\n  const float *x, size_t n)\n{ }", "relu"),
+        ("static float dot(float *a) { return *a; }\nvoid relu(float *out,\n  const float *x, size_t n)\n{ }", "relu"),
         ("/* void matmul(float *c) { } */ // void mse(float *l) {\nvoid relu(float *out) {}", "relu"),
         ("void matmul(float *c);\nvoid linear_forward(float *out) { matmul(out); }", "linear_forward"),
         ("void\nmatmul (float *c)\n{\n  for (;;) { if (c) { return; } }\n}", "matmul"),
