@@ -115,8 +115,9 @@ def samples(
 ) -> tuple[Any, Any]:
     """(x, y) of path, or of the digits' validation part, scaled as the model's description says; y may be None.
 
-    missing: as of data.read_rows. tells: whether what is remarkable about the data is said on stderr, of which is_json
-    leaves out that the model says nothing of its data. Raises DataError, and ValueError for digits that it does not take.
+    missing: as of data.read_rows. tells: whether what is remarkable about the data is said on stderr; is_json leaves
+    out that the model says nothing of its data. Raises DataError, and ValueError for digits that the model does not
+    take.
     """
     weights, description = contents.parameters["w1"], contents.description
     n_features, dtype = weights.shape[0], weights.dtype
