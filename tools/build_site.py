@@ -66,6 +66,9 @@ PAGE = """<iframe class="explanation" src="_static/explanation.html" title="The 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 OUTSIDE = re.compile(r"\]\(\.\./([^)\s]*)\)")
 PICTURE = re.compile(r"[\w-]+\.png")
+ALT = re.compile(
+    r"\n*<!-- ([\w-]+\.png): (.*?) -->", re.DOTALL
+)  # what is seen in a picture, after the block that draws it
 
 
 class Kernel(AsyncKernelManager):
@@ -126,14 +129,21 @@ def _explanations() -> None:
 
 
 def _gallery(page: Path) -> None:
-    """Runs the page's code, and puts each picture after the block that draws it."""
+    """Runs the page's code, and puts each picture after the block that draws it, with what the page says is seen."""
+    text = page.read_text("utf-8")
+    seen = seen_in(text)
     with make_docs.Session(str(SOURCES)) as session:
 
         def drawn(match: re.Match[str]) -> str:
             session.run(match[1], match[2])
-            return match[0] + "".join(f"\n\n![]({name})" for name in PICTURE.findall(match[2]))
+            return match[0] + "".join(f"\n\n![{seen[name]}]({name})" for name in PICTURE.findall(match[2]))
 
-        page.write_text(make_docs.BLOCK.sub(drawn, page.read_text("utf-8")), "utf-8")
+        page.write_text(make_docs.BLOCK.sub(drawn, ALT.sub("", text)), "utf-8")
+
+
+def seen_in(text: str) -> dict[str, str]:
+    """What is seen in each picture of the gallery, by its file's name, as its comments say it."""
+    return {name: " ".join(words.split()) for name, words in ALT.findall(text)}
 
 
 def _navigation() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from pybackprop.core.printable import printable
+from pybackprop.core.suggestions import suggest
 
 INVALID_CHOICE = re.compile(r"invalid choice: '?([^' ]*)'? \(choose from (.*)\)")
 
@@ -33,12 +33,6 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         choice = INVALID_CHOICE.search(message)
         super().error(printable(message) + (suggest(choice[1], re.findall(r"[\w-]+", choice[2])) if choice else ""))
-
-
-def suggest(word: str, known: Iterable[str]) -> str:
-    """The addition to a message about an unknown word; empty if no known word is close."""
-    closest = get_close_matches(word, list(known), n=1)
-    return f"; did you mean {closest[0]}?" if closest else ""
 
 
 def whole_number(text: str) -> int:

@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pybackprop.cli.arguments import suggest, whole_number
+from pybackprop.cli.arguments import whole_number
 from pybackprop.core import plotting, settings
+from pybackprop.core.suggestions import suggest
 
 MOST_THREADS = 2
 BUSY = 0.5  # load average above which the report warns

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pybackprop.cli.data_options import add_choices, choices_of, refuse_choices
+from pybackprop.core.suggestions import suggest_among
 
 if TYPE_CHECKING:
     from pybackprop.teach.example import Example
@@ -40,6 +41,13 @@ def add_parser(commands: Any) -> None:
         metavar="PATH",
         help="rows of a data set instead: a folder of MNIST's IDX files, a .npz or a .csv; without PATH the digits",
     )
+    given(
+        "--model",
+        type=Path,
+        metavar="FILE",
+        help="a checkpoint of 'train --save' or bp.save instead of the example, on the rows of --data (the digits), "
+        "scaled as in its training",
+    )
     add_choices(given)
     given("--plot", type=Path, metavar="FILE.png", help="also draw it")
     given("--html", type=Path, metavar="FILE.html", help="write an interactive page")
@@ -59,16 +67,21 @@ def run(options: argparse.Namespace) -> int:
     """Runs the command; the exit code."""
     if options.data is not None and options.shape is not None:
         raise ValueError("--shape: only for the built-in example; leave it out with --data")
+    if options.model is not None and options.shape is not None:
+        raise ValueError("--shape: only for the built-in example; leave it out with --model")
     example = _example(options)
     explanation = _explanation(example, options.element)
+    if options.html is not None or options.serve:
+        from pybackprop.cli.explain_model import page_of
+        from pybackprop.teach.page import html
+
+        scene = page_of(explanation, options)
     if options.plot is not None:
         explanation.plot(options.plot)
     if options.html is not None:
-        explanation.to_html(options.html)
+        html.write(options.html, scene)
     if options.serve:
-        from pybackprop.teach.page import html
-
-        html.serve(explanation.scene())
+        html.serve(scene)
     elif options.json:
         print(explanation.to_json())
     else:
@@ -80,6 +93,10 @@ def _example(options: argparse.Namespace) -> Example:
     from pybackprop.teach.example import on_data, small
 
     asked = choices_of(options)
+    if options.model is not None:
+        from pybackprop.cli.explain_model import trained
+
+        return trained(options, options.data if options.data != DIGITS else None)
     if options.data is not None and options.data != DIGITS:
         return on_data(options.data, asked)
     refuse_choices(asked, "the built-in data leave nothing to choose")
@@ -96,7 +113,9 @@ def _explanation(example: Example, name: str | None) -> Explanation:
         return explain(example.loss)
     match = re.fullmatch(r"\s*(\w+)\s*(?:\[([-\d,\s]*)\])?\s*", name)
     if match is None or match[1] not in example.tensors:
-        raise ValueError(f"--element: found {name!r}, expected one of {', '.join(example.tensors)}, as w1 or w1[0,1]")
+        known = ", ".join(example.tensors)
+        suggestion = suggest_among(name.partition("[")[0].strip(), example.tensors)
+        raise ValueError(f"--element: found {name!r}, expected one of {known}, as w1 or w1[0,1]{suggestion}")
     if match[2] is None:
         return explain(example.tensors[match[1]], loss=example.loss)
     parts = [part.strip() for part in match[2].split(",") if part.strip()]

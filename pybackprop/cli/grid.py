@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from pybackprop.cli.arguments import suggest, whole_number
+from pybackprop.cli.arguments import whole_number
+from pybackprop.core.suggestions import suggest
 from pybackprop.train.contents import OPTIMIZER_NAMES
 from pybackprop.train.trainer import SCHEDULES, Settings
 

@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pybackprop.cli.arguments import suggest, whole_number
+from pybackprop.cli.arguments import whole_number
 from pybackprop.core import available_memory, plotting
+from pybackprop.core.suggestions import suggest
 from pybackprop.core.units import bytes_text
 
 ROUNDS = 15

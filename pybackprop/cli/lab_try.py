@@ -21,13 +21,13 @@ def add_parser(commands: Any) -> None:
     """Adds `try` and `new` to `pybackprop lab`."""
     _add_try(commands)
     new = commands.add_parser("new", help="write a C file to start from: a correct, slow kernel")
-    _add_file(new)
+    _add_file(new, "what it computes, and its function's name", required=True)
     new.set_defaults(command=run_new)
 
 
-def _add_file(parser: Any) -> None:
+def _add_file(parser: Any, op: str, required: bool) -> None:
     parser.add_argument("file", type=Path, metavar="FILE.c", help="the kernel's C file")
-    parser.add_argument("--op", choices=OPERATIONS, required=True, help="what it computes, and its function's name")
+    parser.add_argument("--op", choices=OPERATIONS, required=required, help=op)
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="of its arrays (float32)")
 
 
@@ -39,7 +39,7 @@ def _add_try(commands: Any) -> None:
         "of its own, bit for bit against the definition, and times it beside the library's kernel, numpy and PyTorch. "
         "Whatever the kernel does wrong is named. Exit code 0 if every bit is right, 1 if not.",
     )
-    _add_file(parser)
+    _add_file(parser, "what it computes (that which its function is named after)", required=False)
     add = parser.add_argument
     add("--cflags", default="", metavar="FLAGS", help="more flags for the compiler, in one word: --cflags='-O2 -g'")
     add("--sanitize", action="store_true", help="check under AddressSanitizer, and do not time")
@@ -89,13 +89,15 @@ def _once(options: argparse.Namespace) -> int:
 
     from pybackprop.core.terminal import stderr_console, stdout_console
     from pybackprop.lab import show
+    from pybackprop.lab.kernel_name import operation_in
     from pybackprop.lab.trial import try_kernel
 
+    op = options.op or operation_in(str(options.file), options.file.read_text("utf-8", errors="surrogateescape"))
     console = stderr_console()
     with Status("", console=console) as status:
         trial = try_kernel(
             options.file,
-            options.op,
+            op,
             dtype=options.dtype,
             cflags=options.cflags,
             sanitize=options.sanitize,

@@ -16,7 +16,6 @@ from pybackprop.cli import mpi
 from pybackprop.cli.data_options import MISSING_HELP, add_window, refuse_window
 from pybackprop.cli.train import DATA_HELP
 from pybackprop.core.printable import printable
-from pybackprop.data import Description
 from pybackprop.data.sources import is_table
 from pybackprop.engine.compile import compile
 from pybackprop.train import scores
@@ -51,14 +50,13 @@ def run(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace, comm: Any) -> int:
     """All ranks compute; rank 0 alone shows."""
     contents = read(options.model)
-    description = contents.description
     outputs_of = contents.model.predict if comm is None else compile(contents.model, batch=BATCH, comm=comm).predict
     is_first = comm is None or comm.Get_rank() == 0
     if options.data is not None and data.is_stored(options.data, options.window):
         outputs, y = _stored(options, contents, outputs_of)
     else:
         refuse_window(options)
-        x, y = _samples(options, contents, description, is_first)
+        x, y = samples(contents, options.data, options.missing, is_json=options.json, tells=is_first)
         outputs = outputs_of(x).data
     if is_first:
         _show(options, contents, outputs, y)
@@ -112,20 +110,25 @@ def _stored(options: argparse.Namespace, contents: Contents, outputs_of: Callabl
     return np.concatenate(outputs), y if known else None
 
 
-def _samples(
-    options: argparse.Namespace, contents: Contents, description: Description | None, tells: bool
+def samples(
+    contents: Contents, path: Path | None, missing: str | None = None, *, is_json: bool = False, tells: bool = True
 ) -> tuple[Any, Any]:
-    """(x, y); tells: whether what is remarkable about the data is said."""
-    weights = contents.parameters["w1"]
+    """(x, y) of path, or of the digits' validation part, scaled as the model's description says; y may be None.
+
+    missing: as of data.read_rows. tells: whether what is remarkable about the data is said on stderr; is_json leaves
+    out that the model says nothing of its data. Raises DataError, and ValueError for digits that the model does not
+    take.
+    """
+    weights, description = contents.parameters["w1"], contents.description
     n_features, dtype = weights.shape[0], weights.dtype
-    if options.data is not None:
+    if path is not None:
         if description is None:
-            if tells and not options.json and is_table(options.data):
-                print(f"pybackprop: {UNDESCRIBED.format(model=options.model, data=options.data)}", file=sys.stderr)
-            return data.features(options.data, n_features, dtype)
-        rows = data.read_rows(options.data, description, dtype, options.missing)
+            if tells and not is_json and is_table(path):
+                print(f"pybackprop: {UNDESCRIBED.format(model=contents.path, data=path)}", file=sys.stderr)
+            return data.features(path, n_features, dtype)
+        rows = data.read_rows(path, description, dtype, missing)
         if rows.told and tells:
-            print(f"pybackprop: {options.data}: {rows.told}: a cell is missing (--missing drop)", file=sys.stderr)
+            print(f"pybackprop: {path}: {rows.told}: a cell is missing (--missing drop)", file=sys.stderr)
         return rows.x, rows.y
     digits = data.digits(dtype)
     if digits.x_valid.shape[1] != n_features:

@@ -9,8 +9,9 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pybackprop.cli.arguments import amount, suggest, whole_number
+from pybackprop.cli.arguments import amount, whole_number
 from pybackprop.core import settings
+from pybackprop.core.suggestions import suggest
 from pybackprop.selftest import FAILURES
 
 if TYPE_CHECKING:

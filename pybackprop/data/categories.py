@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pybackprop.core.arrays import Array
+from pybackprop.core.suggestions import suggest_among
 from pybackprop.data.description import plain_labels, shortened
 from pybackprop.data.errors import DataError
 from pybackprop.data.tables import Table
@@ -64,7 +65,7 @@ def _indicators(table: Table, k: int, known: tuple[str, ...]) -> Array:
         row = int(np.argmax(unknown))
         raise DataError(
             f"{table.path}: line {table.lines[row]}, {table.title(k)}: found {str(cells[row])!r}, which the model was "
-            f"not trained with; it knows {shortened(known, 10)}"
+            f"not trained with; it knows {shortened(known, 10)}{suggest_among(str(cells[row]), known)}"
         )
     block: Array = np.asarray(cells[:, None] == np.asarray(known), np.float64)
     block[~there] = np.nan

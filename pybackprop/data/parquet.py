@@ -13,6 +13,7 @@ import numpy as np
 
 from pybackprop.core.errors import DTypeError, ShapeError
 from pybackprop.core.row_blocks import Part, RowKind
+from pybackprop.core.suggestions import suggest_among
 from pybackprop.data.description import shortened
 from pybackprop.data.errors import DataError
 from pybackprop.data.files import named_errors
@@ -128,7 +129,9 @@ def _columns(path: Path, names: list[str], targets: tuple[str, ...], weight: str
     named = [*targets, *([] if weight is None else [weight])]
     for name in named:
         if names.count(name) != 1:
-            raise DataError(f"{path}: found the columns {shortened(names)}, expected one of the name {name!r}")
+            suggestion = "" if name in names else suggest_among(name, names)
+            found = f"{path}: found the columns {shortened(names)}"
+            raise DataError(f"{found}, expected one of the name {name!r}{suggestion}")
     features = tuple(name for name in names if name not in named and not PANDAS_INDEX.fullmatch(name))
     if not features:
         raise DataError(f"{path}: found no columns beside {', '.join(named)}, expected features")

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pybackprop.core.arrays import Array, float_type
+from pybackprop.core.suggestions import suggest_among
 from pybackprop.data import missing as gaps
 from pybackprop.data import rules, scaling
 from pybackprop.data.description import CLASSIFICATION, REGRESSION, TASKS, Description, plain_labels, shortened
@@ -29,8 +30,16 @@ MISSING = ("mean", "drop")
 class Choices:
     """What is asked for rather than left to the rules.
 
-    target   a column's name or number, "first" or "last";  task: "classification" or "regression"
-    scale    "standard", "bytes" or "none";  missing: "mean" or "drop"
+    target   the column with the labels or targets: its name, its number from 0 or from -1 at the end, as text, "first"
+             or "last". None: the one with a usual name, such as label or target, else the last
+    task     what the target is: "classification" or "regression". None: by its values
+    scale    of the features: "standard" (mean 0 and deviation 1, column by column), "bytes" (divided by 255), "none"
+             (kept as they are) or "pixels" (bytes divided by 255, all else kept). None: bytes divided by 255, numbers
+             from 0 to 1 kept, all else standard. With "none" and "pixels" the targets of a regression are kept, too
+    missing  for cells without a value: "mean" (the column's mean in the training part) or "drop" (the row is left
+             out). None: they are an error
+
+    docs/command-line.md says by which rules what is None is decided. Raises DataError for any other value.
     """
 
     target: str | None = None
@@ -42,7 +51,8 @@ class Choices:
         for name, known in (("task", TASKS), ("scale", (*scaling.CHOICES, PIXELS)), ("missing", MISSING)):
             found = getattr(self, name)
             if found is not None and found not in known:
-                raise DataError(f"{name}: found {found!r}, expected one of {', '.join(known)}")
+                suggestion = suggest_among(str(found), known)
+                raise DataError(f"{name}: found {found!r}, expected one of {', '.join(known)}{suggestion}")
 
     def otherwise(self, known: Description | None) -> Choices:
         """These, and what a description tells where nothing is asked for. Without one: as before there were any."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pybackprop.core.arrays import Array
+from pybackprop.core.suggestions import suggest_among
 from pybackprop.data.description import CLASSIFICATION, REGRESSION, shortened
 from pybackprop.data.errors import DataError
 
@@ -53,7 +54,8 @@ def chosen_column(choice: str, names: Sequence[str], count: int) -> int:
     if choice.removeprefix("-").isdecimal() and -count <= int(choice) < count:
         return int(choice) % count
     there = shortened(plain) if plain else f"{count} columns without names"
-    raise DataError(f"--target {choice}: found {there}; expected a name, a number from 0 to {count - 1}, first or last")
+    expected = f"expected a name, a number from 0 to {count - 1}, first or last"
+    raise DataError(f"--target {choice}: found {there}; {expected}{suggest_among(choice, plain)}")
 
 
 def _unnamed(columns: Sequence[Array]) -> tuple[int, str]:

@@ -21,7 +21,11 @@ from pybackprop.lab.result import Trial
 REPEATS, PATIENCE = 30, 2.0  # calls on the same inputs, whose results must be the same, while so many seconds pass
 THREADS = 4  # at least, so that threads meet
 # what the results of a race may look like
-OF_A_RACE = (findings.WRONG, findings.NOT_WRITTEN, findings.READS_OUTPUT, findings.ROUNDING)
+OF_A_RACE = (findings.WRONG, findings.NOT_WRITTEN, findings.READS_OUTPUT, *findings.WITHIN_ROUNDING)
+LOST_ZERO = (
+    "right but for the sign of zeros: a sum of negative products that underflow ends at -0, and the definition adds 0 "
+    "at the end of each, which makes it +0: write acc + 0"
+)
 Results = Mapping[str, Array]
 
 
@@ -174,6 +178,8 @@ class Checker:
             text, count = finding.text, len(self.counts[finding.kind])
             if finding.kind == findings.ROUNDING:
                 text = self._rounding(text)
+            elif finding.kind == findings.SIGN_OF_ZERO:
+                text = f"{LOST_ZERO}; {text}"
             if count > 1:
                 text += f"; so in {count} cases"
             self.trial.findings[number] = replace(finding, text=text)

@@ -20,7 +20,8 @@ PADDING = 2.0  # times the usual bound of a sum's rounding that still counts as 
 class Difference:
     """Where results differ from the definition.
 
-    kind      the name of what is wrong; findings.ROUNDING if it is within the bound of a sum's rounding
+    kind      the name of what is wrong; findings.ROUNDING if it is within the bound of a sum's rounding, and
+              findings.SIGN_OF_ZERO if sums differ in nothing else
     text      the first difference: array, index, found, expected; and where the others lie
     ulps      the largest distance in units of the last place, of numbers that are finite
     relative  the largest difference over the sum of the magnitudes of the terms
@@ -55,7 +56,7 @@ def difference(
             unequal = different(found[name], right)
             if unequal.any():
                 here = _described(name, found[name], right, unequal, terms, magnitudes.get(name))
-                if worst is None or worst.kind == findings.ROUNDING:
+                if worst is None or worst.kind in findings.WITHIN_ROUNDING:
                     worst = here
     return worst
 
@@ -73,7 +74,7 @@ def _described(
         wrong = unequal & ~(error <= bound) & ~(may_overflow & ~untouched(found))
         finite = np.isfinite(error) & (magnitude > 0)
         relative = float(np.max(error[finite] / magnitude[finite], initial=0.0))
-    kind = findings.ROUNDING
+    kind = findings.SIGN_OF_ZERO if not (found[unequal].any() or expected[unequal].any()) else findings.ROUNDING
     if wrong.any():
         at = first(wrong)
         kind = _kind(found[at], expected[at])

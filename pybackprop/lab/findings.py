@@ -24,8 +24,10 @@ NOT_WRITTEN = "not written"
 WRONG = "wrong result"
 IGNORES_NAN = "ignores NaN"
 ROUNDING = "rounding"
+SIGN_OF_ZERO = "sign of zero"
 ARITHMETIC = "changes the arithmetic"
 SANITIZER = "sanitizer"
+WITHIN_ROUNDING = (ROUNDING, SIGN_OF_ZERO)  # right but for the last bits of sums
 
 
 @dataclass(frozen=True)

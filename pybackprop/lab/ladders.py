@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pybackprop.core.suggestions import suggest_among
 from pybackprop.lab.operation import Operation
 from pybackprop.lab.operations import LINEAR_BACKWARD_W, LINEAR_FORWARD, MATMUL, STEP
 
@@ -218,8 +219,11 @@ def shown(name: str, ladder: str | None = None) -> str:
         return files[name].read_text("utf-8")
     found = [rung for rung in RUNGS if rung.name == name and (ladder is None or ladder in rung.within)]
     if not found:
-        known = ", ".join(dict.fromkeys([*(rung.name for rung in RUNGS), *LADDERS]))
-        raise ValueError(f"lab show: found {name!r}, expected one of {known}, or {', '.join(files)}")
+        known = list(dict.fromkeys([*(rung.name for rung in RUNGS), *LADDERS]))
+        suggestion = suggest_among(name, [*known, *files])
+        raise ValueError(
+            f"lab show: found {name!r}, expected one of {', '.join(known)}, or {', '.join(files)}{suggestion}"
+        )
     flags = " ".join(found[0].flags)
     return f"/* {name}: {found[0].why}{' Compiled with ' + flags + '.' if flags else ''} */\n" + files[
         found[0].file

@@ -9,6 +9,7 @@ import numpy as np
 
 from pybackprop.core import native
 from pybackprop.core.arrays import Array
+from pybackprop.core.suggestions import suggest_among
 from pybackprop.lab.operation import Argument, Arrays, Factors, Operation, Sizes, Terms
 
 PRODUCTS: tuple[tuple[int, ...], ...] = (
@@ -312,5 +313,7 @@ OPERATIONS = {**TRIED, STEP.name: STEP}
 def operation(name: str) -> Operation:
     """The operation that `lab try` calls so. Raises ValueError, with the names that it knows."""
     if name not in TRIED:
-        raise ValueError(f"lab: found operation {name!r}, expected one of {', '.join(TRIED)}")
+        raise ValueError(
+            f"lab: found operation {name!r}, expected one of {', '.join(TRIED)}{suggest_among(name, TRIED)}"
+        )
     return TRIED[name]

@@ -43,7 +43,7 @@ class Trial:
     @property
     def is_within_rounding(self) -> bool:
         """Whether it is right but for the last bits of sums."""
-        return all(finding.kind == findings.ROUNDING for finding in self.findings)
+        return all(finding.kind in findings.WITHIN_ROUNDING for finding in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it for JSON."""

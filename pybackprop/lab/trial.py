@@ -115,7 +115,7 @@ class _Attempt:
         known = {finding.kind for finding in self.trial.findings}
         if difference is not None and difference.kind not in known:
             self.trial.findings.append(Finding(difference.kind, difference.text, at))
-        return difference is None or difference.kind == findings.ROUNDING
+        return difference is None or difference.kind in findings.WITHIN_ROUNDING
 
     @property
     def library(self) -> Path:

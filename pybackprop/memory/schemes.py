@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pybackprop.core.arrays import check_size
 from pybackprop.core.checks import whole
+from pybackprop.core.suggestions import suggest_among
 from pybackprop.engine.model import Model, network_of_model
 from pybackprop.memory import predict_lesson, predict_model, predict_plan, predict_update
 from pybackprop.memory.buffers import BufferLog
@@ -95,7 +96,7 @@ def named(name: str) -> Scheme:
     for scheme in SCHEMES:
         if scheme.name == name:
             return scheme
-    raise ValueError(f"found the scheme {name!r}, expected one of {', '.join(NAMES)}")
+    raise ValueError(f"found the scheme {name!r}, expected one of {', '.join(NAMES)}{suggest_among(name, NAMES)}")
 
 
 def all_of(

@@ -20,8 +20,10 @@ from pybackprop.autograd.tensor import Tensor, param, tensor
 from pybackprop.core import native
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import ShapeError
+from pybackprop.engine.model import Model
 from pybackprop.nn.initial import he_uniform
 from pybackprop.ops import lin, lin_grad, mse, mse_grad, relu, relu_grad
+from pybackprop.teach.trace.graph import network_ending_in
 
 SHAPE = (4, 5, 8)  # rows, inputs, hidden; one output, as in the lesson
 ROWS, HIDDEN = 64, 50  # for the example on data
@@ -110,6 +112,21 @@ def on_data(path: Path | None, asked: data.Choices = ASK_NOTHING, hidden: int = 
         _layer(he_uniform("example", m, h, x.dtype, state), tensor(np.zeros(h, np.float32))) for m, h in pairwise(sizes)
     ]
     return run(x, targ, layers)
+
+
+def on_model(model: Model, x: Array, targ: Array) -> Example:
+    """A model after forward and backward on x (n,m) and targ (n,h), or labels (n,); every gradient is kept.
+
+    The names are those of explanations. Raises ShapeError where x or targ does not fit.
+    """
+    value = tensor(x)
+    targets = tensor(targ) if targ.dtype == x.dtype else targ
+    for layer in model.layers:
+        value = layer(value)
+    loss = model.loss(value, targets)
+    loss.backward(keep=True)
+    network = network_ending_in(loss)
+    return Example({network.name(t): t for op in network for t in (*op.inputs, op.output)}, loss)
 
 
 # ---- decimals ----

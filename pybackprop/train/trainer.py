@@ -13,6 +13,7 @@ import numpy as np
 from pybackprop.core.arrays import Array, float_type
 from pybackprop.core.checks import check_seed, is_whole, whole
 from pybackprop.core.errors import CheckpointError
+from pybackprop.core.suggestions import suggest_among
 from pybackprop.data import Description, Split, StoredSplit
 from pybackprop.engine.compile import compile
 from pybackprop.engine.model import Model, mlp
@@ -67,7 +68,9 @@ class Settings:
         float_type(self.dtype)
         for name, known in (("optimizer", contents.OPTIMIZER_NAMES), ("schedule", SCHEDULES)):
             if getattr(self, name) not in known:
-                raise ValueError(f"{name}: found {getattr(self, name)!r}, expected one of {', '.join(known)}")
+                found = getattr(self, name)
+                suggestion = suggest_among(str(found), known)
+                raise ValueError(f"{name}: found {found!r}, expected one of {', '.join(known)}{suggestion}")
         if self.clip_norm is not None:
             check_max_norm("clip_norm", "clip_norm", self.clip_norm)
         self.new_optimizer(None)

@@ -14,6 +14,7 @@ from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import files
 from pybackprop.core.arrays import Array, converted
 from pybackprop.core.errors import CheckpointError
+from pybackprop.core.suggestions import suggest_among
 from pybackprop.data.description import shortened
 from pybackprop.engine.model import Model
 from pybackprop.nn.layers import Lin
@@ -106,6 +107,7 @@ def _named(
         if new not in parameters:
             raise CheckpointError(
                 f"{path}: map: {name!r} became {new!r}, expected one of {', '.join(parameters)}, or None"
+                f"{suggest_among(str(new), parameters)}"
             )
         if new in found:
             raise CheckpointError(f"{path}: map: {new} was given two arrays, one of them {name!r}")

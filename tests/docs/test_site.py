@@ -46,6 +46,17 @@ def test_links_out_of_the_documents_lead_to_the_repository():
     assert build_site.outside(text) == text.replace("../csrc/ops/relu.c", source).replace("../examples", "notebooks")
 
 
+def test_every_picture_of_the_gallery_says_what_is_seen():
+    text = (ROOT / "docs" / "gallery.md").read_text("utf-8")
+    drawn = [
+        name for block in build_site.make_docs.BLOCK.findall(text) for name in build_site.PICTURE.findall(block[1])
+    ]
+    seen = build_site.seen_in(text)
+    assert sorted(drawn) == sorted(seen)
+    assert all(len(words.split()) >= 15 and words.endswith(".") and "\n" not in words for words in seen.values())
+    assert "<!--" not in build_site.ALT.sub("", text)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -7,6 +7,7 @@ from pybackprop.lab.operations import operation
 MATMUL = started(operation("matmul"), "float32")
 RELU = started(operation("relu"), "float32")
 BACKWARD_W = started(operation("linear_backward_w"), "float32")
+BACKWARD_X = started(operation("linear_backward_x"), "float32")
 SIGNATURE = "void matmul(float *c, const float *a, const float *b, size_t rows, size_t inner, size_t cols)"
 DEFINE = "#include <stdlib.h>\n#include <stdio.h>\n#include <math.h>\n#include <unistd.h>\n#include <stdint.h>\n"
 CHAIN = "for (size_t k = 0; k < inner; k++) acc = fmaf(a[i * inner + k], b[k * cols + j], acc);"
@@ -107,6 +108,16 @@ WRONG = {
             replaced(BACKWARD_W, "start += 512", "start += n").replace("n - start < 512 ? n : start + 512", "n"),
         ),
         *(findings.ROUNDING, "every 512 rows"),
+    ),
+    "no addition of 0": ("matmul", replaced(MATMUL, "acc + 0;", "acc;"), findings.SIGN_OF_ZERO, "write acc + 0"),
+    "no addition of 0, of the other product": (
+        *("linear_backward_x", replaced(BACKWARD_X, "acc + 0;", "acc;")),
+        *(findings.SIGN_OF_ZERO, "is -0, expected the other sign"),
+    ),
+    "a relu that keeps -0": (
+        "relu",
+        relu("for (size_t i = 0; i < size; i++) out[i] = x[i] < 0 ? 0 : x[i];"),
+        *(findings.WRONG, "out[0] is -0, expected the other sign"),
     ),
     "ignores NaN": (
         "relu",

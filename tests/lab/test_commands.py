@@ -145,7 +145,7 @@ def test_odd_names(tmp_path):
 
 @pytest.mark.parametrize(
     "options",
-    [["k.c"], ["k.c", "--op", "division"], ["k.c", "--op", "relu", "--limit", "0"], ["--op", "relu"]],
+    [["k.c", "--op", "division"], ["k.c", "--op", "relu", "--limit", "0"], ["--op", "relu"]],
 )
 def test_wrong_usage_ends_with_2(options):
     with pytest.raises(SystemExit) as end:

@@ -97,7 +97,7 @@ def test_division_by_zero_and_overflow_follow_ieee():
 REFUSED = [
     ("", "found an empty text", None),
     ("   ", "found an empty text", None),
-    ("x.T @ dq", "'dq' is not a name you can use here; available are x, w, b", "dq"),
+    ("x.T @ dq", r"'dq' is not a name you can use here; available are x \(4,3\), w \(3,2\), b \(2\)", "dq"),
     ("x.g", r"the gradient 'x\.g' is not available", "x.g"),
     ("x.T.g", "only a name has a .g", "x.T.g"),
     ("x.__class__", r"'\.__class__' is not known here", "x.__class__"),

@@ -6,6 +6,7 @@ import pytest
 import pybackprop as bp
 from helpers.judging import numbers
 from helpers.lesson_classes import Lin
+from pybackprop.teach.formula.errors import FormulaError
 
 SHAPES = [(4, 3, 2, 5), (3, 3, 3, 3), (6, 2, 4, 2), (5, 4, 4, 4), (2, 2, 2, 2), (7, 3, 3, 3)]
 
@@ -63,8 +64,11 @@ def test_the_right_answers_in_the_names_of_the_network_and_of_the_operation(shap
 def test_the_verdict_says_how_a_name_with_two_meanings_was_read():
     t = network((4, 3, 2, 5))
     wrong = bp.judge(t["w1"], "x.T @ out.g")
-    assert wrong.reading == "Read here: out as the network's out, not as what this step calls out, l1."
-    assert wrong.reading in str(wrong)
+    assert wrong.reading == (
+        "Read here: out as the network's out, not as what this step calls out, l1. If yours is another tensor, give "
+        "it: out=out."
+    )
+    assert wrong.reading in " ".join(str(wrong).split())
     assert "not as what this step calls out, l1" in wrong._repr_html_()
     right = bp.judge(t["w2"], "x.T @ dz")
     assert right.reading == "Read here: x as what this step calls x, l2, not as the network's x."
@@ -185,3 +189,79 @@ def test_the_classes_of_the_lesson(keeps_loss):
         assert bp.judge(b, "self.out.g.sum(0)")
         assert bp.judge(b, "dz.sum(0)")
     assert (loss is None) is not keeps_loss
+
+
+# ---- networks in the learner's own words ----
+
+
+def own_network():
+    """z = X @ W + B, a = relu(z), y = a @ V, as variables of the learner's: no tensor has a name."""
+    rng = np.random.default_rng(5)
+    X, W, B, V = (bp.param(numbers(rng, *s)) for s in ((4, 3), (3, 2), (2,), (2, 2)))
+    z = bp.lin(X, W, B)
+    a = bp.relu(z)
+    y = bp.lin(a, V)
+    loss = bp.mse(y, numbers(rng, 4, 2))
+    loss.backward(keep=True)
+    return {"X": X, "W": W, "B": B, "V": V, "z": z, "a": a, "y": y, "loss": loss}
+
+
+OWN_NAMES = r"A tensor that you call by another name is given by it: bp.judge\(w, ..., pred=pred\)$"
+
+
+@pytest.mark.parametrize(
+    ("tensor", "formula", "said"),
+    [
+        ("W", "X.T @ z.g", "'X' is not a name you can use here; .*; did you mean x\\?"),
+        ("W", "inputs.T @ z.g", "'inputs' is not a name"),
+        ("W", "x.T @ outg", "'outg' is not a name you can use here; .*; did you mean out.g\\?"),
+        ("V", "inp.T @ pred.g", "'pred.g' is not a name you can use here"),
+        ("V", "hidden.T @ out.g", "'hidden' is not a name you can use here"),
+        ("a", "h.g @ w2.T", "'h.g' is not available: h = 2 is a number here; available are x \\(4,3\\), w1 \\(3,2\\)"),
+        ("W", lambda X, dz: X.T @ dz, "argument 'X' is not available; available are .*; did you mean x\\?"),
+        ("W", lambda g: g, "argument 'g' is not available; available are x \\(4,3\\), w1 \\(3,2\\)"),
+    ],
+)  # fmt: skip
+def test_an_unknown_name_says_which_there_are_and_how_to_give_an_own_one(tensor, formula, said):
+    t = own_network()
+    with pytest.raises(FormulaError, match=f"(?s){said}.*{OWN_NAMES}"):
+        bp.judge(t[tensor], formula)
+
+
+def test_names_that_are_given_mean_the_learners_tensors():
+    t = own_network()
+    X, z, a, y = (t[name] for name in "Xzay")
+    assert bp.judge(t["W"], "X.T @ z.g", X=X, z=z)
+    assert bp.judge(t["V"], "h.T @ pred.g", h=a, pred=y)
+    assert bp.judge(t["V"], "a.T @ y.g", a=a, y=y)
+    assert bp.judge(a, "y.g @ V.T", y=y, V=t["V"])
+    assert bp.judge(t["W"], lambda X, dz: X.T @ dz, X=X)
+
+
+def test_where_all_tensors_have_names_none_is_asked_for():
+    t = own_network()
+    for name, tensor in t.items():
+        tensor.name = name
+    t["loss"]._node.inputs[1].name = "targ"
+    with pytest.raises(FormulaError, match=r"did you mean X\?") as caught:
+        bp.judge(t["W"], "XT @ z.g")
+    assert "another name" not in str(caught.value)
+
+
+def test_a_size_taken_for_a_tensor_is_said():
+    t = own_network()
+    verdict = bp.judge(t["V"], "h.T @ out.g")
+    assert verdict.reading == "Read here: h as the number 2, a size. If it is a tensor of yours, give it: h=h."
+    assert "one operand is a single number, h.T = 2; write *" in verdict.error
+    assert bp.judge(t["y"], "2 * (out - targ) / (n * h)").reading is None
+
+
+@pytest.mark.parametrize(("tensor", "formula"), [("V", "inp.T @ y.g"), ("V", "inp.T @ dy"), ("y", "y - targ")])
+def test_y_read_as_the_target_is_said(tensor, formula):
+    t = own_network()
+    verdict = bp.judge(t[tensor], formula)
+    assert not verdict
+    assert verdict.reading.endswith("Read here: y as targ, the target. If it is a result of yours, give it: y=y.")
+    right = "2 * (y - targ) / y.size" if tensor == "y" else formula
+    assert bp.judge(t[tensor], right, y=t["y"]).reading is None
+    assert bp.judge(t["y"], "out - y").reading is None

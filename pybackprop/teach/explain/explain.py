@@ -9,6 +9,7 @@ import numpy as np
 
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.errors import GradientError
+from pybackprop.teach.explain.asked import note_of, part_asked
 from pybackprop.teach.explain.explanation import Explanation
 from pybackprop.teach.explain.outer_product import compare
 from pybackprop.teach.explain.terms import Term
@@ -18,6 +19,7 @@ from pybackprop.teach.trace.graph import Network, networks_of
 from pybackprop.teach.trace.nonfinite import first_nonfinite
 from pybackprop.teach.trace.notation import Index, element
 from pybackprop.teach.trace.off_tape import Program, program_of, takes_part
+from pybackprop.teach.trace.parts import Part
 from pybackprop.teach.trace.replay import check_unchanged
 
 __all__ = ["Explanation", "Term", "explain"]
@@ -59,11 +61,16 @@ def explain(t: Tensor, at: Any = None, *, loss: Tensor | None = None) -> Explana
 
     A backward pass must have run. Nothing is changed: no `.g`, no value. What the library computed from t off the tape
     is followed too, or named where a backward takes it as a constant; what numpy computed from t.data is not.
+    For a part that was made only to be asked about, w[0, 0] or w[:, 1], the element of w is explained, and a note says
+    so; at is then an index of the part.
     Raises IndexError for an element out of range, GradientError for a tensor that took no part, if no backward pass
     has run, for an operation without a derivative, or if values were overwritten since.
 
     explain.compare(...) shows the lesson's first version of w.g beside the matrix product that replaced it.
     """
+    part = part_asked(t, loss)
+    if part is not None:
+        return _of_part(part, at, t.shape, loss)
     program, walk, notes = _walk(t, loss)
     if (at is None or np.shape(at) == (0,)) and walk.network.root is t and walk.network.is_loss():
         return WholeChain(walk, notes)
@@ -71,8 +78,17 @@ def explain(t: Tensor, at: Any = None, *, loss: Tensor | None = None) -> Explana
         raise GradientError(
             f"explain: {walk.network.name(t)} is where the backward began: nothing was computed from it"
         )
-    where = _index(at, t, walk.network) if at is not None else largest(walk.of(t))
+    where = _index(at, walk.network.name(t), t.shape) if at is not None else largest(walk.of(t))
     return Explanation(program, walk, t, where, notes)
+
+
+def _of_part(part: Part, at: Any, shape: Index, loss: Tensor | None) -> Explanation:
+    """The element of the whole tensor; without at, the one with the largest gradient of those that the part shows."""
+    program, walk, notes = _walk(part.whole, loss)
+    name = walk.network.name(part.whole)
+    gradient = part.of(walk.of(part.whole))
+    where = part.at(_index(at, f"(part of {name})", shape) if at is not None else largest(gradient))
+    return Explanation(program, walk, part.whole, where, [note_of(part, where, name), *notes])
 
 
 def _walk(t: Any, loss: Tensor | None) -> tuple[Program, Walk, list[str]]:
@@ -93,7 +109,8 @@ def _walk(t: Any, loss: Tensor | None) -> tuple[Program, Walk, list[str]]:
         found = program, walk, [note for note in (note, first_nonfinite(walk)) if note]
         if not note:
             return found
-        stale = stale or found
+        if not network.only_looks_at(t) or networks[0].only_looks_at(t):  # these come last
+            stale = stale or found
     if stale is None:
         raise problem  # type: ignore[misc]
     return stale
@@ -105,16 +122,15 @@ def _of_loss(network: Network, walk: Walk) -> str:
     return next(filter(None, notes), "")
 
 
-def _index(at: Any, t: Tensor, network: Network) -> Index:
+def _index(at: Any, name: str, shape: Index) -> Index:
     """at as a tuple of nonnegative indices. Raises IndexError, whose message gives the valid range."""
-    name = network.name(t)
     given = tuple(at) if isinstance(at, (tuple, list, np.ndarray)) and np.ndim(at) else (at,)
     if any(isinstance(i, bool) or not isinstance(i, (int, np.integer)) for i in given):
-        raise IndexError(f"explain: found at={at!r}, expected whole numbers: {_valid(name, t.shape)}")
-    inside = len(given) == t.ndim and all(-size <= i < size for i, size in zip(given, t.shape, strict=True))
+        raise IndexError(f"explain: found at={at!r}, expected whole numbers: {_valid(name, shape)}")
+    inside = len(given) == len(shape) and all(-size <= i < size for i, size in zip(given, shape, strict=True))
     if not inside:
-        raise IndexError(f"explain: {element(name, tuple(map(int, given)))} is out of range: {_valid(name, t.shape)}")
-    return tuple(int(i) % size for i, size in zip(given, t.shape, strict=True))
+        raise IndexError(f"explain: {element(name, tuple(map(int, given)))} is out of range: {_valid(name, shape)}")
+    return tuple(int(i) % size for i, size in zip(given, shape, strict=True))
 
 
 def _valid(name: str, shape: Index) -> str:

@@ -13,6 +13,10 @@ class FormulaError(ValueError):
     """Text that is not a formula over the available names. The message shows the place and what is allowed there."""
 
 
+class UnknownNameError(FormulaError):
+    """A formula with a name, or a function with an argument, that is not available."""
+
+
 class MisfitError(FormulaError, ShapeError):
     """A formula whose operands' shapes do not fit: it can be parsed, but does not run on these shapes."""
 

@@ -14,9 +14,10 @@ from typing import Any, NoReturn
 import numpy as np
 
 from pybackprop.core.arrays import Array
+from pybackprop.core.suggestions import suggest
 from pybackprop.teach.formula import axis_letters
 from pybackprop.teach.formula.allowed import INDEX, LEN, NAMED, arguments_of, whole_number, whole_numbers
-from pybackprop.teach.formula.errors import FormulaError
+from pybackprop.teach.formula.errors import FormulaError, UnknownNameError
 from pybackprop.teach.formula.functions import AXES, FLAG, FUNCTIONS, PLAIN_STEP, SIZES, TEXT, VALUE
 from pybackprop.teach.formula.grammar import Formula, names_in
 from pybackprop.teach.formula.limits import LARGEST, WORK, Limits
@@ -24,7 +25,7 @@ from pybackprop.teach.formula.loops import Loops
 from pybackprop.teach.formula.spellings import Dot
 from pybackprop.teach.formula.value import Value
 
-__all__ = ["LARGEST", "WORK", "Value", "evaluate", "listed"]
+__all__ = ["LARGEST", "WORK", "Value", "closest", "evaluate", "listed"]
 
 
 OPERATIONS: dict[type, Callable[..., Any]] = {
@@ -70,16 +71,34 @@ def evaluate(
 
 
 def listed(arrays: Mapping[str, Array]) -> str:
-    """The available names for a message, each tensor under one name only: not inp beside x, nor dw beside w.g."""
+    """The available names for a message, with shapes and numbers: "x (4,3), n = 4"."""
+    plain = _plain(arrays)
+    shown = {id(arrays[name]) for name in plain}
+    more = any(name.endswith(".g") and id(array) not in shown for name, array in arrays.items())
+    names = ", ".join(_with_shape(name, arrays[name]) for name in plain)
+    return names + (", and .g of those that have a gradient" if more else "")
+
+
+def closest(name: str, arrays: Mapping[str, Array]) -> str:
+    """The suggestion for a name that is not available; empty if none is close."""
+    plain = _plain(arrays)
+    if name.endswith(".g"):
+        return suggest(name, [f"{one}.g" for one in plain if f"{one}.g" in arrays])
+    return suggest(name, [*plain, *(f"{one}.g" for one in plain if f"{one}.g" in arrays)])
+
+
+def _plain(arrays: Mapping[str, Array]) -> list[str]:
+    """Each tensor under one name only: not inp beside x, nor dw beside w.g."""
     first: dict[int, str] = {}
     for name, array in arrays.items():
         if name.isidentifier():
             first.setdefault(id(array), name)
     others = {f"d{name}" for name in arrays} - {"dz", "da"}
-    plain = [name for name in first.values() if name not in others]
-    shown = {id(arrays[name]) for name in plain}
-    more = any(name.endswith(".g") and id(array) not in shown for name, array in arrays.items())
-    return ", ".join(plain) + (", and .g of those that have a gradient" if more else "")
+    return [name for name in first.values() if name not in others]
+
+
+def _with_shape(name: str, array: Array) -> str:
+    return f"{name} ({','.join(map(str, array.shape))})" if array.ndim else f"{name} = {float(array):g}"
 
 
 class _Evaluator(Loops):
@@ -108,10 +127,15 @@ class _Evaluator(Loops):
         return self.bound[node.id] if node.id in self.bound else self._look_up(node.id)
 
     def unknown(self, name: str, node: ast.expr) -> NoReturn:
-        missing = f"'{name}' is not a name you can use here"
-        if name.endswith(".g") and name[:-2] in self.arrays:
+        base = name.removesuffix(".g")
+        missing, suggestion = f"'{name}' is not a name you can use here", ""
+        if base == name or base not in self.arrays:
+            suggestion = closest(name, self.arrays)
+        else:
             missing = f"the gradient '{name}' is not available"
-        self.no(node, f"{missing}; available are {listed(self.arrays)}", FormulaError)
+            if self.arrays[base].ndim == 0:
+                missing += f": {_with_shape(base, self.arrays[base])} is a number here"
+        self.no(node, f"{missing}; available are {listed(self.arrays)}{suggestion}", UnknownNameError)
 
     def _look_up(self, name: str) -> Value:
         array = np.asarray(self.arrays[name]).astype(self.dtype, copy=False)
@@ -184,7 +208,9 @@ class _Evaluator(Loops):
         a, b = left.array, right.array
         self.limits.node = node
         if a.ndim == 0 or b.ndim == 0:
-            self.no(node, "@ multiplies matrices, and one operand is a single number; write *")
+            number, value = (node.left, a) if a.ndim == 0 else (node.right, b)
+            shown = f"{self.formula.part(number)} = {float(value):g}"
+            self.no(node, f"@ multiplies matrices, and one operand is a single number, {shown}; write *")
         if isinstance(node.op, Dot) and b.ndim > 2:
             self.no(node, f"dot is not the matrix product for {self.described(node.right, right)}; write @")
         inner_b = b.shape[-2] if b.ndim > 1 else b.shape[0]

@@ -11,6 +11,7 @@ import numpy as np
 
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
+from pybackprop.teach.formula.errors import UnknownNameError
 from pybackprop.teach.formula.grammar import names_in
 from pybackprop.teach.judge.attempt import Attempt
 from pybackprop.teach.judge.diagnosis import Diagnosis, diagnose
@@ -24,6 +25,7 @@ from pybackprop.teach.trace.use import use_of
 
 __all__ = ["Verdict", "judge"]
 
+OWN_NAMES = "A tensor that you call by another name is given by it: bp.judge(w, ..., pred=pred)"
 CIRCULAR = Mistake(
     "circular",
     {},
@@ -67,7 +69,11 @@ def judge(t: Tensor | Array, proposal: Any, reveal: bool = False, **names: Any) 
     no recorded operation used, or several did, or if no gradient has arrived at the operation's result.
     """
     use = use_of(t, names.values())
-    return judge_question(question_of(use, names), proposal, reveal)
+    try:
+        return judge_question(question_of(use, names), proposal, reveal)
+    except UnknownNameError as error:
+        is_all_named = all(t.name for op in use.network for t in (*op.inputs, op.output))
+        raise UnknownNameError(str(error) if is_all_named else f"{error}\n{OWN_NAMES}") from None
 
 
 def judge_question(question: Question, proposal: Any, reveal: bool = False) -> Verdict:
@@ -96,8 +102,17 @@ def judge_question(question: Question, proposal: Any, reveal: bool = False) -> V
         by_accident=not ok and not undecided and own.is_right and not circular,
         error=own.error or None,
         undecided=undecided,
-        reading=question.reading or None,
+        reading=_reading(question, given, ok or undecided, own.value is not None),
     )
+
+
+def _reading(question: Question, proposal: Proposal, ok: bool, runs: bool) -> str | None:
+    """How names were read that may mean something else to the learner; None if there were none."""
+    read = [question.reading] if question.reading else []
+    if not ok:
+        read += question.remedies(proposal.names()) if read else []
+        read += question.targets_read(proposal.names()) + ([] if runs else question.numbers_read(proposal.names()))
+    return " ".join(read) or None
 
 
 def _diagnosis(question: Question, attempts: Sequence[Attempt], proposal: Proposal, circular: bool) -> Diagnosis | None:

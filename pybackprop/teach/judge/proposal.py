@@ -14,8 +14,8 @@ from pybackprop.autograd.tensor import Tensor, tensor
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import DTypeError, ShapeError
 from pybackprop.core.native import FLOAT32
-from pybackprop.teach.formula.errors import FormulaError, MisfitError
-from pybackprop.teach.formula.evaluate import evaluate, listed
+from pybackprop.teach.formula.errors import FormulaError, MisfitError, UnknownNameError
+from pybackprop.teach.formula.evaluate import closest, evaluate, listed
 from pybackprop.teach.formula.grammar import Formula, parse
 from pybackprop.teach.judge.attempt import SLACK, Attempt
 from pybackprop.teach.judge.operand import Operand, with_gradient
@@ -79,8 +79,9 @@ def _check_arguments(question: Question, function: Callable[..., Any]) -> None:
             parameter.VAR_KEYWORD,
         )
         if parameter.name not in arrays and not optional:
-            raise FormulaError(
+            raise UnknownNameError(
                 f"judge: the function's argument '{parameter.name}' is not available; available are {listed(arrays)}"
+                f"{closest(parameter.name, arrays)}"
             )
 
 

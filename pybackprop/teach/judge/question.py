@@ -158,6 +158,29 @@ class Question:
             says.append(f"{name} as {whole}, not as {own}" if of_network else f"{name} as {own}, not as {whole}")
         return f"Read here: {'; '.join(says)}."
 
+    def remedies(self, used: Sequence[str]) -> list[str]:
+        """How to give a tensor under a name that has two meanings here: the learner may have a third one."""
+        twofold = [n.removesuffix(".g") for n in used if f"{HIDDEN}{n}" in self.names]
+        return [f"If yours is another tensor, give it: {name}={name}." for name in dict.fromkeys(twofold)]
+
+    def targets_read(self, used: Sequence[str]) -> list[str]:
+        """That y is the target here, for a formula with y.g, or with y beside targ: it may be an output of theirs."""
+        targ = self.names.get("targ")
+        means_output = {"y.g", "dy"} & set(used) or {"y", "targ"} <= set(used)
+        if targ is None or self.names.get("y") != targ or not means_output:
+            return []
+        return ["Read here: y as targ, the target. If it is a result of yours, give it: y=y."]
+
+    def numbers_read(self, used: Sequence[str]) -> list[str]:
+        """Which names are sizes, for a formula that does not run: h may be the learner's name for a tensor."""
+        sizes = [name for name in dict.fromkeys(used) if self.names.get(name, ("",))[0] in ("length", "size")]
+        arrays = self.samples[0].arrays
+        return [
+            f"Read here: {name} as the number {float(arrays[name]):g}, a size. If it is a tensor of yours, give it: "
+            f"{name}={name}."
+            for name in sizes
+        ]
+
     def _other_name(self, key: Key, beside: str) -> str:
         plain = [name for name, k in self.names.items() if k == key and "." not in name and HIDDEN not in name]
         return next((name for name in plain if name != beside), "")

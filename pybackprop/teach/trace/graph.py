@@ -23,6 +23,7 @@ from pybackprop.engine.one_pass import Pass
 from pybackprop.ops import Op
 from pybackprop.teach.trace.names import names_of
 from pybackprop.teach.trace.operation import Operation
+from pybackprop.teach.trace.parts import is_rearranged, parts_of
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,18 @@ class Network(Sequence[Operation]):
         g = self.root._g
         return self.root.size == 1 and (g is None or float(g) == 1 or self.operations[-1].is_loss)
 
+    def only_looks_at(self, tensor: Tensor) -> bool:
+        """Whether it is but a part of a tensor, w[0, 0], from which nothing was computed. False if that has a `.g`."""
+        wholes = (part.whole for part in parts_of(self.root))
+        return is_rearranged(self.root) and self.root._g is None and any(t is tensor for t in (self.root, *wholes))
+
 
 def networks_of(
     tensor: Tensor, loss: Tensor | None = None, off_tape: Callable[[Tensor, Network], bool] | None = None
 ) -> list[Network]:
     """The networks that tensor takes part in: single numbers first, and the latest first among those.
+
+    Last come those that end where elements were only looked at.
 
     loss: only the network that computed this loss. off_tape: whether a tensor takes part off the tape.
     Raises GradientError for a tensor that took no part in a forward pass that is still alive, and TypeError for
@@ -89,7 +97,7 @@ def networks_of(
         with_tensor = [network for network in networks if off_tape(tensor, network)]
     if not with_tensor:
         _refuse(tensor)
-    return sorted(with_tensor, key=lambda network: (not network.is_loss(), network.root._g is None))
+    return sorted(with_tensor, key=lambda net: (net.only_looks_at(tensor), not net.is_loss(), net.root._g is None))
 
 
 def networks_on_tape(part: Any) -> list[Network]:
@@ -223,8 +231,22 @@ def _refuse(tensor: Tensor) -> None:
     if not isinstance(tensor, Tensor):
         raise TypeError(f"explain: found a {type(tensor).__name__}, expected a tensor that took part in a forward pass")
     raise GradientError(
-        f"explain: {describe(tensor)} took no part in a forward pass that is still in memory. Run one that uses it and "
-        "keep its loss in a variable: loss = bp.mse(bp.lin(x, w, b), targ), then loss.backward(). Only operations on "
-        "tensors with requires_g are recorded (make weights with bp.param), and a compiled plan records none: call the "
-        "model itself"
+        f"explain: {describe(tensor)} took no part in a forward pass that is still in memory. {_remedy(tensor)}"
     )
+
+
+def _remedy(tensor: Tensor) -> str:
+    """What to write instead: for the .g or for elements of another tensor, that tensor."""
+    others = [t for t in _objects() if issubclass(type(t), Tensor) and t is not tensor]
+    gradients = [t for t in others if t._g is not None and t._g._version is tensor._version]
+    if gradients:
+        return f"It is the gradient of {describe(gradients[0])}: explain that tensor itself, bp.explain(w), not w.g"
+    if any(t._version is tensor._version for t in others):
+        return "It shows elements of another tensor: write bp.explain(x, at=(0, 0)), not bp.explain(x[0])"
+    run = (
+        "Run one that uses it and keep its loss in a variable: loss = bp.mse(bp.lin(x, w, b), targ), then "
+        "loss.backward(). Only operations on tensors with requires_g are recorded (make weights with bp.param), and a "
+        "compiled plan records none: call the model itself"
+    )
+    element = "For one element of a tensor write bp.explain(x, at=(0, 0)), not bp.explain(x[0, 0]). "
+    return f"{element if tensor.ndim == 0 else ''}{run}"

@@ -20,6 +20,7 @@ from pybackprop.ops import Op
 from pybackprop.teach.trace.gradients import Private, gradients_from
 from pybackprop.teach.trace.graph import Network, networks_on_tape
 from pybackprop.teach.trace.operation import Operation
+from pybackprop.teach.trace.parts import is_rearranged, parts_of
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def use_of(t: Any, among: Iterable[Any] = ()) -> Use:
     """
     networks = networks_on_tape(t)
     t = _tensor_of(t, networks)
-    readers = list({id(op.output): op for network in networks for op, _ in network.uses(t)}.values())
+    readers = _readers(t, [network for network in networks if not network.only_looks_at(t)]) or _readers(t, networks)
     if not readers:
         raise GradientError(_unused(t))
     operation = _one_of(t, readers, list(among))
@@ -109,6 +110,10 @@ def use_of(t: Any, among: Iterable[Any] = ()) -> Use:
     grads = all_gradients(network.root) if network.root.size == 1 else {}
     slot = next(k for k, operand in enumerate(operation.inputs) if operand is t)
     return Use(operation, slot, _arriving(operation, grads, network), network, grads)
+
+
+def _readers(t: Tensor, networks: Sequence[Network]) -> list[Operation]:
+    return list({id(op.output): op for network in networks for op, _ in network.uses(t)}.values())
 
 
 def _tensor_of(t: Any, networks: Sequence[Network]) -> Any:
@@ -124,6 +129,12 @@ def _tensor_of(t: Any, networks: Sequence[Network]) -> Any:
 
 def _unused(t: Tensor) -> str:
     called = messages.describe(t)
+    if is_rearranged(t):
+        whole = [*parts_of(t)][-1].whole
+        return (
+            f"{called} is a part of {messages.describe(whole)}, and no operation used the part. A formula gives the "
+            "gradient of a whole tensor: write bp.judge(w, ...), not bp.judge(w[0], ...)"
+        )
     if t._node is not None and t.size == 1:
         return f"{called} is the end of the network: its own gradient is 1. Ask about a tensor that it came from"
     advice = "make the weights with bp.param(array)" if not t.requires_g else "keep the loss in a variable"
