@@ -69,7 +69,7 @@ def test_the_table_follows_the_step(page):
     _, held = lives(page)
     at = held.index(max(held))
     assert page.text("#lives-most").startswith(
-        f"The most at once: {max(held)} numbers, {4 * max(held)} bytes, at {MOMENTS[at]}"
+        f"The most at once: {max(held)} numbers, {4 * max(held)} bytes, at operation {at + 1}, {MOMENTS[at]}"
     )
     page.click("#inplace")
     assert "l2.g, l1.g" in page.text("#lives")

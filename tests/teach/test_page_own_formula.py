@@ -47,7 +47,9 @@ def test_what_is_right_is_called_right_and_adds_up_the_gradient(page, name):
 
 def test_what_does_not_fit_says_which_sizes(page):
     page.open(example(), "#at=w1.2.1")
-    assert typed(page, "l1.g @ x.T").startswith("4 \u00d7 2 @ 3 \u00d7 4: the inner dimensions, 2 and 3, do not fit.")
+    assert typed(page, "l1.g @ x.T").startswith(
+        "(4 \u00d7 2) @ (3 \u00d7 4): the inner dimensions, 2 and 3, do not fit."
+    )
     assert "element by element" in typed(page, "x * l1.g")
     assert typed(page, "x @ w1") == "It gives 4 \u00d7 2, but w1.g is 3 \u00d7 2."
     assert table(page)[0][0] == "x[2,0] \u00b7 w1[0,1]"
@@ -164,6 +166,35 @@ def test_terms_are_seen_through_a_transpose_and_a_factor(page, formula, terms):
     assert typed(page, formula).startswith("On these numbers it gives the gradient")
     rows = [row[0] for row in table(page)]
     assert rows in [[text.format(i=i) for i in range(4)] for text in terms]
+
+
+def test_a_transposed_answer_is_called_so_and_compared_where_the_element_is(page):
+    page.open(example(), "#at=w1.2.1")
+    assert typed(page, "l1.g.T @ x") == "It gives 2 \u00d7 3: that is w1.g transposed, which is 3 \u00d7 2."
+    assert page.text("#own-terms thead th") == "your formula adds for [1,2]"
+    assert (
+        page.js("return [...document.querySelectorAll('#own-terms tfoot b')].map(b => b.textContent)")
+        == [page.text("#gradient")] * 2
+    )
+
+
+@pytest.mark.parametrize(("formula", "times"), [
+    ("2 * x.T @ l1.g", "2"), ("-x.T @ l1.g", "\u22121"), ("x.T @ l1.g / 4", "0.25"),
+])  # fmt: skip
+def test_an_answer_that_is_off_by_a_factor_is_told_the_factor(page, formula, times):
+    page.open(example(), "#at=w1.2.1")
+    assert typed(page, formula) == f"Every element is {times} times what it should be."
+
+
+def test_numbers_that_are_alike_are_not_called_foreign(page):
+    """Where relu let everything through, l2.g holds the numbers of l1.g."""
+    scene = example()
+    page.open(scene, "#at=w1.2.0")
+    x, arriving, stopped = scene.tensors["x"][0], scene.tensors["l2"][1][:, 0], scene.tensors["l1"][1][:, 0]
+    alike = int(((x[:, 2] * arriving != 0) & np.isclose(arriving, stopped, rtol=1e-4, atol=0)).sum())
+    assert alike > 1
+    said = typed(page, "x.T @ l2.g")
+    assert said.endswith(f"your formula has none of them, though {alike} of its products are the same numbers here.")
 
 
 def test_equal_sizes_are_in_the_address_and_go_back(page):

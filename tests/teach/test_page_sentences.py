@@ -197,7 +197,8 @@ def check_accident(scene, label, said, name, kind, layer):
             tensors[called] = (data, other) if is_gradient else (other, g)
             changes = computed(Changed(tensors), label)[0, 0] != computed(scene, label)[0, 0]
             assert not changes or at[0 if axis == "row" else 1] == 0, said
-    right = {"w": "column 0 of both", "x": "row 0 of both"}
+    x, w, out = layer["in"], layer.get("w"), layer["out"]
+    right = {"w": f"column 0 of {x} and column 0 of {out}.g", "x": f"row 0 of {out}.g and row 0 of {w}"}
     if kind in right:
         assert said.endswith(f"it needs {right[kind]}."), said
     else:

@@ -52,7 +52,10 @@ def test_one_operation_after_another_writes_its_values(page):
         there |= set(written)
         assert held(page, "new") == set(written) or step == len(WRITTEN), step
     assert shown(page) == there
-    page.click(NEXT)
+    page.click(NEXT)  # the update's weights begin the next step
+    assert page.js("return pybackprop.app.state.step") == 0
+    assert page.js("return pybackprop.app.state.changed.size") == 4
+    page.click("#step-bar button:nth-of-type(4)")
     assert page.text("#step-sentence") == "The whole step is in sight: every value and every gradient."
     assert not page.find(NEXT).is_enabled()
     assert page.number("#loss") > 0
@@ -150,13 +153,19 @@ def test_the_update_is_that_of_plain_gradient_descent(page, rng, rate):
 def test_training_goes_on_with_the_weights_of_the_update(page, rng):
     model, x, targ = pair(rng, 4, 3, 2, n=5)
     page.open(scene_of(model, x, targ), "#step=9&rate=0.01&show=step")
+    losses = []
     for _ in range(2):
         page.js("pybackprop.app.set({step: 9})")
         page.click("#update button")
         assert page.js("return pybackprop.app.state.step") == 0
         scene = scene_of(model, x, targ)
+        losses.append(float(scene.tensors["loss"][0]))
         for p, name in zip(model.parameters(), ("w1", "b1", "w2", "b2"), strict=True):
             p[...] = p.data - np.float32(0.01) * scene.tensors[name][1]
+    page.js("pybackprop.app.set({step: 9})")
+    said = page.text("#losses").removeprefix("The losses of the steps before this one: ").removesuffix(".")
+    assert [float(loss) for loss in said.split(" \u2192 ")] == pytest.approx(losses, rel=6e-3)
+    page.js("pybackprop.app.set({step: 0})")
     trained = scene_of(model, x, targ)
     address = page.js("return `#${pybackprop.fragmentOf(pybackprop.app.net, pybackprop.app.state)}`")
     assert address.count(":") == sum(p.size for p in model.parameters())
@@ -262,8 +271,8 @@ def test_a_transpose_that_fits_by_accident_is_wrong_all_the_same(page):
     page.open(scene, "#product=w.w1.1.0.1.3")
     dz, x = scene.tensors["l1"][1], scene.tensors["x"][0]
     assert page.text("#verdict") == (
-        "The shape is right by accident. Element [0,0] is computed from row 0 of l1.g and row 0 of x, but w1[0,0] "
-        "moves column 0 of l1, every row, not row 0, and row i by x[i,0]: it needs column 0 of both."
+        "The shape is right by accident. Element [0,1] is computed from row 0 of l1.g and row 1 of x, but w1[0,1] "
+        "moves column 1 of l1, every row of it, and row i by x[i,0]: it needs column 0 of x and column 1 of l1.g."
     )
     here, right = (float(b.text.replace(MINUS, "-")) for b in page.driver.find_elements("css selector", "#sum b"))
     assert here == pytest.approx((dz @ x.T)[0, 1], rel=1e-5)

@@ -20,6 +20,7 @@
       const shown = bp.isEqual(location.hash) ? bp.withEqualSizes(scene) : scene;
       this.net = bp.network(shown);
       this.state = bp.stateOf(this.net, location.hash);
+      this.losses = []; // of the steps of training that the reader has made
       this.look();
       this.remember();
       this.pending = null;
@@ -61,6 +62,10 @@
           document.querySelector(link.hash).focus();
         };
       }
+    }
+
+    openSheet() {
+      if (!bp.byId("element").classList.contains("open")) this.toggleSheet();
     }
 
     /** On a phone the panel is a sheet at the bottom: opened, it shows the product too. */
@@ -211,6 +216,7 @@
 
     restoreAll() {
       this.state.changed = new Map();
+      this.losses = [];
       this.look();
       this.remember();
       this.set({});

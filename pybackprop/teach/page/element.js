@@ -53,7 +53,7 @@
         return ["No difference can be taken: not every number is finite."];
       if (!this.app.isWritten() || !this.app.hasLoss())
         return ["The slope is not known yet at this step of training, so it predicts nothing."];
-      if (!by) return [`Drag the value: the numbers that move show by how much (\u0394).`];
+      if (!by) return ["Drag the value: every value that moves shows by how much (\u0394)."];
       const b = (value) => bp.html("b", {}, bp.signed(value));
       return [
         `\u0394${name} = `,

@@ -163,7 +163,7 @@
       result.x - left.x;
     const [x, anchor] = isTight ? [result.x + (columns[1] - columns[0]) * CELL.width, "end"] : [result.x, "start"];
     const made = {
-      label: product.sameShape ? product.target.label : product.label,
+      label: product.isRight ? product.target.label : product.label,
       rows: product.left.rows,
       columns: product.right.columns,
     };

@@ -3,7 +3,7 @@
   "use strict";
 
   const LINES = 12; // terms that are joined at most; more would hide the numbers
-  const NARROW = 600; // pixels; below, matrices are above each other and one term is joined
+  const NARROW = 480; // pixels; below, matrices are above each other, and lines would go through all of them
 
   /** From the middle of one cell's side to another's; where one is above the other, around what is between them. */
   function curve(a, b, origin) {
@@ -29,9 +29,9 @@
       const written = (name) => !bp.isHidden(view.held, `${name}.g`);
       const own = written(state.at.name) ? this.strip.cellOf(state.at, true) : null;
       const { out } = view.reader.layer;
-      const isNarrow = this.node.parentElement.clientWidth < NARROW;
-      const terms = isNarrow ? view.terms.slice(-1) : view.terms.slice(0, LINES);
-      return terms
+      if (this.node.parentElement.clientWidth < NARROW) return [];
+      return view.terms
+        .slice(0, LINES)
         .flatMap(({ row, column, source }) => {
           const arriving = written(out) ? this.strip.cellOf({ name: out, row, column }, true) : null;
           const isThere = source && source.name !== state.at.name && !bp.isHidden(view.held, source.name);

@@ -133,7 +133,7 @@
         bp.html("tbody", {}, ...rows.map((row) => line(row, step - 1))),
         bp.html("tfoot", {}, foot),
       ],
-      said: `The most at once: ${most} numbers, ${most * bytes} bytes, at ${steps[held.indexOf(most)].head}, if each is forgotten after its last use.`,
+      said: `The most at once: ${most} numbers, ${most * bytes} bytes, at operation ${held.indexOf(most) + 1}, ${steps[held.indexOf(most)].head}, if each is forgotten after its last use.`,
     };
   };
 })((globalThis.pybackprop ??= {}));

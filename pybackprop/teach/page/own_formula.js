@@ -33,6 +33,30 @@
           .sort()
           .join();
 
+  function countWrong(found, wanted) {
+    const scale = wanted.reduce((most, g) => Math.max(most, Math.abs(g)), 0) || 1;
+    return wanted.reduce((count, g, k) => count + !(Math.abs(g - found[k]) <= CLOSE * scale), 0);
+  }
+
+  /** By how much all of it is too large or too small; null where no one number says that. */
+  function factorOf(found, wanted) {
+    const largest = wanted.reduce((at, g, k) => (Math.abs(g) > Math.abs(wanted[at]) ? k : at), 0);
+    const times = found[largest] / wanted[largest];
+    if (!Number.isFinite(times) || times === 0) return null;
+    return countWrong(
+      found,
+      wanted.map((g) => g * times),
+    )
+      ? null
+      : times;
+  }
+
+  function isTransposed(result, { rows, columns, data }) {
+    if (result.shape.length !== 2 || result.rows !== columns || result.columns !== rows) return false;
+    const turned = data.map((_, k) => result.data[(k % columns) * rows + Math.floor(k / columns)]);
+    return countWrong(turned, data) === 0;
+  }
+
   class OwnFormula {
     constructor(app) {
       this.app = app;
@@ -124,22 +148,28 @@
       const { result } = tree;
       const wanted = run.grads.get(at.name) ?? this.gradientOf(net, run, at.name);
       const isSame = result.shape.length === shape.length && result.rows === rows && result.columns === columns;
-      const row = Math.min(at.row, result.rows - 1);
-      const column = Math.min(at.column, result.columns - 1);
+      const isTurned = !isSame && isTransposed(result, { rows, columns, data: wanted });
+      const [row, column] = isTurned
+        ? [at.column, at.row]
+        : [Math.min(at.row, result.rows - 1), Math.min(at.column, result.columns - 1)];
       const own = bp.formulaTerms(tree, row, column);
       const table = this.table(net, own, bp.terms(net, run, at), at, { row, column, shape: result.shape });
       if (!isSame) {
         const called = result.shape.length ? result.shape.join(" \u00d7 ") : "one number";
+        const but = isTurned ? `: that is ${at.name}.g transposed, which` : `, but ${at.name}.g`;
         return {
-          said: `It gives ${called}, but ${at.name}.g is ${shape.join(" \u00d7 ")}.`,
+          said: `It gives ${called}${but} is ${shape.join(" \u00d7 ")}.`,
           kind: "wrong",
           rows: table,
         };
       }
-      const scale = wanted.reduce((most, g) => Math.max(most, Math.abs(g)), 0) || 1;
-      const wrong = wanted.reduce((count, g, k) => count + !(Math.abs(g - result.data[k]) <= CLOSE * scale), 0);
+      const wrong = countWrong(result.data, wanted);
+      const times = wrong ? factorOf(result.data, wanted) : null;
       return {
-        said: this.verdict(net, run, at, wrong, wanted.length, own),
+        said:
+          times === null
+            ? this.verdict(net, run, at, wrong, wanted.length, own)
+            : `Every element is ${bp.short(times)} times what it should be.`,
         kind: wrong ? "wrong" : "right",
         rows: table,
       };
@@ -161,7 +191,18 @@
       if (mine.has(null)) return said;
       const shared = [...right].filter((names) => mine.has(names)).length;
       const adds = right.size === 1 ? "One product is" : `${right.size} products are`;
-      return `${said} ${adds} to be added up; your formula has ${shared || "none"} of them.`;
+      const alike = shared ? 0 : this.alike(own, bp.terms(net, run, at));
+      const though = alike
+        ? `, though ${alike} of its products ${alike === 1 ? "is the same number" : "are the same numbers"} here`
+        : "";
+      return `${said} ${adds} to be added up; your formula has ${shared || "none"} of them${though}.`;
+    }
+
+    /** How many products at the same place are the same number, and not 0. */
+    alike(own, right) {
+      return own.filter(
+        ({ product }, k) => product !== 0 && Math.abs(product - right[k]?.product) <= CLOSE * Math.abs(product),
+      ).length;
     }
 
     /** The names of the factors of each term of the gradient, as bp.namesOfTerm has them. */

@@ -16,7 +16,7 @@
     return { shape, rows, columns, data: new Float64Array(rows * columns), name };
   }
 
-  const told = ({ shape }) => (shape.length ? shape.join(" \u00d7 ") : "a number");
+  const told = ({ shape }) => (shape.length ? `(${shape.join(" \u00d7 ")})` : "a number");
 
   // ---- names ----
 

@@ -33,7 +33,10 @@
       const { app } = this;
       app.set({ step: bp.stepCount(app.net) + 1, panel: "element", own: own ?? app.state.own }, { history: "replace" });
       app.choose(at);
-      if (own === null) return;
+      if (own === null) {
+        app.openSheet();
+        return;
+      }
       bp.byId("own").scrollIntoView({ block: "center" });
       bp.byId("own").focus({ preventScroll: true });
     }

@@ -38,7 +38,7 @@
       this.app = app;
       this.restart = bp.button("from the start", () => this.goTo(0));
       this.back = bp.button("step back", () => this.goTo(app.state.step - 1), { class: "back" });
-      this.next = bp.button("next step", () => this.goTo(app.state.step + 1), { class: "main" });
+      this.next = bp.button("next step", () => this.goOn(), { class: "main" });
       this.all = bp.button("show all", () => this.goTo(bp.stepCount(app.net) + 1));
       this.said = bp.html("code", { class: "step-said", "aria-live": "polite" });
       bp.byId("step-bar").append(
@@ -57,6 +57,13 @@
       const whole = bp.stepCount(this.app.net) + 1;
       const panel = step === whole ? "element" : state.step === whole ? "step" : state.panel;
       this.app.set({ step, panel });
+    }
+
+    /** After the update the next step of training begins, where there is room for the new weights. */
+    goOn() {
+      const { state, view, views } = this.app;
+      if (view.updated && views.step.canTake()) views.step.takeWeights();
+      else this.goTo(state.step + 1);
     }
 
     render() {

@@ -38,7 +38,11 @@
         ),
         bp.labelled("learning rate", this.rate),
       );
-      bp.byId("update").append(bp.html("p", { id: "update-words" }), bp.html("p", { class: "controls" }, this.take));
+      bp.byId("update").append(
+        bp.html("p", { id: "update-words" }),
+        bp.html("p", { id: "losses" }),
+        bp.html("p", { class: "controls" }, this.take),
+      );
     }
 
     setRate(rate) {
@@ -83,8 +87,14 @@
       bp.byId("update").hidden = !view.updated;
       if (!view.updated) return;
       bp.byId("update-words").replaceChildren(...this.updateWords());
-      const count = [...view.updated.values()].reduce((sum, { length }) => sum + length, 0);
-      this.take.hidden = count > MOST;
+      this.take.hidden = !this.canTake();
+      const { losses } = this.app;
+      const before = losses.map(bp.short).join(" \u2192 ");
+      bp.say(bp.byId("losses"), losses.length ? `The losses of the steps before this one: ${before}.` : "");
+    }
+
+    canTake() {
+      return [...this.app.view.updated.values()].reduce((sum, { length }) => sum + length, 0) <= MOST;
     }
 
     updateWords() {
@@ -120,6 +130,7 @@
       const { app } = this;
       const { net, view } = app;
       const { updated } = view;
+      app.losses.push(view.run.loss);
       const take = (changed) => {
         for (const [name, numbers] of updated)
           changed.set(name, new Map([...numbers].map((value, at) => [at, shortest(net, value)])));

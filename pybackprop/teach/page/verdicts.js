@@ -42,21 +42,22 @@
 
   // ---- wrong ----
 
-  /** What element [0,0] of a product is computed from: rows of the first, columns of the second, as stored in memory. */
-  function madeOf({ left, right }) {
+  /** What an element of a product is computed from: a row of the first, a column of the second, as stored in memory. */
+  function madeOf({ left, right }, r, c) {
     const named = ({ name, g }) => name + (g ? ".g" : "");
-    return `${left.t ? "column" : "row"} 0 of ${named(left)} and ${right.t ? "row" : "column"} 0 of ${named(right)}`;
+    return `${left.t ? "column" : "row"} ${r} of ${named(left)} and ${right.t ? "row" : "column"} ${c} of ${named(right)}`;
   }
 
   const WRONG = {
-    forward: ({ in: x, w, out }) => `${out}[0,0] needs row 0 of ${x} and column 0 of ${w}`,
-    w: ({ in: x, w, out }) =>
-      `${w}[0,0] moves column 0 of ${out}, every row, not row 0, and row i by ${x}[i,0]: it needs column 0 of both`,
-    x: ({ in: x, w, out }) => `${x}[0,0] moves row 0 of ${out}, and column j by ${w}[0,j]: it needs row 0 of both`,
+    forward: ({ in: x, w, out }, r, c) => `${out}[${r},${c}] needs row ${r} of ${x} and column ${c} of ${w}`,
+    w: ({ in: x, w, out }, r, c) =>
+      `${w}[${r},${c}] moves column ${c} of ${out}, every row of it, and row i by ${x}[i,${r}]: it needs column ${r} of ${x} and column ${c} of ${out}.g`,
+    x: ({ in: x, w, out }, r, c) =>
+      `${x}[${r},${c}] moves row ${r} of ${out}, and column j by ${w}[${c},j]: it needs row ${r} of ${out}.g and row ${c} of ${w}`,
   };
 
-  const byAccident = (product) =>
-    `The shape is right by accident. Element [0,0] is computed from ${madeOf(product)}, but ${WRONG[product.kind](product.layer)}.`;
+  const byAccident = (product, r, c) =>
+    `The shape is right by accident. Element [${r},${c}] is computed from ${madeOf(product, r, c)}, but ${WRONG[product.kind](product.layer, r, c)}.`;
 
   const transposed = (target) =>
     `The shape is right by accident: this is the right answer transposed, with [j,k] in place of [k,j]. ${target.label} needs the other order.`;
@@ -71,6 +72,6 @@
     if (!product.sameShape) return { ok: false, text: otherShape(product) };
     if (product.isRight) return { ok: true, text: `${RIGHT[kind](layer, row, column)}.` };
     if (bp.isTransposed(kind, form)) return { ok: false, text: transposed(product.target) };
-    return { ok: false, text: byAccident(product) };
+    return { ok: false, text: byAccident(product, row, column) };
   };
 })((globalThis.pybackprop ??= {}));
