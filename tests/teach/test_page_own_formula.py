@@ -28,7 +28,7 @@ def table(page):
 
 RIGHT = {
     "w1": ["x.T @ l1.g", "x.T @ dz", "(l1.g.T @ x).T", "x.t() @ dout"],
-    "b1": ["l1.g.sum(0)", "dz.sum(0)"],
+    "b1": ["l1.g.sum(0)", "dz.sum(0)", "l1.g.sum(axis=0)", "b1.g = dz.sum(dim = 0)"],
     "x": ["l1.g @ w1.T", "dz @ w.T", "(w1 @ l1.g.T).T"],
     "l1": ["(l1 > 0) * l2.g", "l2.g * (z > -100) * (l1 > 0)"],
     "out": ["2 * (out - targ) / size", "(out - targ) * 2 / 4"],
@@ -67,6 +67,9 @@ NO_FORMULAS = [
     "x.sum(5)",
     "$",
     "1 2",
+    "l1.g.sum(keepdim=0)",
+    "l1.g.sum(axis 0)",
+    "x == 2",
 ]
 
 
@@ -135,6 +138,7 @@ def test_what_the_reader_looks_at_stays_and_the_element_comes_back(page):
 
 @pytest.mark.parametrize(("at", "formula", "names"), [
     ("w1.2.1", "inp.T @ out.g", "inp is x here, and out is l1"),
+    ("w1.2.1", "w.g = inp.t() @ out.g", "inp is x here, and out is l1"),
     ("x.2.1", "(out.g @ w.T) * (inp > -1000)", "inp is x here, and out is l1"),
     ("w2.1.0", "inp.t() @ out.g", "inp is l2 here, and out is out"),
     ("l1.1.0", "(inp > 0) * out.g", "inp is l1 here, and out is l2"),

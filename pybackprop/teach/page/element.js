@@ -27,7 +27,6 @@
         bp.labelled("drag", this.slider, { class: "field long" }),
         bp.labelled("value", this.number),
         this.back,
-        bp.byId("everything"),
       );
       bp.byId("everything").addEventListener("click", () => app.restoreAll());
     }

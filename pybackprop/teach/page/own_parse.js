@@ -1,11 +1,13 @@
 // The reader's own formula, as text: a small grammar of names, .g, .T, @ * / + - and sums. Pure functions.
 //   sum = product (("+" | "-") product)*     product = signed (("@" | "*" | "/") signed)*     signed = "-"? part
-//   part = (number | name | "(" comparison ")") (".g" | ".T" | ".t()" | ".sum(0)" | ".mean(0)")*
+//   part = (number | name | "(" comparison ")") (".g" | ".T" | ".t()" | ".sum(" axis? ")" | ".mean(" axis? ")")*     axis = ("axis=" | "dim=")? number
 (function (bp) {
   "use strict";
 
-  const TOKEN = /\s*(?:(\d+\.?\d*(?:e[-+]?\d+)?|\.\d+)|([\p{L}_][\p{L}\p{N}_]*)|(\*\*|[-+*/@().,>\u2212\u00b7]))/uy;
+  const TOKEN = /\s*(?:(\d+\.?\d*(?:e[-+]?\d+)?|\.\d+)|([\p{L}_][\p{L}\p{N}_]*)|(\*\*|[-+*/@().,>=\u2212\u00b7]))/uy;
   const SAME = { "\u2212": "-", "\u00b7": "*" };
+
+  const ASSIGNED = /^\s*[\p{L}_][\p{L}\p{N}_.]*\s*=/u; // what a whole line of code begins with
 
   class FormulaError extends Error {}
 
@@ -70,6 +72,13 @@
       return node;
     };
 
+    /** numpy's and PyTorch's word for the axis. */
+    keyword() {
+      const { name } = this.need("name");
+      if (name !== "axis" && name !== "dim") throw new FormulaError(`\u201c${name}\u201d cannot stand here.`);
+      this.need("=");
+    }
+
     attribute(node) {
       const { name } = this.need("name");
       if (name === "g" && node.kind === "name") return { kind: "gradient", name: node.name };
@@ -77,15 +86,16 @@
       if (!["t", "sum", "mean"].includes(name))
         throw new FormulaError(`.${name} is not known here; .g, .T, .t(), .sum(0) and .mean(0) are.`);
       this.need("(");
+      if (this.left[0]?.kind === "name") this.keyword();
       const axis = this.take("number")?.value ?? null;
       this.need(")");
       return name === "t" ? { kind: "transpose", parts: [node] } : { kind: name, axis, parts: [node] };
     }
   }
 
-  /** The formula as a tree of {kind, parts, ...}. Raises bp.FormulaError with a sentence for the reader. */
+  /** The formula, or the right side of a line of code, as a tree of {kind, parts, ...}. Raises bp.FormulaError with a sentence for the reader. */
   bp.parseFormula = function (text) {
-    const parser = new Parser(text);
+    const parser = new Parser(text.replace(ASSIGNED, ""));
     const tree = parser.comparison();
     if (parser.left.length)
       throw new FormulaError(
