@@ -47,11 +47,11 @@ def test_as_a_picture(page):
     page.open(example(), "#at=w1.2.1")
     made = page.driver.execute_async_script(
         """const done = arguments[0];
-        pybackprop.pictureOf(pybackprop.app.views.product.drawing).then(done, error => done(String(error)));"""
+        pybackprop.pictureOf(pybackprop.app.views.product.drawing.node).then(done, error => done(String(error)));"""
     )
     head, data = made.split(",")
     assert head == "data:image/png;base64"
     picture = base64.b64decode(data)
-    box = page.js("const {width, height} = pybackprop.app.views.product.drawn; return [width * 2, height * 2]")
+    box = page.js("const {width, height} = pybackprop.app.views.product.drawing.drawn; return [width * 2, height * 2]")
     assert list(struct.unpack(">II", picture[16:24])) == box
     assert len(picture) > 3000  # it is not blank

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
-from helpers.scenes import pair
+from helpers.scenes import example, pair
 from pybackprop.teach.page.scene import scene_of
 
 pytestmark = pytest.mark.browser
@@ -113,3 +113,18 @@ def test_not_a_number_is_shown_and_breaks_nothing(page, rng):
     page.js("pybackprop.app.setValue(0.5)")
     assert page.number("#loss") > 0
     assert "not a finite number" not in page.text("#plot")
+
+
+@pytest.mark.parametrize("at", ["w1.2.1", "x.1.1", "b1.0", "l1.1.0", "out.2.0", "w2.1.0"])
+def test_the_drawing_of_a_product_has_the_numbers_of_now(page, at):
+    """A drag changes its numbers where they stand; drawn anew, it is the same."""
+    texts = "return [...document.querySelectorAll('.falk text')].map(text => text.textContent)"
+    for fragment, value in [(f"#at={at}", 0.75), (f"#at={at}&step=3", -1.5), (f"#at={at}&product=w.w1.1.0.0.2", 2)]:
+        page.open(example(), fragment)
+        before = page.js(texts)
+        page.js("pybackprop.app.setValue(arguments[0])", value)
+        dragged = page.js(texts)
+        address = page.js("return `#${pybackprop.fragmentOf(pybackprop.app.net, pybackprop.app.state)}`")
+        page.open(example(), address)
+        assert page.js(texts) == dragged, fragment
+        assert dragged != before or "step" in fragment or "product" in fragment

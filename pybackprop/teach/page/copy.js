@@ -101,7 +101,7 @@
     }
 
     async save() {
-      const href = await bp.pictureOf(this.app.views.product.drawing);
+      const href = await bp.pictureOf(this.app.views.product.drawing.node);
       bp.html("a", { href, download: `${bp.elementName(this.app.net, this.app.state.at, ".g")}.png` }).click();
       bp.say(this.said, "saved");
     }

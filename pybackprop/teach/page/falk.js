@@ -77,17 +77,32 @@
     );
   }
 
-  function block({ x, y, rows, columns }, look) {
+  /** A matrix, and its cells: {matrix, r, c, node}. */
+  function block({ x, y, rows, columns }, matrix, look) {
     const cells = [];
     for (let r = rows[0]; r < rows[1]; r++) {
       for (let c = columns[0]; c < columns[1]; c++) {
         const { text, kind } = look(r, c);
-        cells.push(cell(x + (c - columns[0]) * CELL.width, y + (r - rows[0]) * CELL.height, text, kind));
+        const node = cell(x + (c - columns[0]) * CELL.width, y + (r - rows[0]) * CELL.height, text, kind);
+        cells.push({ matrix, r, c, node });
       }
     }
     const [width, height] = [(columns[1] - columns[0]) * CELL.width, (rows[1] - rows[0]) * CELL.height];
-    return bp.svg("g", {}, ...cells, bp.svg("rect", { class: "frame", x, y, width, height, rx: 4 }));
+    const frame = bp.svg("rect", { class: "frame", x, y, width, height, rx: 4 });
+    return { cells, node: bp.svg("g", {}, ...cells.map(({ node }) => node), frame) };
   }
+
+  const looks = (product, at, sum, sumOf) => ({
+    left: leftLook(product, at),
+    right: rightLook(product, at),
+    result: resultLook(product, at, sum, sumOf),
+  });
+
+  /** Other numbers in the same drawing. */
+  bp.falkNumbers = function (cells, product, at, sum, sumOf) {
+    const look = looks(product, at, sum, sumOf);
+    for (const { matrix, r, c, node } of cells) bp.say(node.lastChild, look[matrix](r, c).text);
+  };
 
   const role = ({ g }) => (g ? "is-gradient" : "is-value");
 
@@ -201,17 +216,27 @@
     ];
   }
 
-  /** The drawing as SVG nodes, with its width and height. at: {row, column, k}; sumOf(row, column) the whole sum; room: pixels. */
+  /**
+   * The drawing as SVG nodes, with its width, its height and its cells. at: {row, column, k}; sumOf(row, column) the whole sum;
+   * room: pixels.
+   */
   bp.falk = function (product, at, sum, sumOf, room) {
     const place = layout(product, at, roomFor(product, room));
+    const look = looks(product, at, sum, sumOf);
+    const blocks = ["left", "right", "result"].map((matrix) => block(place[matrix], matrix, look[matrix]));
     const nodes = [
       ...guides(place, product.fits ? at.k - 1 : -1),
-      block(place.left, leftLook(product, at)),
-      block(place.right, rightLook(product, at)),
-      block(place.result, resultLook(product, at, sum, sumOf)),
+      ...blocks.map(({ node }) => node),
       ...titles(product, place),
       ...indices(product, place),
     ];
-    return { nodes, width: place.width, height: place.height, result: place.result, cell: CELL };
+    return {
+      nodes,
+      cells: blocks.flatMap(({ cells }) => cells),
+      width: place.width,
+      height: place.height,
+      result: place.result,
+      cell: CELL,
+    };
   };
 })((globalThis.pybackprop ??= {}));

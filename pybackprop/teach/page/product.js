@@ -26,8 +26,11 @@
     constructor(app) {
       this.app = app;
       this.timer = null;
-      this.drawing = bp.svg("svg", { class: "falk", role: "img", onclick: (event) => this.clicked(event) });
-      bp.byId("falk").append(this.drawing);
+      this.drawing = new bp.ProductDrawing(
+        bp.byId("falk"),
+        (row, column) => this.clicked(row, column),
+        () => this.render(),
+      );
       this.which = bp.html("select", { onchange: () => this.pick(...this.which.value.split("\n")) });
       bp.byId("product-which").append(bp.labelled("product", this.which));
       this.play = bp.button("play", () => (this.timer === null ? this.start() : this.stop()), { class: "main" });
@@ -41,7 +44,6 @@
         "calm",
       );
       bp.byId("product-controls").append(this.play, this.back, this.step, this.all, bp.labelled("pace", this.pace));
-      new ResizeObserver(() => this.resized()).observe(bp.byId("falk"));
     }
 
     get at() {
@@ -121,15 +123,8 @@
       return true;
     }
 
-    clicked(event) {
-      const { result, cell, width } = this.drawn;
-      const box = this.drawing.getBoundingClientRect();
-      const scale = width / box.width;
-      const column = Math.floor(((event.clientX - box.left) * scale - result.x) / cell.width) + result.columns[0];
-      const row = Math.floor(((event.clientY - box.top) * scale - result.y) / cell.height) + result.rows[0];
-      const isInside =
-        row >= result.rows[0] && row < result.rows[1] && column >= result.columns[0] && column < result.columns[1];
-      if (isInside && this.product().fits) this.byHand({ row, column, k: Infinity });
+    clicked(row, column) {
+      if (this.product().fits) this.byHand({ row, column, k: Infinity });
     }
 
     /** Whether a product, as the state has it, gives a matrix of the right shape. */
@@ -145,17 +140,13 @@
       return bp.asWritten(bp.product(net, view.run, bp.layerOf(net, this.at.w), this.at.kind, this.at.form), view.held);
     }
 
-    resized() {
-      const room = bp.byId("falk").clientWidth;
-      if (this.room && room !== this.room) this.render();
-    }
-
     render() {
       const product = this.product();
       const terms =
         product.fits && !product.missing ? bp.productTerms(this.app.net, product, this.at.row, this.at.column) : [];
       this.showChoices(product);
-      this.draw(product, terms);
+      const sum = product.missing ? null : (terms[this.at.k - 1]?.partial ?? 0);
+      this.drawing.draw(this.app.net, product, this.at, sum);
       this.showControls(product);
       this.showWords(product, terms);
     }
@@ -198,26 +189,6 @@
         bp.html("legend", { class: "unseen" }, "written as"),
         ...fields,
       );
-    }
-
-    draw(product, terms) {
-      const { net } = this.app;
-      const room = bp.byId("falk").clientWidth;
-      this.room = room;
-      const isHidden = product.missing || product.isAhead;
-      const sumOf = (row, column) =>
-        isHidden ? null : (bp.productTerms(net, product, row, column).at(-1)?.partial ?? 0);
-      const sum = product.missing ? null : (terms[this.at.k - 1]?.partial ?? 0);
-      this.drawn = product.elementwise
-        ? bp.elementwise(product, this.at, room)
-        : bp.falk(product, this.at, sum, sumOf, room);
-      const { nodes, width, height } = this.drawn;
-      const scale = Math.min(1, room / width);
-      this.drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
-      bp.place(this.drawing, { width: `${width * scale}px`, height: `${height * scale}px` });
-      const how = product.elementwise ? "" : `, drawn with ${product.right.label} above and to the right`;
-      this.drawing.setAttribute("aria-label", `${product.label}${how}. ${bp.verdict(product, this.at).text}`);
-      this.drawing.replaceChildren(...nodes);
     }
 
     showControls({ fits: isProduct, left, missing }) {

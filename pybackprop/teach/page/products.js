@@ -186,6 +186,14 @@
     };
   };
 
+  /** The element [row, column] of a product, its terms added in the library's order. */
+  bp.productSum = function (net, { elementwise: isAlone, result, left, right }, row, column) {
+    if (isAlone) return result.at(row, column);
+    const sum = new net.Numbers(1);
+    for (let k = 0; k < left.columns; k++) sum[0] += left.at(row, k) * right.at(k, column);
+    return sum[0];
+  };
+
   /** Terms of the element [row, column] of a product: {k, left, right, product, partial} each. */
   bp.productTerms = function (net, product, row, column) {
     if (product.elementwise) {
