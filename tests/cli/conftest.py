@@ -18,3 +18,15 @@ def run(capsys):
         return json.loads(printed.out) if code == 0 else printed.err
 
     return run
+
+
+@pytest.fixture
+def explain(capsys):
+    """Runs `explain` in this process; what it printed, or the error."""
+
+    def run(*options):
+        code = main(["explain", *map(str, options)])
+        printed = capsys.readouterr()
+        return printed.out if code == 0 else printed.err
+
+    return run

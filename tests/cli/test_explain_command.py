@@ -15,18 +15,6 @@ from pybackprop.cli.main import main
 from pybackprop.teach import example
 
 
-@pytest.fixture
-def explain(capsys):
-    """Runs the command in this process; (exit code, what it printed)."""
-
-    def run(*options):
-        code = main(["explain", *map(str, options)])
-        printed = capsys.readouterr()
-        return printed.out if code == 0 else printed.err
-
-    return run
-
-
 def test_without_arguments_it_is_the_whole_chain_of_a_small_example():
     done = run_command("explain")
     assert done.returncode == 0, done.stderr

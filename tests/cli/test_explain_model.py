@@ -6,19 +6,6 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
-from pybackprop.cli.main import main
-
-
-@pytest.fixture
-def explain(capsys):
-    """Runs the command in this process; what it printed, or the error."""
-
-    def run(*options):
-        code = main(["explain", *map(str, options)])
-        printed = capsys.readouterr()
-        return printed.out if code == 0 else printed.err
-
-    return run
 
 
 @pytest.fixture
