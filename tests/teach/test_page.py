@@ -113,6 +113,7 @@ def test_a_name_cannot_leave_its_place(name):
 def test_the_page_without_numbers_leaves_them_room(html):
     assert len(html.encode()) < PAGE
     assert len(page.html_of(example(), served=True).encode()) < PAGE
+    assert len(page.html_of(example(), linked=True).encode()) < PAGE
 
 
 @pytest.mark.parametrize("kept", [small(), on_data(None)], ids=["built-in", "digits"])

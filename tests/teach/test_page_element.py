@@ -113,3 +113,21 @@ def test_what_is_no_number_changes_nothing(page):
     number.send_keys("\t")
     page.settle()
     assert page.values("w1")[0] == np.float32(0.3)
+
+
+def test_what_is_out_of_sight_is_written_all_the_same(page):
+    """The terms below the fold follow a drag a few times a second; another element or network has its own at once."""
+    page.open(example(), "#at=w1.2.1", height=500)
+    total = """return [document.querySelector("#terms tbody tr:last-child .partial").textContent,
+        pybackprop.long(pybackprop.app.view.total)]"""
+    for value in (0.25, 0.5, 0.75):
+        page.js("pybackprop.app.setValue(arguments[0])", value)
+    assert page.until(lambda: len(set(page.js(total))) == 1)
+    for name in ("b1", "x", "w2"):
+        page.js("pybackprop.app.choose({name: arguments[0], row: 0, column: 0})", name)
+        shown, wanted = page.js(total)
+        assert shown == wanted
+    page.click("#equal")
+    assert page.until(lambda: page.js("return pybackprop.app.state.equal"))
+    shown, wanted = page.js(total)
+    assert shown == wanted

@@ -17,6 +17,7 @@
   class App {
     /** signal: ends its listeners, once another takes its place. */
     constructor(scene, signal) {
+      this.signal = signal;
       const shown = bp.isEqual(location.hash) ? bp.withEqualSizes(scene) : scene;
       this.net = bp.network(shown);
       this.state = bp.stateOf(this.net, location.hash);

@@ -3,6 +3,7 @@
   "use strict";
 
   const MOST = 200; // terms in the document at once; a note replaces the rest
+  const PAUSE = 100; // milliseconds between two updates of what is out of sight while a value is dragged
   const HEADS = ["moves", "local derivative", "gradient that arrives", "product", "sum so far"];
 
   const HIDDEN = { unwritten: "not written yet", overwritten: "overwritten" };
@@ -23,6 +24,8 @@
         onchange: () => app.setValue(this.number.valueAsNumber),
       });
       this.back = bp.button("reset", () => app.restore());
+      this.written = { key: "", at: 0, later: null, isSeen: false };
+      new IntersectionObserver(([{ isIntersecting }]) => this.seen(isIntersecting)).observe(bp.byId("written-out"));
       bp.byId("value").append(
         bp.labelled("drag", this.slider, { class: "field long" }),
         bp.labelled("value", this.number),
@@ -37,8 +40,7 @@
       bp.say(bp.byId("element-name"), name);
       bp.say(bp.byId("sentence"), bp.sentence(net, view.run.values, state.at));
       this.showValue(name);
-      this.showFormula();
-      this.showTerms();
+      this.showWritten();
       this.showSlope(name);
       bp.byId("effect").replaceChildren(...this.effect(name));
     }
@@ -78,6 +80,30 @@
         this.number.value = bp.plain(value);
       this.back.disabled = !app.isChanged(app.state.at);
       bp.byId("everything").disabled = !app.state.changed.size;
+    }
+
+    /** The formula and the terms: at once where they are seen or another element is chosen, else a few times a second. */
+    showWritten() {
+      const { written } = this;
+      const { at, step, inplace } = this.app.state;
+      const key = JSON.stringify([at, step, inplace]);
+      const isDue = written.isSeen || key !== written.key || performance.now() - written.at > PAUSE;
+      written.key = key;
+      clearTimeout(written.later);
+      if (isDue) this.writeOut();
+      else written.later = setTimeout(() => this.writeOut(), PAUSE);
+    }
+
+    seen(isSeen) {
+      this.written.isSeen = isSeen;
+      if (isSeen) this.writeOut();
+    }
+
+    writeOut() {
+      if (this.app.signal.aborted) return; // another network took its place
+      this.written.at = performance.now();
+      this.showFormula();
+      this.showTerms();
     }
 
     showFormula() {

@@ -16,7 +16,7 @@ __all__ = ["FEW", "LARGEST", "LIMIT", "NUMBERS", "PAGE", "ROWS", "limit_of", "ro
 
 LIMIT = 400_000  # bytes of a page
 LARGEST = 1_000_000  # bytes of a page of at most FEW rows
-PAGE = 178_000  # bytes of either that the page takes without its numbers, at most
+PAGE = 186_000  # bytes of either that the page takes without its numbers, at most
 ROWS = 100  # of the data in a page: each is a term of every weight's gradient, and people read them one by one
 FEW = 10  # rows that a page should have, if there are as many
 NUMBERS = 500_000  # in a page: zeros take few bytes, but the page computes with them at every step of a drag
