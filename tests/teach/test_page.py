@@ -132,7 +132,7 @@ def normal(rng):
 
 @pytest.mark.parametrize(
     ("make", "hidden", "rows", "limit"),
-    [(pixels, 50, range(100, 101), LIMIT), (normal, 50, range(FEW + 1, 30), LIMIT), (normal, 100, [FEW], LARGEST)],
+    [(pixels, 50, range(100, 101), LIMIT), (normal, 50, range(FEW, 30), LIMIT), (normal, 100, [FEW], LARGEST)],
 )
 def test_a_page_stays_below_its_limit(rng, make, hidden, rows, limit):
     x, targ = make(rng).astype(np.float32), np.eye(10, dtype=np.float32)[rng.integers(0, 10, 100)]
