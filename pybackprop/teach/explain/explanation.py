@@ -86,7 +86,7 @@ class Explanation(Facts, Renderable):
         """The live page, where there is one; anything else is left to the other forms."""
         from pybackprop.teach.page import notebook
 
-        return notebook.live_bundle(self, super()._repr_html_())
+        return notebook.live_bundle(self, super()._repr_html_)
 
     def scene(self) -> Scene:
         """What the page shows. Raises GradientError, ValueError and TypeError for a network that it cannot show."""

@@ -36,8 +36,8 @@
         product: new bp.Product(this),
         own: new bp.OwnFormula(this),
         copy: new bp.Copy(this),
-        questions: new bp.Questions(this),
       };
+      this.questions = new bp.Questions(this);
       this.introduce(shown);
       this.render({ reveal: true });
       this.keepStateWhenSkipping();
@@ -93,10 +93,20 @@
         moved: flatSet(net, terms, reader.layer.out),
         reach: bp.reach(net, this.run.values, state.at),
         sources: this.sources(reader, terms),
-        steps: bp.steps(net, state.inplace),
-        held: bp.statesAt(net, state.step, state.inplace),
+        ...this.stepped(),
         updated: state.step === bp.stepCount(net) ? bp.updated(net, this.run, state.rate) : null,
       };
+    }
+
+    /** What a drag does not change: the operations, and what is there after so many of them. */
+    stepped() {
+      const { net, state } = this;
+      const when = `${state.step} ${state.inplace}`;
+      if (this.when !== when) {
+        this.plan = { steps: bp.steps(net, state.inplace), held: bp.statesAt(net, state.step, state.inplace) };
+        this.when = when;
+      }
+      return this.plan;
     }
 
     /** Where the local derivatives are: the elements of x for a weight, of w for an input. */

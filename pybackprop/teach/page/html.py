@@ -27,7 +27,7 @@ from pybackprop.teach.page.packed import written
 from pybackprop.teach.page.rows import limit_of
 from pybackprop.teach.page.scene import Scene
 
-__all__ = ["Frame", "html_of", "part", "serve", "server_of", "write"]
+__all__ = ["Frame", "folded", "html_of", "part", "serve", "server_of", "write"]
 
 SCRIPTS = (
     "numbers", "network", "explain", "training_step", "lives", "products", "verdicts", "fragment", "dom",
@@ -72,6 +72,11 @@ class Frame:
         allowed = 'sandbox="allow-scripts allow-downloads" allow="clipboard-write"'
         size = f'width="100%" height="{self.height}" style="border: 0"'
         return f'<iframe title="Backpropagation" {allowed} {size} srcdoc="{escape(self.html)}"></iframe>'
+
+
+def folded(text: str) -> str:
+    """Text, as HTML, that is shown below a page once its reader asks for it."""
+    return f"<details><summary>as text</summary>{text}</details>"
 
 
 def write(path: str | Path, scene: Scene) -> None:

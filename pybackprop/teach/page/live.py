@@ -18,7 +18,7 @@ from IPython import get_ipython
 
 from pybackprop.autograd.tensor import Tensor
 from pybackprop.core.arrays import Array
-from pybackprop.teach.page.html import Frame, html_of, part
+from pybackprop.teach.page.html import Frame, folded, html_of, part
 from pybackprop.teach.page.scene import Scene
 from pybackprop.teach.render.json_numbers import shortest
 from pybackprop.teach.trace.notation import element
@@ -92,9 +92,8 @@ class LivePage(anywidget.AnyWidget):  # type: ignore[misc]
     def _repr_mimebundle_(self, **options: Any) -> Any:
         """The widget; for what shows no widgets the page as it is now, in a frame of its own."""
         data, metadata = super()._repr_mimebundle_(**options)
-        below = f"<details><summary>as text</summary>{self.text}</details>" if self.text else ""
         frame = Frame(self._scene.choose(*self.chosen), self.height)
-        return {**data, "text/html": frame._repr_html_() + below}, metadata
+        return {**data, "text/html": frame._repr_html_() + (folded(self.text) if self.text else "")}, metadata
 
     def close(self) -> None:
         """Ends the link, and takes the page out of the notebook."""

@@ -73,14 +73,12 @@
    */
   bp.statesAt = function (net, step, inplace) {
     const found = new Map();
-    const steps = bp.steps(net, inplace);
-    const made = new Map(steps.flatMap(({ writes }, at) => writes.map((name) => [name, at])));
     for (const row of bp.lives(net, false)) {
       const [name] = row.names;
-      const isMade = (made.get(name) ?? -1) < step;
+      const isMade = row.cells.indexOf("made") < step; // what is there from the start has no such cell
       found.set(name, isLast(net, step) || (step === 0 && isMade) ? "held" : stateOf(row, isMade, step - 1));
     }
-    steps.forEach(({ over }, at) => {
+    bp.steps(net, inplace).forEach(({ over }, at) => {
       if (over !== null && at < step) found.set(over, "overwritten");
     });
     const loss = net.layers.at(-1).out;

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pybackprop.core.errors import GradientError
 from pybackprop.engine.text_bar import in_notebook
 from pybackprop.teach.page.from_graph import leaves_of_walk
-from pybackprop.teach.page.html import Frame
+from pybackprop.teach.page.html import Frame, folded
 from pybackprop.teach.page.scene import Scene
 from pybackprop.teach.trace.gradients import Walk
 
@@ -44,15 +45,15 @@ def html_of(explained: Explained, text: str) -> str:
         frame = Frame(explained.scene())
     except NOT_SHOWN:
         return text
-    return f"{frame._repr_html_()}<details><summary>as text</summary>{text}</details>"
+    return frame._repr_html_() + folded(text)
 
 
-def live_bundle(explained: Explained, text: str) -> Any:
-    """What a notebook shows of the live page, or None where there is none; text as in html_of."""
+def live_bundle(explained: Explained, text: Callable[[], str]) -> Any:
+    """What a notebook shows of the live page, or None where there is none; text gives that of html_of."""
     if not _can_live():
         return None
     try:
-        page = _live(explained, explained.scene(), text=text)
+        page = _live(explained, explained.scene(), text=text())
     except NOT_SHOWN:
         return None
     data, metadata = page._repr_mimebundle_()

@@ -40,8 +40,6 @@
       bp.byId("own").scrollIntoView({ block: "center" });
       bp.byId("own").focus({ preventScroll: true });
     }
-
-    render() {}
   }
 
   bp.Questions = Questions;
