@@ -1,10 +1,11 @@
-"""Ctrl-C on the command line: quiet while it loads and ends, never lost, and at safe points of a training.
+"""Ctrl-C: on the command line quiet while it loads and ends, and never lost; at safe points of a training.
 
 Both `pybackprop` and `python -m pybackprop` import the package, and numpy with it, before their own code can catch a
 KeyboardInterrupt; numpy turns one inside its own imports into an ImportError of many lines. Python itself prints a
 traceback for one while it shuts down. A command imports more while it runs: there Ctrl-C waits for the import's end.
 In a callback of the garbage collector a KeyboardInterrupt is lost: it is raised once more. And in a training it may
-strike in the progress bar between taking a lock and noting that, after which stopping the bar waits for ever.
+strike in the progress bar between taking a lock and noting that, after which stopping the bar waits for ever; or, in
+any program, between two notes of one epoch, which then contradict each other.
 """
 
 from __future__ import annotations
@@ -82,10 +83,41 @@ class AtSafePoints:
         self.noted = True
 
 
+class Deferred:
+    """While this is open, the first Ctrl-C waits for its end; a second one strikes at once.
+
+    For a few lines that belong together. Does nothing outside the main thread, which alone gets signals.
+    """
+
+    usual: Any  # the handler before; None: there is nothing to defer
+    waits: bool
+
+    def __enter__(self) -> None:
+        self.waits, self.usual = False, None
+        if _in_main_thread() and callable(signal.getsignal(signal.SIGINT)):
+            self.usual = signal.signal(signal.SIGINT, self._note)
+
+    def __exit__(self, *_: object) -> None:
+        if self.usual is not None:
+            signal.signal(signal.SIGINT, self.usual)
+        if self.waits:
+            signal.raise_signal(signal.SIGINT)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.waits:
+            self.waits = False
+            self.usual(number, frame)
+        else:
+            self.waits = True
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
 def _raises() -> bool:
     """Whether Ctrl-C raises KeyboardInterrupt in this thread."""
-    in_main = threading.current_thread() is threading.main_thread()
-    return in_main and signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _interrupt)
+    return _in_main_thread() and signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _interrupt)
 
 
 def _exit(number: int, frame: FrameType | None) -> None:

@@ -15,6 +15,7 @@ from pybackprop.autograd.tensor import Tensor
 from pybackprop.core import native
 from pybackprop.core.arrays import Array
 from pybackprop.core.errors import DivergedError, ShapeError
+from pybackprop.core.interrupt import Deferred
 from pybackprop.core.row_blocks import RowBlocks
 from pybackprop.engine.arena import Arena
 from pybackprop.engine.batch import StepData, c_loss, weighted_loss, with_weights
@@ -178,11 +179,7 @@ class _Fit:
             for epoch in range(o.done + 1, o.epochs + 1):
                 if self._epoch(epoch, callbacks) or self._is_enough():
                     break
-        if self.best is not None:
-            self.plan.touch()
-            for array, kept in zip(self._state(), self.best[1], strict=False):  # momentum may be new
-                np.copyto(array, kept)
-            self.optimizer.steps = self.best[2]
+        self._restore_best()
         return self.history
 
     def _bar(self, stack: ExitStack) -> Callable[[Moment], Any]:
@@ -277,6 +274,16 @@ class _Fit:
         if self.options.patience is not None and loss is not None and (self.best is None or not self.best[0] <= loss):
             self.best = (loss, [array.copy() for array in self._state()], self.optimizer.steps)
             self.best_epoch = len(self.history)
+
+    def _restore_best(self) -> None:
+        """The state after the epoch with the least validation loss, the whole of it."""
+        if self.best is None:
+            return
+        with Deferred():
+            self.plan.touch()
+            for array, kept in zip(self._state(), self.best[1], strict=False):  # momentum may be new
+                np.copyto(array, kept)
+            self.optimizer.steps = self.best[2]
 
     def _state(self) -> list[Array]:
         """The state of training: the parameters, and what the optimizer keeps of them."""

@@ -193,12 +193,12 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             if weight is not None and not weight.any():
                 raise ValueError("Sample weights must contain at least one non-zero number.")
             widths = [x.shape[1], *self._hidden(), outputs]
+            if first:
+                self._begin(widths, objective, x.dtype)
         batch = self._batch(x.shape[0])
         if weight is not None and not self.shuffle:
             x, targ, weight = without_idle(x, targ, weight, batch)
         with settings.using_threads(self.threads):
-            if first:
-                self._begin(widths, objective, x.dtype)
             network: Network = self._network
             with network.lock:
                 self._set_optimizer(network, batch if weight is None else float(batch * weight.mean()), continues)
@@ -314,11 +314,11 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
 @contextmanager
 def _undone_by_errors(estimator: BaseMLP) -> Iterator[None]:
-    """An error leaves the attributes as they were."""
+    """An error, or Ctrl-C, leaves the attributes as they were."""
     before = dict(estimator.__dict__)
     try:
         yield
-    except Exception:
+    except BaseException:
         estimator.__dict__.clear()
         estimator.__dict__.update(before)
         raise

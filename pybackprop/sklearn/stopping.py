@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pybackprop.core.interrupt import Deferred
 from pybackprop.engine.records import Epoch
 from pybackprop.sklearn.network import Network
 
@@ -30,6 +31,12 @@ class Watch:
         self.converged = False
 
     def __call__(self, epoch: Epoch) -> bool:
+        score = None if self.score is None else self.score()
+        with Deferred():  # else n_iter_ may count an epoch that the curves lack
+            return self._note(epoch, score)
+
+    def _note(self, epoch: Epoch, score: float | None) -> bool:
+        """Keeps what an epoch left; whether the training stops."""
         of = self.estimator
         of.n_iter_ += 1
         of.t_ += self.rows
@@ -37,7 +44,7 @@ class Watch:
         of.loss_curve_.append(of.loss_)
         if of.verbose:
             print(f"Iteration {of.n_iter_}, loss = {of.loss_:.8f}")
-        improved = self._validated() if self.score is not None else self._lower()
+        improved = self._lower() if score is None else self._validated(score)
         of._no_improvement_count = 0 if improved else of._no_improvement_count + 1
         if of.solver == "sgd" and of.learning_rate == "invscaling":
             self.network.set_rate(of.learning_rate_init / (of.t_ + 1) ** of.power_t)
@@ -50,10 +57,9 @@ class Watch:
         of.best_loss_ = min(of.best_loss_, of.loss_)
         return bool(improved)
 
-    def _validated(self) -> bool:
+    def _validated(self, score: float) -> bool:
         """Whether the score rose by at least tol."""
         of = self.estimator
-        score = self.score()  # type: ignore[misc]
         of.validation_scores_.append(score)
         if of.verbose:
             print(f"Validation score: {score:f}")
@@ -85,7 +91,8 @@ class Watch:
     def restore_best(self) -> None:
         """The parameters of the epoch with the best score."""
         if self.best is not None:
-            self.network.restore(self.best)
+            with Deferred():
+                self.network.restore(self.best)
 
 
 SMALLEST_RATE = 1e-6

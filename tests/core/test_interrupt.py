@@ -4,8 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
+
+from pybackprop.core import interrupt
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers as POSIX has them")
 
@@ -73,3 +76,73 @@ def test_other_errors_in_callbacks_are_still_shown():
     assert (code, printed) == (0, "")
     assert "Exception ignored" in error
     assert "ZeroDivisionError" in error
+
+
+def strike():
+    signal.raise_signal(signal.SIGINT)
+
+
+@pytest.fixture(autouse=True)
+def usual_handler():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_deferred_waits_until_what_belongs_together_is_done():
+    done = []
+    with pytest.raises(KeyboardInterrupt), interrupt.Deferred():  # noqa: PT012
+        done.append(1)
+        strike()
+        done.append(2)
+    assert done == [1, 2]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_deferred_lets_the_second_one_strike_at_once():
+    done = []
+    with pytest.raises(KeyboardInterrupt), interrupt.Deferred():  # noqa: PT012
+        strike()
+        done.append(1)
+        strike()
+        done.append(2)
+    assert done == [1]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_deferred_raises_nothing_of_its_own():
+    with interrupt.Deferred():
+        pass
+    with pytest.raises(ZeroDivisionError), interrupt.Deferred():
+        1 / 0  # noqa: B018
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_deferred_calls_a_programs_own_handler_at_its_end():
+    seen = []
+    own = lambda number, frame: seen.append(number)  # noqa: E731
+    signal.signal(signal.SIGINT, own)
+    with interrupt.Deferred():
+        strike()
+        assert seen == []
+    assert seen == [signal.SIGINT]
+    assert signal.getsignal(signal.SIGINT) is own
+
+
+def test_deferred_leaves_a_signal_that_is_ignored():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with interrupt.Deferred():
+        strike()
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_deferred_in_another_thread_does_nothing():
+    def inside():
+        with interrupt.Deferred():
+            found.append(signal.getsignal(signal.SIGINT))
+
+    found = []
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join()
+    assert found == [signal.default_int_handler]

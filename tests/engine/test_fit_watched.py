@@ -1,5 +1,8 @@
 """Watching a training, and holding out rows for validation, changes none of its bits."""
 
+import contextlib
+import signal
+
 import numpy as np
 import pytest
 
@@ -88,3 +91,29 @@ def test_a_split_wants_a_share_and_two_rows(data):
 def test_patience_goes_with_each_form_of_validation(data):
     for options in ({"validation_data": data}, {"validation_split": 0.2}):
         assert trained(*data, patience=1, **options)[0]
+
+
+def test_ctrl_c_while_the_best_state_is_brought_back_waits_for_the_whole_of_it(data, monkeypatch):
+    x, targ = data
+
+    def state(strikes):
+        plan = bp.compile(bp.mlp([4, 5, 1]), batch=16, optimizer=bp.Adam(lr=0.5))
+        copy = np.copyto
+
+        def strike_first(*arrays):
+            np.copyto = copy
+            signal.raise_signal(signal.SIGINT)
+            copy(*arrays)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(np, "copyto", strike_first if strikes else copy)
+            with pytest.raises(KeyboardInterrupt) if strikes else contextlib.nullcontext():
+                plan.fit(x, targ, epochs=100, seed=3, validation=(x[::-1], targ[:]), patience=2)
+        arena = plan.arena
+        return [arena.updated_values, *arena.kept.values(), plan.optimizer.steps]
+
+    *found, steps = state(strikes=True)
+    *expected, right = state(strikes=False)
+    assert steps == right
+    for array, other in zip(found, expected, strict=True):
+        assert_same_bits(array, other)

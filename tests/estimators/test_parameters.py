@@ -3,12 +3,9 @@
 import contextlib
 import io
 import itertools
-import os
 import re
-import signal
 import subprocess
 import sys
-import threading
 import warnings
 
 import numpy as np
@@ -280,51 +277,3 @@ def test_attributes(kind):
     assert early.t_ == 4 * 45
     assert isinstance(fit.model_, bp.Model)
     np.testing.assert_array_equal(fit.coefs_[0], fit.model_.parameters()[0].data)
-
-
-# ---- an interruption ----
-
-
-class Interrupts(io.StringIO):
-    """Raises KeyboardInterrupt at the third line."""
-
-    def write(self, text):
-        if text.startswith("Iteration 3"):
-            raise KeyboardInterrupt
-        return super().write(text)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("early_stopping", [False, True])
-def test_ctrl_c_ends_the_training_and_no_more(kind, early_stopping):
-    fit = estimator(kind, max_iter=50, verbose=True, early_stopping=early_stopping, threads=1)
-    bp.set_threads(2)
-    with contextlib.redirect_stdout(Interrupts()), pytest.warns(UserWarning, match="Training interrupted by user"):
-        assert fit.fit(X, Y) is fit
-    assert bp.threads() == 2
-    assert fit.n_iter_ == len(fit.loss_curve_) == 3
-    assert np.isfinite(fit.predict(X)).all()
-    if not early_stopping:
-        fit.set_params(verbose=False).partial_fit(X, Y)
-        whole = estimator(kind, n_iter_no_change=50)
-        for _ in range(4):
-            whole.partial_fit(X, Y, **({"classes": [0, 1]} if kind is MLPClassifier else {}))
-        np.testing.assert_array_equal(parameters_of(fit), parameters_of(whole))
-
-
-class Interrupted(MLPRegressor):
-    """Gets a signal half a second after its training began."""
-
-    def _run(self, *arguments):
-        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
-        super()._run(*arguments)
-
-
-def test_a_signal_ends_the_training_between_steps():
-    """Also within an epoch of many steps."""
-    x = np.random.default_rng(0).standard_normal((20000, 100))
-    fit = Interrupted((200,), batch_size=20, max_iter=10**6, n_iter_no_change=np.inf, random_state=0)
-    with pytest.warns(UserWarning, match="Training interrupted by user"):
-        fit.fit(x, x[:, 0])
-    assert fit.n_iter_ == len(fit.loss_curve_) < 10**6
-    assert np.isfinite(fit.predict(x)).all()
