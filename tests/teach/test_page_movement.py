@@ -15,8 +15,9 @@ BY = 0.01
 DELTAS = """const found = {};
 for (const cell of document.querySelectorAll(".layers .cell.delta")) {
   const [row, column] = cell.id.split("-").slice(-2).map(Number);
-  const {tensor} = cell.closest(".matrix").dataset;
-  found[`${tensor},${row},${column}`] = cell.getAttribute("aria-label").match(/, by ([^,]+)/)[1];
+  const matrix = cell.closest(".matrix");
+  const name = matrix.dataset.tensor + (matrix.classList.contains("gradient") ? ".g" : "");
+  found[`${name},${row},${column}`] = cell.getAttribute("aria-label").match(/, by ([^,]+)/)[1];
 }
 return found;"""
 
@@ -65,6 +66,37 @@ def test_each_cell_that_moves_shows_its_difference(page, at, factor):
                 assert number(deltas[f"{name},{i},{j}"]) == pytest.approx(value, rel=0.06)
 
 
+GRADIENTS = (
+    "const {grads} = pybackprop.app.view.run; return Object.fromEntries([...grads].map(([k, g]) => [k, [...g]]))"
+)
+
+
+def test_each_gradient_that_moves_shows_its_difference(page):
+    page.open(example(dtype=np.float64), "#at=w1.2.1")
+    before = page.js(GRADIENTS)
+    page.js("const a = pybackprop.app; a.setValue(a.valueAt(a.state.at) + arguments[0])", 0.2)
+    after, deltas = page.js(GRADIENTS), page.js(DELTAS)
+    shown = {name: by for name, by in deltas.items() if ".g," in name}
+    counts = dict.fromkeys(after, 0)
+    for name, numbers in after.items():
+        columns = example().tensors[name][0].reshape(-1, example().tensors[name][0].shape[-1]).shape[1]
+        for k, (new, old) in enumerate(zip(numbers, before[name], strict=True)):
+            cell = f"{name}.g,{k // columns},{k % columns}"
+            assert (cell in shown) == (new != old), cell
+            if new != old:
+                counts[name] += 1
+                assert number(shown[cell]) == pytest.approx(new - old, rel=0.06)
+    assert all(counts[name] for name in ("w1", "b1", "w2", "out"))
+
+
+def test_a_gradient_that_is_not_written_yet_shows_no_difference(page):
+    page.open(example(dtype=np.float64), "#at=w1.2.1&step=2")
+    page.js("const a = pybackprop.app; a.setValue(a.valueAt(a.state.at) + arguments[0])", 0.2)
+    deltas = page.js(DELTAS)
+    assert "l1,1,1" in deltas
+    assert not [name for name in deltas if ".g," in name]
+
+
 def test_the_loss_says_what_the_slope_predicted_and_what_it_did(page):
     moved(page, "w1.1.0", 0.2)
     scene = example(dtype=np.float64)
@@ -91,7 +123,7 @@ def test_differences_count_from_when_the_element_was_chosen(page):
 def test_a_relu_that_stops_it_ends_the_movement(page):
     before, deltas = moved(page, "l1.0.1")
     assert before["l1"][1] < -BY
-    assert set(deltas) == {"l1,0,1"}
+    assert set(deltas) == {"l1,0,1"}  # and no gradient moves
     assert "is not positive" in page.text("#sentence")
 
 

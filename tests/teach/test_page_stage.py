@@ -126,8 +126,9 @@ def test_in_the_forward_product_a_cell_chooses_the_output(page):
 # ---- playing ----
 
 
-def test_it_plays_from_the_chosen_element_and_chooses_the_next(page):
+def test_it_plays_from_the_chosen_element_and_if_asked_chooses_the_next(page):
     page.open(example(), "#at=w1.1.0")
+    page.click("#onwards")
     page.js("document.querySelector('#product-controls select').value = 'fast'")
     page.click("#product-controls .main")
     assert page.until(lambda: page.chosen() == "w1[1,1]")

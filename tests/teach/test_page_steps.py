@@ -235,9 +235,20 @@ def test_every_product_of_a_layer_is_what_the_library_computed(page, rng, w, kin
     np.testing.assert_allclose(found, wanted.ravel(), rtol=2e-5, atol=1e-5)
 
 
-def test_the_animation_plays_pauses_and_goes_on_to_the_next_element(page):
+def test_the_animation_adds_up_the_chosen_element_and_stays(page):
+    page.open(example(), "#product=w.w1.0.2.1.1")
+    play = page.find("#product-controls .main")
+    page.click(play)
+    assert play.text == "pause"
+    assert page.until(lambda: play.text == "play")
+    at = page.js("return pybackprop.app.state.product")
+    assert (at["row"], at["column"], at["k"]) == (2, 1, 4)
+
+
+def test_it_goes_on_to_the_next_element_if_asked_and_pauses(page):
     page.open(example(), "#product=w.w1.0.0.0.3")
     play = page.find("#product-controls .main")
+    page.click("#onwards")
     page.click(play)
     assert play.text == "pause"
     assert page.until(lambda: page.js("return pybackprop.app.state.product.column") == 1)

@@ -25,6 +25,8 @@
     return updated ? { numbers: updated, before: now } : { numbers: now, before: before.run.values.get(name) };
   }
 
+  const difference = (value, before) => (Number.isFinite(value - before) ? value - before : 0);
+
   bp.lookAtValue = function (app, name, row, column) {
     const { view, net } = app;
     const state = view.held.get(name);
@@ -32,21 +34,26 @@
     const at = row * net.tensors.get(name).columns + column;
     const { numbers, before } = numbersOf(app, name);
     const value = numbers[at];
-    const delta = value - before[at];
     const isChanged = app.state.changed.get(name)?.has(at);
     const kind = valueKind(view, name, at, value);
-    return { value, delta: Number.isFinite(delta) ? delta : 0, kind: isChanged ? `${kind} changed` : kind };
+    return { value, delta: difference(value, before[at]), kind: isChanged ? `${kind} changed` : kind };
   };
+
+  const numbersIn = (width, value, delta) => ({
+    text: bp.fitted(value, width),
+    delta: delta && bp.fitted(delta, width, bp.signed),
+  });
+
+  const heard = (called, value, kind, delta) =>
+    `${called} = ${bp.short(value)}${HEARD[kind] ?? ""}${delta ? `, by ${bp.signed(delta)}` : ""}`;
 
   bp.textOfValue = function (net, width, name, { value, delta, kind }, row, column) {
     const [sort, changed] = kind.split(" ");
     const called = bp.elementName(net, { name, row, column });
     if (value === null) return { text: "\u00b7", label: `${called}: not computed yet` };
-    const by = delta ? bp.signed(delta) : "";
     return {
-      text: bp.fitted(value, width),
-      delta: delta && bp.fitted(delta, width, bp.signed),
-      label: `${called} = ${bp.short(value)}${HEARD[sort] ?? ""}${by && `, by ${by}`}${changed ? ", changed" : ""}`,
+      ...numbersIn(width, value, delta),
+      label: `${heard(called, value, sort, delta)}${changed ? ", changed" : ""}`,
     };
   };
 
@@ -56,17 +63,18 @@
   }
 
   bp.lookAtGradient = function (app, name, row, column) {
-    const { view, net } = app;
+    const { view, net, before } = app;
     const state = view.held.get(`${name}.g`);
     if (HIDDEN[state]) return { value: null, delta: 0, kind: `empty ${state}` };
     const at = row * net.tensors.get(name).columns + column;
     const value = view.run.grads.get(name)[at];
-    return { value, delta: 0, kind: Number.isFinite(value) ? gradientKind(view, name, at, value) : "bad" };
+    const kind = Number.isFinite(value) ? gradientKind(view, name, at, value) : "bad";
+    return { value, delta: difference(value, before.run.grads.get(name)[at]), kind };
   };
 
-  bp.textOfGradient = function (net, width, name, { value, kind }, row, column) {
+  bp.textOfGradient = function (net, width, name, { value, delta, kind }, row, column) {
     const called = bp.elementName(net, { name, row, column }, ".g");
     if (value === null) return { text: "\u00b7", label: `${called}: ${HIDDEN[kind.split(" ")[1]]}` };
-    return { text: bp.fitted(value, width), label: `${called} = ${bp.short(value)}${HEARD[kind] ?? ""}` };
+    return { ...numbersIn(width, value, delta), label: heard(called, value, kind, delta) };
   };
 })((globalThis.pybackprop ??= {}));

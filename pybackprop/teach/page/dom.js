@@ -44,6 +44,13 @@
     return bp.html("span", { class: "field", ...properties }, bp.html("label", { for: control.id }, text), control);
   };
 
+  /** A checkbox before its label, which may hold nodes. */
+  bp.checkbox = function (label, properties) {
+    const box = bp.html("input", { type: "checkbox", ...properties });
+    box.id ||= bp.freshId("control");
+    return { box, field: bp.html("span", { class: "field" }, box, bp.html("label", { for: box.id }, label)) };
+  };
+
   bp.button = (text, onclick, properties = {}) => bp.html("button", { type: "button", onclick, ...properties }, text);
 
   bp.isStill = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -5,17 +5,8 @@
   const HEIGHT = 24; // pixels of a row
   const SHOWN = { rows: 8, columns: 5 };
   const BAR = 11; // pixels that a scroll bar may take; gradients have none, they scroll with their values
-  const SPARE = 2; // cells beyond the window's edge, so that a scroll shows no gap
-  const KEYS = {
-    ArrowUp: [-1, 0],
-    ArrowDown: [1, 0],
-    ArrowLeft: [0, -1],
-    ArrowRight: [0, 1],
-    PageUp: [-SHOWN.rows, 0],
-    PageDown: [SHOWN.rows, 0],
-    Home: [0, -Infinity],
-    End: [0, Infinity],
-  };
+  const SPARE = 1; // cells beyond the window's edge, so that a scroll shows no gap
+  const PAUSE = 120; // milliseconds: during a drag these are written to no more often
 
   function span(offset, size, shown, count) {
     const first = Math.max(0, Math.floor(offset / size) - SPARE);
@@ -29,13 +20,33 @@
     return Math.max(0, Math.round((start - (visible - size) / 2) / size) * size);
   }
 
+  /** The text of a cell, and its difference below, whose node stays, since a drag writes to many cells. */
+  function write(node, text, delta) {
+    const small = node.lastElementChild;
+    if (!delta) bp.say(node, text);
+    else if (!small) node.replaceChildren(text, bp.html("small", {}, delta));
+    else {
+      node.firstChild.replaceWith(text); // one that only changes would count as a shift of the layout
+      bp.say(small, delta);
+    }
+  }
+
   class Grid {
     /**
      * owner: {label, width, look(row, column) -> {value, delta, kind}, text(look, row, column) -> {text, label},
      * choose(row, column), scrub?, nudge?, scrolled?}; width is that of a column.
      */
     constructor({ rows, columns }, owner) {
-      Object.assign(this, { rows, columns, owner, id: bp.freshId("grid"), cells: new Map(), window: "", active: null });
+      Object.assign(this, {
+        rows,
+        columns,
+        owner,
+        id: bp.freshId("grid"),
+        cells: new Map(),
+        window: "",
+        active: null,
+        later: null,
+      });
       this.at = { top: 0, left: 0 }; // the scroll position; reading it from the box would force a layout
       this.shown = { rows: Math.min(rows, SHOWN.rows), columns: Math.min(columns, SHOWN.columns) };
       this.width = owner.width;
@@ -50,9 +61,7 @@
           "aria-rowcount": rows,
           "aria-colcount": columns,
           onscroll: () => this.scrolled(),
-          onkeydown: (event) => this.pressed(event),
-          onpointerdown: (event) => this.pointed(event),
-          onclick: (event) => this.clicked(event),
+          ...bp.gridInput(this),
         },
         this.body,
       );
@@ -144,8 +153,17 @@
       const window = [rows, columns].join();
       if (window !== this.window) this.rebuild(rows, columns);
       this.window = window;
-      for (const cell of this.cells.values()) this.showCell(cell);
+      const isWhole = this.later === null;
+      this.later ??= setTimeout(() => this.catchUp(), PAUSE);
+      for (const cell of this.cells.values()) {
+        if (isWhole || cell.looks === undefined || this.isInSight(cell)) this.showCell(cell);
+      }
       this.point();
+    }
+
+    catchUp() {
+      this.later = null;
+      for (const cell of this.cells.values()) this.showCell(cell);
     }
 
     rebuild([firstRow, endRow], [firstColumn, endColumn]) {
@@ -191,8 +209,7 @@
       const looks = `cell ${look.kind}${isActive ? " chosen" : ""}${look.delta ? " delta" : ""}`;
       if (cell.looks === looks && Object.is(cell.value, look.value) && Object.is(cell.delta, look.delta)) return;
       const { text, delta, label } = this.owner.text(look, row, column);
-      if (delta) node.replaceChildren(text, bp.html("small", {}, delta));
-      else bp.say(node, text);
+      write(node, text, delta);
       node.setAttribute("aria-label", label);
       if (cell.looks !== looks) {
         node.className = looks;
@@ -211,10 +228,21 @@
       else this.box.removeAttribute("aria-activedescendant");
     }
 
-    /** The node of a cell, null where it is not in sight. */
+    /** Where a cell is in the window, from its upper left corner. */
+    offset({ row, column }) {
+      return [row * HEIGHT - this.at.top, column * this.width - this.at.left];
+    }
+
+    isInSight(place) {
+      const { shown, width } = this;
+      const [y, x] = this.offset(place);
+      return y > -HEIGHT && x > -width && y < shown.rows * HEIGHT && x < shown.columns * width;
+    }
+
+    /** The node of a cell, null where it is not wholly in sight. */
     nodeAt(row, column) {
-      const { at, shown, width } = this;
-      const [y, x] = [row * HEIGHT - at.top, column * width - at.left];
+      const { shown, width } = this;
+      const [y, x] = this.offset({ row, column });
       const isInside =
         y > -1 && x > -1 && y + HEIGHT < shown.rows * HEIGHT + 1 && x + width < shown.columns * width + 1;
       return isInside ? (this.cells.get(row * this.columns + column)?.node ?? null) : null;
@@ -223,55 +251,6 @@
     /** Marks an element as chosen; null for none. */
     activate(at) {
       this.active = at === null ? null : at.row * this.columns + at.column;
-    }
-
-    // ---- keyboard, mouse, touch ----
-
-    pressed(event) {
-      if (event.altKey || event.metaKey) return;
-      if (this.owner.nudge && "+=-_".includes(event.key)) {
-        event.preventDefault();
-        this.owner.nudge("+=".includes(event.key) ? 1 : -1);
-      } else if (KEYS[event.key]) {
-        event.preventDefault();
-        this.move(KEYS[event.key], event.ctrlKey);
-      } else if (event.key === "Enter" || event.key === " ") {
-        event.preventDefault();
-        this.owner.choose(...this.place());
-      }
-    }
-
-    /** [row, column] of the chosen element, or of the first one. */
-    place() {
-      return this.active === null ? [0, 0] : [Math.floor(this.active / this.columns), this.active % this.columns];
-    }
-
-    /** With Ctrl, Home and End go to the first and last element of all. */
-    move([down, right], withCtrl) {
-      const [row, column] = this.place();
-      const isCorner = withCtrl && !Number.isFinite(right);
-      this.owner.choose(
-        bp.clamp(row + (isCorner ? right : down), 0, this.rows - 1),
-        bp.clamp(column + right, 0, this.columns - 1),
-      );
-    }
-
-    cellAt(target) {
-      const cell = target.closest?.("[role=gridcell]");
-      return cell ? cell.id.split("-").slice(-2).map(Number) : null;
-    }
-
-    clicked({ target }) {
-      const place = this.cellAt(target);
-      if (place) this.owner.choose(...place);
-    }
-
-    /** With a finger only the chosen element can be dragged: elsewhere the finger scrolls. */
-    pointed(event) {
-      const place = this.cellAt(event.target);
-      if (!place || event.button !== 0 || !this.owner.scrub) return;
-      const isChosen = this.active === place[0] * this.columns + place[1];
-      if (event.pointerType === "mouse" || isChosen) this.owner.scrub(event, ...place);
     }
   }
 

@@ -128,18 +128,15 @@
 
   const reluGrad = (net, x, upstream) => upstream.map((g, k) => (x[k] > 0 ? g : 0));
 
-  function xGrad(net, { rows: n, columns: m }, h, w, g) {
-    const made = new net.Numbers(n * m);
-    const round = net.Numbers === Float32Array ? Math.fround : (value) => value;
-    for (let i = 0; i < n; i++) {
-      for (let k = 0; k < m; k++) {
-        let sum = 0;
-        for (let j = 0; j < h; j++) sum = round(sum + g[i * h + j] * w[k * h + j]);
-        made[i * m + k] = sum;
-      }
-    }
-    return made;
+  function transposed(numbers, rows, columns) {
+    const turned = new numbers.constructor(numbers.length);
+    for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) turned[j * rows + i] = numbers[i * columns + j];
+    return turned;
   }
+
+  /** g @ w.T */
+  const xGrad = ({ Numbers }, { rows, columns: m }, h, w, g) =>
+    lin(Numbers, { rows, columns: h }, m, g, transposed(w, m, h), null);
 
   function wGrad(net, { rows: n, columns: m }, h, x, g) {
     const made = new net.Numbers(m * h);

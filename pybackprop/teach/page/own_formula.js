@@ -70,16 +70,15 @@
       this.label = bp.html("code");
       this.input.id = "own-formula";
       this.popular = bp.html("span", { class: "popular" });
-      this.equal = bp.html("input", {
-        type: "checkbox",
+      const equal = bp.checkbox("make all sizes equal", {
         id: "equal",
-        onchange: () => app.makeSizesEqual(this.equal.checked),
+        onchange: () => app.makeSizesEqual(equal.box.checked),
       });
-      this.equal.checked = app.state.equal;
+      equal.box.checked = app.state.equal;
       bp.byId("own-controls").append(
         bp.html("span", { class: "field long" }, bp.html("label", { for: "own-formula" }, this.label), this.input),
         this.popular,
-        bp.html("span", { class: "field" }, this.equal, bp.html("label", { for: "equal" }, "make all sizes equal")),
+        equal.field,
       );
     }
 

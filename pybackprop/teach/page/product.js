@@ -37,13 +37,18 @@
       this.step = bp.button("+1 term", () => this.byHand({ k: this.isWhole() ? 1 : this.at.k + 1 }));
       this.back = bp.button("\u22121 term", () => this.byHand({ k: this.at.k - 1 }));
       this.all = bp.button("all", () => this.byHand({ k: Infinity }));
-      this.pace = bp.html("select", {});
+      this.pace = bp.html("select", { "aria-label": "pace" });
       options(
         this.pace,
         PACES.map(([name]) => [name, name]),
         "calm",
       );
-      bp.byId("product-controls").append(this.play, this.back, this.step, this.all, bp.labelled("pace", this.pace));
+      const onwards = bp.checkbox("go on", {
+        id: "onwards",
+        title: "After the last term go on to the next element",
+      });
+      this.onwards = onwards.box;
+      bp.byId("product-controls").append(this.play, this.back, this.step, this.all, this.pace, onwards.field);
     }
 
     get at() {
@@ -111,12 +116,13 @@
       this.showPlaying();
     }
 
-    /** One term further, or to the next element; false after the last one. */
+    /** One term further; after the last one to the next element, if that is asked for. False at the end. */
     advance() {
       const { row, column, k } = this.at;
       const { left, right } = this.product();
       const stride = Math.ceil(left.columns / TICKS);
       if (k < left.columns) this.change({ k: k + stride }, "replace");
+      else if (!this.onwards.checked) return false;
       else if (column + 1 < right.columns) this.change({ row, column: column + 1, k: 0 }, "replace");
       else if (row + 1 < left.rows) this.change({ row: row + 1, column: 0, k: 0 }, "replace");
       else return false;

@@ -16,11 +16,11 @@
   class StepPanel {
     constructor(app) {
       this.app = app;
-      this.inplace = bp.html("input", {
-        type: "checkbox",
+      const inplace = bp.checkbox(bp.html("code", {}, "relu_grad(\u2026, inplace=True)"), {
         id: "inplace",
-        onchange: () => app.set({ inplace: this.inplace.checked }),
+        onchange: () => app.set({ inplace: inplace.box.checked }),
       });
+      this.inplace = inplace.box;
       this.rate = bp.html("input", {
         type: "number",
         class: "small",
@@ -29,15 +29,7 @@
         onchange: () => this.setRate(this.rate.valueAsNumber),
       });
       this.take = bp.button("go on with these weights", () => this.takeWeights());
-      bp.byId("step-controls").append(
-        bp.html(
-          "span",
-          { class: "field" },
-          this.inplace,
-          bp.html("label", { for: "inplace" }, bp.html("code", {}, "relu_grad(\u2026, inplace=True)")),
-        ),
-        bp.labelled("learning rate", this.rate),
-      );
+      bp.byId("step-controls").append(inplace.field, bp.labelled("learning rate", this.rate));
       bp.byId("update").append(
         bp.html("p", { id: "update-words" }),
         bp.html("p", { id: "losses" }),
