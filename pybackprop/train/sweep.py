@@ -185,14 +185,17 @@ def _parallel(
     )
     with joblib.parallel_config(**backend):
         parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1)
-        with _without_ctrl_c():
-            found = parallel(calls)
+        found = None
         try:
-            yield from found
+            with _without_ctrl_c():
+                found = parallel(calls)
+            for done in found:  # noqa: UP028 - yield from would close it before what follows
+                yield done
         finally:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of joblib, that candidates were interrupted
-                found.close()
+                if found is not None:
+                    found.close()
 
 
 def _train_there(

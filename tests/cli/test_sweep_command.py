@@ -14,6 +14,7 @@ import pytest
 from helpers.clusters import local_cluster, separate_cluster, sockets_left_open
 from helpers.processes import COMMAND, TIMEOUT, is_running, run_command
 from pybackprop.cli.main import main
+from pybackprop.cli.sweep import Search
 from pybackprop.core import version
 from pybackprop.train import checkpoint, sweep, sweep_state
 
@@ -346,6 +347,18 @@ def test_a_table_for_people(capsys, tmp_path):
     assert main(["sweep", *options, "--quiet"]) == 0
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", "")
+
+
+def test_ctrl_c_while_an_outcome_is_kept_is_said_in_one_line(monkeypatch, capsys):
+    """And joblib warns of nothing, as it does where its generator is closed while it runs."""
+    pytest.importorskip("joblib")
+
+    def strike(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Search, "add", strike)
+    assert main(["sweep", "--grid", "hidden=5", "--epochs", "1", "--seeds", "500", "--jobs", "2", "--quiet"]) == 130
+    assert capsys.readouterr().err == "pybackprop: interrupted after 0 of 500 candidates\n"
 
 
 @posix
