@@ -218,6 +218,19 @@ def test_equal_sizes_are_in_the_address_and_go_back(page):
     assert page.find("input.own").get_attribute("value") == "dz @ x.T"
 
 
+def test_with_equal_sizes_the_panel_is_about_the_new_numbers_and_back(page):
+    """Whatever the page before it still observes."""
+    page.open(example((4, 5, 8, 1)), "#at=w1.3.7")
+    for _ in range(2):
+        page.click("#equal")
+        page.settle()
+        page.settle()
+        name = page.chosen()
+        assert page.text("#verdict").startswith(f"w1.g{name[2:]} is the sum")
+        assert page.text("#sum").startswith(f"(x.T @ l1.g){name[2:]} =")
+        assert page.text("#sum").endswith(page.text("#gradient"))
+
+
 @pytest.mark.parametrize("equal", [False, True])
 def test_the_pages_verdict_on_popular_answers_is_judges(page, equal):
     """What judge calls wrong, the page never calls right; what judge calls right, the page calls right."""

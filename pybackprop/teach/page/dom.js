@@ -35,6 +35,12 @@
     for (const [name, value] of Object.entries(styles)) node.style.setProperty(name, value);
   };
 
+  /** Until the signal: what is observed would else call into a page that another has taken the place of. */
+  bp.observe = function (observer, node, signal) {
+    observer.observe(node);
+    signal.addEventListener("abort", () => observer.disconnect());
+  };
+
   let count = 0;
   bp.freshId = (prefix) => `${prefix}-${(count += 1)}`;
 

@@ -25,7 +25,8 @@
       });
       this.back = bp.button("reset", () => app.restore());
       this.written = { key: "", at: 0, later: null, isSeen: false };
-      new IntersectionObserver(([{ isIntersecting }]) => this.seen(isIntersecting)).observe(bp.byId("written-out"));
+      const seen = new IntersectionObserver(([{ isIntersecting }]) => this.seen(isIntersecting));
+      bp.observe(seen, bp.byId("written-out"), app.signal);
       bp.byId("value").append(
         bp.labelled("drag", this.slider, { class: "field long" }),
         bp.labelled("value", this.number),

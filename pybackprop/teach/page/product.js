@@ -30,6 +30,7 @@
         bp.byId("falk"),
         (row, column) => this.clicked(row, column),
         () => this.render(),
+        app.signal,
       );
       this.which = bp.html("select", { onchange: () => this.pick(...this.which.value.split("\n")) });
       bp.byId("product-which").append(bp.labelled("product", this.which));

@@ -3,13 +3,13 @@
   "use strict";
 
   class ProductDrawing {
-    /** choose(row, column): what a click on an element of the result does; again(): draws, in another width. */
-    constructor(box, choose, again) {
+    /** choose(row, column): what a click on an element of the result does; again(): draws, in another width, until the signal. */
+    constructor(box, choose, again, signal) {
       Object.assign(this, { box, choose, drawn: null, built: null });
       this.node = bp.svg("svg", { class: "falk", role: "img", onclick: (event) => this.clicked(event) });
       box.append(this.node);
       this.room = box.clientWidth; // reading it at every change would make the browser lay out the page each time
-      new ResizeObserver(() => this.resized(again)).observe(box);
+      bp.observe(new ResizeObserver(() => this.resized(again)), box, signal);
     }
 
     resized(again) {

@@ -41,7 +41,7 @@
       this.joins = new bp.Joins(this, root);
       this.fit();
       for (const grid of this.grids) grid.draw();
-      new ResizeObserver(() => this.fit()).observe(root);
+      bp.observe(new ResizeObserver(() => this.fit()), root, app.signal);
     }
 
     /** A card: the operands of an operation that no card before it shows, and its result. */
