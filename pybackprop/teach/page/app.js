@@ -47,11 +47,7 @@
     }
 
     introduce({ layers, note }) {
-      const written = layers.reduce((inside, { op, w, b, targ }) => {
-        if (op === "lin") return `${inside} @ ${w}${b === null ? "" : ` + ${b}`}`;
-        return op === "relu" ? `relu(${inside})` : `mse(${inside}, ${targ})`;
-      }, layers[0].in);
-      bp.say(bp.byId("network-formula"), `${layers.at(-1).out} = ${written}`);
+      bp.say(bp.byId("network-formula"), bp.networkFormula(layers));
       bp.say(bp.byId("note"), note);
     }
 
@@ -176,6 +172,12 @@
       return Boolean(this.state.changed.get(element.name)?.has(this.flat(element)));
     }
 
+    isAnythingChanged() {
+      const { changed, rate, inplace } = this.state;
+      const first = bp.firstState(this.net);
+      return changed.size > 0 || rate !== first.rate || inplace !== first.inplace;
+    }
+
     /** The value without the reader's change to it. */
     originalAt(element) {
       const { data } = this.net.tensors.get(element.name);
@@ -225,8 +227,10 @@
       }, "push");
     }
 
+    /** Back to the numbers, the learning rate and the storage of the page's beginning. */
     restoreAll() {
-      this.state.changed = new Map();
+      const { changed, rate, inplace } = bp.firstState(this.net);
+      Object.assign(this.state, { changed, rate, inplace });
       this.losses = [];
       this.look();
       this.remember();

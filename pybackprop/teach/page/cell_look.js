@@ -18,11 +18,12 @@
     return value === 0 ? "zero" : "plain";
   }
 
-  /** What a matrix of values shows, and what its differences are counted from: at the update, the old parameters. */
+  /** What a matrix of values shows, and what its differences are counted from: at the update, the old parameters alone. */
   function numbersOf({ view, before }, name) {
     const now = view.run.values.get(name);
     const updated = view.updated?.get(name);
-    return updated ? { numbers: updated, before: now } : { numbers: now, before: before.run.values.get(name) };
+    if (updated) return { numbers: updated, before: now };
+    return { numbers: now, before: view.updated ? now : before.run.values.get(name) };
   }
 
   const difference = (value, before) => (Number.isFinite(value - before) ? value - before : 0);
@@ -69,7 +70,8 @@
     const at = row * net.tensors.get(name).columns + column;
     const value = view.run.grads.get(name)[at];
     const kind = Number.isFinite(value) ? gradientKind(view, name, at, value) : "bad";
-    return { value, delta: difference(value, before.run.grads.get(name)[at]), kind };
+    const from = view.updated ? value : before.run.grads.get(name)[at];
+    return { value, delta: difference(value, from), kind };
   };
 
   bp.textOfGradient = function (net, width, name, { value, delta, kind }, row, column) {

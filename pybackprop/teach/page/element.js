@@ -80,7 +80,7 @@
       if (document.activeElement !== this.number || this.number.valueAsNumber !== value)
         this.number.value = bp.plain(value);
       this.back.disabled = !app.isChanged(app.state.at);
-      bp.byId("everything").disabled = !app.state.changed.size;
+      bp.byId("everything").disabled = !app.isAnythingChanged();
     }
 
     /** The formula and the terms: at once where they are seen or another element is chosen, else a few times a second. */

@@ -80,7 +80,7 @@
     const reader = bp.readerOf(net, element.name);
     if (!reader) return found;
     const { columns } = net.tensors.get(reader.layer.out);
-    const first = bp.moved(net, values, element).filter(({ local }) => local !== 0 || reader.layer.op !== "relu");
+    const first = bp.moved(net, values, element).filter(({ local }) => local !== 0);
     let cells = new Set(first.map(({ row, column }) => row * columns + column));
     found.set(reader.layer.out, cells);
     for (const layer of net.layers.slice(net.layers.indexOf(reader.layer) + 1)) {
@@ -168,7 +168,9 @@
   function stopped(terms) {
     const zeros = terms.filter(({ local }) => local === 0).length;
     if (!zeros || terms.length === 1) return "";
-    return zeros === terms.length ? ", which is 0 in all of them" : `, which is 0 in ${zeros} of the ${terms.length}`;
+    return zeros === terms.length
+      ? ", which is 0 in all of them: now nothing moves"
+      : `, which is 0 in ${zeros} of the ${terms.length}`;
   }
 
   const columnsOf = (net, out) => (net.tensors.get(out).columns === 1 ? "its only column" : "every column");

@@ -4,6 +4,7 @@
   "use strict";
 
   const CELL = { width: 48, height: 24 };
+  const ROOM = CELL.width + 1; // for a number: one with a sign and four digits
   const ROWS = 5; // of the result
   const LEAST = 3; // columns of the result that stay if there are many terms, where there is room
   const TERMS = 4; // that are more than columns of the result, where there is not
@@ -109,14 +110,14 @@
   function leftLook({ left, fits }, { row, k }) {
     return (r, c) => {
       const kind = !fits ? "plain" : r !== row ? "plain" : c === k - 1 ? "pair" : c < k ? "met" : "line";
-      return { text: bp.fitted(left.at(r, c), CELL.width), kind: `${kind} ${role(left)}` };
+      return { text: bp.fitted(left.at(r, c), ROOM), kind: `${kind} ${role(left)}` };
     };
   }
 
   function rightLook({ right, fits }, { column, k }) {
     return (r, c) => {
       const kind = !fits ? "plain" : c !== column ? "plain" : r === k - 1 ? "pair" : r < k ? "met" : "line";
-      return { text: bp.fitted(right.at(r, c), CELL.width), kind: `${kind} ${role(right)}` };
+      return { text: bp.fitted(right.at(r, c), ROOM), kind: `${kind} ${role(right)}` };
     };
   }
 
@@ -125,8 +126,8 @@
     return (r, c) => {
       const at = r * product.right.columns + c;
       if (!product.fits) return { text: "", kind: "none" };
-      if (at === here) return { text: bp.fitted(sum, CELL.width), kind: "sum" };
-      return { text: bp.fitted(sumOf(r, c), CELL.width), kind: "other" };
+      if (at === here) return { text: bp.fitted(sum, ROOM), kind: "sum" };
+      return { text: bp.fitted(sumOf(r, c), ROOM), kind: "other" };
     };
   }
 

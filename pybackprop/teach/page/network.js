@@ -42,6 +42,15 @@
 
   bp.isLeaf = (role) => !["output", "activation", "loss"].includes(role);
 
+  /** "loss = mse(relu(x @ w1 + b1) @ w2 + b2, targ)" */
+  bp.networkFormula = function (layers) {
+    const written = layers.reduce((inside, { op, w, b, targ }) => {
+      if (op === "lin") return `${inside} @ ${w}${b === null ? "" : ` + ${b}`}`;
+      return op === "relu" ? `relu(${inside})` : `mse(${inside}, ${targ})`;
+    }, layers[0].in);
+    return `${layers.at(-1).out} = ${written}`;
+  };
+
   const sizeOf = ({ rows, columns }) => rows * columns;
 
   // ---- forward ----

@@ -30,6 +30,9 @@
     return size >= 1e-3 && size < 1 ? rounded(Number(value.toFixed(4)), 3) : rounded(value, size < 1e-3 ? 2 : 3);
   };
 
+  /** Whether bp.short leaves nothing out that a float32 holds. */
+  bp.isShort = (value) => Math.abs(Number(bp.short(value).replace("\u2212", "-")) - value) <= 1e-6 * Math.abs(value);
+
   /** With its sign, as a difference has it. */
   bp.signed = (value) => (value > 0 ? `+${bp.short(value)}` : bp.short(value));
 

@@ -3,7 +3,6 @@
   "use strict";
 
   const MOST = 40; // terms in the table
-  const CLOSE = 1e-4;
   const NOTHING = { said: "", kind: "", rows: [] };
   const NOT_YET = {
     said: "At this step of training the gradient is not there yet. Show all, and your formula is compared with it.",
@@ -33,28 +32,25 @@
           .sort()
           .join();
 
-  function countWrong(found, wanted) {
-    const scale = wanted.reduce((most, g) => Math.max(most, Math.abs(g)), 0) || 1;
-    return wanted.reduce((count, g, k) => count + !(Math.abs(g - found[k]) <= CLOSE * scale), 0);
+  /** How the lesson's names were read. */
+  function asInTheLesson(layer, tree) {
+    const pairs = bp.lessonsNames(layer, tree).map(([name, called]) => `${name} is ${called}`);
+    return pairs.length ? `As in the lesson, ${bp.listOf(pairs)} here. ` : "";
   }
 
-  /** By how much all of it is too large or too small; null where no one number says that. */
-  function factorOf(found, wanted) {
-    const largest = wanted.reduce((at, g, k) => (Math.abs(g) > Math.abs(wanted[at]) ? k : at), 0);
-    const times = found[largest] / wanted[largest];
-    if (!Number.isFinite(times) || times === 0) return null;
-    return countWrong(
-      found,
-      wanted.map((g) => g * times),
-    )
-      ? null
-      : times;
+  /** That a network's own out is not the lesson's. */
+  function otherOut({ op, out }, tree) {
+    const isOther = op === "lin" && out !== "out" && bp.namesIn(tree).includes("out");
+    return isOther ? ` Here out is the output of the whole network: what the lesson calls out is ${out}.` : "";
   }
 
-  function isTransposed(result, { rows, columns, data }) {
-    if (result.shape.length !== 2 || result.rows !== columns || result.columns !== rows) return false;
-    const turned = data.map((_, k) => result.data[(k % columns) * rows + Math.floor(k / columns)]);
-    return countWrong(turned, data) === 0;
+  const sizes = (shape) => (shape.length ? shape.join(" \u00d7 ") : "one number");
+
+  function turned(name, result, shape, isSame) {
+    const but = `${name}.g transposed, with [j,k] in place of [k,j]`;
+    return isSame
+      ? `The shape is right by accident: this is ${but}.`
+      : `It gives ${sizes(result.shape)}: that is ${but}. ${name}.g is ${sizes(shape)}.`;
   }
 
   class OwnFormula {
@@ -113,22 +109,21 @@
     }
 
     judged(asked, text) {
+      const { layer } = this.app.view.reader;
+      let [before, after] = ["", ""];
       try {
         const tree = bp.parseFormula(text);
-        const isLessons = bp.isLessons(asked.net, tree);
+        const isLessons = bp.isLessons(asked.net, layer, tree);
+        before = isLessons ? asInTheLesson(layer, tree) : "";
+        after = isLessons ? "" : otherOut(layer, tree);
         bp.evaluateFormula({ ...asked, isLessons }, tree);
-        const answer = this.compared(asked, tree);
-        return isLessons ? { ...answer, said: `${this.lessonsNames()} ${answer.said}` } : answer;
+        const { said, kind, rows } = this.compared(asked, tree);
+        return { said: before + said + (kind === "wrong" ? after : ""), kind, rows };
       } catch (error) {
         if (!(error instanceof bp.FormulaError)) throw error;
-        return { said: error.message + (error.isMisfit ? this.whyNot(asked, error) : ""), kind: "wrong", rows: [] };
+        const why = error.isMisfit ? this.whyNot(asked, error) : "";
+        return { said: before + error.message + after + why, kind: "wrong", rows: [] };
       }
-    }
-
-    /** What the lesson's names mean for the operation that reads the chosen element. */
-    lessonsNames() {
-      const { layer } = this.app.view.reader;
-      return `As in the lesson, inp is ${layer.in} here, and out is ${layer.out}.`;
     }
 
     /** That the sizes do not fit is no reason: this is. */
@@ -147,31 +142,21 @@
       const { result } = tree;
       const wanted = run.grads.get(at.name) ?? this.gradientOf(net, run, at.name);
       const isSame = result.shape.length === shape.length && result.rows === rows && result.columns === columns;
-      const isTurned = !isSame && isTransposed(result, { rows, columns, data: wanted });
+      const isRight = isSame && bp.countWrong(result.data, wanted) === 0;
+      const isTurned = !isRight && bp.isTurned(result, { rows, columns, data: wanted });
       const [row, column] = isTurned
         ? [at.column, at.row]
         : [Math.min(at.row, result.rows - 1), Math.min(at.column, result.columns - 1)];
       const own = bp.formulaTerms(tree, row, column);
       const table = this.table(net, own, bp.terms(net, run, at), at, { row, column, shape: result.shape });
-      if (!isSame) {
-        const called = result.shape.length ? result.shape.join(" \u00d7 ") : "one number";
-        const but = isTurned ? `: that is ${at.name}.g transposed, which` : `, but ${at.name}.g`;
-        return {
-          said: `It gives ${called}${but} is ${shape.join(" \u00d7 ")}.`,
-          kind: "wrong",
-          rows: table,
-        };
-      }
-      const wrong = countWrong(result.data, wanted);
-      const times = wrong ? factorOf(result.data, wanted) : null;
-      return {
-        said:
-          times === null
-            ? this.verdict(net, run, at, wrong, wanted.length, own)
-            : `Every element is ${bp.short(times)} times what it should be.`,
-        kind: wrong ? "wrong" : "right",
-        rows: table,
-      };
+      const said = isRight
+        ? `On these numbers it gives the gradient, in all ${wanted.length} elements.`
+        : isTurned
+          ? turned(at.name, result, shape, isSame)
+          : isSame
+            ? this.verdict(net, run, at, tree, wanted, own)
+            : `It gives ${sizes(result.shape)}, but ${at.name}.g is ${sizes(shape)}. ${bp.sentence(net, run.values, at)}`;
+      return { said, kind: isRight ? "right" : "wrong", rows: table };
     }
 
     gradientOf(net, run, name) {
@@ -181,9 +166,15 @@
       );
     }
 
-    verdict(net, run, at, wrong, count, own) {
-      if (!wrong) return `On these numbers it gives the gradient, in all ${count} elements.`;
-      const said = `The shape is right, and ${wrong} of ${count} elements ${wrong === 1 ? "is" : "are"} wrong. ${bp.sentence(net, run.values, at)}`;
+    /** Why numbers of the right shape are wrong. */
+    verdict(net, run, at, tree, wanted, own) {
+      const times = bp.factorOf(tree.result.data, wanted);
+      if (times !== null) {
+        const why = tree.kind === "mean" ? " .mean divides what it adds up by how many they are." : "";
+        return `Every element is ${bp.short(times)} times what it should be.${why}`;
+      }
+      const wrong = bp.countWrong(tree.result.data, wanted);
+      const said = `The shape is right, and ${wrong} of ${wanted.length} elements ${wrong === 1 ? "is" : "are"} wrong. ${bp.sentence(net, run.values, at)}`;
       if (this.app.view.reader.layer.op !== "lin") return said;
       const right = this.rightNames(net, bp.terms(net, run, at));
       const mine = new Set(own.map(bp.namesOfTerm));
@@ -199,9 +190,7 @@
 
     /** How many products at the same place are the same number, and not 0. */
     alike(own, right) {
-      return own.filter(
-        ({ product }, k) => product !== 0 && Math.abs(product - right[k]?.product) <= CLOSE * Math.abs(product),
-      ).length;
+      return own.filter(({ product }, k) => product !== 0 && bp.isClose(product, right[k]?.product, product)).length;
     }
 
     /** The names of the factors of each term of the gradient, as bp.namesOfTerm has them. */

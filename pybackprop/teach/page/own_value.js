@@ -20,9 +20,23 @@
 
   // ---- names ----
 
-  /** Whether a formula speaks of the operation as the lesson does, whose out is the operation's own. */
-  bp.isLessons = (net, { name, parts = [] }) =>
-    (name === "inp" && !net.tensors.has(name)) || parts.some((part) => bp.isLessons(net, part));
+  /** The names that a formula uses. */
+  bp.namesIn = ({ name, parts = [] }) => [...(name ? [name] : []), ...parts.flatMap(bp.namesIn)];
+
+  const LESSONS = { inp: "in", w: "w", b: "b", out: "out" };
+
+  /** Whether a formula speaks of a layer as the lesson does, whose out is the layer's own. */
+  bp.isLessons = function (net, { op }, tree) {
+    const names = bp.namesIn(tree);
+    const isOnlyOut = op === "lin" && names.length > 0 && names.every((name) => name === "out");
+    return isOnlyOut || names.some((name) => ["inp", "w", "b"].includes(name) && !net.tensors.has(name));
+  };
+
+  /** What the lesson's names in a formula mean for a layer: [name, tensor] pairs, where they are not the same. */
+  bp.lessonsNames = (layer, tree) =>
+    Object.entries(LESSONS)
+      .map(([name, slot]) => [name, layer[slot]])
+      .filter(([name, called]) => called != null && called !== name && bp.namesIn(tree).includes(name));
 
   /** The lesson's names for the operation that reads the chosen element, where no tensor has them. */
   function alias({ net, at, isLessons }, name) {
@@ -40,7 +54,9 @@
       return Object.assign(value([]), { data: Float64Array.of(run.values.get(net.layers.at(-1).in).length) });
     const [called, isArriving] = alias(scope, name);
     if (called == null)
-      throw new bp.FormulaError(`There is no ${name} here; there are ${[...net.tensors.keys()].join(", ")}.`);
+      throw new bp.FormulaError(
+        `There is no ${name} here; there are ${[...net.tensors.keys()].join(", ")}, and the lesson's inp, w, b and out.`,
+      );
     const g = isGradient || isArriving;
     if (g && called === at.name)
       throw new bp.FormulaError(`${called}.g is what is asked for: use what is known before it.`);

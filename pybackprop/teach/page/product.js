@@ -225,17 +225,29 @@
     sum(product, terms) {
       if (!product.fits) return ["No element can be computed."];
       if (product.missing)
-        return [
-          `${product.missing.label.replace(/\.T$/, "")} is not there at this step of training, so nothing can be added up.`,
-        ];
+        return [`${this.whyMissing(product.missing.label.replace(/\.T$/, ""))}, so nothing can be added up.`];
       const { row, column, k } = this.at;
       const index = product.target.vector ? `[${column}]` : `[${row},${column}]`;
       const called = bp.html("code", {}, `(${product.label})${index}`);
       const value = bp.html("b", {}, bp.long(terms[k - 1]?.partial ?? 0));
       if (product.elementwise) return [called, ` = ${this.substituted(product, terms[0])} = `, value];
       const whole = k === terms.length ? "" : `, ${k} of ${terms.length} terms`;
-      const added = k ? ` = ${this.added(product, terms.slice(0, k))} = ` : " = ";
+      const some = terms.slice(0, k);
+      const added = k ? ` = ${this.added(product, some)} ${this.areExact(product, some) ? "=" : "\u2248"} ` : " = ";
       return [called, added, value, whole, ...this.comparison(product, terms)];
+    }
+
+    /** Whether the written factors are the numbers themselves, so that a reader who multiplies gets the same sum. */
+    areExact({ kind }, terms) {
+      return terms.every(({ left, right }) => bp.isShort(right) && (kind === "b" || bp.isShort(left)));
+    }
+
+    whyMissing(name) {
+      const { held, steps } = this.app.view;
+      const over = steps.find((step) => step.over === name);
+      return held.get(name) === "overwritten"
+        ? `${name} is overwritten: ${over.writes[0]} stands in its place`
+        : `${name} is not there at this step of training`;
     }
 
     /** The terms, written out: all that are not 0 if they are few, else the last ones. */
@@ -259,9 +271,13 @@
     comparison(product, terms) {
       if (product.isRight || !product.sameShape || this.at.k < terms.length) return [];
       const { net, view } = this.app;
+      const { row, column } = this.at;
       const right = bp.product(net, view.run, product.layer, product.kind, 0);
-      const wanted = bp.productTerms(net, right, this.at.row, this.at.column).at(-1)?.partial ?? 0;
-      return [`. The right one, ${right.label}, has `, bp.html("b", {}, bp.long(wanted)), " there."];
+      const belongs = bp.isTransposed(product.kind, product.form)
+        ? `, which belongs to ${right.target.label}[${column},${row}]`
+        : "";
+      const wanted = bp.productTerms(net, right, row, column).at(-1)?.partial ?? 0;
+      return [`${belongs}. The right one, ${right.label}, has `, bp.html("b", {}, bp.long(wanted)), " there."];
     }
   }
 

@@ -3,8 +3,9 @@
   "use strict";
 
   const HEAD = { low: 22, tall: 38 }; // pixels beside a matrix: the numbers of its rows, and the scroll bar of a tall one
-  const GAP = 6; // between two matrices
-  const SIGN = 16; // for an operator between them
+  const GAP = 6; // between two matrices, and around an operator
+  const SIGN = 16; // for an operator
+  const BETWEEN = GAP + SIGN + GAP; // two stacks
   const CARD = 20; // padding and border of a card
   const LEAST = 2; // columns that a matrix shows before the next one goes to another line
   const SLIVER = 3; // columns; with fewer a matrix says little
@@ -49,8 +50,8 @@
   const widthOf = (stacks, count) =>
     stacks.reduce(
       (sum, { axis, widths, tall }) =>
-        sum + widths.reduce((all, width) => all + width * count.get(axis) + headOf(tall), 0) + GAP + SIGN,
-      0,
+        sum + widths.reduce((all, width) => all + width * count.get(axis) + headOf(tall), 0),
+      (stacks.length - 1) * BETWEEN,
     );
 
   const leastOf = (stacks, given) =>

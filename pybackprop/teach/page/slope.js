@@ -122,11 +122,12 @@
     /** The first argument: {name, value, loss, slope (null: not known yet), original, isHidden (the loss)}; lossAt: value -> loss, a new function for each new curve. */
     render({ name, value, loss, slope, original, isHidden }, lossAt) {
       const said = isHidden ? "" : `loss ${bp.long(loss)}`;
+      const drawn = slope === null ? said : `${said}, its slope dashed`;
       this.range = bp.rangeOf(original, value);
       const points = this.curve(lossAt);
       const isFinite = points.every(([, y]) => Number.isFinite(y)) && [value, loss, slope ?? 0].every(Number.isFinite);
       const shown = isFinite
-        ? drawing(points, { value, loss, slope, said }, this.range)
+        ? drawing(points, { value, loss, slope, said: drawn }, this.range)
         : [
             bp.svg(
               "text",

@@ -39,7 +39,7 @@
       this.restart = bp.button("from the start", () => this.goTo(0));
       this.back = bp.button("step back", () => this.goTo(app.state.step - 1), { class: "back" });
       this.next = bp.button("next step", () => this.goOn(), { class: "main" });
-      this.all = bp.button("show all", () => this.goTo(bp.stepCount(app.net) + 1));
+      this.all = bp.button("show all", () => this.goTo(bp.stepCount(app.net) + 1), { class: "all" });
       this.said = bp.html("code", { class: "step-said", "aria-live": "polite" });
       bp.byId("step-bar").append(
         bp.html("span", {}, "step of training"),
@@ -57,21 +57,27 @@
       const whole = bp.stepCount(this.app.net) + 1;
       const panel = step === whole ? "element" : state.step === whole ? "step" : state.panel;
       this.app.set({ step, panel });
+      this.app.strip.showCurrent();
     }
 
     /** After the update the next step of training begins, where there is room for the new weights. */
     goOn() {
       const { state, view, views } = this.app;
-      if (view.updated && views.step.canTake()) views.step.takeWeights();
+      if (this.beginsAnew(view, views)) views.step.takeWeights();
       else this.goTo(state.step + 1);
     }
 
+    beginsAnew = (view, views) => view.updated !== null && views.step.canTake();
+
     render() {
-      const { state, view } = this.app;
+      const { state, view, views } = this.app;
       const isWhole = state.step > view.steps.length;
       this.restart.disabled = this.back.disabled = state.step === 0;
       this.next.disabled = this.all.disabled = isWhole;
-      bp.say(this.said, inShort(view.steps, state.step));
+      bp.say(this.next, views && this.beginsAnew(view, views) ? "new weights" : "next step");
+      const said = inShort(view.steps, state.step);
+      bp.say(this.said, said);
+      this.said.title = said;
     }
   }
 

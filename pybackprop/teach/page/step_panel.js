@@ -28,7 +28,7 @@
         step: "any",
         onchange: () => this.setRate(this.rate.valueAsNumber),
       });
-      this.take = bp.button("go on with these weights", () => this.takeWeights());
+      this.take = bp.button("go on with the new weights", () => this.takeWeights());
       bp.byId("step-controls").append(inplace.field, bp.labelled("learning rate", this.rate));
       bp.byId("update").append(
         bp.html("p", { id: "update-words" }),
@@ -53,7 +53,7 @@
       const key = `${state.step} ${state.inplace}`;
       if (this.shown === key) return;
       this.shown = key;
-      bp.say(bp.byId("step-sentence"), bp.stepWords(view.steps, state.step));
+      for (const id of ["step-sentence", "sheet-step"]) bp.say(bp.byId(id), bp.stepWords(view.steps, state.step));
       bp.say(bp.byId("step-ends"), this.ends());
       const lines = view.updated ? [] : (view.steps[state.step - 1]?.equations ?? []);
       bp.byId("step-equations").replaceChildren(...lines.map((text) => bp.html("li", {}, bp.html("code", {}, text))));

@@ -3,6 +3,7 @@
   "use strict";
 
   const DRAG = 4; // pixels until a press is a drag
+  const LEAD = 24; // pixels beside the text of an operator before a card's first matrix
   const NARROW = 2; // columns of a matrix that has its gradient beside it
 
   const shapeText = ({ shape }) => shape.join(" \u00d7 ");
@@ -60,7 +61,8 @@
         bp.html("div", { class: "flow" }, ...nodes.flat()),
       );
       this.groups.set(layer, node);
-      this.cards.push({ stacks, node });
+      const lead = stacks[0][0] === x ? 0 : bp.widthOf(`${x} @`) + LEAD;
+      this.cards.push({ stacks, node, lead });
       return node;
     }
 
@@ -144,7 +146,8 @@
       if (room === this.room || !room) return;
       this.room = room;
       const given = new Map();
-      for (const card of this.cards) for (const [axis, count] of this.shares(card, room, given)) given.set(axis, count);
+      for (const card of this.cards)
+        for (const [axis, count] of this.shares(card, room - card.lead, given)) given.set(axis, count);
       for (const grid of this.grids)
         grid.show(Math.min(grid.columns, given.get(this.axes.get(grid.name).columns) ?? 1));
       if (this.rendered) this.render({ reveal: true });
@@ -189,6 +192,13 @@
       for (const [layer, node] of this.groups) node.classList.toggle("current", layer === current);
       if (reveal || state.step !== this.joined) this.joins.draw();
       this.joined = state.step;
+    }
+
+    /** Brings the current operation into sight. */
+    showCurrent() {
+      const { state, view } = this.app;
+      const node = this.groups.get(view.steps[state.step - 1]?.layer);
+      node?.scrollIntoView({ block: "nearest", behavior: bp.isStill() ? "instant" : "smooth" });
     }
 
     /** Scrolls what concerns the chosen element into sight; its own matrix leads those that belong to it. */

@@ -11,13 +11,16 @@
     );
   }
 
-  function otherShape({ left, right, target }) {
-    return `It runs, but gives ${left.rows} \u00d7 ${right.columns}, and ${shape(target)}.`;
+  const TURNED = "the right answer transposed, with [j,k] in place of [k,j]";
+
+  function otherShape({ left, right, target, kind, form }) {
+    const turned = bp.isTransposed(kind, form) ? `: this is ${TURNED}` : "";
+    return `It runs, but gives ${left.rows} \u00d7 ${right.columns}, and ${shape(target)}${turned}.`;
   }
 
   // ---- right ----
 
-  const ADDS = "@ adds over the columns of its left factor and the rows of its right one";
+  const ADDS = "@ adds over columns of its left factor and rows of its right one";
 
   const RIGHT = {
     forward: ({ in: x, w, b, out }, r, c) =>
@@ -25,10 +28,10 @@
       (b === null ? "" : `, and of ${b}[${c}]`),
     w: ({ in: x, w, out }, r, c) =>
       `${w}.g[${r},${c}] is the sum of ${x}[i,${r}] ${out}.g[i,${c}] over the rows i. ${ADDS}, and i is a row of ${x}: ` +
-      `so ${x} is transposed, and row ${r} of ${x}.T is column ${r} of ${x}`,
+      `so ${x} is transposed, and on the left: its row ${r} gives row ${r} of ${w}.g`,
     x: ({ in: x, w, out }, r, c) =>
       `${x}.g[${r},${c}] is the sum of ${out}.g[${r},j] ${w}[${c},j] over the columns j. ${ADDS}, and j is a column of ${w}: ` +
-      `so ${w} is transposed, and column ${c} of ${w}.T is row ${c} of ${w}`,
+      `so ${w} is transposed, and on the right: its column ${c} gives column ${c} of ${x}.g`,
     b: ({ b, out }, r, c) =>
       `${b}[${c}] was added in every row, so ${b}.g[${c}] is the sum of ${out}.g[i,${c}] over the rows i, each times 1: ` +
       `a row of ones times ${out}.g, which is what .sum(0) writes`,
@@ -60,7 +63,7 @@
     `The shape is right by accident. Element [${r},${c}] is computed from ${madeOf(product, r, c)}, but ${WRONG[product.kind](product.layer, r, c)}.`;
 
   const transposed = (target) =>
-    `The shape is right by accident: this is the right answer transposed, with [j,k] in place of [k,j]. ${target.label} needs the other order.`;
+    `The shape is right by accident: this is ${TURNED}. ${target.label} needs the other order.`;
 
   /** Whether a form of a product is the right one transposed. */
   bp.isTransposed = (kind, form) => form === 3 && kind !== "forward";
