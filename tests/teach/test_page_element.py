@@ -8,6 +8,8 @@ from helpers.scenes import example
 
 pytestmark = pytest.mark.browser
 
+ALL = "\ue009a\ue000"  # Ctrl+A: what is typed then takes its place
+
 # ---- choosing ----
 
 
@@ -33,7 +35,8 @@ def test_a_chosen_element_lights_up_what_it_moves(page, name, row, column, out, 
     assert page.chosen() == called
     assert page.text("#sentence").startswith(called)
     assert page.marked(name, "chosen") == [[row, column]]
-    assert page.marked(out, "moves") == moved
+    factors = [1] * len(moved) if source is None else [example().tensors[source[0]][0][tuple(at)] for at in source[1]]
+    assert page.marked(out, "moves") == [at for at, factor in zip(moved, factors, strict=True) if factor]
     if out != "loss":
         assert page.marked(out, "upstream", gradient=True) == moved
     if source:
@@ -95,10 +98,14 @@ def test_the_slider_the_number_and_the_plot_are_one_value(page):
     assert page.values("w1")[0] == pytest.approx(0.35, abs=1e-6)
     number = page.find("#value input[type=number]")
     assert float(number.get_attribute("value")) == pytest.approx(0.35)
-    number.clear()
-    number.send_keys("-0.125\n")
+    number.send_keys(ALL + "-0.125\n")
     page.settle()
     assert page.values("w1")[0] == -0.125
+    for no_number in ("\ue017\n", "1e50\n"):  # Delete; more than a float32 holds
+        number.send_keys(ALL + no_number)
+        page.settle()
+        assert page.values("w1")[0] == -0.125
+        assert float(number.get_attribute("value")) == -0.125
     page.drag(page.find("#plot svg"), 60)
     assert page.values("w1")[0] > 0.3
     page.click("#value button")

@@ -39,7 +39,7 @@ RIGHT = {
 def test_what_is_right_is_called_right_and_adds_up_the_gradient(page, name):
     page.open(example(), f"#at={name}.0.0" if name != "b1" else "#at=b1.0")
     for formula in RIGHT[name]:
-        assert typed(page, formula).startswith("On these numbers it gives the gradient, in all "), formula
+        assert "On these numbers it gives the gradient, in all " in typed(page, formula), formula
         sums = page.js("return [...document.querySelectorAll('#own-terms tfoot b')].map(b => b.textContent)")
         assert sums[1] == page.text("#gradient")
         assert float(sums[0].replace("\u2212", "-")) == pytest.approx(page.number("#gradient"), rel=1e-5, abs=1e-8)
@@ -51,7 +51,8 @@ def test_what_does_not_fit_says_which_sizes(page):
         "(4 \u00d7 2) @ (3 \u00d7 4): the inner dimensions, 2 and 3, do not fit."
     )
     assert "element by element" in typed(page, "x * l1.g")
-    assert typed(page, "x @ w1") == "It gives 4 \u00d7 2, but w1.g is 3 \u00d7 2."
+    said = typed(page, "x @ w1")
+    assert said.startswith("It gives 4 \u00d7 2, but w1.g is 3 \u00d7 2. w1[2,1] moves column 1 of l1, in all 4 rows")
     assert table(page)[0][0] == "x[2,0] \u00b7 w1[0,1]"
 
 
@@ -137,17 +138,20 @@ def test_what_the_reader_looks_at_stays_and_the_element_comes_back(page):
 
 
 @pytest.mark.parametrize(("at", "formula", "names"), [
-    ("w1.2.1", "inp.T @ out.g", "inp is x here, and out is l1"),
-    ("w1.2.1", "w.g = inp.t() @ out.g", "inp is x here, and out is l1"),
-    ("x.2.1", "(out.g @ w.T) * (inp > -1000)", "inp is x here, and out is l1"),
-    ("w2.1.0", "inp.t() @ out.g", "inp is l2 here, and out is out"),
-    ("l1.1.0", "(inp > 0) * out.g", "inp is l1 here, and out is l2"),
-    ("out.1.0", "2 * (inp - targ) / size", "inp is out here, and out is loss"),
+    ("w1.2.1", "inp.T @ out.g", "inp is x and out is l1"),
+    ("w1.2.1", "w.g = inp.t() @ out.g", "inp is x and out is l1"),
+    ("x.2.1", "out.g @ w.t()", "w is w1 and out is l1"),
+    ("x.2.1", "(out.g @ w.T) * (inp > -1000)", "inp is x, w is w1 and out is l1"),
+    ("b1.1", "b.g = out.g.sum(0)", "out is l1"),
+    ("b1.1", "out.g.sum(axis=-2)", "out is l1"),
+    ("w2.1.0", "inp.t() @ out.g", "inp is l2"),
+    ("l1.1.0", "(inp > 0) * out.g", "inp is l1 and out is l2"),
+    ("out.1.0", "2 * (inp - targ) / size", "inp is out"),
 ])  # fmt: skip
 def test_the_lessons_own_lines_are_read_as_the_lesson_means_them(page, at, formula, names):
     page.open(example(), f"#at={at}")
     said = typed(page, formula)
-    assert said.startswith(f"As in the lesson, {names}. On these numbers it gives the gradient, in all "), said
+    assert said.startswith(f"As in the lesson, {names} here. On these numbers it gives the gradient, in all "), said
 
 
 def test_sizes_that_do_not_fit_are_not_the_reason(page):
@@ -174,12 +178,44 @@ def test_terms_are_seen_through_a_transpose_and_a_factor(page, formula, terms):
 
 def test_a_transposed_answer_is_called_so_and_compared_where_the_element_is(page):
     page.open(example(), "#at=w1.2.1")
-    assert typed(page, "l1.g.T @ x") == "It gives 2 \u00d7 3: that is w1.g transposed, which is 3 \u00d7 2."
+    assert typed(page, "l1.g.T @ x") == (
+        "It gives 2 \u00d7 3: that is w1.g transposed, with [j,k] in place of [k,j]. w1.g is 3 \u00d7 2."
+    )
     assert page.text("#own-terms thead th") == "your formula adds for [1,2]"
     assert (
         page.js("return [...document.querySelectorAll('#own-terms tfoot b')].map(b => b.textContent)")
         == [page.text("#gradient")] * 2
     )
+
+
+def test_a_transposed_answer_is_called_so_where_the_shape_is_right_too(page):
+    page.open(example((3, 3, 3, 3)), "#at=w1.2.1")
+    said = typed(page, "l1.g.T @ x")
+    assert said == "The shape is right by accident: this is w1.g transposed, with [j,k] in place of [k,j]."
+    assert page.text("#own-terms thead th") == "your formula adds for [1,2]"
+    page.click("[data-name=form] .choice:nth-of-type(4) input")
+    assert ", which belongs to w1.g[2,1]. The right one, x.T @ l1.g, has " in page.text("#sum")
+
+
+def test_a_mean_in_place_of_a_sum_is_told_what_it_divides_by(page):
+    page.open(example(), "#at=b1.1")
+    said = typed(page, "l1.g.mean(0)")
+    assert said == "Every element is 0.25 times what it should be. .mean divides what it adds up by how many they are."
+
+
+def test_the_networks_own_out_is_told_from_the_lessons(page):
+    page.open(example(), "#at=w1.2.1")
+    said = typed(page, "out.g @ x.T")
+    assert "Here out is the output of the whole network: what the lesson calls out is l1." in said
+    assert "and the lesson's inp, w, b and out." in typed(page, "foo @ x")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_right_formula_is_right_where_a_number_is_not_finite(page, bad):
+    scene = example(dtype=np.float64)
+    scene.tensors["x"][0][1, 0] = bad
+    page.open(scene, "#at=w1.2.1")
+    assert typed(page, "x.T @ l1.g").startswith("On these numbers it gives the gradient, in all ")
 
 
 @pytest.mark.parametrize(("formula", "times"), [

@@ -152,7 +152,7 @@ def test_where_nothing_is_written_no_gradient_shows(page):
     assert page.text("#measured") == "\u2013"
     assert "slope is" not in page.find(".slope").get_attribute("aria-label")
     page.js("pybackprop.app.setValue(0.75)")
-    assert page.text("#effect") == "The slope is not known yet at this step of training, so it predicts nothing."
+    assert page.text("#effect") == "The slope is not known at this step of training, so it predicts nothing."
     copied = page.js("return pybackprop.app.views.copy.latex()")
     assert copied.count("=") == 2  # of the sum, and its first index
     page.go("#at=w1.2.1&step=8")

@@ -193,7 +193,7 @@
     }
 
     setValue(value) {
-      if (!Number.isFinite(value)) return;
+      if (!Number.isFinite(this.net.Numbers.of(value)[0])) return;
       const { at } = this.state;
       const tidy = Number(value.toPrecision(6));
       const isLeaf = this.net.tensors.get(at.name).data !== null;

@@ -88,7 +88,7 @@
     text() {
       const { net, state, view } = this.app;
       const called = bp.elementName(net, state.at, ".g");
-      const sum = this.app.isWritten() ? `${called} = ${bp.byId("sum").textContent}\n` : "";
+      const sum = this.app.isWritten() ? `${called} = ${this.app.views.product.sumOfChosen()}\n` : "";
       return `${bp.sentence(net, view.run.values, state.at)}\n${sum}${location.href}\n`;
     }
 
@@ -101,8 +101,10 @@
     }
 
     async save() {
-      const href = await bp.pictureOf(this.app.views.product.drawing.node);
-      bp.html("a", { href, download: `${bp.elementName(this.app.net, this.app.state.at, ".g")}.png` }).click();
+      const { net, state, views } = this.app;
+      const href = await bp.pictureOf(views.product.drawing.node);
+      const called = views.product.isOfChosen() ? bp.elementName(net, state.at, ".g") : "product";
+      bp.html("a", { href, download: `${called}.png` }).click();
       bp.say(this.said, "saved");
     }
   }

@@ -21,7 +21,7 @@
       this.number = bp.html("input", {
         type: "number",
         step: "any",
-        onchange: () => app.setValue(this.number.valueAsNumber),
+        onchange: () => this.typed(),
       });
       this.back = bp.button("reset", () => app.restore());
       this.written = { key: "", at: 0, later: null, isSeen: false };
@@ -33,6 +33,12 @@
         this.back,
       );
       bp.byId("everything").addEventListener("click", () => app.restoreAll());
+    }
+
+    /** What is no number, or none that the tensor can hold, is taken back. */
+    typed() {
+      this.app.setValue(this.number.valueAsNumber);
+      this.number.value = bp.plain(this.app.valueAt(this.app.state.at));
     }
 
     render() {
@@ -54,7 +60,7 @@
       if (![by, moved, before.slope].every(Number.isFinite))
         return ["No difference can be taken: not every number is finite."];
       if (!this.app.isWritten() || !this.app.hasLoss())
-        return ["The slope is not known yet at this step of training, so it predicts nothing."];
+        return ["The slope is not known at this step of training, so it predicts nothing."];
       if (!by) return ["Drag the value: every value that moves shows by how much (\u0394)."];
       const b = (value) => bp.html("b", {}, bp.signed(value));
       return [
@@ -125,7 +131,7 @@
       const more = rest > 0 ? `and ${rest} more terms, to ${bp.long(view.total)}` : "";
       bp.say(
         bp.byId("more-terms"),
-        isWritten ? more : "The gradient is not there at this step of training, so it has no terms yet.",
+        isWritten ? more : "The gradient is not there at this step of training, so it has no terms.",
       );
     }
 

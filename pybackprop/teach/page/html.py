@@ -32,8 +32,9 @@ __all__ = ["Frame", "folded", "html_of", "part", "serve", "server_of", "write"]
 SCRIPTS = (
     "numbers", "network", "explain", "training_step", "lives", "products", "verdicts", "fragment", "dom",
     "text_width", "grid_input", "grid", "cell_look", "room", "joins", "strip", "formula", "element", "slope",
-    "step_bar", "step_panel", "steps", "panel", "falk", "elementwise", "product_drawing", "product", "own_parse",
-    "own_value", "own_compare", "own_formula", "equal_sizes", "copy", "questions", "unpack", "app",
+    "step_bar", "step_panel", "steps", "panel", "falk", "elementwise", "product_drawing", "product_words",
+    "product", "own_parse", "own_value", "own_compare", "own_formula", "equal_sizes", "copy", "questions", "unpack",
+    "app",
 )  # fmt: skip
 SERVED = ("ask_judge",)  # what only the served page has
 LINKED = ("linked",)  # what only the page that a notebook links to Python has

@@ -4,11 +4,12 @@
 
   const CLOSE = 1e-4; // of the largest element
 
-  bp.isClose = (found, wanted, scale) => Math.abs(wanted - found) <= CLOSE * Math.abs(scale);
+  bp.isClose = (found, wanted, scale) =>
+    Object.is(found, wanted) || Math.abs(wanted - found) <= CLOSE * Math.abs(scale);
 
   /** How many elements of what a formula gives are wrong. */
   bp.countWrong = function (found, wanted) {
-    const scale = wanted.reduce((most, g) => Math.max(most, Math.abs(g)), 0) || 1;
+    const scale = wanted.reduce((most, g) => Math.max(most, Number.isFinite(g) ? Math.abs(g) : 0), 0) || 1;
     return wanted.reduce((count, g, k) => count + !bp.isClose(found[k], g, scale), 0);
   };
 

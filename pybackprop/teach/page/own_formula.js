@@ -4,8 +4,8 @@
 
   const MOST = 40; // terms in the table
   const NOTHING = { said: "", kind: "", rows: [] };
-  const NOT_YET = {
-    said: "At this step of training the gradient is not there yet. Show all, and your formula is compared with it.",
+  const NOT_THERE = {
+    said: "The gradient is not there to compare with: it is not written yet, or overwritten in place.",
     kind: "",
     rows: [],
   };
@@ -86,7 +86,7 @@
       const asked = { net, run: view.run, at: state.at };
       const isAsked = state.own.trim() !== "";
       const isWritten = this.app.isWritten();
-      const { said, kind, rows } = !isAsked ? NOTHING : isWritten ? this.judged(asked, state.own) : NOT_YET;
+      const { said, kind, rows } = !isAsked ? NOTHING : isWritten ? this.judged(asked, state.own) : NOT_THERE;
       const verdict = bp.byId("own-verdict");
       verdict.className = kind ? `verdict ${kind}` : "";
       bp.say(verdict, said);
@@ -150,7 +150,7 @@
       const own = bp.formulaTerms(tree, row, column);
       const table = this.table(net, own, bp.terms(net, run, at), at, { row, column, shape: result.shape });
       const said = isRight
-        ? `On these numbers it gives the gradient, in all ${wanted.length} elements.`
+        ? `On these numbers it gives the gradient, in ${wanted.length === 1 ? "its only element" : `all ${wanted.length} elements`}.`
         : isTurned
           ? turned(at.name, result, shape, isSame)
           : isSame

@@ -87,7 +87,9 @@
         throw new FormulaError(`.${name} is not known here; .g, .T, .t(), .sum(0) and .mean(0) are.`);
       this.need("(");
       if (this.left[0]?.kind === "name") this.keyword();
-      const axis = this.take("number")?.value ?? null;
+      const sign = this.take("-") ? -1 : 1;
+      const number = this.take("number");
+      const axis = number && sign * number.value;
       this.need(")");
       return name === "t" ? { kind: "transpose", parts: [node] } : { kind: name, axis, parts: [node] };
     }

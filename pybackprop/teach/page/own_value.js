@@ -121,9 +121,13 @@
     return made;
   }
 
-  function sum(a, axis, divide) {
+  /** The axis of a sum; a negative one counts from the last, as in numpy. */
+  const axisOf = ({ axis }, { shape }) => (axis !== null && axis < 0 ? axis + shape.length : axis);
+
+  function sum(a, node, divide) {
+    const axis = axisOf(node, a);
     if (axis !== null && (axis < 0 || axis >= a.shape.length))
-      throw new bp.FormulaError(`.sum(${axis}): ${told(a)} has no axis ${axis}.`);
+      throw new bp.FormulaError(`.sum(${node.axis}): ${told(a)} has no axis ${node.axis}.`);
     const along = a.shape.length === 1 ? 1 : axis;
     const made = value(axis === null ? [] : a.shape.filter((_, k) => k !== axis));
     for (let i = 0; i < a.rows; i++) {
@@ -141,8 +145,8 @@
     transpose: (scope, node, a) => transpose(a),
     negative: (scope, node, a) => elementwise("*", Object.assign(value([]), { data: Float64Array.of(-1) }), a),
     "@": (scope, node, a, b) => matmul(a, b),
-    sum: (scope, node, a) => sum(a, node.axis, false),
-    mean: (scope, node, a) => sum(a, node.axis, true),
+    sum: (scope, node, a) => sum(a, node, false),
+    mean: (scope, node, a) => sum(a, node, true),
   };
 
   /** The value of a parsed formula; node.value is set for each part. scope: {net, run, at, isLessons}. Raises bp.FormulaError. */
@@ -172,10 +176,10 @@
       return bp.formulaTerms(node.parts[0], row, column).map(({ factors }) => term(...factors, by));
     }
     if (node.kind === "*") return [term(factor(a, ...place(a, row, column)), factor(b, ...place(b, row, column)))];
-    if (node.kind === "sum" && node.axis === 0 && a.shape.length === 2) {
+    if (node.kind === "sum" && axisOf(node, a) === 0 && a.shape.length === 2) {
       return Array.from({ length: a.rows }, (_, i) => bp.formulaTerms(node.parts[0], i, column)).flat();
     }
-    if (node.kind === "sum" && node.axis === 1)
+    if (node.kind === "sum" && axisOf(node, a) === 1)
       return Array.from({ length: a.columns }, (_, j) => bp.formulaTerms(node.parts[0], column, j)).flat();
     return [term(factor(node.result, row, column))];
   };

@@ -9,7 +9,6 @@
     ["fast", 60],
   ]; // milliseconds for a term
   const TICKS = 40; // ticks of an animation for one element, however long its sum is
-  const SEEN = 4; // terms of the sum that are written out
   const WHAT = {
     forward: "forward",
     w: "gradient of the weights",
@@ -142,20 +141,38 @@
 
     // ---- showing ----
 
-    product() {
+    /** The one that the state has, or another. */
+    product({ w, kind, form } = this.at) {
       const { net, view } = this.app;
-      return bp.asWritten(bp.product(net, view.run, bp.layerOf(net, this.at.w), this.at.kind, this.at.form), view.held);
+      return bp.asWritten(bp.product(net, view.run, bp.layerOf(net, w), kind, form), view.held);
+    }
+
+    terms(product, { row, column }) {
+      return product.fits && !product.missing ? bp.productTerms(this.app.net, product, row, column) : [];
     }
 
     render() {
       const product = this.product();
-      const terms =
-        product.fits && !product.missing ? bp.productTerms(this.app.net, product, this.at.row, this.at.column) : [];
+      const terms = this.terms(product, this.at);
       this.showChoices(product);
-      const sum = product.missing ? null : (terms[this.at.k - 1]?.partial ?? 0);
+      const sum = product.missing ? null : (terms[bp.countAdded(product, this.at) - 1]?.partial ?? 0);
       this.drawing.draw(this.app.net, product, this.at, sum);
       this.showControls(product);
       this.showWords(product, terms);
+    }
+
+    /** The whole sum of the chosen element, whatever product is shown. */
+    sumOfChosen() {
+      const at = bp.productFor(this.app.net, this.app.state.at);
+      const product = this.product(at);
+      return bp.html("p", {}, ...bp.productWords(this.app, product, this.terms(product, at), at)).textContent;
+    }
+
+    /** Whether the product that is shown collects the chosen element. */
+    isOfChosen() {
+      const { w, kind, form, row, column } = bp.productFor(this.app.net, this.app.state.at);
+      const { at } = this;
+      return at.w === w && at.kind === kind && at.form === form && at.row === row && at.column === column;
     }
 
     showChoices({ layer, kind, form }) {
@@ -198,9 +215,9 @@
       );
     }
 
-    showControls({ fits: isProduct, left, missing }) {
+    showControls({ fits: isProduct, left, missing, elementwise }) {
       const { k } = this.at;
-      const fits = isProduct && !missing;
+      const fits = isProduct && !missing && !elementwise;
       this.play.disabled = !fits;
       this.back.disabled = !fits || k === 0;
       this.step.disabled = !fits;
@@ -218,66 +235,7 @@
       const verdict = bp.byId("verdict");
       verdict.className = ok ? "verdict right" : "verdict wrong";
       bp.say(verdict, text);
-      bp.byId("sum").replaceChildren(...this.sum(product, terms));
-    }
-
-    /** The sum so far, its last terms written out. */
-    sum(product, terms) {
-      if (!product.fits) return ["No element can be computed."];
-      if (product.missing)
-        return [`${this.whyMissing(product.missing.label.replace(/\.T$/, ""))}, so nothing can be added up.`];
-      const { row, column, k } = this.at;
-      const index = product.target.vector ? `[${column}]` : `[${row},${column}]`;
-      const called = bp.html("code", {}, `(${product.label})${index}`);
-      const value = bp.html("b", {}, bp.long(terms[k - 1]?.partial ?? 0));
-      if (product.elementwise) return [called, ` = ${this.substituted(product, terms[0])} = `, value];
-      const whole = k === terms.length ? "" : `, ${k} of ${terms.length} terms`;
-      const some = terms.slice(0, k);
-      const added = k ? ` = ${this.added(product, some)} ${this.areExact(product, some) ? "=" : "\u2248"} ` : " = ";
-      return [called, added, value, whole, ...this.comparison(product, terms)];
-    }
-
-    /** Whether the written factors are the numbers themselves, so that a reader who multiplies gets the same sum. */
-    areExact({ kind }, terms) {
-      return terms.every(({ left, right }) => bp.isShort(right) && (kind === "b" || bp.isShort(left)));
-    }
-
-    whyMissing(name) {
-      const { held, steps } = this.app.view;
-      const over = steps.find((step) => step.over === name);
-      return held.get(name) === "overwritten"
-        ? `${name} is overwritten: ${over.writes[0]} stands in its place`
-        : `${name} is not there at this step of training`;
-    }
-
-    /** The terms, written out: all that are not 0 if they are few, else the last ones. */
-    added({ kind }, terms) {
-      const write = (some) =>
-        some
-          .map(({ left, right }) => (kind === "b" ? bp.factor(right) : `${bp.factor(left)} \u00b7 ${bp.factor(right)}`))
-          .join(" + ");
-      if (terms.length <= SEEN) return write(terms);
-      const others = terms.filter(({ product }) => product !== 0);
-      if (!others.length || others.length > SEEN) return `\u2026 + ${write(terms.slice(-SEEN))}`;
-      const zeros = terms.length - others.length;
-      return `${write(others)} (${zeros === 1 ? "one more term is" : `${zeros} more terms are`} 0)`;
-    }
-
-    substituted({ kind, rows, columns }, { left, right }) {
-      if (kind === "relu") return `(${bp.short(left)} > 0) \u00b7 ${bp.factor(right)}`;
-      return `2 (${bp.short(left)} \u2212 ${bp.factor(right)}) / ${rows * columns}`;
-    }
-
-    comparison(product, terms) {
-      if (product.isRight || !product.sameShape || this.at.k < terms.length) return [];
-      const { net, view } = this.app;
-      const { row, column } = this.at;
-      const right = bp.product(net, view.run, product.layer, product.kind, 0);
-      const belongs = bp.isTransposed(product.kind, product.form)
-        ? `, which belongs to ${right.target.label}[${column},${row}]`
-        : "";
-      const wanted = bp.productTerms(net, right, row, column).at(-1)?.partial ?? 0;
-      return [`${belongs}. The right one, ${right.label}, has `, bp.html("b", {}, bp.long(wanted)), " there."];
+      bp.byId("sum").replaceChildren(...bp.productWords(this.app, product, terms, this.at));
     }
   }
 

@@ -110,8 +110,9 @@
       const { net, state, view } = app;
       const [old, made] = [app.valueAt(state.at), view.updated.get(state.at.name)[app.flat(state.at)]];
       const called = bp.elementName(net, state.at);
+      const isExact = [old, state.rate, view.total].every(bp.isShort);
       return [
-        `${called} = ${bp.short(old)} \u2212 ${bp.short(state.rate)} \u00b7 ${bp.factor(view.total)} = `,
+        `${called} = ${bp.short(old)} \u2212 ${bp.short(state.rate)} \u00b7 ${bp.factor(view.total)} ${isExact ? "=" : "\u2248"} `,
         bp.html("b", {}, bp.long(made)),
         ". ",
       ];
