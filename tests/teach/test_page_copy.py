@@ -43,6 +43,16 @@ def test_as_text(page):
     assert end == ""
 
 
+@pytest.mark.parametrize("shown", ["x.w1.0.3.1.1", "w.w1.1.0.0.1", "w.w1.0.2.1.2", "b.w1.0.0.1.4"])
+def test_the_text_is_about_the_chosen_element_whatever_product_is_shown(page, shown):
+    page.open(example(), "#at=w1.2.1")
+    right = page.js("return pybackprop.app.views.copy.text()").split("\n")[1]
+    page.open(example(), f"#at=w1.2.1&product={shown}")
+    assert page.js("return pybackprop.app.state.product.k") == int(shown[-1])
+    assert page.js("return pybackprop.app.views.copy.text()").split("\n")[1] == right
+    assert not page.js("return pybackprop.app.views.product.isOfChosen()") or shown == "w.w1.0.2.1.2"
+
+
 def test_as_a_picture(page):
     page.open(example(), "#at=w1.2.1")
     made = page.driver.execute_async_script(
