@@ -44,7 +44,7 @@ def test_on_a_phone_the_closed_sheet_tells_the_step(page, lesson):
     page.click("#step-bar button")  # from the start
     page.click(NEXT)
     assert page.find("#sheet-step").is_displayed()
-    assert page.text("#sheet-step").startswith("Step 1 of 9, forward: lin(x, w1, b1) reads x, w1 and b1")
+    assert page.text("#sheet-step").startswith("Step 1 of 9, forward: l1 = lin(x, w1, b1) reads x, w1 and b1")
     assert not page.find("#sentence").is_displayed()
     page.click(page.cell("x", 0, 3))
     page.click("#step-bar .all")
