@@ -52,6 +52,20 @@ def test_on_a_phone_the_closed_sheet_tells_the_step(page, lesson):
     assert not page.find("#sheet-step").is_displayed()
 
 
+def test_on_a_phone_a_drag_tells_in_the_closed_sheet_what_the_loss_did(page, lesson):
+    page.open(lesson, width=390, height=800)
+    before = box(page, "#value"), box(page, "#element")
+    assert not page.find("#sheet-effect").is_displayed()
+    for value in (1.5, -0.7, 1e-3):
+        page.js("pybackprop.app.setValue(arguments[0])", value)
+        page.settle()
+        assert page.find("#sheet-effect").is_displayed()
+        assert not page.find("#sentence").is_displayed()
+        assert box(page, "#value") == pytest.approx(before[0], abs=1)
+        assert box(page, "#element") == pytest.approx(before[1], abs=1)
+    assert page.text("#sheet-effect") == page.text("#effect")
+
+
 @pytest.mark.parametrize("width", [390, 1024, 1280, 1400])
 def test_nothing_jumps_from_step_to_step(page, lesson, width):
     page.open(lesson, "#step=1&inplace=1", width=width, height=2600)
@@ -59,6 +73,16 @@ def test_nothing_jumps_from_step_to_step(page, lesson, width):
     for step in range(2, 10):
         page.go(f"#step={step}&inplace=1")
         assert box(page, "#layers")[0] == first, step
+
+
+@pytest.mark.parametrize("width", [1000, 1024, 1280])
+def test_nothing_jumps_while_the_gradient_gains_and_loses_digits(page, lesson, width):
+    page.open(lesson, width=width)
+    places = set()
+    for k in range(0, 60, 2):
+        page.js("pybackprop.app.setValue(arguments[0])", -0.75 + k * 0.05)
+        places.add(tuple(box(page, part)[0] for part in ("#value", "#falk", "#product-controls", "#layers")))
+    assert len(places) == 1
 
 
 def test_after_the_update_the_button_says_that_new_weights_follow(page, lesson):

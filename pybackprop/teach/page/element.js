@@ -49,13 +49,19 @@
       this.showValue(name);
       this.showWritten();
       this.showSlope(name);
-      bp.byId("effect").replaceChildren(...this.effect(name));
+      for (const id of ["effect", "sheet-effect"]) bp.byId(id).replaceChildren(...this.effect(name));
+      bp.byId("sheet-effect").classList.toggle("moved", this.change() !== 0);
+    }
+
+    /** By how much the reader moved the element. */
+    change() {
+      return this.app.valueAt(this.app.state.at) - this.app.before.value;
     }
 
     /** What the reader's change did to the loss, and what the slope said it would. */
     effect(name) {
       const { state, view, before } = this.app;
-      const by = this.app.valueAt(state.at) - before.value;
+      const by = this.change();
       const moved = view.run.loss - before.run.loss;
       if (![by, moved, before.slope].every(Number.isFinite))
         return ["No difference can be taken: not every number is finite."];

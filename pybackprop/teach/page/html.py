@@ -48,7 +48,7 @@ def html_of(scene: Scene, served: bool = False, linked: bool = False) -> str:
     served: whether it may ask the server it comes from what judge says. linked: whether it tells the page around it
     what its reader changes, and takes what that says.
     """
-    style, script = part("page.css"), _script(served, linked)
+    style, script = _compact_style(part("page.css")), _script(served, linked)
     numbers = _inert(scene.to_json(derived=False, write=written))
     parts = {"policy": _policy(style, script, served), "style": style, "script": script, "scene": numbers}
     html = part("template.html")
@@ -191,10 +191,16 @@ def _script(served: bool, linked: bool) -> str:
 
 
 def _compact(script: str) -> str:
-    """Without comments in lines of their own and indentation; no string of ours goes over several lines."""
+    """Without comments, indentation and the ends of lines that nothing needs; no string of ours goes over several lines."""
     without = re.sub(r"^\s*(//.*|/\*\*.*?\*/)\n", "", script, flags=re.MULTILINE)
     without = re.sub(r"^\s*/\*\*.*?\*/\n", "", without, flags=re.MULTILINE | re.DOTALL)
-    return re.sub(r"^\s+", "", without, flags=re.MULTILINE)
+    without = re.sub(r"(?<=[;,{}(])[ ]+// .*$", "", without, flags=re.MULTILINE)
+    return re.sub(r"(?<=[;,{(\[])\n+", "", re.sub(r"^\s+", "", without, flags=re.MULTILINE))
+
+
+def _compact_style(style: str) -> str:
+    """Without comments and space that separates nothing."""
+    return re.sub(r"\s*([{};])\s*", r"\1", re.sub(r"/\*.*?\*/", "", style, flags=re.DOTALL)).replace(": ", ":")
 
 
 def _policy(style: str, script: str, served: bool) -> str:
