@@ -1,6 +1,7 @@
 """The page in a browser: the reader's own formula, what it would add up beside what should be added."""
 
 import re
+import time
 
 import numpy as np
 import pytest
@@ -180,6 +181,74 @@ def test_on_the_served_page_judge_gives_its_reason(page):
         assert reason in page.text("#own-judge")
         typed(page, "x.T @ l1.g")
         assert page.until(lambda: page.text("#own-judge") and reason not in page.text("#own-judge"))
+
+
+@pytest.fixture
+def answered(page):
+    """A function: what judge says of a formula on a served page, once it has answered."""
+    with served(example()) as server:
+        address = f"http://127.0.0.1:{server.server_port}/"
+        page.own.append(address)
+        page.open(example())
+        page.driver.get(address)
+        page.wait_for_start()
+
+        def ask(at, formula):
+            page.go(f"#at={at}")
+            page.until(lambda: page.text("#own-judge") == "")
+            typed(page, formula)
+            return page.until(lambda: page.text("#own-judge"))
+
+        yield ask
+
+
+LESSONS = [
+    ("w1.2.1", "inp.T @ out.g"), ("w1.2.1", "w.g = inp.t() @ out.g"), ("b1.1", "out.g.sum(0)"),
+    ("x.2.1", "(out.g @ w.T) * (inp > -1000)"), ("w2.1.0", "inp.t() @ out.g"), ("l1.1.0", "(inp > 0) * out.g"),
+    ("l1.1.0", "dout * (inp > 0)"), ("w1.2.1", "x.T @ dout"), ("out.1.0", "2 * (inp - targ) / size"),
+    ("out.1.0", "2 \u00b7 (out \u2212 targ) / size"),
+]  # fmt: skip
+
+
+def test_on_the_served_page_judge_reads_the_lessons_names_as_the_page_does(page, answered):
+    for at, formula in LESSONS:
+        said = answered(at, formula)
+        assert "On these numbers it gives the gradient, in all " in page.text("#own-verdict"), formula
+        assert said.startswith("judge, on the network that is served: Right: "), (formula, said)
+    for at, formula in [("w1.2.1", "x.T @ out.g"), ("w1.2.1", "out.g @ inp.T"), ("w2.1.0", "dz @ x.T")]:
+        said = answered(at, formula)
+        assert page.find("#own-verdict").get_attribute("class") == "verdict wrong"
+        assert said.startswith("judge, on the network that is served: Wrong: "), (formula, said)
+        assert "Read here" not in said
+
+
+def test_with_equal_sizes_judge_is_not_asked_and_with_other_numbers_says_which_it_has(page, answered):
+    served_now = "judge, on the network that is served: Wrong: it does not run on these shapes."
+    assert answered("w1.2.1", "l1.g @ x.T").startswith(served_now)
+    page.click("#equal")
+    assert page.text("#own-verdict").startswith("The shape is right, and ")
+    page.js("pybackprop.asks = 0; const ask = fetch; fetch = (...a) => { pybackprop.asks += 1; return ask(...a); }")
+    typed(page, "l1.g @ x.T * 1")
+    time.sleep(1)  # twice as long as the page waits before it asks
+    assert page.js("return pybackprop.asks") == 0
+    assert page.text("#own-judge") == ""
+    page.click("#equal")
+    assert page.until(lambda: page.text("#own-judge").startswith(served_now))
+    page.js("pybackprop.app.setValue(0.5)")
+    others = served_now.replace(" served:", " served, without your changes:")
+    assert page.until(lambda: page.text("#own-judge").startswith(others))
+    page.click("#everything")
+    assert page.until(lambda: page.text("#own-judge").startswith(served_now))
+
+
+def test_what_the_lessons_names_mean_is_told_to_judge():
+    answers = Answers(example())
+    assert answers.answer("w1", "inp.T @ out.g")["ok"] is False
+    assert answers.answer("w1", "inp.T @ out.g", {"inp": "x", "out": "l1"})["ok"] is True
+    assert answers.answer("w1", "inp.T @ dout", {"inp": "x", "dout": "l1", "tensor": "w1", "reveal": "1"})["ok"] is True
+    assert answers.answer("w1", "inp.T @ out.g", {"inp": "x", "out": "l9"}) == {
+        "error": "There is no tensor 'l9'; there are x, w1, b1, w2, b2, targ, l1, l2, out, loss."
+    }
 
 
 def test_judges_answer_is_judges(rng):

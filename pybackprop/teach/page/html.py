@@ -110,8 +110,8 @@ def server_of(scene: Scene, port: int = 0) -> ThreadingHTTPServer:
     class Page(_Handler):
         body = page
 
-        def judge(self, tensor: str, formula: str) -> dict[str, Any]:
-            return answers.answer(tensor, formula)
+        def judge(self, tensor: str, formula: str, names: dict[str, str]) -> dict[str, Any]:
+            return answers.answer(tensor, formula, names)
 
     return _Server((HOST, port), Page)
 
@@ -144,13 +144,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(self.body, "text/html", with_body)
         elif path == "/judge":
             asked = dict(parse_qsl(query))
-            said = self.judge(asked.get("tensor", ""), asked.get("formula", ""))
+            said = self.judge(asked.get("tensor", ""), asked.get("formula", ""), asked)
             self._send(json.dumps(said).encode(), "application/json", with_body)
         else:
             self.send_error(HTTPStatus.NOT_FOUND)
 
-    def judge(self, tensor: str, formula: str) -> dict[str, Any]:
-        """What judge says of a formula, as plain types."""
+    def judge(self, tensor: str, formula: str, names: dict[str, str]) -> dict[str, Any]:
+        """What judge says of a formula, as plain types. names: what names in it mean, as Answers has them."""
         raise NotImplementedError
 
     def _send(self, body: bytes, kind: str, with_body: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from threading import Lock
 from typing import Any
 
@@ -14,6 +15,7 @@ from pybackprop.teach.page.scene import Scene
 __all__ = ["LONGEST", "Answers"]
 
 LONGEST = 300  # characters of a formula
+LESSONS = ("inp", "w", "b", "out", "z", "dz", "dout")  # names that a page may read as those of the operation
 
 
 class Answers:
@@ -24,20 +26,32 @@ class Answers:
         self._tensors: dict[str, Tensor] = {}
         self._loss: Tensor | None = None
 
-    def answer(self, name: str, formula: str) -> dict[str, Any]:
-        """{"ok", "summary", "hints"} of a formula for the gradient of a tensor; {"error"} where it cannot be judged."""
+    def answer(self, name: str, formula: str, names: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """{"ok", "summary", "hints"} of a formula for the gradient of a tensor; {"error"} where it cannot be judged.
+
+        names: which tensor each of the LESSONS names in the formula means, {"inp": "x", "dz": "l1"}; dz and dout are
+        its gradient. Other keys are ignored.
+        """
         if not formula.strip() or len(formula) > LONGEST:
             return {"error": f"Expected a formula of at most {LONGEST} characters."}
+        meant = {lessons: names[lessons] for lessons in LESSONS if lessons in names} if names else {}
         with self._lock:
             if self._loss is None:
                 self._run()
             if name not in self._tensors or self._tensors[name] is self._loss:
                 return {"error": f"There is no gradient of {name!r}; there are {', '.join(self._tensors)}."}
+            if unknown := [t for t in meant.values() if t not in self._tensors]:
+                return {"error": f"There is no tensor {unknown[0]!r}; there are {', '.join(self._tensors)}."}
             try:
-                verdict = judge(self._tensors[name], formula)
+                verdict = judge(self._tensors[name], formula, **self._given(meant))
             except (ValueError, TypeError, GradientError) as error:  # a FormulaError is a ValueError
                 return {"error": str(error)}
         return {"ok": verdict.ok, "summary": verdict.summary, "hints": list(verdict.hints)}
+
+    def _given(self, meant: Mapping[str, str]) -> dict[str, Any]:
+        """The tensors or gradients of which these are the names."""
+        tensors = {lessons: self._tensors[name] for lessons, name in meant.items()}
+        return {lessons: t.g if lessons.startswith("d") else t for lessons, t in tensors.items()}
 
     def _run(self) -> None:
         """Forward and backward, on copies that keep the scene's names."""

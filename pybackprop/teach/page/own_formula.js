@@ -91,7 +91,7 @@
       verdict.className = kind ? `verdict ${kind}` : "";
       bp.say(verdict, said);
       bp.byId("own-terms").replaceChildren(...rows);
-      bp.askJudge?.(state.at.name, isWritten ? state.own : "", bp.byId("own-judge"));
+      bp.askJudge?.(this.app, bp.byId("own-judge"));
     }
 
     showPopular(reader) {

@@ -95,6 +95,9 @@
     }
   }
 
+  /** The formula, or the right side of a line of code, with the signs that Python knows. */
+  bp.asPython = (text) => text.replace(ASSIGNED, "").replace(/[\u2212\u00b7]/g, (sign) => SAME[sign]);
+
   /** The formula, or the right side of a line of code, as a tree of {kind, parts, ...}. Raises bp.FormulaError with a sentence for the reader. */
   bp.parseFormula = function (text) {
     const parser = new Parser(text.replace(ASSIGNED, ""));

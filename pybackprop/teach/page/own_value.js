@@ -38,21 +38,21 @@
       .map(([name, slot]) => [name, layer[slot]])
       .filter(([name, called]) => called != null && called !== name && bp.namesIn(tree).includes(name));
 
-  /** The lesson's names for the operation that reads the chosen element, where no tensor has them. */
-  function alias({ net, at, isLessons }, name) {
+  /** What a name means: [tensor or null, whether its gradient]; the lesson's are those of the operation that reads the chosen element. */
+  bp.tensorCalled = function ({ net, at, isLessons }, name) {
     const { layer } = bp.readerOf(net, at.name);
     if (isLessons && name === "out") return [layer.out, false];
     const known = new Map(
       Object.entries({ z: layer.out, inp: layer.in, w: layer.w, b: layer.b, dz: layer.out, dout: layer.out }),
     );
     return net.tensors.has(name) ? [name, false] : [known.get(name) ?? null, name.startsWith("d")];
-  }
+  };
 
   function read(scope, name, isGradient) {
     const { net, run, at } = scope;
     if (name === "size")
       return Object.assign(value([]), { data: Float64Array.of(run.values.get(net.layers.at(-1).in).length) });
-    const [called, isArriving] = alias(scope, name);
+    const [called, isArriving] = bp.tensorCalled(scope, name);
     if (called == null)
       throw new bp.FormulaError(
         `There is no ${name} here; there are ${[...net.tensors.keys()].join(", ")}, and the lesson's inp, w, b and out.`,
