@@ -3,12 +3,21 @@
 import numpy as np
 import pytest
 
+import pybackprop as bp
 from helpers.page_browser import MINUS
 from helpers.scenes import example
+from pybackprop.teach.example import on_data, small
 
 pytestmark = pytest.mark.browser
 
 ALL = "\ue009a\ue000"  # Ctrl+A: what is typed then takes its place
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    kept = {"small": (small(), (3, 7)), "digits": (on_data(None), (20, 7))}
+    return {name: bp.explain(each.tensors["w1"], at=at).scene() for name, (each, at) in kept.items()}
+
 
 # ---- choosing ----
 
@@ -64,6 +73,68 @@ def test_where_relu_stops_nothing_moves(page):
     assert "is not positive" in page.text("#sentence")
     assert page.marked("l2", "moves") == page.marked("out", "onwards") == []
     assert page.text("#gradient") == "0"
+
+
+def test_at_relus_corner_the_sentence_says_what_is_taken_and_what_is_measured(page, scenes):
+    page.open(scenes["small"], "#at=l1.1.7&set=l1.1.7:-6.3125")
+    assert page.values("l1").reshape(4, 8)[1, 7] == 0
+    assert page.text("#sentence") == (
+        "l1[1,7] is 0, at relu's corner: to the right l2[1,7] moves with it, to the left it does not; relu's gradient "
+        "there is taken as 0, while the measured slope is the mean of both sides."
+    )
+    measured = "return pybackprop.measuredSlope(pybackprop.lossAlong(pybackprop.app.net, "
+    measured += "pybackprop.app.state.changed, pybackprop.app.state.at), 0)"
+    arriving = page.grads("l2").reshape(4, 8)[1, 7]
+    assert page.number("#gradient") == 0
+    assert page.js(measured) == pytest.approx(arriving / 2, rel=1e-3)
+    assert arriving != 0
+    for shift, begin in ((-6.25, "is positive, so it moves"), (-6.5, "is not positive, so l2[1,7] stays 0")):
+        page.go(f"#at=l1.1.7&set=l1.1.7:{shift}")
+        assert page.text("#sentence").startswith(f"l1[1,7] {begin}")
+
+
+# ---- the loss along an element ----
+
+PLOT = """const plot = document.querySelector(".slope");
+    const text = [...plot.querySelectorAll("text")].find(each => each.textContent.startsWith("loss ")).getBBox();
+    const frame = plot.querySelector("svg"), point = plot.querySelector(".point");
+    const [left, top] = ["x", "y"].map(name => Number(frame.getAttribute(name)));
+    const [x, y] = ["cx", "cy"].map(name => Number(point.getAttribute(name)));
+    const path = plot.querySelector(".curve").getAttribute("d").match(/[\\d.e-]+ [\\d.e-]+/g)
+        .map(each => each.split(" ").map(Number)).map(([a, b]) => [a + left, b + top]);
+    const {width} = plot.viewBox.baseVal;
+    return {path, point: [x, y], bottom: text.y + text.height, right: text.x + text.width, width}"""
+
+PLOTS = [
+    ("small", "#at=l1.1.7", 1280),
+    ("small", "#at=w1.3.7", 1280),
+    ("small", "#at=w1.3.7", 360),
+    ("small", "#at=l1.1.7&set=l1.1.7:-6.3125", 1280),
+    ("small", "#at=w1.3.7&set=w2.7.0:1e-8", 1280),
+    ("digits", "#at=w1.0.3", 1280),
+]
+
+
+@pytest.mark.parametrize(("name", "fragment", "width"), PLOTS)
+def test_the_point_lies_on_the_curve_and_no_word_does(page, scenes, name, fragment, width):
+    """Also where the loss is flat, and float32's rounding is all that is left of it."""
+    page.open(scenes[name], fragment, width=width)
+    if width < 500:
+        page.click("#sheet")
+    plot = page.js(PLOT)
+    path, (x, y) = np.array(plot["path"]), plot["point"]
+    assert len(path) == 81
+    assert y == pytest.approx(np.interp(x, *path.T), abs=2)
+    assert min(path[:, 1].min(), y - 7) >= plot["bottom"] - 1
+    assert plot["right"] <= plot["width"]
+
+
+@pytest.mark.parametrize(("name", "fragment"), [(name, fragment) for name, fragment, _ in PLOTS[-2:]])
+def test_rounding_alone_is_drawn_flat(page, scenes, name, fragment):
+    page.open(scenes[name], fragment)
+    heights = np.array(page.js(PLOT)["path"])[:, 1]
+    assert np.ptp(heights) < 2
+    assert heights.mean() == pytest.approx(63, abs=2)  # the middle
 
 
 # ---- dragging ----

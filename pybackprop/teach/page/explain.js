@@ -187,7 +187,10 @@
   function reluSentence(net, { out }, values, element) {
     const at = element.row * net.tensors.get(element.name).columns + element.column;
     const to = bp.elementName(net, { ...element, name: out });
-    return values.get(element.name)[at] > 0
+    const value = values.get(element.name)[at];
+    if (value === 0)
+      return `is 0, at relu's corner: to the right ${to} moves with it, to the left it does not; relu's gradient there is taken as 0, while the measured slope is the mean of both sides`;
+    return value > 0
       ? `is positive, so it moves ${to} and nothing else, by as much as itself`
       : `is not positive, so ${to} stays 0 and nothing moves`;
   }

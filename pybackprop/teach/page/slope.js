@@ -2,9 +2,10 @@
 (function (bp) {
   "use strict";
 
-  const SIZE = { width: 480, height: 120, left: 8, right: 8, top: 10, bottom: 26 };
+  const SIZE = { width: 480, height: 130, left: 8, right: 8, top: 22, bottom: 26 }; // words stand above the plot and below
   const POINTS = 80;
   const STEPS = [1, 2, 5, 10];
+  const FLAT = 64 * 2 ** -24; // of the loss: a few roundings of float32, which are no curve to look at
 
   function niceAbove(size) {
     const unit = 10 ** Math.floor(Math.log10(size));
@@ -30,11 +31,13 @@
     });
   }
 
+  /** From the lowest loss to the highest, in the middle of a span that is never so small that rounding fills it. */
   function heights(points, loss) {
-    const losses = points.map(([, y]) => y).filter(Number.isFinite);
+    const losses = points.map(([, y]) => y);
     const [low, high] = [Math.min(...losses, loss), Math.max(...losses, loss)];
-    const margin = (high - low || Math.abs(high) || 1) * 0.1;
-    return { low: low - margin, high: high + margin };
+    const half = Math.max(high - low, FLAT * Math.abs(high)) * 0.6 || 1;
+    const middle = low + (high - low) / 2;
+    return { low: middle - half, high: middle + half };
   }
 
   function scales(range, { low, high }) {
@@ -63,11 +66,7 @@
       bp.svg("path", { class: "curve", d: pathOf(points, scale) }),
       ...(now.slope === null ? [] : [tangent(now, range, scale)]),
     );
-    const isHigher = points.at(-1)[1] > points[0][1]; // the text stands where the curve is low
-    const side = isHigher
-      ? { x: SIZE.left, "text-anchor": "start" }
-      : { x: SIZE.width - SIZE.right, "text-anchor": "end" };
-    const top = bp.svg("text", { ...side, y: SIZE.top + 8 }, now.said);
+    const top = bp.svg("text", { x: SIZE.left, y: SIZE.top - 6 }, now.said);
     const point = bp.svg("circle", { class: "point", cx: SIZE.left + x, cy: SIZE.top + y, r: 7 });
     return [plot, top, point];
   }
@@ -125,9 +124,10 @@
       const drawn = slope === null ? said : `${said}, its slope dashed`;
       this.range = bp.rangeOf(original, value);
       const points = this.curve(lossAt);
-      const isFinite = points.every(([, y]) => Number.isFinite(y)) && [value, loss, slope ?? 0].every(Number.isFinite);
-      const shown = isFinite
-        ? drawing(points, { value, loss, slope, said: drawn }, this.range)
+      const height = lossAt(value); // the curve's, in double: the point lies on it, whatever float32 rounds
+      const numbers = [value, loss, slope ?? 0, height, ...points.map(([, y]) => y)];
+      const shown = numbers.every(Number.isFinite)
+        ? drawing(points, { value, loss: height, slope, said: drawn }, this.range)
         : [
             bp.svg(
               "text",
