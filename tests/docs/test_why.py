@@ -73,3 +73,8 @@ def test_the_five_lines_at_its_beginning_are_the_gradients():
     names |= {"out_g": hidden.g.data, "inp": x.data, "w": w.data}
     for formula, t in zip(formulas[2:], (x, w, b), strict=True):
         np.testing.assert_allclose(eval(formula, {}, names), t.g.data)
+
+
+def test_the_question_of_the_transpose_leads_to_the_page():
+    (section,) = re.findall(r"^## Why is it `w\.g = x\.T @ out\.g`.*?(?=^## )", TEXT, re.M | re.S)
+    assert "[the page of explanations](explanations.md)" in section

@@ -1,5 +1,6 @@
 """The page in a notebook's cell, and embedded with one tag."""
 
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -8,9 +9,12 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
+from helpers.compile_c import ROOT
 from pybackprop.teach.example import small
 from pybackprop.teach.page import html as teach_page
 from pybackprop.teach.page import notebook
+
+DOCUMENT = (ROOT / "docs" / "explanations.md").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -111,14 +115,36 @@ def test_in_a_frame_it_works_as_alone(page, shown):
 
 
 @pytest.mark.browser
-def test_it_is_embedded_with_one_tag(page, tmp_path):
+def test_it_is_embedded_with_the_documents_one_tag(page, tmp_path):
+    (tag,) = re.findall(r"^```html\n(.*?)\n```$", DOCUMENT, re.MULTILINE | re.DOTALL)
     kept = small()
-    teach_page.write(tmp_path / "inner.html", bp.explain(kept.tensors["w1"], at=(3, 7)).scene())
+    teach_page.write(tmp_path / "page.html", bp.explain(kept.tensors["w1"], at=(3, 7)).scene())
+    assert [name for name, _ in Tags(tag).found] == ["iframe"]
     outer = tmp_path / "outer.html"
-    outer.write_text(
-        '<!doctype html><title>docs</title><iframe title="x" src="inner.html#at=w2.3.0" width="1300" height="800">'
-    )
+    outer.write_text(f"<!doctype html><title>docs</title>{tag}")
     page.driver.get(outer.as_uri())
     page.driver.switch_to.frame(0)
+    page.wait_for_start()
     assert page.chosen() == "w2[3,0]"
     page.driver.switch_to.default_content()
+
+
+@pytest.mark.browser
+def test_the_address_holds_what_the_document_says(page):
+    parts = re.findall(r"^\| `(\w+)=(.*?)` \| ", DOCUMENT, re.MULTILINE)
+    read = re.findall(r'given\.get\("(\w+)"\)', teach_page.part("fragment.js"))
+    assert [name for name, _ in parts] != []
+    assert sorted(name for name, _ in parts) == sorted([*set(read), "equal"])
+    kept = small()
+    page.open(bp.explain(kept.tensors["w1"], at=(3, 7)).scene())
+    written = "&".join("=".join(part) for part in parts)
+    again = "const {net} = pybackprop.app; return pybackprop.fragmentOf(net, pybackprop.stateOf(net, arguments[0]))"
+    assert page.js(again, written) == written
+    without = written.replace("&equal=1", "")
+    page.go(f"#{without}")
+    assert page.values("w1").reshape(5, 8)[3, 7] == 0.5
+    x, w, b = (page.values(name) for name in ("x", "w1", "b1"))
+    assert page.values("l1")[2] == (x.reshape(4, 5) @ w.reshape(5, 8) + b)[0, 2] + 0.25
+    assert page.js("return pybackprop.productLabel(pybackprop.linLayers(pybackprop.app.net)[0], 'w')") == "w1.g"
+    assert page.js("return pybackprop.formLabels(pybackprop.linLayers(pybackprop.app.net)[0], 'w')[1]") == "l1.g @ x.T"
+    assert page.js("return pybackprop.app.state.own") == "l1.g @ x.T"
