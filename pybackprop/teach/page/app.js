@@ -49,13 +49,16 @@
       for (const link of document.querySelectorAll(".skip a")) {
         link.onclick = (event) => {
           event.preventDefault();
-          document.querySelector(link.hash).focus();
+          if (link.hash !== "#element") this.showSheet(false);
+          const target = document.querySelector(link.hash);
+          target.focus({ preventScroll: true });
+          target.scrollIntoView(); // its beginning, as a link does
         };
       }
     }
 
-    openSheet() {
-      if (!bp.byId("element").classList.contains("open")) this.toggleSheet();
+    showSheet(open) {
+      if (bp.byId("element").classList.contains("open") !== open) this.toggleSheet();
     }
 
     /** On a phone the panel is a sheet at the bottom: opened, it shows the product too. */
