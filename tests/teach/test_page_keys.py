@@ -77,6 +77,49 @@ def test_matrices_are_grids_with_rows_and_cells(page):
     assert unnamed == 0
 
 
+SET = "#at=w1.0.0&set=w1.0.0:0.5"
+TERMS = "#at=w1.0.0&product=w.w1.0.0.0.1"
+VANISHING = [
+    # what a press disables or hides, and what has the focus then
+    (SET, "#value button", "#value"),
+    (SET, "#everything", "#network"),
+    ("#step=3", "#step-bar button:first-of-type", "#step-bar"),
+    ("#step=1", "#step-bar .back", "#step-bar"),
+    ("#step=9", "#step-bar .main", "#step-bar"),
+    ("#step=3", "#step-bar .all", "#step-bar"),
+    (TERMS, "#product-controls button:nth-of-type(2)", "#product-controls"),
+    (TERMS, "#product-controls button:nth-of-type(4)", "#product-controls"),
+    ("#step=9&show=step", "#update button", "#panel-step"),
+]
+HAS_FOCUS = "return document.activeElement === document.querySelector(arguments[0])"
+
+
+@pytest.mark.parametrize("key", ["enter", "space"])
+@pytest.mark.parametrize(("fragment", "button", "group"), VANISHING)
+def test_a_press_that_disables_its_button_leaves_the_focus_where_it_was(page, fragment, button, group, key):
+    more = (4, 30, 20) if button.endswith(".main") else (4, 3, 2)  # weights than the address has room for
+    page.open(example(more), fragment)
+    page.js("document.querySelector(arguments[0]).focus()", button)
+    page.press(key)
+    assert not page.find(button).is_enabled() or not page.find(button).is_displayed()
+    assert page.js(HAS_FOCUS, group)
+    state = "const {at, changed, step, product} = pybackprop.app.state; return [at, changed.size, step, product]"
+    before = page.js(state)
+    page.press(key)  # who holds the key down, or presses it once too often, presses nothing else
+    assert page.js(state) == before
+    page.press("tab")
+    assert page.js("return document.activeElement.matches(arguments[0])", f"{group} :is(button, input, a)")
+
+
+def test_the_end_of_an_animation_leaves_the_focus_where_it_was(page):
+    page.open(example(), TERMS)
+    page.js("pybackprop.app.views.product.pace.value = 'fast'; pybackprop.app.views.product.start()")
+    page.js("document.querySelector('#product-controls button:nth-of-type(4)').focus()")
+    assert page.until(lambda: page.text("#product-controls .main") == "play")
+    page.settle()
+    assert page.js(HAS_FOCUS, "#product-controls")
+
+
 # ---- the address ----
 
 

@@ -181,6 +181,33 @@ def test_each_question_leads_to_the_element_and_the_product_that_answer_it(page)
     assert page.text("#own-verdict").startswith("The shape is right, and ")
 
 
+SEEN = """const {left, right, top, bottom} = document.querySelector(arguments[0]).getBoundingClientRect();
+    const found = document.elementFromPoint((left + right) / 2, Math.min((top + bottom) / 2, top + 200));
+    return Boolean(found?.closest(arguments[0]));"""
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_an_answer_is_in_sight_whether_the_sheet_is_open_or_not(page, width):
+    page.open(lesson(), width=width, height=844)
+    asked = page.driver.find_elements("css selector", "#questions button")
+    for k, answer in [(3, "#own-verdict"), (0, "#falk"), (3, "#own-verdict"), (0, "#falk")]:
+        page.js("scrollTo(0, 0)")
+        page.js("arguments[0].click()", asked[k])
+        page.settle()
+        assert page.js(SEEN, answer), answer
+    assert page.find("#element").get_attribute("class") == "panel open"
+
+
+@pytest.mark.parametrize("target", ["#network", "#element", "#own", "#terms-title", "#backward"])
+def test_what_is_skipped_to_is_not_behind_the_sheet(page, target):
+    page.open(lesson(), width=390, height=844)
+    page.click("#sheet")
+    page.js("document.querySelector(`.skip a[href='${arguments[0]}']`).focus()", target)
+    page.press("enter")
+    assert page.js("return document.activeElement.matches(arguments[0])", target)
+    assert page.js(SEEN, target)
+
+
 def test_without_a_bias_nobody_asks_for_its_sum(page, rng):
     page.open(scene_of(*pair(rng, 3, 2, bias=False)))
     asked = [button.text for button in page.driver.find_elements("css selector", "#questions button")]

@@ -7,13 +7,6 @@
   const flatSet = (net, cells, name) =>
     new Set(cells.map(({ row, column }) => row * net.tensors.get(name).columns + column));
 
-  /** Writes the fragment. In a frame it belongs to the frame, whose own address is about:srcdoc. */
-  function goTo(fragment, how) {
-    const address = location.href.split("#")[0] + fragment;
-    if (how === "push") history.pushState(null, "", address);
-    else history.replaceState(null, "", address);
-  }
-
   class App {
     /** signal: ends its listeners, once another takes its place. */
     constructor(scene, signal) {
@@ -56,13 +49,16 @@
       for (const link of document.querySelectorAll(".skip a")) {
         link.onclick = (event) => {
           event.preventDefault();
-          document.querySelector(link.hash).focus();
+          if (link.hash !== "#element") this.showSheet(false);
+          const target = document.querySelector(link.hash);
+          target.focus({ preventScroll: true });
+          target.scrollIntoView(); // its beginning, as a link does
         };
       }
     }
 
-    openSheet() {
-      if (!bp.byId("element").classList.contains("open")) this.toggleSheet();
+    showSheet(open) {
+      if (bp.byId("element").classList.contains("open") !== open) this.toggleSheet();
     }
 
     /** On a phone the panel is a sheet at the bottom: opened, it shows the product too. */
@@ -112,9 +108,11 @@
     }
 
     render({ only = null, reveal = false } = {}) {
+      const focused = document.activeElement;
       for (const [name, view] of Object.entries(this.views))
         if (only === null || only === name) view.render({ reveal });
       this.showLoss();
+      bp.keepFocus(focused);
     }
 
     hasLoss() {
@@ -248,7 +246,7 @@
       const before = top();
       this.views.product.stop();
       this.pending = null;
-      goTo(`#${bp.fragmentOf(net, first)}`, "push");
+      bp.goTo(`#${bp.fragmentOf(net, first)}`, "push");
       bp.begin();
       scrollBy(0, top() - before); // what the reader looks at stays where it is
       bp.byId("equal").focus({ preventScroll: true });
@@ -263,7 +261,7 @@
 
     writeFragment() {
       const fragment = `#${bp.fragmentOf(this.net, this.state)}`;
-      if (this.pending !== null && fragment !== location.hash) goTo(fragment, this.pending);
+      if (this.pending !== null && fragment !== location.hash) bp.goTo(fragment, this.pending);
       this.pending = null;
     }
 

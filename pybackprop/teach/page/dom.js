@@ -59,5 +59,16 @@
 
   bp.button = (text, onclick, properties = {}) => bp.html("button", { type: "button", onclick, ...properties }, text);
 
+  const UNUSABLE = ":disabled, [hidden], [hidden] *";
+
+  /**
+   * Where the control that had the focus can be used no more, the group around it has the focus: Tab goes on from there,
+   * and Enter held down presses nothing else.
+   */
+  bp.keepFocus = function (focused) {
+    if (!focused?.matches(UNUSABLE)) return;
+    focused.closest('[tabindex="-1"]:not([hidden], [hidden] *)')?.focus({ preventScroll: true });
+  };
+
   bp.isStill = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 })((globalThis.pybackprop ??= {}));

@@ -60,7 +60,7 @@
 
     /** What the reader's change did to the loss, and what the slope said it would. */
     effect(name) {
-      const { state, view, before } = this.app;
+      const { view, before } = this.app;
       const by = this.change();
       const moved = view.run.loss - before.run.loss;
       if (![by, moved, before.slope].every(Number.isFinite))

@@ -168,4 +168,11 @@
       throw error;
     }
   };
+
+  /** Writes the fragment. In a frame it belongs to the frame, whose own address is about:srcdoc. */
+  bp.goTo = function (fragment, how) {
+    const address = location.href.split("#")[0] + fragment;
+    if (how === "push") history.pushState(null, "", address);
+    else history.replaceState(null, "", address);
+  };
 })((globalThis.pybackprop ??= {}));

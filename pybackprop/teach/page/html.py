@@ -1,6 +1,6 @@
 """The page: a scene as one interactive, self-contained HTML file.
 
-Its parts are beside this module: template.html, page.css and small scripts. A Content-Security-Policy in the file
+Its parts are beside this module: template.html, style sheets and small scripts. A Content-Security-Policy in the file
 forbids it to load anything, or to run anything but these scripts.
 """
 
@@ -29,6 +29,7 @@ from pybackprop.teach.page.scene import Scene
 
 __all__ = ["Frame", "folded", "html_of", "part", "serve", "server_of", "write"]
 
+STYLES = ("page", "stage", "element", "media")  # the last sets anew what the others have set
 SCRIPTS = (
     "numbers", "network", "explain", "training_step", "lives", "products", "verdicts", "fragment", "dom",
     "text_width", "grid_input", "grid", "cell_look", "room", "joins", "strip", "formula", "element", "slope",
@@ -48,7 +49,7 @@ def html_of(scene: Scene, served: bool = False, linked: bool = False) -> str:
     served: whether it may ask the server it comes from what judge says. linked: whether it tells the page around it
     what its reader changes, and takes what that says.
     """
-    style, script = _compact_style(part("page.css")), _script(served, linked)
+    style, script = _style(), _script(served, linked)
     numbers = _inert(scene.to_json(derived=False, write=written))
     parts = {"policy": _policy(style, script, served), "style": style, "script": script, "scene": numbers}
     html = part("template.html")
@@ -185,13 +186,17 @@ def part(name: str) -> str:
     return (resources.files("pybackprop.teach.page") / name).read_text(encoding="utf-8")
 
 
+def _style() -> str:
+    return _compact_style("\n".join(part(f"{name}.css") for name in STYLES))
+
+
 def _script(served: bool, linked: bool) -> str:
     names = (SERVED if served else ()) + SCRIPTS + (LINKED if linked else ())
     return "\n".join(_compact(part(f"{name}.js")) for name in names)
 
 
 def _compact(script: str) -> str:
-    """Without comments, indentation and the ends of lines that nothing needs; no string of ours goes over several lines."""
+    """Without comments, indentation and line ends that nothing needs; no string of ours goes over several lines."""
     without = re.sub(r"^\s*(//.*|/\*\*.*?\*/)\n", "", script, flags=re.MULTILINE)
     without = re.sub(r"^\s*/\*\*.*?\*/\n", "", without, flags=re.MULTILINE | re.DOTALL)
     without = re.sub(r"(?<=[;,{}(])[ ]+// .*$", "", without, flags=re.MULTILINE)

@@ -33,10 +33,8 @@
       const { app } = this;
       app.set({ step: bp.stepCount(app.net) + 1, panel: "element", own: own ?? app.state.own }, { history: "replace" });
       app.choose(at);
-      if (own === null) {
-        app.openSheet();
-        return;
-      }
+      app.showSheet(own === null); // the answer is in it, or in the page behind it
+      if (own === null) return;
       bp.byId("own").scrollIntoView({ block: "center" });
       bp.byId("own").focus({ preventScroll: true });
     }
