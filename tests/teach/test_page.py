@@ -158,6 +158,16 @@ def test_the_scripts_are_strict_and_small():
         assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\(|new Function", text), path
 
 
+def test_every_style_sheet_is_used_and_small():
+    folder = ROOT / "pybackprop" / "teach" / "page"
+    if not folder.is_dir():
+        pytest.skip("not in a source tree")
+    sheets = sorted(folder.glob("*.css"))
+    assert {path.stem for path in sheets} == set(page.STYLES)
+    for path in sheets:
+        assert len(path.read_text(encoding="utf-8").splitlines()) < 300, path
+
+
 # ---- written ----
 
 
