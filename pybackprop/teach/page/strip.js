@@ -61,7 +61,7 @@
         bp.html("div", { class: "flow" }, ...nodes.flat()),
       );
       this.groups.set(layer, node);
-      const lead = stacks[0][0] === x ? 0 : bp.widthOf(`${x} @`) + LEAD;
+      const lead = this.operator(layer, stacks[0][0], true).length ? bp.widthOf(`${x} @`) + LEAD : 0;
       this.cards.push({ stacks, node, lead });
       return node;
     }
