@@ -157,6 +157,14 @@ def test_with_equal_sizes_the_panel_is_about_the_new_numbers_and_back(page):
         assert page.text("#sum").endswith(page.text("#gradient"))
 
 
+def test_with_equal_sizes_the_questions_lead_to_no_place_on_the_diagonal(page):
+    page.open(example((4, 5, 8, 1)), "#at=w1.3.7&equal=1")
+    for button in page.driver.find_elements("css selector", "#questions button"):
+        page.click(button)
+        row, column = page.js("const {row, column} = pybackprop.app.state.at; return [row, column]")
+        assert row != column or page.chosen().startswith("b1")
+
+
 @pytest.mark.parametrize("equal", [False, True])
 def test_the_pages_verdict_on_popular_answers_is_judges(page, equal):
     """What judge calls wrong, the page never calls right; what judge calls right, the page calls right."""

@@ -33,8 +33,8 @@
           .join();
 
   /** How the lesson's names were read. */
-  function asInTheLesson(layer, tree) {
-    const pairs = bp.lessonsNames(layer, tree).map(([name, called]) => `${name} is ${called}`);
+  function asInTheLesson(net, layer, tree) {
+    const pairs = bp.lessonsNames(net, layer, tree).map(([name, called]) => `${name} is ${called}`);
     return pairs.length ? `As in the lesson, ${bp.listOf(pairs)} here. ` : "";
   }
 
@@ -45,6 +45,9 @@
   }
 
   const sizes = (shape) => (shape.length ? shape.join(" \u00d7 ") : "one number");
+
+  const agrees = (count) =>
+    `On these numbers it gives the gradient, in ${count === 1 ? "its only element" : `all ${count} elements`}.`;
 
   function turned(name, result, shape, isSame) {
     const but = `${name}.g transposed, with [j,k] in place of [k,j]`;
@@ -114,7 +117,7 @@
       try {
         const tree = bp.parseFormula(text);
         const isLessons = bp.isLessons(asked.net, layer, tree);
-        before = isLessons ? asInTheLesson(layer, tree) : "";
+        before = isLessons ? asInTheLesson(asked.net, layer, tree) : "";
         after = isLessons ? "" : otherOut(layer, tree);
         bp.evaluateFormula({ ...asked, isLessons }, tree);
         const { said, kind, rows } = this.compared(asked, tree);
@@ -149,14 +152,12 @@
         : [Math.min(at.row, result.rows - 1), Math.min(at.column, result.columns - 1)];
       const own = bp.formulaTerms(tree, row, column);
       const table = this.table(net, own, bp.terms(net, run, at), at, { row, column, shape: result.shape });
-      const said = isRight
-        ? `On these numbers it gives the gradient, in ${wanted.length === 1 ? "its only element" : `all ${wanted.length} elements`}.`
-        : isTurned
-          ? turned(at.name, result, shape, isSame)
-          : isSame
-            ? this.verdict(net, run, at, tree, wanted, own)
-            : `It gives ${sizes(result.shape)}, but ${at.name}.g is ${sizes(shape)}. ${bp.sentence(net, run.values, at)}`;
-      return { said, kind: isRight ? "right" : "wrong", rows: table };
+      const answer = (said) => ({ said, kind: isRight ? "right" : "wrong", rows: table });
+      if (isRight) return answer(agrees(wanted.length));
+      if (isTurned) return answer(turned(at.name, result, shape, isSame));
+      if (isSame) return answer(this.verdict(net, run, at, tree, wanted, own));
+      const misses = `It gives ${sizes(result.shape)}, but ${at.name}.g is ${sizes(shape)}.`;
+      return answer(`${misses} ${bp.sentence(net, run.values, at)}`);
     }
 
     gradientOf(net, run, name) {

@@ -33,10 +33,11 @@
   };
 
   /** What the lesson's names in a formula mean for a layer: [name, tensor] pairs, where they are not the same. */
-  bp.lessonsNames = (layer, tree) =>
+  bp.lessonsNames = (net, layer, tree) =>
     Object.entries(LESSONS)
+      .filter(([name]) => bp.namesIn(tree).includes(name) && (name === "out" || !net.tensors.has(name)))
       .map(([name, slot]) => [name, layer[slot]])
-      .filter(([name, called]) => called != null && called !== name && bp.namesIn(tree).includes(name));
+      .filter(([name, called]) => called != null && called !== name);
 
   /** What a name means: [tensor or null, whether its gradient]; the lesson's are those of the operation that reads the chosen element. */
   bp.tensorCalled = function ({ net, at, isLessons }, name) {

@@ -32,7 +32,7 @@
     ask(at, own) {
       const { app } = this;
       app.set({ step: bp.stepCount(app.net) + 1, panel: "element", own: own ?? app.state.own }, { history: "replace" });
-      app.choose(at);
+      app.choose(app.state.equal ? bp.inEqualSizes(app.net, at) : at);
       app.showSheet(own === null); // the answer is in it, or in the page behind it
       if (own === null) return;
       bp.byId("own").scrollIntoView({ block: "center" });
