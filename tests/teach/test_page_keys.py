@@ -113,8 +113,10 @@ def test_a_press_that_disables_its_button_leaves_the_focus_where_it_was(page, fr
 
 def test_the_end_of_an_animation_leaves_the_focus_where_it_was(page):
     page.open(example(), TERMS)
-    page.js("pybackprop.app.views.product.pace.value = 'fast'; pybackprop.app.views.product.start()")
-    page.js("document.querySelector('#product-controls button:nth-of-type(4)').focus()")
+    page.js(
+        """document.querySelector("#product-controls button:nth-of-type(4)").focus();
+        const {product} = pybackprop.app.views; product.pace.value = "fast"; product.start();"""
+    )
     assert page.until(lambda: page.text("#product-controls .main") == "play")
     page.settle()
     assert page.js(HAS_FOCUS, "#product-controls")
