@@ -172,8 +172,9 @@
 
     isAnythingChanged() {
       const { changed, rate, inplace } = this.state;
+      if (changed.size) return true; // at every frame of a drag
       const first = bp.firstState(this.net);
-      return changed.size > 0 || rate !== first.rate || inplace !== first.inplace;
+      return rate !== first.rate || inplace !== first.inplace;
     }
 
     /** The value without the reader's change to it. */

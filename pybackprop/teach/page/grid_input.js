@@ -2,17 +2,17 @@
 (function (bp) {
   "use strict";
 
-  const PAGE = 8; // rows
-  const KEYS = {
+  /** Keys, and by how many rows and columns they move. A page is what is shown. */
+  const keysOf = ({ shown: { rows } }) => ({
     ArrowUp: [-1, 0],
     ArrowDown: [1, 0],
     ArrowLeft: [0, -1],
     ArrowRight: [0, 1],
-    PageUp: [-PAGE, 0],
-    PageDown: [PAGE, 0],
+    PageUp: [-rows, 0],
+    PageDown: [rows, 0],
     Home: [0, -Infinity],
     End: [0, Infinity],
-  };
+  });
 
   /** [row, column] of the chosen element, or of the first one. */
   function place({ active, columns }) {
@@ -31,8 +31,9 @@
 
   /** Whether a key means something here. */
   function act(grid, { key, ctrlKey }) {
+    const by = keysOf(grid)[key];
     if (grid.owner.nudge && "+=-_".includes(key)) grid.owner.nudge("+=".includes(key) ? 1 : -1);
-    else if (KEYS[key]) move(grid, KEYS[key], ctrlKey);
+    else if (by) move(grid, by, ctrlKey);
     else if (key === "Enter" || key === " ") grid.owner.choose(...place(grid));
     else return false;
     return true;

@@ -186,10 +186,12 @@ def part(name: str) -> str:
     return (resources.files("pybackprop.teach.page") / name).read_text(encoding="utf-8")
 
 
+@cache
 def _style() -> str:
     return _compact_style("\n".join(part(f"{name}.css") for name in STYLES))
 
 
+@cache
 def _script(served: bool, linked: bool) -> str:
     names = (SERVED if served else ()) + SCRIPTS + (LINKED if linked else ())
     return "\n".join(_compact(part(f"{name}.js")) for name in names)

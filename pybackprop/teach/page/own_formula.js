@@ -50,7 +50,7 @@
     `On these numbers it gives the gradient, in ${count === 1 ? "its only element" : `all ${count} elements`}.`;
 
   function turned(name, result, shape, isSame) {
-    const but = `${name}.g transposed, with [j,k] in place of [k,j]`;
+    const but = `${name}.g ${bp.TURNED}`;
     return isSame
       ? `The shape is right by accident: this is ${but}.`
       : `It gives ${sizes(result.shape)}: that is ${but}. ${name}.g is ${sizes(shape)}.`;

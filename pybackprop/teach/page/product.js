@@ -69,7 +69,7 @@
       const layer = bp.layerOf(app.net, product.w);
       const name = bp.resultName(layer, product.kind);
       const isPlace = ("row" in patch || "column" in patch) && (product.form === 0 || !("form" in patch));
-      const isElement = isPlace && bp.readerOf(app.net, name) && this.isOfItsShape(product);
+      const isElement = isPlace && bp.readerOf(app.net, name) && this.product(product).sameShape;
       if (isElement) app.choose({ name, row: product.row, column: product.column }, product, history);
       else app.set({ product }, { history, only: "product" });
     }
@@ -131,12 +131,6 @@
 
     clicked(row, column) {
       if (this.product().fits) this.byHand({ row, column, k: Infinity });
-    }
-
-    /** Whether a product, as the state has it, gives a matrix of the right shape. */
-    isOfItsShape({ w, kind, form }) {
-      const { net, view } = this.app;
-      return bp.product(net, view.run, bp.layerOf(net, w), kind, form).sameShape;
     }
 
     // ---- showing ----

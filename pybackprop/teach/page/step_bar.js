@@ -62,19 +62,23 @@
 
     /** After the update the next step of training begins, where there is room for the new weights. */
     goOn() {
-      const { state, view, views } = this.app;
-      if (this.beginsAnew(view, views)) views.step.takeWeights();
+      const { state, views } = this.app;
+      if (this.beginsAnew()) views.step.takeWeights();
       else this.goTo(state.step + 1);
     }
 
-    beginsAnew = (view, views) => view.updated !== null && views.step.canTake();
+    /** Whether the new weights are there, and the page's address has room for them. */
+    beginsAnew() {
+      const { view, views } = this.app;
+      return view.updated !== null && views.step.canTake();
+    }
 
     render() {
-      const { state, view, views } = this.app;
+      const { state, view } = this.app;
       const isWhole = state.step > view.steps.length;
       this.restart.disabled = this.back.disabled = state.step === 0;
       this.next.disabled = this.all.disabled = isWhole;
-      bp.say(this.next, views && this.beginsAnew(view, views) ? "new weights" : "next step");
+      bp.say(this.next, this.beginsAnew() ? "new weights" : "next step");
       const said = inShort(view.steps, state.step);
       bp.say(this.said, said);
       this.said.title = said;

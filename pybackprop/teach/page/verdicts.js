@@ -11,10 +11,10 @@
     );
   }
 
-  const TURNED = "the right answer transposed, with [j,k] in place of [k,j]";
+  bp.TURNED = "transposed, with [j,k] in place of [k,j]";
 
   function otherShape({ left, right, target, kind, form }) {
-    const turned = bp.isTransposed(kind, form) ? `: this is ${TURNED}` : "";
+    const turned = bp.isTransposed(kind, form) ? `: this is the right answer ${bp.TURNED}` : "";
     return `It runs, but gives ${left.rows} \u00d7 ${right.columns}, and ${shape(target)}${turned}.`;
   }
 
@@ -63,7 +63,7 @@
     `The shape is right by accident. Element [${r},${c}] is computed from ${madeOf(product, r, c)}, but ${WRONG[product.kind](product.layer, r, c)}.`;
 
   const transposed = (target) =>
-    `The shape is right by accident: this is ${TURNED}. ${target.label} needs the other order.`;
+    `The shape is right by accident: this is the right answer ${bp.TURNED}. ${target.label} needs the other order.`;
 
   /** Whether a form of a product is the right one transposed. */
   bp.isTransposed = (kind, form) => form === 3 && kind !== "forward";
