@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 CODE = 128 + signal.SIGINT
 SOON = 0.01  # seconds
@@ -53,18 +53,15 @@ def is_command() -> bool:
     return program.removesuffix(".exe") == "pybackprop"
 
 
-class AtSafePoints:
-    """While this is open, Ctrl-C is noted, and `check` raises KeyboardInterrupt; a second one ends the process at once.
-
-    Does nothing outside the main thread, and where Ctrl-C has a handler of the program's own.
-    """
+class _Noting:
+    """While this is open, Ctrl-C is noted by `_note`, where it is ours to note."""
 
     usual: Any  # the handler before; None: Ctrl-C is not ours to note
     noted: bool
 
-    def __enter__(self) -> AtSafePoints:
+    def __enter__(self: N) -> N:
         self.noted, self.usual = False, None
-        if _raises():
+        if self._is_ours():
             self.usual = signal.signal(signal.SIGINT, self._note)
         return self
 
@@ -72,10 +69,29 @@ class AtSafePoints:
         if self.usual is not None:
             signal.signal(signal.SIGINT, self.usual)
 
+    def _is_ours(self) -> bool:
+        raise NotImplementedError
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        raise NotImplementedError
+
+
+N = TypeVar("N", bound=_Noting)
+
+
+class AtSafePoints(_Noting):
+    """While this is open, Ctrl-C is noted, and `check` raises KeyboardInterrupt; a second one ends the process at once.
+
+    Does nothing outside the main thread, and where Ctrl-C has a handler of the program's own.
+    """
+
     def check(self) -> None:
         """Raises KeyboardInterrupt if Ctrl-C was pressed."""
         if self.noted:
             raise KeyboardInterrupt
+
+    def _is_ours(self) -> bool:
+        return _raises()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.noted:
@@ -83,32 +99,26 @@ class AtSafePoints:
         self.noted = True
 
 
-class Deferred:
+class Deferred(_Noting):
     """While this is open, the first Ctrl-C waits for its end; a second one strikes at once.
 
     For a few lines that belong together. Does nothing outside the main thread, which alone gets signals.
     """
 
-    usual: Any  # the handler before; None: there is nothing to defer
-    waits: bool
-
-    def __enter__(self) -> None:
-        self.waits, self.usual = False, None
-        if _in_main_thread() and callable(signal.getsignal(signal.SIGINT)):
-            self.usual = signal.signal(signal.SIGINT, self._note)
-
     def __exit__(self, *_: object) -> None:
-        if self.usual is not None:
-            signal.signal(signal.SIGINT, self.usual)
-        if self.waits:
+        super().__exit__()
+        if self.noted:
             signal.raise_signal(signal.SIGINT)
 
+    def _is_ours(self) -> bool:
+        return _in_main_thread() and callable(signal.getsignal(signal.SIGINT))
+
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.waits:
-            self.waits = False
+        if self.noted:
+            self.noted = False
             self.usual(number, frame)
         else:
-            self.waits = True
+            self.noted = True
 
 
 def _in_main_thread() -> bool:
