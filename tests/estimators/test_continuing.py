@@ -7,6 +7,8 @@ import warnings
 import numpy as np
 import pytest
 
+from helpers.estimators import parameters_of
+
 neural_network = pytest.importorskip("sklearn.neural_network")
 pd = pytest.importorskip("pandas")
 joblib = pytest.importorskip("joblib")
@@ -44,10 +46,6 @@ def continued(fit, y, calls=1, rows=slice(None)):
             X[rows], y[rows], **({"classes": np.arange(y.max() + 1 if y.ndim == 1 else 3)} if is_first else {})
         )
     return fit
-
-
-def parameters_of(fit):
-    return np.concatenate([p.ravel() for p in (*fit.coefs_, *fit.intercepts_)])
 
 
 def assert_same(one, other):

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from helpers.estimators import parameters_of
+
 pytest.importorskip("sklearn")
 pd = pytest.importorskip("pandas")
 from scipy import sparse  # noqa: E402
@@ -25,10 +27,6 @@ IDS = ["classes", "labels", "numbers", "one number"]
 def fitted(kind, x, y, sample_weight=None, **parameters):
     parameters = {"hidden_layer_sizes": (5,), "max_iter": 6, "random_state": 0, **parameters}
     return kind(**parameters).fit(x, y, sample_weight=sample_weight)
-
-
-def parameters_of(estimator):
-    return np.concatenate([p.ravel() for p in (*estimator.coefs_, *estimator.intercepts_)])
 
 
 def assert_same(one, other):

@@ -12,21 +12,13 @@ import warnings
 import numpy as np
 import pytest
 
+from helpers.estimators import X, Y, estimator, parameters_of
+
 pytest.importorskip("sklearn.neural_network")
 import pybackprop as bp
 from pybackprop.sklearn import MLPClassifier, MLPRegressor, stopping
 
-X = np.random.default_rng(0).standard_normal((60, 4))
-Y = (X[:, 0] > 0).astype(int)
 KINDS = [MLPClassifier, MLPRegressor]
-
-
-def estimator(kind, **parameters):
-    return kind(**{"hidden_layer_sizes": (5,), "max_iter": 4, "random_state": 0, **parameters})
-
-
-def parameters_of(fit):
-    return np.concatenate([p.ravel() for p in (*fit.coefs_, *fit.intercepts_)])
 
 
 class Interrupts(io.StringIO):

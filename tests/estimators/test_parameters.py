@@ -11,6 +11,8 @@ import warnings
 import numpy as np
 import pytest
 
+from helpers.estimators import X, Y, estimator, parameters_of
+
 neural_network = pytest.importorskip("sklearn.neural_network")
 from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 from sklearn.utils._param_validation import InvalidParameterError  # noqa: E402
@@ -18,23 +20,13 @@ from sklearn.utils._param_validation import InvalidParameterError  # noqa: E402
 import pybackprop as bp  # noqa: E402
 from pybackprop.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
 
-X = np.random.default_rng(0).standard_normal((60, 4))
-Y = (X[:, 0] > 0).astype(int)
 KINDS = [MLPClassifier, MLPRegressor]
 quiet = pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
-
-
-def estimator(kind, **parameters):
-    return kind(**{"hidden_layer_sizes": (5,), "max_iter": 4, "random_state": 0, **parameters})
 
 
 def own(kind):
     """scikit-learn's estimator of the same name."""
     return getattr(neural_network, kind.__name__)
-
-
-def parameters_of(fit):
-    return np.concatenate([p.ravel() for p in (*fit.coefs_, *fit.intercepts_)])
 
 
 OUT_OF_RANGE = {
